@@ -1,0 +1,46 @@
+"""What every test of the project shares."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: distributions whose version explains a failure
+OF_INTEREST = ("cachetools", "zstandard", "google-cloud-storage", "obstore", "ray")
+
+
+def pytest_report_header() -> list[str]:
+    """Say which lazyimport is tested, and what it stands on."""
+    spec = importlib.util.find_spec("lazyimport")
+    origin = spec.origin if spec else None
+    return [
+        f"lazyimport: {_version('ray-lazyimport')} from {origin}",
+        ", ".join(f"{name} {_version(name)}" for name in OF_INTEREST),
+    ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run every test, and all that it starts, in an empty folder.
+
+    Python 3.10 puts the current folder of a child before site-packages, and Ray
+    that of the driver: from the checkout they would import the checkout.
+    """
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("nowhere"))
+    yield
+    os.chdir(before)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

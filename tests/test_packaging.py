@@ -1,0 +1,121 @@
+"""What `pip install ray-lazyimport` leaves on a machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import lazyimport
+
+DISTRIBUTION = importlib.metadata.distribution("ray-lazyimport")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+
+
+def installed(name: str) -> str:
+    """Return the text of *name* in the root of site-packages."""
+    text = DISTRIBUTION.read_text(os.path.join(os.pardir, name))
+    assert text is not None
+
+    return text
+
+
+def child(*lines: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run *lines* in a fresh interpreter that reads the start-up files."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env={**clean, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_version_is_the_one_of_the_metadata() -> None:
+    """The version is written down once, in pyproject.toml."""
+    assert DISTRIBUTION.version == lazyimport.__version__
+
+
+def test_wheel_installs_the_package_and_its_start_up_file_and_nothing_else() -> None:
+    """No tests, benchmarks or other files end up in somebody's site-packages."""
+    files = DISTRIBUTION.files
+    assert files is not None
+
+    tops = {file.parts[0] for file in files if file.parts[0] != ".."}
+    info = f"ray_lazyimport-{DISTRIBUTION.version}.dist-info"
+
+    assert {"lazyimport", "lazyimport.pth", info} == tops
+
+
+def test_wheel_is_typed() -> None:
+    """Type checkers read our annotations (PEP 561)."""
+    files = DISTRIBUTION.files
+    assert files is not None
+
+    assert "lazyimport/py.typed" in {file.as_posix() for file in files}
+
+
+def test_extras_are_those_the_readme_names() -> None:
+    """An unknown extra is only a warning for pip, so a lost one goes unnoticed."""
+    extras = DISTRIBUTION.metadata.get_all("Provides-Extra")
+
+    assert ["all", "gcs", "objects", "ray"] == sorted(extras or [])
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_classifiers_name_each_python_of_the_matrix(version: str) -> None:
+    """What tox tests is what the registry's page says."""
+    classifiers = DISTRIBUTION.metadata.get_all("Classifier") or []
+
+    assert f"Programming Language :: Python :: {version}" in classifiers
+
+
+def test_command_is_the_function_of_the_command_line() -> None:
+    """`lazyimport` on PATH is `lazyimport.cli:main`."""
+    (script,) = DISTRIBUTION.entry_points.select(group="console_scripts")
+
+    assert script.name == "lazyimport"
+    assert callable(script.load())
+
+
+def test_pth_is_one_import_line() -> None:
+    """site.py executes a line of a .pth only if it starts with `import`."""
+    (line,) = installed("lazyimport.pth").splitlines()
+
+    assert line.startswith("import ")
+    compile(line, "lazyimport.pth", "exec")
+
+
+def test_pth_and_start_name_the_same_callable() -> None:
+    """Up to 3.17 the .pth is read, from 3.18 on only a .start (PEP 829)."""
+    (entry,) = installed("lazyimport/lazyimport.start").splitlines()
+    module, name = entry.split(":")
+    (line,) = installed("lazyimport.pth").splitlines()
+
+    assert line.endswith(f'__import__("{module}").activation.{name}()')
+    assert callable(pkgutil.resolve_name(entry))
+
+
+def test_start_up_without_a_hash_loads_nothing_of_ours() -> None:
+    """A process that does not use lazyimport pays for one look at the environment."""
+    result = child(
+        "import sys",
+        "print([name for name in sys.modules if name.startswith('lazyimport')])",
+    )
+
+    assert "[]\n" == result.stdout
+    assert "" == result.stderr
+
+
+def test_start_up_with_a_bad_hash_does_not_stop_the_interpreter() -> None:
+    """Whatever activation meets, the program of the user runs."""
+    result = child("print('ran')", LAZYIMPORT_HASH="not a hash")
+
+    assert "ran\n" == result.stdout
+    assert 0 == result.returncode
