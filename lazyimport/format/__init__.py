@@ -1,0 +1,1 @@
+"""The archive as bytes and values, without IO of its own: ``docs/format.md``."""

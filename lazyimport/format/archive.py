@@ -1,0 +1,513 @@
+"""The archive: header, index, slots, members, notes. ``docs/format.md``.
+
+`Archive` reads one from any buffer (bytes or a memory map) and proves what it
+hands out. `write_archive`, `recode` and the delta functions make them. No IO
+of its own: buffers come in, a writable binary file takes what goes out.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from zlib import crc32
+
+from lazyimport.errors import DamagedArchive, MalformedArchive, UnsupportedArchive
+from lazyimport.format import codec
+from lazyimport.format.digest import sha256
+from lazyimport.format.index import MAX_ROOT, Code, Entry, Index, IndexImage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from mmap import mmap
+    from typing import BinaryIO
+
+    #: gives the bytes of a digest
+    Read = Callable[[bytes], bytes | memoryview]
+
+__all__ = [
+    "HEADER_SIZE",
+    "VERSION",
+    "Archive",
+    "Header",
+    "Members",
+    "decode_notes",
+    "encode_notes",
+    "member_order",
+    "open_header",
+    "recode",
+    "write_archive",
+    "write_image",
+    "write_object",
+]
+
+MAGIC = b"\x89LZY\r\n\x1a\n"
+VERSION = 1
+DELTA = 1
+MAX_NOTES = 1 << 20
+IN_BASE = (1 << 64) - 1
+
+# magic, version, flags, reserved; hash, base; sizes of the five sections; warm
+_HEADER = Struct("<8sHH4s32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
+_CHECK = Struct("<I")
+SLOT = Struct("<QQ")  # offset, stored size: 16
+HEADER_SIZE = _HEADER.size + _CHECK.size  # 128
+
+
+class Header:
+    """The first 128 bytes: what an object is and how long its sections are.
+
+    ``hash`` and ``base`` are hex digits; ``base`` is None unless the object is
+    a delta. Sizes are in bytes.
+    """
+
+    __slots__ = (
+        "base",
+        "hash",
+        "members_size",
+        "notes_size",
+        "pages_size",
+        "root_size",
+        "slots_size",
+        "warm",
+    )
+
+    def __init__(
+        self,
+        hash: str,
+        *,
+        base: str | None = None,
+        root_size: int,
+        pages_size: int,
+        slots_size: int,
+        members_size: int = 0,
+        notes_size: int = 0,
+        warm: int = 0,
+    ) -> None:
+        self.hash = hash
+        self.base = base
+        self.root_size = root_size
+        self.pages_size = pages_size
+        self.slots_size = slots_size
+        self.members_size = members_size
+        self.notes_size = notes_size
+        self.warm = warm
+
+    @property
+    def pages_at(self) -> int:
+        """Offset of the pages section."""
+        return HEADER_SIZE + self.root_size
+
+    @property
+    def slots_at(self) -> int:
+        """Offset of the slots section, which is the size of header and index."""
+        return self.pages_at + self.pages_size
+
+    @property
+    def members_at(self) -> int:
+        """Offset of the members section."""
+        return self.slots_at + self.slots_size
+
+    @property
+    def notes_at(self) -> int:
+        """Offset of the notes."""
+        return self.members_at + self.members_size
+
+    @property
+    def size(self) -> int:
+        """Size of the whole object."""
+        return self.notes_at + self.notes_size
+
+    def encode(self) -> bytes:
+        """Return the 128 bytes."""
+        head = _HEADER.pack(
+            MAGIC,
+            VERSION,
+            DELTA if self.base else 0,
+            b"",
+            bytes.fromhex(self.hash),
+            bytes.fromhex(self.base) if self.base else b"",
+            self.root_size,
+            self.pages_size,
+            self.slots_size,
+            self.members_size,
+            self.notes_size,
+            self.warm,
+        )
+        return head + _CHECK.pack(crc32(head))
+
+    @classmethod
+    def decode(cls, data: bytes, what: str = "these bytes") -> Header:
+        """Return the header that *data* begins with; *what* names it in errors.
+
+        Raises MalformedArchive, or UnsupportedArchive for a newer version.
+        """
+        if data[: len(MAGIC)] != MAGIC:
+            raise MalformedArchive(f"{what}: not a lazyimport archive")
+        if len(data) < HEADER_SIZE:
+            raise MalformedArchive(f"{what}: cut short inside the header")
+        _, version, flags, zero, name, base, *sizes = _HEADER.unpack_from(data)
+        if version > VERSION:
+            raise UnsupportedArchive(
+                f"{what}: written in archive format {version}, and this lazyimport "
+                f"reads up to {VERSION}; install a newer ray-lazyimport in the image "
+                "or push with the older one",
+                version=version,
+            )
+        (check,) = _CHECK.unpack_from(data, _HEADER.size)
+        if check != crc32(data[: _HEADER.size]):
+            raise MalformedArchive(f"{what}: the header is damaged")
+        root, pages, slots, members, notes, warm = sizes
+        if (
+            version != VERSION
+            or flags & ~DELTA
+            or any(zero)
+            or bool(flags & DELTA) != any(base)
+            or root > MAX_ROOT
+            or pages >= 1 << 32
+            or slots % SLOT.size
+            or notes > MAX_NOTES
+            or warm > members
+        ):
+            raise MalformedArchive(f"{what}: the header makes no sense")
+        return cls(
+            name.hex(),
+            base=base.hex() if flags & DELTA else None,
+            root_size=root,
+            pages_size=pages,
+            slots_size=slots,
+            members_size=members,
+            notes_size=notes,
+            warm=warm,
+        )
+
+
+class Archive:
+    """An archive in a buffer, which must stay as it is while this lives.
+
+    *hash* is the name it must prove to have; *what* names the bytes in errors
+    (a path or URL). Opening reads header and root only, whatever the size.
+    Raises MalformedArchive, DamagedArchive or UnsupportedArchive.
+    """
+
+    __slots__ = ("_buffer", "_members", "hash", "header", "index", "what")
+
+    def __init__(
+        self,
+        buffer: bytes | mmap,
+        hash: str,
+        what: str = "these bytes",
+    ) -> None:
+        header = open_header(buffer, hash, what)
+        if header.base is not None:
+            raise MalformedArchive(
+                f"{what}: a delta, to be read with its base {header.base}", hash=hash
+            )
+        self._buffer = buffer
+        self.header = header
+        self.hash = hash
+        self.what = what
+        self.index = Index(
+            buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what
+        )
+        if self.index.slots * SLOT.size != header.slots_size:
+            raise MalformedArchive(f"{what}: the slots do not add up", hash=hash)
+        self._members = Members(buffer, header, what)
+
+    def content(self, entry: Entry) -> bytes | memoryview:
+        """Return the proved bytes of a file, or the listing of a directory.
+
+        A member stored raw comes as a read-only view without a copy.
+        """
+        return self.member(entry.slot, entry.size, entry.digest, entry.path)
+
+    def bytecode(self, entry: Entry, code: Code) -> bytes | memoryview:
+        """Return the proved bytecode *code* of *entry*: what marshal reads."""
+        return self.member(code.slot, code.size, code.digest, entry.path)
+
+    def member(
+        self, slot: int, size: int, digest: bytes, path: str
+    ) -> bytes | memoryview:
+        """Return the proved bytes of the member in *slot*; *path* names it."""
+        return self._members.read(slot, size, digest, path)
+
+    def stored(self, slot: int) -> tuple[int, int]:
+        """Return (offset in the members section, stored size) of *slot*.
+
+        Raises DamagedArchive if the archive has no such slot.
+        """
+        return self._members.stored(slot)
+
+    def sections(self) -> tuple[bytes, bytes, bytes]:
+        """Return copies of the root, the pages and the notes, as they stand."""
+        header = self.header
+        return (
+            self._buffer[HEADER_SIZE : header.pages_at],
+            self._buffer[header.pages_at : header.slots_at],
+            self._buffer[header.notes_at : header.size],
+        )
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """What the packer noted for people; empty if it cannot be read."""
+        return decode_notes(self.raw_notes)
+
+    @property
+    def raw_notes(self) -> bytes:
+        """The notes as they stand in the archive."""
+        return self._buffer[self.header.notes_at : self.header.size]
+
+    def __repr__(self) -> str:
+        return f"<Archive {self.hash[:12]} in {self.what}>"
+
+
+class Members:
+    """The slots and members of one object, archive or delta, in *buffer*."""
+
+    __slots__ = ("_buffer", "_hash", "_members", "_slots", "_slots_at", "_what")
+
+    def __init__(self, buffer: bytes | mmap, header: Header, what: str) -> None:
+        self._buffer = buffer
+        self._hash = header.hash
+        self._members = memoryview(buffer)[header.members_at : header.notes_at]
+        self._slots = header.slots_size // SLOT.size
+        self._slots_at = header.slots_at
+        self._what = what
+
+    def stored(self, slot: int) -> tuple[int, int]:
+        """Return (offset in the section, stored size); DamagedArchive if none."""
+        if not 0 <= slot < self._slots:
+            raise self._damaged(f"slot {slot}", b"", "there is none")
+        return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
+
+    def read(
+        self, slot: int, size: int, digest: bytes, path: str
+    ) -> bytes | memoryview:
+        """Return the member in *slot*, proved to be the *size* bytes of *digest*.
+
+        Raises DamagedArchive, in which *path* says whose bytes these are.
+        """
+        offset, stored = self.stored(slot)
+        if stored > size or offset + stored > len(self._members):
+            raise self._damaged(path, digest, "it lies outside the archive")
+        data: bytes | memoryview = self._members[offset : offset + stored]
+        if stored != size:
+            try:
+                data = codec.decompress(data, size)
+            except DamagedArchive as error:
+                raise self._damaged(path, digest, str(error)) from None
+        actual = sha256(data)
+        if actual != digest:
+            raise self._damaged(path, digest, "its digest does not hold", actual)
+        return data
+
+    def _damaged(
+        self, path: str, digest: bytes, why: str, actual: bytes = b""
+    ) -> DamagedArchive:
+        return DamagedArchive(
+            f"{self._what}: {path or 'the top directory'} of archive {self._hash} "
+            f"is damaged: {why}",
+            hash=self._hash,
+            member=path,
+            expected=digest.hex(),
+            actual=actual.hex(),
+        )
+
+
+def open_header(
+    buffer: bytes | mmap,
+    hash: str | None,
+    what: str,
+) -> Header:
+    """Return the header of a whole object: sizes add up, and it claims *hash*."""
+    header = Header.decode(buffer[:HEADER_SIZE], what)
+    if header.size != len(buffer):
+        cut = "cut short" if len(buffer) < header.size else "longer than it says"
+        raise MalformedArchive(
+            f"{what}: {cut} ({len(buffer)} of {header.size} bytes)", hash=header.hash
+        )
+    if hash is not None and header.hash != hash:
+        raise MalformedArchive(
+            f"{what}: this is archive {header.hash}, not {hash}", hash=hash
+        )
+    return header
+
+
+def decode_notes(data: bytes) -> dict[str, object]:
+    """Return notes as a dict; notes are never trusted, so defects give {}."""
+    import json  # for people's questions, not on the start path
+
+    try:
+        notes = json.loads(data) if data else {}
+    except (ValueError, RecursionError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def encode_notes(notes: dict[str, object]) -> bytes:
+    """Return notes as bytes; none of them where they exceed the limit."""
+    import json
+
+    text = json.dumps(notes, ensure_ascii=False, sort_keys=True)
+    # A file name that is no UTF-8 has surrogates: JSON's own escape for them.
+    data = text.encode("utf-8", "backslashreplace")
+    return data if len(data) <= MAX_NOTES else b"{}"
+
+
+def write_archive(
+    out: BinaryIO,
+    image: IndexImage,
+    read: Read,
+    *,
+    first: Sequence[bytes] = (),
+    raw: bool = False,
+    notes: bytes = b"",
+) -> Header:
+    """Write the archive of *image* to *out*, a seekable file, and return its header.
+
+    *read* gives the bytes of a digest; they are checked, and DamagedArchive is
+    raised if they are others. *first* are digests to lie before all others, in
+    order: a recorded start; those that the archive does not hold are ignored.
+    With *raw* members are stored uncompressed, else as zstd where that is smaller.
+    """
+    read = checked(read, image)
+    return write_image(out, image, read, first=first, raw=raw, notes=notes)
+
+
+def write_image(
+    out: BinaryIO,
+    image: IndexImage,
+    read: Read,
+    *,
+    first: Sequence[bytes] = (),
+    raw: bool,
+    notes: bytes,
+) -> Header:
+    """Write an archive as `write_archive` does; *read* gives bytes already proved."""
+    order, warm = member_order(image.entries, first)
+    header = Header(
+        image.hash,
+        root_size=len(image.root),
+        pages_size=len(image.pages),
+        slots_size=len(image.members) * SLOT.size,
+    )
+    root, pages, members = image.root, image.pages, image.members
+    return write_object(
+        out, header, root, pages, members, order, warm, read, raw, notes
+    )
+
+
+def recode(archive: Archive, out: BinaryIO, *, raw: bool) -> Header:
+    """Write *archive* once more, proved in full, with its members in their order."""
+    # Digest: offset, stored size (the empty member lies before its neighbour), and how
+    # to read it
+    where: dict[bytes, tuple[int, int, int, int, str]] = {}
+    members: list[tuple[int, bytes]] = []
+    for entry in archive.index.entries():
+        for slot, size, digest in entry.members():
+            members.append((size, digest))
+            if digest not in where:
+                where[digest] = (*archive.stored(slot), slot, size, entry.path)
+    order = sorted(where, key=where.__getitem__)
+    warm = sum(offset < archive.header.warm for offset, *_ in where.values())
+
+    def read(digest: bytes) -> bytes | memoryview:
+        _, _, slot, size, path = where[digest]
+        return archive.member(slot, size, digest, path)
+
+    root, pages, notes = archive.sections()
+    header = Header(
+        archive.hash,
+        root_size=len(root),
+        pages_size=len(pages),
+        slots_size=len(members) * SLOT.size,
+    )
+    return write_object(
+        out, header, root, pages, members, order, warm, read, raw, notes
+    )
+
+
+def checked(read: Read, image: IndexImage) -> Read:
+    """Return *read* with a proof that it gives what *image* is made of."""
+    sizes = {digest: size for size, digest in image.members}
+
+    def read_checked(digest: bytes) -> bytes | memoryview:
+        data = read(digest)
+        actual = sha256(data)
+        if actual != digest or len(data) != sizes[digest]:
+            raise DamagedArchive(
+                f"bytes for archive {image.hash} changed while it was written",
+                hash=image.hash,
+                member="",
+                expected=digest.hex(),
+                actual=actual.hex(),
+            )
+        return data
+
+    return read_checked
+
+
+def member_order(
+    entries: Iterable[Entry], first: Sequence[bytes] = ()
+) -> tuple[list[bytes], int]:
+    """Return the digests in the order to store them, and how many a start needs.
+
+    Bytecode, then listings, data and sourceless code, then sources; each by path:
+    format.md section 6. Digests in *first* go before all, if an entry has them.
+    """
+    bytecode: dict[bytes, None] = {}
+    data: dict[bytes, None] = {}
+    sources: dict[bytes, None] = {}
+    for entry in sorted(entries, key=lambda entry: entry.path):
+        content, *codes = [digest for _, _, digest in entry.members()]
+        (sources if codes else data)[content] = None
+        bytecode.update(dict.fromkeys(codes))
+    held = bytecode | data | sources
+    recorded = dict.fromkeys(digest for digest in first if digest in held)
+    warm = recorded | bytecode | data
+    return list(warm | sources), len(warm)
+
+
+def write_object(
+    out: BinaryIO,
+    header: Header,
+    root: bytes,
+    pages: bytes,
+    slots: Sequence[tuple[int, bytes]],
+    order: Sequence[bytes],
+    warm: int,
+    read: Read,
+    raw: bool,
+    notes: bytes,
+) -> Header:
+    """Write one object, archive or delta, whose slots are those of (size, digest).
+
+    *read* gives the proved bytes of each digest in *order*, which get a member;
+    the others are said to be in the base. The first *warm* of them are what a
+    start needs. Fills in what *header* cannot know before.
+    """
+    if len(notes) > MAX_NOTES:
+        raise ValueError(f"notes of {len(notes)} bytes exceed {MAX_NOTES}")
+    start = out.tell()
+    out.seek(start + header.members_at)
+    places: dict[bytes, bytes] = {}
+    offset = 0
+    data: Iterator[bytes | memoryview] = map(read, order)
+    if not raw:
+        data = codec.compress_all(data)
+    for digest, stored in zip(order, data, strict=True):
+        out.write(stored)
+        places[digest] = SLOT.pack(offset, len(stored))
+        offset += len(stored)
+        if len(places) == warm:
+            header.warm = offset
+    header.members_size = offset
+    header.notes_size = len(notes)
+    out.write(notes)
+    out.seek(start)
+    out.write(header.encode())
+    out.write(root)
+    out.write(pages)
+    in_base = SLOT.pack(IN_BASE, 0)
+    out.write(b"".join([places.get(digest, in_base) for _, digest in slots]))
+    out.seek(start + header.size)
+    return header

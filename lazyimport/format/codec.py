@@ -1,0 +1,177 @@
+"""zstd frames: one member in, one frame out, and back within a known size.
+
+Python 3.14 brings zstd (PEP 784); before that, or where a build lacks it,
+python-zstandard does. Neither is imported until a frame must be made or opened,
+which a start from the node cache in its default mode never does.
+"""
+
+from __future__ import annotations
+
+from lazyimport.errors import DamagedArchive, UnsupportedArchive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+    from typing import TypeAlias
+
+    Data: TypeAlias = bytes | memoryview
+    #: compresses each of a batch; opens a frame of a known size; what that raises
+    Codec: TypeAlias = tuple[
+        Callable[[list[Data]], list[bytes]],
+        Callable[[Data, int], bytes],
+        tuple[type[Exception], ...],
+    ]
+
+__all__ = ["LEVEL", "compress", "compress_all", "decompress"]
+
+#: zstd level: what a push can afford for tens of thousands of small members.
+LEVEL = 6
+
+#: No frame gives more bytes for one of its own: a block is at most 128 KiB and
+#: at least 4 bytes, its header and the byte that it repeats.
+MAX_RATIO = (128 << 10) // 4
+
+#: More would wait for the one thread that reads, hashes and writes.
+_THREADS = 4
+
+#: What one turn of a thread compresses: enough to outweigh handing it over.
+_BATCH_BYTES = 1 << 18
+_BATCH_MEMBERS = 256
+
+
+def compress(data: Data) -> Data:
+    """Return *data* as one zstd frame, or as it is where that is not smaller."""
+    return _compress_batch([data])[0]
+
+
+def compress_all(members: Iterable[Data]) -> Iterator[Data]:
+    """Yield `compress` of each of *members*, in their order, on several cores.
+
+    zstd runs without the GIL. Reads ahead by a few batches, never by more.
+    """
+    from collections import deque
+    from concurrent.futures import ThreadPoolExecutor
+
+    running: deque[Future[list[Data]]] = deque()
+    with ThreadPoolExecutor(_THREADS, "lazyimport-zstd") as pool:
+        for batch in _batches(members):
+            running.append(pool.submit(_compress_batch, batch))
+            if len(running) > _THREADS:
+                yield from running.popleft().result()
+        while running:
+            yield from running.popleft().result()
+
+
+def decompress(frame: Data, size: int) -> bytes:
+    """Return the *size* bytes that *frame* holds.
+
+    Never allocates more than *size* and a constant. Raises DamagedArchive unless
+    *frame* is exactly one frame that declares and holds so many bytes, and
+    UnsupportedArchive where this Python has no zstd.
+    """
+    _, decompress_frame, errors = _codec()
+    try:
+        if size > len(frame) * MAX_RATIO:
+            raise ValueError(f"{len(frame)} bytes cannot give {size}")
+        data = decompress_frame(frame, size)
+        if len(data) != size:
+            raise ValueError(f"it holds {len(data)} bytes where {size} were promised")
+    except errors as error:
+        raise DamagedArchive(
+            f"a compressed member cannot be opened: {error}",
+            member="",
+            expected="",
+            actual="",
+        ) from None
+    return data
+
+
+def _batches(members: Iterable[Data]) -> Iterator[list[Data]]:
+    batch: list[Data] = []
+    size = 0
+    for member in members:
+        batch.append(member)
+        size += len(member)
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_MEMBERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _compress_batch(batch: list[Data]) -> list[Data]:
+    frames = _codec()[0](batch)
+    return [
+        frame if len(frame) < len(data) else data
+        for data, frame in zip(batch, frames, strict=True)
+    ]
+
+
+_loaded: Codec | None = None
+
+
+def _codec() -> Codec:
+    global _loaded  # noqa: PLW0603 - whichever is there, found once
+    if _loaded is None:
+        try:
+            _loaded = _standard_library()
+        except ImportError:
+            try:
+                _loaded = _python_zstandard()
+            except ImportError:
+                raise UnsupportedArchive(
+                    "this Python has no zstd, which compressed archives need: "
+                    "install 'zstandard' (pip install zstandard), or a Python from "
+                    "3.14 on whose build includes compression.zstd",
+                    version=1,
+                ) from None
+    return _loaded
+
+
+def _standard_library() -> Codec:
+    from compression import zstd  # type: ignore[import-not-found,unused-ignore]
+
+    def compress_batch(batch: list[Data]) -> list[bytes]:
+        # One context for the batch: making it costs more than a small member.
+        context = zstd.ZstdCompressor(LEVEL)
+        return [context.compress(data, context.FLUSH_FRAME) for data in batch]
+
+    def decompress_frame(frame: Data, size: int) -> bytes:
+        declared = zstd.get_frame_info(frame).decompressed_size
+        if declared != size:
+            raise ValueError(f"it declares {declared} bytes where {size} were promised")
+        context = zstd.ZstdDecompressor()
+        # One byte more than there may be, so that its end is reached and checked.
+        data: bytes = context.decompress(frame, size + 1)
+        if not context.eof or context.unused_data:
+            raise ValueError("it is cut, or something follows it")
+        return data
+
+    return compress_batch, decompress_frame, (zstd.ZstdError, ValueError)
+
+
+def _python_zstandard() -> Codec:
+    import zstandard
+
+    # A context must not be shared between threads, and making one costs ten times
+    # what a small member does: list.pop and list.append are the pool's whole lock.
+    idle: list[zstandard.ZstdDecompressor] = []
+
+    def compress_batch(batch: list[Data]) -> list[bytes]:
+        context = zstandard.ZstdCompressor(level=LEVEL)
+        return [context.compress(data) for data in batch]
+
+    def decompress_frame(frame: Data, size: int) -> bytes:
+        declared = zstandard.frame_content_size(frame)
+        if declared != size:
+            raise ValueError(f"it declares {declared} bytes where {size} were promised")
+        try:
+            context = idle.pop()
+        except IndexError:
+            context = zstandard.ZstdDecompressor()
+        data = context.decompress(frame, allow_extra_data=False)
+        idle.append(context)
+        return data
+
+    return compress_batch, decompress_frame, (zstandard.ZstdError, ValueError)

@@ -1,0 +1,690 @@
+"""The index: every path and digest of an archive, looked up in place.
+
+``docs/format.md`` sections 3 and 4. `Index` reads it out of a buffer without
+parsing it first: a lookup hashes the stem, proves the one page that can hold
+it (once), and searches that page. `build_index` makes one from entries.
+
+How much is checked follows from what is at stake. A lookup stays inside its
+page and gives nothing but entries of the stem it was asked for; `entries`
+and a delta also refuse whatever is not in the one form of section 4.
+"""
+
+from __future__ import annotations
+
+from struct import Struct, error as StructError  # noqa: N812
+from zlib import crc32
+
+from lazyimport.errors import DamagedArchive, MalformedArchive
+from lazyimport.format.digest import sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from mmap import mmap
+    from typing import TypeAlias
+
+__all__ = [
+    "DIRECTORY",
+    "EXECUTABLE",
+    "FILE",
+    "LOOKS_AT_FILES",
+    "MAX_ENTRIES",
+    "MAX_MEMBER",
+    "Code",
+    "Entry",
+    "Index",
+    "IndexImage",
+    "Variant",
+    "build_index",
+    "check_path",
+    "listing_of",
+    "parse_listing",
+    "stem_of",
+]
+
+FILE, DIRECTORY = 0, 1
+EXECUTABLE, LOOKS_AT_FILES = 1, 2  # flags of a file
+LOOKS, HAS_DATA, NATIVE, CONFIGURED, IN_MEMORY = 1, 2, 4, 8, 16  # of a directory
+
+MAX_PATH = 4096
+MAX_ENTRIES = 1 << 26
+MAX_VARIANTS = 32
+MAX_MEMBER = 1 << 40
+MAX_CODE = (1 << 32) - 1
+MAX_ROOT = 1 << 28
+ENTRIES_PER_PAGE = 32
+ALL_MINORS = (1 << 64) - 1
+KNOWN_FLAGS = (
+    EXECUTABLE | LOOKS_AT_FILES,
+    LOOKS | HAS_DATA | NATIVE | CONFIGURED | IN_MEMORY,
+)
+
+MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+
+_ROOT_MAGIC = b"LZYROOT1"
+#          magic, minors, files, directories, pages, slots, variants, reserved
+ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
+_VARIANT = Struct("<24s4sB3s")  # tag, magic, optimization, reserved: 32
+_PAGE = Struct("<32sII")  # digest, end, first slot: 40
+_COUNT = Struct("<I")
+_DIRECTORY_ITEM = Struct("<III")  # crc, row offset, slot offset: 12
+_ROW = Struct("<BBHIQ32s")  # kind, flags, path size, variants, size, digest: 48
+_CODE = Struct("<I32s")  # size, digest: 36
+_pack_crc = _COUNT.pack
+
+
+if TYPE_CHECKING:
+    #: CRC of the stem, kind, path: the order of a page; and the entry
+    Ranked: TypeAlias = "tuple[int, int, bytes, Entry]"
+
+
+class Variant:
+    """One kind of bytecode: the Python and optimization it is for."""
+
+    __slots__ = ("magic", "optimization", "tag")
+
+    def __init__(self, tag: str, magic: bytes, optimization: int = 0) -> None:
+        self.tag = tag
+        self.magic = magic
+        self.optimization = optimization
+
+    def encode(self) -> bytes:
+        """Return the 32 bytes of the record; ValueError if they cannot hold it."""
+        tag = self.tag.encode("ascii")
+        if not (
+            0 < len(tag) <= 24
+            and self.tag.isprintable()
+            and len(self.magic) == 4
+            and self.optimization in {0, 1, 2}
+        ):
+            raise ValueError(f"not a variant: {self!r}")
+        return _VARIANT.pack(tag, self.magic, self.optimization, b"")
+
+    @classmethod
+    def decode(cls, data: bytes) -> Variant:
+        """Return the variant whose record is *data*; ValueError if none is."""
+        tag, magic, optimization, _ = _VARIANT.unpack(data)
+        variant = cls(tag.rstrip(b"\0").decode("ascii"), magic, optimization)
+        if variant.encode() != data:
+            raise ValueError("an unreadable bytecode variant")
+        return variant
+
+    def _key(self) -> tuple[str, bytes, int]:
+        return self.tag, self.magic, self.optimization
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Variant):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Variant({self.tag!r}, {self.magic!r}, {self.optimization})"
+
+    def __str__(self) -> str:
+        return self.tag + (f"-O{self.optimization}" if self.optimization else "")
+
+
+class Code:
+    """Where the bytecode of one variant is: slot number, size, digest."""
+
+    __slots__ = ("digest", "size", "slot")
+
+    def __init__(self, size: int, digest: bytes, slot: int = -1) -> None:
+        self.size = size
+        self.digest = digest
+        self.slot = slot
+
+
+class Entry:
+    """A file or directory of the archive.
+
+    ``size`` and ``digest`` are those of the file's bytes, or of a directory's
+    listing. ``slot`` is the number of its first slot, -1 while it has none.
+    ``variants`` is the bit set of the bytecode that it has; ``packed_codes``
+    their sizes and digests as they stand in the row.
+    """
+
+    __slots__ = (
+        "digest",
+        "flags",
+        "kind",
+        "packed_codes",
+        "path",
+        "size",
+        "slot",
+        "variants",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        digest: bytes,
+        kind: int = FILE,
+        flags: int = 0,
+        variants: int = 0,
+        packed_codes: bytes = b"",
+        slot: int = -1,
+    ) -> None:
+        self.path = path
+        self.size = size
+        self.digest = digest
+        self.kind = kind
+        self.flags = flags
+        self.variants = variants
+        self.packed_codes = packed_codes
+        self.slot = slot
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the entry is a directory."""
+        return self.kind == DIRECTORY
+
+    def with_codes(self, codes: dict[int, Code]) -> Entry:
+        """Return the entry with bytecode by number of variant."""
+        bits = sum(1 << number for number in codes)
+        packed = b"".join(
+            _CODE.pack(c.size, c.digest) for _, c in sorted(codes.items())
+        )
+        return Entry(
+            self.path, self.size, self.digest, self.kind, self.flags, bits, packed
+        )
+
+    def code(self, variant: int) -> Code | None:
+        """Return the bytecode of *variant*, or None if the entry has none."""
+        if variant < 0 or not self.variants >> variant & 1:
+            return None
+        before = (self.variants & (1 << variant) - 1).bit_count()
+        size, digest = _CODE.unpack_from(self.packed_codes, before * _CODE.size)
+        return Code(size, digest, self.slot + 1 + before)
+
+    def codes(self) -> Iterator[tuple[int, Code]]:
+        """Yield (number of the variant, bytecode), lowest first."""
+        for variant in range(self.variants.bit_length()):
+            code = self.code(variant)
+            if code is not None:
+                yield variant, code
+
+    def members(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (slot number, size, digest) of everything the entry owns."""
+        yield self.slot, self.size, self.digest
+        if self.packed_codes:
+            codes = _CODE.iter_unpack(self.packed_codes)
+            for slot, (size, digest) in enumerate(codes, self.slot + 1):
+                yield slot, size, digest
+
+    def row(self) -> bytes:
+        """Return the entry as a row of a page."""
+        path = self.path.encode()
+        head = _ROW.pack(
+            self.kind, self.flags, len(path), self.variants, self.size, self.digest
+        )
+        return head + path + self.packed_codes
+
+    @property
+    def slots(self) -> int:
+        """Number of slots the entry owns."""
+        return 1 + self.variants.bit_count()
+
+    def __repr__(self) -> str:
+        kind = "directory" if self.kind else "file"
+        return f"<{kind} {self.path!r} {self.size} bytes {self.digest.hex()[:12]}>"
+
+
+def check_path(path: str) -> str:
+    """Return *path* if an archive may hold it; ValueError with the reason if not."""
+    if len(path.encode()) > MAX_PATH:
+        raise ValueError(f"path longer than {MAX_PATH} bytes: {path[:80]!r}...")
+    if "\0" in path or "\\" in path:
+        raise ValueError(f"NUL or backslash in path {path!r}")
+    framed = f"/{path}/"
+    if path and ("//" in framed or "/./" in framed or "/../" in framed):
+        raise ValueError(f"empty, '.' or '..' component in path {path!r}")
+    return path
+
+
+def stem_of(path: str, kind: int = FILE) -> str:
+    """Return the stem that decides the page of *path*: format.md section 4."""
+    if kind == DIRECTORY or not path.endswith(MODULE_SUFFIXES):
+        return path
+    name_at = path.rfind("/") + 1
+    dot = path.find(".", name_at)
+    if dot == name_at:
+        return path
+    if path.startswith("__init__.", name_at):
+        return path[: max(name_at - 1, 0)]
+    return path[:dot]
+
+
+def listing_of(children: Iterable[tuple[str, int]]) -> bytes:
+    """Return the listing that names *children*, pairs of (name, kind)."""
+    named = sorted((name.encode(), b"fd"[kind : kind + 1]) for name, kind in children)
+    return b"".join(letter + name + b"\0" for name, letter in named)
+
+
+def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
+    """Return the (name, kind) pairs of a listing; MalformedArchive if it is none."""
+    try:
+        items = bytes(data).decode().split("\0")
+        if items.pop():
+            raise ValueError("its last name is cut")
+        children = [(item[1:], "fd".index(item[:1] or "?")) for item in items]
+        last = ""
+        for name, _ in children:
+            # Code points have the order of their UTF-8 bytes.
+            if name <= last or "/" in name:
+                raise ValueError(f"{name!r} is no name, or not in its place")
+            last = check_path(name)
+    except ValueError as error:
+        raise MalformedArchive(f"an unreadable directory listing: {error}") from None
+    return children
+
+
+class IndexImage:
+    """A whole index in memory: its two parts, its hash, and what lies in the slots.
+
+    ``members`` holds (size, digest) for every slot in order; ``entries`` the
+    entries in the same order, with their slot numbers.
+    """
+
+    __slots__ = ("entries", "hash", "members", "pages", "root")
+
+    def __init__(
+        self,
+        root: bytes,
+        pages: bytes,
+        entries: list[Entry],
+        members: list[tuple[int, bytes]],
+    ) -> None:
+        self.root = root
+        self.pages = pages
+        self.entries = entries
+        self.members = members
+        self.hash = sha256(root).hex()
+
+
+def build_index(
+    entries: Iterable[Entry], variants: Iterable[Variant], minors: int = ALL_MINORS
+) -> IndexImage:
+    """Return the one index that these entries have, in whatever order they come.
+
+    Numbers of variants in the entries refer to *variants* in sorted order. The
+    entries become those of the image: they are given their slot numbers.
+
+    Raises ValueError for what cannot be one tree: a path twice or that no
+    archive may hold, a directory missing or empty.
+    """
+    ranked = rank(entries)
+    check_tree(ranked)
+    count = pages_for(len(ranked))
+    pages: list[list[Ranked]] = [[] for _ in range(count)]
+    for item in ranked:
+        pages[item[0] & count - 1].append(item)
+    records: list[bytes] = []
+    body: list[bytes] = []
+    ordered: list[Entry] = []
+    members: list[tuple[int, bytes]] = []
+    end = 0
+    for page in pages:
+        data, owned = encode_page(page)
+        end += len(data)
+        records.append(_PAGE.pack(sha256(data), end, len(members)))
+        body.append(data)
+        slot = len(members)
+        for *_, entry in page:
+            entry.slot = slot
+            slot += entry.slots
+            ordered.append(entry)
+        members += owned
+    head = encode_root_head(ordered, variants, minors, count, len(members))
+    return IndexImage(head + b"".join(records), b"".join(body), ordered, members)
+
+
+def pages_for(entries: int) -> int:
+    """Return the number of pages that an index of so many entries has."""
+    return 1 << max((entries - 1) // ENTRIES_PER_PAGE, 0).bit_length()
+
+
+def rank(entries: Iterable[Entry]) -> list[Ranked]:
+    """Return the entries in the order of a page, with what decides that order."""
+    ranked = []
+    for entry in entries:
+        path = entry.path
+        crc = crc32(stem_of(path, entry.kind).encode())
+        ranked.append((crc, entry.kind, path.encode(), entry))
+    ranked.sort(key=lambda item: item[:3])
+    return ranked
+
+
+def check_tree(ranked: list[Ranked]) -> None:
+    """Raise ValueError if these entries are not the whole of one tree."""
+    if len(ranked) > MAX_ENTRIES:
+        raise ValueError(f"more than {MAX_ENTRIES} files and directories")
+    paths = set()
+    parents = {""}
+    directories = set()
+    for _, kind, _, entry in ranked:
+        path = check_path(entry.path)
+        paths.add(path)
+        if path:
+            parents.add(path.rpartition("/")[0])
+        if kind == DIRECTORY:
+            directories.add(path)
+        if entry.variants and (kind == DIRECTORY or not path.endswith(".py")):
+            raise ValueError(f"bytecode of what is no source: {path!r}")
+    if len(paths) != len(ranked):
+        raise ValueError("two entries have the same path")
+    if parents != directories:
+        path = min(parents ^ directories)
+        reason = "is missing" if path in parents else "holds nothing"
+        raise ValueError(f"the directory {path!r} {reason}")
+
+
+def encode_root_head(
+    entries: Sequence[Entry],
+    variants: Iterable[Variant],
+    minors: int,
+    pages: int,
+    slots: int,
+) -> bytes:
+    """Return the root without its page records."""
+    records = sorted(variant.encode() for variant in variants)
+    if len(records) > MAX_VARIANTS or len(set(records)) != len(records):
+        raise ValueError(f"more than {MAX_VARIANTS} bytecode variants, or one twice")
+    directories = sum(entry.kind for entry in entries)
+    head = ROOT.pack(
+        _ROOT_MAGIC,
+        minors,
+        len(entries) - directories,
+        directories,
+        pages,
+        slots,
+        len(records),
+        b"",
+    )
+    return head + b"".join(records)
+
+
+def encode_page(page: list[Ranked]) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """Return the bytes of a page, and (size, digest) for each of its slots."""
+    directory: list[bytes] = [_COUNT.pack(len(page))]
+    rows: list[bytes] = []
+    members: list[tuple[int, bytes]] = []
+    at = _COUNT.size + len(page) * _DIRECTORY_ITEM.size
+    for crc, _, _, entry in page:
+        directory.append(_DIRECTORY_ITEM.pack(crc, at, len(members)))
+        row = entry.row()
+        rows.append(row)
+        at += len(row)
+        members.append((entry.size, entry.digest))
+        if entry.packed_codes:
+            members += _CODE.iter_unpack(entry.packed_codes)
+    return b"".join(directory + rows), members
+
+
+class Index:
+    """An index inside *buffer*, believed only as far as it has been proved.
+
+    *hash* is the archive's name: the root must have it. The root lies at
+    ``[at, at + root_size)``, the pages right behind it. Opening reads the root
+    and nothing else. *what* names the bytes in errors. Raises MalformedArchive
+    or DamagedArchive.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_mask",
+        "_pages_at",
+        "_pages_size",
+        "_proved",
+        "_records_at",
+        "directories",
+        "files",
+        "hash",
+        "minors",
+        "slots",
+        "variants",
+        "what",
+    )
+
+    def __init__(
+        self,
+        buffer: bytes | mmap,
+        hash: str,
+        at: int,
+        root_size: int,
+        pages_size: int,
+        what: str = "these bytes",
+    ) -> None:
+        actual = sha256(memoryview(buffer)[at : at + root_size]).hex()
+        if actual != hash:
+            raise DamagedArchive(
+                f"{what}: the index of archive {hash} is damaged or another "
+                f"archive's (its hash is {actual})",
+                hash=hash,
+                member="root",
+                expected=hash,
+                actual=actual,
+            )
+        head = buffer[at : at + min(root_size, MAX_ROOT_HEAD)]
+        self.minors, self.files, self.directories, pages, self.slots, self.variants = (
+            read_root_head(head, hash, what)
+        )
+        self._buffer = buffer
+        self._mask = pages - 1
+        self._records_at = at + root_head_size(len(self.variants))
+        self._pages_at = at + root_size
+        self._pages_size = pages_size
+        #: number of a page -> what `_prove` says of it
+        self._proved: dict[int, tuple[int, int, int, int]] = {}
+        self.hash = hash
+        self.what = what
+        if (
+            pages != pages_for(self.files + self.directories)
+            or self._pages_at - self._records_at != _PAGE.size * pages
+        ):
+            raise MalformedArchive(
+                f"{what}: the root of archive {hash} does not add up", hash=hash
+            )
+
+    def variant(self, tag: str, magic: bytes, optimization: int) -> int:
+        """Return the number of the variant for such a Python, or -1."""
+        wanted = Variant(tag, magic, optimization)
+        for number, variant in enumerate(self.variants):
+            if variant == wanted:
+                return number
+        return -1
+
+    def find(self, stem: str) -> list[Entry]:
+        """Return the entries whose stem is *stem*: none, or few."""
+        key = stem.encode("utf-8", "surrogatepass")
+        crc = crc32(key)
+        number = crc & self._mask
+        start, stop, end, first_slot = self._proved.get(number) or self._prove(number)
+        found: list[Entry] = []
+        buffer = self._buffer
+        needle = _pack_crc(crc)
+        items = at = start + _COUNT.size
+        while True:
+            at = buffer.find(needle, at, stop)
+            if at < 0:
+                return found
+            inside = (at - items) % _DIRECTORY_ITEM.size
+            if not inside:
+                _, row, slot = _DIRECTORY_ITEM.unpack_from(buffer, at)
+                try:
+                    entry = _decode_row(buffer, start + row, end, first_slot + slot)
+                except (StructError, ValueError) as error:
+                    raise self._malformed(number, error) from None
+                if stem_of(entry.path, entry.kind) == stem:
+                    found.append(entry)
+            at += _DIRECTORY_ITEM.size - inside
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the entry at *path* (``""`` is the top directory), or None."""
+        for kind in (FILE, DIRECTORY):
+            for entry in self.find(stem_of(path, kind)):
+                if entry.path == path and entry.kind == kind:
+                    return entry
+        return None
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every entry, in the order of their slots."""
+        files = directories = slots = 0
+        for number in range(self._mask + 1):
+            start, _, end, first_slot = self._prove(number)
+            try:
+                if first_slot != slots:
+                    raise ValueError("its slots do not follow those before")
+                for entry in decode_rows(
+                    self._buffer, start, end, self.variants, self._mask, number
+                ):
+                    entry.slot += first_slot
+                    slots += entry.slots
+                    directories += entry.kind
+                    files += 1 - entry.kind
+                    yield entry
+            except (StructError, ValueError) as error:
+                raise self._malformed(number, error) from None
+        if (files, directories, slots) != (self.files, self.directories, self.slots):
+            raise MalformedArchive(
+                f"{self.what}: the pages of archive {self.hash} do not add up",
+                hash=self.hash,
+            )
+
+    def _prove(self, number: int) -> tuple[int, int, int, int]:
+        """Check the digest of a page, once.
+
+        Returns where it starts, its directory stops and it ends, all in the
+        buffer, and the number of its first slot.
+        """
+        known = self._proved.get(number)
+        if known is not None:
+            return known
+        record = self._records_at + number * _PAGE.size
+        digest, end, first_slot = _PAGE.unpack_from(self._buffer, record)
+        start = 0
+        if number:
+            start = _PAGE.unpack_from(self._buffer, record - _PAGE.size)[1]
+        if not start + _COUNT.size <= end <= self._pages_size:
+            raise self._malformed(number, "it lies outside the pages")
+        start += self._pages_at
+        end += self._pages_at
+        actual = sha256(memoryview(self._buffer)[start:end])
+        if actual != digest:
+            raise DamagedArchive(
+                f"{self.what}: page {number} of the index of archive {self.hash} "
+                "is damaged",
+                hash=self.hash,
+                member=f"page {number}",
+                expected=digest.hex(),
+                actual=actual.hex(),
+            )
+        (count,) = _COUNT.unpack_from(self._buffer, start)
+        stop = start + _COUNT.size + count * _DIRECTORY_ITEM.size
+        if stop > end:
+            raise self._malformed(number, "its directory reaches beyond it")
+        self._proved[number] = known = (start, stop, end, first_slot)
+        return known
+
+    def _malformed(self, page: int, why: object) -> MalformedArchive:
+        return MalformedArchive(
+            f"{self.what}: page {page} of the index of archive {self.hash} makes no "
+            f"sense: {why}",
+            hash=self.hash,
+        )
+
+
+def root_head_size(variants: int) -> int:
+    """Return the size of a root without its page records."""
+    return ROOT.size + _VARIANT.size * variants
+
+
+MAX_ROOT_HEAD = root_head_size(MAX_VARIANTS)
+
+
+def read_root_head(
+    root: bytes,
+    hash: str,
+    what: str = "these bytes",
+) -> tuple[int, int, int, int, int, tuple[Variant, ...]]:
+    """Return minors, files, directories, pages, slots and variants of a root."""
+    try:
+        magic, minors, files, directories, pages, slots, count, reserved = (
+            ROOT.unpack_from(root)
+        )
+        if magic != _ROOT_MAGIC or any(reserved):
+            raise ValueError("it does not begin as one")
+        if count > MAX_VARIANTS or files + directories > MAX_ENTRIES:
+            raise ValueError("it promises more than there may be")
+        size = _VARIANT.size
+        records = [
+            root[at : at + size] for at in range(ROOT.size, root_head_size(count), size)
+        ]
+        if records != sorted(set(records)):
+            raise ValueError("its variants are not in order")
+        variants = tuple(map(Variant.decode, records))
+    except (StructError, ValueError) as error:
+        raise MalformedArchive(
+            f"{what}: the root of archive {hash} makes no sense: {error}", hash=hash
+        ) from None
+    return minors, files, directories, pages, slots, variants
+
+
+def decode_rows(
+    buffer: bytes | mmap,
+    start: int,
+    end: int,
+    variants: Sequence[Variant],
+    mask: int = 0,
+    number: int = 0,
+) -> Iterator[Entry]:
+    """Yield the entries of the page at ``[start, end)``, all that it MUST be.
+
+    Slots are counted from 0. *mask* and *number* say which stems belong here.
+    Raises struct.error or ValueError.
+    """
+    (count,) = _COUNT.unpack_from(buffer, start)
+    items = start + _COUNT.size
+    row = items + count * _DIRECTORY_ITEM.size
+    if row > end:
+        raise ValueError("its directory reaches beyond it")
+    slots = 0
+    last = (-1, 0, b"")
+    for at in range(items, row, _DIRECTORY_ITEM.size):
+        crc, offset, slot = _DIRECTORY_ITEM.unpack_from(buffer, at)
+        if start + offset != row or slot != slots:
+            raise ValueError("a row is not where it should be")
+        entry = _decode_row(buffer, row, end, slot)
+        path = entry.path.encode()
+        here = (crc, entry.kind, path)
+        if here <= last or crc & mask != number:
+            raise ValueError("its entries are not in order")
+        if crc != crc32(stem_of(entry.path, entry.kind).encode()):
+            raise ValueError("an entry under a stem that is not its own")
+        if entry.flags & ~KNOWN_FLAGS[entry.kind] or entry.variants >> len(variants):
+            raise ValueError("an entry with unknown flags or variants")
+        if entry.variants and (entry.kind or not path.endswith(b".py")):
+            raise ValueError("bytecode of what is no source")
+        check_path(entry.path)
+        last = here
+        slots += entry.slots
+        row += _ROW.size + len(path) + len(entry.packed_codes)
+        yield entry
+    if row != end:
+        raise ValueError("something follows its last row")
+
+
+def _decode_row(buffer: bytes | mmap, at: int, end: int, slot: int) -> Entry:
+    """Return the entry whose row is at *at*; struct.error or ValueError if none."""
+    kind, flags, length, variants, size, digest = _ROW.unpack_from(buffer, at)
+    path_at = at + _ROW.size
+    codes_at = path_at + length
+    stop = codes_at + variants.bit_count() * _CODE.size if variants else codes_at
+    if stop > end or kind > DIRECTORY or size > MAX_MEMBER:
+        raise ValueError("a row reaches beyond what there may be")
+    path = buffer[path_at:codes_at].decode()
+    return Entry(path, size, digest, kind, flags, variants, buffer[codes_at:stop], slot)

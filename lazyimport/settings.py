@@ -1,0 +1,196 @@
+"""Settings: one immutable value, from environment variables and overrides."""
+
+from __future__ import annotations
+
+from lazyimport.errors import SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ENVIRONMENT", "Settings", "check_hash"]
+
+#: setting -> environment variable
+ENVIRONMENT = {
+    "hash": "LAZYIMPORT_HASH",
+    "store": "LAZYIMPORT_STORE",
+    "cache_dir": "LAZYIMPORT_CACHE_DIR",
+    "cache_mode": "LAZYIMPORT_CACHE_MODE",
+    "policy": "LAZYIMPORT_POLICY",
+    "timeout": "LAZYIMPORT_TIMEOUT",
+}
+CACHE_MODES = ("raw", "zstd", "memory")
+POLICIES = ("archive", "path")
+
+
+class Settings:
+    """What an installation needs to know.
+
+    ``hash``
+        64 lower-case hex digits, or None.
+    ``store``
+        URL of the store to fetch from (``gs://bucket/prefix``,
+        ``file:///folder``), or None for the node cache alone.
+    ``cache_dir``
+        Absolute path of the node cache.
+    ``cache_mode``
+        ``raw`` (members uncompressed and mapped, the default), ``zstd``
+        (as they travel, for a small disk) or ``memory`` (nothing on disk).
+    ``policy``
+        ``archive`` (the archive wins over installed packages, the default) or
+        ``path`` (exactly the order of ``sys.path``).
+    ``timeout``
+        Seconds that fetching an archive may take before it is given up.
+    """
+
+    __slots__ = ("cache_dir", "cache_mode", "hash", "policy", "store", "timeout")
+
+    hash: str | None
+    store: str | None
+    cache_dir: str
+    cache_mode: str
+    policy: str
+    timeout: float
+
+    def __init__(
+        self,
+        hash: str | None = None,
+        store: str | None = None,
+        cache_dir: str | None = None,
+        cache_mode: str | None = None,
+        policy: str | None = None,
+        timeout: float | str | None = None,
+        *,
+        environ: Mapping[str, str] = {},
+    ) -> None:
+        put = object.__setattr__
+        put(self, "hash", check_hash(hash) if hash else None)
+        put(self, "store", _store(store) if store else None)
+        put(self, "cache_dir", cache_dir or _default_cache_dir(environ))
+        put(self, "cache_mode", _one_of("cache_mode", cache_mode or "raw", CACHE_MODES))
+        put(self, "policy", _one_of("policy", policy or "archive", POLICIES))
+        put(self, "timeout", _seconds(300.0 if timeout is None else timeout))
+        if not self.cache_dir.startswith("/"):
+            raise SettingsError(
+                f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
+                "set LAZYIMPORT_CACHE_DIR or pass cache_dir=",
+                name="cache_dir",
+                value=self.cache_dir,
+            )
+
+    @classmethod
+    def from_environ(
+        cls, environ: Mapping[str, str], **overrides: str | float | None
+    ) -> Settings:
+        """Return settings read from *environ*; overrides that are not None win.
+
+        ``BUCKET_NAME`` with ``SOURCE_CODE_PATH`` is the older spelling of a
+        ``gs://`` store and counts where ``LAZYIMPORT_STORE`` is not set.
+
+        Raises SettingsError for a value that cannot be used.
+        """
+        values: dict[str, str | float | None] = {
+            name: environ.get(variable) or None
+            for name, variable in ENVIRONMENT.items()
+        }
+        if not values["store"] and environ.get("BUCKET_NAME"):
+            folder = environ.get("SOURCE_CODE_PATH", "").strip("/")
+            values["store"] = f"gs://{environ['BUCKET_NAME']}/{folder}".rstrip("/")
+        values.update((k, v) for k, v in overrides.items() if v is not None)
+        return cls(**values, environ=environ)  # type: ignore[arg-type]
+
+    def to_environ(self) -> dict[str, str]:
+        """Return the environment variables that give these settings again."""
+        return {
+            variable: str(value)
+            for name, variable in ENVIRONMENT.items()
+            if (value := getattr(self, name)) is not None
+        }
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Settings are immutable: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Settings are immutable: cannot delete {name!r}")
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Settings):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        names = ("hash", "store", "cache_dir", "cache_mode", "policy", "timeout")
+        return Settings, tuple(getattr(self, name) for name in names)
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__)
+        return f"Settings({fields})"
+
+
+def check_hash(value: str) -> str:
+    """Return *value* lower-cased if it is an archive's hash: 64 hex digits.
+
+    Raises SettingsError otherwise.
+    """
+    text = value.strip().lower() if isinstance(value, str) else value
+    if not isinstance(text, str) or len(text) != 64 or text.strip("0123456789abcdef"):
+        raise SettingsError(
+            f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
+            "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
+            name="hash",
+            value=value,
+        )
+    return text
+
+
+def _store(url: str) -> str:
+    if url.startswith("/"):
+        return "file://" + url
+    if "://" not in url:
+        raise SettingsError(
+            f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix or "
+            "file:///folder; set LAZYIMPORT_STORE or pass store=)",
+            name="store",
+            value=url,
+        )
+    return url
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise SettingsError(
+            f"{ENVIRONMENT[name]} must be one of {', '.join(allowed)}, not {value!r}",
+            name=name,
+            value=value,
+        )
+    return value
+
+
+def _seconds(value: float | str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e6:
+        raise SettingsError(
+            f"LAZYIMPORT_TIMEOUT must be a number of seconds above 0, not {value!r}",
+            name="timeout",
+            value=value,
+        )
+    return seconds
+
+
+def _default_cache_dir(environ: Mapping[str, str]) -> str:
+    if environ.get("XDG_CACHE_HOME", "").startswith("/"):
+        return environ["XDG_CACHE_HOME"].rstrip("/") + "/lazyimport"
+    if environ.get("HOME", "").startswith("/") and environ["HOME"] != "/":
+        return environ["HOME"].rstrip("/") + "/.cache/lazyimport"
+    import os  # only for the node without a home directory
+
+    return f"/tmp/lazyimport-{os.getuid()}"  # noqa: S108 - ownership is checked when it is used

@@ -1,0 +1,679 @@
+"""docs/format.md, sections 3 and 4: root, pages, entries, stems, listings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+from struct import Struct
+from zlib import crc32
+
+import pytest
+
+from lazyimport.errors import DamagedArchive, MalformedArchive
+from lazyimport.format.archive import Archive
+from lazyimport.format.digest import sha256
+from lazyimport.format.index import (
+    DIRECTORY,
+    EXECUTABLE,
+    FILE,
+    HAS_DATA,
+    LOOKS_AT_FILES,
+    MAX_PATH,
+    Code,
+    Entry,
+    Variant,
+    build_index,
+    check_path,
+    listing_of,
+    pages_for,
+    parse_listing,
+    stem_of,
+)
+from tests.support import forge
+from tests.support.reading import read_everything
+from tests.support.trees import Tree, make_archive, running_variant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tests.support.trees import Files
+
+TOP = ("", forge.row("", kind=1))
+
+# Two pairs of stems that have the same CRC-32, and so lie side by side.
+TWINS = [("plumless", "buckeroo"), ("codding", "gnu")]
+
+
+class TestStems:
+    """The stem of an entry decides its page."""
+
+    @pytest.mark.parametrize(
+        ("path", "kind", "stem"),
+        [
+            # pkg/, pkg/__init__.py, pkg.py and pkg.<tag>.so all have the stem pkg.
+            ("pkg", DIRECTORY, "pkg"),
+            ("pkg/__init__.py", FILE, "pkg"),
+            ("pkg.py", FILE, "pkg"),
+            ("pkg.cpython-311-x86_64-linux-gnu.so", FILE, "pkg"),
+            ("pkg.pyc", FILE, "pkg"),
+            ("pkg.pyd", FILE, "pkg"),
+            ("pkg/__init__.abi3.so", FILE, "pkg"),
+            # of a directory: its path
+            ("", DIRECTORY, ""),
+            ("a/b.py", DIRECTORY, "a/b.py"),
+            ("a/__init__", DIRECTORY, "a/__init__"),
+            ("six-1.16.0.dist-info", DIRECTORY, "six-1.16.0.dist-info"),
+            # the name cut at its first dot
+            ("a/b.c.d.py", FILE, "a/b"),
+            ("a.b/c.py", FILE, "a.b/c"),
+            ("a/b/__init__.py", FILE, "a/b"),
+            ("__init__.py", FILE, ""),
+            ("a/__init__x.py", FILE, "a/__init__x"),
+            # a name that begins with a dot is not cut
+            (".hidden.py", FILE, ".hidden.py"),
+            ("a/.py", FILE, "a/.py"),
+            # of any other file: its path
+            ("a/data.txt", FILE, "a/data.txt"),
+            ("a/b.pyi", FILE, "a/b.pyi"),
+            ("libx.so.1", FILE, "libx.so.1"),
+            ("a/b.PY", FILE, "a/b.PY"),
+            ("py", FILE, "py"),
+        ],
+    )
+    def test_table(self, path: str, kind: int, stem: str) -> None:
+        assert stem_of(path, kind) == stem
+
+    def test_everything_of_one_import_in_one_lookup(self) -> None:
+        suffix = ".cpython-311-x86_64-linux-gnu.so"
+        files: Files = {
+            "pkg/__init__.py": "",
+            "pkg.py": "",
+            f"pkg{suffix}": b"",
+            "pkg.txt": "",
+            "pk.py": "",
+            "pkg/pkg.py": "",
+        }
+        index = Archive(*make_archive(files)).index
+        assert [(entry.path, entry.kind) for entry in index.find("pkg")] == [
+            (f"pkg{suffix}", FILE),
+            ("pkg.py", FILE),
+            ("pkg/__init__.py", FILE),
+            ("pkg", DIRECTORY),
+        ]
+
+    @pytest.mark.parametrize("twins", TWINS)
+    def test_stems_of_the_same_crc(self, twins: tuple[str, str]) -> None:
+        one, other = twins
+        assert crc32(one.encode()) == crc32(other.encode())
+        both = Archive(*make_archive({f"{one}.py": "x = 1", other: "data"})).index
+        assert [entry.path for entry in both.find(one)] == [f"{one}.py"]
+        assert [entry.path for entry in both.find(other)] == [other]
+        alone = Archive(*make_archive({f"{one}.py": "x = 1"})).index
+        assert alone.find(other) == []
+        assert alone.entry(other) is None
+
+    def test_a_stem_no_path_can_have(self) -> None:
+        index = Archive(*make_archive({"a.py": ""})).index
+        for stem in ["\udc80", "a\udfff", "/", "..", "a/", "\0", "a.py"]:
+            assert index.find(stem) == []
+            assert index.entry(stem) is None or stem == "a.py"
+
+
+class TestRoot:
+    """The root says how many there are of everything, and names each page."""
+
+    @pytest.mark.parametrize(
+        ("entries", "pages"),
+        [
+            (1, 1),
+            (32, 1),
+            (33, 2),
+            (64, 2),
+            (65, 4),
+            (128, 4),
+            (129, 8),
+            (50_000, 2048),
+        ],
+    )
+    def test_pages(self, entries: int, pages: int) -> None:
+        """Smallest power of two *P* with files + directories ≤ 32 *P*."""
+        assert pages_for(entries) == pages
+        assert pages & (pages - 1) == 0
+        assert entries <= 32 * pages
+        assert pages == 1 or entries > 16 * pages
+
+    def test_fields(self) -> None:
+        variants = [Variant("cpython-313", b"abcd", 2), Variant("cpython-310", b"efgh")]
+        files = {f"p/m{number}.py": f"x = {number}" for number in range(60)}
+        tree = Tree(files, variants=variants, minors=1 << 10)
+        image = tree.image()
+        magic, minors, count, directories, pages, slots, kinds, _ = Struct(
+            "<8sQIIIIB15s"
+        ).unpack_from(image.root)
+        assert (magic, minors, kinds) == (b"LZYROOT1", 1 << 10, 2)
+        assert (count, directories, pages, slots) == (60, 2, 2, 60 * 3 + 2)
+        assert len(image.root) == 48 + 2 * 32 + 2 * 40
+        assert image.root[48:80] == b"cpython-310".ljust(24, b"\0") + b"efgh\0\0\0\0"
+        assert image.root[80:112] == b"cpython-313".ljust(24, b"\0") + b"abcd\2\0\0\0"
+
+    def test_an_archive_of_nothing(self) -> None:
+        made = make_archive({})
+        assert read_everything(*made) == {"": (DIRECTORY, 0, b"", {})}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"magic": b"LZYROOT2"},
+            {"reserved": b"\0\1"},
+            {"count": 0},
+            {"count": 2},
+            {"count": 1 << 31},
+            {"files": 2**32 - 1, "slots": 1},
+            {"directories": 2**32 - 1, "slots": 1},
+            {"slots": 2**32 - 1},
+            {"files": 32},  # 33 entries need two pages
+            {"variant_count": 1},
+            {"variant_count": 33},
+            {"variants": b"cpython-311".ljust(31, b"\0") + b"\1"},
+            {"variants": b"a".ljust(32, b"\0") * 2},
+            {"variants": b"b".ljust(32, b"\0") + b"a".ljust(32, b"\0")},
+            {"variants": bytes(32)},
+            {"variants": b"a\0b".ljust(32, b"\0")},
+            {"variants": b"\xff".ljust(32, b"\0")},
+            {"variants": b"a".ljust(28, b"\0") + b"\3\0\0\0"},
+        ],
+        ids=str,
+    )
+    def test_a_root_that_makes_no_sense(self, change: dict[str, Any]) -> None:
+        with pytest.raises(MalformedArchive):
+            Archive(*forge.one_page([TOP], **change))
+
+    def test_a_whole_root_for_comparison(self) -> None:
+        """The one that the cases above spoil."""
+        variants = b"a".ljust(32, b"\0") + b"b".ljust(32, b"\0")
+        archive = Archive(*forge.one_page([TOP], variants=variants))
+        assert [entry.path for entry in archive.index.entries()] == [""]
+        assert [str(variant) for variant in archive.index.variants] == ["a", "b"]
+
+    def test_another_hash(self) -> None:
+        data, _ = make_archive({"a.py": ""})
+        other = "ab" * 32
+        forged = forge.reheaded(data, hash=bytes.fromhex(other))
+        with pytest.raises(DamagedArchive) as caught:
+            Archive(forged, other, "/cache/x")
+        error = caught.value
+        assert (error.hash, error.member, error.expected) == (other, "root", other)
+        assert error.actual in str(error)
+        assert str(error).startswith("/cache/x: ")
+
+
+class TestVariants:
+    """A Python MAY use a variant only if tag, magic and optimization are its own."""
+
+    def test_lookup(self) -> None:
+        here = running_variant()
+        tree = Tree({"a.py": ""}, variants=[Variant("aaa", b"0000"), here])
+        index = Archive(*tree.archive()).index
+        assert index.variant(here.tag, here.magic, here.optimization) == 1
+        assert index.variant("aaa", b"0000", 0) == 0
+        assert index.variant("aaa", b"0001", 0) == -1
+        assert index.variant("aaa", b"0000", 1) == -1
+        assert index.variant("aa", b"0000", 0) == -1
+
+    @pytest.mark.parametrize("tag", ["", "x" * 40, "ü"])
+    def test_lookup_of_what_no_archive_has(self, tag: str) -> None:
+        index = Archive(*make_archive({"a.py": ""})).index
+        assert index.variant(tag, b"", 9) == -1
+
+    @pytest.mark.parametrize(
+        "variant",
+        [
+            Variant("", b"0000"),
+            Variant("x" * 25, b"0000"),
+            Variant("a\0b", b"0000"),
+            Variant("ü", b"0000"),
+            Variant("a", b"000"),
+            Variant("a", b"0000", 3),
+        ],
+    )
+    def test_one_that_has_no_record(self, variant: Variant) -> None:
+        with pytest.raises(ValueError):
+            variant.encode()
+
+    def test_is_a_value(self) -> None:
+        one, same = (
+            Variant("cpython-311", b"abcd", 1),
+            Variant("cpython-311", b"abcd", 1),
+        )
+        assert one == same
+        assert len({one, same, Variant("cpython-311", b"abcd")}) == 2
+        assert one != "cpython-311-O1"
+        assert (str(one), str(Variant("pypy310", b"abcd"))) == (
+            "cpython-311-O1",
+            "pypy310",
+        )
+        assert Variant.decode(one.encode()) == one
+
+    def test_at_most_32(self) -> None:
+        variants = [Variant(f"v{number:02}", b"0000") for number in range(33)]
+        tree = Tree({"a.py": ""}, variants=variants[:32], compiler=lambda s, v: s)
+        entry = Archive(*tree.archive()).index.entry("a.py")
+        assert entry is not None
+        assert entry.variants == (1 << 32) - 1
+        with pytest.raises(ValueError, match="32"):
+            build_index(tree.entries, variants)
+        with pytest.raises(ValueError, match="twice"):
+            build_index(tree.entries, variants[:1] * 2)
+
+
+class TestPages:
+    """Entries are ordered by *c*, then by kind, then by the bytes of the path."""
+
+    def test_layout(self) -> None:
+        files = {f"d{number % 7}/m{number}.py": f"x = {number}" for number in range(99)}
+        files["d1.py"] = files["d1/__init__.py"] = "pass"
+        image = Tree(files).image()
+        count = 4
+        assert len(image.root) == 48 + 32 + 40 * count
+        begin = slot = seen = 0
+        for number in range(count):
+            digest, end, first = Struct("<32sII").unpack_from(
+                image.root, 80 + 40 * number
+            )
+            body = image.pages[begin:end]
+            assert sha256(body) == digest
+            assert first == slot
+            (entries,) = Struct("<I").unpack_from(body)
+            at = 4 + 12 * entries
+            keys = []
+            for position in range(entries):
+                crc, row, owned = Struct("<III").unpack_from(body, 4 + 12 * position)
+                kind, _, length, variants = Struct("<BBHI").unpack_from(body, row)
+                path = body[row + 48 : row + 48 + length]
+                assert (row, owned) == (at, slot - first)
+                assert crc % count == number
+                assert crc == crc32(stem_of(path.decode(), kind).encode())
+                keys.append((crc, kind, path))
+                at = row + 48 + length + 36 * variants.bit_count()
+                slot += 1 + variants.bit_count()
+            assert keys == sorted(set(keys))
+            assert at == len(body)
+            seen += entries
+            begin = end
+        assert begin == len(image.pages)
+        assert seen == len(image.entries) == 99 + 2 + 8
+        assert slot == len(image.members)
+
+    def test_a_damaged_page_is_named(self) -> None:
+        data, name = make_archive({f"m{number}.py": "" for number in range(50)})
+        at = data.index(b"m7.py")
+        forged = data[:at] + b"x" + data[at + 1 :]
+        index = Archive(forged, name, "/cache/x").index
+        number = crc32(b"m7") & 1
+        with pytest.raises(DamagedArchive) as caught:
+            index.find("m7")
+        assert caught.value.member == f"page {number}"
+        assert caught.value.hash == name
+        assert str(caught.value).startswith("/cache/x: ")
+        with pytest.raises(DamagedArchive):
+            list(index.entries())
+        whole = next(f"m{n}" for n in range(50) if crc32(b"m%d" % n) & 1 != number)
+        assert index.find(whole), "the other page still answers"
+
+    def test_row_limits(self) -> None:
+        long = "/".join(["d" * 200] * 20) + "/" + "f" * 76
+        assert len(long) == MAX_PATH
+        data, name = make_archive({long: "x"})
+        assert read_everything(data, name)[long][2] == b"x"
+
+
+class TestPaths:
+    """A path MUST NOT have an empty component, `.` or `..`, NUL, `\\`, or `/` first."""
+
+    GOOD = ("", "a", "a/b", "...", "a/.b", "a..b/c", "ü/日本", "a b", "a:b")
+    BAD = (
+        "/a", "a/", "a//b", ".", "..", "./a", "a/..", "a/../b", "a/.", "a\0", "a\\b", "/",
+        "a" * (MAX_PATH + 1), "ü" * (MAX_PATH // 2 + 1), "\udc80",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("path", GOOD)
+    def test_good(self, path: str) -> None:
+        assert check_path(path) == path
+
+    @pytest.mark.parametrize("path", BAD, ids=lambda path: ascii(path[:12]))
+    def test_bad(self, path: str) -> None:
+        with pytest.raises(ValueError):
+            check_path(path)
+
+    @pytest.mark.parametrize("path", BAD, ids=lambda path: ascii(path[:12]))
+    def test_bad_in_an_archive(self, path: str) -> None:
+        """The author of an archive may be an attacker, and name a true hash."""
+        name = path.encode("utf-8", "surrogateescape")
+        rows: list[tuple[str | bytes, bytes]] = [TOP, (name, forge.row(name))]
+        rows.sort(key=lambda row: _crc(row[0]))
+        archive = Archive(*forge.one_page(rows))
+        with pytest.raises(MalformedArchive):
+            list(archive.index.entries())
+
+    @pytest.mark.parametrize("path", BAD, ids=lambda path: ascii(path[:12]))
+    def test_bad_when_building(self, path: str) -> None:
+        entries = Tree({"a": ""}).entries
+        with pytest.raises(ValueError):
+            build_index([*entries, Entry(path, 0, bytes(32))], [])
+
+
+class TestBuilding:
+    """`build_index` makes the one index of a whole tree, or says what is wrong."""
+
+    def test_gives_the_entries_their_slots(self) -> None:
+        tree = Tree({"p/a.py": "x = 1", "p/b.txt": "t"})
+        image = tree.image()
+        assert sorted(map(repr, image.entries)) == sorted(map(repr, tree.entries))
+        slots = [slot for entry in image.entries for slot, _, _ in entry.members()]
+        assert slots == list(range(len(image.members)))
+        assert image.members == [
+            (size, digest) for e in image.entries for _, size, digest in e.members()
+        ]
+
+    def test_twice(self) -> None:
+        entries = Tree({"a": ""}).entries
+        with pytest.raises(ValueError, match="same path"):
+            build_index([*entries, entries[0]], [])
+
+    def test_file_and_directory_of_one_path(self) -> None:
+        entries = Tree({"a/b": ""}).entries
+        with pytest.raises(ValueError, match="same path"):
+            build_index([*entries, Entry("a", 0, bytes(32))], [])
+
+    def test_directory_missing(self) -> None:
+        entries = [entry for entry in Tree({"a/b": ""}).entries if entry.path != "a"]
+        with pytest.raises(ValueError, match="directory 'a' is missing"):
+            build_index(entries, [])
+
+    def test_no_top_directory(self) -> None:
+        with pytest.raises(ValueError, match="directory '' is missing"):
+            build_index([], [])
+
+    def test_directory_that_holds_nothing(self) -> None:
+        entries = Tree({"a": ""}).entries
+        with pytest.raises(ValueError, match="directory 'b' holds nothing"):
+            build_index([*entries, Entry("b", 0, bytes(32), DIRECTORY)], [])
+
+    def test_bytecode_of_data(self) -> None:
+        entries = Tree({"a": ""}).entries
+        entries[0] = entries[0].with_codes({0: Code(1, bytes(32))})
+        with pytest.raises(ValueError, match="no source: 'a'"):
+            build_index(entries, [running_variant()])
+
+
+class TestEntry:
+    """An entry knows what its row says."""
+
+    def test_codes(self) -> None:
+        entry = Entry("a.py", 3, b"s" * 32, flags=EXECUTABLE)
+        assert list(entry.codes()) == []
+        assert entry.code(0) is None
+        both = entry.with_codes({5: Code(55, b"5" * 32), 1: Code(11, b"1" * 32)})
+        both.slot = 7
+        assert (both.variants, both.slots, both.flags) == (0b100010, 3, EXECUTABLE)
+        assert [(n, c.size, c.digest[:1], c.slot) for n, c in both.codes()] == [
+            (1, 11, b"1", 8),
+            (5, 55, b"5", 9),
+        ]
+        assert [both.code(number) for number in (-1, 0, 2, 31, 32)] == [None] * 5
+        assert list(both.members()) == [
+            (7, 3, b"s" * 32),
+            (8, 11, b"1" * 32),
+            (9, 55, b"5" * 32),
+        ]
+
+    def test_kinds(self) -> None:
+        file, folder = Entry("a", 0, bytes(32)), Entry("b", 0, bytes(32), DIRECTORY)
+        assert not file.is_directory
+        assert folder.is_directory
+        assert repr(file) == "<file 'a' 0 bytes 000000000000>"
+        assert repr(folder).startswith("<directory 'b'")
+
+
+class TestRows:
+    """Hashed by their author, rows are believed in what they mean, not in shape."""
+
+    @pytest.mark.parametrize(
+        "spoilt",
+        [
+            forge.row("a.py", kind=2),
+            forge.row("a.py", flags=1 << 2),
+            forge.row("a.py", path_size=5),
+            forge.row("a.py", path_size=65535),
+            forge.row("a.py", path_size=3),
+            forge.row("a.py", variants=1),
+            forge.row("a.py", variants=2, codes=bytes(36)),
+            forge.row("a.py", variants=2**32 - 1),
+            forge.row("a.py", size=(1 << 40) + 1),
+            forge.row("a.py", codes=b"something"),
+            forge.row("a.py")[:-1],
+            forge.row("a.py")[:20],
+            b"",
+            forge.row("b.py"),
+            forge.row(b"a\xff.py"),
+        ],
+        ids=range(15),
+    )
+    def test_spoilt(self, spoilt: bytes) -> None:
+        variant = b"cpython-311".ljust(32, b"\0")
+        made = forge.one_page([TOP, ("a", spoilt)], variants=variant)
+        index = Archive(*made).index
+        with pytest.raises(MalformedArchive, match=r"page 0 .* makes no sense"):
+            list(index.entries())
+        try:
+            found = index.find("a")
+        except MalformedArchive:
+            return
+        assert {stem_of(entry.path, entry.kind) for entry in found} <= {"a"}
+
+    def test_whole(self) -> None:
+        """The one that the cases above spoil."""
+        entry = forge.row("a.py", flags=EXECUTABLE | LOOKS_AT_FILES)
+        archive = Archive(*forge.one_page([TOP, ("a", entry)]))
+        assert [entry.path for entry in archive.index.entries()] == ["", "a.py"]
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [TOP, ("a", forge.row("a")), ("a", forge.row("a"))],
+            [("a", forge.row("a")), TOP],
+            [TOP, ("a", forge.row("a", kind=1)), ("a", forge.row("a"))],
+            [TOP, ("a", forge.row("a.py")), ("a", forge.row("a.pyc"))][::-1],
+        ],
+        ids=["twice", "by crc", "by kind", "by path"],
+    )
+    def test_out_of_order(self, rows: list[tuple[str, bytes]]) -> None:
+        directories = sum(row[0] for _, row in rows)
+        made = forge.one_page(
+            rows, files=len(rows) - directories, directories=directories
+        )
+        with pytest.raises(MalformedArchive, match="not in order"):
+            list(Archive(*made).index.entries())
+
+    def test_flags_of_a_directory(self) -> None:
+        flagged = forge.row("", kind=1, flags=HAS_DATA)
+        assert list(Archive(*forge.one_page([("", flagged)])).index.entries())
+        unknown = forge.row("", kind=1, flags=1 << 5)
+        with pytest.raises(MalformedArchive, match="flags"):
+            list(Archive(*forge.one_page([("", unknown)])).index.entries())
+
+    def test_bytecode_of_a_directory(self) -> None:
+        odd = forge.row("", kind=1, variants=1, codes=bytes(36))
+        variant = b"cpython-311".ljust(32, b"\0")
+        made = forge.one_page([("", odd)], [b"", b""], variants=variant, slots=2)
+        with pytest.raises(MalformedArchive, match="no source"):
+            list(Archive(*made).index.entries())
+
+    def test_entries_in_the_wrong_page(self) -> None:
+        """A lookup would not find it, so a listing must not show it."""
+        rows = [(f"{n:02}", forge.row(f"{n:02}")) for n in range(32)] + [TOP]
+        rows.sort(key=lambda row: _crc(row[0]))
+        halves = [[], []]  # type: list[list[tuple[str, bytes]]]
+        for item in rows:
+            halves[_crc(item[0]) & 1].append(item)
+        right = [forge.page(half) for half in halves]
+        wrong = right[::-1]
+        for pages, good in ((right, True), (wrong, False)):
+            root = forge.root(pages, files=32)
+            data, name = forge.archive(root, b"".join(pages), [b""] * 33)
+            index = Archive(data, name).index
+            with pytest.raises(MalformedArchive, match="slots" if good else "in order"):
+                list(index.entries())
+            assert bool(index.find("00")) is good
+
+    def test_counts_that_do_not_hold(self) -> None:
+        made = forge.one_page([TOP], files=3, slots=4, members=[b""] * 4)
+        with pytest.raises(MalformedArchive, match="do not add up"):
+            list(Archive(*made).index.entries())
+
+    def test_pages_that_overlap(self) -> None:
+        pages = [forge.page([TOP]), forge.page([])]
+        root = forge.root(pages, files=32, slots=33, ends=[len(pages[0]), 10])
+        data, name = forge.archive(root, b"".join(pages), [b""] * 33)
+        with pytest.raises(MalformedArchive, match="outside"):
+            list(Archive(data, name).index.entries())
+
+    @pytest.mark.parametrize("end", [0, 3, 1 << 20, 2**32 - 1])
+    def test_page_beyond_the_pages(self, end: int) -> None:
+        body = forge.page([TOP])
+        root = forge.root([body], ends=[end])
+        data, name = forge.archive(root, body, [b""])
+        index = Archive(data, name).index
+        with pytest.raises((MalformedArchive, DamagedArchive)):
+            index.find("a")
+        with pytest.raises((MalformedArchive, DamagedArchive)):
+            list(index.entries())
+
+
+class TestBounds:
+    """A reader ends in time linear in the size of what it was asked for."""
+
+    @pytest.mark.timeout(10)
+    @pytest.mark.parametrize("count", [6, 1 << 20, 2**32 - 1])
+    def test_entries_that_are_not_there(self, count: int) -> None:
+        body = forge.page([TOP], count=count)
+        data, name = forge.archive(forge.root([body]), body, [b""])
+        index = Archive(data, name).index
+        with pytest.raises(MalformedArchive):
+            list(index.entries())
+        with pytest.raises(MalformedArchive):
+            index.find("a")
+
+    @pytest.mark.timeout(10)
+    def test_one_row_many_times(self) -> None:
+        """Thousands of directory items for one long row would multiply it."""
+        count = 20_000
+        at = 4 + 12 * count
+        items = b"".join(Struct("<III").pack(0, at, n) for n in range(count))
+        row = forge.row("x" * 60_000, kind=1)
+        body = count.to_bytes(4, "little") + items + row
+        pages = [body] + [forge.page([])] * 1023
+        root = forge.root(pages, files=count - 1)
+        data, name = forge.archive(root, b"".join(pages), [b""] * count)
+        index = Archive(data, name).index
+        tracemalloc.start()
+        try:
+            with pytest.raises(MalformedArchive):
+                list(index.entries())
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+
+    def test_a_miss_allocates_next_to_nothing(self) -> None:
+        files = {f"p{n // 50}/m{n}.py": "" for n in range(1000)}
+        find = Archive(*make_archive(files)).index.find
+        names = [f"missing{number}" for number in range(500)]
+        for name in names:
+            assert find(name) == []
+        tracemalloc.start()
+        try:
+            for name in names:
+                find(name)
+            kept, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < 500
+        assert peak < 2000
+
+    def test_opening_and_looking_up_touch_what_they_need(self) -> None:
+        """All beyond the index is out of bounds to this process, and stays unread."""
+        child = subprocess.run(
+            [sys.executable, "-c", UNTOUCHED],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert child.stdout.split() == ["opened", "found", "walked"], child.stderr
+        assert child.returncode < 0, "reading a member must have ended the process"
+
+
+UNTOUCHED = """
+import ctypes, mmap, resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+from lazyimport.format.archive import Archive
+from lazyimport.format.digest import sha256
+from lazyimport.format.index import DIRECTORY, Entry, build_index, listing_of
+from lazyimport.format.archive import write_archive
+import io
+
+blob = b"x" * 100_000
+listing = listing_of([("a.txt", 0)])
+blobs = {sha256(data): data for data in (blob, listing)}
+image = build_index(
+    [Entry("a.txt", len(blob), sha256(blob)),
+     Entry("", len(listing), sha256(listing), DIRECTORY)], [])
+out = io.BytesIO()
+write_archive(out, image, blobs.__getitem__, raw=True, first=[sha256(blob)])
+memory = mmap.mmap(-1, len(out.getvalue()))
+memory[:] = out.getvalue()
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+page = mmap.PAGESIZE
+libc = ctypes.CDLL(None, use_errno=True)
+rest = ctypes.c_size_t((len(memory) + page - 1) // page * page - page)
+if libc.mprotect(ctypes.c_void_p(address + page), rest, 0):
+    raise OSError(ctypes.get_errno())
+archive = Archive(memory, image.hash)
+print("opened", flush=True)
+entry, = archive.index.find("a.txt")
+print("found", flush=True)
+assert len(list(archive.index.entries())) == 2
+print("walked", flush=True)
+archive.content(entry)
+print("read", flush=True)
+"""
+
+
+class TestListings:
+    """The listing names the children of a directory in the order of their bytes."""
+
+    def test_bytes(self) -> None:
+        children = [("b", FILE), ("a", DIRECTORY), ("ü", FILE), ("B.py", FILE)]
+        listing = listing_of(children)
+        assert listing == b"fB.py\0da\0fb\0f\xc3\xbc\0"
+        assert parse_listing(listing) == sorted(children)
+        assert parse_listing(memoryview(listing)) == sorted(children)
+        assert parse_listing(listing_of([])) == []
+
+    @pytest.mark.parametrize(
+        "listing",
+        [
+            b"fa", b"\0", b"f\0", b"a\0", b"xa\0", b"fb\0fa\0", b"fa\0fa\0", b"fa\0da\0",
+            b"fa/b\0", b"f..\0", b"d.\0", b"f/etc/passwd\0", b"f\xff\0", b"fa\0\0",
+            b"fa\\b\0", b"f" + b"a" * 5000 + b"\0", b"f\xed\xb2\x80\0",
+        ],
+        ids=lambda listing: repr(listing[:12]),
+    )  # fmt: skip
+    def test_garbage(self, listing: bytes) -> None:
+        with pytest.raises(MalformedArchive, match="listing"):
+            parse_listing(listing)
+
+
+def _crc(stem: str | bytes) -> int:
+    return crc32(stem.encode() if isinstance(stem, str) else stem)

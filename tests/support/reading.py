@@ -1,0 +1,47 @@
+"""Everything that an archive answers, as one value to compare."""
+
+from __future__ import annotations
+
+import io
+
+from lazyimport.errors import DamagedArchive, MalformedArchive, UnsupportedArchive
+from lazyimport.format.archive import Archive
+from lazyimport.format.delta import apply_delta
+from lazyimport.format.index import stem_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    #: path -> kind, flags, content, bytecode by variant
+    Everything: TypeAlias = dict[str, tuple[int, int, bytes, dict[int, bytes]]]
+
+#: what reading may end with, whatever the bytes (format.md section 11)
+CLEAN = (DamagedArchive, MalformedArchive, UnsupportedArchive)
+
+
+def read_everything(buffer: bytes, hash: str) -> Everything:
+    """Read all that is in an archive, by walking it and by looking it up."""
+    archive = Archive(buffer, hash)
+    assert isinstance(archive.notes, dict)
+    found: Everything = {}
+    for entry in archive.index.entries():
+        codes = {
+            number: bytes(archive.bytecode(entry, code))
+            for number, code in entry.codes()
+        }
+        content = bytes(archive.content(entry))
+        found[entry.path] = entry.kind, entry.flags, content, codes
+        same = archive.index.entry(entry.path)
+        assert same is not None
+        assert (same.row(), same.slot) == (entry.row(), entry.slot)
+        stem = stem_of(entry.path, entry.kind)
+        assert entry.path in [other.path for other in archive.index.find(stem)]
+    return found
+
+
+def read_delta(delta: bytes, hash: str, base: tuple[bytes, str]) -> Everything:
+    """Read all of the archive that *delta* gives with *base*, (bytes, hash)."""
+    out = io.BytesIO()
+    apply_delta(delta, hash, Archive(*base), out, raw=True)
+    return read_everything(out.getvalue(), hash)

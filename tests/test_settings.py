@@ -1,0 +1,191 @@
+"""Settings: one immutable value, from environment variables and overrides."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pytest
+
+from lazyimport.errors import SettingsError
+from lazyimport.settings import ENVIRONMENT, Settings, check_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HASH = "0123456789abcdef" * 4
+FULL = {
+    "LAZYIMPORT_HASH": HASH,
+    "LAZYIMPORT_STORE": "gs://bucket/code",
+    "LAZYIMPORT_CACHE_DIR": "/var/cache/lazyimport",
+    "LAZYIMPORT_CACHE_MODE": "zstd",
+    "LAZYIMPORT_POLICY": "path",
+    "LAZYIMPORT_TIMEOUT": "12.5",
+}
+
+
+class TestFromEnviron:
+    def test_everything(self) -> None:
+        settings = Settings.from_environ(FULL)
+        assert settings.hash == HASH
+        assert settings.store == "gs://bucket/code"
+        assert settings.cache_dir == "/var/cache/lazyimport"
+        assert settings.cache_mode == "zstd"
+        assert settings.policy == "path"
+        assert settings.timeout == 12.5
+
+    def test_nothing(self) -> None:
+        settings = Settings.from_environ({})
+        assert (settings.hash, settings.store) == (None, None)
+        assert (settings.cache_mode, settings.policy) == ("raw", "archive")
+        assert settings.timeout == 300
+        assert settings.cache_dir == f"/tmp/lazyimport-{os.getuid()}"
+
+    @pytest.mark.parametrize("variable", FULL)
+    def test_an_empty_variable_is_one_that_is_not_set(self, variable: str) -> None:
+        """A manifest cannot unset what its template sets."""
+        assert Settings.from_environ({variable: ""}) == Settings.from_environ({})
+
+    def test_only_the_mapping_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in FULL.items():
+            monkeypatch.setenv(name, value)
+        assert Settings.from_environ({}).hash is None
+        assert Settings.from_environ({}).store is None
+
+    def test_overrides_win(self) -> None:
+        other = "f" * 64
+        settings = Settings.from_environ(FULL, hash=other, timeout=3)
+        assert (settings.hash, settings.timeout) == (other, 3)
+        assert settings.store == "gs://bucket/code"
+
+    def test_overrides_that_are_none_do_not(self) -> None:
+        nothing = dict.fromkeys(ENVIRONMENT)
+        assert Settings.from_environ(FULL, **nothing) == Settings.from_environ(FULL)
+
+    @pytest.mark.parametrize(
+        ("environ", "cache_dir"),
+        [
+            ({"XDG_CACHE_HOME": "/xdg/"}, "/xdg/lazyimport"),
+            ({"XDG_CACHE_HOME": "/xdg", "HOME": "/home/ray"}, "/xdg/lazyimport"),
+            ({"XDG_CACHE_HOME": "rel", "HOME": "/h"}, "/h/.cache/lazyimport"),
+            ({"HOME": "/home/ray"}, "/home/ray/.cache/lazyimport"),
+            ({"HOME": "/"}, f"/tmp/lazyimport-{os.getuid()}"),
+            ({"HOME": "", "XDG_CACHE_HOME": ""}, f"/tmp/lazyimport-{os.getuid()}"),
+        ],
+    )
+    def test_default_cache_dir(self, environ: dict[str, str], cache_dir: str) -> None:
+        assert Settings.from_environ(environ).cache_dir == cache_dir
+
+
+class TestOlderSpelling:
+    @pytest.mark.parametrize(
+        ("environ", "store"),
+        [
+            ({"BUCKET_NAME": "b"}, "gs://b"),
+            ({"BUCKET_NAME": "b", "SOURCE_CODE_PATH": "a/b"}, "gs://b/a/b"),
+            ({"BUCKET_NAME": "b", "SOURCE_CODE_PATH": "/a/b/"}, "gs://b/a/b"),
+            ({"BUCKET_NAME": "b", "SOURCE_CODE_PATH": ""}, "gs://b"),
+            ({"SOURCE_CODE_PATH": "a/b"}, None),
+            ({"BUCKET_NAME": ""}, None),
+            ({"BUCKET_NAME": "b", "LAZYIMPORT_STORE": "file:///x"}, "file:///x"),
+            ({"BUCKET_NAME": "b", "LAZYIMPORT_STORE": ""}, "gs://b"),
+        ],
+    )
+    def test_store(self, environ: dict[str, str], store: str | None) -> None:
+        assert Settings.from_environ(environ).store == store
+
+    def test_an_override_wins(self) -> None:
+        environ = {"BUCKET_NAME": "b"}
+        assert Settings.from_environ(environ, store="/mnt/x").store == "file:///mnt/x"
+
+
+class TestBadValues:
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("LAZYIMPORT_HASH", "main"),
+            ("LAZYIMPORT_HASH", HASH[:-1]),
+            ("LAZYIMPORT_HASH", HASH + "0"),
+            ("LAZYIMPORT_HASH", "g" * 64),
+            ("LAZYIMPORT_STORE", "bucket/prefix"),
+            ("LAZYIMPORT_CACHE_DIR", "relative/path"),
+            ("LAZYIMPORT_CACHE_DIR", "~/cache"),
+            ("LAZYIMPORT_CACHE_MODE", "RAW"),
+            ("LAZYIMPORT_POLICY", "disk"),
+            ("LAZYIMPORT_TIMEOUT", "5 minutes"),
+            ("LAZYIMPORT_TIMEOUT", "0"),
+            ("LAZYIMPORT_TIMEOUT", "-1"),
+            ("LAZYIMPORT_TIMEOUT", "nan"),
+            ("LAZYIMPORT_TIMEOUT", "inf"),
+        ],
+    )
+    def test_the_message_names_variable_and_value(
+        self, variable: str, value: str
+    ) -> None:
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_environ({variable: value})
+        error = caught.value
+        assert variable in str(error)
+        assert repr(value) in str(error)
+        assert ENVIRONMENT[error.name] == variable
+        assert error.value == value
+
+    @pytest.mark.parametrize("value", [None, 7, b"0" * 64, ["0"]])
+    def test_a_hash_that_is_no_text(self, value: Any) -> None:
+        with pytest.raises(SettingsError):
+            check_hash(value)
+
+    @pytest.mark.parametrize("given", [HASH.upper(), f" {HASH}\n"])
+    def test_a_hash_as_people_paste_it(self, given: str) -> None:
+        assert check_hash(given) == HASH
+        assert Settings(hash=given).hash == HASH
+
+
+class TestValue:
+    """One immutable value."""
+
+    def test_cannot_be_changed(self) -> None:
+        settings = Settings.from_environ(FULL)
+        for name in ENVIRONMENT:
+            with pytest.raises(AttributeError, match=name):
+                setattr(settings, name, "x")
+            with pytest.raises(AttributeError, match=name):
+                delattr(settings, name)
+        with pytest.raises(AttributeError):
+            settings.__setattr__("other", 1)
+        assert settings == Settings.from_environ(FULL)
+
+    def test_compares_and_hashes_by_value(self) -> None:
+        one, same = Settings.from_environ(FULL), Settings.from_environ(FULL)
+        assert one == same
+        assert len({one, same, Settings()}) == 2
+        for name, variable in ENVIRONMENT.items():
+            changed = {**FULL, variable: str(getattr(Settings(), name) or "")}
+            assert Settings.from_environ(changed) != one
+        assert one != FULL
+
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    def test_pickles(self, protocol: int) -> None:
+        for settings in (Settings.from_environ(FULL), Settings()):
+            assert pickle.loads(pickle.dumps(settings, protocol)) == settings
+
+    @pytest.mark.parametrize(
+        "environ", [FULL, {}, {"BUCKET_NAME": "b"}, {"HOME": "/home/ray"}], ids=len
+    )
+    def test_to_environ_and_back(self, environ: dict[str, str]) -> None:
+        """So that a child process gets the same, whatever its defaults would be."""
+        settings = Settings.from_environ(environ)
+        given = settings.to_environ()
+        assert given.keys() <= set(ENVIRONMENT.values())
+        assert all(isinstance(value, str) for value in given.values())
+        assert Settings.from_environ({**given, "HOME": "/another"}) == settings
+
+    def test_repr_shows_all(self) -> None:
+        shown = repr(Settings.from_environ(FULL))
+        assert shown.startswith("Settings(")
+        for name in ENVIRONMENT:
+            assert f"{name}=" in shown
+
+    def test_every_setting_has_a_variable(self) -> None:
+        assert sorted(ENVIRONMENT) == sorted(Settings.__slots__)
