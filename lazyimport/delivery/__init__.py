@@ -1,0 +1,1 @@
+"""Verified bytes onto this node, and published ones into a store."""

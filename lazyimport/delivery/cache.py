@@ -1,0 +1,137 @@
+"""The node cache: archives that every process of the node maps read-only.
+
+::
+
+    <cache>/archives/<hash>   the archive; appears whole, by rename, and never changes
+    <cache>/locks/<hash>      held while somebody fetches that archive
+    <cache>/trees/<hash>/     where ``__file__`` points; files appear when needed
+    <cache>/bytecode/         code compiled here, see lazyimport.bytecode
+"""
+
+from __future__ import annotations
+
+import os
+from io import open_code
+from mmap import ACCESS_READ, mmap
+
+from lazyimport.errors import CacheError, MalformedArchive
+from lazyimport.files import AtomicFile, FileLock, ensure_directory, remove_leftovers
+from lazyimport.format.archive import Archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO, BinaryIO
+
+__all__ = ["NodeCache"]
+
+
+class NodeCache:
+    """The archives on this node, in the directory *path* (absolute)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path.rstrip("/")
+
+    def archive_path(self, hash: str) -> str:
+        """Return where the archive *hash* lies when it is here."""
+        return f"{self.path}/archives/{hash}"
+
+    def tree_path(self, hash: str) -> str:
+        """Return the directory that the archive *hash* stands for."""
+        return f"{self.path}/trees/{hash}"
+
+    @property
+    def bytecode_path(self) -> str:
+        """Where bytecode compiled on this node is kept."""
+        return f"{self.path}/bytecode"
+
+    def open(self, hash: str) -> Archive | None:
+        """Return the archive, mapped, or None if it is not here.
+
+        Raises ArchiveError if what is here is damaged, CacheError if the
+        directory may not be trusted or the file not be read.
+        """
+        path = self.archive_path(hash)
+        try:
+            with open_code(path) as file:
+                ensure_directory(self.path)
+                buffer = map_file(file, path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CacheError(
+                f"cannot read archive {hash} from the node cache: {error}", path=path
+            ) from error
+        return Archive(buffer, hash, path)
+
+    def archives(self) -> list[tuple[str, int, float]]:
+        """Return (hash, size in bytes, time of arrival) of all archives here.
+
+        Raises CacheError if the directory cannot be read.
+        """
+        found = []
+        try:
+            with os.scandir(f"{self.path}/archives") as items:
+                for item in items:
+                    if len(item.name) == 64 and not item.name.startswith("."):
+                        status = item.stat()
+                        found.append((item.name, status.st_size, status.st_mtime))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise CacheError(
+                f"cannot read the node cache {self.path}: {error.strerror}",
+                path=self.path,
+            ) from error
+        return found
+
+    def lock(self, hash: str, timeout: float) -> FileLock:
+        """Return the lock under which one process fetches *hash* for all.
+
+        Without it, N workers that start together would download N times, and
+        one that cleans up after a dead writer could remove a living one's file.
+        """
+        folder = self._folder("locks")
+        return FileLock(f"{folder}/{hash}", timeout)
+
+    def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> None:
+        """Let *write* make the archive, and make it visible when it is whole.
+
+        The lock must be held. Raises CacheError if the disk refuses.
+        """
+        path = self.archive_path(hash)
+        self._folder("archives")
+        remove_leftovers(path)
+        try:
+            with AtomicFile(path, 0o444) as file:
+                write(file)
+        except OSError as error:
+            raise CacheError(
+                f"cannot keep archive {hash} in the node cache {self.path}: "
+                f"{error.strerror or error}; free space there, or set "
+                "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
+                path=path,
+            ) from error
+
+    def scratch_folder(self) -> str:
+        """Return the directory for nameless files on the disk of the cache."""
+        return self._folder("archives")
+
+    def remove(self, hash: str) -> None:
+        """Remove an archive; processes that have it mapped keep it."""
+        try:
+            os.unlink(self.archive_path(hash))
+        except FileNotFoundError:
+            pass
+
+    def _folder(self, name: str) -> str:
+        ensure_directory(self.path)
+        return ensure_directory(f"{self.path}/{name}")
+
+
+def map_file(file: IO[bytes], path: str) -> mmap:
+    """Return the whole of *file* mapped read-only; MalformedArchive if empty."""
+    try:
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
+    except ValueError:
+        raise MalformedArchive(f"{path}: an empty file, not an archive") from None

@@ -1,0 +1,173 @@
+"""Fetching: an archive from its store into the node cache, once for the node."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+
+from lazyimport.delivery.cache import NodeCache, map_file
+from lazyimport.delivery.stores import open_store
+from lazyimport.errors import (
+    ArchiveError,
+    ArchiveMissing,
+    CacheError,
+    DamagedArchive,
+    KeyMissing,
+    MalformedArchive,
+)
+from lazyimport.format.archive import Archive, Header, open_header, recode
+from lazyimport.format.delta import apply_delta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmap import mmap
+    from typing import BinaryIO
+
+    from lazyimport.delivery.stores import Store
+    from lazyimport.settings import Settings
+
+__all__ = ["archive_key", "fetch"]
+
+
+def archive_key(hash: str) -> str:
+    """Return the key under which a store keeps the archive *hash*."""
+    return f"archives/{hash}"
+
+
+def fetch(settings: Settings, hash: str) -> tuple[Archive, int]:
+    """Return the archive *hash* and the number of bytes that were downloaded.
+
+    0 bytes if the node has it, or another process fetched it meanwhile.
+    Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
+    """
+    return _Fetch(settings).archive(hash)
+
+
+class _Fetch:
+    """One fetch: its settings, store, cache and deadline."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cache = NodeCache(settings.cache_dir)
+        self._deadline = time.monotonic() + settings.timeout
+        self._raw = settings.cache_mode != "zstd"
+
+    def archive(self, hash: str) -> tuple[Archive, int]:
+        try:
+            return self._archive(hash)
+        except (MalformedArchive, DamagedArchive) as error:
+            if error.hash == hash and self._settings.store:
+                error.args = (
+                    (f"{error}; so the store cannot deliver it: delete "
+                    f"{archive_key(hash)} there and push the tree again"),
+                )
+            raise
+
+    def _archive(self, hash: str) -> tuple[Archive, int]:
+        if self._settings.cache_mode == "memory":
+            return self._in_memory(hash)
+        found = self._cached(hash)
+        if found is not None:
+            return found, 0
+        store = self._store(hash)
+        left = max(self._deadline - time.monotonic(), 0.1)
+        with self._cache.lock(hash, left):
+            found = self._cached(hash)
+            if found is not None:
+                return found, 0
+            return self._download(store, hash)
+
+    def _cached(self, hash: str) -> Archive | None:
+        try:
+            return self._cache.open(hash)
+        except ArchiveError:
+            if not self._settings.store:
+                raise
+            return None  # damaged: fetched anew, and replaced by the rename
+
+    def _download(self, store: Store, hash: str) -> tuple[Archive, int]:
+        with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
+            size = self._get(store, hash, file)
+            file.flush()
+            what = f"{store.url}/{archive_key(hash)}"
+            buffer = map_file(file, what)
+            header = self._header(buffer, hash, what)
+            if header.base is None:
+                wire = Archive(buffer, hash, what)
+                self._cache.publish(hash, lambda out: self._recode(wire, out))
+            else:
+                base, more = self._base(header)
+                size += more
+                self._cache.publish(
+                    hash,
+                    lambda out: apply_delta(
+                        buffer, hash, base, out, raw=self._raw, what=what
+                    ),
+                )
+        published = self._cache.open(hash)
+        if published is None:
+            raise CacheError(
+                f"archive {hash} vanished from the node cache {self._cache.path} "
+                "right after it was put there; is something deleting files in it?",
+                path=self._cache.path,
+            )
+        return published, size
+
+    def _in_memory(self, hash: str) -> tuple[Archive, int]:
+        store = self._store(hash)
+        file = io.BytesIO()
+        size = self._get(store, hash, file)
+        what = f"{store.url}/{archive_key(hash)}"
+        buffer = file.getvalue()
+        header = self._header(buffer, hash, what)
+        if header.base is not None:
+            base, more = self._base(header)
+            out = io.BytesIO()
+            apply_delta(buffer, hash, base, out, raw=True, what=what)
+            buffer = out.getvalue()
+            size += more
+        return Archive(buffer, hash, what), size
+
+    def _header(self, buffer: bytes | mmap, hash: str, what: str) -> Header:
+        try:
+            return open_header(buffer, hash, what)
+        except ArchiveError as error:
+            error.hash = hash  # of which a header that cannot be read knows nothing
+            raise
+
+    def _base(self, header: Header) -> tuple[Archive, int]:
+        assert header.base is not None
+        try:
+            return self.archive(header.base)
+        except ArchiveMissing as error:
+            raise ArchiveMissing(
+                f"archive {header.hash} is stored as a delta to {header.base}, "
+                f"and that base is missing: {error}",
+                hash=header.hash,
+                store=self._settings.store,
+            ) from error
+
+    def _recode(self, wire: Archive, out: BinaryIO) -> None:
+        recode(wire, out, raw=self._raw)
+
+    def _store(self, hash: str) -> Store:
+        if not self._settings.store:
+            raise ArchiveMissing(
+                f"archive {hash} is not in the node cache {self._cache.path}, and no "
+                "store is named to fetch it from; set LAZYIMPORT_STORE or pass store=",
+                hash=hash,
+            )
+        return open_store(self._settings.store, timeout=self._settings.timeout)
+
+    def _get(self, store: Store, hash: str, file: BinaryIO) -> int:
+        try:
+            return store.download(archive_key(hash), file)
+        except KeyMissing as error:
+            raise ArchiveMissing(
+                f"archive {hash} is neither in {store.url} nor in the node cache "
+                f"{self._cache.path}; check the hash and LAZYIMPORT_STORE, or push it "
+                f"there: lazyimport push DIR --store {store.url}",
+                hash=hash,
+                store=store.url,
+            ) from error

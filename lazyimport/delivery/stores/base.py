@@ -1,0 +1,263 @@
+"""What a store is: a place that keeps objects by key, and nothing more.
+
+Retrying, counting and caching are not in here: they are stores around stores.
+"""
+
+from __future__ import annotations
+
+from lazyimport.errors import LazyImportError, SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import BinaryIO, Protocol
+
+    from lazyimport.errors import StoreError
+else:
+    Protocol = object  # importing typing would cost more than this whole module
+
+__all__ = [
+    "Item",
+    "Reported",
+    "Store",
+    "check_key",
+    "check_range",
+    "is_key",
+    "redact",
+    "store_error",
+]
+
+#: Longest key, and longest part of a key between two slashes, in UTF-8 bytes.
+#: Cloud Storage takes 1024 for a whole name; file systems take 255 for a part,
+#: of which a store keeps some for the names of its own files.
+MAX_KEY = 1024
+MAX_PART = 240
+
+
+class Store(Protocol):
+    """Objects by key. An object is created whole, never changed, and deleted.
+
+    A key is a relative path with ``/`` between its parts (see `check_key`).
+    No key may be the folder of another one (``a`` beside ``a/b``): a store on
+    a file system cannot hold both.
+
+    Besides what each method names, all of them raise
+
+    ``SettingsError``
+        for what `check_key` and `check_range` refuse, before anything is asked,
+    ``StoreMissing``
+        when the bucket or folder itself does not exist,
+    ``StoreDenied``
+        when it refuses these credentials or this user,
+    ``StoreUnavailable``
+        when it gives no answer in time or asks to come back later,
+    ``StoreError``
+        for every other failure of the store (a full disk, say). Where a new
+        try can help, as with a checksum that does not hold, its ``retryable``
+        is true.
+
+    Each of these carries ``url`` and ``key``. What a caller's own file object
+    raises (*out* of `download`, *data* of `put`) passes through unchanged.
+    """
+
+    url: str
+    """Names the store in messages; ``open_store(url)`` opens it again."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes from *start* up to and without *end* (None: the end).
+
+        What lies past the end of the object is left out, so the answer may be
+        shorter than asked for, or empty.
+
+        Raises KeyMissing if there is no such object, also for an empty range.
+        """
+
+    def download(self, key: str, out: BinaryIO) -> int:
+        """Write the whole object to *out* in pieces; return its size in bytes.
+
+        If the transport has a checksum, it has been verified on return. After
+        an error *out* holds some beginning of the object, or damaged bytes:
+        throw it away.
+
+        Raises KeyMissing if there is no such object.
+        """
+
+    def put(self, key: str, data: BinaryIO) -> bool:
+        """Create the object from all of *data*, a seekable binary file.
+
+        Returns True if this call created it, and False if it existed, in which
+        case nothing was changed. Nobody ever sees a part of an object: it is
+        there whole or not at all, also when the writer is killed.
+        """
+
+    def list(self, prefix: str = "") -> Iterator[Item]:
+        """Yield the objects whose keys begin with *prefix*, ordered by key.
+
+        *prefix* is compared as text and need not end at a slash. Objects whose
+        names are no keys (`check_key`) are left out. Errors are raised while
+        iterating.
+        """
+
+    def delete(self, key: str) -> None:
+        """Delete the object.
+
+        Raises KeyMissing if there is no such object.
+        """
+
+
+class Item:
+    """An object in a listing: ``key``, ``size`` in bytes, ``modified`` in seconds.
+
+    ``modified`` counts from the epoch, by the clock of the store.
+    """
+
+    __slots__ = ("key", "modified", "size")
+
+    key: str
+    size: int
+    modified: float
+
+    def __init__(self, key: str, size: int, modified: float) -> None:
+        put = object.__setattr__
+        put(self, "key", key)
+        put(self, "size", size)
+        put(self, "modified", modified)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"an Item is immutable: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"an Item is immutable: cannot delete {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Item):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Item, self._values()
+
+    def __repr__(self) -> str:
+        return f"Item({self.key!r}, size={self.size}, modified={self.modified})"
+
+    def _values(self) -> tuple[str, int, float]:
+        return self.key, self.size, self.modified
+
+
+def check_key(key: str) -> str:
+    """Return *key* if every store can hold it.
+
+    Raises SettingsError, with the reason, otherwise.
+    """
+    reason = _why_not(key)
+    if reason:
+        raise SettingsError(f"not a key: {key!r} ({reason})", name="key", value=key)
+    return key
+
+
+def is_key(name: str) -> bool:
+    """Return whether `check_key` would accept *name*."""
+    return _why_not(name) is None
+
+
+def _why_not(key: str) -> str | None:
+    if not key:
+        return "it is empty"
+    if key.startswith("/"):
+        return "it begins with a slash; keys are relative to the store"
+    if "\\" in key:
+        return "it holds a backslash, which separates folders on some systems"
+    if any(character < " " or character == "\x7f" for character in key):
+        return "it holds a control character"
+    for part in key.split("/"):
+        if not part:
+            return "a part between two slashes is empty"
+        if part == "..":
+            return "'..' would leave its folder"
+        if part.startswith("."):
+            return f"{part!r} begins with a dot; stores keep such names for themselves"
+    return _too_long(key)
+
+
+def _too_long(key: str) -> str | None:
+    try:
+        name = key.encode()
+    except UnicodeEncodeError:
+        return "it cannot be encoded as UTF-8"
+    if len(name) > MAX_KEY:
+        return f"it is {len(name)} bytes long; {MAX_KEY} is the most"
+    longest = max(map(len, name.split(b"/")))
+    if longest > MAX_PART:
+        return f"one part is {longest} bytes long; {MAX_PART} is the most"
+    return None
+
+
+def check_range(start: int, end: int | None) -> None:
+    """Raise SettingsError unless 0 <= *start* <= *end* (or *end* is None)."""
+    if start < 0 or (end is not None and end < start):
+        raise SettingsError(
+            f"not a range of bytes: {start} to {end} (both count from the beginning "
+            "of the object, and the end does not come before the start)",
+            name="range",
+            value=(start, end),
+        )
+
+
+def redact(url: str) -> str:
+    """Return *url* without what may be a secret: user, password and query."""
+    scheme, separator, rest = url.partition("://")
+    rest = rest.partition("?")[0]
+    authority, slash, path = rest.partition("/")
+    return scheme + separator + authority.rpartition("@")[2] + slash + path
+
+
+def store_error(
+    kind: type[StoreError],
+    url: str,
+    verb: str,
+    key: str | None,
+    what: str,
+    advice: str,
+) -> StoreError:
+    """Return an error of *kind* that says where, what went wrong, and what to do."""
+    doing = f"cannot {verb}" if key is None else f"cannot {verb} {key!r}"
+    return kind(f"{url}: {doing}: {what}; {advice}", url=url, key=key)
+
+
+class Reported:
+    """A block whose failures become errors of ours, with the first as the cause.
+
+    *failed* is given *verb*, *key* and what was raised, and returns the error
+    of ours for it, or None for what is not the store's and passes unchanged.
+    """
+
+    __slots__ = ("failed", "key", "verb")
+
+    def __init__(
+        self,
+        failed: Callable[[str, str | None, Exception], StoreError | None],
+        verb: str,
+        key: str | None,
+    ) -> None:
+        self.failed = failed
+        self.verb = verb
+        self.key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, LazyImportError):
+            return
+        ours = self.failed(self.verb, self.key, error)
+        if ours is not None:
+            raise ours from error

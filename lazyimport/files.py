@@ -1,0 +1,158 @@
+"""Files that several processes share: directories, atomic writes, locks."""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, EAGAIN
+
+from lazyimport.errors import CacheError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import BinaryIO
+
+__all__ = ["AtomicFile", "FileLock", "ensure_directory"]
+
+
+def ensure_directory(path: str) -> str:
+    """Return *path*, a directory that nobody but this user can write to.
+
+    Creates it, readable by this user only, where it is missing. Raises
+    CacheError if it cannot be made, is no directory, or belongs to another
+    user: what lies in it is code that will run.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            status = os.stat(path)
+        except OSError as error:
+            raise CacheError(
+                f"cannot create the cache directory {path}: {error.strerror}; set "
+                "LAZYIMPORT_CACHE_DIR to a directory this user may write",
+                path=path,
+            ) from error
+    except OSError as error:
+        raise CacheError(
+            f"cannot use the cache directory {path}: {error.strerror}", path=path
+        ) from error
+    if status.st_mode & 0o170000 != 0o040000:
+        raise CacheError(f"the cache directory {path} is not a directory", path=path)
+    if status.st_uid not in {os.geteuid(), 0} or status.st_mode & 0o002:
+        whose = f"belongs to user {status.st_uid}"
+        if status.st_mode & 0o002:
+            whose = "can be written by everybody"
+        raise CacheError(
+            f"refusing the cache directory {path}: it {whose}, who could put code "
+            "there that this process would run; set LAZYIMPORT_CACHE_DIR to another",
+            path=path,
+        )
+    return path
+
+
+class AtomicFile:
+    """A binary file that appears at *path* whole, or not at all.
+
+    ``with AtomicFile(path) as file:`` writes to a sibling; leaving the block
+    normally makes it durable and renames it, leaving it by an exception
+    removes it. *mode* are the permissions of the result. With *durable* it
+    survives a power cut too; what is proved when it is read can do without.
+    A process that is killed leaves ``.NAME.PID.tmp`` behind and nothing else;
+    `remove_leftovers` clears those.
+    """
+
+    def __init__(self, path: str, mode: int = 0o644, *, durable: bool = True) -> None:
+        folder, name = os.path.split(path)
+        self.path = path
+        self.temporary = f"{folder}/.{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+        self._mode = mode
+        self._durable = durable
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> BinaryIO:
+        self._file = open(
+            self.temporary,
+            "x+b",
+        )
+        return self._file
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        file = self._file
+        assert file is not None
+        try:
+            with file:
+                if kind is None:
+                    file.flush()
+                    os.fchmod(file.fileno(), self._mode)
+                    if self._durable:
+                        os.fsync(file.fileno())
+            if kind is None:
+                os.replace(self.temporary, self.path)
+        finally:
+            if os.path.exists(self.temporary):
+                os.unlink(self.temporary)
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what killed writers of *path* left; its lock must be held."""
+    folder, name = os.path.split(path)
+    for found in os.listdir(folder):
+        if found.startswith(f".{name}.") and found.endswith(".tmp"):
+            os.unlink(f"{folder}/{found}")
+
+
+class FileLock:
+    """An exclusive lock between processes, free again when its holder dies.
+
+    The file stays where it is after release: removing it would let two
+    waiters hold locks on two different files of one name.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._descriptor = -1
+
+    def __enter__(self) -> FileLock:
+        import fcntl
+        import time
+
+        self._descriptor = os.open(
+            self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        deadline = time.monotonic() + self.timeout
+        pause = 0.002
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in {EAGAIN, EACCES}:
+                    self._close()
+                    raise
+                if time.monotonic() > deadline:
+                    self._close()
+                    raise CacheError(
+                        f"another process has held {self.path} for more than "
+                        f"{self.timeout:g} s; it is probably still downloading "
+                        "(raise LAZYIMPORT_TIMEOUT), or it hangs (find it with "
+                        f"'fuser {self.path}')",
+                        path=self.path,
+                    ) from None
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.1)
+            else:
+                return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1

@@ -1,0 +1,151 @@
+"""The whole way over google-cloud-storage: push, change, fetch, refuse."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("google.cloud.storage")
+
+from lazyimport.delivery.fetch import archive_key
+from lazyimport.errors import (
+    ArchiveMissing,
+    DamagedArchive,
+    MalformedArchive,
+    StoreDenied,
+    StoreMissing,
+)
+from tests.delivery.test_fetch import Site, contents, everything
+from tests.fakes.gcs import FakeGcs
+
+pytestmark = pytest.mark.gcs
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
+    with FakeGcs() as fake:
+        for name, value in fake.environ.items():
+            monkeypatch.setenv(name, value)
+        yield fake
+
+
+@pytest.fixture
+def site(tmp_path: Path, fake: FakeGcs) -> Site:
+    site = Site(tmp_path)
+    site.url = "gs://bucket/code"
+    return site
+
+
+def test_push_change_fetch(site: Site, fake: FakeGcs) -> None:
+    """The first push is whole, the second a delta; a node that has the base
+    downloads the delta alone."""
+    first = site.push()
+    site.fetch(first.hash)
+    (site.tree / "pkg/m3.py").write_text("x = 'changed'\n")
+    second = site.push()
+    sent = fake.sent
+
+    archive, size = site.fetch(second.hash)
+    original = site.author.open(second.hash)
+    assert original is not None
+
+    assert (first.kind, second.kind) == ("full", "delta")
+    assert contents(archive) == contents(original)
+    assert size == second.size == fake.sent - sent
+    assert sorted(fake.objects) == sorted(
+        f"bucket/code/{archive_key(pushed.hash)}" for pushed in (first, second)
+    )
+
+
+def test_two_pushes_of_one_tree(site: Site, fake: FakeGcs) -> None:
+    """The object is created under a precondition, so once."""
+    pushed = site.push()
+    content = fake.objects[f"bucket/code/{archive_key(pushed.hash)}"]
+
+    assert site.push().kind == "present"
+    assert fake.objects[f"bucket/code/{archive_key(pushed.hash)}"] == content
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"LAZYIMPORT_STORE": "gs://bucket/code"},
+        {"BUCKET_NAME": "bucket", "SOURCE_CODE_PATH": "code"},
+    ],
+    ids=["store", "older spelling"],
+)
+def test_worker_starts_from_the_bucket(
+    site: Site, fake: FakeGcs, environ: dict[str, str]
+) -> None:
+    """A process that finds the archive on its node does not load the library."""
+    pushed = site.push()
+    program = (
+        "import lazyimport.activation as a, sys; a.start()\n"
+        "import pkg.m7; print(pkg.m7.f7(), 'google.cloud.storage' in sys.modules)"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+
+    def worker() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={
+                **clean,
+                **environ,
+                "LAZYIMPORT_HASH": pushed.hash,
+                "LAZYIMPORT_CACHE_DIR": str(site.node),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not done.stderr, done.stderr
+        return done.stdout
+
+    assert worker() == "49 True\n"
+    requests = fake.requests.total()
+    assert worker() == "49 False\n"
+    assert fake.requests.total() == requests
+
+
+def test_bucket_that_does_not_exist(site: Site) -> None:
+    site.url = "gs://other/code"
+
+    with pytest.raises(StoreMissing, match="other"):
+        site.push()
+    with pytest.raises(StoreMissing, match="other"):
+        site.fetch("ab" * 32)
+
+
+def test_no_rights(site: Site, fake: FakeGcs) -> None:
+    pushed = site.push()
+    fake.denied.add("storage.objects.get")
+
+    with pytest.raises(StoreDenied) as caught:
+        site.fetch(pushed.hash)
+
+    assert "gs://bucket/code" in str(caught.value)
+    assert pushed.hash in str(caught.value)
+
+
+def test_unknown_hash(site: Site) -> None:
+    with pytest.raises(ArchiveMissing, match="gs://bucket/code"):
+        site.fetch("ab" * 32)
+
+
+def test_object_replaced_behind_our_back(site: Site, fake: FakeGcs) -> None:
+    """Checksums of the service prove the transport, ours the content."""
+    pushed = site.push()
+    key = f"bucket/code/{archive_key(pushed.hash)}"
+    good = fake.objects[key]
+    fake.objects[key] = good[:-2000] + bytes(2000)
+
+    with pytest.raises((DamagedArchive, MalformedArchive), match=pushed.hash):
+        site.fetch(pushed.hash)
+
+    fake.objects[key] = good
+    everything(site.fetch(pushed.hash)[0])
