@@ -1,0 +1,1 @@
+"""The author's side: a tree in, an archive out."""

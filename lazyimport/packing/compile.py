@@ -1,0 +1,450 @@
+"""Sources in, bytecode out, for any Python that is on this machine.
+
+:func:`find_interpreters` turns what a person asks for into interpreters;
+:func:`compile_sources` has children of one of them compile a stream of sources.
+
+The bytes that come back are a function of the source, the version and the
+optimization level. Children get no ``PYTHON*`` variable but a fixed hash seed, no
+site, no user's folder and none of the caller's directories; all sources share one
+file name, :data:`CODE_FILENAME`, which the loader replaces; what is left of the
+child's past goes in :func:`lazyimport.packing.marshalling.canonical`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import NamedTuple
+
+from lazyimport.errors import PackError
+from lazyimport.packing import marshalling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+
+__all__ = [
+    "CODE_FILENAME",
+    "Interpreter",
+    "SyntaxProblem",
+    "compile_sources",
+    "find_interpreters",
+]
+
+#: ``co_filename`` of everything compiled here.
+CODE_FILENAME = "<lazyimport>"
+
+# Sources handed out ahead of the one whose result is due, for each child. It keeps
+# children busy while one of them is at a large source.
+_AHEAD = 8
+_PROBE_SECONDS = 60
+
+_PROBE = """\
+import sys, _frozen_importlib_external as external
+print("lazyimport", sys.executable or "")
+print(sys.implementation.cache_tag, external.MAGIC_NUMBER.hex(), *sys.version_info[:3])
+print(*sorted(sys.stdlib_module_names))
+"""
+
+# Runs in the children, so on every version. sys.path begins with the working
+# directory here, from which nothing may be imported (compile() itself imports
+# codecs and unicodedata). The thread is for the size of its stack: from 3.14 on
+# that decides how deep a source may nest, and the main thread's is the caller's
+# ulimit. Frames: a 32-bit length, then as many bytes.
+_CHILD = """\
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import marshal, _thread
+take, put, flush = sys.stdin.buffer.read, sys.stdout.buffer.write, sys.stdout.buffer.flush
+filename, optimize = sys.argv[1], int(sys.argv[2])
+def receive():
+    head = take(4)
+    return take(int.from_bytes(head, "little")) if len(head) == 4 else None
+def send(*parts):
+    put(sum(map(len, parts)).to_bytes(4, "little"))
+    for part in parts:
+        put(part)
+    flush()
+def attempt(source):
+    try:
+        code = compile(source, filename, "exec", dont_inherit=True, optimize=optimize)
+        return marshal.dumps(code), None, 0
+    except SyntaxError as error:
+        return None, error.msg, error.lineno
+    except RecursionError:
+        return None, "too deeply nested", 0
+    except MemoryError:
+        return None, "too large or too deeply nested", 0
+    except (ValueError, OverflowError, LookupError) as error:
+        return None, error, 0
+def run():
+    space = {"__name__": "marshalling"}
+    exec(compile(receive(), "marshalling", "exec", dont_inherit=True), space)
+    send(b"ready")
+    for source in iter(receive, None):
+        code, message, line = attempt(source)
+        if code is not None:
+            send(b"C", space["canonical"](code))
+        else:
+            line = line if line and line > 0 else 0
+            text = str(message).encode("utf-8", "backslashreplace")
+            send(b"P", line.to_bytes(4, "little"), text)
+status = 1
+def thread():
+    global status
+    try:
+        run()
+        status = 0
+    finally:
+        done.release()
+done = _thread.allocate_lock()
+done.acquire()
+_thread.stack_size(64 << 20)
+_thread.start_new_thread(thread, ())
+done.acquire()
+sys.exit(status)
+"""
+
+
+class Interpreter(NamedTuple):
+    """A Python that can compile.
+
+    ``executable`` is its path, ``tag`` what its bytecode files are tagged with
+    (``cpython-311``), ``magic`` the four bytes they begin with, ``version`` major,
+    minor and micro, ``stdlib_names`` its ``sys.stdlib_module_names``.
+    """
+
+    executable: str
+    tag: str
+    magic: bytes
+    version: tuple[int, int, int]
+    stdlib_names: frozenset[str]
+
+
+class SyntaxProblem(NamedTuple):
+    """Why a source has no bytecode; ``lineno`` counts from 1, None if not known."""
+
+    message: str
+    lineno: int | None
+
+
+def find_interpreters(
+    requests: Sequence[str], *, environ: Mapping[str, str] | None = None
+) -> list[Interpreter]:
+    """Return the interpreters that *requests* name, each bytecode format once.
+
+    A request is a version (``"3.12"``), a path, or ``""`` for the running Python;
+    no requests mean the running one too. A version is looked for in the running
+    Python, ``python3.X`` on PATH, pyenv and uv, in this order. PATH, PYENV_ROOT and
+    HOME come from *environ*, by default the process's.
+
+    Raises PackError with an issue for each request that finds nothing.
+    """
+    variables = os.environ if environ is None else environ
+    found: dict[tuple[str, bytes], Interpreter] = {}
+    issues: list[str] = []
+    for request in dict.fromkeys(requests or ("",)):
+        try:
+            interpreter = _find(request.strip(), variables)
+        except PackError as error:
+            issues.append(str(error))
+        else:
+            found.setdefault((interpreter.tag, interpreter.magic), interpreter)
+    if issues:
+        raise PackError("\n".join(issues), issues=tuple(issues))
+    return list(found.values())
+
+
+def _find(request: str, environ: Mapping[str, str]) -> Interpreter:
+    if not request:
+        return _probe(sys.executable, environ)
+    version = re.fullmatch(r"(3)\.(\d+)(?:\.(\d+))?", request)
+    if not version:
+        path = shutil.which(request, path=environ.get("PATH"))
+        if path is None and os.path.isdir(request):
+            path = shutil.which("python", path=os.path.join(request, "bin"))
+        if path is None:
+            raise PackError(
+                f"no Python {request!r}: neither a version such as 3.12 nor a program"
+            )
+        return _probe(os.path.abspath(path), environ)
+    wanted = tuple(int(part) for part in version.groups() if part is not None)
+    looked: list[str] = []
+    for path in _candidates(wanted, environ, looked):
+        try:
+            interpreter = _probe(path, environ)
+        except PackError:
+            continue  # a pyenv shim of a version that is not switched on, say
+        if interpreter.version[: len(wanted)] == wanted:
+            return interpreter
+    raise PackError(
+        f"no Python {request} on this machine (looked at {', '.join(looked)}); "
+        f"install it or give its path in place of {request!r}"
+    )
+
+
+def _candidates(
+    wanted: tuple[int, ...], environ: Mapping[str, str], looked: list[str]
+) -> Iterator[str]:
+    """Yield programs that may be Python *wanted*; *looked* says where they lie."""
+    minor = f"{wanted[0]}.{wanted[1]}"
+    looked.append(f"the running Python {'.'.join(map(str, sys.version_info[:2]))}")
+    if sys.version_info[: len(wanted)] == wanted:
+        yield sys.executable
+    looked.append(f"python{minor} on PATH")
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, f"python{minor}")
+        if os.path.isabs(path) and os.access(path, os.X_OK):
+            yield path
+    home = environ.get("HOME") or os.path.expanduser("~")
+    root = environ.get("PYENV_ROOT") or os.path.join(home, ".pyenv")
+    folder = os.path.join(root, "versions")
+    looked.append(folder)
+    releases = [
+        tuple(map(int, name.split(".")))
+        for name in (os.listdir(folder) if os.path.isdir(folder) else ())
+        if re.fullmatch(r"\d+\.\d+\.\d+", name)
+    ]
+    for release in sorted(releases, reverse=True):
+        if release[: len(wanted)] == wanted:
+            yield os.path.join(folder, ".".join(map(str, release)), "bin", "python")
+    looked.append("uv python find")
+    if uv := shutil.which("uv", path=environ.get("PATH")):
+        command = [uv, "python", "find", "--no-project", "--offline"]
+        command += ["--no-python-downloads", ".".join(map(str, wanted))]
+        answer = _run(command, environ)
+        if answer.strip():
+            yield answer.strip()
+
+
+def _probe(path: str, environ: Mapping[str, str]) -> Interpreter:
+    """Return what the Python at *path* says about itself.
+
+    Raises PackError if it says nothing of use.
+    """
+    lines = _run([path, "-I", "-S", "-c", _PROBE], environ).splitlines()
+    try:
+        hello, executable = lines[-3].split(" ", 1)
+        tag, magic, *version = lines[-2].split(" ")
+        major, minor, micro = map(int, version)
+    except (IndexError, ValueError):
+        hello = executable = tag = magic = ""
+        major = minor = micro = 0
+    if hello != "lazyimport" or not tag.startswith("cpython-"):
+        raise PackError(f"{path} cannot be run as a CPython from 3.10 on")
+    return Interpreter(
+        executable or path,
+        tag,
+        bytes.fromhex(magic),
+        (major, minor, micro),
+        frozenset(lines[-1].split(" ")),
+    )
+
+
+def _run(command: list[str], environ: Mapping[str, str]) -> str:
+    """Return what *command* prints; nothing if it cannot run or fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(environ),
+            timeout=_PROBE_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def compile_sources(
+    interpreter: Interpreter,
+    optimization: int,
+    sources: Iterable[tuple[bytes, bytes]],
+    *,
+    jobs: int | None = None,
+) -> Generator[tuple[bytes, bytes | SyntaxProblem], None, None]:
+    """Yield each key of *sources* with the marshalled code of its source, in order.
+
+    *sources* are pairs of any key and the bytes of a source file; they are asked
+    for a few at a time, in the caller's thread. *optimization* is 0, 1 or 2.
+    *jobs* children run at once, by default one for each processor. A source that
+    is no Python, or that crashes the compiler, gives a SyntaxProblem; the others go
+    on. Closing the iterator ends the children.
+
+    Raises PackError if the interpreter does not start.
+    """
+    compilers = _Compilers(interpreter, optimization)
+    count = max(1, jobs or os.cpu_count() or 1)
+    rest = iter(sources)
+    waiting: deque[tuple[bytes, Future[bytes | SyntaxProblem]]] = deque()
+    with compilers, ThreadPoolExecutor(count, "lazyimport-compile") as pool:
+        try:
+            while True:
+                for key, source in itertools.islice(
+                    rest, count * _AHEAD - len(waiting)
+                ):
+                    waiting.append((key, pool.submit(compilers.compile, source)))
+                if not waiting:
+                    return
+                key, future = waiting.popleft()
+                yield key, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            # Before the pool waits for its threads, which wait for the children.
+            compilers.close()
+
+
+class _Compilers:
+    """The children: as many as threads ask at once, each busy with one source.
+
+    A child reads a whole frame before it writes and a thread writes a whole frame
+    before it reads, so neither can wait for the other.
+    """
+
+    def __init__(self, interpreter: Interpreter, optimization: int) -> None:
+        self._interpreter = interpreter
+        self._optimization = optimization
+        self._lock = Lock()
+        self._idle: list[_Child] = []
+        self._alive: set[_Child] = set()
+        self._closed = False
+
+    def __enter__(self) -> _Compilers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill every child; threads that wait for one get an error."""
+        with self._lock:
+            self._closed = True
+            children, self._alive = self._alive, set()
+        for child in children:
+            child.end(kill=True)
+
+    def compile(self, source: bytes) -> bytes | SyntaxProblem:
+        """Return the code of *source* or what is wrong with it."""
+        ending = 0
+        # A child that ends may have been killed for the memory of the sources
+        # before; the second one starts with this source.
+        for _ in range(2):
+            child = self._take()
+            answer = child.ask(source)
+            if answer is not None:
+                with self._lock:
+                    self._idle.append(child)
+                if answer[:1] == b"C":
+                    return answer[1:]
+                line = int.from_bytes(answer[1:5], "little")
+                return SyntaxProblem(answer[5:].decode("utf-8"), line or None)
+            ending = child.end()
+            with self._lock:
+                self._alive.discard(child)
+        how = f"signal {-ending}" if ending < 0 else f"exit code {ending}"
+        tag = self._interpreter.tag
+        return SyntaxProblem(f"the compiler of {tag} crashed on it ({how})", None)
+
+    def _take(self) -> _Child:
+        with self._lock:
+            if self._idle and not self._closed:
+                return self._idle.pop()
+            # Under the lock: close() must see every child there is. Starting is
+            # only waited for below.
+            if self._closed:
+                raise PackError("compiling was given up")
+            child = _Child(self._interpreter, self._optimization)
+            self._alive.add(child)
+        child.wait_until_ready()
+        return child
+
+
+class _Child:
+    """A process of an interpreter that compiles what it is sent."""
+
+    def __init__(self, interpreter: Interpreter, optimization: int) -> None:
+        self._executable = interpreter.executable
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        environ["PYTHONHASHSEED"] = "0"  # which -I or -E would ignore
+        options = ["-S", "-s", "-B", "-W", "ignore", "-X", "utf8"]
+        arguments = [CODE_FILENAME, str(optimization)]
+        # A file takes what a pipe that nobody reads would block on.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
+        try:
+            self._process = subprocess.Popen(
+                [self._executable, *options, "-c", _CHILD, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=environ,
+                cwd="/",
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise PackError(f"{self._executable} cannot be run: {error}") from error
+
+    def wait_until_ready(self) -> None:
+        """Hand over the marshalling; raises PackError if the child does not start."""
+        if self.ask(_marshalling_source()) == b"ready":
+            return
+        self._process.kill()
+        self._process.wait()
+        try:
+            self._stderr.seek(0)
+            said = self._stderr.read().decode("utf-8", "replace").strip()
+        except ValueError:
+            said = ""  # closed by end(), in another thread
+        last = said.rpartition("\n")[2] or f"exit code {self._process.returncode}"
+        raise PackError(f"{self._executable} does not compile: {last}")
+
+    def ask(self, request: bytes) -> bytes | None:
+        """Return the answer to *request*, None if the child has ended."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None  # both are pipes
+        try:
+            stdin.write(len(request).to_bytes(4, "little"))
+            stdin.write(request)
+            stdin.flush()
+            head = stdout.read(4)
+            size = int.from_bytes(head, "little")
+            answer = stdout.read(size) if len(head) == 4 else b""
+        except (OSError, ValueError):  # a broken pipe, or one that end() closed
+            return None
+        return answer if answer and len(answer) == size else None
+
+    def end(self, *, kill: bool = False) -> int:
+        """Return how the process ended, once it has; may run beside :meth:`ask`.
+
+        It ends by itself when it has crashed; else *kill* it.
+        """
+        if kill:
+            self._process.kill()
+        code = self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # of bytes not written any more
+                    pipe.close()
+        return code
+
+
+def _marshalling_source() -> bytes:
+    """Return the text of the module that children run on their bytecode."""
+    get_source = getattr(marshalling.__loader__, "get_source", None)
+    text: str | None = get_source(marshalling.__name__) if get_source else None
+    if not text:
+        raise PackError("lazyimport is installed without its sources; install it anew")
+    return text.encode()

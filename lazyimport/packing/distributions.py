@@ -1,0 +1,141 @@
+"""Distributions: dependencies that travel in the archive, with their metadata.
+
+Everything is staged into a folder, as it would lie in site-packages, which is
+then packed as one more root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+from lazyimport.errors import PackError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.metadata import Distribution
+
+    from lazyimport.packing.compile import Interpreter
+
+__all__ = ["stage_installed", "stage_resolved"]
+
+_SHOWN = 15  # lines of an installer's last words
+
+
+def stage_installed(names: Sequence[str], folder: str) -> None:
+    """Copy the distributions *names*, as they are installed here, into *folder*.
+
+    Takes the modules, data and metadata that their RECORD lists; scripts and
+    compiled files stay behind. Dependencies are not taken along: name them too.
+
+    Raises PackError with every name that is not installed, or is editable.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    issues = []
+    for name in names:
+        try:
+            issues += _copy(name, distribution(name), folder)
+        except PackageNotFoundError:
+            issues.append(
+                f"{name!r} is not installed in this environment; install it here, or "
+                "have it resolved with --requirements"
+            )
+    if issues:
+        raise PackError("; ".join(issues), issues=tuple(issues))
+
+
+def stage_resolved(
+    arguments: Sequence[str],
+    interpreters: Sequence[Interpreter],
+    folder: str,
+    *,
+    platform: str | None = None,
+) -> None:
+    """Have uv or pip install *arguments* into *folder*, for each interpreter.
+
+    *arguments* are what both understand: ``-r FILE``, paths of wheels,
+    ``--no-deps``. *platform* is a platform tag such as
+    ``manylinux_2_28_x86_64``, by default that of this machine; with one, only
+    wheels are taken. What several Pythons install under one name must be the
+    same; extension modules have their Python in the name.
+
+    Raises PackError with the installer's last words.
+    """
+    for interpreter in interpreters:
+        _run(_command(interpreter, folder, platform) + list(arguments))
+
+
+def _copy(name: str, found: Distribution, folder: str) -> list[str]:
+    direct = json.loads(found.read_text("direct_url.json") or "{}")
+    if direct.get("dir_info", {}).get("editable"):
+        return [
+            f"{name!r} is an editable install of {direct.get('url')}; give that "
+            "folder as a root"
+        ]
+    if found.files is None:
+        return [f"{name!r} does not list its files (no RECORD); reinstall it with pip"]
+    for file in found.files:
+        path = file.as_posix()
+        if path.startswith(("../", "/")) or path.endswith((".pyc", ".pyo")):
+            continue
+        source, target = str(found.locate_file(file)), os.path.join(folder, path)
+        if os.path.isfile(source):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy2(source, target)
+    return []
+
+
+def _command(
+    interpreter: Interpreter, folder: str, platform: str | None
+) -> list[str]:
+    """Return the installer's command line: pip of that Python, or uv."""
+    version = f"{interpreter.version[0]}.{interpreter.version[1]}"
+    pip = [interpreter.executable, "-m", "pip"]
+    uv = shutil.which("uv")
+    if _works([*pip, "--version"]):
+        command = [*pip, "install", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-compile", "--upgrade", "--target", folder]
+        if platform:
+            command += ["--platform", platform, "--only-binary", ":all:"]
+    elif uv:
+        command = [uv, "pip", "install", "--quiet", "--no-compile-bytecode"]
+        command += ["--python", interpreter.executable, "--target", folder]
+        if platform:
+            command += ["--python-platform", _for_uv(platform)]
+            command += ["--python-version", version, "--only-binary", ":all:"]
+    else:
+        raise PackError(
+            f"resolving distributions for Python {version} needs pip in "
+            f"{interpreter.executable}, or uv on PATH, and neither is there"
+        )
+    return command
+
+
+def _for_uv(platform: str) -> str:
+    """uv says ``x86_64-manylinux_2_28`` where pip says ``manylinux_2_28_x86_64``."""
+    for machine in ("x86_64", "aarch64"):
+        if platform.endswith(f"_{machine}"):
+            return f"{machine}-{platform[: -len(machine) - 1]}"
+    return platform
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().splitlines()[-_SHOWN:]
+        raise PackError(
+            f"{os.path.basename(command[0])} could not install the distributions:\n"
+            + "\n".join(f"  {line}" for line in words)
+        )

@@ -1,0 +1,69 @@
+"""Which packages must be real files before they run, and why: format.md section 7."""
+
+from __future__ import annotations
+
+import re
+
+from lazyimport.format.index import (
+    CONFIGURED,
+    FILE,
+    HAS_DATA,
+    IN_MEMORY,
+    LOOKS,
+    LOOKS_AT_FILES,
+    MODULE_SUFFIXES,
+    NATIVE,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lazyimport.format.index import Entry
+    from lazyimport.packing.config import Config
+
+__all__ = ["looks_at_files", "package_flags"]
+
+#: What code says when it is about to open something beside itself.
+_LOOKS = re.compile(
+    rb"__file__|__path__|__cached__|spec__?\.origin|submodule_search_locations"
+    rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile"
+)
+#: Files that nobody opens at run time.
+_INERT = ("/py.typed", ".pyi", ".pyx", ".pxd", ".c", ".h")
+_SHARED_LIBRARY = re.compile(r"\.(so|pyd|dylib|dll)(\.[0-9.]+)?$")
+
+
+def looks_at_files(source: bytes) -> bool:
+    """Whether a module's source says that it opens files by where it lies itself."""
+    return _LOOKS.search(source) is not None
+
+
+def package_flags(entries: Iterable[Entry], config: Config) -> dict[str, int]:
+    """Return flags by directory: of top-level packages, and of ``""`` for the files
+    beside them.
+    """
+    flags: dict[str, int] = {}
+    for entry in entries:
+        top, inside, _ = entry.path.partition("/")
+        if entry.kind == FILE:
+            top = top if inside else ""
+            flags[top] = flags.get(top, 0) | _flags_of(entry)
+    for top in config.materialize:
+        flags[top] = flags.get(top, 0) | CONFIGURED
+    for top in config.in_memory:
+        flags[top] = flags.get(top, 0) | IN_MEMORY
+    return flags
+
+
+def _flags_of(entry: Entry) -> int:
+    path = entry.path
+    if _SHARED_LIBRARY.search(path):
+        return NATIVE
+    if path.endswith(MODULE_SUFFIXES):
+        return LOOKS if entry.flags & LOOKS_AT_FILES else 0
+    if path.endswith(_INERT) or path.partition("/")[0].endswith(
+        (".dist-info", ".egg-info")
+    ):
+        return 0
+    return HAS_DATA
