@@ -1,0 +1,49 @@
+"""Import Python code from a content-addressed archive instead of the image.
+
+::
+
+    import lazyimport
+
+    lazyimport.install("4be8…64 hex digits…", store="gs://bucket/code")
+
+From then on the modules of that archive import on first use, without having
+been installed. The names below are the public interface; they are imported
+when somebody asks for them, so that a process which does not use lazyimport
+pays nothing for it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.errors import LazyImportError
+    from lazyimport.runtime import Installation, current, install, uninstall
+
+    __version__: str
+
+__all__ = ["Installation", "LazyImportError", "current", "install", "uninstall"]
+
+_HOMES = {
+    "Installation": "lazyimport.runtime",
+    "LazyImportError": "lazyimport.errors",
+    "current": "lazyimport.runtime",
+    "install": "lazyimport.runtime",
+    "uninstall": "lazyimport.runtime",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ray-lazyimport")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # not importlib.import_module: it would bring importlib.util and more along
+    module = __import__(_HOMES[name], fromlist=[name])
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, "__version__"])

@@ -1,0 +1,1 @@
+"""The import protocol over an open archive; never the network."""

@@ -1,0 +1,50 @@
+"""Extension modules: the dynamic loader needs a file, so one is made."""
+
+from __future__ import annotations
+
+from importlib.machinery import ExtensionFileLoader
+
+from lazyimport.errors import ArchiveImportError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+    from lazyimport.format.index import Entry
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["ArchiveExtensionLoader"]
+
+
+class ArchiveExtensionLoader(ExtensionFileLoader):
+    """Loads an extension module from its place in the tree, made real for it."""
+
+    def __init__(self, name: str, path: str, tree: Tree, entry: Entry) -> None:
+        super().__init__(name, path)
+        self._tree = tree
+        self._entry = entry
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module; its file, and shared libraries beside it, exist by now."""
+        tree, path = self._tree, self._entry.path
+        top, inside, _ = path.partition("/")
+        tree.prepare(top if inside else "")
+        if not tree.write(self.path):
+            raise ArchiveImportError(
+                f"cannot import {self.name!r}: no file can be made at {self.path} "
+                "for the dynamic loader; is the cache directory writable?",
+                name=self.name,
+                path=self.path,
+                hash=tree.hash,
+            )
+        return super().create_module(spec)
+
+    def get_resource_reader(self, name: str | None = None) -> Any:
+        """Return the reader of a package's resources; None for a plain module."""
+        if not self.is_package(name or self.name):
+            return None
+        from lazyimport.importing.resources import ArchiveResources
+
+        return ArchiveResources(self._tree, self._entry.path.rpartition("/")[0])

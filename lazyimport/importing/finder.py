@@ -1,0 +1,257 @@
+"""The finders: a lookup in the archive for every name that may be its own.
+
+`ArchiveFinder` sits on ``sys.meta_path`` directly before `PathFinder`;
+`ArchivePathFinder` answers for one directory of the tree, through a path hook,
+to everything that goes by paths: enumeration, namespace portions, `runpy`.
+`MissingFinder` sits last and says what the archive knows about a name that
+nobody has.
+
+``find_spec`` runs under the global import lock: it looks up and does nothing
+else.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+
+from lazyimport.errors import ArchiveError, ArchiveImportError, ArchiveModuleMissing
+from lazyimport.importing.frames import hidden
+from lazyimport.importing.loader import ArchiveLoader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from importlib.metadata import Distribution, DistributionFinder
+    from types import ModuleType
+
+    from lazyimport.importing.tree import Module, Tree
+
+__all__ = ["ArchiveFinder", "ArchivePathFinder", "MissingFinder"]
+
+_STANDARD = sys.stdlib_module_names | {"__main__"}
+
+#: how `importlib.util.cache_from_source` ends the name of a source's bytecode
+_CACHED_END = f".{sys.implementation.cache_tag}" + (
+    f".opt-{sys.flags.optimize}.pyc" if sys.flags.optimize else ".pyc"
+)
+
+
+class ArchiveFinder:
+    """Finds the archive's modules for ``sys.meta_path`` (PEP 302, 451).
+
+    With *top_level* it finds top-level modules too and so wins over everything
+    that is installed, except the standard library. Names whose parent's
+    ``__path__`` is not purely the tree's are left to the path finder, which
+    knows how to merge.
+
+    *watched* names modules of the standard library that somebody waits for:
+    the function is called with the module once it has been executed.
+    """
+
+    def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
+        self.tree = tree
+        self.watched: dict[str, Callable[[ModuleType], None]] = {}
+        self._top_level = top_level
+
+    @hidden
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Return the spec of an archive's module, or None."""
+        if path is None:
+            if fullname in _STANDARD:
+                if fullname in self.watched:
+                    return self._watch(fullname, target)
+                return None
+            if not self._top_level:
+                return None
+            return module_spec(self.tree, fullname, fullname)
+        tail = fullname.rpartition(".")[2]
+        inside = self.tree.inside
+        for portion in path:
+            if not portion.startswith(inside):
+                return None
+        for portion in path:
+            folder = self.tree.relative(portion)
+            spec = module_spec(self.tree, fullname, f"{folder}/{tail}")
+            if spec is not None:
+                return spec
+        return None
+
+    def find_distributions(
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterator[Distribution]:
+        """Yield the archive's distributions for `importlib.metadata`."""
+        from importlib.metadata import DistributionFinder
+
+        from lazyimport.importing.metadata import find_distributions
+
+        return find_distributions(self.tree, context or DistributionFinder.Context())
+
+    def invalidate_caches(self) -> None:
+        """Do nothing: an archive does not change."""
+
+    def _watch(self, fullname: str, target: ModuleType | None) -> ModuleSpec | None:
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(fullname, None, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Watch(spec.loader, self.watched[fullname])  # type: ignore[assignment]
+        return spec
+
+    def __repr__(self) -> str:
+        return f"<ArchiveFinder of archive {self.tree.hash[:12]}>"
+
+
+class _Watch:
+    """Loads a module with its own loader and then tells somebody."""
+
+    def __init__(self, loader: object, then: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._then = then
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)  # type: ignore[attr-defined,no-any-return]
+
+    @hidden
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._loader  # type: ignore[assignment]
+        self._loader.exec_module(module)  # type: ignore[attr-defined]
+        self._then(module)
+
+
+class ArchivePathFinder:
+    """Finds modules in one directory of the tree: a path entry finder (PEP 420).
+
+    *folder* is relative to the tree's root, ``""`` for the root itself.
+    """
+
+    def __init__(self, tree: Tree, folder: str) -> None:
+        self.tree = tree
+        self.path = tree.inside + folder if folder else tree.root
+        self._inside = folder + "/" if folder else ""
+
+    @classmethod
+    def hook(cls, tree: Tree) -> Callable[[str], ArchivePathFinder]:
+        """Return the path hook that claims the tree's directories, and no others."""
+
+        @hidden
+        def archive_path_hook(path: str) -> ArchivePathFinder:
+            if isinstance(path, str) and path.startswith(tree.root):
+                folder = tree.relative(path.rstrip("/"))
+                if folder is not None and tree.is_directory(folder):
+                    return cls(tree, folder)
+            raise ImportError("not a directory of the archive", path=path)
+
+        return archive_path_hook
+
+    @hidden
+    def find_spec(
+        self,
+        fullname: str,
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """Return the spec of a module here, that of a namespace portion, or None."""
+        stem = self._inside + fullname.rpartition(".")[2]
+        spec = module_spec(self.tree, fullname, stem)
+        if spec is None and self.tree.is_directory(stem):
+            spec = ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [self.tree.inside + stem]
+        return spec
+
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        """Yield (name with *prefix*, is a package) of the modules here (`pkgutil`)."""
+        seen: set[str] = set()
+        for name, _ in self.tree.children(self._inside[:-1]):
+            stem = name.partition(".")[0]
+            # no rule on names: Django's migrations begin with digits
+            if not stem or stem in seen or stem == "__init__":
+                continue
+            module = self.tree.module(self._inside + stem)
+            if module is not None:
+                seen.add(stem)
+                yield prefix + stem, module.is_package
+
+    def invalidate_caches(self) -> None:
+        """Do nothing: an archive does not change."""
+
+    def __repr__(self) -> str:
+        return f"<ArchivePathFinder {self.path!r}>"
+
+
+@hidden
+def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
+    """Return the spec of the module at *stem* of the tree, or None."""
+    try:
+        module = tree.module(stem)
+    except ArchiveError as error:
+        raise ArchiveImportError(
+            f"cannot look for {fullname!r}: {error}",
+            name=fullname,
+            path=tree.inside + stem,
+            hash=tree.hash,
+        ) from error
+    if module is None:
+        return None
+    path = tree.inside + module.entry.path
+    spec = ModuleSpec(
+        fullname,
+        _loader(tree, fullname, path, module),  # type: ignore[arg-type]
+        origin=path,
+        is_package=module.is_package,
+    )
+    spec.has_location = True
+    if module.suffix == ".py" and sys.pycache_prefix is None:
+        # What the machinery would ask cache_from_source for: 4 us for each module.
+        folder, _, name = path[:-3].rpartition("/")
+        spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
+    if module.is_package:
+        spec.submodule_search_locations = [tree.inside + stem]
+    return spec
+
+
+def _loader(tree: Tree, fullname: str, path: str, module: Module) -> object:
+    if module.suffix in EXTENSION_SUFFIXES:
+        from lazyimport.importing.extension import ArchiveExtensionLoader
+
+        return ArchiveExtensionLoader(fullname, path, tree, module.entry)
+    return ArchiveLoader(
+        fullname, path, tree, module.entry, is_package=module.is_package
+    )
+
+
+class MissingFinder:
+    """Says, for a name that no finder has, what *explain* knows about it.
+
+    It stays silent when a program only asks (`importlib.util.find_spec`), and
+    when another finder stands behind it that may have the name yet.
+    """
+
+    def __init__(self, hash: str, explain: Callable[[str], str]) -> None:
+        self.hash = hash
+        self._explain = explain
+
+    @hidden
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> None:
+        """Raise ArchiveModuleMissing inside an import statement, else return None."""
+        if not sys.meta_path or sys.meta_path[-1] is not self:
+            return
+        # _find_spec called us; only an import calls it from there
+        if sys._getframe(2).f_code.co_name != "_find_and_load_unlocked":  # noqa: SLF001
+            return
+        raise ArchiveModuleMissing(
+            f"No module named {fullname!r}",
+            lambda: self._explain(fullname),
+            name=fullname,
+            hash=self.hash,
+        )

@@ -1,0 +1,241 @@
+"""The loader: one module of the archive, for the import machinery and its users."""
+
+from __future__ import annotations
+
+import sys
+from _imp import _fix_co_filename  # type: ignore[attr-defined]
+from errno import EISDIR, ENOENT
+from importlib.machinery import SourcelessFileLoader
+from marshal import loads
+
+from lazyimport.errors import ArchiveError, ArchiveImportError
+from lazyimport.importing.frames import hidden, without_frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any
+
+    from lazyimport.format.index import Entry
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["ArchiveLoader", "restore"]
+
+
+class ArchiveLoader:
+    """Loads the module *name* from an archive: an InspectLoader and ResourceLoader.
+
+    ``name`` and ``path`` are as in `importlib.machinery.SourceFileLoader`:
+    *path* is where the file would lie if the tree were a directory, and
+    ``__file__`` of the module. ``hash`` is the archive's.
+
+    PEP 302, PEP 451; `importlib.abc.ExecutionLoader`.
+    """
+
+    def __init__(
+        self, name: str, path: str, tree: Tree, entry: Entry, *, is_package: bool
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.hash = tree.hash
+        self._tree = tree
+        self._entry = entry
+        self._is_package = is_package
+
+    # Taken over from the machinery, not inherited: what runs a module's body
+    # must be CPython's own frame, or every traceback would show ours; but this
+    # is no file loader, and code that asks isinstance() would read the disk.
+    exec_module = SourcelessFileLoader.exec_module
+    if hasattr(SourcelessFileLoader, "load_module"):  # gone in Python 3.15
+        load_module = SourcelessFileLoader.load_module
+
+    def create_module(self, spec: object) -> None:  # noqa: ARG002
+        """Return None: the machinery makes the module."""
+        return
+
+    @hidden
+    def get_code(self, fullname: str | None = None) -> CodeType:
+        """Return the module's code object, its file names the module's path.
+
+        Raises SyntaxError as the file would, ArchiveImportError if the bytes
+        are damaged.
+        """
+        self._check(fullname)
+        sys.audit("lazyimport.exec", self.hash, self.name)
+        tree, entry = self._tree, self._entry
+        top, inside, _ = entry.path.partition("/")
+        tree.prepare(top if inside else "")
+        code = entry.code(tree.variant)
+        try:
+            if code is not None:
+                body = loads(tree.archive.bytecode(entry, code))
+            else:
+                body = _compiled(self)
+        except ArchiveError as error:
+            raise ArchiveImportError(
+                f"cannot import {self.name!r}: {error}",
+                name=self.name,
+                path=self.path,
+                hash=self.hash,
+            ) from error
+        _fix_co_filename(body, self.path)
+        return body  # type: ignore[no-any-return]
+
+    def is_package(self, fullname: str | None = None) -> bool:
+        """Return whether the module is a package."""
+        self._check(fullname)
+        return self._is_package
+
+    def get_filename(self, fullname: str | None = None) -> str:
+        """Return the module's path, where its file would be."""
+        self._check(fullname)
+        return self.path
+
+    def get_source(self, fullname: str | None = None) -> str | None:
+        """Return the source, decoded by its coding cookie (PEP 263).
+
+        None for a module that has none. Raises SyntaxError or UnicodeDecodeError
+        for bytes that are not what the cookie says, as a directory does.
+        """
+        self._check(fullname)
+        if not self.path.endswith(".py"):
+            return None
+        from importlib.util import decode_source
+
+        return decode_source(self._tree.read(self._entry))
+
+    def get_data(self, path: str) -> bytes:
+        """Return the bytes of the file at the absolute *path*; OSError if none."""
+        inner = self._tree.relative(path)
+        if inner is None:
+            with open(path, "rb") as file:
+                return file.read()
+        entry = self._tree.entry(inner)
+        if entry is None:
+            raise FileNotFoundError(ENOENT, "no such file in the archive", path)
+        if entry.is_directory:
+            raise IsADirectoryError(EISDIR, "a directory of the archive", path)
+        return self._tree.read(entry)
+
+    def get_resource_reader(self, fullname: str | None = None) -> object | None:
+        """Return the reader of a package's resources; None for a plain module."""
+        self._check(fullname)
+        if not self._is_package:
+            return None
+        from lazyimport.importing.resources import ArchiveResources
+
+        return ArchiveResources(self._tree, self._entry.path.rpartition("/")[0])
+
+    def path_stats(self, path: str) -> dict[str, Any]:
+        """Return ``mtime`` (always 0) and ``size`` in bytes; OSError if no file."""
+        entry = self._tree.at(path)
+        if entry is None:
+            raise FileNotFoundError(ENOENT, "no such file in the archive", path)
+        return {"mtime": 0, "size": entry.size}
+
+    def path_mtime(self, path: str) -> int:
+        """Return 0: an archive has no times. OSError if there is no such file."""
+        return int(self.path_stats(path)["mtime"])
+
+    def source_to_code(self, data: Any, path: str, *, _optimize: int = -1) -> CodeType:
+        """Return the code object of *data*, source text or bytes."""
+        return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)
+
+    def _check(self, fullname: str | None) -> None:
+        if fullname is not None and fullname != self.name:
+            raise ImportError(
+                f"loader for {self.name} cannot handle {fullname}", name=fullname
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore, (self.hash, self.name, self.path, self._is_package)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArchiveLoader):
+            return NotImplemented
+        return (self.hash, self.name, self.path) == (other.hash, other.name, other.path)
+
+    def __hash__(self) -> int:
+        return hash((self.hash, self.name, self.path))
+
+    def __repr__(self) -> str:
+        return f"<ArchiveLoader {self.name!r} of archive {self.hash[:12]}>"
+
+
+@hidden
+def _compiled(loader: ArchiveLoader) -> CodeType:
+    """Return code that the archive brought no bytecode for; compiles once a node."""
+    tree, entry = loader._tree, loader._entry  # noqa: SLF001 - same module
+    if not loader.path.endswith(".py"):  # sourceless: a .pyc as it came
+        return _sourceless(loader)
+    kept = tree.kept and tree.kept.get(entry.digest)
+    if kept:
+        return loads(kept)  # type: ignore[no-any-return]
+    code: CodeType = without_frames(
+        compile, tree.read(entry), loader.path, "exec", dont_inherit=True
+    )
+    if tree.kept:
+        from marshal import dumps
+
+        tree.kept.put(entry.digest, dumps(code))
+    return code
+
+
+def _sourceless(loader: ArchiveLoader) -> CodeType:
+    from lazyimport.importing.tree import running_python
+
+    data = loader._tree.read(loader._entry)  # noqa: SLF001
+    if data[:4] != running_python()[1]:
+        raise ImportError(
+            f"bad magic number in {loader.name!r}: {data[:4]!r}; the archive "
+            f"{loader.hash} has a sourceless .pyc of another Python",
+            name=loader.name,
+            path=loader.path,
+        )
+    return loads(data[16:])  # type: ignore[no-any-return]
+
+
+#: trees that are installed in this process, by hash: where pickles find theirs
+TREES: dict[str, Tree] = {}
+
+
+def restore(
+    hash: str,
+    name: str,
+    path: str,
+    is_package: bool,
+) -> ArchiveLoader:
+    """Return the loader that was pickled, from this process's own archive.
+
+    Without that archive the loader can still be carried around (functions
+    pickled by value drag ``__spec__`` along); using it raises ImportError.
+    """
+    tree = TREES.get(hash)
+    inner = path.partition(f"/{hash}/")[2]
+    entry = tree and tree.entry(inner)
+    if tree and entry:
+        return ArchiveLoader(
+            name, f"{tree.inside}{inner}", tree, entry, is_package=is_package
+        )
+    return _Detached(hash, name, path, is_package)
+
+
+class _Detached(ArchiveLoader):
+    """A loader that came here by pickle, to a process without its archive."""
+
+    def __init__(self, hash: str, name: str, path: str, is_package: bool) -> None:
+        self.name = name
+        self.path = path
+        self.hash = hash
+        self._is_package = is_package
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute not in {"_tree", "_entry"}:
+            raise AttributeError(attribute)
+        raise ArchiveImportError(
+            f"cannot load {self.name!r}: archive {self.hash} is not installed in "
+            "this process; set LAZYIMPORT_HASH for it or call lazyimport.install()",
+            name=self.name,
+            path=self.path,
+            hash=self.hash,
+        )

@@ -1,0 +1,116 @@
+"""Materialising: files of the tree put on disk, where ``__file__`` says they are.
+
+::
+
+    <cache>/blobs/ab/<digest>        the bytes, once for all archives of the node
+    <cache>/trees/<hash>/pkg/...     hard links to them
+    <cache>/trees/<hash>.ready/pkg   present when all of that package is there
+
+What its libraries are linked against comes along: ``numpy`` finds its BLAS in
+``numpy.libs``, ``torch`` its CUDA in ``nvidia``, by a path relative to the library.
+
+Two processes may materialise one package at a time: each file appears by
+rename or link, whole, and always the same, so neither can disturb the other;
+the mark is made last.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from lazyimport.files import AtomicFile
+from lazyimport.format.index import EXECUTABLE, NATIVE, Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["files_under", "materialise"]
+
+#: The mark of the files beside the packages; no directory has such a name.
+_FILES_AT_THE_TOP = ":"
+#: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
+_SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
+
+
+def materialise(tree: Tree, top: str) -> None:
+    """Put the top-level package *top* on disk; ``""`` means the files beside them.
+
+    Does nothing if it is there. Raises OSError if the disk refuses.
+    """
+    _materialise(tree, top, set())
+
+
+def _materialise(tree: Tree, top: str, begun: set[str]) -> None:
+    mark = f"{tree.root}.ready/{top or _FILES_AT_THE_TOP}"
+    if top in begun or os.path.exists(mark):
+        return
+    begun.add(top)
+    native = tree.flags(top) & NATIVE
+    for entry in files_under(tree, top):
+        _put(tree, entry)
+        if native and ".so" in entry.path:
+            for folder in _searched_by(tree, entry):
+                _materialise(tree, folder, begun)
+    os.makedirs(os.path.dirname(mark), mode=0o700, exist_ok=True)
+    with open(mark, "wb"):
+        pass
+
+
+def _searched_by(tree: Tree, entry: Entry) -> set[str]:
+    """Return the top-level directories in which a library looks for others."""
+    folder = os.path.dirname(entry.path)
+    tops = set()
+    for match in _SEARCHED.finditer(tree.archive.content(entry)):
+        path = os.path.normpath(folder + os.fsdecode(match[1]))
+        tops.add(path.partition("/")[0])
+    return {top for top in tops if tree.is_directory(top)}
+
+
+def files_under(tree: Tree, top: str) -> Iterator[Entry]:
+    """Yield the files of the directory *top* and below; of ``""`` only its own."""
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        for name, is_directory in tree.children(folder):
+            path = f"{folder}/{name}" if folder else name
+            if not is_directory:
+                entry = tree.entry(path)
+                if entry is not None:
+                    yield entry
+            elif folder:
+                folders.append(path)
+
+
+def _put(tree: Tree, entry: Entry) -> None:
+    path = tree.inside + entry.path
+    if os.path.exists(path):
+        return
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    mode = 0o555 if entry.flags & EXECUTABLE else 0o444
+    blob = _blob(tree, entry, mode)
+    try:
+        os.link(blob, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links, or one file with too many
+        with AtomicFile(path, mode, durable=False) as file:
+            file.write(tree.archive.content(entry))
+
+
+def _blob(tree: Tree, entry: Entry, mode: int) -> str:
+    """Return the path of the bytes, by digest; read-only, for many trees share it."""
+    cache = os.path.dirname(os.path.dirname(tree.root))
+    name = entry.digest.hex() + ("x" if mode & 0o100 else "")
+    blob = f"{cache}/blobs/{name[:2]}/{name}"
+    try:
+        if os.stat(blob).st_size == entry.size:
+            return blob
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(blob), mode=0o700, exist_ok=True)
+    with AtomicFile(blob, mode, durable=False) as file:
+        file.write(tree.archive.content(entry))
+    return blob

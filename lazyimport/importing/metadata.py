@@ -1,0 +1,100 @@
+"""Metadata: the archive's ``*.dist-info`` and ``*.egg-info`` for importlib.metadata."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from lazyimport.importing.resources import ArchivePath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import DistributionFinder
+    from os import PathLike
+    from typing import Any
+
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["ArchiveDistribution", "find_distributions"]
+
+# Path itself cannot be subclassed up to Python 3.11.
+_ConcretePath: Any = type(Path())
+
+_SUFFIXES = (".dist-info", ".egg-info")
+
+
+class ArchiveDistribution(Distribution):
+    """A distribution whose metadata directory (or file) is at *path* of the tree."""
+
+    def __init__(self, tree: Tree, path: str) -> None:
+        self._tree = tree
+        self._path = ArchivePath(tree, path)
+
+    def read_text(self, filename: str | PathLike[str]) -> str | None:
+        """Return a metadata file's text, or None if there is none of that name."""
+        path = self._path.joinpath(filename)
+        if not self._path.is_dir():  # an .egg-info that is one file
+            path = self._path
+            if str(filename) not in {"PKG-INFO", ""}:
+                return None
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    @property
+    def _normalized_name(self) -> str:
+        # By this `importlib.metadata.distributions` tells them apart, so it is asked
+        # of all there are; the metadata itself would cost a parse for each, and the
+        # machinery's own class does not look at it either.
+        return _normalized(_project(self._path.name))
+
+    def locate_file(self, path: str | PathLike[str]) -> LocatedFile:
+        """Return where the distribution's file *path* is, or will be when opened."""
+        located = LocatedFile(self._tree.root, path)
+        located.tree = self._tree
+        return located
+
+
+class LocatedFile(_ConcretePath):  # type: ignore[misc]
+    """The path of an archive's file, which is put there when somebody opens it."""
+
+    tree: Tree | None = None
+
+    def exists(self, **_: object) -> bool:
+        """Whether the archive has the file, or the disk."""
+        return (self.tree is not None and self.tree.at(str(self)) is not None) or (
+            super().exists()
+        )
+
+    def __fspath__(self) -> str:
+        path = str(self)
+        if self.tree is not None:
+            self.tree.write(path)
+        return path
+
+
+def find_distributions(
+    tree: Tree, context: DistributionFinder.Context
+) -> Iterator[ArchiveDistribution]:
+    """Yield the archive's distributions that *context* asks for.
+
+    A context with a path of its own asks only about that path.
+    """
+    if tree.root not in context.path:
+        return
+    wanted = None if context.name is None else _normalized(context.name)
+    for name, _ in tree.children(""):
+        if name.lower().endswith(_SUFFIXES) and (
+            wanted is None or _normalized(_project(name)) == wanted
+        ):
+            yield ArchiveDistribution(tree, name)
+
+
+def _project(directory: str) -> str:
+    """Return the project's part of ``NAME-VERSION.dist-info`` (PEP 427, 376)."""
+    return directory.rpartition(".")[0].partition("-")[0]
+
+
+def _normalized(name: str) -> str:
+    """PEP 503, with underscores as in file names."""
+    return re.sub(r"[-_.]+", "-", name).lower().replace("-", "_")

@@ -1,0 +1,136 @@
+"""Resources: data files of the archive for `importlib.resources`.
+
+Whoever asks for resources gets real files, made at that moment, as he would
+get from a directory; only where none can be made, or the package is configured
+to stay in memory, an `ArchivePath` stands in.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from errno import EISDIR, ENOENT, ENOTDIR
+from pathlib import Path
+
+from lazyimport.format.index import IN_MEMORY
+
+if sys.version_info >= (3, 11):
+    from importlib.resources.abc import Traversable, TraversableResources
+else:
+    from importlib.abc import Traversable, TraversableResources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, Any
+
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["ArchivePath", "ArchiveResources"]
+
+
+class ArchiveResources(TraversableResources):
+    """The resource reader of one package, whose directory is *folder*."""
+
+    def __init__(self, tree: Tree, folder: str) -> None:
+        self._tree = tree
+        self._folder = folder
+
+    def files(self) -> Traversable:
+        """Return the package's directory: a real one where that can be had."""
+        top = self._folder.partition("/")[0]
+        if self._tree.flags(top) & IN_MEMORY or not self._tree.materialise(top):
+            return ArchivePath(self._tree, self._folder)
+        return Path(self._tree.inside + self._folder)
+
+    def resource_path(self, resource: str) -> str:
+        """Return the path of the file *resource*; FileNotFoundError if none."""
+        path = self.files().joinpath(resource)
+        if not isinstance(path, Path):
+            raise FileNotFoundError(resource)
+        return str(path)
+
+    def open_resource(self, resource: str) -> io.BufferedReader:
+        """Return the file *resource*, open for reading; FileNotFoundError."""
+        return self.files().joinpath(resource).open("rb")  # type: ignore[return-value]
+
+
+class ArchivePath(Traversable):
+    """A file or directory inside an archive, *path* relative to the tree's root.
+
+    Behaves as `pathlib.Path` does for reading, also in what it raises.
+    """
+
+    def __init__(self, tree: Tree, path: str) -> None:
+        self._tree = tree
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        """The last component."""
+        return (self._path or self._tree.root).rpartition("/")[2]
+
+    def iterdir(self) -> Iterator[ArchivePath]:
+        """Yield what lies in the directory."""
+        if not self.is_dir():
+            code = ENOTDIR if self.is_file() else ENOENT
+            raise OSError(code, "not a directory of the archive", str(self))
+        for name, _ in self._tree.children(self._path):
+            yield self.joinpath(name)
+
+    def is_dir(self) -> bool:
+        """Whether this is a directory."""
+        return self._tree.is_directory(self._path)
+
+    def is_file(self) -> bool:
+        """Whether this is a file."""
+        entry = self._tree.entry(self._path)
+        return entry is not None and not entry.is_directory
+
+    def joinpath(self, *descendants: Any) -> ArchivePath:
+        """Return the path below this one; segments may have several components."""
+        parts = [part for part in self._path.split("/") if part]
+        for segment in descendants:
+            for part in str(segment).split("/"):
+                if part == "..":
+                    parts = parts[:-1]
+                elif part not in {"", "."}:
+                    parts.append(part)
+        return ArchivePath(self._tree, "/".join(parts))
+
+    __truediv__ = joinpath
+
+    def open(self, mode: str = "r", *args: Any, **kwargs: Any) -> IO[Any]:
+        """Return the file, open for reading, in text or binary mode."""
+        if set(mode) - set("rbt") or "r" not in mode:
+            raise ValueError(f"a file of an archive opens for reading only: {mode!r}")
+        stream = io.BytesIO(self.read_bytes())
+        return stream if "b" in mode else io.TextIOWrapper(stream, *args, **kwargs)
+
+    def read_bytes(self) -> bytes:
+        """Return the bytes of the file."""
+        entry = self._tree.entry(self._path)
+        if entry is None:
+            raise FileNotFoundError(ENOENT, "no such file in the archive", str(self))
+        if entry.is_directory:
+            raise IsADirectoryError(EISDIR, "a directory of the archive", str(self))
+        return self._tree.read(entry)
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+        """Return the text of the file, decoded, with universal newlines."""
+        with self.open("r", encoding=encoding, errors=errors) as file:
+            return file.read()  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArchivePath):
+            return NotImplemented
+        return (self._tree.hash, self._path) == (other._tree.hash, other._path)
+
+    def __hash__(self) -> int:
+        return hash((self._tree.hash, self._path))
+
+    def __str__(self) -> str:
+        return (self._tree.inside + self._path).rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"ArchivePath({str(self)!r})"

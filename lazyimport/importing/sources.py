@@ -1,0 +1,144 @@
+"""Source lines for whoever asks by file name: linecache, and the interpreter itself.
+
+A class that travelled by value (every class under ``@serve.deployment`` does)
+has no loader to ask, only the file name in its code; so `linecache` learns to
+find the archive's sources by name. Up to Python 3.12 the interpreter prints an
+uncaught exception in C and reads the file itself; so the file is put there
+when, and only when, such an exception is about to be printed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType, TracebackType
+    from typing import Any
+
+    from lazyimport.importing.finder import ArchiveFinder
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["Sources"]
+
+#: From here on the interpreter prints with the traceback module, so linecache.
+_PRINTS_IN_PYTHON = (3, 13)
+
+
+class Sources:
+    """Makes the sources of a tree readable by file name; `remove` undoes it."""
+
+    def __init__(self, tree: Tree, finder: ArchiveFinder) -> None:
+        self._tree = tree
+        self._undo: list[Callable[[], None]] = []
+        self._when_imported(finder, "linecache", self._teach_linecache)
+        if sys.version_info < _PRINTS_IN_PYTHON:
+            self._put(sys, "excepthook", self._write_then)
+            self._when_imported(finder, "threading", self._teach_threading)
+
+    def remove(self) -> None:
+        """Take everything back that is still as it was left."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _when_imported(
+        self, finder: ArchiveFinder, name: str, then: Callable[[ModuleType], None]
+    ) -> None:
+        if name in sys.modules:
+            then(sys.modules[name])
+        else:
+            finder.watched[name] = then
+
+    def _put(
+        self, module: Any, name: str, wrap: Callable[[Callable[..., Any]], Any]
+    ) -> None:
+        before = getattr(module, name)
+        ours = wrap(before)
+        setattr(module, name, ours)
+
+        def undo() -> None:
+            if getattr(module, name) is ours:
+                setattr(module, name, before)
+
+        self._undo.append(undo)
+
+    def _teach_linecache(self, linecache: ModuleType) -> None:
+        self._put(linecache, "lazycache", lambda ask: self._lazycache(linecache, ask))
+
+    def _lazycache(
+        self, linecache: ModuleType, ask: Callable[..., bool]
+    ) -> Callable[..., bool]:
+        tree = self._tree
+
+        def lazycache(filename: str, module_globals: dict[str, Any] | None) -> bool:
+            """Remember how to get the lines of *filename*, the archive's too."""
+            if ask(filename, module_globals):
+                return True
+            if not filename.startswith(tree.inside) or tree.at(filename) is None:
+                return False
+            linecache.cache[filename] = (lambda: _text(tree, filename),)
+            return True
+
+        return lazycache
+
+    def _teach_threading(self, threading: ModuleType) -> None:
+        def wrap(before: Callable[[Any], object]) -> Callable[[Any], None]:
+            def excepthook(args: Any) -> None:
+                self._write(args.exc_value, args.exc_traceback)
+                before(args)
+
+            return excepthook
+
+        self._put(threading, "excepthook", wrap)
+
+    def _write_then(self, before: Callable[..., object]) -> Callable[..., None]:
+        def excepthook(
+            kind: type[BaseException],
+            error: BaseException,
+            traceback: TracebackType | None,
+        ) -> None:
+            self._write(error, traceback)
+            before(kind, error, traceback)
+
+        return excepthook
+
+    def _write(
+        self, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for path in {*_files(traceback), *_files_of(error, set())}:
+            if path.startswith(self._tree.inside):
+                self._tree.write(path)
+
+
+def _text(tree: Tree, filename: str) -> str | None:
+    from importlib.util import decode_source
+
+    entry = tree.at(filename)
+    if entry is None:
+        return None
+    try:
+        return decode_source(tree.read(entry))
+    except (SyntaxError, UnicodeDecodeError):
+        return None
+
+
+def _files_of(error: BaseException | None, seen: set[int]) -> Iterator[str]:
+    """Yield the files that printing *error* with its causes will look at."""
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    yield from _files(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename:
+        yield error.filename
+    yield from _files_of(error.__cause__, seen)
+    yield from _files_of(error.__context__, seen)
+    for inner in getattr(error, "exceptions", ()):
+        if isinstance(inner, BaseException):
+            yield from _files_of(inner, seen)
+
+
+def _files(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_filename
+        traceback = traceback.tb_next

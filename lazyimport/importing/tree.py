@@ -1,0 +1,197 @@
+"""The tree: an open archive as the directory that it stands for.
+
+Maps module names and absolute paths to entries, and entries to bytes. What
+makes specs and loaders out of them is next door.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+
+from lazyimport.format.index import IN_MEMORY, NATIVE, Entry, parse_listing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.bytecode import BytecodeCache
+    from lazyimport.format.archive import Archive
+
+__all__ = ["Module", "Tree", "running_python"]
+
+#: suffix of a module's file -> its place in the order FileFinder tries them
+_RANKS = {
+    suffix: rank
+    for rank, suffix in enumerate(
+        EXTENSION_SUFFIXES + SOURCE_SUFFIXES + BYTECODE_SUFFIXES
+    )
+}
+_INIT = "/__init__"
+
+
+class Module:
+    """Where a module is: its entry, and whether that is a package's ``__init__``."""
+
+    __slots__ = ("entry", "is_package", "suffix")
+
+    def __init__(self, entry: Entry, is_package: bool, suffix: str) -> None:
+        self.entry = entry
+        self.is_package = is_package
+        self.suffix = suffix
+
+
+class Tree:
+    """An archive seen as the directory *root*, which need not exist.
+
+    *root* is absolute, without a slash at its end: the directory that
+    ``__file__`` and ``__path__`` name. *kept* holds bytecode for a Python that
+    the archive has none for, or is None.
+    """
+
+    def __init__(
+        self, archive: Archive, root: str, kept: BytecodeCache | None = None
+    ) -> None:
+        self.archive = archive
+        self.hash = archive.hash
+        self.root = root
+        self.kept = kept
+        self.inside = root + "/"
+        self.variant = archive.index.variant(*running_python())
+        self._find = archive.index.find
+        self._prepared: set[str] = set()
+
+    def module(self, stem: str) -> Module | None:
+        """Return the module whose path without suffix is *stem* (``pkg/mod``).
+
+        The order is that of a directory: a package before a module, and for
+        each, extension modules before sources before sourceless bytecode.
+        """
+        found: Module | None = None
+        best = 1000
+        for entry in self._find(stem):
+            rest = entry.path[len(stem) :]
+            is_package = rest.startswith(_INIT)
+            suffix = rest[len(_INIT) :] if is_package else rest
+            rank = _RANKS.get(suffix)
+            if rank is None or entry.is_directory:
+                continue
+            if not is_package:
+                rank += 100
+            if rank < best:
+                best = rank
+                found = Module(entry, is_package, suffix)
+        return found
+
+    def is_directory(self, path: str) -> bool:
+        """Whether *path*, relative to the root, is a directory."""
+        return any(e.path == path and e.is_directory for e in self._find(path))
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the entry at *path*, relative to the root, or None."""
+        return self.archive.index.entry(path)
+
+    def children(self, path: str) -> list[tuple[str, int]]:
+        """Return (name, kind) of what lies in the directory *path*, sorted."""
+        for entry in self._find(path):
+            if entry.is_directory and entry.path == path:
+                return parse_listing(bytes(self.archive.content(entry)))
+        return []
+
+    def relative(self, path: str) -> str | None:
+        """Return an absolute *path* relative to the root, or None if outside."""
+        if path == self.root:
+            return ""
+        if not path.startswith(self.inside):
+            return None
+        inner = path[len(self.inside) :]
+        if (
+            "//" in inner
+            or "/." in inner
+            or inner[:1] in {"/", "."}
+            or inner[-1:] == "/"
+        ):
+            inner = os.path.normpath(path)
+            return self.relative(inner) if inner != path else inner[len(self.inside) :]
+        return inner
+
+    def at(self, path: str) -> Entry | None:
+        """Return the entry at an absolute *path*, or None."""
+        inner = self.relative(path)
+        return None if inner is None else self.entry(inner)
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the proved bytes of a file."""
+        return bytes(self.archive.content(entry))
+
+    def flags(self, top: str) -> int:
+        """Return the flags of a top-level package: format.md section 7."""
+        for entry in self._find(top):
+            if entry.is_directory and entry.path == top:
+                return entry.flags
+        return 0
+
+    def prepare(self, top: str) -> None:
+        """Put a top-level package on disk, before its first module runs, if it must be.
+
+        ``""`` stands for the modules that are single files at the top.
+        """
+        if top in self._prepared:
+            return
+        flags = self.flags(top)
+        if flags & IN_MEMORY:
+            flags &= NATIVE
+        if flags and not self.materialise(top):
+            from warnings import warn
+
+            warn(
+                f"the files of {top or 'the top directory'} of archive {self.hash} "
+                f"cannot be put on disk at {self.inside}{top}; code that opens files "
+                "beside itself will not find them",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._prepared.add(top)
+
+    def materialise(self, top: str) -> bool:
+        """Put a top-level package on disk; whether it is there now."""
+        from lazyimport.importing.materialise import materialise
+
+        try:
+            materialise(self, top)
+        except OSError:
+            return False
+        return True
+
+    def write(self, path: str) -> bool:
+        """Put the file at the absolute *path* on disk; whether it is there now.
+
+        For readers that cannot be told where the bytes really are, such as the
+        interpreter's own traceback printer up to Python 3.12.
+        """
+        entry = self.at(path)
+        if entry is None or entry.is_directory:
+            return False
+        if os.path.exists(path):
+            return True
+        from lazyimport.files import AtomicFile
+
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            with AtomicFile(
+                path, 0o555 if entry.flags & 1 else 0o444, durable=False
+            ) as file:
+                file.write(self.archive.content(entry))
+        except OSError:
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Tree {self.hash[:12]} at {self.root}>"
+
+
+def running_python() -> tuple[str, bytes, int]:
+    """Return (cache tag, magic number, optimization) of this interpreter."""
+    # importlib.util is its public home and would bring contextlib and more along
+    from importlib._bootstrap_external import MAGIC_NUMBER
+
+    return sys.implementation.cache_tag or "", MAGIC_NUMBER, sys.flags.optimize

@@ -1,0 +1,260 @@
+"""install, uninstall, current: the one archive that this process runs.
+
+This is the only process state of lazyimport. Everything that `install` changes
+in the interpreter is listed in `Installation`, and `uninstall` takes it back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import RLock
+from importlib.machinery import PathFinder
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.errors import ArchiveError, InstallError, SettingsError, WrongPython
+from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
+from lazyimport.importing.loader import TREES, ArchiveLoader
+from lazyimport.importing.sources import Sources
+from lazyimport.importing.tree import Tree, running_python
+from lazyimport.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lazyimport.format.archive import Archive
+
+__all__ = ["Installation", "current", "install", "uninstall"]
+
+_lock = RLock()
+_current: Installation | None = None
+
+
+def install(
+    hash: str | None = None,
+    *,
+    store: str | None = None,
+    cache_dir: str | None = None,
+    cache_mode: str | None = None,
+    policy: str | None = None,
+    timeout: float | None = None,
+) -> Installation:
+    """Let this process import the modules of the archive *hash*.
+
+    *hash* is 64 hex digits, as ``lazyimport push`` prints them. What is not
+    passed is taken from the environment (``LAZYIMPORT_HASH``,
+    ``LAZYIMPORT_STORE``, ...; see `Settings` for each). The archive is taken
+    from the node cache; if it is not there it is fetched from the store, once
+    for all processes of the node, in at most *timeout* seconds.
+
+    The settings are put into ``os.environ``, so that child processes in which
+    lazyimport is installed run the same archive.
+
+    Installing the same hash again returns the same handle. Returns a handle
+    that is a context manager: leaving it uninstalls.
+
+    Raises SettingsError, InstallError if another hash runs here already,
+    WrongPython, or what kept the archive from arriving: ArchiveMissing,
+    StoreError, CacheError, ArchiveError.
+    """
+    global _current  # noqa: PLW0603
+    settings = Settings.from_environ(
+        os.environ,
+        hash=hash,
+        store=store,
+        cache_dir=cache_dir,
+        cache_mode=cache_mode,
+        policy=policy,
+        timeout=timeout,
+    )
+    if settings.hash is None:
+        raise SettingsError(
+            "no archive to install: pass its hash or set LAZYIMPORT_HASH",
+            name="hash",
+            value=None,
+        )
+    with _lock:
+        if _current is not None:
+            if _current.hash == settings.hash:
+                return _current
+            raise InstallError(
+                f"this process already runs archive {_current.hash}, so it cannot "
+                f"run {settings.hash} as well; start a new process for it",
+                hash=settings.hash,
+                installed=_current.hash,
+            )
+        _refuse_leftovers(settings.hash)
+        archive, fetched = _deliver(settings, settings.hash)
+        _check_python(archive)
+        _current = Installation(settings, archive, fetched)
+        return _current
+
+
+def uninstall() -> None:
+    """Take the installed archive out of this process; nothing if there is none.
+
+    Modules that were imported stay and keep working.
+    """
+    with _lock:
+        if _current is not None:
+            _current.uninstall()
+
+
+def current() -> Installation | None:
+    """Return the handle of what is installed in this process, or None."""
+    return _current
+
+
+class Installation:
+    """What `install` did, and the way back.
+
+    ``hash``, ``settings``; ``root``, the directory that ``__file__`` of the
+    archive's modules lies in; ``fetched``, the bytes that were downloaded for
+    it (0 if the node had it).
+    """
+
+    def __init__(self, settings: Settings, archive: Archive, fetched: int) -> None:
+        cache = NodeCache(settings.cache_dir)
+        self.settings = settings
+        self.hash = archive.hash
+        self.root = cache.tree_path(archive.hash)
+        self.fetched = fetched
+        self.tree = Tree(archive, self.root)
+        if self.tree.variant < 0:  # what gets compiled here is worth keeping
+            from lazyimport.bytecode import BytecodeCache
+
+            self.tree.kept = BytecodeCache(cache.bytecode_path, *running_python())
+        self._finder = ArchiveFinder(self.tree, top_level=settings.policy == "archive")
+        self._missing = MissingFinder(self.hash, self._explain_missing)
+        self._hook = ArchivePathFinder.hook(self.tree)
+        self._environ: dict[str, str | None] = {}
+        self._sources: Sources | None = None
+        self._register()
+
+    def _register(self) -> None:
+        sys.audit("lazyimport.install", self.hash, self.settings.store)
+        TREES[self.hash] = self.tree
+        sys.path_hooks.insert(0, self._hook)
+        self._forget_path_entries()
+        sys.path.insert(_place_of_site_packages(), self.root)
+        sys.meta_path.insert(_place_of_path_finder(), self._finder)
+        sys.meta_path.append(self._missing)
+        self._sources = Sources(self.tree, self._finder)
+        for variable, value in self.settings.to_environ().items():
+            self._environ[variable] = os.environ.get(variable)
+            os.environ[variable] = value
+
+    def uninstall(self) -> None:
+        """Undo what `install` did; may be called again."""
+        global _current  # noqa: PLW0603
+        with _lock:
+            if _current is not self:
+                return
+            _current = None
+            changed: list[tuple[list[Any], object]] = [
+                (sys.meta_path, self._finder),
+                (sys.meta_path, self._missing),
+                (sys.path_hooks, self._hook),
+                (sys.path, self.root),
+            ]
+            for place, item in changed:
+                while item in place:
+                    place.remove(item)
+            self._forget_path_entries()
+            if self._sources is not None:
+                self._sources.remove()
+            TREES.pop(self.hash, None)
+            self._restore_environ()
+
+    def _restore_environ(self) -> None:
+        ours = self.settings.to_environ()
+        for variable, before in self._environ.items():
+            if os.environ.get(variable) == ours[variable]:
+                if before is None:
+                    del os.environ[variable]
+                else:
+                    os.environ[variable] = before
+
+    def _forget_path_entries(self) -> None:
+        for path in list(sys.path_importer_cache):
+            if str(path).startswith(self.root):
+                sys.path_importer_cache.pop(path, None)
+
+    def _explain_missing(self, fullname: str) -> str:
+        from lazyimport.importing.missing import explain_missing
+
+        try:
+            return explain_missing(self.tree, fullname)
+        except ArchiveError as error:
+            return f"\n  lazyimport: {error}"
+
+    def __enter__(self) -> Installation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstall()
+
+    def __repr__(self) -> str:
+        state = "installed" if _current is self else "uninstalled"
+        return f"<Installation of archive {self.hash}, {state}>"
+
+
+def _deliver(settings: Settings, hash: str) -> tuple[Archive, int]:
+    if settings.cache_mode != "memory":
+        try:
+            archive = NodeCache(settings.cache_dir).open(hash)
+        except ArchiveError:
+            archive = None  # damaged: fetch repairs it or says so
+        if archive is not None:
+            return archive, 0
+    from lazyimport.delivery.fetch import fetch  # only the one that downloads pays
+
+    return fetch(settings, hash)
+
+
+def _check_python(archive: Archive) -> None:
+    minor = sys.version_info.minor
+    if archive.index.minors >> minor & 1:
+        return
+    required = archive.notes.get("requires_python")
+    if not required:
+        runs_on = [m for m in range(64) if archive.index.minors >> m & 1]
+        required = ", ".join(f"3.{m}" for m in runs_on) or "no Python at all"
+    raise WrongPython(
+        f"archive {archive.hash} is for Python {required}, and this is "
+        f"{sys.version.split()[0]}; use an image with such a Python, or push the tree "
+        "with a requires-python that allows this one",
+        hash=archive.hash,
+    )
+
+
+def _refuse_leftovers(hash: str) -> None:
+    """Refuse to mix two versions: modules of another archive may still be here."""
+    old: dict[str, list[str]] = {}
+    for name, module in list(sys.modules.items()):
+        loader: Any = getattr(getattr(module, "__spec__", None), "loader", None)
+        if type(loader) is ArchiveLoader and loader.hash != hash:
+            old.setdefault(loader.hash, []).append(name)
+    for installed, names in old.items():
+        raise InstallError(
+            f"modules of archive {installed} are still in this process "
+            f"({', '.join(sorted(names)[:3])}, {len(names)} in all), so it cannot run "
+            f"{hash}; start a new process for it",
+            hash=hash,
+            installed=installed,
+        )
+
+
+def _place_of_path_finder() -> int:
+    for place, finder in enumerate(sys.meta_path):
+        if finder is PathFinder:
+            return place
+    return len(sys.meta_path)
+
+
+def _place_of_site_packages() -> int:
+    for place, path in enumerate(sys.path):
+        if path.endswith(("/site-packages", "/dist-packages")):
+            return place
+    return len(sys.path)

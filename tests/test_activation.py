@@ -1,0 +1,207 @@
+"""Activation by environment: the .pth of the wheel, sitecustomize, and failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyimport.delivery.cache import NodeCache
+from tests.support.judge import pack_tree, write_tree
+
+TREE = {
+    "shipped/__init__.py": "",
+    "shipped/work.py": "def double(x):\n    return 2 * x\n",
+    "shipped/__main__.py": "import sys\nprint('main of', __package__, sys.argv[1:])\n",
+}
+UNKNOWN = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def packed(tmp_path: Path, cache: Path) -> str:
+    return pack_tree(write_tree(TREE, tmp_path / "tree"), cache)
+
+
+def python(
+    *arguments: str, cache: Path, hash_: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python that the environment activates, through the wheel's .pth."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={
+            **clean,
+            "LAZYIMPORT_HASH": hash_,
+            "LAZYIMPORT_CACHE_DIR": str(cache),
+            **environ,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("flags", [[], ["-I"], ["-s", "-P"], ["-E"]], ids=str)
+def test_environment_activates(packed: str, cache: Path, flags: list[str]) -> None:
+    if "-P" in flags and sys.version_info < (3, 11):
+        flags = ["-s"]
+
+    done = python(
+        *flags,
+        "-c",
+        "from shipped.work import double; print(double(4))",
+        cache=cache,
+        hash_=packed,
+    )
+
+    assert (done.stdout, done.stderr) == ("8\n", "")
+
+
+def test_python_dash_m(packed: str, cache: Path) -> None:
+    done = python("-m", "shipped", "a", cache=cache, hash_=packed)
+
+    assert (done.stdout, done.stderr) == ("main of shipped ['a']\n", "")
+
+
+def test_starting_twice_installs_once(packed: str, cache: Path) -> None:
+    done = python(
+        "-c",
+        "import sys, lazyimport.activation as a\na.start(); a.start()\n"
+        "print(sum(type(f).__name__ == 'ArchiveFinder' for f in sys.meta_path))",
+        cache=cache,
+        hash_=packed,
+    )
+
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_multiprocessing_children_run_the_same_archive(
+    packed: str, cache: Path, tmp_path: Path, method: str
+) -> None:
+    """install() in the parent is enough, whatever the start method."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import lazyimport, multiprocessing as m\n"
+        "if __name__ == '__main__':\n"
+        f"    lazyimport.install({packed!r}, cache_dir={str(cache)!r})\n"
+        "    from shipped.work import double\n"
+        f"    with m.get_context({method!r}).Pool(2) as pool:\n"
+        "        print(pool.map(double, [1, 2, 3]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == "[2, 4, 6]\n", done.stderr
+
+
+def test_subprocess_of_the_same_python_is_activated(packed: str, cache: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            ("import lazyimport, subprocess, sys\n"
+            f"lazyimport.install({packed!r}, cache_dir={str(cache)!r})\n"
+            "subprocess.run([sys.executable, '-m', 'shipped'], check=True)\n"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "main of shipped []\n", done.stderr
+
+
+FAILURES = {
+    "unknown hash, no store": (UNKNOWN, {}, ["ArchiveMissing", "LAZYIMPORT_STORE"]),
+    "malformed hash": ("4be8", {}, ["SettingsError", "64 hex digits"]),
+    "store missing": (
+        UNKNOWN,
+        {"LAZYIMPORT_STORE": "file:///nowhere/at/all"},
+        ["StoreMissing", "file:///nowhere/at/all"],
+    ),
+    "store of an unknown kind": (
+        UNKNOWN,
+        {"LAZYIMPORT_STORE": "ftp://host/x"},
+        ["SettingsError", "ftp"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES.values(), ids=FAILURES)
+def test_failure_lets_the_process_start_and_says_why(
+    case: tuple[str, dict[str, str], list[str]], cache: Path
+) -> None:
+    """One line on stderr at start; the import that nobody can serve has the reason."""
+    hash_, environ, says = case
+
+    done = python(
+        "-c",
+        "import json, sys\nprint('started')\nimport importlib.util\n"
+        "print(importlib.util.find_spec('shipped'))\n"
+        "try: import shipped.work\n"
+        "except ModuleNotFoundError as error: print(error.name, '|', error)",
+        cache=cache,
+        hash_=hash_,
+        **environ,
+    )
+
+    started, spec, message = done.stdout.split("\n", 2)
+    assert (started, spec) == ("started", "None")
+    assert message.startswith("shipped | No module named 'shipped'")
+    assert done.returncode == 0
+    for text in [hash_, *says]:
+        assert text in message
+        assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_failure_is_said_once_though_activation_runs_twice(cache: Path) -> None:
+    done = python(
+        "-c",
+        "import lazyimport.activation as a; a.start()",
+        cache=cache,
+        hash_=UNKNOWN,
+    )
+
+    assert done.stderr.count("is not installed in process") == 1
+
+
+def test_sitecustomize(packed: str, cache: Path, tmp_path: Path) -> None:
+    """The line of the README, where start-up files are not wanted."""
+    folder = tmp_path / "custom"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import lazyimport.activation\n\nlazyimport.activation.start()\n"
+    )
+
+    done = python(
+        "-c",
+        "import shipped.work, lazyimport; print(lazyimport.current().hash)",
+        cache=cache,
+        hash_=packed,
+        PYTHONPATH=os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
+    )
+
+    assert (done.stdout, done.stderr) == (f"{packed}\n", "")
+
+
+def test_foreign_cache_directory_is_refused(packed: str, cache: Path) -> None:
+    """What lies in a directory that everybody can write to is not run."""
+    cache.chmod(0o777)
+
+    done = python("-c", "import shipped", cache=cache, hash_=packed)
+
+    assert "refusing the cache directory" in done.stderr
+    assert done.returncode == 1
+    assert NodeCache(str(cache)).archive_path(packed)

@@ -1,0 +1,356 @@
+"""install, uninstall, current: what they change in the interpreter, and take back."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import lazyimport
+from lazyimport.errors import (
+    ArchiveModuleMissing,
+    InstallError,
+    SettingsError,
+    WrongPython,
+)
+from lazyimport.packing.config import Config
+from tests.support.judge import Files, from_archive, pack_tree, write_tree
+
+TREE: Files = {
+    "shipped/__init__.py": "where = __name__\n",
+    "shipped/inner.py": "import shipped\n",
+    "shipped/looks.py": "import os\nhere = os.path.dirname(__file__)\n",
+    "pytest/__init__.py": "impostor = True\n",
+    "quiet/__init__.py": "",
+    "quiet/plain.py": "x = 1\n",
+    "quiet/boom.py": "def boom():\n    raise KeyError('boom')\n",
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def packed(tmp_path: Path, cache: Path) -> str:
+    """The hash of TREE, which is in the cache."""
+    return pack_tree(write_tree(TREE, tmp_path / "tree"), cache)
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """Leave the import state and the environment as they were."""
+    modules, environ = dict(sys.modules), dict(os.environ)
+    yield
+    lazyimport.uninstall()
+    for name in set(sys.modules) - set(modules):
+        if name.partition(".")[0] in {"shipped", "quiet"}:
+            del sys.modules[name]
+    os.environ.clear()
+    os.environ.update(environ)
+
+
+def state() -> tuple[object, ...]:
+    return (
+        list(sys.meta_path),
+        list(sys.path),
+        list(sys.path_hooks),
+        sys.excepthook,
+        {k: v for k, v in os.environ.items() if k.startswith("LAZYIMPORT_")},
+    )
+
+
+def test_install_and_uninstall_leave_no_trace(packed: str, cache: Path) -> None:
+    before = state()
+
+    handle = lazyimport.install(packed, cache_dir=str(cache))
+    quiet = importlib.import_module("quiet.plain")
+
+    assert quiet.x == 1
+    assert lazyimport.current() is handle
+    assert quiet.__file__ == f"{handle.root}/quiet/plain.py"
+    assert handle.root == f"{cache}/trees/{packed}"
+
+    lazyimport.uninstall()
+    lazyimport.uninstall()
+
+    assert state() == before
+    assert lazyimport.current() is None
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("quiet.boom")
+
+
+def test_handle_is_a_context_manager(packed: str, cache: Path) -> None:
+    before = state()
+
+    with lazyimport.install(packed, cache_dir=str(cache)) as handle:
+        assert lazyimport.current() is handle
+
+    assert state() == before
+
+
+def test_installing_the_same_hash_again_changes_nothing(
+    packed: str, cache: Path
+) -> None:
+    first = lazyimport.install(packed, cache_dir=str(cache))
+    after_first = state()
+
+    again = lazyimport.install(packed.upper(), cache_dir=str(cache))
+
+    assert again is first
+    assert state() == after_first
+
+
+def test_another_hash_is_refused_and_both_are_named(
+    packed: str, cache: Path, tmp_path: Path
+) -> None:
+    other = pack_tree(write_tree({"shipped.py": "x = 2\n"}, tmp_path / "b"), cache)
+    lazyimport.install(packed, cache_dir=str(cache))
+
+    with pytest.raises(InstallError) as caught:
+        lazyimport.install(other, cache_dir=str(cache))
+
+    assert packed in str(caught.value)
+    assert other in str(caught.value)
+
+
+def test_modules_of_two_versions_never_meet(
+    packed: str, cache: Path, tmp_path: Path
+) -> None:
+    """Also after uninstall(): what was imported would stay, and be stale."""
+    other = pack_tree(write_tree({"shipped.py": "x = 2\n"}, tmp_path / "b"), cache)
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        importlib.import_module("shipped.inner")
+
+    with pytest.raises(InstallError, match=r"shipped, shipped\.inner, 2 in all"):
+        lazyimport.install(other, cache_dir=str(cache))
+
+
+def test_position_on_meta_path_and_path(packed: str, cache: Path) -> None:
+    """After builtin and frozen, directly before the path finder."""
+    from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+
+    handle = lazyimport.install(packed, cache_dir=str(cache))
+    order = [
+        getattr(finder, "__name__", type(finder).__name__) for finder in sys.meta_path
+    ]
+
+    assert order.index("ArchiveFinder") == order.index(PathFinder.__name__) - 1
+    assert order.index(BuiltinImporter.__name__) < order.index("ArchiveFinder")
+    assert order.index(FrozenImporter.__name__) < order.index("ArchiveFinder")
+    site = next(n for n, path in enumerate(sys.path) if path.endswith("site-packages"))
+    assert sys.path.index(handle.root) == site - 1
+
+
+def test_settings_come_from_the_environment(
+    packed: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAZYIMPORT_HASH", packed)
+    monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", str(cache))
+
+    assert lazyimport.install().hash == packed
+
+
+def test_children_find_the_settings_in_their_environment(
+    packed: str, cache: Path
+) -> None:
+    lazyimport.install(packed, cache_dir=str(cache), policy="path")
+
+    assert os.environ["LAZYIMPORT_HASH"] == packed
+    assert os.environ["LAZYIMPORT_CACHE_DIR"] == str(cache)
+    assert os.environ["LAZYIMPORT_POLICY"] == "path"
+
+
+@pytest.mark.parametrize("value", ["", "4be8", "x" * 64, "4be8…", "../../etc"])
+def test_malformed_hash(value: str, cache: Path) -> None:
+    with pytest.raises(SettingsError, match=r"LAZYIMPORT_HASH"):
+        lazyimport.install(value, cache_dir=str(cache))
+
+
+def test_wrong_python(cache: Path, tmp_path: Path) -> None:
+    """requires-python of the packed project is kept, and named."""
+    folder = write_tree({"m.py": "x = 1\n"}, tmp_path / "tree")
+    hash_ = pack_tree(folder, cache, Config(requires_python=">=3.40"))
+
+    with pytest.raises(WrongPython, match=r">=3\.40") as caught:
+        lazyimport.install(hash_, cache_dir=str(cache))
+
+    assert sys.version.split()[0] in str(caught.value)
+    assert hash_ in str(caught.value)
+
+
+def test_archive_wins_over_what_is_installed(packed: str, cache: Path) -> None:
+    result = from_archive(packed, cache, "import pytest; print(pytest.impostor)")
+
+    assert result == ("True\n", "", 0)
+
+
+def test_policy_path_is_the_order_of_sys_path(packed: str, cache: Path) -> None:
+    """An entry before the archive's wins, the archive's before site-packages."""
+    program = f"""
+        import lazyimport, sys
+        lazyimport.install({packed!r}, cache_dir={str(cache)!r}, policy="path")
+        import pytest, shipped, shipped.inner
+        print(pytest.impostor, shipped.where)
+        del sys.modules["pytest"]
+        sys.path.remove(lazyimport.current().root)
+        sys.path.append(lazyimport.current().root)
+        import pytest
+        print(hasattr(pytest, "impostor"))
+        """
+
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == ("True shipped\nFalse\n", "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("import shipped.inne", ["shipped.inner"]),
+        ("import quit", ["quiet", "nor is it installed"]),
+        ("from quiet import plai", []),
+        ("import quiet.dropped", ["quiet/dropped.py", ".gitignore:1: dropped.py"]),
+    ],
+)
+def test_missing_module(
+    statement: str, says: list[str], cache: Path, tmp_path: Path
+) -> None:
+    """The message names the hash, near names, and the rule that dropped it."""
+    files = {**TREE, "quiet/dropped.py": "", ".gitignore": "dropped.py\n"}
+    hash_ = pack_tree(write_tree(files, tmp_path / "tree"), cache)
+    lazyimport.install(hash_, cache_dir=str(cache))
+
+    with pytest.raises(ImportError) as caught:
+        exec(statement, {})
+
+    for text in says:
+        assert text in str(caught.value)
+    if says:
+        assert hash_ in str(caught.value)
+        assert isinstance(caught.value, ArchiveModuleMissing)
+        assert caught.value.name == statement.rsplit(maxsplit=1)[-1]
+
+
+def test_asking_for_a_missing_module_is_no_error(packed: str, cache: Path) -> None:
+    import importlib.util
+
+    lazyimport.install(packed, cache_dir=str(cache))
+
+    assert importlib.util.find_spec("nothing_like_it") is None
+    assert importlib.util.find_spec("shipped.nothing") is None
+
+
+@pytest.mark.parametrize("part", [b"quiet/boom.py", b"KeyError"], ids=str)
+def test_damaged_archive_is_an_import_error_that_names_it(
+    packed: str, cache: Path, part: bytes
+) -> None:
+    """A flipped bit, in the index or in a module's bytecode, is never run."""
+    path = cache / "archives" / packed
+    data = bytearray(path.read_bytes())
+    at = data.index(part)
+    data[at] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+    result = from_archive(
+        packed,
+        cache,
+        "try: import quiet.boom\nexcept ImportError as error: print(error.name, error)",
+    )
+
+    assert "'quiet" in result.stdout or "'quiet" in result.stderr, result
+    assert packed in result.stdout
+    assert "damaged" in result.stdout
+
+
+def test_pure_package_leaves_no_file(packed: str, cache: Path) -> None:
+    """Unless somebody looks, or the interpreter prints its source."""
+    from_archive(packed, cache, "import quiet.plain, shipped")
+    written = [path for path in (cache / "trees").rglob("*") if path.is_file()]
+
+    assert {path.relative_to(cache / "trees").parts[1] for path in written} <= {
+        "shipped"
+    }
+
+    result = from_archive(packed, cache, "import quiet.boom; quiet.boom.boom()")
+
+    assert "    raise KeyError('boom')" in result.stderr
+
+
+def test_package_that_looks_at_files_finds_them(packed: str, cache: Path) -> None:
+    result = from_archive(
+        packed,
+        cache,
+        "import shipped.looks as l, os; print(sorted(os.listdir(l.here)))",
+    )
+
+    assert result.stdout == "['__init__.py', 'inner.py', 'looks.py']\n"
+
+
+def test_what_install_loads(packed: str, cache: Path) -> None:
+    """Import weight on the start path: ours, and few small ones of the library."""
+    program = f"""
+        import sys
+        before = set(sys.modules)
+        import lazyimport
+        lazyimport.install({packed!r}, cache_dir={str(cache)!r})
+        import quiet.plain
+        print(*sorted(set(sys.modules) - before), sep="\\n")
+        """
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _path_prelude() + dedent(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    foreign = {name for name in loaded if not name.startswith(("lazyimport", "quiet"))}
+
+    assert foreign <= ALLOWED, foreign - ALLOWED
+
+
+#: Everything else would cost more than opening an archive does.
+ALLOWED = {
+    "__future__",
+    "_collections_abc",
+    "_hashlib",
+    "_sha2",
+    "_sha256",
+    "_stat",
+    "_struct",
+    "_weakrefset",
+    "errno",
+    "genericpath",
+    "importlib",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+    "importlib.machinery",
+    "mmap",
+    "os",
+    "os.path",
+    "posixpath",
+    "stat",
+    "struct",
+    "warnings",
+    "_py_warnings",
+    "_contextvars",
+    "zlib",
+}
+
+
+def _path_prelude() -> str:
+    folder = os.path.dirname(os.path.dirname(lazyimport.__file__))
+    return f"import sys; sys.path.append({folder!r})\n"
