@@ -151,7 +151,7 @@ def check_hash(value: str) -> str:
 
 def _store(url: str) -> str:
     if url.startswith("/"):
-        return "file://" + url
+        return "file://" + url.replace("%", "%25")
     if "://" not in url:
         raise SettingsError(
             f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix or "

@@ -57,12 +57,12 @@ class _Fetch:
         try:
             return self._archive(hash)
         except (MalformedArchive, DamagedArchive) as error:
-            if error.hash == hash and self._settings.store:
-                error.args = (
-                    (f"{error}; so the store cannot deliver it: delete "
-                    f"{archive_key(hash)} there and push the tree again"),
-                )
-            raise
+            if error.hash != hash or not self._settings.store:
+                raise
+            advice = f"delete {archive_key(hash)} there and push the tree again"
+            raise type(error)(
+                f"{error}; so the store cannot deliver it: {advice}", **vars(error)
+            ) from error
 
     def _archive(self, hash: str) -> tuple[Archive, int]:
         if self._settings.cache_mode == "memory":

@@ -50,15 +50,24 @@ class ArchiveDistribution(Distribution):
 
     def locate_file(self, path: str | PathLike[str]) -> LocatedFile:
         """Return where the distribution's file *path* is, or will be when opened."""
-        located = LocatedFile(self._tree.root, path)
-        located.tree = self._tree
-        return located
+        return _located(self._tree)(self._tree.root, path)
+
+
+def _located(tree: Tree) -> type[LocatedFile]:
+    """Return the class of paths into *tree*: what is joined to one is one as well."""
+    if tree.root not in _CLASSES:
+        _CLASSES[tree.root] = type("LocatedFile", (LocatedFile,), {"tree": tree})
+    return _CLASSES[tree.root]
 
 
 class LocatedFile(_ConcretePath):  # type: ignore[misc]
     """The path of an archive's file, which is put there when somebody opens it."""
 
     tree: Tree | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the plain path."""
+        return _ConcretePath, (str(self),)
 
     def exists(self, **_: object) -> bool:
         """Whether the archive has the file, or the disk."""
@@ -67,10 +76,27 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
         )
 
     def __fspath__(self) -> str:
+        """Return where the file is; it is put there.
+
+        Metadata is put beside the tree, not in it: what lies in an entry of
+        ``sys.path`` is found by the path finder, which would list a distribution
+        again that the archive has listed.
+        """
         path = str(self)
-        if self.tree is not None:
-            self.tree.write(path)
+        tree = self.tree
+        if tree is None:
+            return path
+        inner = tree.relative(path) or ""
+        if inner.partition("/")[0].lower().endswith(_SUFFIXES):
+            place = f"{tree.root}.metadata/{inner}"
+            return place if tree.write(path, place) else path
+        if not tree.write(path) and inner and tree.is_directory(inner):
+            tree.materialise(inner.partition("/")[0])
         return path
+
+
+#: root of a tree -> its class of paths
+_CLASSES: dict[str, type[LocatedFile]] = {}
 
 
 def find_distributions(

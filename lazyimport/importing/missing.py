@@ -32,14 +32,14 @@ def explain_missing(tree: Tree, fullname: str) -> str:
             f"it holds {', '.join(foreign)}, made for another Python or platform "
             f"than this {sys.implementation.cache_tag} on {sys.platform}"
         )
-    near = _nearest(tree, fullname)
-    if near:
-        lines.append(f"nearest names in it: {', '.join(near)}")
     if not dropped and not foreign and "." not in fullname:
         lines.append(
             "nor is it installed in this environment: add it to the image, or to "
             "the tree and push again"
         )
+    near = _nearest(tree, fullname)
+    if near:
+        lines.append(f"nearest names in it: {', '.join(near)}")
     return "".join(f"\n  lazyimport: {line}" for line in lines)
 
 

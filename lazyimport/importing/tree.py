@@ -162,8 +162,10 @@ class Tree:
             return False
         return True
 
-    def write(self, path: str) -> bool:
+    def write(self, path: str, place: str | None = None) -> bool:
         """Put the file at the absolute *path* on disk; whether it is there now.
+
+        With *place* it is put there instead.
 
         For readers that cannot be told where the bytes really are, such as the
         interpreter's own traceback printer up to Python 3.12.
@@ -171,14 +173,15 @@ class Tree:
         entry = self.at(path)
         if entry is None or entry.is_directory:
             return False
-        if os.path.exists(path):
+        place = place or path
+        if os.path.exists(place):
             return True
         from lazyimport.files import AtomicFile
 
         try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
             with AtomicFile(
-                path, 0o555 if entry.flags & 1 else 0o444, durable=False
+                place, 0o555 if entry.flags & 1 else 0o444, durable=False
             ) as file:
                 file.write(self.archive.content(entry))
         except OSError:

@@ -1,0 +1,1 @@
+"""The commands; each module has `run`, which returns an exit code."""

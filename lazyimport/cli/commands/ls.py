@@ -1,0 +1,110 @@
+"""``lazyimport ls``."""
+
+from __future__ import annotations
+
+from lazyimport.cli.archives import Held, cached_archives, look_into, stored_archives
+from lazyimport.cli.options import read_settings, resolve
+from lazyimport.cli.progress import Notes
+from lazyimport.cli.tables import amount, moment, print_table, python_of, size, tolerant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from lazyimport.cli.archives import Contents
+    from lazyimport.format.index import Entry
+
+__all__ = ["run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the archives there are, or the contents of one."""
+    tolerant()
+    settings = read_settings(arguments)
+    if arguments.hash is None:
+        if settings.store and not arguments.cached:
+            _print_archives(list(stored_archives(settings)), settings.store, arguments)
+        else:
+            place = f"the node cache {settings.cache_dir}"
+            _print_archives(cached_archives(settings), place, arguments)
+        return 0
+    contents = look_into(resolve(arguments.hash, settings), settings)
+    entries = [e for e in contents.index.entries() if not e.is_directory]
+    entries.sort(key=lambda entry: entry.path.encode())
+    if arguments.long:
+        _print_files(contents, entries)
+    else:
+        _print_names(contents, entries)
+    return 0
+
+
+def _print_archives(
+    held: Sequence[Held], place: str, arguments: argparse.Namespace
+) -> None:
+    notes = Notes()
+    if not held:
+        notes.say(f"no archives in {place}")
+        return
+    newest = sorted(held, key=lambda archive: (-archive.modified, archive.hash))
+    shown = newest[: arguments.limit or None]
+    print_table([(a.hash, size(a.size), moment(a.modified)) for a in shown], right=(1,))
+    total = size(sum(archive.size for archive in held))
+    text = f"{amount(len(held), 'archive')} in {place}, {total}"
+    if len(shown) < len(held):
+        text += f"; the {len(shown)} newest are shown (-n 0 shows all)"
+    notes.say(text)
+
+
+def _print_names(contents: Contents, entries: list[Entry]) -> None:
+    """Print a line for each top-level name."""
+    tops: dict[str, list[Entry]] = {}
+    for entry in entries:
+        top, slash, _ = entry.path.partition("/")
+        tops.setdefault(top + slash, []).append(entry)
+    rows = [("NAME", "MODULES", "FILES", "SIZE", "BYTECODE FOR")]
+    rows += [
+        (
+            top,
+            f"{sum(entry.path.endswith('.py') for entry in group):,}",
+            f"{len(group):,}",
+            size(sum(entry.size for entry in group)),
+            _pythons(contents, group),
+        )
+        for top, group in tops.items()
+    ]
+    print_table(rows, right=(1, 2, 3))
+    modules = sum(entry.path.endswith(".py") for entry in entries)
+    Notes().say(
+        f"{amount(modules, 'module')} in {amount(len(entries), 'file')}, "
+        f"{size(sum(entry.size for entry in entries))}: archive {contents.index.hash}"
+    )
+
+
+def _print_files(contents: Contents, entries: list[Entry]) -> None:
+    rows = [
+        (
+            "-rwx" if entry.flags & 1 else "-rw-",
+            f"{entry.size:,}",
+            entry.digest.hex()[:12],
+            _pythons(contents, [entry]),
+            entry.path,
+        )
+        for entry in entries
+    ]
+    print_table(rows, right=(1,))
+
+
+def _pythons(contents: Contents, entries: list[Entry]) -> str:
+    """Return the Pythons for which any of *entries* has bytecode."""
+    bits = 0
+    for entry in entries:
+        bits |= entry.variants
+    return (
+        ", ".join(
+            python_of(variant)
+            for number, variant in enumerate(contents.index.variants)
+            if bits >> number & 1
+        )
+        or "-"
+    )

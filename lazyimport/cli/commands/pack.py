@@ -1,0 +1,86 @@
+"""``lazyimport pack``."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lazyimport.cli.options import read_settings, with_options
+from lazyimport.cli.progress import Notes
+from lazyimport.cli.tables import amount, python_of, size
+from lazyimport.delivery.cache import NodeCache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from lazyimport.format.archive import Archive
+    from lazyimport.packing.pack import Packed
+
+__all__ = ["pack_roots", "run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Pack, write the file if one is asked for, print the hash."""
+    notes = Notes(quiet=arguments.quiet)
+    cache = NodeCache(read_settings(arguments).cache_dir)
+    packed = pack_roots(arguments.roots, arguments, cache, notes)
+    if arguments.output:
+        path = os.path.abspath(arguments.output)
+        notes.say(f"wrote {path}, {size(_write(packed.archive, path, notes))}")
+    print(packed.hash)
+    return 0
+
+
+def pack_roots(
+    roots: Sequence[str], arguments: argparse.Namespace, cache: NodeCache, notes: Notes
+) -> Packed:
+    """Pack *roots* as options and configuration say, and tell about it."""
+    from lazyimport.packing.compile import find_interpreters
+    from lazyimport.packing.config import read_config
+    from lazyimport.packing.pack import pack
+
+    started = time.perf_counter()
+    roots = roots or ["."]
+    first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
+    config = with_options(read_config(first or "."), arguments)
+    interpreters = find_interpreters(config.python)
+    try:
+        packed = pack(
+            roots,
+            config,
+            interpreters,
+            cache,
+            jobs=arguments.jobs or None,
+            progress=notes.progress,
+        )
+    finally:
+        notes.clear()
+    for warning in packed.warnings:
+        notes.warn(warning)
+    notes.say(_summary(packed, time.perf_counter() - started))
+    return packed
+
+
+def _summary(packed: Packed, seconds: float) -> str:
+    index = packed.archive.index
+    total = sum(entry.size for entry in index.entries() if not entry.is_directory)
+    pythons = ", ".join(python_of(variant) for variant in index.variants)
+    return (
+        f"packed {amount(packed.modules, 'module')} in {amount(index.files, 'file')}, "
+        f"{size(total)}, for Python {pythons}: {packed.compiled:,} compiled, "
+        f"{packed.reused:,} reused, in {seconds:.1f} s"
+    )
+
+
+def _write(archive: Archive, path: str, notes: Notes) -> int:
+    from lazyimport.files import AtomicFile
+    from lazyimport.format.archive import recode
+
+    notes.wait(f"compressing into {path}")
+    try:
+        with AtomicFile(path) as file:
+            return recode(archive, file, raw=False).size
+    finally:
+        notes.clear()

@@ -1,0 +1,98 @@
+"""``lazyimport push``."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lazyimport.cli.commands.pack import pack_roots
+from lazyimport.cli.options import UsageError, read_settings, required_store
+from lazyimport.cli.progress import Notes
+from lazyimport.cli.tables import size
+from lazyimport.delivery.cache import NodeCache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from lazyimport.delivery.publish import Published
+    from lazyimport.format.archive import Archive
+    from lazyimport.settings import Settings
+
+__all__ = ["describe", "run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Pack, publish, print the hash."""
+    from lazyimport.delivery.publish import publish
+    from lazyimport.delivery.stores import open_store
+
+    settings = read_settings(arguments)
+    url = required_store(settings)
+    store = open_store(url, timeout=settings.timeout)
+    cache = NodeCache(settings.cache_dir)
+    notes = Notes(quiet=arguments.quiet)
+    files = [root for root in arguments.roots if _is_archive(root)]
+    if files and len(arguments.roots) > 1:
+        raise UsageError(
+            f"{files[0]} is an archive: push it alone, without other roots"
+        )
+    if files:
+        archive = _import(files[0], cache, settings)
+        notes.say(f"read archive {archive.hash} from {files[0]}")
+    else:
+        archive = pack_roots(arguments.roots, arguments, cache, notes).archive
+    started = time.perf_counter()
+    notes.wait(f"sending to {store.url}")
+    try:
+        published = publish(archive, store, cache)
+    finally:
+        notes.clear()
+    seconds = time.perf_counter() - started
+    notes.say(f"{describe(published)} ({store.url}, {seconds:.1f} s)")
+    print(published.hash)
+    return 0
+
+
+def describe(published: Published) -> str:
+    """Return what a push moved, in words."""
+    if published.kind == "present":
+        return "already there: nothing sent"
+    if published.kind == "full":
+        return f"sent {size(published.size)}, the whole archive"
+    return (
+        f"sent {size(published.size)} instead of {size(published.base_size)}: the "
+        f"difference to {str(published.base)[:12]}"
+    )
+
+
+def _is_archive(path: str) -> bool:
+    """Whether *path* is a file that calls itself an archive."""
+    from lazyimport.format.archive import MAGIC
+
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _import(path: str, cache: NodeCache, settings: Settings) -> Archive:
+    """Take an archive's file into the node cache, proved in full, and open it."""
+    from lazyimport.delivery.cache import map_file
+    from lazyimport.errors import CacheError
+    from lazyimport.format.archive import Archive, open_header, recode
+
+    with open(path, "rb") as file:
+        buffer = map_file(file, path)
+    name = open_header(buffer, None, path).hash
+    brought = Archive(buffer, name, path)
+    with cache.lock(name, settings.timeout):
+        cache.publish(name, lambda out: recode(brought, out, raw=True))
+    archive = cache.open(name)
+    if archive is None:
+        raise CacheError(
+            f"archive {name} vanished from the node cache {cache.path} right after it "
+            "was put there; is something deleting files in it?",
+            path=cache.path,
+        )
+    return archive

@@ -1,0 +1,101 @@
+"""``lazyimport run``: like ``python -m``, from an archive."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lazyimport.cli import INTERRUPTED
+from lazyimport.cli.options import UsageError, read_settings, resolve
+from lazyimport.cli.progress import Notes, is_terminal
+from lazyimport.cli.tables import size
+from lazyimport.errors import ArchiveModuleMissing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from types import TracebackType
+
+    from lazyimport.runtime import Installation
+
+__all__ = ["run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Install the archive in this process and run the module in it."""
+    from lazyimport.runtime import current, install
+
+    if not arguments.module:
+        raise UsageError("which module? Add -m MODULE and its arguments at the end")
+    settings = read_settings(arguments)
+    wanted = resolve(arguments.hash, settings)
+    running = current()
+    if running is not None and running.hash != wanted:
+        _start_anew()
+    installed = install(
+        wanted,
+        store=settings.store,
+        cache_dir=settings.cache_dir,
+        cache_mode=settings.cache_mode,
+        policy=settings.policy,
+        timeout=settings.timeout,
+    )
+    if installed.fetched and is_terminal(sys.stderr):
+        Notes().say(f"fetched {size(installed.fetched)} from {settings.store}")
+    return _run_module(installed, arguments.module, arguments.program)
+
+
+def _start_anew() -> None:
+    """Replace this process, in which another archive was activated, by a fresh one."""
+    environ = {k: v for k, v in os.environ.items() if k != "LAZYIMPORT_HASH"}
+    command = [sys.executable, "-m", "lazyimport", *sys.argv[1:]]
+    os.execve(sys.executable, command, environ)  # noqa: S606 - our own arguments
+
+
+def _run_module(installed: Installation, module: str, program: list[str]) -> int:
+    import runpy
+
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        sys.path[0] = os.getcwd()  # a script's folder until now; -m has this
+    sys.argv[:] = [module, *program]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - reported as the interpreter does
+        error.__traceback__ = _without_us(error.__traceback__)
+        if isinstance(error, ImportError) and error.__traceback__ is None:
+            raise _missing(installed, module, error) from None
+        sys.excepthook(type(error), error, error.__traceback__)
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _missing(
+    installed: Installation, module: str, error: ImportError
+) -> ArchiveModuleMissing:
+    """Return the error for a module that runpy cannot find or not run."""
+    from lazyimport.importing.missing import explain_missing
+
+    tree = installed.tree
+    stem = module.replace(".", "/")
+    name = f"{module}.__main__" if tree.is_directory(stem) else module
+    known = tree.module(name.replace(".", "/")) is not None
+    return ArchiveModuleMissing(
+        f"cannot run {module!r}: {error}",
+        (lambda: "") if known else (lambda: explain_missing(tree, name)),
+        name=name,
+        hash=installed.hash,
+    )
+
+
+def _without_us(traceback: TracebackType | None) -> TracebackType | None:
+    """Return *traceback* from the first frame on that is the program's own."""
+    import runpy
+
+    ours = {__file__, runpy.__file__, "<frozen runpy>"}
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename not in ours:
+            return traceback
+        traceback = traceback.tb_next
+    return None

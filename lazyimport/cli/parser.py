@@ -1,0 +1,337 @@
+"""What can be typed, and the help for it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["cut_program", "make_parser"]
+
+_OVERVIEW = """\
+Python code out of the image: pack a tree into an archive named by the hash of
+what it holds, push it to a store, and run it anywhere by that hash.
+"""
+
+_EXAMPLES = """\
+a first look, with nothing to configure:
+  lazyimport demo
+
+from a project folder into a bucket, and running it from there:
+  export LAZYIMPORT_STORE=gs://bucket/code
+  hash=$(lazyimport push .)
+  lazyimport run "$hash" -m my_project.train --epochs 3
+
+Settings come from options, else from the environment: LAZYIMPORT_STORE,
+LAZYIMPORT_CACHE_DIR, LAZYIMPORT_TIMEOUT; packing is configured in
+[tool.lazyimport] of the nearest pyproject.toml.
+"""
+
+_PACK = """\
+Pack folders and files into one archive in the node cache, and print its hash,
+alone, on stdout.
+
+A folder with an __init__.py is packed as that package; the contents of any
+other folder go to the top of the archive, as if it were on sys.path. Unchanged
+sources are not compiled again.
+"""
+
+_PACK_EXAMPLES = """\
+examples:
+  lazyimport pack                          the tree in the current folder
+  lazyimport pack src vendor/site-packages several trees as one
+  lazyimport pack --python 3.11 --python 3.12
+  lazyimport pack -o code.lza              and a copy to carry somewhere else
+  lazyimport pack --exclude 'notebooks/' --exclude '*.csv'
+"""
+
+_PUSH = """\
+Pack (see 'lazyimport pack --help') and put the archive into a store. Prints the
+hash, alone, on stdout, once the store has it.
+
+Where the store has a similar archive from here, only the difference is sent.
+"""
+
+_PUSH_EXAMPLES = """\
+examples:
+  lazyimport push --store gs://bucket/code
+  lazyimport push src --store file:///mnt/shared/code
+  lazyimport push code.lza --store gs://bucket/code      what pack -o wrote
+"""
+
+_RUN = """\
+Run a module of an archive as 'python -m' would: fetched if this node does not
+have it, imported straight from it, nothing installed.
+
+Everything after the module's name is for the module.
+"""
+
+_RUN_EXAMPLES = """\
+examples:
+  lazyimport run 4be81c02 -m my_project.train --epochs 3
+  lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_project
+"""
+
+_LS = """\
+Without a hash: the archives in the store, newest first; in the node cache if no
+store is named. With one: what is in that archive.
+"""
+
+_LS_EXAMPLES = """\
+examples:
+  lazyimport ls --store gs://bucket/code
+  lazyimport ls 4be81c02
+  lazyimport ls 4be81c02 --long | grep template
+"""
+
+_SHOW = """\
+Everything about one archive: its Pythons, its sizes, which packages become real
+files on the node and why, and what was left out by which rule.
+"""
+
+_DEMO = """\
+See it work on this machine: a real application goes into an archive, runs in a
+local Ray that has never seen its code, is edited, runs in both versions side by
+side, and is rolled back. Takes about a minute, needs no network, and removes
+everything it made.
+"""
+
+_DEMO_EXAMPLES = """\
+examples:
+  lazyimport demo
+  lazyimport demo --store gs://bucket/anywhere    the same against a bucket
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; what it gives has ``command`` to be called with it."""
+    parser = argparse.ArgumentParser(
+        prog="lazyimport",
+        description=_OVERVIEW,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version)
+    parser.add_argument(
+        "--debug", action="store_true", help="show tracebacks of expected errors too"
+    )
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
+
+    command = _add(commands, "pack", "a tree into an archive", _PACK, _PACK_EXAMPLES)
+    _add_roots(command, "ROOT", "folder or file to pack (default: .)")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="write the compressed archive here too"
+    )
+    _add_packing(command)
+    _add_cache(command)
+
+    command = _add(commands, "push", "a tree into a store", _PUSH, _PUSH_EXAMPLES)
+    _add_roots(
+        command,
+        "ROOT|ARCHIVE",
+        "folder or file to pack (default: .), or one file that 'pack -o' wrote",
+    )
+    _add_packing(command)
+    _add_store(command)
+    _add_cache(command)
+
+    command = _add(commands, "run", "a module of an archive", _RUN, _RUN_EXAMPLES)
+    command.usage = "lazyimport run HASH [options] -m MODULE [ARGUMENT...]"
+    _add_hash(command)
+    _add_store(command)
+    _add_cache(command)
+    command.add_argument(
+        "-m",
+        dest="module",
+        metavar="MODULE",
+        help="the module to run, with all that follows as its own arguments",
+    )
+
+    command = _add(commands, "ls", "archives, or what is in one", _LS, _LS_EXAMPLES)
+    _add_hash(command, optional=True)
+    command.add_argument("-l", "--long", action="store_true", help="every file")
+    command.add_argument(
+        "--cached",
+        action="store_true",
+        help="list the node cache, also where LAZYIMPORT_STORE names a store",
+    )
+    command.add_argument(
+        "-n",
+        type=_count,
+        default=20,
+        dest="limit",
+        metavar="N",
+        help="list at most N archives (default: 20; 0 means all)",
+    )
+    _add_store(command)
+    _add_cache(command)
+
+    command = _add(commands, "show", "all about one archive", _SHOW, "")
+    _add_hash(command)
+    _add_store(command)
+    _add_cache(command)
+
+    command = _add(commands, "demo", "see it work, now", _DEMO, _DEMO_EXAMPLES)
+    _add_store(command, default="a folder that is removed afterwards")
+    command.add_argument(
+        "--workers",
+        choices=("auto", "ray", "processes"),
+        default="auto",
+        help="what runs the code: Ray, or plain Python processes where Ray is not "
+        "installed (default: auto)",
+    )
+    return parser
+
+
+def cut_program(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return *argv* up to the module of ``run ... -m MODULE``, and what follows.
+
+    argparse would take ``--`` and options out of the program's own arguments.
+    """
+    words = list(argv)
+    if next((word for word in words if not word.startswith("-")), None) == "run":
+        for number, word in enumerate(words):
+            if word.startswith("-m"):
+                end = number + (2 if word == "-m" else 1)
+                return words[:end], words[end:]
+    return words, []
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    short: str,
+    description: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=short,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks of expected errors too",
+    )
+
+    def command(arguments: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        module = import_module(f"lazyimport.cli.commands.{name}")
+        return int(module.run(arguments))
+
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_roots(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    parser.add_argument("roots", nargs="*", metavar=name, help=text)
+
+
+def _add_hash(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    parser.add_argument(
+        "hash",
+        nargs="?" if optional else None,
+        metavar="HASH",
+        help="64 hex digits as 'push' prints them, or the first six or more if only "
+        "one archive begins so",
+    )
+
+
+def _add_store(
+    parser: argparse.ArgumentParser, default: str = "$LAZYIMPORT_STORE"
+) -> None:
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help=f"gs://bucket/prefix, file:///folder or a folder (default: {default})",
+    )
+
+
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        help="the node cache (default: $LAZYIMPORT_CACHE_DIR, or ~/.cache/lazyimport)",
+    )
+
+
+def _add_packing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("packing")
+    group.add_argument(
+        "--python",
+        action="append",
+        metavar="X.Y|PATH",
+        help="bring bytecode for this Python; may be repeated (default: as "
+        "configured, else the Python that runs lazyimport)",
+    )
+    group.add_argument(
+        "--optimize",
+        action="append",
+        type=int,
+        choices=(0, 1, 2),
+        metavar="N",
+        help="at this level: 0, 1 (python -O) or 2 (-OO); may be repeated",
+    )
+    group.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out what matches, as in .gitignore; may be repeated",
+    )
+    group.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="keep what matches, whatever rule drops it; may be repeated",
+    )
+    group.add_argument(
+        "--no-gitignore", action="store_true", help="do not heed .gitignore files"
+    )
+    group.add_argument(
+        "-j",
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="compile in N processes at once (default: one for each CPU)",
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="print the hash and warnings only"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative: {text}")
+    return value
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(
+            option_strings, dest, nargs=0, help="show version, Python and format"
+        )
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        from lazyimport.format.archive import VERSION
+
+        try:
+            own = version("ray-lazyimport")
+        except PackageNotFoundError:
+            own = "(not installed: run from a checkout)"
+        python = sys.version.split()[0]
+        print(f"lazyimport {own}, Python {python}, archive format {VERSION}")
+        parser.exit()

@@ -1,0 +1,72 @@
+"""Figures and tables as people read them."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["amount", "moment", "print_table", "python_of", "size", "tolerant"]
+
+_UNITS = ("kB", "MB", "GB", "TB")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in decimal units: ``412 B``, ``3.1 kB``, ``24 MB``."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in _UNITS:
+        value /= 1000
+        if value < 9.95:
+            return f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+    return f"{value:.0f} {_UNITS[-1]}"
+
+
+def amount(count: int, noun: str) -> str:
+    """Return ``1 module``, ``1,234 modules``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time since the epoch in the local time zone: ``2026-11-22 20:07``."""
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def python_of(variant: object) -> str:
+    """Return the Python that a bytecode variant is for: ``3.11``, ``3.11 -O``."""
+    tag, _, level = str(variant).partition("-O")
+    name, _, digits = tag.partition("-")
+    if name == "cpython" and digits[:1] == "3" and digits[1:].isdigit():
+        tag = f"3.{digits[1:]}"
+    return f"{tag} -{'O' * int(level)}" if level else tag
+
+
+def print_table(
+    rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), indent: str = ""
+) -> None:
+    """Print *rows* on stdout in columns; those numbered in *right* are flush right."""
+    rows = list(rows)
+    if not rows:
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print((indent + "  ".join(cells)).rstrip())
+
+
+def tolerant() -> None:
+    """Let stdout escape what its encoding cannot say, names of files above all."""
+    import io
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

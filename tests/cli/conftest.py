@@ -1,0 +1,119 @@
+"""A command line as a person has it: processes, a node cache, a store, a project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+#: SIGINT as in a terminal, also where the test runner ignores it
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from lazyimport.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+class CommandLine:
+    """Runs ``lazyimport`` in processes that share *folder*'s cache and store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cache = folder / "cache"
+        self.store = folder / "store"
+        self.url = f"file://{self.store}"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+        self.environ = {
+            **clean,
+            "LAZYIMPORT_CACHE_DIR": str(self.cache),
+            "NO_COLOR": "1",
+            "COLUMNS": "100",
+        }
+
+    def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", MAIN, *map(str, arguments)],
+            env={**self.environ, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: object, code: int = 0, cwd: Path | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end; the exit code must be *code*."""
+        done = subprocess.run(
+            [sys.executable, "-m", "lazyimport", *map(str, arguments)],
+            env={**self.environ, **environ},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert code == done.returncode, done.stderr
+        return done
+
+    def fail(self, *arguments: object, code: int = 1, **options: Any) -> str:
+        """Run what must fail; return its stderr, in which there is no traceback."""
+        done = self.run(*arguments, code=code, **options)
+        assert "" == done.stdout
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def push(self, root: Path) -> str:
+        return self.run("push", root, "--store", self.url).stdout.strip()
+
+    def stored(self, name: str) -> Path:
+        """Return where the store keeps an archive."""
+        return self.store / "archives" / name
+
+    def tamper(self, name: str, data: bytes) -> None:
+        """Replace an archive in the store by other bytes; the node forgets it."""
+        self.stored(name).unlink(missing_ok=True)
+        self.stored(name).write_bytes(data)
+        (self.cache / "archives" / name).unlink(missing_ok=True)
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+PROJECT = {
+    "shop/__init__.py": '"""A shop."""\n',
+    "shop/main.py": (
+        "import sys\n"
+        "from shop.prices import price\n"
+        "if __name__ == '__main__':\n"
+        "    print(price(3), sys.argv[1:], file=sys.stdout)\n"
+    ),
+    "shop/prices.py": "def price(count):\n    return 10 * count\n",
+    "shop/broken.py": "from shop.deep import fail\nfail()\n",
+    "shop/deep.py": "def fail():\n    raise ValueError('on purpose')  # the line\n",
+    "shop/exits.py": "import sys\nsys.exit(7)\n",
+    "shop/waits.py": "import time\nprint('ready', flush=True)\ntime.sleep(60)\n",
+    "shop/templates/page.html": "<p>hello</p>\n",
+    # so that a change of one module is a small part of it
+    "shop/table.py": "".join(f"name_{n} = {n * 7919 % 997}\n" for n in range(400)),
+}
+
+
+@pytest.fixture(name="cli")
+def _cli(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(name="project")
+def _project(tmp_path: Path) -> Path:
+    return write(tmp_path / "project", PROJECT)

@@ -1,0 +1,276 @@
+"""What a person reads when it does not work, at three in the morning.
+
+Each message must name what it is about (hash, store, file) and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+UNKNOWN = "0123456789abcdef" * 4
+
+
+def says(text: str, *parts: object) -> None:
+    """Assert that every part is said, and every line under our name."""
+    for part in parts:
+        assert str(part) in text
+    assert all(line.startswith("lazyimport: ") for line in text.splitlines()), text
+
+
+def test_unknown_hash(cli: CommandLine, project: Path) -> None:
+    cli.push(project)
+    for words in (
+        ("run", UNKNOWN, "-m", "shop.main"),
+        ("ls", UNKNOWN),
+        ("show", UNKNOWN),
+    ):
+        command, name, *rest = words
+        text = cli.fail(command, name, "--store", cli.url, *rest)
+
+        says(text, UNKNOWN, cli.url, "node cache", "check the hash")
+
+
+def test_unknown_hash_and_no_store(cli: CommandLine) -> None:
+    text = cli.fail("run", UNKNOWN, "-m", "shop.main")
+
+    says(text, UNKNOWN, cli.cache, "set LAZYIMPORT_STORE")
+
+
+def test_unknown_prefix(cli: CommandLine, project: Path) -> None:
+    cli.push(project)
+
+    says(cli.fail("ls", "abcdef12"), "abcdef12", cli.cache, "--store")
+    text = cli.fail("ls", "abcdef12", "--store", cli.url)
+    says(text, "abcdef12", cli.url, f"lazyimport ls --store {cli.url}")
+
+
+def test_prefix_of_several(cli: CommandLine) -> None:
+    archives = cli.cache / "archives"
+    archives.mkdir(parents=True, mode=0o700)
+    cli.cache.chmod(0o700)
+    names = ["abcdef" + digit * 58 for digit in "12"]
+    for name in names:
+        (archives / name).touch()
+
+    says(cli.fail("ls", "abcdef"), *names, "write more digits")
+
+
+@pytest.mark.parametrize("text", ["abc", "zz" * 32, UNKNOWN + "0", "main"])
+def test_malformed_hash(cli: CommandLine, text: str) -> None:
+    says(cli.fail("show", text), repr(text), "64 hex digits", "lazyimport push")
+
+
+def test_no_store_is_named(cli: CommandLine, project: Path) -> None:
+    text = cli.fail("push", project, code=2)
+
+    says(text, "--store gs://", "LAZYIMPORT_STORE", "lazyimport push --help")
+
+
+@pytest.mark.parametrize("store", ["nonsense", "ftp://host/x", "s3:/bucket"])
+def test_not_a_store(cli: CommandLine, project: Path, store: str) -> None:
+    says(cli.fail("push", project, "--store", store), store, "gs://bucket/prefix")
+
+
+def test_store_that_does_not_exist(cli: CommandLine) -> None:
+    for words in (("ls",), ("ls", UNKNOWN), ("run", UNKNOWN, "-mx")):
+        head, tail = words[:2], words[2:]
+        text = cli.fail(*head, "--store", cli.url, *tail)
+
+        says(text, cli.store, "LAZYIMPORT_STORE")
+
+
+def test_run_what(cli: CommandLine) -> None:
+    says(cli.fail("run", UNKNOWN, code=2), "-m MODULE")
+
+
+def test_module_that_is_not_in_the_archive(cli: CommandLine, project: Path) -> None:
+    name = cli.push(project)
+
+    text = cli.fail("run", name, "-m", "shop.mian")
+    says(text, "shop.mian", name, "nearest names in it: shop.main")
+    text = cli.fail("run", name, "-m", "shpo")
+    says(text, "'shpo'", name, "nearest names in it: shop")
+    says(cli.fail("run", name, "-m", "shop"), "shop.__main__", name)
+
+
+def test_empty_tree(cli: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    says(cli.fail("pack", tmp_path / "empty"), "nothing to pack", tmp_path / "empty")
+
+
+def test_tree_that_is_not_there(cli: CommandLine, tmp_path: Path) -> None:
+    says(cli.fail("pack", tmp_path / "nowhere"), tmp_path / "nowhere", "No such file")
+
+
+def test_module_named_like_one_of_the_standard_library(
+    cli: CommandLine, project: Path
+) -> None:
+    (project / "email.py").write_text("")
+    text = cli.fail("push", project, "--store", cli.url)
+
+    says(text, project / "email.py", "'email'", "standard library", "rename or exclude")
+
+
+def test_every_reason_not_to_pack_at_once(cli: CommandLine, project: Path) -> None:
+    (project / "email.py").write_text("")
+    (project / "gone.py").symlink_to("nowhere")
+
+    text = cli.fail("pack", project)
+    says(text, "email.py", "gone.py")
+
+
+def test_python_that_is_not_here(cli: CommandLine, project: Path) -> None:
+    says(cli.fail("pack", project, "--python", "3.99"), "3.99", "install it")
+
+
+def test_configuration_with_a_mistake(cli: CommandLine, project: Path) -> None:
+    (project / "pyproject.toml").write_text("[tool.lazyimport]\nexlude = []\n")
+
+    says(cli.fail("pack", project), project / "pyproject.toml", "exlude", "exclude")
+
+
+def test_output_where_nothing_can_be_written(cli: CommandLine, project: Path) -> None:
+    text = cli.fail("pack", project, "-q", "-o", cli.folder / "no/where.lza")
+
+    says(text, cli.folder / "no/", "No such file")
+
+
+def test_cache_that_is_no_folder(cli: CommandLine, project: Path) -> None:
+    cli.cache.write_text("")
+
+    says(cli.fail("pack", project), cli.cache, "not a directory")
+
+
+def test_cache_that_others_may_write_to(cli: CommandLine, project: Path) -> None:
+    cli.cache.mkdir()
+    cli.cache.chmod(0o777)
+
+    says(cli.fail("pack", project), cli.cache, "LAZYIMPORT_CACHE_DIR")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
+def test_store_without_the_rights(cli: CommandLine, project: Path) -> None:
+    cli.store.mkdir(mode=0o500)
+
+    says(cli.fail("push", project, "-q", "--store", cli.url), cli.store, "ermission")
+
+
+class TestDamage:
+    """An archive in the store that is not what its name says."""
+
+    def test_truncated(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        data = cli.stored(name).read_bytes()
+        cli.tamper(name, data[:-100])
+
+        run = cli.fail("run", name, "--store", cli.url, "-m", "shop.main")
+        says(run, name, cli.url, "cut short", f"{len(data) - 100} of {len(data)}")
+        says(run, "delete", "push the tree again")
+
+    def test_truncated_inside_the_index(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        cli.tamper(name, cli.stored(name).read_bytes()[:200])
+
+        text = cli.fail("ls", name, "--store", cli.url)
+        says(text, name, cli.url, "cut short", "push again")
+
+    def test_push_does_not_take_half_of_it_for_present(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        name = cli.push(project)
+        cli.tamper(name, cli.stored(name).read_bytes()[:-1])
+
+        text = cli.fail("push", project, "-q", "--store", cli.url)
+        says(text, name, cli.url, "cut short", "delete it there and push again")
+
+    def test_forged(self, cli: CommandLine, project: Path) -> None:
+        """A right archive of another hash lies under this key."""
+        name = cli.push(project)
+        (project / "shop/prices.py").write_text("def price(count):\n    return 9\n")
+        other = cli.folder / "other"
+        packed = cli.run("pack", project, "-q", "-o", other).stdout.strip()
+        cli.tamper(name, other.read_bytes())
+
+        run = cli.fail("run", name, "--store", cli.url, "-m", "shop.main")
+        says(run, name, packed, cli.url, "push the tree again")
+        says(cli.fail("show", name, "--store", cli.url), name, packed, "push again")
+        (project / "shop/prices.py").write_text(
+            "def price(count):\n    return 10 * count\n"
+        )
+        push = cli.fail("push", project, "-q", "--store", cli.url)
+        says(push, name, packed, cli.url, "delete it there and push again")
+
+    def test_damaged_member(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        data = bytearray(cli.stored(name).read_bytes())
+        data[len(data) // 2] ^= 255
+        cli.tamper(name, bytes(data))
+
+        text = cli.fail("run", name, "--store", cli.url, "-m", "shop.main")
+        says(text, name, cli.url, "damaged", "push the tree again")
+
+    def test_newer_format(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        data = bytearray(cli.stored(name).read_bytes())
+        data[8] = 2
+        cli.tamper(name, bytes(data))
+
+        for command in (("run", "-mshop.main"), ("ls",)):
+            text = cli.fail(command[0], name, "--store", cli.url, *command[1:])
+            says(text, name, cli.url, "format 2", "install a newer ray-lazyimport")
+
+    def test_something_else_under_its_name(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        name = cli.push(project)
+        cli.tamper(name, b"<html>404</html>")
+
+        text = cli.fail("run", name, "--store", cli.url, "-m", "shop.main")
+        says(text, name, cli.url, "not a lazyimport archive", "push the tree again")
+
+    def test_damaged_file_is_not_pushed(self, cli: CommandLine, project: Path) -> None:
+        file = cli.folder / "code.lza"
+        cli.run("pack", project, "-q", "-o", file)
+        shutil.rmtree(cli.cache)
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 255
+        file.write_bytes(data)
+
+        text = cli.fail("push", file, "--store", cli.url)
+        says(text, file, "damaged")
+        assert not cli.store.exists()
+
+    def test_archive_beside_other_roots(self, cli: CommandLine, project: Path) -> None:
+        file = cli.folder / "code.lza"
+        cli.run("pack", project, "-q", "-o", file)
+
+        text = cli.fail("push", file, project, "--store", cli.url, code=2)
+        says(text, file, "alone")
+
+
+class TestDebug:
+    """Tracebacks are for those who ask."""
+
+    @pytest.mark.parametrize("place", ["before", "after", "environment"])
+    def test_shows_where_it_comes_from(self, cli: CommandLine, place: str) -> None:
+        words = ["show", "nonsense"]
+        if place == "environment":
+            done = cli.run(*words, code=1, LAZYIMPORT_DEBUG="1")
+        elif place == "before":
+            done = cli.run("--debug", *words, code=1)
+        else:
+            done = cli.run(*words, "--debug", code=1)
+
+        assert "Traceback" in done.stderr
+        assert "SettingsError" in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("lazyimport: ")

@@ -1,0 +1,52 @@
+"""What Ray must be given so that its workers run an archive."""
+
+from __future__ import annotations
+
+import pytest
+
+from lazyimport.errors import SettingsError
+from lazyimport.ray import runtime_env
+
+HASH = "0123456789abcdef" * 4
+
+
+def test_names_hash_and_store() -> None:
+    assert {
+        "env_vars": {"LAZYIMPORT_HASH": HASH, "LAZYIMPORT_STORE": "gs://bucket/code"}
+    } == runtime_env(HASH, store="gs://bucket/code")
+
+
+def test_without_a_store_the_workers_use_their_own() -> None:
+    assert {"env_vars": {"LAZYIMPORT_HASH": HASH}} == runtime_env(HASH)
+
+
+def test_keeps_all_other_fields() -> None:
+    theirs = {"A": "1", "LAZYIMPORT_CACHE_DIR": "/c"}
+    env = runtime_env(HASH, pip=["x"], env_vars=theirs)
+
+    assert ["x"] == env["pip"]
+    assert {**theirs, "LAZYIMPORT_HASH": HASH} == env["env_vars"]
+    assert "LAZYIMPORT_HASH" not in theirs
+
+
+def test_refuses_two_hashes() -> None:
+    """Whichever won, somebody would believe the other one runs."""
+    with pytest.raises(SettingsError, match=rf"{'f' * 64}.*{HASH}"):
+        runtime_env(HASH, env_vars={"LAZYIMPORT_HASH": "f" * 64})
+
+
+def test_refuses_two_stores() -> None:
+    with pytest.raises(SettingsError, match=r"gs://one.*gs://two"):
+        runtime_env(HASH, store="gs://two", env_vars={"LAZYIMPORT_STORE": "gs://one"})
+
+
+def test_the_same_twice_is_no_contradiction() -> None:
+    first = runtime_env(HASH, store="gs://bucket")
+
+    assert first == runtime_env(HASH, store="gs://bucket", **first)
+
+
+@pytest.mark.parametrize("text", ["", "main", HASH[:12]])
+def test_refuses_what_is_no_hash(text: str) -> None:
+    with pytest.raises(SettingsError, match="64 hex digits"):
+        runtime_env(text)
