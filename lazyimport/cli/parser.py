@@ -62,6 +62,19 @@ examples:
   lazyimport push code.lza --store gs://bucket/code      what pack -o wrote
 """
 
+_MATERIALIZE = """\
+Put all files of an archive on disk: for debuggers, coverage, grep, or an editor.
+Prints the folder, alone, on stdout.
+
+Without DIR they go to the very paths that __file__ and tracebacks name.
+"""
+
+_MATERIALIZE_EXAMPLES = """\
+examples:
+  grep -rn TODO "$(lazyimport materialize 4be81c02)"
+  lazyimport materialize 4be81c02 ./as-it-runs --store gs://bucket/code
+"""
+
 _RUN = """\
 Run a module of an archive as 'python -m' would: fetched if this node does not
 have it, imported straight from it, nothing installed.
@@ -172,6 +185,19 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "show", "all about one archive", _SHOW, "")
     _add_hash(command)
+    _add_store(command)
+    _add_cache(command)
+
+    command = _add(
+        commands, "materialize", "the tree on disk", _MATERIALIZE, _MATERIALIZE_EXAMPLES
+    )
+    _add_hash(command)
+    command.add_argument(
+        "folder",
+        nargs="?",
+        metavar="DIR",
+        help="where to put it (default: where __file__ of its modules points)",
+    )
     _add_store(command)
     _add_cache(command)
 
@@ -297,6 +323,35 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--no-gitignore", action="store_true", help="do not heed .gitignore files"
+    )
+    group.add_argument(
+        "--with",
+        action="append",
+        default=[],
+        dest="installed",
+        metavar="NAME",
+        help="take along a distribution that is installed here, with its metadata "
+        "and without its dependencies; may be repeated",
+    )
+    group.add_argument(
+        "--wheel",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take along what a wheel holds; may be repeated",
+    )
+    group.add_argument(
+        "--requirements",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take along what pip (or uv) installs for this file; may be repeated",
+    )
+    group.add_argument(
+        "--platform",
+        metavar="TAG",
+        help="resolve --requirements for this platform, such as "
+        "manylinux_2_28_x86_64 (default: this machine's)",
     )
     group.add_argument(
         "-j",

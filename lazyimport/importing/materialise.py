@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+from errno import EEXIST
 
 from lazyimport.files import AtomicFile
 from lazyimport.format.index import EXECUTABLE, NATIVE, Entry
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["files_under", "materialise"]
+__all__ = ["export", "files_under", "materialise", "materialise_all"]
 
 #: The mark of the files beside the packages; no directory has such a name.
 _FILES_AT_THE_TOP = ":"
@@ -68,6 +69,33 @@ def _searched_by(tree: Tree, entry: Entry) -> set[str]:
         path = os.path.normpath(folder + os.fsdecode(match[1]))
         tops.add(path.partition("/")[0])
     return {top for top in tops if tree.is_directory(top)}
+
+
+def materialise_all(tree: Tree) -> None:
+    """Put the whole tree where ``__file__`` says it is. Raises OSError."""
+    materialise(tree, "")
+    for name, is_directory in tree.children(""):
+        if is_directory:
+            materialise(tree, name)
+
+
+def export(tree: Tree, folder: str) -> None:
+    """Write the whole tree into *folder*, which must be empty or not exist yet.
+
+    The files are the caller's own: nothing else shares them. Raises OSError.
+    """
+    os.makedirs(folder, exist_ok=True)
+    if os.listdir(folder):
+        raise FileExistsError(EEXIST, "the folder is not empty", folder)
+    tops = [name for name, is_directory in tree.children("") if is_directory]
+    for top in ["", *tops]:
+        for entry in files_under(tree, top):
+            path = f"{folder}/{entry.path}"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "xb") as file:
+                file.write(tree.archive.content(entry))
+                if entry.flags & EXECUTABLE:
+                    os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o111)
 
 
 def files_under(tree: Tree, top: str) -> Iterator[Entry]:

@@ -74,6 +74,7 @@ def pack(
     interpreters: Sequence[Interpreter],
     cache: NodeCache,
     *,
+    staged: Sequence[str] = (),
     jobs: int | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Packed:
@@ -81,12 +82,12 @@ def pack(
 
     The hash depends on the files, *config* and the interpreters' versions, and on
     nothing else. Bytecode of unchanged sources is taken from the last pack of the
-    same roots. *progress* is told (what, done, of how many).
+    same roots. *staged* are more roots, in folders that only this call sees. *progress* is told (what, done, of how many).
 
     Raises PackError with every reason found, CacheError, or MemoryError.
     """
     names = frozenset().union(*(i.stdlib_names for i in interpreters))
-    tree = collect(roots, config, stdlib_names=names)
+    tree = collect([*roots, *staged], config, stdlib_names=names)
     folder = ensure_directory(f"{ensure_directory(cache.path)}/packs")
     memory = f"{folder}/{_name_of(roots)}"
     last = _last_archive(memory, cache)

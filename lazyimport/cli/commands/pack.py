@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 
 from lazyimport.cli.options import read_settings, with_options
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazyimport.format.archive import Archive
+    from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.pack import Packed
 
 __all__ = ["pack_roots", "run"]
@@ -46,21 +48,47 @@ def pack_roots(
     first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
     config = with_options(read_config(first or "."), arguments)
     interpreters = find_interpreters(config.python)
-    try:
-        packed = pack(
-            roots,
-            config,
-            interpreters,
-            cache,
-            jobs=arguments.jobs or None,
-            progress=notes.progress,
-        )
-    finally:
-        notes.clear()
+    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
+        _stage(arguments, interpreters, folder, notes)
+        try:
+            packed = pack(
+                roots,
+                config,
+                interpreters,
+                cache,
+                staged=[folder] if os.listdir(folder) else [],
+                jobs=arguments.jobs or None,
+                progress=notes.progress,
+            )
+        finally:
+            notes.clear()
     for warning in packed.warnings:
         notes.warn(warning)
     notes.say(_summary(packed, time.perf_counter() - started))
     return packed
+
+
+def _stage(
+    arguments: argparse.Namespace,
+    interpreters: Sequence[Interpreter],
+    folder: str,
+    notes: Notes,
+) -> None:
+    """Bring the distributions that the options ask for into *folder*."""
+    from lazyimport.packing.distributions import stage_installed, stage_resolved
+
+    stage_installed(arguments.installed, folder)
+    resolve: list[str] = []
+    for file in arguments.requirements:
+        resolve += ["-r", os.path.abspath(file)]
+    if resolve:
+        notes.say(f"resolving {', '.join(arguments.requirements)}")
+        stage_resolved(resolve, interpreters, folder, platform=arguments.platform)
+    if arguments.wheel:
+        wheels = [os.path.abspath(wheel) for wheel in arguments.wheel]
+        stage_resolved(
+            ["--no-deps", *wheels], interpreters, folder, platform=arguments.platform
+        )
 
 
 def _summary(packed: Packed, seconds: float) -> str:

@@ -474,9 +474,6 @@ def _may_be_repeated(error: Exception) -> bool:
 
     response = getattr(error, "response", None)
     if response is not None:
-        # The library leaves what it refuses half read, and a connection in
-        # that state is not used again but kept until its garbage is collected.
-        _ = response.content
         return response.status_code in _COME_BACK
     if isinstance(error, RequestException):
         return isinstance(error, (ChunkedEncodingError, NoConnection, Timeout))

@@ -1,0 +1,138 @@
+"""``materialize``, and dependencies that travel: --with, --wheel, --requirements."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.support.judge import from_archive, pack_tree, write_tree
+
+
+def lazyimport(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lazyimport", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_materialize_where_file_points(tmp_path: Path, cache: Path) -> None:
+    files = {"pkg/__init__.py": "x = 1\n", "pkg/d/data.txt": "d", "top.py": "", "n/m.py": ""}
+    packed = pack_tree(write_tree(files, tmp_path / "tree"), cache)
+
+    done = lazyimport("materialize", packed[:12], "--cache-dir", cache)
+    folder = Path(done.stdout.strip())
+
+    assert {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    } == files
+    ran = from_archive(packed, cache, "import pkg; print(open(pkg.__file__).read())")
+    assert ran.stdout == "x = 1\n\n"
+
+
+def test_materialize_into_a_folder(tmp_path: Path, cache: Path) -> None:
+    packed = pack_tree(write_tree({"pkg/m.py": "x = 1\n"}, tmp_path / "tree"), cache)
+    target = tmp_path / "out"
+
+    first = lazyimport("materialize", packed, target, "--cache-dir", cache)
+    again = lazyimport("materialize", packed, target, "--cache-dir", cache)
+
+    assert first.stdout == f"{target}\n"
+    assert (target / "pkg/m.py").read_text() == "x = 1\n"
+    assert again.returncode == 1
+    assert "not empty" in again.stderr
+
+
+def test_with_takes_an_installed_distribution_along(tmp_path: Path, cache: Path) -> None:
+    tree = write_tree({"app.py": ""}, tmp_path / "tree")
+
+    done = lazyimport("pack", tree, "--with", "pathspec", "--cache-dir", cache)
+    ran = from_archive(
+        done.stdout.strip(),
+        cache,
+        "import app, pathspec, importlib.metadata as m\n"
+        "print(pathspec.__file__, m.version('pathspec'), len(m.files('pathspec')) > 5)",
+    )
+
+    version = importlib.metadata.version("pathspec")
+    assert ran.stdout == f"ROOT/pathspec/__init__.py {version} True\n", ran.stderr
+
+
+@pytest.mark.parametrize("name", ["no-such-thing", "x" * 300])
+def test_with_something_that_is_not_installed(
+    tmp_path: Path, cache: Path, name: str
+) -> None:
+    tree = write_tree({"app.py": ""}, tmp_path / "tree")
+
+    done = lazyimport("pack", tree, "--with", name, "--cache-dir", cache)
+
+    assert done.returncode == 1
+    assert f"{name!r} is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("tiny/__init__.py", "size = 'tiny'\n")
+        file.writestr(
+            "tiny-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        )
+        file.writestr(
+            "tiny-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        file.writestr(
+            "tiny-1.0.dist-info/RECORD",
+            "tiny/__init__.py,,\ntiny-1.0.dist-info/METADATA,,\n"
+            "tiny-1.0.dist-info/WHEEL,,\ntiny-1.0.dist-info/RECORD,,\n",
+        )
+    return path
+
+
+@pytest.mark.parametrize("option", ["--wheel", "--requirements"])
+def test_wheel_and_requirements(
+    tmp_path: Path, cache: Path, wheel: Path, option: str
+) -> None:
+    """Installed by pip or uv, whichever this Python has."""
+    tree = write_tree({"app.py": ""}, tmp_path / "tree")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"{wheel}\n")
+    file = wheel if option == "--wheel" else requirements
+
+    done = lazyimport("pack", tree, option, file, "--cache-dir", cache)
+    if "needs pip" in done.stderr:
+        pytest.skip("neither pip nor uv here")
+    ran = from_archive(
+        done.stdout.strip(),
+        cache,
+        "import tiny, importlib.metadata as m; print(tiny.size, m.version('tiny'))",
+    )
+
+    assert ran.stdout == "tiny 1.0\n", done.stderr + ran.stderr
+
+
+def test_requirement_that_cannot_be_had(tmp_path: Path, cache: Path) -> None:
+    tree = write_tree({"app.py": ""}, tmp_path / "tree")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("./no-such-file-1.0-py3-none-any.whl\n")
+
+    done = lazyimport("pack", tree, "--requirements", requirements, "--cache-dir", cache)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no-such-file" in done.stderr or "needs pip" in done.stderr

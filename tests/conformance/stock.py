@@ -1,0 +1,176 @@
+"""A child process that runs test modules of CPython itself, and notes how each ends.
+
+::
+
+    python stock.py JOB     where JOB is JSON: module, out, and for an archive
+                            hash, cache, base
+
+Without a hash the module runs as it stands in the standard library. With one, the
+tests are imported from that archive; and every directory below *base* that a test
+puts on a path is packed when it is first looked at, and emptied: from then on the
+test sees what the archive gives.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import unittest
+from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import Distribution, DistributionFinder
+from types import ModuleType, TracebackType
+from typing import Any
+
+Reason = tuple[type[BaseException], BaseException, TracebackType]
+
+
+class Directories:
+    """Makes an archive of every directory below *base* that somebody imports from.
+
+    On ``sys.meta_path`` and as a path hook it does what `lazyimport.install` sets
+    up for one archive, in the order of ``sys.path``.
+    """
+
+    def __init__(self, base: str, cache: str) -> None:
+        from lazyimport.packing.compile import find_interpreters
+
+        self._base = base + "/"
+        self._cache = cache
+        self._interpreters = find_interpreters([])
+        self._trees: dict[str, Any] = {}
+
+    def tree_at(self, path: object) -> Any:
+        """Return the tree that *path* is the root of or lies in, or None."""
+        if not isinstance(path, str) or not path.startswith(self._base):
+            return None
+        for root, tree in self._trees.items():
+            if path == root or path.startswith(root + "/"):
+                return tree
+        if os.path.isdir(path):
+            return self._pack(path)
+        return None
+
+    def _pack(self, path: str) -> Any:
+        from lazyimport.delivery.cache import NodeCache
+        from lazyimport.importing.tree import Tree
+        from lazyimport.packing.config import Config
+        from lazyimport.packing.pack import pack
+
+        packed = pack([path], Config(), self._interpreters, NodeCache(self._cache))
+        os.rename(path, f"{path}.packed-{len(self._trees)}")
+        os.mkdir(path)
+        self._trees[path] = Tree(packed.archive, path)
+        return self._trees[path]
+
+    def hook(self, path: str) -> Any:
+        from lazyimport.importing.finder import ArchivePathFinder
+
+        tree = self.tree_at(path)
+        if tree is None:
+            raise ImportError("not below the base", path=path)
+        return ArchivePathFinder.hook(tree)(path)
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Iterable[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        from lazyimport.importing.finder import ArchiveFinder
+
+        places = [] if path is None else list(path)
+        tree = self.tree_at(places[0]) if places else None
+        if tree is None:
+            return None
+        return ArchiveFinder(tree, top_level=False).find_spec(fullname, places, target)
+
+    def find_distributions(
+        self, context: DistributionFinder.Context
+    ) -> Iterator[Distribution]:
+        from lazyimport.importing.metadata import find_distributions
+
+        for path in context.path:
+            tree = self.tree_at(path)
+            if tree is not None:
+                yield from find_distributions(tree, context)
+
+    def invalidate_caches(self) -> None:
+        """Do nothing."""
+
+
+class Notes(unittest.TestResult):
+    """How each test ended: ok, skipped or the last line of what went wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: dict[str, str] = {}
+
+    def note(self, test: unittest.TestCase, end: str) -> None:
+        if not isinstance(test, unittest.TestCase):
+            self.ends[str(test)] = end
+        elif self.ends.get(test.id(), "ok") in {"ok", "skipped"}:
+            self.ends[test.id()] = end
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        self.note(test, "ok")
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: ARG002
+        self.note(test, "skipped")
+
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: ARG002
+        self.note(test, "skipped")
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        self.note(test, "unexpected success")
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        self.note(test, self._told(err))
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        self.note(test, self._told(err))
+
+    def addSubTest(
+        self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any
+    ) -> None:
+        if err is not None:
+            self.note(test, f"{subtest._subDescription()}: {self._told(err)}")  # type: ignore[attr-defined]
+
+    def _told(self, err: Reason) -> str:
+        import traceback
+
+        if os.environ.get("LAZYIMPORT_TEST_TRACEBACKS"):
+            return "".join(traceback.format_exception(*err))
+        return traceback.format_exception_only(err[0], err[1])[-1].strip()
+
+
+def main() -> None:
+    job = json.loads(sys.argv.pop())
+    if not sys.flags.safe_path if sys.version_info >= (3, 11) else True:
+        del sys.path[0]
+    if job["hash"]:
+        import lazyimport
+
+        lazyimport.install(job["hash"], cache_dir=job["cache"])
+        directories = Directories(job["base"], job["cache"])
+        sys.path_hooks.insert(0, directories.hook)
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), directories)
+    notes = Notes()
+    try:
+        module = importlib.import_module(job["module"])
+    except ModuleNotFoundError as error:
+        if error.name != job["module"]:
+            raise
+        notes.ends["there is no such module"] = "skipped"
+    except unittest.SkipTest as why:
+        notes.ends[str(why)] = "skipped"
+    else:
+        unittest.defaultTestLoader.loadTestsFromModule(module).run(notes)
+    with open(job["out"], "w", encoding="utf-8") as file:
+        json.dump(notes.ends, file)
+
+
+if __name__ == "__main__":
+    main()
