@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
-from importlib.machinery import PathFinder
 
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.errors import ArchiveError, InstallError, SettingsError, WrongPython
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.loader import TREES, ArchiveLoader
+from lazyimport.importing.machinery import PathFinder
 from lazyimport.importing.sources import Sources
 from lazyimport.importing.tree import Tree, running_python
 from lazyimport.settings import Settings

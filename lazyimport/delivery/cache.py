@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import os
-from io import open_code
+
+# io's own home of it: from Python 3.14 on a bare interpreter has not loaded io
+from _io import open_code
 from mmap import ACCESS_READ, mmap
 
 from lazyimport.errors import CacheError, MalformedArchive

@@ -11,7 +11,6 @@ from struct import Struct
 from zlib import crc32
 
 from lazyimport.errors import DamagedArchive, MalformedArchive, UnsupportedArchive
-from lazyimport.format import codec
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import MAX_ROOT, Code, Entry, Index, IndexImage
 
@@ -292,6 +291,8 @@ class Members:
         data: bytes | memoryview = self._members[offset : offset + stored]
         if stored != size:
             try:
+                from lazyimport.format import codec  # not for raw members
+
                 data = codec.decompress(data, size)
             except DamagedArchive as error:
                 raise self._damaged(path, digest, str(error)) from None
@@ -493,6 +494,8 @@ def write_object(
     offset = 0
     data: Iterator[bytes | memoryview] = map(read, order)
     if not raw:
+        from lazyimport.format import codec
+
         data = codec.compress_all(data)
     for digest, stored in zip(order, data, strict=True):
         out.write(stored)

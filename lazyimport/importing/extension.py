@@ -42,9 +42,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         return super().create_module(spec)
 
     def get_resource_reader(self, name: str | None = None) -> Any:
-        """Return the reader of a package's resources; None for a plain module."""
-        if not self.is_package(name or self.name):
-            return None
+        """Return the reader of what lies in a package, or beside a plain module."""
         from lazyimport.importing.resources import ArchiveResources
 
         return ArchiveResources(self._tree, self._entry.path.rpartition("/")[0])

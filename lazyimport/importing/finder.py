@@ -13,11 +13,11 @@ else.
 from __future__ import annotations
 
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 
 from lazyimport.errors import ArchiveError, ArchiveImportError, ArchiveModuleMissing
 from lazyimport.importing.frames import hidden
 from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.importing.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ArchiveFinder:
         if path is None:
             if fullname in _STANDARD:
                 if fullname in self.watched:
-                    return self._watch(fullname, target)
+                    return self._watch(fullname, None, target)
                 return None
             if not self._top_level:
                 return None
@@ -74,6 +74,8 @@ class ArchiveFinder:
         inside = self.tree.inside
         for portion in path:
             if not portion.startswith(inside):
+                if fullname in self.watched:
+                    return self._watch(fullname, path, target)
                 return None
         for portion in path:
             folder = self.tree.relative(portion)
@@ -95,10 +97,10 @@ class ArchiveFinder:
     def invalidate_caches(self) -> None:
         """Do nothing: an archive does not change."""
 
-    def _watch(self, fullname: str, target: ModuleType | None) -> ModuleSpec | None:
-        from importlib.machinery import PathFinder
-
-        spec = PathFinder.find_spec(fullname, None, target)
+    def _watch(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _Watch(spec.loader, self.watched[fullname])  # type: ignore[assignment]
         return spec

@@ -9,8 +9,8 @@ few functions of ours that can stand there say they are the machinery's.
 
 from __future__ import annotations
 
-# Its only home; the name is what CPython looks for in the traceback.
-from importlib._bootstrap import _call_with_frames_removed as without_frames  # type: ignore[attr-defined]
+# CPython looks for the function by its name in the traceback.
+from lazyimport.importing.machinery import call_with_frames_removed as without_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from errno import EISDIR, ENOENT
-from importlib.machinery import SourcelessFileLoader
 from marshal import loads
 
 from lazyimport.errors import ArchiveError, ArchiveImportError
 from lazyimport.importing.frames import hidden, without_frames
+from lazyimport.importing.machinery import SourcelessFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,10 +118,8 @@ class ArchiveLoader:
         return self._tree.read(entry)
 
     def get_resource_reader(self, fullname: str | None = None) -> object | None:
-        """Return the reader of a package's resources; None for a plain module."""
+        """Return the reader of what lies in a package, or beside a plain module."""
         self._check(fullname)
-        if not self._is_package:
-            return None
         from lazyimport.importing.resources import ArchiveResources
 
         return ArchiveResources(self._tree, self._entry.path.rpartition("/")[0])

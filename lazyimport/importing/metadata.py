@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import Distribution
+from os.path import normpath
 from pathlib import Path
 
+from lazyimport.importing.materialise import files_under
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -30,13 +32,15 @@ class ArchiveDistribution(Distribution):
 
     def __init__(self, tree: Tree, path: str) -> None:
         self._tree = tree
-        self._path = ArchivePath(tree, path)
+        self._inside = ArchivePath(tree, path)
+        # importlib.metadata takes this from distributions of an .egg-info
+        self._path = self.locate_file(path)
 
     def read_text(self, filename: str | PathLike[str]) -> str | None:
         """Return a metadata file's text, or None if there is none of that name."""
-        path = self._path.joinpath(filename)
-        if not self._path.is_dir():  # an .egg-info that is one file
-            path = self._path
+        path = self._inside.joinpath(filename)
+        if not self._inside.is_dir():  # an .egg-info that is one file
+            path = self._inside
             if str(filename) not in {"PKG-INFO", ""}:
                 return None
         return path.read_text(encoding="utf-8") if path.is_file() else None
@@ -75,6 +79,10 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
             super().exists()
         )
 
+    def resolve(self, strict: bool = False) -> LocatedFile:  # noqa: ARG002, FBT
+        """Return the path without dots; there are no symbolic links in a tree."""
+        return type(self)(normpath(str(self)))
+
     def __fspath__(self) -> str:
         """Return where the file is; it is put there.
 
@@ -88,11 +96,20 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
             return path
         inner = tree.relative(path) or ""
         if inner.partition("/")[0].lower().endswith(_SUFFIXES):
-            place = f"{tree.root}.metadata/{inner}"
-            return place if tree.write(path, place) else path
+            return _beside(tree, inner)
         if not tree.write(path) and inner and tree.is_directory(inner):
             tree.materialise(inner.partition("/")[0])
         return path
+
+
+def _beside(tree: Tree, inner: str) -> str:
+    place = f"{tree.root}.metadata/{inner}"
+    if tree.is_directory(inner):
+        for entry in files_under(tree, inner):
+            tree.write(tree.inside + entry.path, f"{tree.root}.metadata/{entry.path}")
+    elif not tree.write(tree.inside + inner, place):
+        return tree.inside + inner
+    return place
 
 
 #: root of a tree -> its class of paths

@@ -30,15 +30,17 @@ __all__ = ["ArchivePath", "ArchiveResources"]
 
 
 class ArchiveResources(TraversableResources):
-    """The resource reader of one package, whose directory is *folder*."""
+    """The resource reader of the modules that lie in the directory *folder*."""
 
     def __init__(self, tree: Tree, folder: str) -> None:
         self._tree = tree
         self._folder = folder
 
     def files(self) -> Traversable:
-        """Return the package's directory: a real one where that can be had."""
+        """Return the directory: a real one where that can be had."""
         top = self._folder.partition("/")[0]
+        if not top:  # all that was packed, for one module at the top
+            return ArchivePath(self._tree, "")
         if self._tree.flags(top) & IN_MEMORY or not self._tree.materialise(top):
             return ArchivePath(self._tree, self._folder)
         return Path(self._tree.inside + self._folder)
@@ -53,6 +55,23 @@ class ArchiveResources(TraversableResources):
     def open_resource(self, resource: str) -> io.BufferedReader:
         """Return the file *resource*, open for reading; FileNotFoundError."""
         return self.files().joinpath(resource).open("rb")  # type: ignore[return-value]
+
+
+def namespace_reader(tree: Tree, reader: type[Any]) -> type[Any]:
+    """Return a `NamespaceReader` for which the portions in *tree* are on disk.
+
+    The machinery's own takes directories and zip files only.
+    """
+
+    class NamespaceReader(reader):  # type: ignore[misc]
+        def __init__(self, namespace_path: Any) -> None:
+            for portion in namespace_path:
+                folder = tree.relative(portion)
+                if folder and not tree.flags(folder.partition("/")[0]) & IN_MEMORY:
+                    tree.materialise(folder.partition("/")[0])
+            super().__init__(namespace_path)
+
+    return NamespaceReader
 
 
 class ArchivePath(Traversable):

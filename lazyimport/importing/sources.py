@@ -5,6 +5,9 @@ has no loader to ask, only the file name in its code; so `linecache` learns to
 find the archive's sources by name. Up to Python 3.12 the interpreter prints an
 uncaught exception in C and reads the file itself; so the file is put there
 when, and only when, such an exception is about to be printed.
+
+Data of namespace packages is the third case of that kind: the machinery reads it
+from directories without asking a loader.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sources"]
 
+_EMPTY = "\n" if sys.version_info >= (3, 13) else ""
 #: From here on the interpreter prints with the traceback module, so linecache.
 _PRINTS_IN_PYTHON = (3, 13)
 
@@ -33,6 +37,7 @@ class Sources:
         self._tree = tree
         self._undo: list[Callable[[], None]] = []
         self._when_imported(finder, "linecache", self._teach_linecache)
+        self._when_imported(finder, "importlib.readers", self._teach_readers)
         if sys.version_info < _PRINTS_IN_PYTHON:
             self._put(sys, "excepthook", self._write_then)
             self._when_imported(finder, "threading", self._teach_threading)
@@ -73,14 +78,25 @@ class Sources:
 
         def lazycache(filename: str, module_globals: dict[str, Any] | None) -> bool:
             """Remember how to get the lines of *filename*, the archive's too."""
-            if ask(filename, module_globals):
-                return True
-            if not filename.startswith(tree.inside) or tree.at(filename) is None:
-                return False
+            if (
+                filename in linecache.cache
+                or not filename.startswith(tree.inside)
+                or tree.at(filename) is None
+            ):
+                return ask(filename, module_globals)
             linecache.cache[filename] = (lambda: _text(tree, filename),)
             return True
 
         return lazycache
+
+    def _teach_readers(self, readers: Any) -> None:
+        from lazyimport.importing.resources import namespace_reader
+
+        self._put(
+            readers,
+            "NamespaceReader",
+            lambda reader: namespace_reader(self._tree, reader),  # type: ignore[arg-type]
+        )
 
     def _teach_threading(self, threading: ModuleType) -> None:
         def wrap(before: Callable[[Any], object]) -> Callable[[Any], None]:
@@ -118,7 +134,8 @@ def _text(tree: Tree, filename: str) -> str | None:
     if entry is None:
         return None
     try:
-        return decode_source(tree.read(entry))
+        # an empty file has one empty line from Python 3.13 on, but only a file
+        return decode_source(tree.read(entry)) or _EMPTY
     except (SyntaxError, UnicodeDecodeError):
         return None
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 
 from lazyimport.format.index import IN_MEMORY, NATIVE, Entry, parse_listing
+from lazyimport.importing.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    MAGIC_NUMBER,
+    SOURCE_SUFFIXES,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,7 +199,4 @@ class Tree:
 
 def running_python() -> tuple[str, bytes, int]:
     """Return (cache tag, magic number, optimization) of this interpreter."""
-    # importlib.util is its public home and would bring contextlib and more along
-    from importlib._bootstrap_external import MAGIC_NUMBER
-
     return sys.implementation.cache_tag or "", MAGIC_NUMBER, sys.flags.optimize

@@ -89,9 +89,7 @@ def _copy(name: str, found: Distribution, folder: str) -> list[str]:
     return []
 
 
-def _command(
-    interpreter: Interpreter, folder: str, platform: str | None
-) -> list[str]:
+def _command(interpreter: Interpreter, folder: str, platform: str | None) -> list[str]:
     """Return the installer's command line: pip of that Python, or uv."""
     version = f"{interpreter.version[0]}.{interpreter.version[1]}"
     pip = [interpreter.executable, "-m", "pip"]

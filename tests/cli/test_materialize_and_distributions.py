@@ -27,7 +27,12 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_materialize_where_file_points(tmp_path: Path, cache: Path) -> None:
-    files = {"pkg/__init__.py": "x = 1\n", "pkg/d/data.txt": "d", "top.py": "", "n/m.py": ""}
+    files = {
+        "pkg/__init__.py": "x = 1\n",
+        "pkg/d/data.txt": "d",
+        "top.py": "",
+        "n/m.py": "",
+    }
     packed = pack_tree(write_tree(files, tmp_path / "tree"), cache)
 
     done = lazyimport("materialize", packed[:12], "--cache-dir", cache)
@@ -55,7 +60,9 @@ def test_materialize_into_a_folder(tmp_path: Path, cache: Path) -> None:
     assert "not empty" in again.stderr
 
 
-def test_with_takes_an_installed_distribution_along(tmp_path: Path, cache: Path) -> None:
+def test_with_takes_an_installed_distribution_along(
+    tmp_path: Path, cache: Path
+) -> None:
     tree = write_tree({"app.py": ""}, tmp_path / "tree")
 
     done = lazyimport("pack", tree, "--with", "pathspec", "--cache-dir", cache)
@@ -131,7 +138,9 @@ def test_requirement_that_cannot_be_had(tmp_path: Path, cache: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("./no-such-file-1.0-py3-none-any.whl\n")
 
-    done = lazyimport("pack", tree, "--requirements", requirements, "--cache-dir", cache)
+    done = lazyimport(
+        "pack", tree, "--requirements", requirements, "--cache-dir", cache
+    )
 
     assert done.returncode == 1
     assert done.stdout == ""

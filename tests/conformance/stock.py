@@ -2,8 +2,8 @@
 
 ::
 
-    python stock.py JOB     where JOB is JSON: module, out, and for an archive
-                            hash, cache, base
+    python stock.py JOB     where JOB is JSON: module, out, exclude, and for an
+                            archive hash, cache, base
 
 Without a hash the module runs as it stands in the standard library. With one, the
 tests are imported from that archive; and every directory below *base* that a test
@@ -19,6 +19,7 @@ import os
 import sys
 import unittest
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, DistributionFinder
 from types import ModuleType, TracebackType
@@ -41,6 +42,8 @@ class Directories:
         self._cache = cache
         self._interpreters = find_interpreters([])
         self._trees: dict[str, Any] = {}
+        self._packing = False
+        self._asked: Any = None
 
     def tree_at(self, path: object) -> Any:
         """Return the tree that *path* is the root of or lies in, or None."""
@@ -49,17 +52,40 @@ class Directories:
         for root, tree in self._trees.items():
             if path == root or path.startswith(root + "/"):
                 return tree
-        if os.path.isdir(path):
+        if self._packing or not os.path.isdir(path):
+            return None
+        self._packing = True  # which imports, and so looks at every path
+        try:
             return self._pack(path)
-        return None
+        finally:
+            self._packing = False
+            for known in list(sys.path_importer_cache):
+                if str(known).startswith(path):
+                    del sys.path_importer_cache[known]
+
+    # What `namespace_reader` asks of a tree, here of whichever has the path.
+
+    def relative(self, path: str) -> str | None:
+        self._asked = self.tree_at(path)
+        return self._asked and self._asked.relative(path)  # type: ignore[no-any-return]
+
+    def flags(self, top: str) -> int:
+        return self._asked.flags(top)  # type: ignore[no-any-return]
+
+    def materialise(self, top: str) -> bool:
+        return self._asked.materialise(top)  # type: ignore[no-any-return]
 
     def _pack(self, path: str) -> Any:
         from lazyimport.delivery.cache import NodeCache
+        from lazyimport.errors import PackError
         from lazyimport.importing.tree import Tree
         from lazyimport.packing.config import Config
         from lazyimport.packing.pack import pack
 
-        packed = pack([path], Config(), self._interpreters, NodeCache(self._cache))
+        try:
+            packed = pack([path], Config(), self._interpreters, NodeCache(self._cache))
+        except PackError:  # there is nothing in it
+            return None
         os.rename(path, f"{path}.packed-{len(self._trees)}")
         os.mkdir(path)
         self._trees[path] = Tree(packed.archive, path)
@@ -139,11 +165,31 @@ class Notes(unittest.TestResult):
             self.note(test, f"{subtest._subDescription()}: {self._told(err)}")  # type: ignore[attr-defined]
 
     def _told(self, err: Reason) -> str:
-        import traceback
+        return f"{err[0].__name__}: {err[1]}"
 
-        if os.environ.get("LAZYIMPORT_TEST_TRACEBACKS"):
-            return "".join(traceback.format_exception(*err))
-        return traceback.format_exception_only(err[0], err[1])[-1].strip()
+
+def without(suite: unittest.TestSuite, patterns: Iterable[str]) -> unittest.TestSuite:
+    """Return *suite* without the tests whose name is like one of *patterns*.
+
+    They must not run: what fails half-way may leave things behind for the next.
+    """
+    kept = unittest.TestSuite()
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            kept.addTest(without(test, patterns))
+        elif not any(fnmatchcase(test.id(), pattern) for pattern in patterns):
+            kept.addTest(test)
+    return kept
+
+
+def install(directories: Directories) -> None:
+    """Let *directories* serve this process."""
+    from lazyimport.importing.resources import namespace_reader
+
+    sys.path_hooks.insert(0, directories.hook)
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), directories)
+    readers: Any = importlib.import_module("importlib.readers")
+    readers.NamespaceReader = namespace_reader(directories, readers.NamespaceReader)  # type: ignore[arg-type]
 
 
 def main() -> None:
@@ -154,9 +200,7 @@ def main() -> None:
         import lazyimport
 
         lazyimport.install(job["hash"], cache_dir=job["cache"])
-        directories = Directories(job["base"], job["cache"])
-        sys.path_hooks.insert(0, directories.hook)
-        sys.meta_path.insert(sys.meta_path.index(PathFinder), directories)
+        install(Directories(job["base"], job["cache"]))
     notes = Notes()
     try:
         module = importlib.import_module(job["module"])
@@ -167,7 +211,8 @@ def main() -> None:
     except unittest.SkipTest as why:
         notes.ends[str(why)] = "skipped"
     else:
-        unittest.defaultTestLoader.loadTestsFromModule(module).run(notes)
+        suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+        without(suite, job["exclude"]).run(notes)
     with open(job["out"], "w", encoding="utf-8") as file:
         json.dump(notes.ends, file)
 

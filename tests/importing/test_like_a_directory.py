@@ -181,6 +181,10 @@ PROGRAMS = {
         print(linecache.getline(path, 3))
         linecache.clearcache()
         print(linecache.getline(path, 4), linecache.getlines(path + "nope"))
+        import app.empty
+        for _ in range(2):
+            try: print(repr(inspect.getsource(app.empty)), linecache.getlines(app.empty.__file__))
+            except OSError as e: print(e)
         """,
     "encodings": """
         import app.latin, app.bom, inspect

@@ -49,18 +49,45 @@ def pack_tree(folder: Path, cache: Path, config: Config | None = None) -> str:
 
 
 def from_directory(
-    folder: Path, program: str, flags: Sequence[str] = (), **environ: str
+    folder: Path,
+    program: str,
+    flags: Sequence[str] = (),
+    *,
+    alone: bool = False,
+    **environ: str,
 ) -> Outcome:
-    """Run *program* with *folder* on ``sys.path``, where site-packages would be."""
+    """Run *program* with *folder* on ``sys.path``, where site-packages would be.
+
+    *alone*: nothing that is installed in this environment can be imported.
+    """
+    if alone:
+        flags, environ = ["-S", *flags], {"PYTHONPATH": "", **environ}
     start = f"import sys; sys.path.append({str(folder)!r})"
     return _run(start, program, flags, [str(folder)], environ)
 
 
 def from_archive(
-    hash: str, cache: Path, program: str, flags: Sequence[str] = (), **environ: str
+    hash: str,
+    cache: Path,
+    program: str,
+    flags: Sequence[str] = (),
+    *,
+    alone: bool = False,
+    **environ: str,
 ) -> Outcome:
-    """Run *program* with the archive *hash* installed."""
+    """Run *program* with the archive *hash* installed.
+
+    *alone*: nothing that is installed in this environment can be imported.
+    """
     start = f"import lazyimport; lazyimport.install({hash!r}, cache_dir={str(cache)!r})"
+    if alone:
+        import lazyimport
+
+        ours = str(Path(lazyimport.__file__).parents[1])
+        start = (
+            f"import sys; sys.path.append({ours!r}); {start}; sys.path.remove({ours!r})"
+        )
+        flags, environ = ["-S", *flags], {"PYTHONPATH": "", **environ}
     root = NodeCache(str(cache)).tree_path(hash)
     return _run(start, program, flags, [root, str(cache)], environ)
 

@@ -211,7 +211,7 @@ def _tried(function: Callable[..., Any]) -> Any:
 def _error(error: BaseException) -> tuple[str, str]:
     kind = next(k for k in type(error).__mro__ if k.__module__[:11] != "lazyimport.")
     text = str(error).partition("\n  lazyimport: ")[0]
-    return kind.__name__, re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text)[:300]
+    return kind.__name__, re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text)
 
 
 def _digest(data: str | bytes | None) -> str | None:

@@ -1,0 +1,54 @@
+"""Distributions of the environment that runs the tests, as trees to pack."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+def are_installed(names: Iterable[str]) -> bool:
+    """Whether all the distributions *names* are there."""
+    try:
+        return all(distribution(name) for name in names)
+    except PackageNotFoundError:
+        return False
+
+
+def copy_installed(names: Iterable[str], folder: Path) -> list[str]:
+    """Copy the distributions *names* and what they require to *folder*.
+
+    Returns the files of *names* alone, relative to *folder*.
+    """
+    own = []
+    rest, seen = [(name, True) for name in names], set()
+    while rest:
+        name, asked_for = rest.pop(0)
+        if _normal(name) in seen:
+            continue
+        seen.add(_normal(name))
+        found = distribution(name)
+        for file in found.files or ():
+            path = Path(os.path.normpath(file))
+            if path.parts[0] == ".." or "__pycache__" in path.parts:
+                continue
+            source = Path(os.fspath(found.locate_file(file)))
+            if source.is_file():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, folder / path)
+                if asked_for:
+                    own.append(path.as_posix())
+        for text in found.requires or ():
+            requirement = Requirement(text)
+            if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                rest.append((requirement.name, False))
+    return own
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
