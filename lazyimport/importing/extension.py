@@ -41,7 +41,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
             )
         return super().create_module(spec)
 
-    def get_resource_reader(self, name: str | None = None) -> Any:
+    def get_resource_reader(self, name: str | None = None) -> Any:  # noqa: ARG002
         """Return the reader of what lies in a package, or beside a plain module."""
         from lazyimport.importing.resources import ArchiveResources
 

@@ -72,10 +72,8 @@ def stage_resolved(
 def _copy(name: str, found: Distribution, folder: str) -> list[str]:
     direct = json.loads(found.read_text("direct_url.json") or "{}")
     if direct.get("dir_info", {}).get("editable"):
-        return [
-            f"{name!r} is an editable install of {direct.get('url')}; give that "
-            "folder as a root"
-        ]
+        where = direct.get("url")
+        return [f"{name!r} is an editable install; give its folder as a root: {where}"]
     if found.files is None:
         return [f"{name!r} does not list its files (no RECORD); reinstall it with pip"]
     for file in found.files:
@@ -114,7 +112,7 @@ def _command(interpreter: Interpreter, folder: str, platform: str | None) -> lis
 
 
 def _for_uv(platform: str) -> str:
-    """uv says ``x86_64-manylinux_2_28`` where pip says ``manylinux_2_28_x86_64``."""
+    """Return pip's ``manylinux_2_28_x86_64`` as uv's ``x86_64-manylinux_2_28``."""
     for machine in ("x86_64", "aarch64"):
         if platform.endswith(f"_{machine}"):
             return f"{machine}-{platform[: -len(machine) - 1]}"

@@ -40,9 +40,7 @@ def looks_at_files(source: bytes) -> bool:
 
 
 def package_flags(entries: Iterable[Entry], config: Config) -> dict[str, int]:
-    """Return flags by directory: of top-level packages, and of ``""`` for the files
-    beside them.
-    """
+    """Return flags by directory: top-level packages, and ``""`` for single files."""
     flags: dict[str, int] = {}
     for entry in entries:
         top, inside, _ = entry.path.partition("/")

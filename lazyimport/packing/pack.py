@@ -82,7 +82,8 @@ def pack(
 
     The hash depends on the files, *config* and the interpreters' versions, and on
     nothing else. Bytecode of unchanged sources is taken from the last pack of the
-    same roots. *staged* are more roots, in folders that only this call sees. *progress* is told (what, done, of how many).
+    same roots. *staged* are more roots, in folders that only this call sees.
+    *progress* is told (what, done, of how many).
 
     Raises PackError with every reason found, CacheError, or MemoryError.
     """

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from tests.support.judge import from_archive, pack_tree, write_tree
 
 

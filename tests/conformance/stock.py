@@ -143,10 +143,10 @@ class Notes(unittest.TestResult):
     def addSuccess(self, test: unittest.TestCase) -> None:
         self.note(test, "ok")
 
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: ARG002
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         self.note(test, "skipped")
 
-    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: ARG002
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
         self.note(test, "skipped")
 
     def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
