@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 CHECKOUT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".tox", ".venv", "*cache*", "build", "dist", ".hypothesis"
+    ".git", ".tox", ".venv", ".*_cache", "__pycache__", "build", "dist", ".hypothesis"
 )
 
 
