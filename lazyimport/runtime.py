@@ -186,7 +186,7 @@ class Installation:
 
         try:
             return explain_missing(self.tree, fullname)
-        except ArchiveError as error:
+        except Exception as error:  # noqa: BLE001 - it would hide the ImportError
             return f"\n  lazyimport: {error}"
 
     def __enter__(self) -> Installation:

@@ -72,11 +72,12 @@ class ArchiveFinder:
             return module_spec(self.tree, fullname, fullname)
         tail = fullname.rpartition(".")[2]
         inside = self.tree.inside
-        for portion in path:
-            if not portion.startswith(inside):
-                if fullname in self.watched:
+        try:
+            for portion in path:
+                if not portion.startswith(inside):
                     return self._watch(fullname, path, target)
-                return None
+        except (AttributeError, TypeError):  # it is no str: the path finder skips it
+            return None
         for portion in path:
             folder = self.tree.relative(portion)
             spec = module_spec(self.tree, fullname, f"{folder}/{tail}")
@@ -100,6 +101,8 @@ class ArchiveFinder:
     def _watch(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
     ) -> ModuleSpec | None:
+        if fullname not in self.watched:
+            return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _Watch(spec.loader, self.watched[fullname])  # type: ignore[assignment]
@@ -159,9 +162,12 @@ class ArchivePathFinder:
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Return the spec of a module here, that of a namespace portion, or None."""
-        stem = self._inside + fullname.rpartition(".")[2]
+        tail = fullname.rpartition(".")[2]
+        stem = self._inside + tail
         spec = module_spec(self.tree, fullname, stem)
-        if spec is None and self.tree.is_directory(stem):
+        if spec is not None or not tail or "/" in tail:
+            return spec
+        if self.tree.is_directory(stem):
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [self.tree.inside + stem]
         return spec
@@ -198,7 +204,7 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
             path=tree.inside + stem,
             hash=tree.hash,
         ) from error
-    if module is None:
+    if module is None or "/" in fullname:
         return None
     path = tree.inside + module.entry.path
     spec = ModuleSpec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import Distribution
+from os import listdir
 from os.path import normpath
 from pathlib import Path
 
@@ -78,6 +79,11 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
         return (self.tree is not None and self.tree.at(str(self)) is not None) or (
             super().exists()
         )
+
+    def iterdir(self) -> Iterator[LocatedFile]:
+        """Yield what lies in the directory; pathlib would list it by its name."""
+        for name in listdir(self):
+            yield self / name
 
     def resolve(self, strict: bool = False) -> LocatedFile:  # noqa: ARG002, FBT
         """Return the path without dots; there are no symbolic links in a tree."""

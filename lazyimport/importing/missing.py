@@ -72,5 +72,5 @@ def _nearest(tree: Tree, fullname: str) -> list[str]:
         for name, kind in tree.children(folder)
         if kind or name.endswith((".py", ".pyc", ".so", ".pyd"))
     }
-    found = get_close_matches(tail, names - {"__init__"}, n=3, cutoff=0.6)
+    found = get_close_matches(tail, names - {"__init__", tail}, n=3, cutoff=0.6)
     return [f"{parent}.{name}" if parent else name for name in found]

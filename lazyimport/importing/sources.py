@@ -38,6 +38,7 @@ class Sources:
         self._undo: list[Callable[[], None]] = []
         self._when_imported(finder, "linecache", self._teach_linecache)
         self._when_imported(finder, "importlib.readers", self._teach_readers)
+        self._when_imported(finder, "importlib.abc", _register)
         if sys.version_info < _PRINTS_IN_PYTHON:
             self._put(sys, "excepthook", self._write_then)
             self._when_imported(finder, "threading", self._teach_threading)
@@ -125,6 +126,23 @@ class Sources:
         for path in {*_files(traceback), *_files_of(error, set())}:
             if path.startswith(self._tree.inside):
                 self._tree.write(path)
+
+
+def _register(abc: ModuleType) -> None:
+    """Let ``isinstance(loader, importlib.abc.InspectLoader)`` be true, and the like."""
+    from lazyimport.importing.finder import (
+        ArchiveFinder,
+        ArchivePathFinder,
+        MissingFinder,
+    )
+    from lazyimport.importing.loader import ArchiveLoader
+
+    abc.MetaPathFinder.register(ArchiveFinder)
+    abc.MetaPathFinder.register(MissingFinder)
+    abc.PathEntryFinder.register(ArchivePathFinder)
+    abc.ExecutionLoader.register(ArchiveLoader)
+    if hasattr(abc, "ResourceLoader"):  # deprecated since Python 3.12
+        abc.ResourceLoader.register(ArchiveLoader)
 
 
 def _text(tree: Tree, filename: str) -> str | None:

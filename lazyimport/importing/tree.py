@@ -85,7 +85,17 @@ class Tree:
             if rank < best:
                 best = rank
                 found = Module(entry, is_package, suffix)
+        if found is None and stem.endswith(_INIT):
+            return self._init_as_module(stem)
         return found
+
+    def _init_as_module(self, stem: str) -> Module | None:
+        """Return the module of ``from .__init__ import name``, a second one."""
+        for entry in self._find(stem[: -len(_INIT)]):
+            suffix = entry.path[len(stem) :]
+            if entry.path.startswith(stem) and suffix in _RANKS:
+                return Module(entry, False, suffix)
+        return None
 
     def is_directory(self, path: str) -> bool:
         """Whether *path*, relative to the root, is a directory."""

@@ -135,9 +135,8 @@ class Notes(unittest.TestResult):
         self.ends: dict[str, str] = {}
 
     def note(self, test: unittest.TestCase, end: str) -> None:
-        if not isinstance(test, unittest.TestCase):
-            self.ends[str(test)] = end
-        elif self.ends.get(test.id(), "ok") in {"ok", "skipped"}:
+        # what goes wrong in setUpClass comes with a stand-in, which has an id too
+        if self.ends.get(test.id(), "ok") in {"ok", "skipped"}:
             self.ends[test.id()] = end
 
     def addSuccess(self, test: unittest.TestCase) -> None:
@@ -194,8 +193,8 @@ def install(directories: Directories) -> None:
 
 def main() -> None:
     job = json.loads(sys.argv.pop())
-    if not sys.flags.safe_path if sys.version_info >= (3, 11) else True:
-        del sys.path[0]
+    if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        del sys.path[0]  # as PYTHONSAFEPATH has done where it is known
     if job["hash"]:
         import lazyimport
 

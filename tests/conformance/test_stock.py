@@ -1,4 +1,4 @@
-"""CPython's own tests of importing, resources and metadata, with archives for directories.
+"""CPython's own tests of importing, resources, metadata: archives for directories.
 
 Nothing of them is kept here: they are taken from the interpreter that runs, packed,
 and imported from that archive; directories they make are turned into archives too
@@ -110,7 +110,7 @@ def library() -> Path | None:
         spec = importlib.util.find_spec("test.test_importlib")
     except ModuleNotFoundError:
         return None
-    return spec and Path(spec.origin or "").parents[1]
+    return Path(spec.origin).parents[1] if spec and spec.origin else None
 
 
 def exists(module: str) -> bool:

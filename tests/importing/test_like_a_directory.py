@@ -70,6 +70,19 @@ def boom(n):
     "single.py": "value = __file__.rpartition('/')[2]\n",
     "space/left/mod.py": "side = 'left'\n",
     "space/right.py": "side = 'right'\n",
+    "space/data/text.txt": "text of a namespace\n",
+    "empty_space/only.txt": "data and no module\n",
+    "app/migrations/__init__.py": "",
+    "app/migrations/0001_initial.py": "number = 1\n",
+    "app/migrations/hook-name.py": "",
+    "app/migrations/two.dots.py": "",
+    "app/migrations/no_package/file.txt": "",
+    "native/__init__.py": "",
+    "native/_x.so": b"\x7fELF\0$ORIGIN/../native.libs:$ORIGIN/../../usr\0libx.so.1\0",
+    "native.libs/libx.so.1": b"\x7fELF\0${ORIGIN}/../more_libs/lib64\0",
+    "more_libs/lib64/liby.so": b"\x7fELF\0",
+    "egg_pkg.egg-info/PKG-INFO": "Metadata-Version: 1.2\nName: egg-pkg\nVersion: 3\n",
+    "egg_pkg.egg-info/installed-files.txt": "../single.py\nPKG-INFO\n",
     "old_style/__init__.py": (
         "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
     ),
@@ -316,6 +329,73 @@ PROGRAMS = {
         atexit.register(late)
         """,
     "importtime names": "import app.core, sys; print(sorted(n for n in sys.modules if n.split('.')[0] in ('app',)))",
+    "names that are no identifiers": """
+        import pkgutil, importlib, app.migrations
+        print([(m.name, m.ispkg) for m in pkgutil.iter_modules(app.migrations.__path__)])
+        print(importlib.import_module("app.migrations.0001_initial").number)
+        """,
+    "shared libraries of another directory": """
+        import native, os
+        site = os.path.dirname(os.path.dirname(native.__file__))
+        for path in ("native/_x.so", "native.libs/libx.so.1", "more_libs/lib64/liby.so"):
+            print(path, os.path.getsize(os.path.join(site, path)))
+        """,
+    "init as a module": """
+        import app, importlib
+        from app.__init__ import answer
+        m = importlib.import_module("app.__init__")
+        print(m is app, m.__name__, m.__file__, m.__package__, hasattr(m, "__path__"), answer(1))
+        """,
+    "odd names": """
+        import importlib, importlib.util, importlib.machinery
+        for name in ["app..core", "app.", ".", "app/core", "app/", "app.core/", "APP", "app.CORE", "\\udcff", "app.\\0", "app.data/text"]:
+            for find in (importlib.util.find_spec, importlib.machinery.PathFinder.find_spec, importlib.import_module):
+                try: print(ascii(name), bool(find(name)))
+                except Exception as e: print(ascii(name), [k.__name__ for k in type(e).__mro__ if not k.__module__.startswith("lazy")][0])
+        """,
+    "odd entries of a path": """
+        import sys, pathlib, app
+        sys.path[:0] = [b"bytes", pathlib.Path("/nowhere"), "", 7, "\\udcff"]
+        here = list(app.__path__)
+        for odd in (b"bytes", pathlib.Path(here[0]), 7, "", None, "\\udcff"):
+            app.__path__[:] = [odd, *here]
+            try: __import__("app.star"); print("found", sys.modules.pop("app.star").one)
+            except Exception as e: print(type(e).__name__)
+        app.__path__[:] = [here[0] + "/", here[0] + "/../app"]
+        import app.star, app.attr; print(app.star.one)
+        """,
+    "resources of namespaces and modules": """
+        import importlib.resources as r, sys, space, empty_space
+        print(r.files("space"), sorted(p.name for p in r.files(space).iterdir() if p.name != "__pycache__"))
+        print((r.files("space") / "data" / "text.txt").read_text())
+        with r.as_file(r.files(empty_space) / "only.txt") as p: print(p, open(p).read())
+        import app.core
+        if sys.version_info >= (3, 12):
+            print(r.files("app.core"), (r.files(app.core) / "data/text.txt").read_text())
+            print(str(r.files("single")), (r.files("single") / "single.py").read_text())
+        reader = app.core.__loader__.get_resource_reader("app.core")
+        print(reader.files(), reader.resource_path("empty.py"), reader.open_resource("star.py").read(8))
+        """,
+    "metadata twice": """
+        import importlib.metadata as m, os, pathlib, pickle
+        def names(): return sorted(d.metadata["Name"] for d in m.distributions() if d.metadata["Name"] in ("Thing", "egg-pkg"))
+        print(names())
+        for f in m.files("thing"): print(f, f.read_text()[:9], os.path.exists(f.locate()), isinstance(f.locate(), pathlib.Path))
+        print(names())
+        d = m.distribution("thing")
+        root = d.locate_file("")
+        print(root, (root / "app" / "data" / "text.txt").read_text(), pickle.loads(pickle.dumps(root)) == root)
+        print(sorted(p.name for p in (root / "app" / "data").iterdir()), sorted(p.name for p in d._path.iterdir()), d._path.name, d._path.parent)
+        e = m.distribution("egg-pkg")
+        print(e.version, sorted(map(str, e.files)), names())
+        """,
+    "abstract classes": """
+        import sys, app.core, importlib.machinery
+        assert "importlib.abc" not in sys.modules
+        import importlib.abc as a
+        print([isinstance(app.core.__loader__, getattr(a, n)) for n in ("Loader", "InspectLoader", "ExecutionLoader")])
+        print(all(isinstance(sys.path_importer_cache[p], a.PathEntryFinder) for p in app.__path__ if p in sys.path_importer_cache))
+        """,
     "main guard": "import app.__main__ as m; print(m.__name__)",
     "builtin and stdlib": "import types, json, sys; print(types.__name__, 'ROOT' in (json.__file__ or ''))",
     "namespace_package spec": """

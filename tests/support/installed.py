@@ -37,7 +37,7 @@ def copy_installed(names: Iterable[str], folder: Path) -> list[str]:
             path = Path(os.path.normpath(file))
             if path.parts[0] == ".." or "__pycache__" in path.parts:
                 continue
-            source = Path(os.fspath(found.locate_file(file)))
+            source = Path(str(found.locate_file(file)))
             if source.is_file():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, folder / path)

@@ -112,6 +112,7 @@ def _run(job: Mapping[str, object]) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            cwd=os.path.dirname(str(job["out"])),  # modules may leave files there
             timeout=PATIENCE,
             env=environ,
             check=False,
@@ -154,7 +155,7 @@ class _Painter:
         if job["hash"]:
             self.roots = [f"{job['cache']}/trees/{job['hash']}"]
         self.modules = job["modules"]
-        self.out = open(job["out"], "w", encoding="utf-8")
+        self.out = open(job["out"], "w", encoding="utf-8")  # noqa: SIM115
 
     def say(self, key: str, value: object) -> None:
         text = json.dumps((key, value), default=repr)
@@ -338,7 +339,8 @@ def _metadata() -> Iterator[tuple[str, object]]:
 def _child() -> None:
     job = json.loads(sys.argv[1])
     sys.argv[1:] = []
-    del sys.path[0]  # this file's folder
+    if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        del sys.path[0]  # as PYTHONSAFEPATH has done where it is known
     painter = _Painter(job)
     if job["hash"]:
         sys.path.append(job["path"])
