@@ -1,0 +1,108 @@
+"""What `import lazyimport; lazyimport.install(hash)` costs on a warm node.
+
+An interpreter imports lazyimport and installs an archive from the node cache: one
+of a hundred modules, and one of fifty thousand. `-I` is an interpreter as others
+start it; `-I -S` has not even imported `os`, which lazyimport then pays for.
+Figures are CPU, without what the interpreter costs that does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+
+from benchmarks import measure
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.format.archive import write_archive
+from lazyimport.format.digest import sha256
+from lazyimport.format.index import (
+    DIRECTORY,
+    Code,
+    Entry,
+    Variant,
+    build_index,
+    listing_of,
+)
+from lazyimport.importing.tree import running_python
+
+FLAGS = ("-I", "-I -S")
+FOLDER_SIZE = 100
+
+
+def main() -> None:
+    options = measure.arguments(__doc__, rounds=101).parse_args()
+    few, many = (10, 200) if options.quick else (100, 50_000)
+    rounds = 2 if options.quick else options.rounds
+    measure.say_where()
+    with measure.scratch() as folder:
+        cache = os.path.join(folder, "cache")
+        os.mkdir(cache, 0o700)
+        begin = f"import sys; sys.path.append({measure.door(folder)!r})\n"
+        install = begin + "import lazyimport; lazyimport.install({!r}, cache_dir={!r})"
+        hashes = {count: make_archive(count, cache) for count in (few, many)}
+        codes = {0: begin} | {
+            count: install.format(hash, cache) for count, hash in hashes.items()
+        }
+        samples = measure.interleave(
+            {
+                f"{flags} {count}": [sys.executable, *flags.split(), "-c", code]
+                for flags in FLAGS
+                for count, code in codes.items()
+            },
+            rounds,
+        )
+    rows = []
+    for flags in FLAGS:
+        nothing = measure.cpu(samples[f"{flags} 0"])
+        bare = statistics.median(nothing)
+        ones = measure.cpu(samples[f"{flags} {few}"])
+        others = measure.cpu(samples[f"{flags} {many}"])
+        rows.append(
+            (
+                f"python {flags}",
+                f"{bare:.1f}",
+                measure.differences(ones, nothing),
+                measure.differences(others, nothing),
+                measure.ratios(others, ones, bare),
+            )
+        )
+    print(f"{rounds} rounds")
+    head = ["", "start, ms CPU", f"{few:,} modules", f"{many:,} modules", "ratio"]
+    measure.table(head, rows)
+
+
+def make_archive(modules: int, cache: str) -> str:
+    """Put an archive of so many modules into the node cache; return its hash."""
+    blobs: dict[bytes, bytes] = {}
+
+    def keep(data: bytes) -> bytes:
+        digest = sha256(data)
+        blobs[digest] = data
+        return digest
+
+    # Nobody imports them: any bytes will do for bytecode.
+    code = Code(4, keep(b"code"))
+    entries = []
+    folders: dict[str, list[tuple[str, int]]] = {"": []}
+    for number in range(modules):
+        folder = f"package{number // FOLDER_SIZE}"
+        name = f"module{number % FOLDER_SIZE}.py"
+        if folder not in folders:
+            folders[""].append((folder, DIRECTORY))
+        folders.setdefault(folder, []).append((name, 0))
+        source = f"NUMBER = {number}\n".encode()
+        entry = Entry(f"{folder}/{name}", len(source), keep(source))
+        entries.append(entry.with_codes({0: code}))
+    for path, children in folders.items():
+        listing = listing_of(children)
+        entries.append(Entry(path, len(listing), keep(listing), DIRECTORY))
+    image = build_index(entries, [Variant(*running_python())])
+    NodeCache(cache).publish(
+        image.hash, lambda out: write_archive(out, image, blobs.__getitem__, raw=True)
+    )
+    return image.hash
+
+
+if __name__ == "__main__":
+    main()

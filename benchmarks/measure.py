@@ -1,0 +1,210 @@
+"""Measuring: fresh processes in turn, and how far their figures can be believed.
+
+The machine is never quiet. So every side of a comparison runs once a round, in
+random order within the round; what is compared is the two figures of one round;
+and what is printed is the median over the rounds with the interval that holds it
+in 95 of 100 resamples (bootstrap).
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import datetime as dt
+import importlib.util
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.packing.compile import find_interpreters
+from lazyimport.packing.config import Config
+from lazyimport.packing.pack import pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: No site, no environment, no user's folder: nothing of this machine but Python.
+BARE = ("-I", "-S")
+_RESAMPLES = 2000
+
+
+class Sample(NamedTuple):
+    """What one child process cost, in milliseconds."""
+
+    cpu: float
+    wall: float
+
+
+class Figure(NamedTuple):
+    """A median and the interval around it."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        digits = 3 if abs(self.median) < 3 else 1
+        return (
+            f"{self.median:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        )
+
+
+def arguments(about: str | None, rounds: int) -> argparse.ArgumentParser:
+    """Return the arguments that every benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument(
+        "--quick", action="store_true", help="only show that it runs: 2 small rounds"
+    )
+    return parser
+
+
+def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Sample:
+    """Run *command* to its end; raises CalledProcessError unless it succeeds."""
+    began = time.perf_counter()
+    child = subprocess.Popen(command, env=clean_environ(environ), cwd="/")
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - began
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, command)
+    return Sample(1e3 * (usage.ru_utime + usage.ru_stime), 1e3 * wall)
+
+
+def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment without what would change how Python starts."""
+    ours = ("PYTHON", "LAZYIMPORT")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)} | (
+        dict(more) if more else {}
+    )
+
+
+def interleave(
+    commands: Mapping[str, Sequence[str]],
+    rounds: int,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, list[Sample]]:
+    """Run each of *commands* once a round, in random order, and once before all."""
+    samples: dict[str, list[Sample]] = {name: [] for name in commands}
+    chance = random.Random(0)
+    for count in range(rounds + 1):
+        names = chance.sample(list(commands), len(commands))
+        for name in names:
+            sample = run(commands[name], environ)
+            if count:
+                samples[name].append(sample)
+    return samples
+
+
+def figure(values: Sequence[float]) -> Figure:
+    """Return the median of *values* with its 95 % bootstrap interval."""
+    chance = random.Random(0)
+    medians = sorted(
+        statistics.median(chance.choices(values, k=len(values)))
+        for _ in range(_RESAMPLES)
+    )
+    edge = _RESAMPLES // 40
+    return Figure(statistics.median(values), medians[edge], medians[-edge - 1])
+
+
+def ratios(ones: Sequence[float], others: Sequence[float], less: float = 0) -> Figure:
+    """Return ones/others round by round, each without the fixed cost *less*."""
+    return figure([(a - less) / (b - less) for a, b in zip(ones, others, strict=True)])
+
+
+def differences(ones: Sequence[float], others: Sequence[float]) -> Figure:
+    """Return ones - others round by round."""
+    return figure([a - b for a, b in zip(ones, others, strict=True)])
+
+
+def cpu(samples: Sequence[Sample]) -> list[float]:
+    """Return the CPU times of *samples*."""
+    return [sample.cpu for sample in samples]
+
+
+def wall(samples: Sequence[Sample]) -> list[float]:
+    """Return the wall times of *samples*."""
+    return [sample.wall for sample in samples]
+
+
+def package() -> str:
+    """Return the folder of the lazyimport that runs here."""
+    spec = importlib.util.find_spec("lazyimport")
+    assert spec is not None
+    assert spec.origin is not None
+    return os.path.dirname(spec.origin)
+
+
+def copy_package(folder: str) -> None:
+    """Put a copy of lazyimport, without bytecode, into *folder*."""
+    shutil.copytree(
+        package(),
+        os.path.join(folder, "lazyimport"),
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+
+
+def door(folder: str) -> str:
+    """Return a directory with a copy of lazyimport and fresh bytecode, nothing else."""
+    target = os.path.join(folder, "door")
+    copy_package(target)
+    write_bytecode(target)
+    return target
+
+
+def write_bytecode(folder: str) -> None:
+    """Write .pyc files as installers do; a fair directory has them."""
+    compileall.compile_dir(folder, quiet=2, workers=os.cpu_count() or 1)
+
+
+def pack_tree(tree: str, cache_dir: str) -> str:
+    """Pack *tree* for the running Python into the node cache; return the hash."""
+    os.makedirs(cache_dir, mode=0o700, exist_ok=True)
+    return pack([tree], Config(), find_interpreters([]), NodeCache(cache_dir)).hash
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a new directory that goes away with the block."""
+    return tempfile.TemporaryDirectory(prefix="lazyimport-benchmark-")
+
+
+def say_where() -> None:
+    """Print what a figure means nothing without."""
+    today = dt.datetime.now(dt.timezone.utc).date()
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} x {_processor()}, "
+        f"{platform.system()} {platform.release()}, {today}"
+    )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print *rows* as a Markdown table."""
+    lines = [list(map(str, row)) for row in [head, *rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("| " + " | ".join(cells) + " |")
+    sys.stdout.flush()

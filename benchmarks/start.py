@@ -1,0 +1,91 @@
+"""What it costs a Python process that lazyimport is installed and not used.
+
+Two virtual environments, one with what the wheel puts into site-packages, both
+without LAZYIMPORT_HASH: `python -I -c pass` in turn, and which modules the one
+with lazyimport has loaded that the other has not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+
+from benchmarks import measure
+
+_MODULES = "import sys; print(*sorted(sys.modules))"
+_PLACE = "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__, rounds=401)
+    parser.add_argument(
+        "--python", nargs="*", default=[sys.executable], help="interpreters to try"
+    )
+    options = parser.parse_args()
+    rounds = 2 if options.quick else options.rounds
+    measure.say_where()
+    rows = []
+    for python in options.python:
+        with measure.scratch() as folder:
+            rows.append(row(python, folder, rounds))
+    print(f"{rounds} rounds; the difference is taken round by round")
+    measure.table(
+        ["", "without, ms CPU", "more with, ms CPU", "more with, ms", "modules"], rows
+    )
+
+
+def row(python: str, folder: str, rounds: int) -> tuple[object, ...]:
+    """Return what a start of *python* costs without and with lazyimport."""
+    version = ask(python, "import platform; print(platform.python_version())")
+    commands = {}
+    modules = {}
+    for name in ("without", "with"):
+        path = os.path.join(folder, name)
+        subprocess.check_call(
+            [python, "-m", "venv", "--without-pip", path],
+            env=measure.clean_environ(),
+        )
+        command = [os.path.join(path, "bin", "python"), "-I", "-c"]
+        if name == "with":
+            install(ask(command[0], _PLACE), command[0])
+        commands[name] = [*command, "pass"]
+        modules[name] = set(ask(command[0], _MODULES).split())
+    samples = measure.interleave(commands, rounds)
+    ones, others = samples["with"], samples["without"]
+    return (
+        version,
+        f"{statistics.median(measure.cpu(others)):.1f}",
+        measure.differences(measure.cpu(ones), measure.cpu(others)),
+        measure.differences(measure.wall(ones), measure.wall(others)),
+        " ".join(sorted(modules["with"] - modules["without"])) or "none",
+    )
+
+
+def install(place: str, python: str) -> None:
+    """Put into site-packages *place* what the wheel puts there, with bytecode."""
+    package = measure.package()
+    for folder in (
+        os.path.dirname(package),
+        os.path.join(os.path.dirname(package), "activation"),
+    ):
+        if os.path.exists(os.path.join(folder, "lazyimport.pth")):
+            for name in ("lazyimport.pth", "lazyimport.start"):
+                shutil.copy(os.path.join(folder, name), place)
+    measure.copy_package(place)
+    subprocess.check_call(
+        [python, "-m", "compileall", "-q", place], env=measure.clean_environ()
+    )
+
+
+def ask(python: str, code: str) -> str:
+    """Return what *python* prints for *code*."""
+    return subprocess.check_output(
+        [python, "-I", "-c", code], env=measure.clean_environ(), text=True
+    ).strip()
+
+
+if __name__ == "__main__":
+    main()
