@@ -72,8 +72,7 @@ def install(place: str, python: str) -> None:
         os.path.join(os.path.dirname(package), "activation"),
     ):
         if os.path.exists(os.path.join(folder, "lazyimport.pth")):
-            for name in ("lazyimport.pth", "lazyimport.start"):
-                shutil.copy(os.path.join(folder, name), place)
+            shutil.copy(os.path.join(folder, "lazyimport.pth"), place)
     measure.copy_package(place)
     subprocess.check_call(
         [python, "-m", "compileall", "-q", place], env=measure.clean_environ()
