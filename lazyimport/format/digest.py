@@ -51,12 +51,12 @@ def _counted(data: Data) -> _Hash:
 
 
 try:
-    from _sha2 import sha256 as _builtin  # type: ignore[import-not-found]
-except ImportError:
-    try:
-        from _sha256 import sha256 as _builtin  # type: ignore[import-not-found]
-    except ImportError:  # a build without HACL* or with a policy against it
-        from hashlib import sha256 as _builtin
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256 as _builtin  # type: ignore[import-not-found,unused-ignore]
+    else:
+        from _sha256 import sha256 as _builtin  # type: ignore[import-not-found,unused-ignore]
+except ImportError:  # a build without HACL* or with a policy against it
+    from hashlib import sha256 as _builtin
 
 _hashed = 0
 _implementation: Callable[[Data], _Hash] = _counted
