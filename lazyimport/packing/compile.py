@@ -334,7 +334,9 @@ class _Compilers:
             self._closed = True
             children, self._alive = self._alive, set()
         for child in children:
-            child.end(kill=True)
+            child.kill()  # all of them first: a thread waits for each
+        for child in children:
+            child.end()
 
     def compile(self, source: bytes) -> bytes | SyntaxProblem:
         """Return the code of *source* or what is wrong with it."""
@@ -426,17 +428,17 @@ class _Child:
             return None
         return answer if answer and len(answer) == size else None
 
-    def end(self, *, kill: bool = False) -> int:
-        """Return how the process ended, once it has; may run beside :meth:`ask`.
+    def kill(self) -> None:
+        """End the process; a thread in :meth:`ask` gets None."""
+        self._process.kill()
 
-        It ends by itself when it has crashed; else *kill* it.
-        """
-        if kill:
-            self._process.kill()
+    def end(self) -> int:
+        """Return how the process ended, once it has; may run beside :meth:`ask`."""
         code = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # of bytes not written any more
+                # Bytes that nobody takes any more, or two threads that close at once.
+                with contextlib.suppress(OSError, ValueError):
                     pipe.close()
         return code
 
