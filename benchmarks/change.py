@@ -17,7 +17,7 @@ from benchmarks import measure
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import open_store
+from lazyimport.delivery.stores import open_store, writable
 from lazyimport.settings import Settings
 
 FOLDER_SIZE = 25
@@ -66,7 +66,7 @@ def row(what: str, tree: str, folder: str) -> tuple[object, ...]:
     hash = measure.pack_tree(tree, cache)
     archive = NodeCache(cache).open(hash)
     assert archive is not None
-    published = publish(archive, open_store(url), NodeCache(cache))
+    published = publish(archive, writable(open_store(url)), NodeCache(cache))
     pushed = time.perf_counter()
     settings = Settings(hash, url, cache_dir=os.path.join(folder, "worker"))
     _, fetched = fetch(settings, hash)

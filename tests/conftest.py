@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.fakes.gcs import FakeGcs
+
 #: distributions whose version explains a failure
 OF_INTEREST = ("cachetools", "zstandard", "google-cloud-storage", "obstore", "ray")
 
@@ -37,6 +39,17 @@ def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(tmp_path_factory.mktemp("nowhere"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture(name="fake")
+def _fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
+    """A strict stand-in for Cloud Storage, where this process now finds it."""
+    from tests.fakes.gcs import FakeGcs  # needs the extra 'gcs'
+
+    with FakeGcs() as fake:
+        for name, value in fake.environ.items():
+            monkeypatch.setenv(name, value)
+        yield fake
 
 
 def _version(distribution: str) -> str:

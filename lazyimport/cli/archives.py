@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lazyimport.delivery.stores import Store
+    from lazyimport.delivery.stores import ReadStore
     from lazyimport.settings import Settings
 
 __all__ = ["Contents", "Held", "cached_archives", "look_into", "stored_archives"]
@@ -55,9 +55,10 @@ def cached_archives(settings: Settings) -> list[Held]:
 def stored_archives(settings: Settings, prefix: str = "") -> Iterator[Held]:
     """Yield the archives in the store whose hashes begin with *prefix*, by hash."""
     from lazyimport.delivery.fetch import archive_key
+    from lazyimport.delivery.stores import writable
 
     folder = archive_key("")
-    for item in _store(settings).list(folder + prefix):
+    for item in writable(_store(settings)).list(folder + prefix):
         name = item.key[len(folder) :]
         if len(name) == 64 and not name.strip("0123456789abcdef"):
             yield Held(name, item.size, item.modified)
@@ -85,7 +86,7 @@ def look_into(hash: str, settings: Settings) -> Contents:
     return Contents(archive.header, archive.index, archive.notes, str(settings.store))
 
 
-def _look_into_stored(hash: str, store: Store) -> Contents | None:
+def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
     from lazyimport.delivery.fetch import archive_key
 
     key = archive_key(hash)
@@ -119,7 +120,7 @@ def _look_into_stored(hash: str, store: Store) -> Contents | None:
     return Contents(header, index, notes, store.url)
 
 
-def _store(settings: Settings) -> Store:
+def _store(settings: Settings) -> ReadStore:
     from lazyimport.delivery.stores import open_store
 
     assert settings.store is not None

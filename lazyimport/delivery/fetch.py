@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import BinaryIO
 
-    from lazyimport.delivery.stores import Store
+    from lazyimport.delivery.stores import ReadStore
     from lazyimport.settings import Settings
 
 __all__ = ["archive_key", "fetch"]
@@ -86,7 +86,7 @@ class _Fetch:
                 raise
             return None  # damaged: fetched anew, and replaced by the rename
 
-    def _download(self, store: Store, hash: str) -> tuple[Archive, int]:
+    def _download(self, store: ReadStore, hash: str) -> tuple[Archive, int]:
         with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
             size = self._get(store, hash, file)
             file.flush()
@@ -151,7 +151,7 @@ class _Fetch:
     def _recode(self, wire: Archive, out: BinaryIO) -> None:
         recode(wire, out, raw=self._raw)
 
-    def _store(self, hash: str) -> Store:
+    def _store(self, hash: str) -> ReadStore:
         if not self._settings.store:
             raise ArchiveMissing(
                 f"archive {hash} is not in the node cache {self._cache.path}, and no "
@@ -160,7 +160,7 @@ class _Fetch:
             )
         return open_store(self._settings.store, timeout=self._settings.timeout)
 
-    def _get(self, store: Store, hash: str, file: BinaryIO) -> int:
+    def _get(self, store: ReadStore, hash: str, file: BinaryIO) -> int:
         try:
             return store.download(archive_key(hash), file)
         except KeyMissing as error:

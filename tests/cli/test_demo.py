@@ -46,12 +46,12 @@ def test_tells_the_whole_story(cli: CommandLine, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_leaves_nothing_in_a_store_of_ones_own(cli: CommandLine, project: Path) -> None:
-    """What others have put there stays."""
+    """What others have put there stays, and the store's own empty lock file."""
     name = cli.push(project)
     cli.run("demo", "--workers", "processes", "--store", cli.url)
 
-    files = [path.name for path in cli.store.rglob("*") if path.is_file()]
-    assert [name] == files
+    files = {path.name for path in cli.store.rglob("*") if path.is_file()}
+    assert {name, ".lock"} == files
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import archive_key, fetch
 from lazyimport.delivery.publish import Published, publish
-from lazyimport.delivery.stores import open_store
+from lazyimport.delivery.stores import open_store, writable
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -49,7 +49,7 @@ class Site:
         hash_ = pack_tree(self.tree, Path(self.author.path))
         archive = self.author.open(hash_)
         assert archive is not None
-        return publish(archive, open_store(self.url), self.author)
+        return publish(archive, writable(open_store(self.url)), self.author)
 
     def object(self, hash_: str) -> Path:
         return self.base / "store" / archive_key(hash_)

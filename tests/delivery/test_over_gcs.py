@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("google.cloud.storage")
+pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
 
 from lazyimport.delivery.fetch import archive_key
 from lazyimport.errors import (
@@ -24,14 +23,6 @@ from tests.delivery.test_fetch import Site, contents, everything
 from tests.fakes.gcs import FakeGcs
 
 pytestmark = pytest.mark.gcs
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
-    with FakeGcs() as fake:
-        for name, value in fake.environ.items():
-            monkeypatch.setenv(name, value)
-        yield fake
 
 
 @pytest.fixture

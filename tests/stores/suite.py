@@ -1,7 +1,9 @@
-"""What every store promises, as tests: subclass `StoreTests` for each store.
+"""What every store promises, as tests: subclass one class of tests for each store.
 
-A subclass gives the fixture ``place``: a `Place` with the store under test and
-with ways to look behind it, which use none of the store's own methods.
+`ReadStoreTests`, `StoreTests` and `MutableStoreTests` are for what the protocols
+of these names promise, each with all of the one before. A subclass gives the
+fixture ``place``: a `Place` with the store under test and with ways to look
+behind it, which use none of the store's own methods.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lazyimport.delivery.stores import Item, Store, open_store
+from lazyimport.delivery.stores import Item, MutableStore, ReadStore, open_store
 from lazyimport.errors import KeyMissing, SettingsError, StoreError, StoreMissing
 
 TYPE_CHECKING = False
@@ -104,10 +106,13 @@ print(size, tracemalloc.get_traced_memory()[1])
 class Place:
     """A store, and what is needed to test it without trusting it."""
 
-    store: Store
-    gone: Store
-    """Another one, whose bucket or folder does not exist."""
+    store: MutableStore
+    """A cast where it can do less: the tests of its class ask for no more."""
+    gone: MutableStore | None = None
+    """Another one, whose bucket or folder does not exist; None if all do."""
     put_creates_store = False
+    one_process = False
+    """Whether other processes do not see what is there."""
 
     def plant(self, key: str, data: bytes) -> None:
         """Put an object there, whatever its key."""
@@ -139,7 +144,7 @@ class Broken(io.BytesIO):
         raise OSError(5, "the disk of the caller broke")
 
 
-def download(store: Store, key: str) -> bytes:
+def download(store: ReadStore, key: str) -> bytes:
     out = io.BytesIO()
     assert store.download(key, out) == len(out.getvalue())
     return out.getvalue()
@@ -150,7 +155,7 @@ def fill(size: int) -> bytes:
     return (block * (size // len(block) + 1))[:size]
 
 
-class StoreTests:
+class ReadStoreTests:
     @pytest.fixture
     def place(self) -> Place:
         raise NotImplementedError
@@ -216,6 +221,8 @@ class StoreTests:
 
     def test_another_process_downloads_in_bounded_memory(self, place: Place) -> None:
         """A store pickles, works elsewhere, and holds no whole object there."""
+        if place.one_process:
+            pytest.skip("of this process alone")
         place.plant("small", b"1")
         place.plant("large", fill(48 * MIB))
         pickled = pickle.dumps(place.store).hex()
@@ -230,6 +237,45 @@ class StoreTests:
         assert size == 48 * MIB
         assert peak < 8 * MIB
 
+    # the store itself
+
+    @pytest.mark.parametrize("key", NO_KEYS)
+    def test_what_is_no_key_is_refused(self, place: Place, key: str) -> None:
+        for method, call in calls(place.store, key).items():
+            if method == "list":
+                continue
+            with pytest.raises(SettingsError, match="not a key") as caught:
+                call()
+            assert caught.value.value == key
+        assert place.everything() == set()
+
+    def test_a_store_that_does_not_exist(self, place: Place) -> None:
+        if place.gone is None:
+            pytest.skip("stores of this kind are always there")
+        for method, call in calls(place.gone, "k").items():
+            if method == "put" and place.put_creates_store:
+                continue
+            with pytest.raises(StoreMissing) as caught:
+                call()
+            check_error(caught.value, place.gone, None if method == "list" else "k")
+
+    def test_the_url_opens_it_again(self, place: Place) -> None:
+        place.plant("k", DATA)
+        again = open_store(place.store.url)
+        assert type(again) is type(place.store)
+        assert again.url == place.store.url
+        assert again.read("k") == DATA
+
+    def test_a_used_store_pickles(self, place: Place) -> None:
+        place.plant("k", DATA)
+        assert place.store.read("k") == DATA
+        again = pickle.loads(pickle.dumps(place.store))
+        assert again.url == place.store.url
+        assert repr(again) == repr(place.store)
+        assert again.read("k") == DATA
+
+
+class StoreTests(ReadStoreTests):
     # put
 
     @pytest.mark.parametrize("size", SIZES)
@@ -310,6 +356,12 @@ class StoreTests:
 
     # list
 
+    def test_put_makes_the_store(self, place: Place) -> None:
+        if place.put_creates_store:
+            assert place.gone is not None
+            assert place.gone.put("k", io.BytesIO(b"1")) is True
+            assert place.gone.read("k") == b"1"
+
     def test_an_empty_store_lists_nothing(self, place: Place) -> None:
         place.plant("k", b"")
         place.store.delete("k")
@@ -356,55 +408,107 @@ class StoreTests:
             place.store.delete("k")
         check_error(caught.value, place.store, "k")
 
-    # the store itself
 
-    @pytest.mark.parametrize("key", NO_KEYS)
-    def test_what_is_no_key_is_refused(self, place: Place, key: str) -> None:
-        for method, call in calls(place.store, key).items():
-            if method == "list":
-                continue
-            with pytest.raises(SettingsError, match="not a key") as caught:
-                call()
-            assert caught.value.value == key
+class MutableStoreTests(StoreTests):
+    def test_a_version_is_that_of_the_bytes_beside_it(self, place: Place) -> None:
+        place.plant("dir/k", b"first")
+        data, version = place.store.read_versioned("dir/k")
+        assert (data, place.store.read_versioned("dir/k")) == (
+            b"first",
+            (data, version),
+        )
+        assert version
+        assert isinstance(version, str)
+
+    def test_what_is_not_there_has_no_version(self, place: Place) -> None:
+        place.plant("other", b"")
+        with pytest.raises(KeyMissing) as caught:
+            place.store.read_versioned("k")
+        check_error(caught.value, place.store, "k")
+
+    @pytest.mark.parametrize("data", [b"", b"second", b"x" * 100_000])
+    def test_replace_what_was_read(self, place: Place, data: bytes) -> None:
+        place.plant("dir/k", b"first")
+        _, version = place.store.read_versioned("dir/k")
+        assert place.store.replace("dir/k", data, version) is True
+        assert place.peek("dir/k") == data
+        again, changed = place.store.read_versioned("dir/k")
+        assert again == data
+        assert changed != version
+        assert [item.key for item in place.store.list()] == ["dir/k"]
+
+    def test_replace_what_has_changed_meanwhile(self, place: Place) -> None:
+        place.plant("k", b"first")
+        _, version = place.store.read_versioned("k")
+        assert place.store.replace("k", b"second", version) is True
+        assert place.store.replace("k", b"third", version) is False
+        assert place.peek("k") == b"second"
+
+    def test_replace_what_has_been_deleted_meanwhile(self, place: Place) -> None:
+        place.plant("k", b"first")
+        _, version = place.store.read_versioned("k")
+        place.store.delete("k")
+        assert place.store.replace("k", b"second", version) is False
         assert place.everything() == set()
 
-    @pytest.mark.parametrize("method", ["read", "download", "list", "delete", "put"])
-    def test_a_store_that_does_not_exist(self, place: Place, method: str) -> None:
-        call = calls(place.gone, "k")[method]
-        if method == "put" and place.put_creates_store:
-            assert call() is True
-            return
-        with pytest.raises(StoreMissing) as caught:
-            call()
-        check_error(caught.value, place.gone, None if method == "list" else "k")
+    def test_replace_only_if_there_is_none(self, place: Place) -> None:
+        assert place.store.replace("dir/k", b"first", None) is True
+        assert place.store.replace("dir/k", b"second", None) is False
+        assert place.peek("dir/k") == b"first"
 
-    def test_the_url_opens_it_again(self, place: Place) -> None:
-        place.plant("k", DATA)
-        again = open_store(place.store.url)
-        assert type(again) is type(place.store)
-        assert again.url == place.store.url
-        assert again.read("k") == DATA
+    @pytest.mark.parametrize("version", ["nobody's", "1", "", "0" * 64])
+    def test_a_version_of_something_else(self, place: Place, version: str) -> None:
+        place.plant("k", b"first")
+        assert place.store.replace("k", b"second", version) is False
+        assert place.store.replace("none", b"second", version) is False
+        assert place.peek("k") == b"first"
+        assert place.everything() == {"k"}
 
-    def test_a_used_store_pickles(self, place: Place) -> None:
-        place.plant("k", DATA)
-        assert place.store.read("k") == DATA
-        again = pickle.loads(pickle.dumps(place.store))
-        assert again.url == place.store.url
-        assert repr(again) == repr(place.store)
-        assert again.read("k") == DATA
+    def test_put_does_not_touch_what_replace_made(self, place: Place) -> None:
+        assert place.store.replace("k", b"first", None)
+        assert place.store.put("k", io.BytesIO(b"second")) is False
+        assert place.store.read("k") == b"first"
+
+    def test_no_change_of_many_writers_is_lost(self, place: Place) -> None:
+        """Each of eight adds ten lines of its own, whatever the others do."""
+        barrier = threading.Barrier(8)
+
+        def write(number: int) -> None:
+            barrier.wait()
+            for line in range(10):
+                while not self.add(place.store, f"{number}-{line}\n".encode()):
+                    pass
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
+        lines = (place.peek("dir/k") or b"").decode().split()
+        assert sorted(lines) == sorted(f"{n}-{i}" for n in range(8) for i in range(10))
+        assert place.everything() == {"dir/k"}
+
+    @staticmethod
+    def add(store: MutableStore, line: bytes) -> bool:
+        try:
+            data, version = store.read_versioned("dir/k")
+        except KeyMissing:
+            return store.replace("dir/k", line, None)
+        return store.replace("dir/k", data + line, version)
 
 
-def calls(store: Store, key: str) -> dict[str, Callable[[], object]]:
-    return {
+def calls(store: Any, key: str) -> dict[str, Callable[[], object]]:
+    """Return a call of every method that *store* has, by name."""
+    every: dict[str, Callable[[], object]] = {
         "read": lambda: store.read(key),
         "download": lambda: store.download(key, io.BytesIO()),
         "put": lambda: store.put(key, io.BytesIO(b"1")),
         "delete": lambda: store.delete(key),
         "list": lambda: list(store.list()),
+        "read_versioned": lambda: store.read_versioned(key),
+        "replace": lambda: store.replace(key, b"1", "1"),
     }
+    return {method: call for method, call in every.items() if hasattr(store, method)}
 
 
-def check_error(error: StoreError, store: Store, key: str | None) -> None:
+def check_error(error: StoreError, store: ReadStore, key: str | None) -> None:
     """The text says where and what, the attributes too, and both travel."""
     assert error.url == store.url
     assert error.key == key
@@ -425,7 +529,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     keys = st.sampled_from(["a", "b/c", "b/d", "b-c", "b/e/f", "g.h", "\u00e4/\u00e4"])
     contents = st.binary(max_size=300)
-    store: Store
+    store: MutableStore
 
     def __init__(self) -> None:
         super().__init__()
@@ -467,6 +571,18 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.store.delete(key)
         del self.model[key]
+
+    @rule(key=keys, data=contents)
+    def change(self, key: str, data: bytes) -> None:
+        if key not in self.model:
+            assert not self.store.replace(key, data, "0" * 64)
+            assert self.store.replace(key, data, None)
+        else:
+            there, version = self.store.read_versioned(key)
+            assert there == self.model[key]
+            assert not self.store.replace(key, data, None)
+            assert self.store.replace(key, data, version)
+        self.model[key] = data
 
     @rule(prefix=st.sampled_from(["", "b", "b/", "b/e", "b/e/f", "c", "\u00e4/"]))
     def list(self, prefix: str) -> None:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 
 import pytest
 
-from lazyimport.delivery.stores import Item, check_key, open_store
+from lazyimport.delivery.stores import (
+    Item,
+    ReadStore,
+    Store,
+    check_key,
+    mutable,
+    open_store,
+    writable,
+)
 from lazyimport.delivery.stores.base import redact
 from lazyimport.errors import SettingsError
 from tests.stores.suite import KEYS, NO_KEYS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
 
 #: Modules that nothing of ours may load before it needs them.
 HEAVY = {
@@ -97,8 +111,48 @@ def test_no_store(url: str) -> None:
         open_store(url)
     assert "file:///folder" in str(caught.value)
     assert "gs://bucket/prefix" in str(caught.value)
+    assert "memory://name" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert (caught.value.name, caught.value.value) == ("store", redact(url))
+
+
+class ReadOnly:
+    """As little as a `ReadStore` has."""
+
+    url = "https://example.org/store"
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        return b""
+
+    def download(self, key: str, out: BinaryIO) -> int:
+        return 0
+
+
+class Lasting(ReadOnly):
+    """A `Store`, whose objects stay as they are."""
+
+    def put(self, key: str, data: BinaryIO) -> bool:
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[Item]:
+        return iter(())
+
+    def delete(self, key: str) -> None:
+        pass
+
+
+def test_what_a_store_can_do_is_its_type() -> None:
+    reading: ReadStore = ReadOnly()
+    lasting: Store = Lasting()
+    changing = open_store("memory://any")
+    for store in (lasting, changing):
+        assert writable(store) is store
+    assert mutable(changing) is changing
+    for ask, store in ((writable, reading), (mutable, reading), (mutable, lasting)):
+        with pytest.raises(SettingsError, match=re.escape(store.url)) as caught:
+            ask(store)
+        assert "LAZYIMPORT_STORE" in str(caught.value)
+        assert (caught.value.name, caught.value.value) == ("store", store.url)
 
 
 @pytest.mark.parametrize("url", ["gs://", "gs:///prefix", "gs://Bucket", "gs://a b/c"])

@@ -29,7 +29,14 @@ from lazyimport.errors import (
     StoreMissing,
     StoreUnavailable,
 )
-from tests.stores.suite import Place, StoreMachine, StoreTests, calls, check_error, fill
+from tests.stores.suite import (
+    MutableStoreTests,
+    Place,
+    StoreMachine,
+    calls,
+    check_error,
+    fill,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +53,32 @@ store = open_store(url)
 print("ready", flush=True)
 sys.stdin.readline()
 print(store.put("dir/k", io.BytesIO(bytes([int(number)]) * 3_000_000)))
+"""
+#: Waits for a line, then adds lines to an object, one at a time.
+ADDER = """
+import sys
+from lazyimport.delivery.stores import mutable, open_store
+url, name = sys.argv[1:]
+store = mutable(open_store(url))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(20):
+    while True:
+        data, version = store.read_versioned("dir/k")
+        if store.replace("dir/k", data + f"{name}-{number}\\n".encode(), version):
+            break
+print("done")
+"""
+#: Is about to replace an object, and stops there.
+HOLDER = """
+import os, sys
+from lazyimport.delivery.stores import mutable, open_store
+def rename(*paths):
+    print("in the middle", flush=True)
+    sys.stdin.read()
+os.rename = rename
+store = mutable(open_store(sys.argv[1]))
+store.replace("k", b"second", store.read_versioned("k")[1])
 """
 #: Puts a file that stops in the middle.
 STUCK = """
@@ -80,7 +113,11 @@ class FilePlace(Place):
         return path.read_bytes() if path.is_file() else None
 
     def everything(self) -> set[str]:
-        files = (path for path in self.folder.rglob("*") if not path.is_dir())
+        files = (
+            path
+            for path in self.folder.rglob("*")
+            if not path.is_dir() and path != self.folder / ".lock"
+        )
         return {path.relative_to(self.folder).as_posix() for path in files}
 
 
@@ -94,7 +131,7 @@ def store(place: FilePlace) -> FileStore:
     return FileStore(str(place.folder))
 
 
-class TestFileStore(StoreTests):
+class TestFileStore(MutableStoreTests):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return FilePlace(tmp_path / "100% of store")
@@ -110,7 +147,7 @@ def no_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "link", link)
 
 
-class TestFileStoreWithoutLinks(StoreTests):
+class TestFileStoreWithoutLinks(MutableStoreTests):
     """FAT, SMB, and most file systems in user space have no hard links."""
 
     @pytest.fixture
@@ -464,23 +501,7 @@ class TestRaces:
     def test_of_eight_processes_one_creates(
         self, place: FilePlace, store: FileStore
     ) -> None:
-        racers = [
-            subprocess.Popen(
-                [sys.executable, "-c", RACER, store.url, str(number)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(8)
-        ]
-        for racer in racers:
-            assert racer.stdout is not None
-            assert racer.stdout.readline() == "ready\n"
-        for racer in racers:
-            assert racer.stdin is not None
-            racer.stdin.write("go\n")
-            racer.stdin.flush()
-        created = [racer.communicate()[0].strip() for racer in racers]
+        created = go(RACER, [[store.url, str(number)] for number in range(8)])
         assert sorted(created) == ["False"] * 7 + ["True"]
         assert place.peek("dir/k") == bytes([created.index("True")]) * 3_000_000
         assert place.everything() == {"dir/k"}
@@ -565,3 +586,105 @@ class TestRaces:
         for thread in threads:
             thread.join()
         assert created == [True] * 8
+
+
+class TestReplacing:
+    def test_no_change_of_many_processes_is_lost(
+        self, place: FilePlace, store: FileStore
+    ) -> None:
+        place.plant("dir/k", b"")
+        assert go(ADDER, [[store.url, name] for name in "abcd"]) == ["done"] * 4
+        lines = store.read("dir/k").decode().split()
+        assert sorted(lines) == sorted(f"{n}-{i}" for n in "abcd" for i in range(20))
+
+    def test_a_writer_that_is_killed_is_not_waited_for(
+        self, place: FilePlace, store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.plant("k", b"first")
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, store.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "in the middle\n"
+            monkeypatch.setattr(file_module, "_PATIENCE", 0.05)
+            for call in (lambda: store.delete("k"), lambda: replace(store, b"third")):
+                with pytest.raises(StoreUnavailable, match="another process") as caught:
+                    call()
+                check_error(caught.value, store, "k")
+            assert store.read("k") == b"first"
+            holder.kill()
+        assert replace(store, b"third")
+        assert store.read("k") == b"third"
+        assert [item.key for item in store.list()] == ["k"]
+
+    def test_who_may_write_in_the_folder_may_lock(
+        self, place: FilePlace, store: FileStore
+    ) -> None:
+        place.folder.chmod(0o2770)
+        place.plant("k", b"first")
+        assert replace(store, b"second")
+        assert stat.S_IMODE((place.folder / ".lock").stat().st_mode) == 0o660
+
+    def test_on_the_disk_before_it_has_its_name(
+        self, place: FilePlace, store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.plant("k", b"first")
+        events = []
+
+        def note(name: str) -> None:
+            function = getattr(os, name)
+
+            def noted(*arguments: object) -> None:
+                events.append(name)
+                function(*arguments)
+
+            monkeypatch.setattr(os, name, noted)
+
+        note("fsync")
+        note("rename")
+        assert replace(store, b"second")
+        assert events == ["fsync", "rename", "fsync"]
+
+    def test_a_full_disk_changes_nothing(
+        self, place: FilePlace, store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def write(descriptor: int, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        place.plant("k", b"first")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)
+            with pytest.raises(StoreError, match="No space left") as caught:
+                replace(store, b"second")
+        check_error(caught.value, store, "k")
+        assert store.read("k") == b"first"
+        assert place.everything() == {"k"}
+
+
+def replace(store: FileStore, data: bytes) -> bool:
+    return store.replace("k", data, store.read_versioned("k")[1])
+
+
+def go(program: str, arguments: list[list[str]]) -> list[str]:
+    """Start a process for each of *arguments*, let all go; return what they said."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *some],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for some in arguments
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [process.communicate()[0].strip() for process in processes]

@@ -25,9 +25,9 @@ from lazyimport.errors import (
 )
 from tests.stores.suite import (
     MIB,
+    MutableStoreTests,
     Place,
     StoreMachine,
-    StoreTests,
     calls,
     check_error,
     download,
@@ -40,7 +40,7 @@ from tests.fakes.gcs import FakeGcs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Account = Callable[[str], None]
@@ -76,14 +76,6 @@ class GcsPlace(Place):
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
-    with FakeGcs() as fake:
-        for name, value in fake.environ.items():
-            monkeypatch.setenv(name, value)
-        yield fake
-
-
-@pytest.fixture
 def store(fake: FakeGcs) -> GcsStore:
     return GcsStore("bucket", "pre/fix")
 
@@ -94,7 +86,7 @@ def hasty(fake: FakeGcs) -> GcsStore:
     return GcsStore("bucket", "pre/fix", timeout=0.4)
 
 
-class TestGcsStore(StoreTests):
+class TestGcsStore(MutableStoreTests):
     @pytest.fixture
     def place(self, fake: FakeGcs) -> Place:
         return GcsPlace(fake, "pre/fix")

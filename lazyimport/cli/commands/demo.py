@@ -67,10 +67,10 @@ def _play(workers: Workers, node: Settings, folder: str, notes: Notes) -> None:
     """Tell the story with an application in *folder*, and stop the workers."""
     from lazyimport.cli.demo.application import Application
     from lazyimport.cli.demo.story import Story
-    from lazyimport.delivery.stores import open_store
+    from lazyimport.delivery.stores import open_store, writable
 
     assert node.store is not None
-    store = open_store(node.store)
+    store = writable(open_store(node.store))
     # The author's machine and the node are two, as in life: what the workers run,
     # they have from the store.
     author = NodeCache(f"{folder}/author")

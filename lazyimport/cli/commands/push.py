@@ -25,11 +25,11 @@ __all__ = ["describe", "run"]
 def run(arguments: argparse.Namespace) -> int:
     """Pack, publish, print the hash."""
     from lazyimport.delivery.publish import publish
-    from lazyimport.delivery.stores import open_store
+    from lazyimport.delivery.stores import open_store, writable
 
     settings = read_settings(arguments)
     url = required_store(settings)
-    store = open_store(url, timeout=settings.timeout)
+    store = writable(open_store(url, timeout=settings.timeout))
     cache = NodeCache(settings.cache_dir)
     notes = Notes(quiet=arguments.quiet)
     files = [root for root in arguments.roots if _is_archive(root)]

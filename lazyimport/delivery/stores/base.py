@@ -19,6 +19,8 @@ else:
 
 __all__ = [
     "Item",
+    "MutableStore",
+    "ReadStore",
     "Reported",
     "Store",
     "check_key",
@@ -35,8 +37,12 @@ MAX_KEY = 1024
 MAX_PART = 240
 
 
-class Store(Protocol):
-    """Objects by key. An object is created whole, never changed, and deleted.
+class ReadStore(Protocol):
+    """Objects by key, to read.
+
+    What can also be written is a `Store`, and where objects can be replaced, a
+    `MutableStore`. What a store can do is seen from its methods: one that
+    cannot has none for it (see `writable` and `mutable`).
 
     A key is a relative path with ``/`` between its parts (see `check_key`).
     No key may be the folder of another one (``a`` beside ``a/b``): a store on
@@ -83,6 +89,10 @@ class Store(Protocol):
         Raises KeyMissing if there is no such object.
         """
 
+
+class Store(ReadStore, Protocol):
+    """Objects that are created whole, once, and deleted."""
+
     def put(self, key: str, data: BinaryIO) -> bool:
         """Create the object from all of *data*, a seekable binary file.
 
@@ -103,6 +113,31 @@ class Store(Protocol):
         """Delete the object.
 
         Raises KeyMissing if there is no such object.
+        """
+
+
+class MutableStore(Store, Protocol):
+    """A store whose objects can be replaced by who knows what they hold now.
+
+    Meant for small objects that name others. Whoever reads one, changes it and
+    replaces it loses no change of anybody else::
+
+        A: read_versioned -> 1      B: read_versioned -> 1
+        A: replace(..., 1) -> True  (the version is 2 now)
+                                    B: replace(..., 1) -> False: read again
+    """
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the whole object and its version, a text to compare and pass on.
+
+        Raises KeyMissing if there is no such object.
+        """
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        """Replace the object if it still has *version*; None: if there is none.
+
+        Returns False, and has changed nothing, if somebody else was first.
+        Readers see what was there or all of *data*.
         """
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import time
 
 from lazyimport.delivery.stores.base import (
     Item,
@@ -75,6 +77,12 @@ class FileStore:
     created. A writer that is killed leaves at most a ``.tmp-*`` file, which no
     listing shows and which may be deleted whenever no writer runs.
 
+    `replace` and `delete` hold a lock on ``.lock`` in the folder of the store,
+    so that neither comes between another one's look at an object and its
+    rename. The system frees it when its holder dies. Over NFS it holds among
+    all clients; a file system whose locks hold on one machine only is no place
+    for channels that several machines change.
+
     Permissions follow the umask, so that other users can read what one wrote.
     There is no checksum here: file systems keep their own, or none.
     """
@@ -118,7 +126,7 @@ class FileStore:
         return FileStore, (self.folder,)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return the bytes from *start* up to and without *end*; see `Store.read`."""
+        """Return the bytes from *start* up to and without *end*; see `ReadStore`."""
         check_range(start, end)
         path = self._path(key)
         with Reported(self._failed, "read", key), open(path, "rb") as file:
@@ -131,7 +139,7 @@ class FileStore:
             return file.read(stop - start)
 
     def download(self, key: str, out: BinaryIO) -> int:
-        """Write the whole object to *out*; see `Store.download`."""
+        """Write the whole object to *out*; see `ReadStore.download`."""
         path = self._path(key)
         reported = Reported(self._failed, "read", key)
         total = 0
@@ -162,22 +170,13 @@ class FileStore:
         with reported:
             if os.path.lexists(path):
                 return self._existed(path, key)
-            folder = os.path.dirname(path)
-            _make_folder(folder)
-            temporary = f"{folder}/.tmp-{os.urandom(8).hex()}"
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            descriptor = os.open(temporary, flags, 0o666)
+            _make_folder(os.path.dirname(path))
+        temporary = self._written(path, data, reported)
         try:
-            with open(descriptor, "wb", buffering=0) as file:
-                while chunk := data.read(_CHUNK):
-                    with reported:
-                        _write(file.fileno(), chunk)
-                with reported:
-                    os.fsync(file.fileno())
             with reported:
                 created = self._publish(temporary, path, key)
                 if created:
-                    _sync_folder(folder)
+                    _sync_folder(os.path.dirname(path))
                 return created
         finally:
             _remove(temporary)
@@ -194,8 +193,38 @@ class FileStore:
     def delete(self, key: str) -> None:
         """Delete the object; see `Store.delete`. Its folder stays."""
         path = self._path(key)
-        with Reported(self._failed, "delete", key):
+        with Reported(self._failed, "delete", key), self._locked("delete", key):
             os.unlink(path)
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the object and its version; see `MutableStore.read_versioned`.
+
+        The version is a digest of the content: what was changed and changed
+        back has the version it had.
+        """
+        data = self.read(key)
+        return data, _version(data)
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        """Replace the object if it has *version*; see `MutableStore.replace`."""
+        if version is None:
+            return self.put(key, io.BytesIO(data))
+        path = self._path(key)
+        reported = Reported(self._failed, "replace", key)
+        with reported, self._locked("replace", key):
+            try:
+                there = self.read(key)
+            except KeyMissing:
+                return False
+            if _version(there) != version:
+                return False
+            temporary = self._written(path, io.BytesIO(data), reported)
+            try:
+                os.rename(temporary, path)
+                _sync_folder(os.path.dirname(path))
+            finally:
+                _remove(temporary)
+        return True
 
     def _path(self, key: str) -> str:
         return f"{self.folder.rstrip('/')}/{check_key(key)}"
@@ -210,6 +239,33 @@ class FileStore:
             except FileNotFoundError:
                 continue
             yield Item(key, status.st_size, status.st_mtime)
+
+    def _written(self, path: str, data: BinaryIO, reported: Reported) -> str:
+        """Write all of *data* to a new file beside *path*, durably; return its path.
+
+        On failure nothing is left.
+        """
+        temporary = f"{os.path.dirname(path)}/.tmp-{os.urandom(8).hex()}"
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        with reported:
+            descriptor = os.open(temporary, flags, 0o666)
+        try:
+            with open(descriptor, "wb", buffering=0) as file:
+                while chunk := data.read(_CHUNK):
+                    with reported:
+                        _write(file.fileno(), chunk)
+                with reported:
+                    os.fsync(file.fileno())
+        except BaseException:
+            _remove(temporary)
+            raise
+        return temporary
+
+    def _locked(self, verb: str, key: str) -> _Lock:
+        path = f"{self.folder.rstrip('/')}/.lock"
+        what = f"another process has held {path} for {_PATIENCE:.0f} s"
+        advice = f"see who does with 'fuser {path}', and try again"
+        return _Lock(path, self._error(StoreUnavailable, verb, key, what, advice))
 
     def _existed(self, path: str, key: str) -> bool:
         """Return False, the answer for an object that is there already."""
@@ -249,8 +305,6 @@ class FileStore:
 
     def _claim(self, claim: str, path: str, key: str) -> bool:
         """Make the file *claim*; return False if *path* came to be meanwhile."""
-        import time  # only where there are no hard links
-
         until = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -282,7 +336,7 @@ class FileStore:
             if not os.path.isdir(self.folder):
                 what = "the folder of the store does not exist or is no folder"
                 kind, advice = StoreMissing, "mount it, or correct LAZYIMPORT_STORE"
-            elif verb in ("read", "delete"):
+            elif verb in ("read", "delete", "replace"):
                 what = "no such object"
                 kind, advice = KeyMissing, "publish it, or correct the name or store"
         return self._error(kind, verb, key, what, advice)
@@ -291,6 +345,57 @@ class FileStore:
         self, kind: type[StoreError], verb: str, key: str | None, what: str, advice: str
     ) -> StoreError:
         return store_error(kind, self.url, verb, key, what, advice)
+
+
+class _Lock:
+    """An exclusive lock on the file *path*; raises *busy* if it is not to be had."""
+
+    __slots__ = ("_busy", "_descriptor", "_path")
+
+    def __init__(self, path: str, busy: StoreError) -> None:
+        self._path = path
+        self._busy = busy
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        import fcntl  # only for who changes or deletes
+
+        self._descriptor = _open_lock(self._path)
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    os.close(self._descriptor)
+                    raise self._busy from None
+                time.sleep(0.01)
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+            else:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _open_lock(path: str) -> int:
+    """Open or make the file, so that whoever may write beside it may lock it."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+    if os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchmod(descriptor, os.stat(os.path.dirname(path)).st_mode & 0o666)
+    return descriptor
+
+
+def _version(data: bytes) -> str:
+    import hashlib  # only for objects that change
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def _kind_of(error: OSError) -> tuple[type[StoreError], str]:

@@ -123,7 +123,7 @@ class GcsStore:
         GcsStore.__init__(self, bucket, prefix, timeout=timeout)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return the bytes from *start* up to and without *end*; see `Store.read`.
+        """Return the bytes from *start* up to and without *end*; see `ReadStore`.
 
         A whole object is checked against its CRC32C. The service has no
         checksum for a part of one.
@@ -133,7 +133,7 @@ class GcsStore:
         out = io.BytesIO()
         with Reported(self._failed, "read", key):
             if start == 0 and end is None:
-                self._fetch(key, out)
+                self._fetch(key, _Sink(out, self.timeout))
                 return out.getvalue()
             client = self._connected()
             from google.api_core.exceptions import RequestRangeNotSatisfiable
@@ -147,14 +147,14 @@ class GcsStore:
         return b"" if start == end else out.getvalue()
 
     def download(self, key: str, out: BinaryIO) -> int:
-        """Write the whole object to *out*; see `Store.download`.
+        """Write the whole object to *out*; see `ReadStore.download`.
 
         Checked against its CRC32C, also when the connection broke and what was
         missing came in another answer.
         """
         check_key(key)
         with Reported(self._failed, "read", key):
-            return self._fetch(key, out)
+            return self._fetch(key, _Sink(out, self.timeout))
 
     def put(self, key: str, data: BinaryIO) -> bool:
         """Create the object unless it exists; see `Store.put`.
@@ -169,23 +169,7 @@ class GcsStore:
         check_key(key)
         size = data.seek(0, os.SEEK_END)
         with Reported(self._failed, "store", key):
-            bucket = self._bucket()
-            from google.api_core.exceptions import PreconditionFailed
-
-            blob = bucket.blob(self._root + key, chunk_size=_PIECE)
-            try:
-                blob.upload_from_file(
-                    data,
-                    rewind=True,
-                    size=size,
-                    content_type="application/octet-stream",
-                    if_generation_match=0,
-                    checksum="crc32c",
-                    **self._patience(),
-                )
-            except PreconditionFailed:
-                return False
-        return True
+            return self._send(key, data, size, 0)
 
     def list(self, prefix: str = "") -> Iterator[Item]:
         """Yield the objects below *prefix*, ordered by key; see `Store.list`."""
@@ -211,9 +195,54 @@ class GcsStore:
         with Reported(self._failed, "delete", key):
             self._bucket().blob(self._root + key).delete(**self._patience())
 
-    def _fetch(self, key: str, out: BinaryIO) -> int:
-        client = self._connected()
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the object and its version; see `MutableStore.read_versioned`.
+
+        The version is the generation of the object.
+        """
+        check_key(key)
+        out = io.BytesIO()
         sink = _Sink(out, self.timeout)
+        with Reported(self._failed, "read", key):
+            self._fetch(key, sink)
+        if sink.generation is None:
+            what = "the answer names no generation of the object"
+            advice = "this emulator or proxy cannot keep what changes; use another"
+            raise self._error(StoreError, "read", key, what, advice)
+        return out.getvalue(), sink.generation
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        """Replace the object if it has *version*; see `MutableStore.replace`."""
+        if version is None:
+            return self.put(key, io.BytesIO(data))
+        check_key(key)
+        if not version.isdecimal() or not int(version):  # of another store
+            return False
+        with Reported(self._failed, "replace", key):
+            return self._send(key, io.BytesIO(data), len(data), int(version))
+
+    def _send(self, key: str, data: BinaryIO, size: int, generation: int) -> bool:
+        """Send all of *data* if the object has *generation* (0: if there is none)."""
+        bucket = self._bucket()
+        from google.api_core.exceptions import PreconditionFailed
+
+        blob = bucket.blob(self._root + key, chunk_size=_PIECE)
+        try:
+            blob.upload_from_file(
+                data,
+                rewind=True,
+                size=size,
+                content_type="application/octet-stream",
+                if_generation_match=generation,
+                checksum="crc32c",
+                **self._patience(),
+            )
+        except PreconditionFailed:
+            return False
+        return True
+
+    def _fetch(self, key: str, sink: _Sink) -> int:
+        client = self._connected()
         self._stream(client, key, sink)
         expected = sink.expected
         if expected is None:  # in no header of the answer
@@ -342,7 +371,7 @@ class GcsStore:
         elif error.code in _GONE:
             if verb == "list" or not self._has_bucket(reason):
                 kind, advice = StoreMissing, "create it, or correct LAZYIMPORT_STORE"
-            elif verb == "store":  # the unfinished upload, not the bucket
+            elif verb in {"store", "replace"}:  # the unfinished upload, not the bucket
                 kind, advice = StoreUnavailable, "try again"
             else:
                 kind, advice = KeyMissing, "publish it, or correct the name or store"
@@ -390,13 +419,13 @@ class _Sink:
 
     __slots__ = (
         "_checksum",
-        "_generation",
         "_last",
         "_out",
         "_start",
         "_timeout",
         "_until",
         "expected",
+        "generation",
         "size",
     )
 
@@ -409,7 +438,7 @@ class _Sink:
         self.size = 0
         self.expected: str | None = None
         self._checksum = checksum()
-        self._generation: str | None = None
+        self.generation: str | None = None
         self._last = last
         self._out = out
         self._start = start
@@ -418,7 +447,7 @@ class _Sink:
 
     def query(self) -> dict[str, str]:
         """Return the parameters that keep to the object that was begun."""
-        return {"generation": self._generation} if self._generation else {}
+        return {"generation": self.generation} if self.generation else {}
 
     def headers(self) -> dict[str, str]:
         """Return the headers that ask for what is missing."""
@@ -435,7 +464,7 @@ class _Sink:
         """Take note of an answer that succeeded."""
         if status == _OK and "Range" in self.headers():
             raise ConnectionError("the whole object came where a part was asked for")
-        self._generation = headers.get("X-Goog-Generation")
+        self.generation = headers.get("X-Goog-Generation")
         for part in headers.get("X-Goog-Hash", "").split(","):
             name, _, value = part.strip().partition("=")
             if name == "crc32c":

@@ -1,0 +1,97 @@
+"""The store in the memory of one process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+from hypothesis import settings
+
+from lazyimport.delivery.stores import mutable, open_store, writable
+from lazyimport.delivery.stores.base import is_key
+from lazyimport.delivery.stores.memory import MemoryStore
+from lazyimport.errors import SettingsError
+from tests.stores.suite import MutableStoreTests, Place, StoreMachine
+
+#: What a fresh process says of a store that its parent has filled.
+ELSEWHERE = """
+import sys
+from lazyimport.delivery.stores import mutable, open_store, writable
+print(list(open_store(sys.argv[1]).list()))
+"""
+
+
+class MemoryPlace(Place):
+    one_process = True
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(uuid.uuid4().hex)
+        self.behind = self.store._objects
+
+    def plant(self, key: str, data: bytes) -> None:
+        if is_key(key):  # nothing else can get there
+            self.behind[key] = data, -1 - len(self.behind), time.time()
+
+    def peek(self, key: str) -> bytes | None:
+        return self.behind[key][0] if key in self.behind else None
+
+    def everything(self) -> set[str]:
+        return set(self.behind)
+
+
+class TestMemoryStore(MutableStoreTests):
+    @pytest.fixture
+    def place(self) -> Place:
+        return MemoryPlace()
+
+
+class MemoryMachine(StoreMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore(uuid.uuid4().hex)
+
+
+MemoryMachine.TestCase.settings = settings(
+    max_examples=30, stateful_step_count=30, deadline=None
+)
+
+
+TestMemoryModel = MemoryMachine.TestCase
+
+
+def test_stores_of_one_name_are_one() -> None:
+    name = uuid.uuid4().hex
+    assert mutable(open_store(f"memory://{name}")).replace("k", b"1", None)
+    assert open_store(f"MEMORY://{name}/").read("k") == b"1"
+    assert list(writable(open_store(f"memory://{name}-2")).list()) == []
+
+
+def test_a_fork_takes_a_copy_along_and_another_process_nothing() -> None:
+    store = MemoryStore(uuid.uuid4().hex)
+    assert store.replace("k", b"1", None)
+    child = os.fork()
+    if not child:
+        alike = store.read("k") == b"1"
+        store.delete("k")
+        os._exit(0 if alike else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.read("k") == b"1"
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, store.url],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert elsewhere.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://", "memory:///a", "memory://a/b", "memory://a?b"]
+)
+def test_no_name(url: str) -> None:
+    with pytest.raises(SettingsError, match="not the name of a store in memory"):
+        open_store(url)
