@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import pytest
 
+from lazyimport.packing.config import Config
 from tests.support.installed import are_installed, copy_installed
 from tests.support.judge import (
     Files,
@@ -211,12 +212,17 @@ def test_works(name: str, tmp_path: Path) -> None:
         pytest.skip("not installed; the dependency group 'real' has it")
     folder, cache = write_tree(PROJECT, tmp_path / "site"), tmp_path / "cache"
     copy_installed(names, folder)
-    hash_ = pack_tree(folder, cache)
+    # half of pandas and matplotlib are tests, which take a minute to compile
+    hash_ = pack_tree(folder, cache, Config(exclude=("tests/",)))
     text = dedent(program)
-    home = {"HOME": str(tmp_path), "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    quiet = {
+        "HOME": str(tmp_path),
+        "MPLCONFIGDIR": str(tmp_path / "mpl"),
+        "GRPC_VERBOSITY": "NONE",  # it logs when and where a connection ended
+    }
 
-    directory = from_directory(folder, text, alone=True, **home)
-    archive = from_archive(hash_, cache, text, alone=True, **home)
+    directory = from_directory(folder, text, alone=True, **quiet)
+    archive = from_archive(hash_, cache, text, alone=True, **quiet)
 
     assert directory == archive
     assert directory.status == 0, directory.stderr
