@@ -18,16 +18,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.errors import LazyImportError
     from lazyimport.runtime import Installation, current, install, uninstall
+    from lazyimport.statistics import Stats, stats
 
     __version__: str
 
-__all__ = ["Installation", "LazyImportError", "current", "install", "uninstall"]
+__all__ = [
+    "Installation",
+    "LazyImportError",
+    "Stats",
+    "current",
+    "install",
+    "stats",
+    "uninstall",
+]
 
 _HOMES = {
     "Installation": "lazyimport.runtime",
     "LazyImportError": "lazyimport.errors",
+    "Stats": "lazyimport.statistics",
     "current": "lazyimport.runtime",
     "install": "lazyimport.runtime",
+    "stats": "lazyimport.statistics",
     "uninstall": "lazyimport.runtime",
 }
 

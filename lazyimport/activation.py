@@ -31,6 +31,19 @@ def start() -> None:
         install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
         _refuse_imports(error)
+    if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
+        _watch_ray()
+
+
+def _watch_ray() -> None:
+    """Let this worker of Ray report, and refuse code of other archives."""
+    try:
+        from lazyimport.ray.worker import watch
+
+        watch(os.environ["LAZYIMPORT_HASH"])
+    except Exception as error:  # noqa: BLE001 - as above
+        if sys.stderr is not None:
+            print(f"lazyimport: cannot watch Ray: {error!r}", file=sys.stderr)  # noqa: T201
 
 
 def _refuse_imports(error: Exception) -> None:
@@ -51,6 +64,7 @@ def _refuse_imports(error: Exception) -> None:
             ),
         )
         finder.undelivered = wanted  # type: ignore[attr-defined]
+        finder.reason = reason  # type: ignore[attr-defined]
         sys.meta_path.append(finder)
     except Exception as worse:  # noqa: BLE001
         reason += f" (and {worse!r})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
+from time import perf_counter
 
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.errors import ArchiveError, InstallError, SettingsError, WrongPython
@@ -85,9 +86,11 @@ def install(
                 installed=_current.hash,
             )
         _refuse_leftovers(settings.hash)
+        started = perf_counter()
         archive, fetched = _deliver(settings, settings.hash)
         _check_python(archive)
         _current = Installation(settings, archive, fetched)
+        _current.seconds = perf_counter() - started
         return _current
 
 
@@ -111,8 +114,10 @@ class Installation:
 
     ``hash``, ``settings``; ``root``, the directory that ``__file__`` of the
     archive's modules lies in; ``fetched``, the bytes that were downloaded for
-    it (0 if the node had it).
+    it (0 if the node had it); ``seconds``, how long `install` took.
     """
+
+    seconds = 0.0
 
     def __init__(self, settings: Settings, archive: Archive, fetched: int) -> None:
         cache = NodeCache(settings.cache_dir)

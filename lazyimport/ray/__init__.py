@@ -1,44 +1,39 @@
-"""lazyimport for Ray: what a job, task, actor or application must be given."""
+"""lazyimport for Ray: what a job, task, actor or application must be given.
+
+::
+
+    ray.init(runtime_env=lazyimport.ray.ship("src", store="gs://bucket/code"))
+
+The names below are imported when somebody asks for them: workers load this
+package at their start.
+"""
 
 from __future__ import annotations
 
-from lazyimport.errors import SettingsError
-from lazyimport.settings import Settings, check_hash
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from lazyimport.ray.environment import runtime_env, ship
+    from lazyimport.ray.metrics import report
+    from lazyimport.ray.nodes import NodeFetch, prefetch
 
-__all__ = ["runtime_env"]
+__all__ = ["NodeFetch", "prefetch", "report", "runtime_env", "ship"]
 
-_VARIABLES = ("LAZYIMPORT_HASH", "LAZYIMPORT_STORE")
+_HOMES = {
+    "NodeFetch": "lazyimport.ray.nodes",
+    "prefetch": "lazyimport.ray.nodes",
+    "report": "lazyimport.ray.metrics",
+    "runtime_env": "lazyimport.ray.environment",
+    "ship": "lazyimport.ray.environment",
+}
 
 
-def runtime_env(
-    hash: str, *, store: str | None = None, **others: Any
-) -> dict[str, Any]:
-    """Return a Ray ``runtime_env`` whose workers run the archive *hash*.
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = __import__(_HOMES[name], fromlist=[name])
+    value = globals()[name] = getattr(module, name)
+    return value
 
-    *store* is the URL that a node without the archive fetches it from. *others*
-    are the other fields of the environment; its ``env_vars`` are kept, those of
-    lazyimport among them.
 
-    ::
-
-        task.options(runtime_env=runtime_env("4be8...", store="gs://bucket/code"))
-
-    Raises SettingsError for a value that cannot be used, and where *others* set
-    another hash or store.
-    """
-    ours = Settings(check_hash(hash), store).to_environ()
-    ours = {name: ours[name] for name in _VARIABLES if name in ours}
-    theirs = others.get("env_vars") or {}
-    for name, value in ours.items():
-        if theirs.get(name, value) != value:
-            raise SettingsError(
-                f"the runtime_env says {name}={theirs[name]} in its env_vars, and "
-                f"{value} was asked for; remove one of them",
-                name=name,
-                value=theirs[name],
-            )
-    return {**others, "env_vars": {**theirs, **ours}}
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -35,6 +35,31 @@ def test_refuses_two_hashes() -> None:
         runtime_env(HASH, env_vars={"LAZYIMPORT_HASH": "f" * 64})
 
 
+def test_refuses_another_hash_in_the_field() -> None:
+    with pytest.raises(SettingsError, match=rf"{'f' * 64}.*field.*{HASH}"):
+        runtime_env(HASH, lazyimport={"hash": "f" * 64})
+
+
+def test_the_field_is_for_clusters_with_the_plugin() -> None:
+    env = runtime_env(HASH, store="gs://bucket/code", plugin=True)
+
+    assert {"hash": HASH, "store": "gs://bucket/code"} == env["lazyimport"]
+    assert "lazyimport" not in runtime_env(HASH)
+
+
+@pytest.mark.parametrize("command", ["python -S", "python -IS -u", "env X=1 python -S"])
+def test_refuses_a_python_without_start_up_files(command: str) -> None:
+    with pytest.raises(SettingsError, match=r"py_executable.* -S"):
+        runtime_env(HASH, py_executable=command)
+
+
+@pytest.mark.parametrize(
+    "command", ["python -I", "uv run --Strict", "/opt/Some/python"]
+)
+def test_accepts_any_other_python(command: str) -> None:
+    assert command == runtime_env(HASH, py_executable=command)["py_executable"]
+
+
 def test_refuses_two_stores() -> None:
     with pytest.raises(SettingsError, match=r"gs://one.*gs://two"):
         runtime_env(HASH, store="gs://two", env_vars={"LAZYIMPORT_STORE": "gs://one"})

@@ -1,0 +1,179 @@
+"""Runtime environments: a hash, or a tree to pack and push, becomes one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from types import ModuleType
+
+from lazyimport.errors import SettingsError
+from lazyimport.settings import ENVIRONMENT, Settings, check_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lazyimport.packing.pack import Packed
+
+__all__ = ["FIELD", "check_agreement", "runtime_env", "ship"]
+
+#: the field of a ``runtime_env`` that `lazyimport.ray.plugin` reads
+FIELD = "lazyimport"
+
+_NAMED = ("hash", "store")
+_logger = logging.getLogger("lazyimport")
+
+
+def ship(
+    *roots: str | os.PathLike[str] | ModuleType,
+    store: str | None = None,
+    cache_dir: str | None = None,
+    plugin: bool = False,
+    install: bool = False,
+    **others: Any,
+) -> dict[str, Any]:
+    """Pack *roots*, push what the store does not have, and return a ``runtime_env``.
+
+    In the place of ``py_modules``::
+
+        ray.init(runtime_env=lazyimport.ray.ship("src", store="gs://bucket/code"))
+
+    *roots* are directories and files as for ``lazyimport push`` (a directory
+    that is a package goes in under its own name), or imported modules; the
+    current directory if there are none. ``[tool.lazyimport]`` of the nearest
+    pyproject.toml applies. *store* and *cache_dir* (the node cache of this
+    machine) come from the environment where they are not passed. With *install*
+    the calling process runs the archive too, as `lazyimport.install` would.
+    *plugin* and *others* are as for `runtime_env`.
+
+    Raises SettingsError, PackError, StoreError or CacheError, and InstallError
+    if this process was to *install* and runs another archive already.
+    """
+    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.delivery.publish import publish
+    from lazyimport.delivery.stores import open_store
+
+    environ = {k: v for k, v in os.environ.items() if k != ENVIRONMENT["hash"]}
+    settings = Settings.from_environ(environ, store=store, cache_dir=cache_dir)
+    if settings.store is None:
+        raise SettingsError(
+            "no store is named to push to: pass store= (gs://bucket/prefix or "
+            "file:///folder), or set LAZYIMPORT_STORE",
+            name="store",
+            value=None,
+        )
+    cache = NodeCache(settings.cache_dir)
+    packed = _pack([_path_of(root) for root in roots] or ["."], cache)
+    target = open_store(settings.store, timeout=settings.timeout)
+    published = publish(packed.archive, target, cache)
+    _logger.info(
+        "archive %s: %s modules, %s compiled; %s bytes sent to %s (%s)",
+        packed.hash,
+        packed.modules,
+        packed.compiled,
+        published.size,
+        target.url,
+        published.kind,
+    )
+    environment = runtime_env(
+        packed.hash, store=settings.store, plugin=plugin, **others
+    )
+    if install:
+        from lazyimport.runtime import install as install_here
+
+        install_here(packed.hash, store=settings.store, cache_dir=settings.cache_dir)
+    return environment
+
+
+def runtime_env(
+    hash: str, *, store: str | None = None, plugin: bool = False, **others: Any
+) -> dict[str, Any]:
+    """Return a Ray ``runtime_env`` whose workers run the archive *hash*.
+
+    *store* is the URL that a node without the archive fetches it from. *others*
+    are the other fields of the environment; its ``env_vars`` are kept, those of
+    lazyimport among them. With *plugin* each node fetches the archive before it
+    starts a worker, for which the cluster must have been started with
+    `lazyimport.ray.plugin`.
+
+    ::
+
+        task.options(runtime_env=runtime_env("4be8...", store="gs://bucket/code"))
+
+    Raises SettingsError for a value that cannot be used, and where *others* set
+    another hash or store or would start Python without activation.
+    """
+    ours = Settings(check_hash(hash), store)
+    named = {name: value for name in _NAMED if (value := getattr(ours, name))}
+    check_agreement(others, **named)
+    _check_executable(others.get("py_executable"))
+    variables = {ENVIRONMENT[name]: value for name, value in named.items()}
+    env = {**others, "env_vars": {**(others.get("env_vars") or {}), **variables}}
+    if plugin:
+        env[FIELD] = {**(others.get(FIELD) or {}), **named}
+    return env
+
+
+def check_agreement(environment: Any, **named: str) -> None:
+    """Raise SettingsError if *environment*, a ``runtime_env``, contradicts *named*.
+
+    *named* are ``hash`` and ``store``. Whichever of two hashes won, somebody
+    would believe that the other one runs.
+    """
+    variables = environment.get("env_vars") or {}
+    field = environment.get(FIELD) or {}
+    for name, value in named.items():
+        variable = ENVIRONMENT[name]
+        for said, place in (
+            (variables.get(variable), f"{variable} in its env_vars"),
+            (field.get(name), f"{name!r} in its field {FIELD!r}"),
+        ):
+            if said is not None and said != value:
+                raise SettingsError(
+                    f"the runtime_env says {said} ({place}), and {value} was asked "
+                    "for; remove one of them. Fields of a job reach its tasks and "
+                    "actors, so give both the field or neither (plugin=)",
+                    name=variable,
+                    value=said,
+                )
+
+
+def _check_executable(command: str | None) -> None:
+    """Refuse a Python that reads no start-up files: nothing would be activated."""
+    for word in shlex.split(command or "")[1:]:
+        if word[:1] == "-" and word[1:2] != "-" and "S" in word:
+            raise SettingsError(
+                f"py_executable={command!r} starts Python with -S, so it reads no "
+                ".pth files and lazyimport cannot activate the archive in it; "
+                "remove the -S",
+                name="py_executable",
+                value=command,
+            )
+
+
+def _pack(roots: list[str], cache: Any) -> Packed:
+    from lazyimport.packing.compile import find_interpreters
+    from lazyimport.packing.config import read_config
+    from lazyimport.packing.pack import pack
+
+    first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
+    config = read_config(first or ".")
+    packed = pack(roots, config, find_interpreters(config.python), cache)
+    for warning in packed.warnings:
+        _logger.warning("%s", warning)
+    return packed
+
+
+def _path_of(root: str | os.PathLike[str] | ModuleType) -> str:
+    if not isinstance(root, ModuleType):
+        return os.fspath(root)
+    for folder in getattr(root, "__path__", ()):
+        return str(folder)
+    if root.__file__ is None:
+        raise SettingsError(
+            f"module {root.__name__!r} has no file to pack; pass a path",
+            name="roots",
+            value=root.__name__,
+        )
+    return root.__file__

@@ -1,0 +1,131 @@
+"""What a process did, for those who watch the cluster: Ray's metrics, and a log line.
+
+Ray exports them on every node, in Prometheus' format, with ``ray_`` before the
+name. Every one has the tag ``hash``, the first 12 digits.
+
+``lazyimport_installs``, ``lazyimport_failures``
+    processes that run the archive, and that were to and could not,
+``lazyimport_fetches``, ``lazyimport_fetched_bytes``
+    downloads into a node's cache, and their size,
+``lazyimport_cache_hits``
+    processes that needed no download,
+``lazyimport_install_seconds``
+    how long installing took, the download included (a histogram),
+``lazyimport_modules``
+    modules of the archive that are imported, when `report` was called.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from lazyimport.statistics import Stats, stats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["LOG_NAME", "count_fetch", "report"]
+
+#: the file, among the logs of Ray's session, with a line of JSON for each worker
+LOG_NAME = "lazyimport.log"
+
+_TAGS = ("hash",)
+_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
+_told: set[str] = set()
+
+
+def report() -> Stats:
+    """Hand what this process did to Ray's metrics; return it.
+
+    Ray must be connected. Every worker calls it when it has connected, before
+    its first task; calling it again renews what changes: the modules that are
+    imported. A job's driver calls it itself.
+    """
+    now = stats()
+    if now.hash is None:
+        return now
+    if now.hash not in _told:
+        _told.add(now.hash)
+        _count(now)
+        _log(now)
+    _gauge("modules", "Modules of the archive imported in the process.").set(
+        now.modules, _tags(now.hash)
+    )
+    return now
+
+
+def count_fetch(hash: str, fetched: int, *, failed: bool = False) -> None:
+    """Count a download of *fetched* bytes, or that the node needed none."""
+    tags = _tags(hash)
+    if failed:
+        _counter("failures", "Archives that could not be had.").inc(1, tags)
+    elif fetched:
+        _counter("fetches", "Downloads into a node cache.").inc(1, tags)
+        _counter("fetched_bytes", "Bytes downloaded.").inc(fetched, tags)
+    else:
+        _counter("cache_hits", "Archives that the node had.").inc(1, tags)
+
+
+def _count(now: Stats) -> None:
+    assert now.hash is not None
+    count_fetch(now.hash, now.fetched, failed=now.failure is not None)
+    if now.failure is None:
+        tags = _tags(now.hash)
+        _counter("installs", "Processes that run the archive.").inc(1, tags)
+        _histogram("install_seconds", "Installing, download included.").observe(
+            now.seconds, tags
+        )
+
+
+def _log(now: Stats) -> None:
+    """Append one line to the log; nothing where Ray's session has no folder here."""
+    from ray._private import worker
+
+    node = getattr(worker, "_global_node", None)
+    if node is None:
+        return
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "pid": os.getpid(),
+        "hash": now.hash,
+        "store": now.store,
+        "cache_hit": now.cache_hit,
+        "fetched": now.fetched,
+        "milliseconds": round(now.seconds * 1000, 1),
+        "failure": now.failure,
+    }
+    path = os.path.join(node.get_logs_dir_path(), LOG_NAME)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")  # one write: one line
+    finally:
+        os.close(descriptor)
+
+
+def _tags(hash: str) -> dict[str, str]:
+    return {"hash": hash[:12]}
+
+
+# Ray registers a metric when it is made, so each is made once, when first needed.
+
+
+@functools.cache
+def _counter(name: str, text: str) -> Any:
+    return Counter(f"lazyimport_{name}", text, tag_keys=_TAGS)
+
+
+@functools.cache
+def _gauge(name: str, text: str) -> Any:
+    return Gauge(f"lazyimport_{name}", text, tag_keys=_TAGS)
+
+
+@functools.cache
+def _histogram(name: str, text: str) -> Any:
+    return Histogram(f"lazyimport_{name}", text, _SECONDS, _TAGS)

@@ -1,0 +1,143 @@
+"""The runtime-env plugin: each node fetches an archive once, before workers start.
+
+It runs in Ray's runtime-env agent, so its name is in the environment in which
+Ray is started on each node::
+
+    RAY_RUNTIME_ENV_PLUGINS = '[{"class": "lazyimport.ray.plugin.ArchivePlugin"}]'
+
+and a runtime environment uses it by a field of its own::
+
+    runtime_env: {"lazyimport": {"hash": "4be8...", "store": "gs://bucket/code"}}
+
+The archive is fetched into the node cache that the workers will look in. One
+that no worker needs any more is removed when all of them together are larger
+than ``RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB`` (10 by default).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from ray._private.runtime_env.plugin import RuntimeEnvPlugin
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.stores.base import redact
+from lazyimport.errors import LazyImportError, SettingsError
+from lazyimport.ray.environment import FIELD, check_agreement
+from lazyimport.settings import ENVIRONMENT, Settings, check_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from typing import Any
+
+__all__ = ["ArchivePlugin"]
+
+_KEYS = ("hash", "store")
+
+
+class ArchivePlugin(RuntimeEnvPlugin):
+    """Reads the field ``lazyimport`` of a ``runtime_env``: ``{"hash", "store"}``."""
+
+    name = FIELD
+    priority = 5  # before pip and conda (10), which take longer to fail
+
+    @staticmethod
+    def validate(runtime_env_dict: dict[str, Any]) -> None:
+        """Raise SettingsError unless the field can be used as it is."""
+        _settings(runtime_env_dict)
+
+    def get_uris(self, runtime_env: Any) -> list[str]:
+        """Return what Ray counts the users of: the archive's file in the node cache.
+
+        Ray asks this of every runtime environment, before it validates any.
+        """
+        if not runtime_env.get(FIELD):
+            return []
+        try:
+            settings = _settings(runtime_env)
+        except SettingsError:
+            return []
+        if settings.cache_mode == "memory":  # then there is nothing to fetch ahead
+            return []
+        assert settings.hash is not None
+        return [NodeCache(settings.cache_dir).archive_path(settings.hash)]
+
+    async def create(
+        self,
+        uri: str | None,
+        runtime_env: Any,
+        context: Any,  # noqa: ARG002
+        logger: logging.Logger,
+    ) -> float:
+        """Fetch the archive; return the bytes it takes on the node's disk.
+
+        Raises what kept it from arriving, which fails the environment.
+        """
+        if uri is None:
+            return 0
+        settings = _settings(runtime_env)
+        # Other environments are waiting for this loop.
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(None, _fetch, settings, logger)
+        except LazyImportError as error:
+            logger.error("lazyimport: %s: %s", type(error).__name__, error)  # noqa: TRY400 - the traceback follows in Ray's own line
+            raise error from None
+
+    def modify_context(
+        self,
+        uris: list[str],  # noqa: ARG002
+        runtime_env: Any,
+        context: Any,
+        logger: logging.Logger,  # noqa: ARG002
+    ) -> None:
+        """Let the workers of this environment run the archive."""
+        settings = _settings(runtime_env)
+        for key in runtime_env[FIELD]:
+            context.env_vars[ENVIRONMENT[key]] = str(getattr(settings, key))
+
+    def delete_uri(self, uri: str, logger: logging.Logger) -> float:
+        """Remove an archive that nobody needs; return the bytes that this gave back."""
+        try:
+            size = os.stat(uri).st_size
+        except FileNotFoundError:
+            return 0
+        folder, _, hash = uri.rpartition("/archives/")
+        NodeCache(folder).remove(hash)
+        logger.info("lazyimport: removed archive %s, %s bytes", hash, size)
+        return size
+
+
+def _fetch(settings: Settings, logger: logging.Logger) -> int:
+    from lazyimport.delivery.fetch import fetch
+
+    assert settings.hash is not None
+    started = time.perf_counter()
+    _, fetched = fetch(settings, settings.hash)
+    logger.info(
+        "lazyimport: archive %s from %s: %s bytes fetched in %.0f ms",
+        settings.hash,
+        redact(settings.store or "the node cache"),
+        fetched,
+        (time.perf_counter() - started) * 1000,
+    )
+    return os.stat(NodeCache(settings.cache_dir).archive_path(settings.hash)).st_size
+
+
+def _settings(runtime_env: Any) -> Settings:
+    """Return the settings that the workers of *runtime_env* will have."""
+    field = runtime_env[FIELD]
+    if not isinstance(field, dict) or "hash" not in field or {*field} - {*_KEYS}:
+        raise SettingsError(
+            f"the field {FIELD!r} of a runtime_env is "
+            f"{{'hash': ..., 'store': ...}} (the store may be left out), not {field!r}",
+            name=FIELD,
+            value=field,
+        )
+    check_hash(field["hash"])
+    check_agreement(runtime_env, **field)
+    environ = {**os.environ, **(runtime_env.get("env_vars") or {})}
+    return Settings.from_environ(environ, **field)

@@ -1,0 +1,78 @@
+"""What this process installed and has imported of it, counted when somebody asks."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from lazyimport.runtime import current
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["Stats", "stats"]
+
+
+class Stats(NamedTuple):
+    """What lazyimport did in this process.
+
+    ``hash`` is the archive that runs here, or that was to run, and ``store`` the
+    URL it is fetched from, without secrets; None if there is none. ``failure``
+    says why it could not be installed when the process started. ``cache_hit``
+    tells that the node had it, ``fetched`` how many bytes were downloaded, and
+    ``seconds`` how long `install` took, the download included. ``modules`` of
+    the archive are imported now, ``read`` bytes of it to do so.
+    """
+
+    hash: str | None = None
+    store: str | None = None
+    failure: str | None = None
+    cache_hit: bool = False
+    fetched: int = 0
+    seconds: float = 0.0
+    modules: int = 0
+    read: int = 0
+
+
+def stats() -> Stats:
+    """Return what lazyimport did in this process so far."""
+    installation = current()
+    if installation is None:
+        return _undelivered()
+    from lazyimport.delivery.stores.base import redact
+
+    store = installation.settings.store
+    modules, read = _imported(installation.tree)
+    return Stats(
+        hash=installation.hash,
+        store=store and redact(store),
+        cache_hit=installation.fetched == 0,
+        fetched=installation.fetched,
+        seconds=installation.seconds,
+        modules=modules,
+        read=read,
+    )
+
+
+def _undelivered() -> Stats:
+    """Return what activation left behind where it could not deliver."""
+    for finder in sys.meta_path:
+        hash = getattr(finder, "undelivered", None)
+        if hash is not None:
+            return Stats(hash=hash, failure=getattr(finder, "reason", None))
+    return Stats()
+
+
+def _imported(tree: Tree) -> tuple[int, int]:
+    """Return the number of imported modules, and the bytes that were read for them."""
+    modules = read = 0
+    for module in list(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)
+        path = getattr(spec, "origin", None)
+        entry = tree.at(path) if isinstance(path, str) else None
+        if entry is not None:
+            modules += 1
+            code = entry.code(tree.variant)
+            read += code.size if code is not None else entry.size
+    return modules, read

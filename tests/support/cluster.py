@@ -1,0 +1,171 @@
+"""A Ray on this machine for the tests that need one, and code for its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+PLUGINS = '[{"class": "lazyimport.ray.plugin.ArchivePlugin"}]'
+
+#: an application whose answers tell the version and what ran
+APPLICATION = {
+    "my_app/__init__.py": "VERSION = 'A'\n",
+    "my_app/work.py": """\
+import os
+
+import ray
+
+import my_app
+
+
+def where():
+    \"\"\"The version, the file, and the hash of this process.\"\"\"
+    return my_app.VERSION, __file__, os.environ.get("LAZYIMPORT_HASH")
+
+
+class Plain:
+    def where(self):
+        return where()
+
+
+@ray.remote
+def task():
+    return where()
+
+
+@ray.remote
+class Actor:
+    def where(self):
+        return where()
+
+    def nested(self):
+        return ray.get(task.remote())
+
+    def child(self):
+        self.held = Actor.remote()
+        return ray.get(self.held.where.remote())
+
+    def end(self):
+        ray.actor.exit_actor()
+
+
+class Batches:
+    def __call__(self, batch):
+        batch["version"] = [my_app.VERSION] * len(batch["id"])
+        return batch
+""",
+    "my_app/job.py": """\
+import ray
+
+from my_app.work import task, where
+
+if __name__ == "__main__":
+    ray.init()
+    print("driver", *where())
+    print("task", *ray.get(task.remote()))
+""",
+}
+
+
+class Cluster:
+    """A Ray of one node, started as in production: by ``ray start``.
+
+    Its node cache is ``cache``; ``store`` is the URL of a folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.cache = f"{folder}/cache"
+        self.store = f"file://{folder}/store"
+        ports = _free_ports(4)
+        self.address = f"127.0.0.1:{ports[0]}"
+        self.client = f"ray://127.0.0.1:{ports[1]}"
+        self.dashboard = f"http://127.0.0.1:{ports[2]}"
+        self._metrics = f"http://127.0.0.1:{ports[3]}/metrics"
+        arguments = {
+            "port": ports[0],
+            "ray-client-server-port": ports[1],
+            "dashboard-port": ports[2],
+            "metrics-export-port": ports[3],
+            "node-ip-address": "127.0.0.1",
+            "num-cpus": 8,
+            "num-gpus": 0,
+            "object-store-memory": 100_000_000,
+            "temp-dir": folder,
+        }
+        environ = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
+        script = "from ray.scripts.scripts import main; main()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", script, "start", "--head", "--block"]
+            + [f"--{name}={value}" for name, value in arguments.items()],
+            env={
+                **environ,
+                "LAZYIMPORT_CACHE_DIR": self.cache,
+                "RAY_RUNTIME_ENV_PLUGINS": PLUGINS,
+                "RAY_metrics_report_interval_ms": "500",
+                "RAY_AUTH_MODE": "disabled",
+                "RAY_USAGE_STATS_ENABLED": "0",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        said = []
+        for line in self._process.stdout:
+            said.append(line)
+            if "Ray runtime started" in line:
+                return
+        self.stop()
+        raise AssertionError("Ray did not start:\n" + "".join(said))
+
+    def log(self, name: str) -> str:
+        """Return what is in a log file of the session, "" if it is not there."""
+        path = Path(self.folder, "session_latest", "logs", name)
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def metrics(self) -> str:
+        """Return what the node tells Prometheus."""
+        with urllib.request.urlopen(self._metrics, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def stop(self) -> None:
+        """End it with all its processes."""
+        self._process.kill()
+        self._process.communicate()
+        for pid in _processes_of(self.folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def write(files: dict[str, str], folder: Path) -> Path:
+    """Write a tree of sources."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _processes_of(folder: str) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
