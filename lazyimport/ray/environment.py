@@ -52,7 +52,7 @@ def ship(
     """
     from lazyimport.delivery.cache import NodeCache
     from lazyimport.delivery.publish import publish
-    from lazyimport.delivery.stores import open_store
+    from lazyimport.delivery.stores import open_store, writable
 
     environ = {k: v for k, v in os.environ.items() if k != ENVIRONMENT["hash"]}
     settings = Settings.from_environ(environ, store=store, cache_dir=cache_dir)
@@ -63,9 +63,9 @@ def ship(
             name="store",
             value=None,
         )
+    target = writable(open_store(settings.store, timeout=settings.timeout))
     cache = NodeCache(settings.cache_dir)
     packed = _pack([_path_of(root) for root in roots] or ["."], cache)
-    target = open_store(settings.store, timeout=settings.timeout)
     published = publish(packed.archive, target, cache)
     _logger.info(
         "archive %s: %s modules, %s compiled; %s bytes sent to %s (%s)",
