@@ -88,6 +88,23 @@ examples:
   lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_project
 """
 
+_DEPLOY = """\
+Set the hash that an application runs, in the file that you keep: a Serve config,
+a RayService (in its serveConfigV2) or a RayJob (its runtimeEnvYAML). Nothing else
+in the file changes.
+"""
+
+_DEPLOY_EXAMPLES = """\
+examples:
+  lazyimport deploy serve.yaml --hash 4be81c02 --diff --dry-run
+  lazyimport deploy rayservice.yaml --push src --store gs://bucket/code
+"""
+
+_ROLLBACK = """\
+Set the hash that an application ran before: as this machine deployed it, else as
+git has it.
+"""
+
 _LS = """\
 Without a hash: the archives in the store, newest first; in the node cache if no
 store is named. With one: what is in that archive.
@@ -151,6 +168,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_packing(command)
     _add_store(command)
     _add_cache(command)
+
+    _add_deployment(commands)
 
     command = _add(commands, "run", "a module of an archive", _RUN, _RUN_EXAMPLES)
     command.usage = "lazyimport run HASH [options] -m MODULE [ARGUMENT...]"
@@ -258,6 +277,35 @@ def _add(
     return parser
 
 
+def _add_deployment(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    command = _add(
+        commands, "deploy", "a hash in a manifest", _DEPLOY, _DEPLOY_EXAMPLES
+    )
+    _add_manifest(command)
+    command.add_argument(
+        "--hash",
+        metavar="HASH",
+        help="the archive to run: 64 hex digits, or the first six or more",
+    )
+    command.add_argument(
+        "--push",
+        action="append",
+        metavar="ROOT",
+        help="pack this folder or file, push it, and deploy what it gives; may be "
+        "repeated",
+    )
+    _add_packing(command)
+    _add_store(command)
+    _add_cache(command)
+
+    command = _add(commands, "rollback", "to the hash before", _ROLLBACK, "")
+    _add_manifest(command)
+    command.add_argument("-q", "--quiet", action="store_true", help="warnings only")
+    _add_cache(command)
+
+
 def _add_roots(parser: argparse.ArgumentParser, name: str, text: str) -> None:
     parser.add_argument("roots", nargs="*", metavar=name, help=text)
 
@@ -270,6 +318,21 @@ def _add_hash(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
         help="64 hex digits as 'push' prints them, or the first six or more if only "
         "one archive begins so",
     )
+
+
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the manifest, YAML or JSON")
+    parser.add_argument(
+        "--app",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="which application, where the file has several; may be repeated",
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="print what changes, on stdout"
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="change nothing")
 
 
 def _add_store(

@@ -14,26 +14,37 @@ from lazyimport.delivery.cache import NodeCache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from lazyimport.delivery.publish import Published
     from lazyimport.format.archive import Archive
     from lazyimport.settings import Settings
 
-__all__ = ["describe", "run"]
+__all__ = ["describe", "push", "run"]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack, publish, print the hash."""
+    notes = Notes(quiet=arguments.quiet)
+    print(push(arguments.roots, arguments, read_settings(arguments), notes).hash)
+    return 0
+
+
+def push(
+    roots: Sequence[str],
+    arguments: argparse.Namespace,
+    settings: Settings,
+    notes: Notes,
+) -> Published:
+    """Pack *roots* and put the archive into the store; tell about it."""
     from lazyimport.delivery.publish import publish
     from lazyimport.delivery.stores import open_store, writable
 
-    settings = read_settings(arguments)
     url = required_store(settings)
     store = writable(open_store(url, timeout=settings.timeout))
     cache = NodeCache(settings.cache_dir)
-    notes = Notes(quiet=arguments.quiet)
-    files = [root for root in arguments.roots if _is_archive(root)]
-    if files and len(arguments.roots) > 1:
+    files = [root for root in roots if _is_archive(root)]
+    if files and len(roots) > 1:
         raise UsageError(
             f"{files[0]} is an archive: push it alone, without other roots"
         )
@@ -41,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         archive = _import(files[0], cache, settings)
         notes.say(f"read archive {archive.hash} from {files[0]}")
     else:
-        archive = pack_roots(arguments.roots, arguments, cache, notes).archive
+        archive = pack_roots(roots, arguments, cache, notes).archive
     started = time.perf_counter()
     notes.wait(f"sending to {store.url}")
     try:
@@ -50,8 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         notes.clear()
     seconds = time.perf_counter() - started
     notes.say(f"{describe(published)} ({store.url}, {seconds:.1f} s)")
-    print(published.hash)
-    return 0
+    return published
 
 
 def describe(published: Published) -> str:

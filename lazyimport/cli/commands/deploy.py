@@ -1,0 +1,115 @@
+"""``lazyimport deploy``."""
+
+from __future__ import annotations
+
+import sys
+
+from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
+from lazyimport.cli.progress import Notes
+from lazyimport.cli.tables import tolerant
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.ray.history import Record
+from lazyimport.ray.manifest import Manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from lazyimport.settings import Settings
+
+__all__ = ["change", "run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Set the hash in the manifest, and do what else the options ask for."""
+    tolerant()
+    notes = Notes(quiet=arguments.quiet)
+    settings = read_settings(arguments)
+    if arguments.hash and arguments.push:
+        raise UsageError("--hash names an archive and --push makes one: give one")
+    manifest = Manifest.read(arguments.file)
+    manifest.choose(arguments.app)  # before anything takes time
+    hash = _hash(arguments, settings, notes)
+    return change(manifest, hash, arguments, settings, notes)
+
+
+def change(
+    manifest: Manifest,
+    hash: str,
+    arguments: argparse.Namespace,
+    settings: Settings,
+    notes: Notes,
+) -> int:
+    """Make the chosen applications run *hash*; return the exit code."""
+    after = manifest.with_hash(hash, arguments.app)
+    for warning in after.warnings:
+        notes.warn(warning)
+    if arguments.diff:
+        _print_diff(manifest, after)
+    before = {a.name: a.hash for a in manifest.choose(arguments.app)}
+    for application in after.choose(arguments.app):
+        was = before[application.name]
+        notes.say(
+            f"{manifest.path}:{application.line}: {application.name}: "
+            + (f"{was or 'no hash'} -> {hash}" if was != hash else f"has {hash}")
+        )
+    if arguments.dry_run:
+        notes.say("nothing was written: --dry-run")
+        return 0
+    if after.text != manifest.text:
+        after.write()
+        record = Record(settings.cache_dir, manifest.path)
+        for name, was in before.items():
+            record.add(name, was, hash)
+    return 0
+
+
+def _hash(arguments: argparse.Namespace, settings: Settings, notes: Notes) -> str:
+    """Return the hash to deploy: named, or of what is pushed now."""
+    if arguments.push:
+        from lazyimport.cli.commands.push import push
+
+        return push(arguments.push, arguments, settings, notes).hash
+    if not arguments.hash:
+        raise UsageError("which archive? Give --hash HASH or --push DIR")
+    hash = resolve(arguments.hash, settings)
+    if settings.store:
+        _check_stored(hash, required_store(settings), settings)
+    else:
+        notes.say("no store is named, so it was not checked that the archive is there")
+    return hash
+
+
+def _check_stored(hash: str, url: str, settings: Settings) -> None:
+    """Raise ArchiveMissing unless the store has the archive."""
+    from lazyimport.delivery.fetch import archive_key
+    from lazyimport.delivery.stores import open_store
+    from lazyimport.errors import ArchiveMissing, KeyMissing
+    from lazyimport.format.archive import HEADER_SIZE
+
+    try:
+        open_store(url, timeout=settings.timeout).read(
+            archive_key(hash), 0, HEADER_SIZE
+        )
+    except KeyMissing as error:
+        cached = NodeCache(settings.cache_dir).open(hash) is not None
+        where = "it is only in the node cache here" if cached else "check the hash"
+        raise ArchiveMissing(
+            f"archive {hash} is not in {url}, so no worker could run it; {where}, or "
+            "push and deploy in one go with --push DIR",
+            hash=hash,
+            store=url,
+        ) from error
+
+
+def _print_diff(before: Manifest, after: Manifest) -> None:
+    from difflib import unified_diff
+
+    lines = unified_diff(
+        before.text.splitlines(keepends=True),
+        after.text.splitlines(keepends=True),
+        before.path,
+        after.path,
+    )
+    for line in lines:
+        sys.stdout.write(line if line.endswith("\n") else f"{line}\n\\ no newline\n")

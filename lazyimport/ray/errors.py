@@ -1,0 +1,21 @@
+"""What can go wrong between a manifest and running replicas."""
+
+from __future__ import annotations
+
+from lazyimport.errors import LazyImportError
+
+__all__ = ["DeployError", "ManifestError"]
+
+
+class DeployError(LazyImportError):
+    """A deployment could not be made, or did not come up."""
+
+
+class ManifestError(DeployError):
+    """A manifest that cannot be read, or contradicts itself.
+
+    ``path`` names the file and ``line`` the line, counted from 1.
+    """
+
+    path: str
+    line: int

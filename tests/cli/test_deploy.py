@@ -1,0 +1,158 @@
+"""`lazyimport deploy` and `rollback` on files; tests/ray has what runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+pytest.importorskip("ruamel.yaml")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+A, B = "a1" * 32, "b2" * 32
+
+SERVE = """\
+applications:
+  - name: shop   # the only one
+    import_path: shop.serve:app
+    runtime_env:
+      env_vars: {{LAZYIMPORT_HASH: {}}}
+"""
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path) -> Path:
+    file = tmp_path / "serve.yaml"
+    file.write_text(SERVE.format(A))
+    return file
+
+
+class TestDeploy:
+    """`lazyimport deploy`."""
+
+    def test_sets_the_hash(self, cli: CommandLine, file: Path) -> None:
+        file.chmod(0o640)
+        done = cli.run("deploy", file, "--hash", B)
+
+        assert SERVE.format(B) == file.read_text()
+        assert 0o640 == file.stat().st_mode & 0o777
+        assert f"{file}:2: shop: {A} -> {B}" in done.stderr
+
+    def test_a_link_to_a_manifest_stays_a_link(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        link = file.with_name("link.yaml")
+        link.symlink_to(file)
+        cli.run("deploy", link, "--hash", B)
+
+        assert link.is_symlink()
+        assert SERVE.format(B) == file.read_text()
+
+    def test_diff_and_dry_run(self, cli: CommandLine, file: Path) -> None:
+        done = cli.run("deploy", file, "--hash", B, "--diff", "--dry-run")
+
+        changed = [line for line in done.stdout.splitlines() if line[0] in "+-"]
+        assert SERVE.format(A) == file.read_text()
+        assert [
+            f"--- {file}",
+            f"+++ {file}",
+            f"-      env_vars: {{LAZYIMPORT_HASH: {A}}}",
+            f"+      env_vars: {{LAZYIMPORT_HASH: {B}}}",
+        ] == changed
+        assert "nothing was written" in done.stderr
+
+    def test_pushes_and_deploys_in_one_go(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        done = cli.run("deploy", file, "--push", project, "--store", cli.url)
+        (stored,) = os.listdir(cli.store / "archives")
+
+        assert SERVE.format(stored) == file.read_text()
+        assert "packed 8 modules" in done.stderr
+
+    def test_a_prefix_will_do(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        whole = cli.push(project)
+        cli.run("deploy", file, "--hash", whole[:8], "--store", cli.url)
+
+        assert SERVE.format(whole) == file.read_text()
+
+    def test_refuses_a_hash_that_the_store_does_not_have(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """No worker could run it; the file stays as it is."""
+        cli.push(project)
+        packed = cli.run("pack", project, "--exclude", "deep.py").stdout.strip()
+        unknown = cli.fail("deploy", file, "--hash", B, "--store", cli.url)
+        unpushed = cli.fail("deploy", file, "--hash", packed, "--store", cli.url)
+
+        assert f"archive {B} is not in {cli.url}" in unknown
+        assert "it is only in the node cache here" in unpushed
+        assert SERVE.format(A) == file.read_text()
+
+    def test_what_contradicts_it_leaves_the_file_alone(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        text = file.read_text() + "      py_executable: env LAZYIMPORT_HASH=x python\n"
+        file.write_text(text)
+        error = cli.fail("deploy", file, "--hash", B)
+
+        assert f"{file}:6: py_executable sets LAZYIMPORT_HASH" in error
+        assert text == file.read_text()
+
+    def test_needs_one_archive(self, cli: CommandLine, file: Path) -> None:
+        assert "which archive?" in cli.fail("deploy", file, code=2)
+        assert "give one" in cli.fail(
+            "deploy", file, "--hash", B, "--push", ".", code=2
+        )
+
+    def test_a_file_that_is_not_there(self, cli: CommandLine) -> None:
+        assert "/none.yaml: No such file" in cli.fail(
+            "deploy", cli.folder / "none.yaml", "--hash", B
+        )
+
+
+class TestRollback:
+    """`lazyimport rollback`."""
+
+    def test_to_what_this_machine_deployed_before(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        cli.run("deploy", file, "--hash", B)
+        cli.run("deploy", file, "--hash", "c3" * 32)
+        cli.run("rollback", file)
+
+        assert SERVE.format(B) == file.read_text()
+
+    def test_to_what_git_has(self, cli: CommandLine, file: Path) -> None:
+        """Somebody else deployed, or the CI did."""
+
+        def git(*words: str) -> None:
+            who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+            subprocess.run(
+                ["git", *who, *words], cwd=file.parent, check=True, capture_output=True
+            )
+
+        git("init")
+        for hash in (A, B):
+            file.write_text(SERVE.format(hash))
+            git("add", file.name)
+            git("commit", "-m", "deploy")
+        cli.run("rollback", file, "--dry-run")
+        assert SERVE.format(B) == file.read_text()
+
+        cli.run("rollback", file)
+        assert SERVE.format(A) == file.read_text()
+
+    def test_to_nothing_that_is_known(self, cli: CommandLine, file: Path) -> None:
+        error = cli.fail("rollback", file)
+
+        assert f"nobody knows what shop ran before {A}" in error
+        assert f"lazyimport deploy {file} --app shop --hash HASH" in error
