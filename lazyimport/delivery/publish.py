@@ -10,12 +10,10 @@ from lazyimport.delivery.fetch import archive_key
 from lazyimport.errors import ArchiveError, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.files import AtomicFile, ensure_directory
 from lazyimport.format.archive import HEADER_SIZE, Header, recode
-from lazyimport.format.delta import write_delta
-from lazyimport.format.index import IndexImage
+from lazyimport.format.delta import Revision, write_delta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import BinaryIO
 
     from lazyimport.delivery.cache import NodeCache
@@ -93,8 +91,8 @@ def _delta(
     file: BinaryIO, base: Archive, base_size: int, archive: Archive
 ) -> Header | None:
     """Write a delta to *file*; None if it is too large to be worth it."""
-    image, read = image_of(archive)
-    header = write_delta(file, base.index, image, read, notes=archive.raw_notes)
+    read = Revision(archive).read
+    header = write_delta(file, base.index, archive.index, read, notes=archive.raw_notes)
     if header is None or header.size > base_size * LARGEST_DELTA:
         return None
     return header
@@ -141,26 +139,6 @@ class _Bases:
                 return [str(name) for name in json.loads(file.read())]
         except (OSError, ValueError, TypeError):
             return []
-
-
-def image_of(
-    archive: Archive,
-) -> tuple[IndexImage, Callable[[bytes], bytes | memoryview]]:
-    """Return the whole index of *archive*, and what reads its members by digest."""
-    root, pages, _ = archive.sections()
-    entries = list(archive.index.entries())
-    where: dict[bytes, tuple[int, int, str]] = {}
-    members: list[tuple[int, bytes]] = []
-    for entry in entries:
-        for slot, size, digest in entry.members():
-            members.append((size, digest))
-            where.setdefault(digest, (slot, size, entry.path))
-
-    def read(digest: bytes) -> bytes | memoryview:
-        slot, size, path = where[digest]
-        return archive.member(slot, size, digest, path)
-
-    return IndexImage(root, pages, entries, members), read
 
 
 def missing_share(base: Index, target: Index) -> float:

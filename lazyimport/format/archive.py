@@ -370,7 +370,7 @@ def write_archive(
     order: a recorded start; those that the archive does not hold are ignored.
     With *raw* members are stored uncompressed, else as zstd where that is smaller.
     """
-    read = checked(read, image)
+    read = checked(read, image.hash, image.members)
     return write_image(out, image, read, first=first, raw=raw, notes=notes)
 
 
@@ -427,17 +427,17 @@ def recode(archive: Archive, out: BinaryIO, *, raw: bool) -> Header:
     )
 
 
-def checked(read: Read, image: IndexImage) -> Read:
-    """Return *read* with a proof that it gives what *image* is made of."""
-    sizes = {digest: size for size, digest in image.members}
+def checked(read: Read, hash: str, members: Iterable[tuple[int, bytes]]) -> Read:
+    """Return *read* with a proof that it gives the *members* of archive *hash*."""
+    sizes = {digest: size for size, digest in members}
 
     def read_checked(digest: bytes) -> bytes | memoryview:
         data = read(digest)
         actual = sha256(data)
         if actual != digest or len(data) != sizes[digest]:
             raise DamagedArchive(
-                f"bytes for archive {image.hash} changed while it was written",
-                hash=image.hash,
+                f"bytes for archive {hash} changed while it was written",
+                hash=hash,
                 member="",
                 expected=digest.hex(),
                 actual=actual.hex(),

@@ -10,6 +10,7 @@ from struct import Struct, error as StructError  # noqa: N812
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import (
     HEADER_SIZE,
+    IN_BASE,
     SLOT,
     Archive,
     Header,
@@ -22,10 +23,6 @@ from lazyimport.format.archive import (
 )
 from lazyimport.format.index import (
     MAX_ROOT_HEAD,
-    Entry,
-    Index,
-    IndexImage,
-    build_index,
     check_path,
     decode_rows,
     encode_page,
@@ -33,68 +30,174 @@ from lazyimport.format.index import (
     read_root_head,
     root_head_size,
 )
+from lazyimport.format.patch import Patch, difference, image_of, patched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from mmap import mmap
-    from typing import BinaryIO, TypeAlias
+    from typing import BinaryIO
 
-    from lazyimport.format.index import Variant
+    from lazyimport.format.index import Index, Variant
 
-    _ReadMember: TypeAlias = Callable[[int, int, bytes, str], bytes | memoryview]
-
-__all__ = ["apply_delta", "write_delta"]
+__all__ = ["Revision", "apply_delta", "write_delta"]
 
 _COUNT = Struct("<I")
 _LENGTH = Struct("<H")
+#: More digests than this are looked up in one walk over the base.
+_SEARCHES = 64
 
 
 def write_delta(
     out: BinaryIO,
     base: Index,
-    image: IndexImage,
+    target: Index,
     read: Callable[[bytes], bytes | memoryview],
     *,
     notes: bytes = b"",
+    partial: bool = False,
 ) -> Header | None:
-    """Write *image* as a delta to *base*; None, and nothing written, if it cannot be.
+    """Write *target* as a delta to *base*; None, and nothing written, if it cannot be.
 
     It cannot where the two have other variants, or are the same archive. *read*
-    gives the bytes of a digest that the base does not hold.
+    gives the bytes of a digest that the base does not hold. Of a *partial* base
+    only the pages that differ are there.
     """
-    variants = read_root_head(image.root[:MAX_ROOT_HEAD], image.hash)[5]
-    if variants != base.variants or image.hash == base.hash:
+    if target.variants != base.variants or target.hash == base.hash:
         return None
-    old: dict[str, bytes] = {}
-    held: set[bytes] = set()
-    for entry in base.entries():
-        old[entry.path] = entry.row()
-        held.update(digest for _, _, digest in entry.members())
-    changed = [entry for entry in image.entries if old.get(entry.path) != entry.row()]
-    removed = old.keys() - {entry.path for entry in image.entries}
-    page, members = encode_page(rank(changed))
-    patch = _encode_removed(removed) + page
-    order, warm = member_order(changed)
+    patch = difference(base, target)
+    entries = patch.changed
+    page, members = encode_page(rank(entries))
+    body = _encode_removed(patch.removed) + page
+    held = patch.known
+    if not partial:
+        held = held | _held(base, {digest for _, digest in members} - held)
+    order, warm = member_order(entries)
     header = Header(
-        image.hash,
+        target.hash,
         base=base.hash,
-        root_size=root_head_size(len(variants)),
-        pages_size=len(patch),
+        root_size=root_head_size(len(target.variants)),
+        pages_size=len(body),
         slots_size=len(members) * SLOT.size,
     )
     return write_object(
         out,
         header,
-        image.root[: header.root_size],
-        patch,
+        target.root[: header.root_size],
+        body,
         members,
         [digest for digest in order if digest not in held],
         sum(digest not in held for digest in order[:warm]),
-        checked(read, image),
+        checked(read, target.hash, members),
         False,
         notes,
     )
+
+
+def _held(base: Index, digests: set[bytes]) -> set[bytes]:
+    """Return those of *digests* that a member of *base* has."""
+    if len(digests) <= _SEARCHES:
+        digests = {digest for digest in digests if base.mentions(digest)}
+    if not digests:
+        return digests
+    found = (digest for entry in base.entries() for _, _, digest in entry.members())
+    return digests.intersection(found)
+
+
+class Revision:
+    """An archive told by its base and a delta: as good as whole, and not written.
+
+    *delta* is the object's bytes, *hash* what it must give together with *base*;
+    *what* names it in errors. Without a delta it is the base itself. ``index`` is
+    the archive's whole index.
+
+    Raises MalformedArchive, DamagedArchive or UnsupportedArchive, also when the
+    two do not give an archive of that hash.
+    """
+
+    __slots__ = ("_brought", "_in_base", "_members", "base", "delta", "index")
+
+    def __init__(
+        self,
+        base: Archive,
+        delta: bytes | mmap | None = None,
+        hash: str | None = None,
+        what: str = "this delta",
+    ) -> None:
+        self.base = base
+        self.delta = delta
+        self.index = base.index
+        #: digest of a member of the delta's rows -> slot, size, path
+        self._brought: dict[bytes, tuple[int, int, str]] = {}
+        self._in_base: dict[bytes, tuple[int, int, str]] | None = None
+        self._members: Members | None = None
+        if delta is not None:
+            self._apply(delta, hash or base.hash, what)
+
+    @property
+    def hash(self) -> str:
+        """The archive's name."""
+        return self.index.hash
+
+    @property
+    def notes(self) -> bytes:
+        """The notes as they stand."""
+        if self.delta is None:
+            return self.base.raw_notes
+        header = Header.decode(self.delta[:HEADER_SIZE])
+        return self.delta[header.notes_at : header.size]
+
+    def read(self, digest: bytes) -> bytes | memoryview:
+        """Return the proved bytes of a digest; KeyError if there are none such."""
+        brought = self._brought.get(digest)
+        members = self._members
+        if members and brought and members.stored(brought[0])[0] != IN_BASE:
+            return members.read(brought[0], brought[1], digest, brought[2])
+        if self._in_base is None:
+            self._in_base = {}
+            for entry in self.base.index.entries():
+                for slot, size, held in entry.members():
+                    self._in_base.setdefault(held, (slot, size, entry.path))
+        if members and brought and digest not in self._in_base:
+            return members.read(brought[0], brought[1], digest, brought[2])
+        slot, size, path = self._in_base[digest]
+        return self.base.member(slot, size, digest, path)
+
+    def write(self, out: BinaryIO, *, raw: bool) -> Header:
+        """Write the whole archive to *out*, every member proved."""
+        image = image_of(self.index)
+        return write_image(out, image, self.read, raw=raw, notes=self.notes)
+
+    def _apply(self, delta: bytes | mmap, hash: str, what: str) -> None:
+        header = open_header(delta, hash, what)
+        base = self.base
+        if header.base != base.hash:
+            why = f"a delta to {header.base}" if header.base else "a full archive"
+            raise MalformedArchive(
+                f"{what}: {why}, not a delta to {base.hash}", hash=hash
+            )
+        minors, variants = _read_head(delta, header, what)
+        try:
+            removed, page_at = _decode_removed(delta, header.pages_at, header.slots_at)
+            rows = list(decode_rows(delta, page_at, header.slots_at, variants))
+            self.index = patched(base.index, Patch(rows, removed), minors)
+        except (StructError, ValueError) as error:
+            raise MalformedArchive(
+                f"{what}: the patch makes no sense: {error}", hash=hash
+            ) from None
+        if self.index.hash != hash or variants != base.index.variants:
+            raise DamagedArchive(
+                f"{what}: with its base {base.hash} it gives {self.index.hash}, "
+                f"not {hash}",
+                hash=hash,
+                member="root",
+                expected=hash,
+                actual=self.index.hash,
+            )
+        self._members = Members(delta, header, what)
+        for entry in rows:
+            for slot, size, digest in entry.members():
+                self._brought.setdefault(digest, (slot, size, entry.path))
 
 
 def apply_delta(
@@ -108,52 +211,9 @@ def apply_delta(
 ) -> Header:
     """Write the archive *hash* that the delta in *buffer* and its *base* give.
 
-    *what* names the delta in errors. Raises MalformedArchive, DamagedArchive or
-    UnsupportedArchive, also when the two do not give an archive of that hash.
+    *what* names the delta in errors. Raises as `Revision` does.
     """
-    header = open_header(buffer, hash, what)
-    if header.base != base.hash:
-        why = f"a delta to {header.base}" if header.base else "a full archive"
-        raise MalformedArchive(f"{what}: {why}, not a delta to {base.hash}", hash=hash)
-    minors, variants = _read_head(buffer, header, what)
-    rows: dict[str, Entry] = {}
-    # How to read a digest, and with what: slot, size, path
-    where: dict[bytes, tuple[_ReadMember, int, int, str]] = {}
-
-    def put(entry: Entry, member: _ReadMember) -> None:
-        rows[entry.path] = entry
-        for slot, size, digest in entry.members():
-            where.setdefault(digest, (member, slot, size, entry.path))
-
-    for entry in base.index.entries():
-        put(entry, base.member)
-    brought = Members(buffer, header, what)
-    try:
-        removed, page_at = _decode_removed(buffer, header.pages_at, header.slots_at)
-        for path in removed:
-            del rows[path]
-        for entry in decode_rows(buffer, page_at, header.slots_at, variants):
-            put(entry, brought.read)
-        image = build_index(rows.values(), variants, minors)
-    except (StructError, KeyError, ValueError) as error:
-        raise MalformedArchive(
-            f"{what}: the patch makes no sense: {error}", hash=hash
-        ) from None
-    if image.hash != hash:
-        raise DamagedArchive(
-            f"{what}: with its base {base.hash} it gives {image.hash}, not {hash}",
-            hash=hash,
-            member="root",
-            expected=hash,
-            actual=image.hash,
-        )
-
-    def read(digest: bytes) -> bytes | memoryview:
-        member, slot, size, path = where[digest]
-        return member(slot, size, digest, path)
-
-    notes = buffer[header.notes_at : header.size]
-    return write_image(out, image, read, raw=raw, notes=notes)
+    return Revision(base, buffer, hash, what).write(out, raw=raw)
 
 
 def _read_head(

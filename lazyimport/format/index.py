@@ -65,7 +65,8 @@ _ROOT_MAGIC = b"LZYROOT1"
 #          magic, minors, files, directories, pages, slots, variants, reserved
 ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
 _VARIANT = Struct("<24s4sB3s")  # tag, magic, optimization, reserved: 32
-_PAGE = Struct("<32sII")  # digest, end, first slot: 40
+PAGE = Struct("<32sII")  # digest, end, first slot: 40
+_DIGEST_SIZE = 32
 _COUNT = Struct("<I")
 _DIRECTORY_ITEM = Struct("<III")  # crc, row offset, slot offset: 12
 _ROW = Struct("<BBHIQ32s")  # kind, flags, path size, variants, size, digest: 48
@@ -331,7 +332,7 @@ def build_index(
     for page in pages:
         data, owned = encode_page(page)
         end += len(data)
-        records.append(_PAGE.pack(sha256(data), end, len(members)))
+        records.append(PAGE.pack(sha256(data), end, len(members)))
         body.append(data)
         slot = len(members)
         for *_, entry in page:
@@ -339,7 +340,9 @@ def build_index(
             slot += entry.slots
             ordered.append(entry)
         members += owned
-    head = encode_root_head(ordered, variants, minors, count, len(members))
+    directories = sum(entry.kind for entry in ordered)
+    files = len(ordered) - directories
+    head = encode_root_head(files, directories, variants, minors, count, len(members))
     return IndexImage(head + b"".join(records), b"".join(body), ordered, members)
 
 
@@ -384,7 +387,8 @@ def check_tree(ranked: list[Ranked]) -> None:
 
 
 def encode_root_head(
-    entries: Sequence[Entry],
+    files: int,
+    directories: int,
     variants: Iterable[Variant],
     minors: int,
     pages: int,
@@ -394,11 +398,10 @@ def encode_root_head(
     records = sorted(variant.encode() for variant in variants)
     if len(records) > MAX_VARIANTS or len(set(records)) != len(records):
         raise ValueError(f"more than {MAX_VARIANTS} bytecode variants, or one twice")
-    directories = sum(entry.kind for entry in entries)
     head = ROOT.pack(
         _ROOT_MAGIC,
         minors,
-        len(entries) - directories,
+        files,
         directories,
         pages,
         slots,
@@ -484,7 +487,7 @@ class Index:
         self.what = what
         if (
             pages != pages_for(self.files + self.directories)
-            or self._pages_at - self._records_at != _PAGE.size * pages
+            or self._pages_at - self._records_at != PAGE.size * pages
         ):
             raise MalformedArchive(
                 f"{what}: the root of archive {hash} does not add up", hash=hash
@@ -535,25 +538,78 @@ class Index:
         """Yield every entry, in the order of their slots."""
         files = directories = slots = 0
         for number in range(self._mask + 1):
-            start, _, end, first_slot = self._prove(number)
-            try:
-                if first_slot != slots:
-                    raise ValueError("its slots do not follow those before")
-                for entry in decode_rows(
-                    self._buffer, start, end, self.variants, self._mask, number
-                ):
-                    entry.slot += first_slot
-                    slots += entry.slots
-                    directories += entry.kind
-                    files += 1 - entry.kind
-                    yield entry
-            except (StructError, ValueError) as error:
-                raise self._malformed(number, error) from None
+            for entry in self.page_entries(number, slots):
+                slots += entry.slots
+                directories += entry.kind
+                files += 1 - entry.kind
+                yield entry
         if (files, directories, slots) != (self.files, self.directories, self.slots):
             raise MalformedArchive(
                 f"{self.what}: the pages of archive {self.hash} do not add up",
                 hash=self.hash,
             )
+
+    @property
+    def pages(self) -> int:
+        """Number of pages."""
+        return self._mask + 1
+
+    @property
+    def root(self) -> bytes:
+        """The root as it stands."""
+        root_at = self._records_at - root_head_size(len(self.variants))
+        return self._buffer[root_at : self._pages_at]
+
+    def page_of(self, stem: str) -> int:
+        """Return the number of the page that everything of *stem* lies in."""
+        return crc32(stem.encode("utf-8", "surrogatepass")) & self._mask
+
+    def page_digest(self, number: int) -> bytes:
+        """Return what the root says that the page *number* has as its digest."""
+        at = self._records_at + number * PAGE.size
+        return self._buffer[at : at + _DIGEST_SIZE]
+
+    def page_place(self, number: int) -> tuple[int, int]:
+        """Return where, in the pages section, the root says that a page lies."""
+        at = self._records_at + number * PAGE.size
+        start = PAGE.unpack_from(self._buffer, at - PAGE.size)[1] if number else 0
+        return start, PAGE.unpack_from(self._buffer, at)[1]
+
+    def page_slots(self, number: int) -> int:
+        """Return how many slots the root says that a page has."""
+        at = self._records_at + number * PAGE.size
+        first: int = PAGE.unpack_from(self._buffer, at)[2]
+        end: int = self.slots
+        if number < self._mask:
+            end = PAGE.unpack_from(self._buffer, at + PAGE.size)[2]
+        return end - first
+
+    def page_bytes(self, number: int) -> bytes:
+        """Return the proved bytes of a page."""
+        start, _, end, _ = self._prove(number)
+        return self._buffer[start:end]
+
+    def page_entries(self, number: int, first_slot: int = -1) -> Iterator[Entry]:
+        """Yield the entries of a page, all that section 4 says of them checked.
+
+        *first_slot* is the number that its slots must begin with, if it is known.
+        """
+        start, _, end, first = self._prove(number)
+        try:
+            if first_slot not in {-1, first}:
+                raise ValueError("its slots do not follow those before")
+            for entry in decode_rows(
+                self._buffer, start, end, self.variants, self._mask, number
+            ):
+                entry.slot += first
+                yield entry
+        except (StructError, ValueError) as error:
+            raise self._malformed(number, error) from None
+
+    def mentions(self, digest: bytes) -> bool:
+        """Whether the bytes of *digest* stand in the pages, of a member most likely."""
+        end = self._pages_at + self._pages_size
+        return self._buffer.find(digest, self._pages_at, end) >= 0
 
     def _prove(self, number: int) -> tuple[int, int, int, int]:
         """Check the digest of a page, once.
@@ -564,11 +620,11 @@ class Index:
         known = self._proved.get(number)
         if known is not None:
             return known
-        record = self._records_at + number * _PAGE.size
-        digest, end, first_slot = _PAGE.unpack_from(self._buffer, record)
+        record = self._records_at + number * PAGE.size
+        digest, end, first_slot = PAGE.unpack_from(self._buffer, record)
         start = 0
         if number:
-            start = _PAGE.unpack_from(self._buffer, record - _PAGE.size)[1]
+            start = PAGE.unpack_from(self._buffer, record - PAGE.size)[1]
         if not start + _COUNT.size <= end <= self._pages_size:
             raise self._malformed(number, "it lies outside the pages")
         start += self._pages_at

@@ -55,7 +55,7 @@ class TestTables:
             (2, 0, [archive_module._HEADER, archive_module._CHECK]),
             (3, 0, [index_module.ROOT]),
             (3, 1, [index_module._VARIANT]),
-            (3, 2, [index_module._PAGE]),
+            (3, 2, [index_module.PAGE]),
             (4, 1, [index_module._ROW]),
             (5, 0, [archive_module.SLOT]),
         ],

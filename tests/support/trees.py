@@ -27,6 +27,7 @@ from lazyimport.format.index import (
     build_index,
     listing_of,
 )
+from lazyimport.format.patch import index_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ class Tree:
 
     def delta(self, base: Index, **options: Any) -> tuple[bytes, str] | None:
         """Return the same as a delta to *base*, or None where there is none."""
-        image = self.image()
+        index = index_of(self.image())
         out = io.BytesIO()
-        if write_delta(out, base, image, self.blobs.__getitem__, **options) is None:
+        if write_delta(out, base, index, self.blobs.__getitem__, **options) is None:
             return None
-        return out.getvalue(), image.hash
+        return out.getvalue(), index.hash
 
     def _put(self, data: bytes) -> bytes:
         digest = sha256(data)
