@@ -163,9 +163,10 @@ class ArchiveMissing(DeliveryError):
 
 
 class CacheError(DeliveryError):
-    """The node cache cannot be used as it is."""
+    """The node cache cannot be used as it is; ``errno`` where the system said so."""
 
     path: str
+    errno: int | None = None
 
 
 class PackError(LazyImportError):

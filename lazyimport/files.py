@@ -33,10 +33,13 @@ def ensure_directory(path: str) -> str:
                 f"cannot create the cache directory {path}: {error.strerror}; set "
                 "LAZYIMPORT_CACHE_DIR to a directory this user may write",
                 path=path,
+                errno=error.errno,
             ) from error
     except OSError as error:
         raise CacheError(
-            f"cannot use the cache directory {path}: {error.strerror}", path=path
+            f"cannot use the cache directory {path}: {error.strerror}",
+            path=path,
+            errno=error.errno,
         ) from error
     if status.st_mode & 0o170000 != 0o040000:
         raise CacheError(f"the cache directory {path} is not a directory", path=path)
@@ -109,10 +112,11 @@ def remove_leftovers(path: str) -> None:
 
 
 class FileLock:
-    """An exclusive lock between processes, free again when its holder dies.
+    """An exclusive lock between processes and threads, free when its holder dies.
 
-    The file stays where it is after release: removing it would let two
-    waiters hold locks on two different files of one name.
+    Whoever holds it may remove its file (`remove`): a waiter that gets the lock
+    on a file that is no longer there begins anew with the one that is, or two
+    would hold locks on two files of one name.
     """
 
     def __init__(self, path: str, timeout: float) -> None:
@@ -124,18 +128,21 @@ class FileLock:
         import fcntl
         import time
 
-        self._descriptor = os.open(
-            self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
         deadline = time.monotonic() + self.timeout
         pause = 0.002
+        self._open()
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in {EAGAIN, EACCES}:
                     self._close()
-                    raise
+                    raise CacheError(
+                        f"cannot lock {self.path}: {error.strerror}; the node cache "
+                        "needs a file system with locks, see LAZYIMPORT_CACHE_DIR",
+                        path=self.path,
+                        errno=error.errno,
+                    ) from error
                 if time.monotonic() > deadline:
                     self._close()
                     raise CacheError(
@@ -148,10 +155,29 @@ class FileLock:
                 time.sleep(pause)
                 pause = min(pause * 1.5, 0.1)
             else:
-                return self
+                if os.fstat(self._descriptor).st_nlink:
+                    return self
+                self._close()
+                self._open()
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+    def remove(self) -> None:
+        """Remove the file of this lock, which is held: nobody needs it any more."""
+        os.unlink(self.path)
+
+    def _open(self) -> None:
+        try:
+            self._descriptor = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except OSError as error:
+            raise CacheError(
+                f"cannot make {self.path}: {error.strerror}",
+                path=self.path,
+                errno=error.errno,
+            ) from error
 
     def _close(self) -> None:
         os.close(self._descriptor)

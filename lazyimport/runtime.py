@@ -40,6 +40,7 @@ def install(
     cache_mode: str | None = None,
     policy: str | None = None,
     timeout: float | None = None,
+    cache_limit: str | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
@@ -68,6 +69,7 @@ def install(
         cache_mode=cache_mode,
         policy=policy,
         timeout=timeout,
+        cache_limit=cache_limit,
     )
     if settings.hash is None:
         raise SettingsError(

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENVIRONMENT", "Settings", "check_hash"]
+__all__ = ["ENVIRONMENT", "Settings", "byte_count", "check_hash"]
 
 #: setting -> environment variable
 ENVIRONMENT = {
@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "cache_mode": "LAZYIMPORT_CACHE_MODE",
     "policy": "LAZYIMPORT_POLICY",
     "timeout": "LAZYIMPORT_TIMEOUT",
+    "cache_limit": "LAZYIMPORT_CACHE_LIMIT",
 }
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path")
@@ -41,9 +42,20 @@ class Settings:
         ``path`` (exactly the order of ``sys.path``).
     ``timeout``
         Seconds that fetching an archive may take before it is given up.
+    ``cache_limit``
+        Size above which the node cache drops what was not used for longest:
+        ``20GiB``, ``500MB``, ``off``; None for a quarter of its disk.
     """
 
-    __slots__ = ("cache_dir", "cache_mode", "hash", "policy", "store", "timeout")
+    __slots__ = (
+        "cache_dir",
+        "cache_limit",
+        "cache_mode",
+        "hash",
+        "policy",
+        "store",
+        "timeout",
+    )
 
     hash: str | None
     store: str | None
@@ -51,6 +63,7 @@ class Settings:
     cache_mode: str
     policy: str
     timeout: float
+    cache_limit: str | None
 
     def __init__(
         self,
@@ -60,6 +73,7 @@ class Settings:
         cache_mode: str | None = None,
         policy: str | None = None,
         timeout: float | str | None = None,
+        cache_limit: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -70,6 +84,9 @@ class Settings:
         put(self, "cache_mode", _one_of("cache_mode", cache_mode or "raw", CACHE_MODES))
         put(self, "policy", _one_of("policy", policy or "archive", POLICIES))
         put(self, "timeout", _seconds(300.0 if timeout is None else timeout))
+        put(self, "cache_limit", cache_limit or None)
+        if cache_limit:
+            byte_count(cache_limit)
         if not self.cache_dir.startswith("/"):
             raise SettingsError(
                 f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
@@ -125,8 +142,7 @@ class Settings:
         return hash(self._values())
 
     def __reduce__(self) -> tuple[object, ...]:
-        names = ("hash", "store", "cache_dir", "cache_mode", "policy", "timeout")
-        return Settings, tuple(getattr(self, name) for name in names)
+        return Settings, tuple(getattr(self, name) for name in ENVIRONMENT)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__)
@@ -147,6 +163,37 @@ def check_hash(value: str) -> str:
             value=value,
         )
     return text
+
+
+def byte_count(text: str) -> int | None:
+    """Return the bytes of a size such as ``500MB`` or ``20GiB``; None for ``off``.
+
+    ``k``, ``M``, ``G`` and ``T`` count thousands, ``Ki`` and so on 1024; a ``B``
+    may follow. Raises SettingsError for anything else.
+    """
+    size = str(text).strip().lower()
+    if size == "off":
+        return None
+    number = size.removesuffix("b")
+    base = 1024 if number.endswith("i") else 1000
+    number = number.removesuffix("i")
+    power = " kmgt".find(number[-1:] or " ")
+    if power > 0:
+        number = number[:-1]
+    elif base == 1024:
+        number = ""
+    try:
+        count = float(number)
+    except ValueError:
+        count = -1.0
+    if not 0 <= count < 1e18:
+        raise SettingsError(
+            "LAZYIMPORT_CACHE_LIMIT must be a size such as 20GiB or 500MB, or off, "
+            f"not {text!r}",
+            name="cache_limit",
+            value=text,
+        )
+    return int(count * base ** max(power, 0))
 
 
 def _store(url: str) -> str:

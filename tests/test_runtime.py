@@ -335,6 +335,7 @@ ALLOWED = {
     "_weakrefset",
     "abc",
     "errno",
+    "fcntl",
     "genericpath",
     "mmap",
     "os",
@@ -342,6 +343,7 @@ ALLOWED = {
     "posixpath",
     "stat",
     "struct",
+    "time",
     "zlib",
 }
 

@@ -22,6 +22,7 @@ FULL = {
     "LAZYIMPORT_CACHE_MODE": "zstd",
     "LAZYIMPORT_POLICY": "path",
     "LAZYIMPORT_TIMEOUT": "12.5",
+    "LAZYIMPORT_CACHE_LIMIT": "20GiB",
 }
 
 

@@ -122,6 +122,24 @@ Everything about one archive: its Pythons, its sizes, which packages become real
 files on the node and why, and what was left out by which rule.
 """
 
+_CACHE = """\
+The node cache: what is in it, whether it is sound, and making room. Archives that
+a living process uses are never removed, except by 'clear --force'.
+
+  ls      the archives, the last used first
+  verify  check every byte; remove what is damaged, so that it comes anew
+  prune   drop what was not used for longest, until the rest fits the limit
+  clear   remove everything
+"""
+
+_CACHE_EXAMPLES = """\
+examples:
+  lazyimport cache ls
+  lazyimport cache prune --limit 5GiB --dry-run
+  lazyimport cache prune --limit off --older-than 30d
+  lazyimport cache verify --json
+"""
+
 _DEMO = """\
 See it work on this machine: a real application goes into an archive, runs in a
 local Ray that has never seen its code, is edited, runs in both versions side by
@@ -220,6 +238,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_store(command)
     _add_cache(command)
 
+    _add_cache_command(commands)
+
     command = _add(commands, "demo", "see it work, now", _DEMO, _DEMO_EXAMPLES)
     _add_store(command, default="a folder that is removed afterwards")
     command.add_argument(
@@ -304,6 +324,60 @@ def _add_deployment(
     _add_manifest(command)
     command.add_argument("-q", "--quiet", action="store_true", help="warnings only")
     _add_cache(command)
+
+
+def _add_cache_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    command = _add(commands, "cache", "the node cache", _CACHE, _CACHE_EXAMPLES)
+    command.add_argument("action", choices=("ls", "verify", "prune", "clear"))
+    command.add_argument(
+        "--limit",
+        type=_limit,
+        metavar="SIZE",
+        help="prune: how much may stay, such as 20GiB, or off (default: "
+        "$LAZYIMPORT_CACHE_LIMIT, or a quarter of the disk)",
+    )
+    command.add_argument(
+        "--older-than",
+        type=_duration,
+        metavar="AGE",
+        help="prune: drop what was not used for so long, such as 12h, 30d or 8w",
+    )
+    command.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="prune, verify: say what would be removed, and remove nothing",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="clear: what is in use too"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    _add_cache(command)
+
+
+def _limit(text: str) -> str:
+    from lazyimport.errors import SettingsError
+    from lazyimport.settings import byte_count
+
+    try:
+        byte_count(text)
+    except SettingsError:
+        raise argparse.ArgumentTypeError(
+            f"not a size such as 20GiB or 500MB, or off: {text!r}"
+        ) from None
+    return text
+
+
+def _duration(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    try:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (ValueError, KeyError):
+        seconds = -1.0
+    if not 0 <= seconds < 1e12:
+        raise argparse.ArgumentTypeError(f"not an age such as 12h, 30d or 8w: {text!r}")
+    return seconds
 
 
 def _add_roots(parser: argparse.ArgumentParser, name: str, text: str) -> None:

@@ -3,9 +3,13 @@
 ::
 
     <cache>/archives/<hash>   the archive; appears whole, by rename, and never changes
-    <cache>/locks/<hash>      held while somebody fetches that archive
+    <cache>/locks/<hash>      held while somebody fetches or removes that archive
     <cache>/trees/<hash>/     where ``__file__`` points; files appear when needed
     <cache>/bytecode/         code compiled here, see lazyimport.bytecode
+
+A process that has an archive open holds a shared lock on its file, which goes when
+the process and all that it forked are gone, however they end. The time of access
+says when one was last opened. `lazyimport.delivery.eviction` goes by both.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ import os
 
 # io's own home of it: from Python 3.14 on a bare interpreter has not loaded io
 from _io import open_code
+from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
+from time import time_ns
 
 from lazyimport.errors import CacheError, MalformedArchive
 from lazyimport.files import AtomicFile, FileLock, ensure_directory, remove_leftovers
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
     from typing import IO, BinaryIO
 
 __all__ = ["NodeCache"]
+
+#: Opening an archive again so soon is not worth a write to the disk.
+_RECENT = 60 * 10**9
 
 
 class NodeCache:
@@ -57,12 +66,16 @@ class NodeCache:
         try:
             with open_code(path) as file:
                 ensure_directory(self.path)
+                if not _hold(file.fileno()):
+                    return None
                 buffer = map_file(file, path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise CacheError(
-                f"cannot read archive {hash} from the node cache: {error}", path=path
+                f"cannot read archive {hash} from the node cache: {error}",
+                path=path,
+                errno=error.errno,
             ) from error
         return Archive(buffer, hash, path)
 
@@ -84,6 +97,7 @@ class NodeCache:
             raise CacheError(
                 f"cannot read the node cache {self.path}: {error.strerror}",
                 path=self.path,
+                errno=error.errno,
             ) from error
         return found
 
@@ -93,8 +107,12 @@ class NodeCache:
         Without it, N workers that start together would download N times, and
         one that cleans up after a dead writer could remove a living one's file.
         """
-        folder = self._folder("locks")
-        return FileLock(f"{folder}/{hash}", timeout)
+        self._folder("locks")
+        return FileLock(self.lock_path(hash), timeout)
+
+    def lock_path(self, name: str) -> str:
+        """Return the file of the lock *name*."""
+        return f"{self.path}/locks/{name}"
 
     def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> None:
         """Let *write* make the archive, and make it visible when it is whole.
@@ -103,8 +121,8 @@ class NodeCache:
         """
         path = self.archive_path(hash)
         self._folder("archives")
-        remove_leftovers(path)
         try:
+            remove_leftovers(path)
             with AtomicFile(path, 0o444) as file:
                 write(file)
         except OSError as error:
@@ -113,6 +131,7 @@ class NodeCache:
                 f"{error.strerror or error}; free space there, or set "
                 "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
                 path=path,
+                errno=error.errno,
             ) from error
 
     def scratch_folder(self) -> str:
@@ -129,6 +148,26 @@ class NodeCache:
     def _folder(self, name: str) -> str:
         ensure_directory(self.path)
         return ensure_directory(f"{self.path}/{name}")
+
+
+def _hold(descriptor: int) -> bool:
+    """Record that the archive behind *descriptor* is in use from now on.
+
+    The lock lasts as long as the mapping, which keeps a duplicate of the
+    descriptor. False if the file was removed before it could be recorded.
+    """
+    try:
+        flock(descriptor, LOCK_SH)
+    except OSError:
+        pass  # no locks on this file system: nothing is evicted from it
+    status = os.fstat(descriptor)
+    now = time_ns()
+    if abs(now - status.st_atime_ns) > _RECENT:
+        try:
+            os.utime(descriptor, ns=(now, status.st_mtime_ns))
+        except OSError:
+            pass  # read-only, or another user's: nothing is evicted either
+    return status.st_nlink > 0
 
 
 def map_file(file: IO[bytes], path: str) -> mmap:

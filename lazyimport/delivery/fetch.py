@@ -7,6 +7,7 @@ import tempfile
 import time
 
 from lazyimport.delivery.cache import NodeCache, map_file
+from lazyimport.delivery.eviction import make_room
 from lazyimport.delivery.stores import open_store
 from lazyimport.errors import (
     ArchiveError,
@@ -106,6 +107,7 @@ class _Fetch:
                     ),
                 )
         published = self._cache.open(hash)
+        make_room(self._cache, self._settings.cache_limit)
         if published is None:
             raise CacheError(
                 f"archive {hash} vanished from the node cache {self._cache.path} "

@@ -11,7 +11,8 @@ What its libraries are linked against comes along: ``numpy`` finds its BLAS in
 
 Two processes may materialise one package at a time: each file appears by
 rename or link, whole, and always the same, so neither can disturb the other;
-the mark is made last.
+the mark is made last. A process holds a shared lock on the folder of a tree that
+it uses, so that nobody removes it meanwhile (`lazyimport.delivery.eviction`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from __future__ import annotations
 import os
 import re
 from errno import EEXIST
+from fcntl import LOCK_SH, flock
+from mmap import ACCESS_READ, mmap
 
 from lazyimport.files import AtomicFile
+from lazyimport.format.digest import sha256
 from lazyimport.format.index import EXECUTABLE, NATIVE, Entry
 
 TYPE_CHECKING = False
@@ -42,7 +46,30 @@ def materialise(tree: Tree, top: str) -> None:
 
     Does nothing if it is there. Raises OSError if the disk refuses.
     """
+    _hold(tree.root)
     _materialise(tree, top, set())
+
+
+#: root of a tree that this process uses -> the descriptor that says so
+_held: dict[str, int] = {}
+
+
+def _hold(root: str) -> None:
+    """Record, for the life of this process and its forks, that it uses a tree."""
+    while root not in _held:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            flock(descriptor, LOCK_SH)
+        except OSError:
+            pass  # no locks on this file system: nothing is evicted from it
+        try:
+            if os.path.samestat(os.fstat(descriptor), os.stat(root)):
+                _held[root] = descriptor
+                return
+        except FileNotFoundError:
+            pass  # moved away before this could be recorded
+        os.close(descriptor)
 
 
 def _materialise(tree: Tree, top: str, begun: set[str]) -> None:
@@ -135,10 +162,24 @@ def _blob(tree: Tree, entry: Entry, mode: int) -> str:
     name = entry.digest.hex() + ("x" if mode & 0o100 else "")
     blob = f"{cache}/blobs/{name[:2]}/{name}"
     try:
-        if os.stat(blob).st_size == entry.size:
+        if _is_sound(blob, entry):
             return blob
     except FileNotFoundError:
         os.makedirs(os.path.dirname(blob), mode=0o700, exist_ok=True)
     with AtomicFile(blob, mode, durable=False) as file:
         file.write(tree.archive.content(entry))
     return blob
+
+
+def _is_sound(blob: str, entry: Entry) -> bool:
+    """Whether a file made for another archive still holds what its name says.
+
+    Somebody may have edited it: it is the same file in every tree.
+    """
+    with open(blob, "rb") as file:
+        if os.fstat(file.fileno()).st_size != entry.size:
+            return False
+        if not entry.size:
+            return True
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            return sha256(data) == entry.digest

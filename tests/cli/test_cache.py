@@ -1,0 +1,126 @@
+"""`lazyimport cache`: what is in the node cache, whether it is sound, making room."""
+
+from __future__ import annotations
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+
+def age(cli: CommandLine, name: str, days: int) -> None:
+    path = cli.cache / "archives" / name
+    arrived = path.stat().st_mtime
+    os.utime(path, (arrived - days * 86400, arrived))
+
+
+def change(project: Path) -> None:
+    (project / "shop/prices.py").write_text("def price(count):\n    return count\n")
+
+
+class TestLs:
+    def test_last_used_first(self, cli: CommandLine, project: Path) -> None:
+        first = cli.push(project)
+        change(project)
+        second = cli.push(project)
+        age(cli, first, 3)
+        done = cli.run("cache", "ls")
+
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [
+            "HASH",
+            second,
+            first,
+        ]
+        assert f"2 archives in the node cache {cli.cache}" in done.stderr
+
+    def test_says_what_is_in_use(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        child = cli.start("run", name, "-m", "shop.waits")
+        assert child.stdout is not None
+        assert "ready\n" == child.stdout.readline()
+        listed = json.loads(cli.run("cache", "ls", "--json").stdout)
+        refused = cli.run("cache", "clear", code=1)
+        child.kill()
+        child.communicate()
+
+        assert [(a["hash"], a["in_use"]) for a in listed["archives"]] == [(name, True)]
+        assert "in use" in refused.stdout
+        assert "--force" in refused.stderr
+        assert "in use" not in cli.run("cache", "ls").stdout
+
+    def test_empty(self, cli: CommandLine) -> None:
+        done = cli.run("cache", "ls")
+
+        assert "" == done.stdout
+        assert "0 archives" in done.stderr
+        assert not cli.cache.exists()
+
+
+class TestPrune:
+    def test_dry_run_first(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        age(cli, name, 3)
+        dry = cli.run("cache", "prune", "--older-than", "2d", "--dry-run")
+        assert f"{name}" in dry.stdout
+        assert "would be freed" in dry.stderr
+        assert (cli.cache / "archives" / name).exists()
+
+        wet = cli.run("cache", "prune", "--older-than", "2d", "--json")
+        answer = json.loads(wet.stdout)
+        assert [archive["hash"] for archive in answer["removed"]] == [name]
+        assert answer["freed"] > 0
+        assert not (cli.cache / "archives" / name).exists()
+
+    def test_default_is_the_limit_of_the_environment(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        name = cli.push(project)
+        assert name not in cli.run("cache", "prune").stdout
+
+        done = cli.run("cache", "prune", LAZYIMPORT_CACHE_LIMIT="1kB")
+        assert name in done.stdout
+        assert "freed" in done.stderr
+
+    def test_what_is_no_size_or_age(self, cli: CommandLine) -> None:
+        assert "20GiB" in cli.fail("cache", "prune", "--limit", "much", code=2)
+        assert "30d" in cli.fail("cache", "prune", "--older-than", "long", code=2)
+
+
+class TestVerify:
+    def test_sound(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        cli.run("materialize", name)
+        done = cli.run("cache", "verify")
+
+        assert "" == done.stdout
+        assert "all sound" in done.stderr
+
+    def test_damage_is_named_removed_and_comes_anew(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        name = cli.push(project)
+        root = cli.run("materialize", name).stdout.strip()
+        archive = cli.cache / "archives" / name
+        for path in (archive, cli.cache / "trees" / name / "shop/main.py"):
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.chmod(0o600)
+            path.write_bytes(data)
+
+        dry = cli.run("cache", "verify", "--dry-run", code=1)
+        assert str(archive) in dry.stdout
+        assert archive.exists()
+        done = cli.run("cache", "verify", code=1)
+        assert dry.stdout == done.stdout
+        assert "2 damaged" in done.stderr
+        assert not archive.exists()
+
+        again = cli.run("materialize", name, "--store", cli.url)
+        assert root == again.stdout.strip()
+        main = cli.cache / "trees" / name / "shop/main.py"
+        assert main.read_text() == (project / "shop/main.py").read_text()
+        assert "all sound" in cli.run("cache", "verify").stderr
