@@ -16,6 +16,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lazyimport import errors as errors
     from lazyimport.errors import LazyImportError
     from lazyimport.runtime import Installation, current, install, uninstall
     from lazyimport.statistics import Stats, stats
@@ -48,6 +49,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("ray-lazyimport")
+    if name == "errors":  # loaded when there is one, by whoever raises it
+        return __import__("lazyimport.errors").errors
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # not importlib.import_module: it would bring importlib.util and more along

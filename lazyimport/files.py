@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from errno import EACCES, EAGAIN
 
-from lazyimport.errors import CacheError
+import lazyimport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,25 +28,27 @@ def ensure_directory(path: str) -> str:
             os.makedirs(path, mode=0o700, exist_ok=True)
             status = os.stat(path)
         except OSError as error:
-            raise CacheError(
+            raise lazyimport.errors.CacheError(
                 f"cannot create the cache directory {path}: {error.strerror}; set "
                 "LAZYIMPORT_CACHE_DIR to a directory this user may write",
                 path=path,
                 errno=error.errno,
             ) from error
     except OSError as error:
-        raise CacheError(
+        raise lazyimport.errors.CacheError(
             f"cannot use the cache directory {path}: {error.strerror}",
             path=path,
             errno=error.errno,
         ) from error
     if status.st_mode & 0o170000 != 0o040000:
-        raise CacheError(f"the cache directory {path} is not a directory", path=path)
+        raise lazyimport.errors.CacheError(
+            f"the cache directory {path} is not a directory", path=path
+        )
     if status.st_uid not in {os.geteuid(), 0} or status.st_mode & 0o002:
         whose = f"belongs to user {status.st_uid}"
         if status.st_mode & 0o002:
             whose = "can be written by everybody"
-        raise CacheError(
+        raise lazyimport.errors.CacheError(
             f"refusing the cache directory {path}: it {whose}, who could put code "
             "there that this process would run; set LAZYIMPORT_CACHE_DIR to another",
             path=path,
@@ -127,6 +128,7 @@ class FileLock:
     def __enter__(self) -> FileLock:
         import fcntl
         import time
+        from errno import EACCES, EAGAIN
 
         deadline = time.monotonic() + self.timeout
         pause = 0.002
@@ -137,7 +139,7 @@ class FileLock:
             except OSError as error:
                 if error.errno not in {EAGAIN, EACCES}:
                     self._close()
-                    raise CacheError(
+                    raise lazyimport.errors.CacheError(
                         f"cannot lock {self.path}: {error.strerror}; the node cache "
                         "needs a file system with locks, see LAZYIMPORT_CACHE_DIR",
                         path=self.path,
@@ -145,7 +147,7 @@ class FileLock:
                     ) from error
                 if time.monotonic() > deadline:
                     self._close()
-                    raise CacheError(
+                    raise lazyimport.errors.CacheError(
                         f"another process has held {self.path} for more than "
                         f"{self.timeout:g} s; it is probably still downloading "
                         "(raise LAZYIMPORT_TIMEOUT), or it hangs (find it with "
@@ -173,7 +175,7 @@ class FileLock:
                 self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         except OSError as error:
-            raise CacheError(
+            raise lazyimport.errors.CacheError(
                 f"cannot make {self.path}: {error.strerror}",
                 path=self.path,
                 errno=error.errno,

@@ -11,22 +11,30 @@ import sys
 from _thread import RLock
 from time import perf_counter
 
+import lazyimport
 from lazyimport.delivery.cache import NodeCache
-from lazyimport.errors import ArchiveError, InstallError, SettingsError, WrongPython
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.loader import TREES, ArchiveLoader
 from lazyimport.importing.machinery import PathFinder
-from lazyimport.importing.sources import Sources
 from lazyimport.importing.tree import Tree, running_python
 from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType, TracebackType
     from typing import Any
 
     from lazyimport.format.archive import Archive
+    from lazyimport.importing.sources import Sources
 
 __all__ = ["Installation", "current", "install", "uninstall"]
+
+#: Up to here the interpreter prints an uncaught exception in C, and reads files.
+_PRINTS_IN_C = sys.version_info < (3, 13)
+#: modules of the standard library that must learn of the archive: see Sources
+_TAUGHT = ("importlib.abc", "importlib.readers", "linecache") + (
+    ("threading",) if _PRINTS_IN_C else ()
+)
 
 _lock = RLock()
 _current: Installation | None = None
@@ -72,7 +80,7 @@ def install(
         cache_limit=cache_limit,
     )
     if settings.hash is None:
-        raise SettingsError(
+        raise lazyimport.errors.SettingsError(
             "no archive to install: pass its hash or set LAZYIMPORT_HASH",
             name="hash",
             value=None,
@@ -81,7 +89,7 @@ def install(
         if _current is not None:
             if _current.hash == settings.hash:
                 return _current
-            raise InstallError(
+            raise lazyimport.errors.InstallError(
                 f"this process already runs archive {_current.hash}, so it cannot "
                 f"run {settings.hash} as well; start a new process for it",
                 hash=settings.hash,
@@ -132,7 +140,12 @@ class Installation:
             from lazyimport.bytecode import BytecodeCache
 
             self.tree.kept = BytecodeCache(cache.bytecode_path, *running_python())
-        self._finder = ArchiveFinder(self.tree, top_level=settings.policy == "archive")
+        self._finder = ArchiveFinder(
+            self.tree,
+            top_level=settings.policy == "archive",
+            watched=_TAUGHT,
+            then=self._teach,
+        )
         self._missing = MissingFinder(self.hash, self._explain_missing)
         self._hook = ArchivePathFinder.hook(self.tree)
         self._environ: dict[str, str | None] = {}
@@ -147,7 +160,11 @@ class Installation:
         sys.path.insert(_place_of_site_packages(), self.root)
         sys.meta_path.insert(_place_of_path_finder(), self._finder)
         sys.meta_path.append(self._missing)
-        self._sources = Sources(self.tree, self._finder)
+        for name in _TAUGHT:
+            if name in sys.modules:
+                self._teach(sys.modules[name])
+        if _PRINTS_IN_C:
+            self._before, sys.excepthook = sys.excepthook, self._excepthook
         for variable, value in self.settings.to_environ().items():
             self._environ[variable] = os.environ.get(variable)
             os.environ[variable] = value
@@ -171,6 +188,8 @@ class Installation:
             self._forget_path_entries()
             if self._sources is not None:
                 self._sources.remove()
+            if sys.excepthook == self._excepthook:
+                sys.excepthook = self._before
             TREES.pop(self.hash, None)
             self._restore_environ()
 
@@ -182,6 +201,25 @@ class Installation:
                     del os.environ[variable]
                 else:
                     os.environ[variable] = before
+
+    def _teach(self, module: ModuleType) -> None:
+        self._our_sources().teach(module)
+
+    def _our_sources(self) -> Sources:
+        if self._sources is None:
+            from lazyimport.importing.sources import Sources
+
+            self._sources = Sources(self.tree)
+        return self._sources
+
+    def _excepthook(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._our_sources().write(error, traceback)
+        self._before(kind, error, traceback)
 
     def _forget_path_entries(self) -> None:
         for path in list(sys.path_importer_cache):
@@ -211,7 +249,7 @@ def _deliver(settings: Settings, hash: str) -> tuple[Archive, int]:
     if settings.cache_mode != "memory":
         try:
             archive = NodeCache(settings.cache_dir).open(hash)
-        except ArchiveError:
+        except lazyimport.errors.ArchiveError:
             archive = None  # damaged: fetch repairs it or says so
         if archive is not None:
             return archive, 0
@@ -228,7 +266,7 @@ def _check_python(archive: Archive) -> None:
     if not required:
         runs_on = [m for m in range(64) if archive.index.minors >> m & 1]
         required = ", ".join(f"3.{m}" for m in runs_on) or "no Python at all"
-    raise WrongPython(
+    raise lazyimport.errors.WrongPython(
         f"archive {archive.hash} is for Python {required}, and this is "
         f"{sys.version.split()[0]}; use an image with such a Python, or push the tree "
         "with a requires-python that allows this one",
@@ -244,7 +282,7 @@ def _refuse_leftovers(hash: str) -> None:
         if type(loader) is ArchiveLoader and loader.hash != hash:
             old.setdefault(loader.hash, []).append(name)
     for installed, names in old.items():
-        raise InstallError(
+        raise lazyimport.errors.InstallError(
             f"modules of archive {installed} are still in this process "
             f"({', '.join(sorted(names)[:3])}, {len(names)} in all), so it cannot run "
             f"{hash}; start a new process for it",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport.errors import SettingsError
+import lazyimport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Settings:
         if cache_limit:
             byte_count(cache_limit)
         if not self.cache_dir.startswith("/"):
-            raise SettingsError(
+            raise lazyimport.errors.SettingsError(
                 f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
                 "set LAZYIMPORT_CACHE_DIR or pass cache_dir=",
                 name="cache_dir",
@@ -156,7 +156,7 @@ def check_hash(value: str) -> str:
     """
     text = value.strip().lower() if isinstance(value, str) else value
     if not isinstance(text, str) or len(text) != 64 or text.strip("0123456789abcdef"):
-        raise SettingsError(
+        raise lazyimport.errors.SettingsError(
             f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
             "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
             name="hash",
@@ -200,7 +200,7 @@ def _store(url: str) -> str:
     if url.startswith("/"):
         return "file://" + url.replace("%", "%25")
     if "://" not in url:
-        raise SettingsError(
+        raise lazyimport.errors.SettingsError(
             f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix or "
             "file:///folder; set LAZYIMPORT_STORE or pass store=)",
             name="store",
@@ -211,7 +211,7 @@ def _store(url: str) -> str:
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise SettingsError(
+        raise lazyimport.errors.SettingsError(
             f"{ENVIRONMENT[name]} must be one of {', '.join(allowed)}, not {value!r}",
             name=name,
             value=value,
@@ -225,7 +225,7 @@ def _seconds(value: float | str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 1e6:
-        raise SettingsError(
+        raise lazyimport.errors.SettingsError(
             f"LAZYIMPORT_TIMEOUT must be a number of seconds above 0, not {value!r}",
             name="timeout",
             value=value,

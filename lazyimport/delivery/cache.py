@@ -22,7 +22,7 @@ from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.errors import CacheError, MalformedArchive
+import lazyimport
 from lazyimport.files import AtomicFile, FileLock, ensure_directory, remove_leftovers
 from lazyimport.format.archive import Archive
 
@@ -72,7 +72,7 @@ class NodeCache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise CacheError(
+            raise lazyimport.errors.CacheError(
                 f"cannot read archive {hash} from the node cache: {error}",
                 path=path,
                 errno=error.errno,
@@ -94,7 +94,7 @@ class NodeCache:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise CacheError(
+            raise lazyimport.errors.CacheError(
                 f"cannot read the node cache {self.path}: {error.strerror}",
                 path=self.path,
                 errno=error.errno,
@@ -126,7 +126,7 @@ class NodeCache:
             with AtomicFile(path, 0o444) as file:
                 write(file)
         except OSError as error:
-            raise CacheError(
+            raise lazyimport.errors.CacheError(
                 f"cannot keep archive {hash} in the node cache {self.path}: "
                 f"{error.strerror or error}; free space there, or set "
                 "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
@@ -175,4 +175,6 @@ def map_file(file: IO[bytes], path: str) -> mmap:
     try:
         return mmap(file.fileno(), 0, access=ACCESS_READ)
     except ValueError:
-        raise MalformedArchive(f"{path}: an empty file, not an archive") from None
+        raise lazyimport.errors.MalformedArchive(
+            f"{path}: an empty file, not an archive"
+        ) from None

@@ -7,10 +7,10 @@ of its own: buffers come in, a writable binary file takes what goes out.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 from zlib import crc32
 
-from lazyimport.errors import DamagedArchive, MalformedArchive, UnsupportedArchive
+import lazyimport
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import MAX_ROOT, Code, Entry, Index, IndexImage
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from mmap import mmap
     from typing import BinaryIO
+
+    from lazyimport.errors import DamagedArchive
 
     #: gives the bytes of a digest
     Read = Callable[[bytes], bytes | memoryview]
@@ -141,12 +143,16 @@ class Header:
         Raises MalformedArchive, or UnsupportedArchive for a newer version.
         """
         if data[: len(MAGIC)] != MAGIC:
-            raise MalformedArchive(f"{what}: not a lazyimport archive")
+            raise lazyimport.errors.MalformedArchive(
+                f"{what}: not a lazyimport archive"
+            )
         if len(data) < HEADER_SIZE:
-            raise MalformedArchive(f"{what}: cut short inside the header")
+            raise lazyimport.errors.MalformedArchive(
+                f"{what}: cut short inside the header"
+            )
         _, version, flags, zero, name, base, *sizes = _HEADER.unpack_from(data)
         if version > VERSION:
-            raise UnsupportedArchive(
+            raise lazyimport.errors.UnsupportedArchive(
                 f"{what}: written in archive format {version}, and this lazyimport "
                 f"reads up to {VERSION}; install a newer ray-lazyimport in the image "
                 "or push with the older one",
@@ -154,7 +160,7 @@ class Header:
             )
         (check,) = _CHECK.unpack_from(data, _HEADER.size)
         if check != crc32(data[: _HEADER.size]):
-            raise MalformedArchive(f"{what}: the header is damaged")
+            raise lazyimport.errors.MalformedArchive(f"{what}: the header is damaged")
         root, pages, slots, members, notes, warm = sizes
         if (
             version != VERSION
@@ -167,7 +173,9 @@ class Header:
             or notes > MAX_NOTES
             or warm > members
         ):
-            raise MalformedArchive(f"{what}: the header makes no sense")
+            raise lazyimport.errors.MalformedArchive(
+                f"{what}: the header makes no sense"
+            )
         return cls(
             name.hex(),
             base=base.hex() if flags & DELTA else None,
@@ -198,7 +206,7 @@ class Archive:
     ) -> None:
         header = open_header(buffer, hash, what)
         if header.base is not None:
-            raise MalformedArchive(
+            raise lazyimport.errors.MalformedArchive(
                 f"{what}: a delta, to be read with its base {header.base}", hash=hash
             )
         self._buffer = buffer
@@ -209,7 +217,9 @@ class Archive:
             buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what
         )
         if self.index.slots * SLOT.size != header.slots_size:
-            raise MalformedArchive(f"{what}: the slots do not add up", hash=hash)
+            raise lazyimport.errors.MalformedArchive(
+                f"{what}: the slots do not add up", hash=hash
+            )
         self._members = Members(buffer, header, what)
 
     def content(self, entry: Entry) -> bytes | memoryview:
@@ -294,7 +304,7 @@ class Members:
                 from lazyimport.format import codec  # not for raw members
 
                 data = codec.decompress(data, size)
-            except DamagedArchive as error:
+            except lazyimport.errors.DamagedArchive as error:
                 raise self._damaged(path, digest, str(error)) from None
         actual = sha256(data)
         if actual != digest:
@@ -304,7 +314,7 @@ class Members:
     def _damaged(
         self, path: str, digest: bytes, why: str, actual: bytes = b""
     ) -> DamagedArchive:
-        return DamagedArchive(
+        return lazyimport.errors.DamagedArchive(
             f"{self._what}: {path or 'the top directory'} of archive {self._hash} "
             f"is damaged: {why}",
             hash=self._hash,
@@ -323,11 +333,11 @@ def open_header(
     header = Header.decode(buffer[:HEADER_SIZE], what)
     if header.size != len(buffer):
         cut = "cut short" if len(buffer) < header.size else "longer than it says"
-        raise MalformedArchive(
+        raise lazyimport.errors.MalformedArchive(
             f"{what}: {cut} ({len(buffer)} of {header.size} bytes)", hash=header.hash
         )
     if hash is not None and header.hash != hash:
-        raise MalformedArchive(
+        raise lazyimport.errors.MalformedArchive(
             f"{what}: this is archive {header.hash}, not {hash}", hash=hash
         )
     return header
@@ -435,7 +445,7 @@ def checked(read: Read, hash: str, members: Iterable[tuple[int, bytes]]) -> Read
         data = read(digest)
         actual = sha256(data)
         if actual != digest or len(data) != sizes[digest]:
-            raise DamagedArchive(
+            raise lazyimport.errors.DamagedArchive(
                 f"bytes for archive {hash} changed while it was written",
                 hash=hash,
                 member="",

@@ -11,10 +11,10 @@ and a delta also refuse whatever is not in the one form of section 4.
 
 from __future__ import annotations
 
-from struct import Struct, error as StructError  # noqa: N812
+from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from zlib import crc32
 
-from lazyimport.errors import DamagedArchive, MalformedArchive
+import lazyimport
 from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from mmap import mmap
     from typing import TypeAlias
+
+    from lazyimport.errors import MalformedArchive
 
 __all__ = [
     "DIRECTORY",
@@ -280,7 +282,9 @@ def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
                 raise ValueError(f"{name!r} is no name, or not in its place")
             last = check_path(name)
     except ValueError as error:
-        raise MalformedArchive(f"an unreadable directory listing: {error}") from None
+        raise lazyimport.errors.MalformedArchive(
+            f"an unreadable directory listing: {error}"
+        ) from None
     return children
 
 
@@ -464,7 +468,7 @@ class Index:
     ) -> None:
         actual = sha256(memoryview(buffer)[at : at + root_size]).hex()
         if actual != hash:
-            raise DamagedArchive(
+            raise lazyimport.errors.DamagedArchive(
                 f"{what}: the index of archive {hash} is damaged or another "
                 f"archive's (its hash is {actual})",
                 hash=hash,
@@ -489,7 +493,7 @@ class Index:
             pages != pages_for(self.files + self.directories)
             or self._pages_at - self._records_at != PAGE.size * pages
         ):
-            raise MalformedArchive(
+            raise lazyimport.errors.MalformedArchive(
                 f"{what}: the root of archive {hash} does not add up", hash=hash
             )
 
@@ -544,7 +548,7 @@ class Index:
                 files += 1 - entry.kind
                 yield entry
         if (files, directories, slots) != (self.files, self.directories, self.slots):
-            raise MalformedArchive(
+            raise lazyimport.errors.MalformedArchive(
                 f"{self.what}: the pages of archive {self.hash} do not add up",
                 hash=self.hash,
             )
@@ -631,7 +635,7 @@ class Index:
         end += self._pages_at
         actual = sha256(memoryview(self._buffer)[start:end])
         if actual != digest:
-            raise DamagedArchive(
+            raise lazyimport.errors.DamagedArchive(
                 f"{self.what}: page {number} of the index of archive {self.hash} "
                 "is damaged",
                 hash=self.hash,
@@ -647,7 +651,7 @@ class Index:
         return known
 
     def _malformed(self, page: int, why: object) -> MalformedArchive:
-        return MalformedArchive(
+        return lazyimport.errors.MalformedArchive(
             f"{self.what}: page {page} of the index of archive {self.hash} makes no "
             f"sense: {why}",
             hash=self.hash,
@@ -684,7 +688,7 @@ def read_root_head(
             raise ValueError("its variants are not in order")
         variants = tuple(map(Variant.decode, records))
     except (StructError, ValueError) as error:
-        raise MalformedArchive(
+        raise lazyimport.errors.MalformedArchive(
             f"{what}: the root of archive {hash} makes no sense: {error}", hash=hash
         ) from None
     return minors, files, directories, pages, slots, variants

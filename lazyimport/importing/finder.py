@@ -14,10 +14,14 @@ from __future__ import annotations
 
 import sys
 
-from lazyimport.errors import ArchiveError, ArchiveImportError, ArchiveModuleMissing
-from lazyimport.importing.frames import hidden
+import lazyimport
 from lazyimport.importing.loader import ArchiveLoader
-from lazyimport.importing.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
+from lazyimport.importing.machinery import (
+    EXTENSION_SUFFIXES,
+    ModuleSpec,
+    PathFinder,
+    hidden,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,13 +49,21 @@ class ArchiveFinder:
     ``__path__`` is not purely the tree's are left to the path finder, which
     knows how to merge.
 
-    *watched* names modules of the standard library that somebody waits for:
-    the function is called with the module once it has been executed.
+    *watched* names modules of the standard library that *then* is called with,
+    each once it has been executed.
     """
 
-    def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        top_level: bool = True,
+        watched: Sequence[str] = (),
+        then: Callable[[ModuleType], None] = lambda _: None,
+    ) -> None:
         self.tree = tree
-        self.watched: dict[str, Callable[[ModuleType], None]] = {}
+        self._watched = watched
+        self._then = then
         self._top_level = top_level
 
     @hidden
@@ -64,7 +76,7 @@ class ArchiveFinder:
         """Return the spec of an archive's module, or None."""
         if path is None:
             if fullname in _STANDARD:
-                if fullname in self.watched:
+                if fullname in self._watched:
                     return self._watch(fullname, None, target)
                 return None
             if not self._top_level:
@@ -101,11 +113,11 @@ class ArchiveFinder:
     def _watch(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
     ) -> ModuleSpec | None:
-        if fullname not in self.watched:
+        if fullname not in self._watched:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Watch(spec.loader, self.watched[fullname])  # type: ignore[assignment]
+            spec.loader = _Watch(spec.loader, self._then)  # type: ignore[assignment]
         return spec
 
     def __repr__(self) -> str:
@@ -197,8 +209,8 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     """Return the spec of the module at *stem* of the tree, or None."""
     try:
         module = tree.module(stem)
-    except ArchiveError as error:
-        raise ArchiveImportError(
+    except lazyimport.errors.ArchiveError as error:
+        raise lazyimport.errors.ArchiveImportError(
             f"cannot look for {fullname!r}: {error}",
             name=fullname,
             path=tree.inside + stem,
@@ -257,7 +269,7 @@ class MissingFinder:
         # _find_spec called us; only an import calls it from there
         if sys._getframe(2).f_code.co_name != "_find_and_load_unlocked":  # noqa: SLF001
             return
-        raise ArchiveModuleMissing(
+        raise lazyimport.errors.ArchiveModuleMissing(
             f"No module named {fullname!r}",
             lambda: self._explain(fullname),
             name=fullname,

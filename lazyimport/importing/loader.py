@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
-from errno import EISDIR, ENOENT
 from marshal import loads
 
-from lazyimport.errors import ArchiveError, ArchiveImportError
-from lazyimport.importing.frames import hidden, without_frames
-from lazyimport.importing.machinery import SourcelessFileLoader
+import lazyimport
+from lazyimport.importing.machinery import SourcelessFileLoader, hidden, without_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +69,8 @@ class ArchiveLoader:
                 body = loads(tree.archive.bytecode(entry, code))
             else:
                 body = _compiled(self)
-        except ArchiveError as error:
-            raise ArchiveImportError(
+        except lazyimport.errors.ArchiveError as error:
+            raise lazyimport.errors.ArchiveImportError(
                 f"cannot import {self.name!r}: {error}",
                 name=self.name,
                 path=self.path,
@@ -112,8 +110,10 @@ class ArchiveLoader:
                 return file.read()
         entry = self._tree.entry(inner)
         if entry is None:
-            raise FileNotFoundError(ENOENT, "no such file in the archive", path)
+            raise _no_file(path)
         if entry.is_directory:
+            from errno import EISDIR
+
             raise IsADirectoryError(EISDIR, "a directory of the archive", path)
         return self._tree.read(entry)
 
@@ -128,7 +128,7 @@ class ArchiveLoader:
         """Return ``mtime`` (always 0) and ``size`` in bytes; OSError if no file."""
         entry = self._tree.at(path)
         if entry is None:
-            raise FileNotFoundError(ENOENT, "no such file in the archive", path)
+            raise _no_file(path)
         return {"mtime": 0, "size": entry.size}
 
     def path_mtime(self, path: str) -> int:
@@ -158,6 +158,12 @@ class ArchiveLoader:
 
     def __repr__(self) -> str:
         return f"<ArchiveLoader {self.name!r} of archive {self.hash[:12]}>"
+
+
+def _no_file(path: str) -> OSError:
+    from errno import ENOENT
+
+    return FileNotFoundError(ENOENT, "no such file in the archive", path)
 
 
 @hidden
@@ -230,7 +236,7 @@ class _Detached(ArchiveLoader):
     def __getattr__(self, attribute: str) -> Any:
         if attribute not in {"_tree", "_entry"}:
             raise AttributeError(attribute)
-        raise ArchiveImportError(
+        raise lazyimport.errors.ArchiveImportError(
             f"cannot load {self.name!r}: archive {self.hash} is not installed in "
             "this process; set LAZYIMPORT_HASH for it or call lazyimport.install()",
             name=self.name,

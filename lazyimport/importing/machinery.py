@@ -1,15 +1,22 @@
-"""Names of the import machinery, without the price of the importlib package.
+"""The import machinery: its names, and how to look like a part of it.
 
 `importlib.machinery` and `importlib.util` re-export what the interpreter has
 loaded anyway, but bring importlib, warnings and more along: a millisecond in
 every process that starts with an archive.
+
+CPython trims the frames of its frozen import machinery from a traceback
+(``remove_importlib_frames`` in ``Python/import.c``): all of them for an
+ImportError, else those that end in ``_call_with_frames_removed``. What stands
+between an ``import`` and a module that fails must not show here either, so the
+few functions of ours that can stand there say they are the machinery's.
 """
 
 from __future__ import annotations
 
 from _frozen_importlib import (  # type: ignore[attr-defined]
     ModuleSpec,
-    _call_with_frames_removed as call_with_frames_removed,
+    # CPython looks for the function by its name in the traceback.
+    _call_with_frames_removed as without_frames,
 )
 from _frozen_importlib_external import (
     BYTECODE_SUFFIXES,
@@ -20,6 +27,13 @@ from _frozen_importlib_external import (
     SourcelessFileLoader,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
 __all__ = [
     "BYTECODE_SUFFIXES",
     "EXTENSION_SUFFIXES",
@@ -28,5 +42,14 @@ __all__ = [
     "ModuleSpec",
     "PathFinder",
     "SourcelessFileLoader",
-    "call_with_frames_removed",
+    "hidden",
+    "without_frames",
 ]
+
+
+def hidden(function: Function) -> Function:
+    """Let the frames of *function* be trimmed like those of the machinery."""
+    function.__code__ = function.__code__.replace(
+        co_filename="<frozen importlib._bootstrap_external>"
+    )
+    return function

@@ -20,41 +20,34 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
     from typing import Any
 
-    from lazyimport.importing.finder import ArchiveFinder
     from lazyimport.importing.tree import Tree
 
 __all__ = ["Sources"]
 
 _EMPTY = "\n" if sys.version_info >= (3, 13) else ""
-#: From here on the interpreter prints with the traceback module, so linecache.
-_PRINTS_IN_PYTHON = (3, 13)
 
 
 class Sources:
     """Makes the sources of a tree readable by file name; `remove` undoes it."""
 
-    def __init__(self, tree: Tree, finder: ArchiveFinder) -> None:
+    def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._undo: list[Callable[[], None]] = []
-        self._when_imported(finder, "linecache", self._teach_linecache)
-        self._when_imported(finder, "importlib.readers", self._teach_readers)
-        self._when_imported(finder, "importlib.abc", _register)
-        if sys.version_info < _PRINTS_IN_PYTHON:
-            self._put(sys, "excepthook", self._write_then)
-            self._when_imported(finder, "threading", self._teach_threading)
+
+    def teach(self, module: ModuleType) -> None:
+        """Change what a module of the standard library, just imported, looks at."""
+        lessons: dict[str, Callable[[ModuleType], None]] = {
+            "importlib.abc": _register,
+            "importlib.readers": self._teach_readers,
+            "linecache": self._teach_linecache,
+            "threading": self._teach_threading,
+        }
+        lessons[module.__name__](module)
 
     def remove(self) -> None:
         """Take everything back that is still as it was left."""
         while self._undo:
             self._undo.pop()()
-
-    def _when_imported(
-        self, finder: ArchiveFinder, name: str, then: Callable[[ModuleType], None]
-    ) -> None:
-        if name in sys.modules:
-            then(sys.modules[name])
-        else:
-            finder.watched[name] = then
 
     def _put(
         self, module: Any, name: str, wrap: Callable[[Callable[..., Any]], Any]
@@ -102,27 +95,17 @@ class Sources:
     def _teach_threading(self, threading: ModuleType) -> None:
         def wrap(before: Callable[[Any], object]) -> Callable[[Any], None]:
             def excepthook(args: Any) -> None:
-                self._write(args.exc_value, args.exc_traceback)
+                self.write(args.exc_value, args.exc_traceback)
                 before(args)
 
             return excepthook
 
         self._put(threading, "excepthook", wrap)
 
-    def _write_then(self, before: Callable[..., object]) -> Callable[..., None]:
-        def excepthook(
-            kind: type[BaseException],
-            error: BaseException,
-            traceback: TracebackType | None,
-        ) -> None:
-            self._write(error, traceback)
-            before(kind, error, traceback)
-
-        return excepthook
-
-    def _write(
+    def write(
         self, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Put the files on disk that printing *error* will read."""
         for path in {*_files(traceback), *_files_of(error, set())}:
             if path.startswith(self._tree.inside):
                 self._tree.write(path)
