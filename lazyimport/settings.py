@@ -187,7 +187,7 @@ def byte_count(text: str) -> int | None:
     except ValueError:
         count = -1.0
     if not 0 <= count < 1e18:
-        raise SettingsError(
+        raise lazyimport.errors.SettingsError(
             "LAZYIMPORT_CACHE_LIMIT must be a size such as 20GiB or 500MB, or off, "
             f"not {text!r}",
             name="cache_limit",
