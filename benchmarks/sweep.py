@@ -38,7 +38,7 @@ from tests.support.portrait import differences, modules_of, portrait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: The most downloaded distributions that have modules of their own, and others
 #: that do something unusual with files, extensions or the import system.
@@ -184,8 +184,8 @@ class Result(NamedTuple):
     seconds: float
 
 
-def install(name: str, folder: Path) -> None:
-    """Install the distribution *name* with its dependencies into *folder*."""
+def install(requirements: Sequence[str], folder: Path) -> None:
+    """Install *requirements* with their dependencies into *folder*."""
     if folder.exists():
         return
     unfinished = folder.with_name(folder.name + ".unfinished")
@@ -196,7 +196,7 @@ def install(name: str, folder: Path) -> None:
         if uv
         else [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"]
     )
-    subprocess.run([*command, "--target", str(unfinished), name], check=True)
+    subprocess.run([*command, "--target", str(unfinished), *requirements], check=True)
     unfinished.rename(folder)
 
 
@@ -285,7 +285,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
             work = Path(temporary, name)
             work.mkdir()
             try:
-                install(name, installed / name)
+                install([name], installed / name)
                 result: Result | str = compare(name, installed / name, work)
             except Exception as error:  # noqa: BLE001 - the next one may be fine
                 result = f"{type(error).__name__}: {error}"
