@@ -1,9 +1,10 @@
 """Activation: what a starting interpreter calls, by .pth, .start or sitecustomize.
 
 It runs in every Python process of a pod, more than once in some, before
-anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, never
-raises, and never ends the process: when the archive cannot be had, the process
-starts all the same and the first import that nobody can serve says why.
+anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, or, without
+one, ``LAZYIMPORT_CHANNEL``. It never raises, and never ends the process: when
+the archive cannot be had, the process starts all the same and the first import
+that nobody can serve says why.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["start"]
 
 
 def start() -> None:
-    """Install the archive that ``LAZYIMPORT_HASH`` names, if it is set.
+    """Install the archive that the environment names, if it names one.
 
     For ``sitecustomize``::
 
@@ -23,15 +24,22 @@ def start() -> None:
 
         lazyimport.activation.start()
     """
-    if not os.environ.get("LAZYIMPORT_HASH"):
+    hash = os.environ.get("LAZYIMPORT_HASH")
+    channel = os.environ.get("LAZYIMPORT_CHANNEL")
+    if not hash and not channel:
         return
+    wanted = f"archive {hash}" if hash else f"the archive of channel {channel}"
     try:
         from lazyimport.runtime import install
 
-        install()
+        installed = install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
-        _refuse_imports(error)
-    if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
+        _refuse_imports(wanted, hash or "", error)
+    else:
+        if not hash:
+            _say(f"channel {channel} means archive {installed.hash}")
+    ray = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
+    if ray and "LAZYIMPORT_HASH" in os.environ:
         _watch_ray()
 
 
@@ -42,13 +50,11 @@ def _watch_ray() -> None:
 
         watch(os.environ["LAZYIMPORT_HASH"])
     except Exception as error:  # noqa: BLE001 - as above
-        if sys.stderr is not None:
-            print(f"lazyimport: cannot watch Ray: {error!r}", file=sys.stderr)  # noqa: T201
+        _say(f"cannot watch Ray: {error!r}")
 
 
-def _refuse_imports(error: Exception) -> None:
+def _refuse_imports(wanted: str, hash: str, error: Exception) -> None:
     """Leave a trace, and a finder that gives *error* as the reason for what misses."""
-    wanted = os.environ["LAZYIMPORT_HASH"]
     reason = f"{type(error).__name__}: {error}"
     for finder in sys.meta_path:
         if getattr(finder, "undelivered", None) == wanted:
@@ -57,9 +63,9 @@ def _refuse_imports(error: Exception) -> None:
         from lazyimport.importing.finder import MissingFinder
 
         finder = MissingFinder(
-            wanted,
+            hash,
             lambda name: (
-                f"\n  lazyimport: {name!r} may be in archive {wanted}, which this "
+                f"\n  lazyimport: {name!r} may be in {wanted}, which this "
                 f"process was to run and could not install: {reason}"
             ),
         )
@@ -68,9 +74,10 @@ def _refuse_imports(error: Exception) -> None:
         sys.meta_path.append(finder)
     except Exception as worse:  # noqa: BLE001
         reason += f" (and {worse!r})"
+    _say(f"{wanted} is not installed in process {os.getpid()}: {reason}")
+
+
+def _say(text: str) -> None:
     if sys.stderr is not None:
-        print(  # noqa: T201 - the one trace that every supervisor collects
-            f"lazyimport: archive {wanted} is not installed in process "
-            f"{os.getpid()}: {reason}",
-            file=sys.stderr,
-        )
+        # the one trace that every supervisor collects
+        print(f"lazyimport: {text}", file=sys.stderr)  # noqa: T201

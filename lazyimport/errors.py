@@ -17,6 +17,8 @@
     │   │   ├── KeyMissing       the store is there, the object is not
     │   │   └── StoreUnavailable no answer, or not now (trying again can help)
     │   ├── ArchiveMissing       no store that was asked holds this hash
+    │   ├── ChannelError         a channel does not exist, or changed meanwhile
+    │   ├── SignatureError       signed by nobody who is trusted here
     │   └── CacheError           the node cache cannot be used
     ├── PackError                the tree cannot become an archive
     └── ArchiveImportError       leaves the import protocol (also an ImportError)
@@ -39,6 +41,7 @@ __all__ = [
     "ArchiveMissing",
     "ArchiveModuleMissing",
     "CacheError",
+    "ChannelError",
     "DamagedArchive",
     "DeliveryError",
     "InstallError",
@@ -47,6 +50,7 @@ __all__ = [
     "MalformedArchive",
     "PackError",
     "SettingsError",
+    "SignatureError",
     "StoreDenied",
     "StoreError",
     "StoreMissing",
@@ -160,6 +164,17 @@ class ArchiveMissing(DeliveryError):
 
     hash: str
     store: str | None = None
+
+
+class ChannelError(DeliveryError):
+    """A channel names no archive, cannot be read, or was changed by another."""
+
+    channel: str
+    store: str
+
+
+class SignatureError(DeliveryError):
+    """Not signed with a trusted key, or not as it was signed."""
 
 
 class CacheError(DeliveryError):

@@ -49,26 +49,36 @@ def install(
     policy: str | None = None,
     timeout: float | None = None,
     cache_limit: str | None = None,
+    channel: str | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
-    *hash* is 64 hex digits, as ``lazyimport push`` prints them. What is not
+    *hash* is 64 hex digits, as ``lazyimport push`` prints them. Without one,
+    *channel* is looked up in the store, once, and the handle says which archive
+    it was; where ``LAZYIMPORT_HASH`` is set, no channel is asked. What is not
     passed is taken from the environment (``LAZYIMPORT_HASH``,
     ``LAZYIMPORT_STORE``, ...; see `Settings` for each). The archive is taken
     from the node cache; if it is not there it is fetched from the store, once
     for all processes of the node, in at most *timeout* seconds.
 
     The settings are put into ``os.environ``, so that child processes in which
-    lazyimport is installed run the same archive.
+    lazyimport is installed run the same archive: always by its hash, so that
+    all of them are of one version whatever happens to the channel.
 
     Installing the same hash again returns the same handle. Returns a handle
     that is a context manager: leaving it uninstalls.
 
     Raises SettingsError, InstallError if another hash runs here already,
-    WrongPython, or what kept the archive from arriving: ArchiveMissing,
-    StoreError, CacheError, ArchiveError.
+    WrongPython, or what kept the archive from arriving: ChannelError,
+    SignatureError, ArchiveMissing, StoreError, CacheError, ArchiveError.
     """
     global _current  # noqa: PLW0603
+    if hash and channel:
+        raise lazyimport.errors.SettingsError(
+            f"either a hash or a channel: {hash} and {channel!r} may not be the same",
+            name="channel",
+            value=channel,
+        )
     settings = Settings.from_environ(
         os.environ,
         hash=hash,
@@ -78,20 +88,23 @@ def install(
         policy=policy,
         timeout=timeout,
         cache_limit=cache_limit,
+        channel=channel,
     )
-    if settings.hash is None:
-        raise lazyimport.errors.SettingsError(
-            "no archive to install: pass its hash or set LAZYIMPORT_HASH",
-            name="hash",
-            value=None,
-        )
     with _lock:
+        asked = None
+        if settings.hash is None:
+            asked = settings.channel
+            settings = _look_up(settings)
+        assert settings.hash is not None
         if _current is not None:
-            if _current.hash == settings.hash:
+            other = bool(channel and _current.channel not in {None, channel})
+            if _current.hash == settings.hash and not other:
                 return _current
             raise lazyimport.errors.InstallError(
-                f"this process already runs archive {_current.hash}, so it cannot "
-                f"run {settings.hash} as well; start a new process for it",
+                f"this process already runs archive {_current.hash}"
+                f"{f' of channel {_current.channel!r}' if _current.channel else ''}, "
+                f"so it cannot run {f'channel {channel!r}' if other else settings.hash} "
+                "as well; start a new process for it",
                 hash=settings.hash,
                 installed=_current.hash,
             )
@@ -99,7 +112,7 @@ def install(
         started = perf_counter()
         archive, fetched = _deliver(settings, settings.hash)
         _check_python(archive)
-        _current = Installation(settings, archive, fetched)
+        _current = Installation(settings, archive, fetched, asked)
         _current.seconds = perf_counter() - started
         return _current
 
@@ -124,15 +137,23 @@ class Installation:
 
     ``hash``, ``settings``; ``root``, the directory that ``__file__`` of the
     archive's modules lies in; ``fetched``, the bytes that were downloaded for
-    it (0 if the node had it); ``seconds``, how long `install` took.
+    it (0 if the node had it); ``channel``, the channel that was asked for the
+    hash, or None if nobody had to ask; ``seconds``, how long `install` took.
     """
 
     seconds = 0.0
 
-    def __init__(self, settings: Settings, archive: Archive, fetched: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        archive: Archive,
+        fetched: int,
+        channel: str | None = None,
+    ) -> None:
         cache = NodeCache(settings.cache_dir)
         self.settings = settings
         self.hash = archive.hash
+        self.channel = channel
         self.root = cache.tree_path(archive.hash)
         self.fetched = fetched
         self.tree = Tree(archive, self.root)
@@ -168,6 +189,8 @@ class Installation:
         for variable, value in self.settings.to_environ().items():
             self._environ[variable] = os.environ.get(variable)
             os.environ[variable] = value
+        if "LAZYIMPORT_CHANNEL" in os.environ:
+            self._environ["LAZYIMPORT_CHANNEL"] = os.environ.pop("LAZYIMPORT_CHANNEL")
 
     def uninstall(self) -> None:
         """Undo what `install` did; may be called again."""
@@ -196,7 +219,7 @@ class Installation:
     def _restore_environ(self) -> None:
         ours = self.settings.to_environ()
         for variable, before in self._environ.items():
-            if os.environ.get(variable) == ours[variable]:
+            if os.environ.get(variable) == ours.get(variable):
                 if before is None:
                     del os.environ[variable]
                 else:
@@ -243,6 +266,30 @@ class Installation:
     def __repr__(self) -> str:
         state = "installed" if _current is self else "uninstalled"
         return f"<Installation of archive {self.hash}, {state}>"
+
+
+def _look_up(settings: Settings) -> Settings:
+    """Return *settings* with the hash that their channel means now."""
+    if settings.channel is None:
+        raise lazyimport.errors.SettingsError(
+            "no archive to install: pass its hash or set LAZYIMPORT_HASH, or name a "
+            "channel with LAZYIMPORT_CHANNEL",
+            name="hash",
+            value=None,
+        )
+    import logging  # after a look into a store it weighs nothing
+
+    from lazyimport.delivery.channels import resolve_channel
+
+    change = resolve_channel(settings, settings.channel)
+    logging.getLogger("lazyimport").info(
+        "channel %s of %s means archive %s (#%d)",
+        settings.channel,
+        settings.store,
+        change.hash,
+        change.number,
+    )
+    return settings.with_hash(str(change.hash))
 
 
 def _deliver(settings: Settings, hash: str) -> tuple[Archive, int]:

@@ -8,9 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENVIRONMENT", "Settings", "byte_count", "check_hash"]
+__all__ = ["ENVIRONMENT", "Settings", "byte_count", "check_channel", "check_hash"]
 
-#: setting -> environment variable
+#: setting -> environment variable, in the order of the arguments of Settings
 ENVIRONMENT = {
     "hash": "LAZYIMPORT_HASH",
     "store": "LAZYIMPORT_STORE",
@@ -19,6 +19,8 @@ ENVIRONMENT = {
     "policy": "LAZYIMPORT_POLICY",
     "timeout": "LAZYIMPORT_TIMEOUT",
     "cache_limit": "LAZYIMPORT_CACHE_LIMIT",
+    "channel": "LAZYIMPORT_CHANNEL",
+    "trusted_keys": "LAZYIMPORT_TRUSTED_KEYS",
 }
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path")
@@ -45,16 +47,24 @@ class Settings:
     ``cache_limit``
         Size above which the node cache drops what was not used for longest:
         ``20GiB``, ``500MB``, ``off``; None for a quarter of its disk.
+    ``channel``
+        Name of the channel that says which archive; None beside a ``hash``,
+        which says so already.
+    ``trusted_keys``
+        Public keys (or the path of a file of them), or None: a channel counts
+        only if signed with one of these.
     """
 
     __slots__ = (
         "cache_dir",
         "cache_limit",
         "cache_mode",
+        "channel",
         "hash",
         "policy",
         "store",
         "timeout",
+        "trusted_keys",
     )
 
     hash: str | None
@@ -64,6 +74,8 @@ class Settings:
     policy: str
     timeout: float
     cache_limit: str | None
+    channel: str | None
+    trusted_keys: str | None
 
     def __init__(
         self,
@@ -74,6 +86,8 @@ class Settings:
         policy: str | None = None,
         timeout: float | str | None = None,
         cache_limit: str | None = None,
+        channel: str | None = None,
+        trusted_keys: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -87,6 +101,9 @@ class Settings:
         put(self, "cache_limit", cache_limit or None)
         if cache_limit:
             byte_count(cache_limit)
+        channel = check_channel(channel) if channel else None
+        put(self, "channel", None if self.hash else channel)
+        put(self, "trusted_keys", trusted_keys or None)
         if not self.cache_dir.startswith("/"):
             raise lazyimport.errors.SettingsError(
                 f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
@@ -123,6 +140,10 @@ class Settings:
             for name, variable in ENVIRONMENT.items()
             if (value := getattr(self, name)) is not None
         }
+
+    def with_hash(self, hash: str) -> Settings:
+        """Return the same settings for the archive *hash*, without a channel."""
+        return Settings(hash, *(getattr(self, name) for name in list(ENVIRONMENT)[1:]))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Settings are immutable: cannot set {name!r}")
@@ -194,6 +215,31 @@ def byte_count(text: str) -> int | None:
             value=text,
         )
     return int(count * base ** max(power, 0))
+
+
+def check_channel(name: str) -> str:
+    """Return *name* if a channel may be called so.
+
+    1 to 64 of the characters a-z A-Z 0-9 . _ - with a letter or digit first;
+    six or more hexadecimal digits and nothing else would be taken for the
+    beginning of a hash. Raises SettingsError.
+    """
+    why = ""
+    plain = name.replace(".", "").replace("-", "").replace("_", "")
+    if len(name) > 64 or not (plain.isascii() and plain.isalnum()):
+        why = "1 to 64 letters, digits, dots, dashes and underscores"
+    elif name[0] in "._-":
+        why = "it begins with a letter or digit"
+    elif len(name) >= 6 and not name.lower().strip("0123456789abcdef"):
+        why = "six or more hexadecimal digits would be the beginning of a hash"
+    if why:
+        raise lazyimport.errors.SettingsError(
+            f"not the name of a channel: {name!r} ({why}; set LAZYIMPORT_CHANNEL or "
+            "pass channel=)",
+            name="channel",
+            value=name,
+        )
+    return name
 
 
 def _store(url: str) -> str:

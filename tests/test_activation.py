@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.channels import set_channel
+from lazyimport.delivery.publish import publish
+from lazyimport.delivery.stores import mutable, open_store
 from tests.support.judge import pack_tree, write_tree
 
 TREE = {
@@ -176,6 +180,53 @@ def test_failure_lets_the_process_start_and_says_why(
         assert text in message
         assert text in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_channel_activates_and_says_what_it_means(
+    packed: str, cache: Path, tmp_path: Path
+) -> None:
+    """Once: what the process starts is told the hash and asks nobody."""
+    store = mutable(open_store(f"file://{tmp_path}/store"))
+    node = NodeCache(str(cache))
+    archive = node.open(packed)
+    assert archive is not None
+    publish(archive, store, node)
+    set_channel(store, "prod", packed, by="ada")
+
+    done = python(
+        "-c",
+        "import subprocess, sys, shipped.work, lazyimport.activation as a\n"
+        "a.start()\n"
+        "code = 'import lazyimport as l; print(l.current().hash, l.current().channel)'\n"
+        "subprocess.run([sys.executable, '-c', code], check=True)",
+        cache=cache,
+        hash_="",
+        LAZYIMPORT_CHANNEL="prod",
+        LAZYIMPORT_STORE=store.url,
+    )
+
+    assert done.stdout == f"{packed} None\n"
+    assert done.stderr == f"lazyimport: channel prod means archive {packed}\n"
+
+
+def test_channel_that_cannot_be_looked_up(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+
+    done = python(
+        "-c",
+        "print('started'); import shipped",
+        cache=cache,
+        hash_="",
+        LAZYIMPORT_CHANNEL="prod",
+        LAZYIMPORT_STORE=f"file://{tmp_path}/store",
+    )
+
+    assert done.stdout == "started\n"
+    assert done.returncode == 1
+    said = "the archive of channel prod is not installed in process"
+    assert done.stderr.startswith(f"lazyimport: {said}")
+    reason = f"ChannelError: there is no channel 'prod' in file://{tmp_path}/store"
+    assert done.stderr.count(reason) == 2
 
 
 def test_failure_is_said_once_though_activation_runs_twice(cache: Path) -> None:

@@ -23,7 +23,9 @@ FULL = {
     "LAZYIMPORT_POLICY": "path",
     "LAZYIMPORT_TIMEOUT": "12.5",
     "LAZYIMPORT_CACHE_LIMIT": "20GiB",
+    "LAZYIMPORT_TRUSTED_KEYS": "/etc/lazyimport/keys",
 }
+BY_CHANNEL = {**FULL, "LAZYIMPORT_HASH": "", "LAZYIMPORT_CHANNEL": "prod"}
 
 
 class TestFromEnviron:
@@ -35,6 +37,16 @@ class TestFromEnviron:
         assert settings.cache_mode == "zstd"
         assert settings.policy == "path"
         assert settings.timeout == 12.5
+        assert settings.trusted_keys == "/etc/lazyimport/keys"
+        assert settings.channel is None
+        assert Settings.from_environ(BY_CHANNEL).channel == "prod"
+
+    def test_beside_a_hash_there_is_no_channel(self) -> None:
+        """Who is pinned must not ask, nor must those that inherit the settings."""
+        settings = Settings.from_environ({**FULL, "LAZYIMPORT_CHANNEL": "prod"})
+        assert settings == Settings.from_environ(FULL)
+        assert Settings.from_environ(BY_CHANNEL).with_hash(HASH) == settings
+        assert "LAZYIMPORT_CHANNEL" not in settings.to_environ()
 
     def test_nothing(self) -> None:
         settings = Settings.from_environ({})
@@ -119,6 +131,13 @@ class TestBadValues:
             ("LAZYIMPORT_TIMEOUT", "-1"),
             ("LAZYIMPORT_TIMEOUT", "nan"),
             ("LAZYIMPORT_TIMEOUT", "inf"),
+            ("LAZYIMPORT_CHANNEL", "feature/x"),
+            ("LAZYIMPORT_CHANNEL", "../prod"),
+            ("LAZYIMPORT_CHANNEL", ".prod"),
+            ("LAZYIMPORT_CHANNEL", "pröd"),
+            ("LAZYIMPORT_CHANNEL", "x" * 65),
+            ("LAZYIMPORT_CHANNEL", "-"),
+            ("LAZYIMPORT_CHANNEL", "4be8d1"),
         ],
     )
     def test_the_message_names_variable_and_value(
@@ -162,17 +181,21 @@ class TestValue:
         assert one == same
         assert len({one, same, Settings()}) == 2
         for name, variable in ENVIRONMENT.items():
-            changed = {**FULL, variable: str(getattr(Settings(), name) or "")}
-            assert Settings.from_environ(changed) != one
+            full = BY_CHANNEL if name == "channel" else FULL
+            changed = {**full, variable: str(getattr(Settings(), name) or "")}
+            assert Settings.from_environ(changed) != Settings.from_environ(full)
         assert one != FULL
 
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     def test_pickles(self, protocol: int) -> None:
-        for settings in (Settings.from_environ(FULL), Settings()):
+        for environ in (FULL, BY_CHANNEL, {}):
+            settings = Settings.from_environ(environ)
             assert pickle.loads(pickle.dumps(settings, protocol)) == settings
 
     @pytest.mark.parametrize(
-        "environ", [FULL, {}, {"BUCKET_NAME": "b"}, {"HOME": "/home/ray"}], ids=len
+        "environ",
+        [FULL, BY_CHANNEL, {}, {"BUCKET_NAME": "b"}, {"HOME": "/home/ray"}],
+        ids=len,
     )
     def test_to_environ_and_back(self, environ: dict[str, str]) -> None:
         """So that a child process gets the same, whatever its defaults would be."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 
 from lazyimport.errors import ArchiveMissing, SettingsError
-from lazyimport.settings import Settings, check_hash
+from lazyimport.settings import Settings, check_channel, check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from lazyimport.delivery.signing import Signer
     from lazyimport.packing.config import Config
 
 __all__ = [
+    "ACTIVATING",
     "UsageError",
+    "load_signer",
     "read_settings",
     "required_store",
     "resolve",
@@ -22,6 +25,8 @@ __all__ = [
     "with_options",
 ]
 
+#: What makes a process run an archive of its own.
+ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL"}
 _SHORTEST_PREFIX = 6
 _SHOWN = 5
 
@@ -31,11 +36,11 @@ class UsageError(Exception):
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
-    """Return the settings for a command; a hash in the environment does not count.
+    """Return the settings for a command, which is told what archive it is about.
 
-    Raises SettingsError.
+    So a hash or channel in the environment does not count. Raises SettingsError.
     """
-    environ = {k: v for k, v in os.environ.items() if k != "LAZYIMPORT_HASH"}
+    environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
     store = getattr(arguments, "store", None)
     cache_dir = getattr(arguments, "cache_dir", None)
     return Settings.from_environ(
@@ -71,19 +76,22 @@ def required_store(settings: Settings) -> str:
 
 
 def resolve(text: str, settings: Settings) -> str:
-    """Return the whole hash that *text*, a hash or the beginning of one, means.
+    """Return the whole hash that *text* means: one, the beginning of one, a channel.
 
     The node cache is asked first; where it has no such archive, or several, the
-    store. Raises SettingsError, ArchiveMissing or StoreError.
+    store. Raises SettingsError, ArchiveMissing, ChannelError, SignatureError or
+    StoreError.
     """
     prefix = text.strip().lower()
     if len(prefix) == 64:
         return check_hash(prefix)
     if not _SHORTEST_PREFIX <= len(prefix) < 64 or prefix.strip("0123456789abcdef"):
+        if settings.store and _is_channel(text):
+            return _look_up(text, settings)
         raise SettingsError(
             f"not an archive's hash: {text!r} (a hash is 64 hex digits, as 'lazyimport "
             f"push' prints it; the first {_SHORTEST_PREFIX} or more will do if only "
-            "one archive begins so)",
+            "one archive begins so, and where a store is named, a channel's name)",
             name="hash",
             value=text,
         )
@@ -114,6 +122,39 @@ def resolve(text: str, settings: Settings) -> str:
         hash=prefix,
         store=settings.store,
     )
+
+
+def load_signer(arguments: argparse.Namespace) -> Signer | None:
+    """Return the key to sign with, or None if none is named.
+
+    Raises SettingsError for what is no usable key, OSError for a file.
+    """
+    source = arguments.sign or os.environ.get("LAZYIMPORT_SIGNING_KEY")
+    if not source:
+        return None
+    from lazyimport.delivery.signing import PASSPHRASE, Signer
+
+    return Signer.load(source, os.environ.get(PASSPHRASE))
+
+
+def _look_up(name: str, settings: Settings) -> str:
+    from lazyimport.delivery.channels import resolve_channel
+    from lazyimport.errors import ChannelError
+
+    try:
+        return str(resolve_channel(settings, name).hash)
+    except ChannelError as error:
+        raise ChannelError(
+            f"{name!r} is no hash, and {error}", **vars(error)
+        ) from error
+
+
+def _is_channel(text: str) -> bool:
+    try:
+        check_channel(text)
+    except SettingsError:
+        return False
+    return True
 
 
 def with_options(config: Config, arguments: argparse.Namespace) -> Config:

@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    _Parser = argparse.ArgumentParser
+
 __all__ = ["cut_program", "make_parser"]
 
 _OVERVIEW = """\
@@ -140,6 +142,34 @@ examples:
   lazyimport cache verify --json
 """
 
+_CHANNEL = """\
+A channel is a name in the store that means an archive: 'prod', 'main', a branch.
+It can be changed, and remembers who changed it, when, and to what. Wherever a
+command takes a hash it takes the name of a channel as well.
+"""
+
+_CHANNEL_EXAMPLES = """\
+examples:
+  lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
+  lazyimport channel log prod
+  lazyimport channel rollback prod               what it meant before
+  lazyimport channel rollback prod 12            what it meant from change 12 on
+  export LAZYIMPORT_HASH=$(lazyimport channel get prod)
+"""
+
+_KEYGEN = """\
+Make an Ed25519 key: FILE for who signs (--sign FILE, LAZYIMPORT_SIGNING_KEY), and
+FILE.pub for who checks (LAZYIMPORT_TRUSTED_KEYS). Prints the public key. A key from
+'ssh-keygen -t ed25519' serves as well, with a passphrase too.
+"""
+
+_KEYGEN_EXAMPLES = """\
+examples:
+  lazyimport keygen ~/.ssh/lazyimport
+  lazyimport push src --sign ~/.ssh/lazyimport --channel prod
+  export LAZYIMPORT_TRUSTED_KEYS="$(cat ~/.ssh/lazyimport.pub)"
+"""
+
 _DEMO = """\
 See it work on this machine: a real application goes into an archive, runs in a
 local Ray that has never seen its code, is edited, runs in both versions side by
@@ -183,6 +213,11 @@ def make_parser() -> argparse.ArgumentParser:
         "ROOT|ARCHIVE",
         "folder or file to pack (default: .), or one file that 'pack -o' wrote",
     )
+    command.add_argument(
+        "--channel", metavar="NAME", help="then let this channel mean the archive"
+    )
+    _add_message(command)
+    _add_sign(command)
     _add_packing(command)
     _add_store(command)
     _add_cache(command)
@@ -239,6 +274,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_cache(command)
 
     _add_cache_command(commands)
+    _add_channel(commands)
+    command = _add(commands, "keygen", "a key to sign with", _KEYGEN, _KEYGEN_EXAMPLES)
+    command.add_argument("file", metavar="FILE", help="where to put the private key")
 
     command = _add(commands, "demo", "see it work, now", _DEMO, _DEMO_EXAMPLES)
     _add_store(command, default="a folder that is removed afterwards")
@@ -390,7 +428,61 @@ def _add_hash(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
         nargs="?" if optional else None,
         metavar="HASH",
         help="64 hex digits as 'push' prints them, or the first six or more if only "
-        "one archive begins so",
+        "one archive begins so, or the name of a channel",
+    )
+
+
+def _add_channel(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    short = "names for archives, with their history"
+    parser = _add(commands, "channel", short, _CHANNEL, _CHANNEL_EXAMPLES)
+    actions = parser.add_subparsers(
+        title="actions", metavar="ACTION", dest="action", required=True
+    )
+
+    def add(name: str, text: str, channel: str | None = "channel") -> _Parser:
+        action = actions.add_parser(
+            name, help=text, description=f"{text.capitalize()}."
+        )
+        if channel:
+            action.add_argument(channel, metavar="NAME", help="name of the channel")
+        _add_store(action)
+        _add_cache(action)
+        return action
+
+    command = add("set", "let a channel mean an archive")
+    _add_hash(command)
+    _add_message(command)
+    _add_sign(command)
+    add("get", "print the hash that a channel means")
+    add("log", "what a channel meant, the newest change first")
+    command = add("rollback", "let a channel mean again what it meant before")
+    command.add_argument(
+        "to",
+        nargs="?",
+        metavar="N|HASH",
+        help="number of a change as 'log' prints it, or a hash from there (default: "
+        "the last archive before this one)",
+    )
+    _add_message(command)
+    _add_sign(command)
+    add("ls", "the channels in the store", None)
+    command = add("rm", "let a channel mean nothing; its history stays")
+    _add_message(command)
+    _add_sign(command)
+
+
+def _add_message(parser: _Parser) -> None:
+    parser.add_argument(
+        "-m", "--message", default="", metavar="TEXT", help="why, for 'channel log'"
+    )
+
+
+def _add_sign(parser: _Parser) -> None:
+    parser.add_argument(
+        "--sign",
+        metavar="KEYFILE",
+        help="sign with this Ed25519 key (default: $LAZYIMPORT_SIGNING_KEY, a file or "
+        "the key itself)",
     )
 
 

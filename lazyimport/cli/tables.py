@@ -8,7 +8,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["amount", "moment", "print_table", "python_of", "size", "tolerant"]
+__all__ = [
+    "amount",
+    "moment",
+    "one_line",
+    "print_table",
+    "python_of",
+    "size",
+    "tolerant",
+]
 
 _UNITS = ("kB", "MB", "GB", "TB")
 
@@ -37,6 +45,12 @@ def moment(seconds: float) -> str:
     import time
 
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def one_line(text: str) -> str:
+    """Return what somebody else wrote, without what a terminal would act on."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(shown.split())
 
 
 def python_of(variant: object) -> str:

@@ -6,10 +6,16 @@ import os
 import time
 
 from lazyimport.cli.commands.pack import pack_roots
-from lazyimport.cli.options import UsageError, read_settings, required_store
+from lazyimport.cli.options import (
+    UsageError,
+    load_signer,
+    read_settings,
+    required_store,
+)
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import size
 from lazyimport.delivery.cache import NodeCache
+from lazyimport.settings import check_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +30,27 @@ __all__ = ["describe", "push", "run"]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Pack, publish, print the hash."""
+    """Pack, publish, sign, point the channel, print the hash."""
+    from lazyimport.delivery.signing import sign_archive
+    from lazyimport.delivery.stores import open_store, writable
+
     notes = Notes(quiet=arguments.quiet)
-    print(push(arguments.roots, arguments, read_settings(arguments), notes).hash)
+    settings = read_settings(arguments)
+    signer = load_signer(arguments)
+    if arguments.channel:
+        check_channel(arguments.channel)
+    hash = push(arguments.roots, arguments, settings, notes).hash
+    store = writable(open_store(required_store(settings), timeout=settings.timeout))
+    if signer is not None:
+        sign_archive(store, hash, signer)
+    if arguments.channel:
+        from lazyimport.cli.commands.channel import point_channel
+
+        text = point_channel(
+            arguments.channel, hash, settings, store, signer, arguments.message
+        )
+        notes.say(text)
+    print(hash)
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from lazyimport.cli import INTERRUPTED
-from lazyimport.cli.options import UsageError, read_settings, resolve
+from lazyimport.cli.options import ACTIVATING, UsageError, read_settings, resolve
 from lazyimport.cli.progress import Notes, is_terminal
 from lazyimport.cli.tables import size
 from lazyimport.errors import ArchiveModuleMissing
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _start_anew() -> None:
     """Replace this process, in which another archive was activated, by a fresh one."""
-    environ = {k: v for k, v in os.environ.items() if k != "LAZYIMPORT_HASH"}
+    environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
     command = [sys.executable, "-m", "lazyimport", *sys.argv[1:]]
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own arguments
 

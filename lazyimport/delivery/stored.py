@@ -1,0 +1,64 @@
+"""Archives as a store holds them: which there are, and their headers."""
+
+from __future__ import annotations
+
+from lazyimport.delivery.fetch import archive_key
+from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
+from lazyimport.format.archive import HEADER_SIZE, Header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazyimport.delivery.stores import Item, ReadStore, Store
+
+__all__ = ["read_header", "require_archive", "stored_archives"]
+
+
+def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]]:
+    """Yield hash and object of the archives whose hashes begin with *prefix*."""
+    folder = archive_key("")
+    for item in store.list(folder + prefix):
+        name = item.key[len(folder) :]
+        if len(name) == 64 and not name.strip("0123456789abcdef"):
+            yield name, item
+
+
+def read_header(store: ReadStore, hash: str) -> Header:
+    """Return the header of the archive *hash*, which names its base.
+
+    Raises KeyMissing, StoreError, or ArchiveError if the object is not that
+    archive.
+    """
+    key = archive_key(hash)
+    what = f"{store.url}/{key}"
+    header = Header.decode(store.read(key, 0, HEADER_SIZE), what)
+    if header.hash != hash:
+        raise MalformedArchive(
+            f"{what}: this is archive {header.hash}, not {hash}; somebody put it "
+            "there under a wrong name: delete it and push again",
+            hash=hash,
+        )
+    return header
+
+
+def require_archive(store: ReadStore, hash: str) -> Header:
+    """Return the header of the archive *hash* once sure that its base is there too.
+
+    Raises ArchiveMissing, StoreError or ArchiveError.
+    """
+    wanted = hash
+    try:
+        header = read_header(store, hash)
+        if header.base is not None:
+            wanted = header.base
+            read_header(store, wanted)
+    except KeyMissing as error:
+        base = "" if wanted == hash else f", the base of {hash},"
+        raise ArchiveMissing(
+            f"archive {wanted}{base} is not in {store.url}; push it there first: "
+            f"lazyimport push DIR --store {store.url}",
+            hash=wanted,
+            store=store.url,
+        ) from error
+    return header

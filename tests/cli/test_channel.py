@@ -1,0 +1,125 @@
+"""``lazyimport channel`` and ``keygen``, from a user's seat."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from tests.cli.conftest import CommandLine
+
+
+@pytest.fixture(name="two")
+def _two(cli: CommandLine, project: Path) -> tuple[str, str]:
+    """Two versions in the store, which LAZYIMPORT_STORE names."""
+    cli.environ["LAZYIMPORT_STORE"] = cli.url
+    first = cli.push(project)
+    (project / "shop/prices.py").write_text("def price(count):\n    return 5 * count\n")
+    return first, cli.push(project)
+
+
+def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
+    first, second = two
+
+    cli.run("channel", "set", "prod", first, "-m", "first")
+    said = cli.run("channel", "set", "prod", second[:7]).stderr
+
+    assert f"channel prod of {cli.url} means {second} (#2, was {first[:12]})" in said
+    assert "15 []\n" == cli.run("run", "prod", "-m", "shop.main").stdout
+    assert second == cli.run("channel", "get", "prod").stdout.strip()
+
+    cli.run("channel", "rollback", "prod")
+
+    assert first == cli.run("channel", "get", "prod").stdout.strip()
+    log = cli.run("channel", "log", "prod").stdout.splitlines()
+    assert ["3", "2", "1"] == [line.split()[0] for line in log[1:]]
+    assert first[:12] in log[1]
+    assert log[1].endswith("rollback to #1")
+    assert log[3].endswith("first")
+    assert re.search(r"\w@\w", log[1])
+    assert f"prod     {first[:12]}  3" in cli.run("channel", "ls").stdout
+
+    for to in ("2", "#2", second, second[:6]):
+        cli.run("channel", "rollback", "prod", to)
+        assert second == cli.run("channel", "get", "prod").stdout.strip()
+
+    cli.run("channel", "rm", "prod", "-m", "over")
+
+    assert "was removed" in cli.fail("channel", "get", "prod")
+    assert "no channels" in cli.run("channel", "ls").stderr
+    assert "(removed)" in cli.run("channel", "log", "prod").stdout
+
+
+def test_wrong_in_many_ways(cli: CommandLine, two: tuple[str, str]) -> None:
+    first, second = two
+    cli.run("channel", "set", "prod", first)
+
+    assert "no channel 'dev'" in cli.fail("channel", "get", "dev")
+    assert "'dev' is no hash, and there is no channel" in cli.fail("show", "dev")
+    assert "not the name of a channel" in cli.fail("channel", "set", "a/b", first)
+    assert "six or more" in cli.fail("channel", "set", "abcdef", first)
+    assert "is not in" in cli.fail("channel", "set", "prod", "0a" * 32)
+    assert "no earlier other archive" in cli.fail("channel", "rollback", "prod")
+    text = cli.fail("channel", "rollback", "prod", second, code=2)
+    assert "none of the archives in the history of channel prod" in text
+    assert "no store is named" in cli.fail("channel", "ls", code=2, LAZYIMPORT_STORE="")
+    assert first == cli.run("channel", "get", "prod").stdout.strip()
+
+
+def test_what_others_wrote_does_not_move_the_cursor(
+    cli: CommandLine, two: tuple[str, str]
+) -> None:
+    cli.run("channel", "set", "prod", two[0], "-m", "a\x1b[2Jb\nc\x07d")
+
+    log = cli.run("channel", "log", "prod").stdout
+
+    assert log.splitlines()[1].endswith("a [2Jb c d")
+    stored = json.loads((cli.store / "channels/prod.json").read_text())
+    assert stored["changes"][0]["message"] == "a\x1b[2Jb\nc\x07d"
+
+
+def test_signed_all_the_way(cli: CommandLine, project: Path) -> None:
+    pytest.importorskip("cryptography", reason="needs the extra 'sign'")
+    cli.environ["LAZYIMPORT_STORE"] = cli.url
+    key = cli.folder / "key"
+    public = cli.run("keygen", key).stdout.strip()
+    assert f"{public} lazyimport\n" == (cli.folder / "key.pub").read_text()
+    assert "File exists" in cli.fail("keygen", key)
+    unsigned = cli.push(project)
+    trusting: Any = {"LAZYIMPORT_TRUSTED_KEYS": str(cli.folder / "key.pub")}
+
+    text = cli.fail("channel", "set", "prod", unsigned, "--sign", key, **trusting)
+    assert f"archive {unsigned} in {cli.url} is not to be trusted: it is not" in text
+
+    signing: Any = {"LAZYIMPORT_SIGNING_KEY": key.read_text()}
+    signed = cli.run("push", project, **signing).stdout.strip()
+    assert signed == unsigned
+    cli.run("channel", "set", "prod", signed, **trusting)
+    assert "it is not signed" in cli.fail("channel", "get", "prod", **trusting)
+    assert "it is not signed" in cli.fail("run", "prod", "-m", "shop", **trusting)
+    cli.run("channel", "set", "prod", signed, **trusting, **signing)
+    shutil.rmtree(cli.cache)
+    run = cli.run("run", "prod", "-m", "shop.main", **trusting)
+    assert "30 []\n" == run.stdout
+
+    text = cli.fail("push", project, "--sign", cli.folder / "none")
+    assert "No such file" in text
+
+
+def test_push_to_a_channel(cli: CommandLine, project: Path) -> None:
+    done = cli.run("push", project, "--store", cli.url, "--channel", "dev", "-m", "why")
+    name = done.stdout.strip()
+
+    assert "channel dev" in done.stderr
+    log = cli.run("channel", "log", "dev", "--store", cli.url).stdout
+    assert name[:12] in log
+    assert "why" in log
+    text = cli.fail("push", project, "--store", cli.url, "--channel", "no/t", "-q")
+    assert "not the name of a channel" in text
