@@ -30,9 +30,10 @@ def start() -> None:
         return
     wanted = f"archive {hash}" if hash else f"the archive of channel {channel}"
     try:
-        from lazyimport.runtime import install
+        from lazyimport import runtime
 
-        installed = install()
+        runtime.tell = _say
+        installed = runtime.install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
         _refuse_imports(wanted, hash or "", error)
     else:

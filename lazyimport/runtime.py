@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
     from typing import Any
 
+    from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
     from lazyimport.importing.sources import Sources
 
@@ -38,6 +39,13 @@ _TAUGHT = ("importlib.abc", "importlib.readers", "linecache") + (
 
 _lock = RLock()
 _current: Installation | None = None
+
+
+def tell(text: str) -> None:
+    """Say what a person should know about the node; activation has its own way."""
+    from warnings import warn
+
+    warn(text, RuntimeWarning, stacklevel=2)
 
 
 def install(
@@ -296,13 +304,33 @@ def _deliver(settings: Settings, hash: str) -> tuple[Archive, int]:
     if settings.cache_mode != "memory":
         try:
             archive = NodeCache(settings.cache_dir).open(hash)
-        except lazyimport.errors.ArchiveError:
-            archive = None  # damaged: fetch repairs it or says so
+        except (lazyimport.errors.ArchiveError, lazyimport.errors.CacheError):
+            archive = None  # fetch repairs it, does without it or says so
         if archive is not None:
-            return archive, 0
+            return _repairing(archive, settings), 0
     from lazyimport.delivery.fetch import fetch  # only the one that downloads pays
 
-    return fetch(settings, hash)
+    archive, fetched = fetch(settings, hash, tell)
+    return _repairing(archive, settings), fetched
+
+
+def _repairing(archive: Archive, settings: Settings) -> Archive:
+    """Return *archive*, which sees to it where its bytes turn out damaged."""
+    hash = archive.hash  # not the archive: it is to go when nobody has it any more
+
+    def repaired(error: DamagedArchive) -> Archive:
+        from lazyimport.delivery.repair import repair
+
+        return repair(settings, hash, error, tell)
+
+    def reported(error: DamagedArchive) -> None:
+        from lazyimport.delivery.repair import discard
+
+        discard(settings, hash, error)
+
+    archive.repair = repaired
+    archive.index.report = reported
+    return archive
 
 
 def _check_python(archive: Archive) -> None:

@@ -73,7 +73,8 @@ class NodeCache:
             return None
         except OSError as error:
             raise lazyimport.errors.CacheError(
-                f"cannot read archive {hash} from the node cache: {error}",
+                f"cannot read archive {hash} from the node cache: {error}; set "
+                "LAZYIMPORT_CACHE_DIR to a directory that this user may read",
                 path=path,
                 errno=error.errno,
             ) from error
@@ -126,13 +127,17 @@ class NodeCache:
             with AtomicFile(path, 0o444) as file:
                 write(file)
         except OSError as error:
-            raise lazyimport.errors.CacheError(
-                f"cannot keep archive {hash} in the node cache {self.path}: "
-                f"{error.strerror or error}; free space there, or set "
-                "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
-                path=path,
-                errno=error.errno,
-            ) from error
+            raise self.refused(hash, error) from error
+
+    def refused(self, hash: str, error: OSError) -> lazyimport.errors.CacheError:
+        """Return what to raise where the disk does not take the archive *hash*."""
+        return lazyimport.errors.CacheError(
+            f"cannot keep archive {hash} in the node cache {self.path}: "
+            f"{error.strerror or error}; free space there, or set "
+            "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
+            path=self.archive_path(hash),
+            errno=error.errno,
+        )
 
     def scratch_folder(self) -> str:
         """Return the directory for nameless files on the disk of the cache."""

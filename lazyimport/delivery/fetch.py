@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
 from lazyimport.delivery.cache import NodeCache, map_file
 from lazyimport.delivery.eviction import make_room
@@ -16,12 +17,14 @@ from lazyimport.errors import (
     DamagedArchive,
     KeyMissing,
     MalformedArchive,
+    StoreError,
 )
 from lazyimport.format.archive import Archive, Header, open_header, recode
 from lazyimport.format.delta import apply_delta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from mmap import mmap
     from typing import BinaryIO
 
@@ -30,29 +33,52 @@ if TYPE_CHECKING:
 
 __all__ = ["archive_key", "fetch"]
 
+#: How a disk says that it takes nothing: a process can do without it.
+_NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
+
+
+def warn(text: str) -> None:
+    """Issue a RuntimeWarning."""
+    import warnings
+
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+
 
 def archive_key(hash: str) -> str:
     """Return the key under which a store keeps the archive *hash*."""
     return f"archives/{hash}"
 
 
-def fetch(settings: Settings, hash: str) -> tuple[Archive, int]:
+def fetch(
+    settings: Settings, hash: str, tell: Callable[[str], object] = warn
+) -> tuple[Archive, int]:
     """Return the archive *hash* and the number of bytes that were downloaded.
 
-    0 bytes if the node has it, or another process fetched it meanwhile.
+    0 bytes if the node has it, or another process fetched it meanwhile. Where the
+    cache cannot be written, the archive comes without it, into memory. *tell* is
+    given a line about that, and about damage that was found and replaced; by
+    default they are warnings (RuntimeWarning).
+
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    return _Fetch(settings).archive(hash)
+    return _Fetch(settings, hash, tell).archive(hash)
 
 
 class _Fetch:
     """One fetch: its settings, store, cache and deadline."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, wanted: str, tell: Callable[[str], object]
+    ) -> None:
         self._settings = settings
+        self._wanted = wanted
+        self._tell = tell
         self._cache = NodeCache(settings.cache_dir)
         self._deadline = time.monotonic() + settings.timeout
         self._raw = settings.cache_mode != "zstd"
+        self._without_disk = settings.cache_mode == "memory"
+        #: what was downloaded and found no place on the disk
+        self._homeless: dict[str, bytes] = {}
 
     def archive(self, hash: str) -> tuple[Archive, int]:
         try:
@@ -66,34 +92,56 @@ class _Fetch:
             ) from error
 
     def _archive(self, hash: str) -> tuple[Archive, int]:
-        if self._settings.cache_mode == "memory":
+        if self._without_disk:
             return self._in_memory(hash)
+        try:
+            return self._through_cache(hash)
+        except CacheError as error:
+            if error.errno not in _NO_DISK or not self._settings.store:
+                raise
+            if not self._without_disk:  # its base may have said so already
+                self._without_disk = True
+                self._tell(
+                    f"archive {self._wanted} runs from memory, downloaded by each "
+                    f"process for itself, and code finds no files beside it: {error}"
+                )
+            return self._in_memory(hash)
+
+    def _through_cache(self, hash: str) -> tuple[Archive, int]:
         found = self._cached(hash)
         if found is not None:
             return found, 0
         store = self._store(hash)
         left = max(self._deadline - time.monotonic(), 0.1)
         with self._cache.lock(hash, left):
-            found = self._cached(hash)
+            found = self._cached(hash, self._tell)
             if found is not None:
                 return found, 0
             return self._download(store, hash)
 
-    def _cached(self, hash: str) -> Archive | None:
+    def _cached(
+        self, hash: str, tell: Callable[[str], object] = lambda _: None
+    ) -> Archive | None:
         try:
             return self._cache.open(hash)
-        except ArchiveError:
+        except ArchiveError as error:
             if not self._settings.store:
                 raise
-            return None  # damaged: fetched anew, and replaced by the rename
+            # It is replaced by the rename.
+            tell(f"{error}; fetching it anew from {self._settings.store}")
+            return None
 
     def _download(self, store: ReadStore, hash: str) -> tuple[Archive, int]:
-        with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
-            size = self._get(store, hash, file)
-            file.flush()
-            what = f"{store.url}/{archive_key(hash)}"
-            buffer = map_file(file, what)
-            header = self._header(buffer, hash, what)
+        what = f"{store.url}/{archive_key(hash)}"
+        try:
+            with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
+                size = self._get(store, hash, file)
+                file.flush()
+                buffer = map_file(file, what)
+        except OSError as error:
+            raise self._cache.refused(hash, error) from error
+        header = self._header(buffer, hash, what)
+        try:
             if header.base is None:
                 wire = Archive(buffer, hash, what)
                 self._cache.publish(hash, lambda out: self._recode(wire, out))
@@ -106,6 +154,9 @@ class _Fetch:
                         buffer, hash, base, out, raw=self._raw, what=what
                     ),
                 )
+        except CacheError:
+            self._homeless[hash] = buffer[:]
+            raise
         published = self._cache.open(hash)
         make_room(self._cache, self._settings.cache_limit)
         if published is None:
@@ -118,10 +169,13 @@ class _Fetch:
 
     def _in_memory(self, hash: str) -> tuple[Archive, int]:
         store = self._store(hash)
-        file = io.BytesIO()
-        size = self._get(store, hash, file)
         what = f"{store.url}/{archive_key(hash)}"
-        buffer = file.getvalue()
+        buffer = self._homeless.get(hash, b"")
+        if not buffer:
+            file = io.BytesIO()
+            self._get(store, hash, file)
+            buffer = file.getvalue()
+        size = len(buffer)
         header = self._header(buffer, hash, what)
         if header.base is not None:
             base, more = self._base(header)
@@ -140,15 +194,18 @@ class _Fetch:
 
     def _base(self, header: Header) -> tuple[Archive, int]:
         assert header.base is not None
+        about = f"archive {header.hash} is stored as a delta to {header.base}, and that"
         try:
             return self.archive(header.base)
         except ArchiveMissing as error:
             raise ArchiveMissing(
-                f"archive {header.hash} is stored as a delta to {header.base}, "
-                f"and that base is missing: {error}",
+                f"{about} base is missing: {error}",
                 hash=header.hash,
                 store=self._settings.store,
             ) from error
+        except StoreError as error:
+            text = f"{about} base cannot be had: {error}"
+            raise type(error)(text, **vars(error)) from error
 
     def _recode(self, wire: Archive, out: BinaryIO) -> None:
         recode(wire, out, raw=self._raw)
@@ -173,3 +230,9 @@ class _Fetch:
                 hash=hash,
                 store=store.url,
             ) from error
+        except StoreError as error:
+            text = (
+                f"archive {hash} is not in the node cache {self._cache.path}, and "
+                f"cannot be fetched: {error}"
+            )
+            raise type(error)(text, **vars(error)) from error

@@ -196,7 +196,10 @@ class Archive:
     Raises MalformedArchive, DamagedArchive or UnsupportedArchive.
     """
 
-    __slots__ = ("_buffer", "_members", "hash", "header", "index", "what")
+    __slots__ = ("_buffer", "_members", "hash", "header", "index", "repair", "what")
+
+    #: told of damage, gives the same archive from sound bytes, or raises
+    repair: Callable[[DamagedArchive], Archive] | None
 
     def __init__(
         self,
@@ -213,6 +216,7 @@ class Archive:
         self.header = header
         self.hash = hash
         self.what = what
+        self.repair = None
         self.index = Index(
             buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what
         )
@@ -237,7 +241,20 @@ class Archive:
         self, slot: int, size: int, digest: bytes, path: str
     ) -> bytes | memoryview:
         """Return the proved bytes of the member in *slot*; *path* names it."""
-        return self._members.read(slot, size, digest, path)
+        try:
+            return self._members.read(slot, size, digest, path)
+        except lazyimport.errors.DamagedArchive as error:
+            self._heal(error)
+            return self._members.read(slot, size, digest, path)
+
+    def _heal(self, error: DamagedArchive) -> None:
+        """Go on with sound bytes, or raise *error*."""
+        if self.repair is None:
+            raise error
+        sound = self.repair(error)
+        self._buffer = sound._buffer  # noqa: SLF001
+        self._members = sound._members  # noqa: SLF001
+        self.header = sound.header
 
     def stored(self, slot: int) -> tuple[int, int]:
         """Return (offset in the members section, stored size) of *slot*.

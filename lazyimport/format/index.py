@@ -19,11 +19,11 @@ from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from mmap import mmap
     from typing import TypeAlias
 
-    from lazyimport.errors import MalformedArchive
+    from lazyimport.errors import DamagedArchive, MalformedArchive
 
 __all__ = [
     "DIRECTORY",
@@ -452,6 +452,7 @@ class Index:
         "files",
         "hash",
         "minors",
+        "report",
         "slots",
         "variants",
         "what",
@@ -481,6 +482,8 @@ class Index:
             read_root_head(head, hash, what)
         )
         self._buffer = buffer
+        #: told of damage before it is raised
+        self.report: Callable[[DamagedArchive], object] | None = None
         self._mask = pages - 1
         self._records_at = at + root_head_size(len(self.variants))
         self._pages_at = at + root_size
@@ -635,7 +638,7 @@ class Index:
         end += self._pages_at
         actual = sha256(memoryview(self._buffer)[start:end])
         if actual != digest:
-            raise lazyimport.errors.DamagedArchive(
+            error = lazyimport.errors.DamagedArchive(
                 f"{self.what}: page {number} of the index of archive {self.hash} "
                 "is damaged",
                 hash=self.hash,
@@ -643,6 +646,9 @@ class Index:
                 expected=digest.hex(),
                 actual=actual.hex(),
             )
+            if self.report is not None:
+                self.report(error)
+            raise error
         (count,) = _COUNT.unpack_from(self._buffer, start)
         stop = start + _COUNT.size + count * _DIRECTORY_ITEM.size
         if stop > end:

@@ -298,7 +298,8 @@ def test_damaged_cache_is_fetched_anew(site: Site, where: int) -> None:
         data[where] ^= 1
         path.write_bytes(data)
 
-    archive, size = site.fetch(pushed.hash)
+    with pytest.warns(RuntimeWarning, match=f"{pushed.hash}.*fetching it anew"):
+        archive, size = site.fetch(pushed.hash)
 
     assert size == pushed.size
     everything(archive)

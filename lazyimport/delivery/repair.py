@@ -1,0 +1,85 @@
+"""Repair: a running process meets damage, and goes on with sound bytes."""
+
+from __future__ import annotations
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.verify import prove
+from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lazyimport.format.archive import Archive
+    from lazyimport.settings import Settings
+
+__all__ = ["discard", "repair"]
+
+
+def repair(
+    settings: Settings,
+    hash: str,
+    damage: DamagedArchive,
+    tell: Callable[[str], object],
+) -> Archive:
+    """Return the archive *hash*, in which *damage* was found, from sound bytes.
+
+    The damaged file leaves the node cache, unless another process has replaced
+    it already, and the archive is fetched anew. Processes that have the damaged
+    file open keep it: all that they read is proved. *tell* is given a line about it.
+
+    Raises DamagedArchive, which says what happened to the file, where the
+    archive cannot be fetched.
+    """
+    if not settings.store:
+        raise _with(damage, "no store is named to fetch it anew: set LAZYIMPORT_STORE")
+    try:
+        if settings.cache_mode != "memory":
+            replaced = _replaced(settings, hash)
+            if replaced is not None:
+                return replaced
+        archive, size = fetch(settings, hash, tell)
+    except (LazyImportError, OSError) as error:
+        raise _with(damage, f"it could not be replaced: {error}") from error
+    tell(
+        f"{damage}; archive {hash} was fetched anew from {settings.store} "
+        f"({size} bytes)"
+    )
+    return archive
+
+
+def discard(settings: Settings, hash: str, damage: DamagedArchive) -> None:
+    """Remove the archive *hash*, in whose index *damage* was found, from the cache.
+
+    For a lookup: it runs under the lock of all imports, so nothing can be fetched
+    then, which may import or start threads that do. Raises DamagedArchive with
+    what has become of the file.
+    """
+    if not settings.store:
+        raise _with(damage, "no store is named to fetch it anew: set LAZYIMPORT_STORE")
+    try:
+        if settings.cache_mode != "memory":
+            _replaced(settings, hash)
+    except (LazyImportError, OSError) as error:
+        raise _with(damage, f"it could not be removed: {error}") from error
+    advice = "the next process fetches it anew, so start this one again"
+    raise _with(damage, f"it was removed from the node cache; {advice}")
+
+
+def _replaced(settings: Settings, hash: str) -> Archive | None:
+    """Return what lies in the cache by now if all of it is sound, else remove it."""
+    cache = NodeCache(settings.cache_dir)
+    with cache.lock(hash, settings.timeout):
+        try:
+            archive = cache.open(hash)
+            if archive is not None:
+                prove(archive)
+        except ArchiveError:
+            cache.remove(hash)
+            return None
+        return archive
+
+
+def _with(damage: DamagedArchive, text: str) -> DamagedArchive:
+    return DamagedArchive(f"{damage}; {text}", **vars(damage))

@@ -1,0 +1,210 @@
+"""Damage on the node: reported, removed, fetched anew; who runs is not disturbed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.publish import publish
+from lazyimport.delivery.stores import open_store, writable
+from lazyimport.delivery.verify import prove
+from lazyimport.format.archive import Archive
+from tests.support.judge import pack_tree, write_tree
+
+
+class Node:
+    """A store that has one archive, and a node's cache."""
+
+    def __init__(self, base: Path) -> None:
+        files = {
+            "shop/__init__.py": "",
+            "shop/a.py": "x = 'a' * 3000\n",
+            "shop/b.py": "x = 'b'\n",
+            "looks/__init__.py": "here = __file__\n",
+        }
+        author = NodeCache(str(base / "author"))
+        self.hash = pack_tree(write_tree(files, base / "tree"), base / "author")
+        archive = author.open(self.hash)
+        assert archive is not None
+        self.url = f"file://{base}/store"
+        publish(archive, writable(open_store(self.url)), author)
+        self.cache = NodeCache(str(base / "node"))
+        self.stored = base / "store" / "archives" / self.hash
+
+    @property
+    def path(self) -> Path:
+        return Path(self.cache.archive_path(self.hash))
+
+    def python(
+        self, program: str, *, activate: bool = False, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        start = "import lazyimport.activation as a; a.start()" if activate else ""
+        return subprocess.run(
+            [sys.executable, "-c", f"{start}\nimport lazyimport\n{program}"],
+            env={
+                **os.environ,
+                "LAZYIMPORT_HASH": self.hash,
+                "LAZYIMPORT_STORE": self.url,
+                "LAZYIMPORT_CACHE_DIR": self.cache.path,
+                **environ,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def flip(self, what: str) -> None:
+        """Damage the cached archive: bytecode of a module, or a page of the index."""
+        data = bytearray(self.path.read_bytes())
+        archive = Archive(bytes(data), self.hash)
+        at = archive.header.pages_at + 8
+        if what != "index":
+            entry = archive.index.entry(what)
+            assert entry is not None
+            ((_, code),) = entry.codes()
+            at = archive.header.members_at + archive.stored(code.slot)[0] + 5
+        data[at] ^= 1
+        replace(self.path, bytes(data))
+
+    def is_sound(self) -> bool:
+        archive = self.cache.open(self.hash)
+        assert archive is not None
+        prove(archive)
+        return True
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write in place, as a bad disk or an editor does: processes see it."""
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.write(data)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    node = Node(tmp_path)
+    assert node.python("lazyimport.install()").returncode == 0
+    return node
+
+
+def test_running_process_goes_on_with_sound_bytes(node: Node) -> None:
+    node.flip("shop/b.py")
+    done = node.python("import shop.a, shop.b; print(shop.b.x)", activate=True)
+
+    assert (done.stdout, done.returncode) == ("b\n", 0)
+    assert len(done.stderr.splitlines()) == 1
+    for text in ("lazyimport: ", node.hash, str(node.path), node.url, "fetched anew"):
+        assert text in done.stderr
+    assert node.is_sound()
+    assert node.python("import shop.b", activate=True).stderr == ""
+
+
+def test_damaged_index_is_removed_and_comes_anew(node: Node) -> None:
+    node.flip("index")
+    done = node.python("import shop.a, shop.b", activate=True)
+
+    assert done.returncode == 1
+    for text in ("ArchiveImportError", "page 0", node.hash, "start this one again"):
+        assert text in done.stderr
+    assert not node.path.exists()
+    assert node.python("import shop.a, shop.b", activate=True).returncode == 0
+    assert node.is_sound()
+
+
+def test_install_warns(node: Node) -> None:
+    node.flip("shop/b.py")
+    done = node.python("lazyimport.install(); import shop.b; print(shop.b.x)")
+
+    assert done.stdout == "b\n"
+    assert "RuntimeWarning" in done.stderr
+    assert "shop/b.py" in done.stderr
+
+
+def test_process_that_is_not_concerned_is_not_disturbed(node: Node) -> None:
+    """It keeps its mapping of the damaged file, whose good parts it goes on using."""
+    program = """
+import shop.a, sys
+print("ready", flush=True)
+sys.stdin.readline()
+import looks
+print(looks.here)
+"""
+    environ = {
+        **os.environ,
+        "LAZYIMPORT_HASH": node.hash,
+        "LAZYIMPORT_STORE": "file:///nowhere",
+        "LAZYIMPORT_CACHE_DIR": node.cache.path,
+    }
+    start = "import lazyimport.activation as a; a.start()"
+    with subprocess.Popen(
+        [sys.executable, "-c", start + program],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        node.flip("shop/b.py")
+        assert node.python("import shop.b", activate=True).returncode == 0
+        out, _ = child.communicate("\n", timeout=60)
+
+    assert out == f"{node.cache.tree_path(node.hash)}/looks/__init__.py\n"
+    assert child.returncode == 0
+
+
+def test_without_a_store_the_error_says_what_to_do(node: Node) -> None:
+    node.flip("shop/b.py")
+    done = node.python("import shop.b", activate=True, LAZYIMPORT_STORE="")
+
+    assert done.returncode == 1
+    for text in ("ArchiveImportError", "shop.b", str(node.path), "LAZYIMPORT_STORE"):
+        assert text in done.stderr
+    assert node.path.exists()  # nothing else has the rest of it
+
+
+def test_store_that_is_down_does_not_hide_the_damage(node: Node) -> None:
+    node.flip("shop/b.py")
+    done = node.python(
+        "import shop.b", activate=True, LAZYIMPORT_STORE="file:///nowhere"
+    )
+
+    assert done.returncode == 1
+    for text in ("shop/b.py", "is damaged", "file:///nowhere"):
+        assert text in done.stderr
+    assert not node.path.exists()
+    assert node.python("import shop.b", activate=True).returncode == 0
+    assert node.is_sound()
+
+
+def test_archive_that_does_not_open_is_named(node: Node) -> None:
+    replace(node.path, b"x" * 200)
+    done = node.python("import shop.b", activate=True)
+
+    assert done.returncode == 0
+    assert str(node.path) in done.stderr
+    assert "fetching it anew" in done.stderr
+    assert node.is_sound()
+
+
+def test_edited_blob_is_not_shared(node: Node) -> None:
+    """A file of one tree that somebody edited does not become another's."""
+    assert node.python("import looks", activate=True).returncode == 0
+    (blob,) = [
+        path
+        for path in Path(node.cache.path, "blobs").rglob("*/*")
+        if b"here" in path.read_bytes()
+    ]
+    replace(blob, b"HERE")
+    root = Path(node.cache.tree_path(node.hash))
+    (root / "looks/__init__.py").unlink()
+    Path(f"{root}.ready/looks").unlink()
+    assert node.python("import looks", activate=True).returncode == 0
+
+    assert (root / "looks/__init__.py").read_text() == "here = __file__\n"
