@@ -199,6 +199,13 @@ class ReadStoreTests:
         place.plant("dir/k", data)
         assert download(place.store, "dir/k") == data
 
+    @pytest.mark.parametrize("start", [0, 1, 1000, 1024, 5000])
+    def test_download_begins_where_it_is_told(self, place: Place, start: int) -> None:
+        place.plant("k", DATA)
+        out = io.BytesIO()
+        assert place.store.download("k", out, start) == max(len(DATA) - start, 0)
+        assert out.getvalue() == DATA[start:]
+
     def test_downloading_what_is_not_there(self, place: Place) -> None:
         place.plant("other", b"")
         out = io.BytesIO()
@@ -253,7 +260,7 @@ class ReadStoreTests:
         if place.gone is None:
             pytest.skip("stores of this kind are always there")
         for method, call in calls(place.gone, "k").items():
-            if method == "put" and place.put_creates_store:
+            if method in {"put", "replace"} and place.put_creates_store:
                 continue
             with pytest.raises(StoreMissing) as caught:
                 call()
@@ -503,7 +510,7 @@ def calls(store: Any, key: str) -> dict[str, Callable[[], object]]:
         "delete": lambda: store.delete(key),
         "list": lambda: list(store.list()),
         "read_versioned": lambda: store.read_versioned(key),
-        "replace": lambda: store.replace(key, b"1", "1"),
+        "replace": lambda: store.replace(key, b"1", None),
     }
     return {method: call for method, call in every.items() if hasattr(store, method)}
 

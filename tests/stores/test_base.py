@@ -124,7 +124,7 @@ class ReadOnly:
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return b""
 
-    def download(self, key: str, out: BinaryIO) -> int:
+    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
         return 0
 
 

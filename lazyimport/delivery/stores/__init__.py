@@ -40,14 +40,21 @@ def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
         ``%`` begins an escape and is written ``%25`` itself,
     ``gs://bucket/prefix``
         Google Cloud Storage,
+    ``s3://bucket/prefix?endpoint=URL&region=NAME``
+        Amazon S3, or what speaks its protocol at *endpoint*,
+    ``az://container/prefix?account_name=NAME``
+        Azure Blob Storage,
+    ``https://host/folder``
+        whatever serves the folder of a ``file://`` store, to read,
     ``memory://name``
         in this process alone, for tests and notebooks.
 
-    All of these are `MutableStore`; who needs that says so with `writable` or
-    `mutable`.
+    All but ``https`` are `MutableStore`; who needs that says so with `writable`
+    or `mutable`.
 
     *timeout* is the number of seconds after which a store on the network is
-    given up (StoreUnavailable); a folder answers when its file system does.
+    given up (StoreUnavailable), with all repetitions; a folder answers when its
+    file system does.
 
     Raises SettingsError for a URL that names no store.
     """
@@ -60,13 +67,22 @@ def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
         from lazyimport.delivery.stores.gcs import GcsStore
 
         return GcsStore.from_url(url, timeout=timeout)
+    if scheme in {"s3", "az", "http", "https"}:
+        from lazyimport.delivery.stores import objects
+        from lazyimport.delivery.stores.retry import retrying
+
+        kinds = {"s3": objects.S3Store, "az": objects.AzureStore}
+        kind = kinds.get(scheme, objects.HttpStore)
+        able: ReadStore = retrying(kind(url, timeout=timeout), timeout)
+        return able
     if scheme == "memory":
         from lazyimport.delivery.stores.memory import MemoryStore
 
         return MemoryStore.from_url(url)
     raise SettingsError(
         f"not a store: {redact(url)!r} (stores are file:///folder, "
-        "gs://bucket/prefix and memory://name; set LAZYIMPORT_STORE or pass store=)",
+        "gs://bucket/prefix, s3://bucket/prefix, az://container/prefix, "
+        "https://host/folder and memory://name; set LAZYIMPORT_STORE or pass store=)",
         name="store",
         value=redact(url),
     )

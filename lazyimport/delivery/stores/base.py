@@ -79,12 +79,12 @@ class ReadStore(Protocol):
         Raises KeyMissing if there is no such object, also for an empty range.
         """
 
-    def download(self, key: str, out: BinaryIO) -> int:
-        """Write the whole object to *out* in pieces; return its size in bytes.
+    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+        """Write the object from *start* on to *out*; return the bytes written.
 
-        If the transport has a checksum, it has been verified on return. After
-        an error *out* holds some beginning of the object, or damaged bytes:
-        throw it away.
+        If the transport has a checksum, that of a whole object has been verified
+        on return. After an error *out* holds some beginning of what was asked
+        for, or damaged bytes.
 
         Raises KeyMissing if there is no such object.
         """
@@ -268,17 +268,21 @@ class Reported:
 
     *failed* is given *verb*, *key* and what was raised, and returns the error
     of ours for it, or None for what is not the store's and passes unchanged.
+    With *hide* the first one is left out, because it may hold a secret.
     """
 
-    __slots__ = ("failed", "key", "verb")
+    __slots__ = ("failed", "hide", "key", "verb")
 
     def __init__(
         self,
         failed: Callable[[str, str | None, Exception], StoreError | None],
         verb: str,
         key: str | None,
+        *,
+        hide: bool = False,
     ) -> None:
         self.failed = failed
+        self.hide = hide
         self.verb = verb
         self.key = key
 
@@ -295,4 +299,4 @@ class Reported:
             return
         ours = self.failed(self.verb, self.key, error)
         if ours is not None:
-            raise ours from error
+            raise ours from (None if self.hide else error)

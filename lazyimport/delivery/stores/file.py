@@ -138,14 +138,16 @@ class FileStore:
             file.seek(start)
             return file.read(stop - start)
 
-    def download(self, key: str, out: BinaryIO) -> int:
-        """Write the whole object to *out*; see `ReadStore.download`."""
+    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+        """Write the object from *start* on to *out*; see `ReadStore.download`."""
+        check_range(start, None)
         path = self._path(key)
         reported = Reported(self._failed, "read", key)
         total = 0
         with reported:
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below
         with file:
+            file.seek(start)
             while True:
                 with reported:
                     chunk = file.read(_CHUNK)

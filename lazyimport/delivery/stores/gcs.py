@@ -135,26 +135,26 @@ class GcsStore:
             if start == 0 and end is None:
                 self._fetch(key, _Sink(out, self.timeout))
                 return out.getvalue()
-            client = self._connected()
-            from google.api_core.exceptions import RequestRangeNotSatisfiable
-
             # An empty range cannot be asked for; whether there is an object must.
             last = None if end is None else max(end - 1, start)
-            try:
-                self._stream(client, key, _Sink(out, self.timeout, start, last))
-            except RequestRangeNotSatisfiable:
-                return b""
+            self._range(key, _Sink(out, self.timeout, start, last))
         return b"" if start == end else out.getvalue()
 
-    def download(self, key: str, out: BinaryIO) -> int:
-        """Write the whole object to *out*; see `ReadStore.download`.
+    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+        """Write the object from *start* on to *out*; see `ReadStore.download`.
 
-        Checked against its CRC32C, also when the connection broke and what was
-        missing came in another answer.
+        A whole object is checked against its CRC32C, also when the connection
+        broke and what was missing came in another answer.
         """
         check_key(key)
+        check_range(start, None)
+        sink = _Sink(out, self.timeout, start)
         with Reported(self._failed, "read", key):
-            return self._fetch(key, _Sink(out, self.timeout))
+            if start:
+                self._range(key, sink)
+            else:
+                self._fetch(key, sink)
+        return sink.size
 
     def put(self, key: str, data: BinaryIO) -> bool:
         """Create the object unless it exists; see `Store.put`.
@@ -241,7 +241,16 @@ class GcsStore:
             return False
         return True
 
-    def _fetch(self, key: str, sink: _Sink) -> int:
+    def _range(self, key: str, sink: _Sink) -> None:
+        client = self._connected()
+        from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+        try:
+            self._stream(client, key, sink)
+        except RequestRangeNotSatisfiable:
+            pass  # it ends before
+
+    def _fetch(self, key: str, sink: _Sink) -> None:
         client = self._connected()
         self._stream(client, key, sink)
         expected = sink.expected
@@ -252,7 +261,6 @@ class GcsStore:
         if expected != sink.checksum():
             what = f"{sink.size} bytes of CRC32C {sink.checksum()}, not {expected}"
             raise self._damaged("read", key, what)
-        return sink.size
 
     def _stream(self, client: Any, key: str, sink: _Sink) -> None:
         """Bring to *sink* what it misses, in as many answers as that takes.

@@ -78,9 +78,9 @@ class MemoryStore:
         check_range(start, end)
         return self._get("read", key)[0][start:end]
 
-    def download(self, key: str, out: BinaryIO) -> int:
-        """Write the whole object to *out*; see `ReadStore.download`."""
-        data = self._get("read", key)[0]
+    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+        """Write the object from *start* on to *out*; see `ReadStore.download`."""
+        data = self.read(key, start)
         out.write(data)
         return len(data)
 

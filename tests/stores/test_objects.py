@@ -1,0 +1,339 @@
+"""Stores in S3 (moto), Azure Blob Storage (Azurite) and behind web servers."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+import uuid
+from typing import cast
+
+import pytest
+
+from lazyimport.delivery.stores import (
+    MutableStore,
+    mutable,
+    open_store,
+    retry,
+    writable,
+)
+from lazyimport.errors import (
+    KeyMissing,
+    SettingsError,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+)
+from tests.fakes import services
+from tests.stores.suite import (
+    MIB,
+    MutableStoreTests,
+    Place,
+    ReadStoreTests,
+    check_error,
+    download,
+    fill,
+)
+
+obstore = pytest.importorskip("obstore", reason="needs the extra 'objects'")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+
+class BucketPlace(Place):
+    """A bucket, seen through obstore itself with another client of ours."""
+
+    def __init__(self, url: str, gone: str, behind: Any) -> None:
+        self.behind = behind
+        self.store = mutable(open_store(url, timeout=20))
+        self.gone = mutable(open_store(gone, timeout=20))
+
+    def plant(self, key: str, data: bytes) -> None:
+        obstore.put(self.behind, key, data)
+
+    def peek(self, key: str) -> bytes | None:
+        try:
+            return bytes(obstore.get(self.behind, key).bytes())
+        except FileNotFoundError:
+            return None
+
+    def everything(self) -> set[str]:
+        return {item["path"] for page in obstore.list(self.behind) for item in page}
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch, services.s3_server() as url:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+        yield url
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("azurite")
+    with pytest.MonkeyPatch.context() as patch, services.azurite(folder) as url:
+        patch.setenv("AZURE_STORAGE_ACCOUNT_NAME", services.AZURITE_ACCOUNT)
+        patch.setenv("AZURE_STORAGE_ACCOUNT_KEY", services.AZURITE_KEY)
+        yield url
+
+
+class TestS3(MutableStoreTests):
+    @pytest.fixture
+    def place(self, moto: str) -> Place:
+        return s3_place(moto)
+
+
+def s3_place(moto: str) -> BucketPlace:
+    from obstore.store import S3Store
+
+    name = f"b-{uuid.uuid4().hex}"
+    services.ask("PUT", f"{moto}/{name}")
+    behind = S3Store(
+        name,
+        prefix="pre/fix",
+        endpoint=moto,
+        region="us-east-1",
+        client_options={"allow_http": True},
+    )
+    query = f"?endpoint={moto}&region=us-east-1"
+    return BucketPlace(f"s3://{name}/pre/fix{query}", f"s3://gone{query}", behind)
+
+
+class TestAzure(MutableStoreTests):
+    @pytest.fixture
+    def place(self, blobs: str) -> Place:
+        return azure_place(blobs)
+
+
+def azure_place(blobs: str) -> BucketPlace:
+    from obstore.store import AzureStore
+
+    name = f"c-{uuid.uuid4().hex}"
+    behind = AzureStore(
+        name,
+        prefix="pre/fix",
+        endpoint=blobs,
+        client_options={"allow_http": True},
+    )
+    services.make_container(blobs, name)
+    return AzurePlace(
+        f"az://{name}/pre/fix?endpoint={blobs}", f"az://gone?endpoint={blobs}", behind
+    )
+
+
+class AzurePlace(BucketPlace):
+    def plant(self, key: str, data: bytes) -> None:
+        if "\\" not in key:  # for Azure it is a slash
+            super().plant(key, data)
+
+
+class WebPlace(Place):
+    """The folder of a file store, behind a web server."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.store = cast("MutableStore", open_store(url, timeout=20))
+        self.files = writable(open_store(f"file://{folder}"))
+
+    def plant(self, key: str, data: bytes) -> None:
+        assert self.files.put(key, io.BytesIO(data))
+
+    def everything(self) -> set[str]:
+        return {item.key for item in self.files.list()}
+
+
+class TestPythonsWebServer(ReadStoreTests):
+    """It knows nothing of ranges, and answers with the whole file."""
+
+    handler = services.Quiet
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Iterator[Place]:
+        with services.web_server(tmp_path, self.handler) as url:
+            yield WebPlace(url, tmp_path)
+
+
+class TestWebServerWithRanges(TestPythonsWebServer):
+    handler = services.Ranges
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    with services.web_server(tmp_path) as url:
+        yield url
+
+
+class TestUrls:
+    @pytest.mark.parametrize(
+        ("url", "why"),
+        [
+            ("s3://", "a name has letters"),
+            ("s3://key:hidden@bucket/p", "a name has letters"),
+            ("s3://b?secret_access_key=hidden", "secrets belong in the environment"),
+            ("s3://b?colour=hidden", "'colour' is no option"),
+            ("s3://b?endpoint=minio:9000", "an endpoint is http"),
+            ("s3://b?endpoint=http://h:port", "an endpoint is http"),
+            ("az://c?account_key=hidden", "secrets belong in the environment"),
+            ("az:///p", "a name has letters"),
+            ("https://", "it has a host"),
+            ("https:///folder", "it has a host"),
+            ("https://me:hidden@host/f?token=hidden", "no query in it"),
+            ("http://host:port/f", "it has a host"),
+        ],
+    )
+    def test_no_store(self, url: str, why: str) -> None:
+        with pytest.raises(SettingsError, match=why) as caught:
+            open_store(url)
+        assert caught.value.name == "store"
+        assert "hidden" not in str(caught.value)
+
+    @pytest.mark.parametrize("url", ["s3://b/../c", "s3://b/p//q", "az://c/.hidden"])
+    def test_no_prefix(self, url: str) -> None:
+        with pytest.raises(SettingsError, match="not a key"):
+            open_store(url)
+
+    def test_a_password_is_sent_and_never_shown(self, tmp_path: Path, web: str) -> None:
+        """Neither in the URL, nor in an error, its causes, or what prints it."""
+        seen = []
+
+        class Asking(services.Quiet):
+            def instead(self) -> bool:
+                seen.append(self.headers.get("Authorization"))
+                self.send_error(403)
+                return True
+
+        with services.web_server(tmp_path, Asking) as url:
+            store = open_store(url.replace("//", "//me:hid%40den@") + "/f")
+            with pytest.raises(StoreDenied) as caught:
+                store.read("k")
+        assert seen == ["Basic bWU6aGlkQGRlbg=="]
+        assert store.url == url + "/f"
+        text = "".join(traceback.format_exception(caught.value)) + repr(store)
+        assert "403" in text
+        assert "hid" not in text.replace("hide", "")
+        assert pickle.loads(pickle.dumps(store)).url == store.url
+
+    def test_without_obstore(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "obstore", None)
+        with pytest.raises(StoreError, match=r"ray-lazyimport\[objects\]") as caught:
+            open_store("s3://bucket/prefix").read("k")
+        check_error(caught.value, open_store("s3://bucket/prefix"), "k")
+        assert not caught.value.retryable
+
+
+class TestErrors:
+    """What a service may answer, from a web server that does so."""
+
+    @pytest.mark.parametrize(
+        ("status", "kind", "tries"),
+        [
+            (400, StoreError, 1),
+            (401, StoreDenied, 1),
+            (403, StoreDenied, 1),
+            (404, KeyMissing, 1),
+            (408, StoreUnavailable, 2),
+            (429, StoreUnavailable, 2),
+            (500, StoreUnavailable, 2),
+            (503, StoreUnavailable, 2),
+        ],
+    )
+    def test_status(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        status: int,
+        kind: type[StoreError],
+        tries: int,
+    ) -> None:
+        asked = []
+
+        class Refusing(services.Quiet):
+            def instead(self) -> bool:
+                asked.append(self.path)
+                self.send_error(status)
+                return True
+
+        monkeypatch.setattr(retry, "_MOST", 2)
+        with services.web_server(tmp_path, Refusing) as url:
+            store = open_store(url)
+            with pytest.raises(kind, match=str(status)) as caught:
+                store.download("dir/k", io.BytesIO())
+            assert type(caught.value) is kind
+            check_error(caught.value, store, "dir/k")
+        assert len(asked) == tries
+
+    def test_nobody_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(retry, "_MOST", 2)
+        store = open_store("http://127.0.0.1:1/f")
+        with pytest.raises(StoreUnavailable, match=r"refused.*tried 2 times") as caught:
+            store.read("k")
+        check_error(caught.value, store, "k")
+
+    def test_an_answer_that_stays_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        released = threading.Event()
+
+        class Hanging(services.Quiet):
+            def instead(self) -> bool:
+                return released.wait()
+
+        with services.web_server(tmp_path, Hanging) as url:
+            with pytest.raises(StoreUnavailable, match="timed out"):
+                open_store(url, timeout=0.3).read("k")
+            released.set()
+
+    def test_anonymous(self, moto: str) -> None:
+        place = s3_place(moto)
+        anonymous = open_store(f"{place.store.url}&skip_signature=true")
+        place.plant("k", b"1")
+        with pytest.raises(StoreDenied, match="403") as caught:  # it is not public
+            anonymous.read("k")
+        check_error(caught.value, anonymous, "k")
+        assert place.store.read("k") == b"1"
+
+
+def test_a_child_of_a_fork_is_told_so(tmp_path: Path, web: str) -> None:
+    """The library would wait there for ever for threads that stayed behind."""
+    (tmp_path / "k").write_bytes(b"1")
+    store = open_store(web)
+    assert store.read("k") == b"1"
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        try:
+            store.read("k")
+        except StoreError as error:
+            os._exit(7 if "forked" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.mark.parametrize("size", [0, 5, 9 * MIB])
+def test_a_real_file_goes_up(moto: str, tmp_path: Path, size: int) -> None:
+    place = s3_place(moto)
+    data = fill(size)
+    (tmp_path / "file").write_bytes(data)
+    with (tmp_path / "file").open("rb") as file:
+        file.seek(size // 2)
+        assert place.store.put("k", file)
+    assert place.peek("k") == data
+
+
+def test_a_part_of_a_file_is_asked_for_once(tmp_path: Path, web: str) -> None:
+    """Of a server without ranges no more than one refusal is needed."""
+    (tmp_path / "k").write_bytes(fill(3 * MIB))
+    store = open_store(web)
+    for start in (5, 2 * MIB):
+        assert store.read("k", start, start + 9) == fill(3 * MIB)[start : start + 9]
+    out = io.BytesIO()
+    assert store.download("k", out, MIB) == 2 * MIB
+    assert download(store, "k") == fill(3 * MIB)
