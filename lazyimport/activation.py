@@ -2,9 +2,9 @@
 
 It runs in every Python process of a pod, more than once in some, before
 anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, or, without
-one, ``LAZYIMPORT_CHANNEL``. It never raises, and never ends the process: when
-the archive cannot be had, the process starts all the same and the first import
-that nobody can serve says why.
+one, ``LAZYIMPORT_ARTIFACT`` or ``LAZYIMPORT_CHANNEL``. It never raises, and
+never ends the process: when the archive cannot be had, the process starts all
+the same and the first import that nobody can serve says why.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ def start() -> None:
     """
     hash = os.environ.get("LAZYIMPORT_HASH")
     channel = os.environ.get("LAZYIMPORT_CHANNEL")
-    if not hash and not channel:
+    artifact = os.environ.get("LAZYIMPORT_ARTIFACT")
+    if not (hash or channel or artifact):
         return
-    wanted = f"archive {hash}" if hash else f"the archive of channel {channel}"
+    named = f"artifact {artifact}" if artifact else f"channel {channel}"
+    wanted = f"archive {hash}" if hash else f"the archive of {named}"
     try:
         from lazyimport import runtime
 
@@ -38,7 +40,7 @@ def start() -> None:
         _refuse_imports(wanted, hash or "", error)
     else:
         if not hash:
-            _say(f"channel {channel} means archive {installed.hash}")
+            _say(f"{named} means archive {installed.hash}")
     ray = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
     if ray and "LAZYIMPORT_HASH" in os.environ:
         _watch_ray()

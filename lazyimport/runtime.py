@@ -58,6 +58,7 @@ def install(
     timeout: float | None = None,
     cache_limit: str | None = None,
     channel: str | None = None,
+    artifact: str | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
@@ -69,6 +70,10 @@ def install(
     from the node cache; if it is not there it is fetched from the store, once
     for all processes of the node, in at most *timeout* seconds.
 
+    In place of a hash, *artifact* is the URL of a zip, wheel or tarball that
+    another tool uploaded. It is made into an archive, once for the node, and
+    that is what is installed; see docs/artifacts.md.
+
     The settings are put into ``os.environ``, so that child processes in which
     lazyimport is installed run the same archive: always by its hash, so that
     all of them are of one version whatever happens to the channel.
@@ -78,14 +83,16 @@ def install(
 
     Raises SettingsError, InstallError if another hash runs here already,
     WrongPython, or what kept the archive from arriving: ChannelError,
-    SignatureError, ArchiveMissing, StoreError, CacheError, ArchiveError.
+    SignatureError, ArchiveMissing, StoreError, CacheError, ArchiveError, or
+    PackError for an artifact.
     """
     global _current  # noqa: PLW0603
-    if hash and channel:
+    if sum(map(bool, (hash, channel, artifact))) > 1:
         raise lazyimport.errors.SettingsError(
-            f"either a hash or a channel: {hash} and {channel!r} may not be the same",
-            name="channel",
-            value=channel,
+            "either a hash or a channel or an artifact: these may not be the same: "
+            f"{', '.join(repr(one) for one in (hash, channel, artifact) if one)}",
+            name="hash",
+            value=hash,
         )
     settings = Settings.from_environ(
         os.environ,
@@ -97,10 +104,15 @@ def install(
         timeout=timeout,
         cache_limit=cache_limit,
         channel=channel,
+        artifact=artifact,
     )
     with _lock:
-        asked = None
-        if settings.hash is None:
+        started = perf_counter()
+        asked = delivered = None
+        if settings.hash is None and settings.artifact is not None:
+            delivered = _deliver(settings)
+            settings = settings.with_hash(delivered[0].hash)
+        elif settings.hash is None:
             asked = settings.channel
             settings = _look_up(settings)
         assert settings.hash is not None
@@ -117,8 +129,7 @@ def install(
                 installed=_current.hash,
             )
         _refuse_leftovers(settings.hash)
-        started = perf_counter()
-        archive, fetched = _deliver(settings, settings.hash)
+        archive, fetched = delivered or _deliver(settings)
         _check_python(archive)
         _current = Installation(settings, archive, fetched, asked)
         _current.seconds = perf_counter() - started
@@ -281,7 +292,7 @@ def _look_up(settings: Settings) -> Settings:
     if settings.channel is None:
         raise lazyimport.errors.SettingsError(
             "no archive to install: pass its hash or set LAZYIMPORT_HASH, or name a "
-            "channel with LAZYIMPORT_CHANNEL",
+            "channel with LAZYIMPORT_CHANNEL, or an artifact with LAZYIMPORT_ARTIFACT",
             name="hash",
             value=None,
         )
@@ -300,17 +311,25 @@ def _look_up(settings: Settings) -> Settings:
     return settings.with_hash(str(change.hash))
 
 
-def _deliver(settings: Settings, hash: str) -> tuple[Archive, int]:
-    if settings.cache_mode != "memory":
+def _deliver(settings: Settings) -> tuple[Archive, int]:
+    hash = settings.hash
+    if hash is not None and settings.cache_mode != "memory":
         try:
             archive = NodeCache(settings.cache_dir).open(hash)
         except (lazyimport.errors.ArchiveError, lazyimport.errors.CacheError):
             archive = None  # fetch repairs it, does without it or says so
         if archive is not None:
             return _repairing(archive, settings), 0
-    from lazyimport.delivery.fetch import fetch  # only the one that downloads pays
+    # only the one that downloads pays
+    if settings.artifact is not None:
+        from lazyimport.delivery.artifact import deliver
 
-    archive, fetched = fetch(settings, hash, tell)
+        archive, fetched = deliver(settings)
+    else:
+        from lazyimport.delivery.fetch import fetch
+
+        assert hash is not None
+        archive, fetched = fetch(settings, hash, tell)
     return _repairing(archive, settings), fetched
 
 
@@ -321,7 +340,7 @@ def _repairing(archive: Archive, settings: Settings) -> Archive:
     def repaired(error: DamagedArchive) -> Archive:
         from lazyimport.delivery.repair import repair
 
-        return repair(settings, hash, error, tell)
+        return repair(settings.with_hash(hash), hash, error, tell)
 
     def reported(error: DamagedArchive) -> None:
         from lazyimport.delivery.repair import discard

@@ -6,9 +6,17 @@ import lazyimport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-__all__ = ["ENVIRONMENT", "Settings", "byte_count", "check_channel", "check_hash"]
+__all__ = [
+    "ENVIRONMENT",
+    "Settings",
+    "artifact_suffix",
+    "byte_count",
+    "check_channel",
+    "check_hash",
+    "is_sha256",
+]
 
 #: setting -> environment variable, in the order of the arguments of Settings
 ENVIRONMENT = {
@@ -21,7 +29,11 @@ ENVIRONMENT = {
     "cache_limit": "LAZYIMPORT_CACHE_LIMIT",
     "channel": "LAZYIMPORT_CHANNEL",
     "trusted_keys": "LAZYIMPORT_TRUSTED_KEYS",
+    "artifact": "LAZYIMPORT_ARTIFACT",
 }
+#: "<hash> <artifact>": what an installed artifact became, for child processes.
+RESOLVED = "LAZYIMPORT_RESOLVED"
+ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path")
 
@@ -53,9 +65,13 @@ class Settings:
     ``trusted_keys``
         Public keys (or the path of a file of them), or None: a channel counts
         only if signed with one of these.
+    ``artifact``
+        URL of a zip, wheel or tarball in any store to make the archive from,
+        or None. Beside it, ``hash`` is what it was made into.
     """
 
     __slots__ = (
+        "artifact",
         "cache_dir",
         "cache_limit",
         "cache_mode",
@@ -76,6 +92,7 @@ class Settings:
     cache_limit: str | None
     channel: str | None
     trusted_keys: str | None
+    artifact: str | None
 
     def __init__(
         self,
@@ -88,6 +105,7 @@ class Settings:
         cache_limit: str | None = None,
         channel: str | None = None,
         trusted_keys: str | None = None,
+        artifact: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -104,6 +122,7 @@ class Settings:
         channel = check_channel(channel) if channel else None
         put(self, "channel", None if self.hash else channel)
         put(self, "trusted_keys", trusted_keys or None)
+        put(self, "artifact", _artifact(artifact) if artifact else None)
         if not self.cache_dir.startswith("/"):
             raise lazyimport.errors.SettingsError(
                 f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
@@ -119,7 +138,12 @@ class Settings:
         """Return settings read from *environ*; overrides that are not None win.
 
         ``BUCKET_NAME`` with ``SOURCE_CODE_PATH`` is the older spelling of a
-        ``gs://`` store and counts where ``LAZYIMPORT_STORE`` is not set.
+        ``gs://`` store and counts where ``LAZYIMPORT_STORE`` is not set; if the
+        path ends as an artifact's name does, of ``LAZYIMPORT_ARTIFACT``.
+        ``LAZYIMPORT_ARTIFACT_SHA256`` says what is to be in it.
+
+        Of a hash and an artifact the override counts; of two variables the
+        hash, unless it was inherited from a process that ran another artifact.
 
         Raises SettingsError for a value that cannot be used.
         """
@@ -129,17 +153,33 @@ class Settings:
         }
         if not values["store"] and environ.get("BUCKET_NAME"):
             folder = environ.get("SOURCE_CODE_PATH", "").strip("/")
-            values["store"] = f"gs://{environ['BUCKET_NAME']}/{folder}".rstrip("/")
-        values.update((k, v) for k, v in overrides.items() if v is not None)
+            old = "artifact" if artifact_suffix(folder) else "store"
+            if not values[old]:
+                url = f"gs://{environ['BUCKET_NAME']}/{folder}".rstrip("/")
+                values[old] = url
+        if environ.get("LAZYIMPORT_ARTIFACT_SHA256") and values["artifact"]:
+            values["artifact"] = _with_sha256(
+                str(values["artifact"]), environ["LAZYIMPORT_ARTIFACT_SHA256"]
+            )
+        given = {k: v for k, v in overrides.items() if v is not None}
+        values.update(given)
+        if "channel" in given and "artifact" not in given:
+            values["artifact"] = None
+        if values["hash"] and values["artifact"]:
+            for name in _not_meant(values, given, environ.get(RESOLVED, "")):
+                values[name] = None
         return cls(**values, environ=environ)  # type: ignore[arg-type]
 
     def to_environ(self) -> dict[str, str]:
         """Return the environment variables that give these settings again."""
-        return {
+        variables = {
             variable: str(value)
             for name, variable in ENVIRONMENT.items()
             if (value := getattr(self, name)) is not None
         }
+        if self.hash and self.artifact:
+            variables[RESOLVED] = f"{self.hash} {self.artifact}"
+        return variables
 
     def with_hash(self, hash: str) -> Settings:
         """Return the same settings for the archive *hash*, without a channel."""
@@ -176,7 +216,7 @@ def check_hash(value: str) -> str:
     Raises SettingsError otherwise.
     """
     text = value.strip().lower() if isinstance(value, str) else value
-    if not isinstance(text, str) or len(text) != 64 or text.strip("0123456789abcdef"):
+    if not isinstance(text, str) or not is_sha256(text):
         raise lazyimport.errors.SettingsError(
             f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
             "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
@@ -240,6 +280,49 @@ def check_channel(name: str) -> str:
             value=name,
         )
     return name
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether *text* is 64 hex digits."""
+    return len(text) == 64 and not text.strip("0123456789abcdefABCDEF")
+
+
+def artifact_suffix(name: str) -> str:
+    """Return how *name* ends if that is how artifacts end, in lower case, or ""."""
+    return next((end for end in ARTIFACTS if name.lower().endswith(end)), "")
+
+
+def _artifact(url: str) -> str:
+    if url.startswith("/"):
+        return "file://" + url.replace("%", "%25")
+    if "://" not in url:
+        raise lazyimport.errors.SettingsError(
+            f"not an artifact: {url!r} (an artifact is a URL such as "
+            "gs://bucket/app.zip or file:///folder/app.whl; set LAZYIMPORT_ARTIFACT or "
+            "pass artifact=)",
+            name="artifact",
+            value=url,
+        )
+    return url
+
+
+def _not_meant(
+    values: Mapping[str, object], given: Container[str], resolved: str
+) -> tuple[str, ...]:
+    """Return which of hash and artifact does not count, where both are set."""
+    made, _, source = resolved.partition(" ")
+    if "hash" not in given and values["hash"] == made:  # inherited
+        return () if values["artifact"] == source else ("hash",)
+    if "artifact" in given and "hash" not in given:
+        return ("hash",)
+    return ("artifact",)
+
+
+def _with_sha256(url: str, digest: str) -> str:
+    option = f"sha256={digest}"
+    if option in url.partition("#")[2]:
+        return url
+    return f"{url}{'&' if '#' in url else '#'}{option}"
 
 
 def _store(url: str) -> str:

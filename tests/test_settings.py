@@ -181,6 +181,8 @@ class TestValue:
         assert one == same
         assert len({one, same, Settings()}) == 2
         for name, variable in ENVIRONMENT.items():
+            if name == "artifact":
+                continue  # stands in the place of a hash, or beside one made from it
             full = BY_CHANNEL if name == "channel" else FULL
             changed = {**full, variable: str(getattr(Settings(), name) or "")}
             assert Settings.from_environ(changed) != Settings.from_environ(full)
@@ -213,3 +215,83 @@ class TestValue:
 
     def test_every_setting_has_a_variable(self) -> None:
         assert sorted(ENVIRONMENT) == sorted(Settings.__slots__)
+
+
+class TestArtifact:
+    URL = "gs://bucket/code/app.zip"
+    OTHER = "gs://bucket/code/new.zip"
+
+    def test_in_place_of_a_hash(self) -> None:
+        settings = Settings.from_environ({"LAZYIMPORT_ARTIFACT": self.URL})
+        assert (settings.hash, settings.artifact) == (None, self.URL)
+
+    def test_a_path_is_the_url_of_a_file(self) -> None:
+        settings = Settings.from_environ({"LAZYIMPORT_ARTIFACT": "/builds/a%.zip"})
+        assert settings.artifact == "file:///builds/a%25.zip"
+
+    def test_what_is_no_url(self) -> None:
+        with pytest.raises(SettingsError, match="LAZYIMPORT_ARTIFACT"):
+            Settings.from_environ({"LAZYIMPORT_ARTIFACT": "app.zip"})
+
+    @pytest.mark.parametrize("suffix", [".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst"])
+    def test_older_spelling(self, suffix: str) -> None:
+        old = {"BUCKET_NAME": "bucket", "SOURCE_CODE_PATH": f"/code/app{suffix}"}
+        settings = Settings.from_environ(old)
+        assert settings.artifact == f"gs://bucket/code/app{suffix}"
+        assert settings.store is None
+        beside = Settings.from_environ({**old, "LAZYIMPORT_ARTIFACT": self.URL})
+        assert beside.artifact == self.URL
+
+    def test_older_spelling_of_a_folder_is_a_store(self) -> None:
+        old = {"BUCKET_NAME": "bucket", "SOURCE_CODE_PATH": "code/zip"}
+        settings = Settings.from_environ(old)
+        assert (settings.store, settings.artifact) == ("gs://bucket/code/zip", None)
+
+    def test_its_sha256_may_be_told_apart(self) -> None:
+        variables = {
+            "LAZYIMPORT_ARTIFACT": self.URL,
+            "LAZYIMPORT_ARTIFACT_SHA256": HASH,
+        }
+        settings = Settings.from_environ(variables)
+        assert settings.artifact == f"{self.URL}#sha256={HASH}"
+        again = Settings.from_environ({**variables, **settings.to_environ()})
+        assert again == settings
+        passed = Settings.from_environ(variables, artifact=self.OTHER)
+        assert passed.artifact == self.OTHER  # it is not about this one
+
+    def test_a_hash_that_somebody_sets_wins(self) -> None:
+        both = {"LAZYIMPORT_HASH": HASH, "LAZYIMPORT_ARTIFACT": self.URL}
+        assert Settings.from_environ(both).hash == HASH
+        assert Settings.from_environ(both).artifact is None
+        passed = Settings.from_environ(both, artifact=self.OTHER)
+        assert (passed.hash, passed.artifact) == (None, self.OTHER)
+        passed = Settings.from_environ(both, hash="f" * 64)
+        assert (passed.hash, passed.artifact) == ("f" * 64, None)
+
+    def test_children_know_the_hash_and_where_it_is_from(self) -> None:
+        parent = Settings.from_environ({"LAZYIMPORT_ARTIFACT": self.URL})
+        environ = parent.with_hash(HASH).to_environ()
+        child = Settings.from_environ(environ)
+        assert (child.hash, child.artifact) == (HASH, self.URL)
+        assert child.to_environ() == environ
+
+    def test_another_artifact_makes_an_inherited_hash_void(self) -> None:
+        """As when Ray starts a worker with an environment of its own."""
+        parent = Settings.from_environ({"LAZYIMPORT_ARTIFACT": self.URL})
+        inherited = parent.with_hash(HASH).to_environ()
+        changed = Settings.from_environ(
+            {**inherited, "LAZYIMPORT_ARTIFACT": self.OTHER}
+        )
+        assert (changed.hash, changed.artifact) == (None, self.OTHER)
+
+    def test_another_hash_makes_an_inherited_artifact_void(self) -> None:
+        parent = Settings.from_environ({"LAZYIMPORT_ARTIFACT": self.URL})
+        inherited = parent.with_hash(HASH).to_environ()
+        changed = Settings.from_environ({**inherited, "LAZYIMPORT_HASH": "f" * 64})
+        assert (changed.hash, changed.artifact) == ("f" * 64, None)
+
+    def test_value(self) -> None:
+        settings = Settings(artifact=self.URL, cache_dir="/c")
+        assert pickle.loads(pickle.dumps(settings)) == settings
+        assert settings.with_hash(HASH) != settings
+        assert settings.with_hash(HASH).with_hash(HASH) == settings.with_hash(HASH)

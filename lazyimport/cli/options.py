@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: What makes a process run an archive of its own.
-ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL"}
+ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL", "LAZYIMPORT_ARTIFACT"}
 _SHORTEST_PREFIX = 6
 _SHOWN = 5
 
@@ -38,7 +38,7 @@ class UsageError(Exception):
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """Return the settings for a command, which is told what archive it is about.
 
-    So a hash or channel in the environment does not count. Raises SettingsError.
+    So what the environment names does not count. Raises SettingsError.
     """
     environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
     store = getattr(arguments, "store", None)
@@ -79,9 +79,14 @@ def resolve(text: str, settings: Settings) -> str:
     """Return the whole hash that *text* means: one, the beginning of one, a channel.
 
     The node cache is asked first; where it has no such archive, or several, the
-    store. Raises SettingsError, ArchiveMissing, ChannelError, SignatureError or
+    store. *text* may name an artifact too, which is brought into the node cache.
+    Raises SettingsError, ArchiveMissing, ChannelError, SignatureError or
     StoreError.
     """
+    from lazyimport.cli.artifacts import install_artifact, is_artifact
+
+    if is_artifact(text):
+        return install_artifact(text, settings)
     prefix = text.strip().lower()
     if len(prefix) == 64:
         return check_hash(prefix)

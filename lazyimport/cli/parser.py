@@ -48,6 +48,7 @@ examples:
   lazyimport pack --python 3.11 --python 3.12
   lazyimport pack -o code.lza              and a copy to carry somewhere else
   lazyimport pack --exclude 'notebooks/' --exclude '*.csv'
+  lazyimport pack app-1.2.tar.gz           a tarball, zip or wheel, or its URL
 """
 
 _PUSH = """\
@@ -62,6 +63,7 @@ examples:
   lazyimport push --store gs://bucket/code
   lazyimport push src --store file:///mnt/shared/code
   lazyimport push code.lza --store gs://bucket/code      what pack -o wrote
+  lazyimport push gs://bucket/app.zip --store gs://bucket/code
 """
 
 _MATERIALIZE = """\
@@ -88,6 +90,7 @@ _RUN_EXAMPLES = """\
 examples:
   lazyimport run 4be81c02 -m my_project.train --epochs 3
   lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_project
+  lazyimport run gs://bucket/code/app.zip -m my_project.train
 """
 
 _DEPLOY = """\
@@ -200,7 +203,11 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
 
     command = _add(commands, "pack", "a tree into an archive", _PACK, _PACK_EXAMPLES)
-    _add_roots(command, "ROOT", "folder or file to pack (default: .)")
+    _add_roots(
+        command,
+        "ROOT",
+        "folder or file to pack (default: .), or one zip, wheel or tarball",
+    )
     command.add_argument(
         "-o", "--output", metavar="FILE", help="write the compressed archive here too"
     )
@@ -211,7 +218,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_roots(
         command,
         "ROOT|ARCHIVE",
-        "folder or file to pack (default: .), or one file that 'pack -o' wrote",
+        "folder or file to pack (default: .), or one file that 'pack -o' wrote, or one "
+        "zip, wheel or tarball",
     )
     command.add_argument(
         "--channel", metavar="NAME", help="then let this channel mean the archive"
@@ -428,7 +436,8 @@ def _add_hash(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
         nargs="?" if optional else None,
         metavar="HASH",
         help="64 hex digits as 'push' prints them, or the first six or more if only "
-        "one archive begins so, or the name of a channel",
+        "one archive begins so; or the name of a channel; or the path or URL of a "
+        "zip, wheel or tarball",
     )
 
 

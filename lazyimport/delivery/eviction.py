@@ -265,7 +265,7 @@ class _Eviction:
         self._sweep_blobs()
         self._sweep_bytecode(everything=everything)
         if everything:
-            for folder in ("packs", "bases"):
+            for folder in ("packs", "bases", "artifacts"):
                 for path, _ in list(_files(f"{cache.path}/{folder}")):
                     _unlink(path)
 

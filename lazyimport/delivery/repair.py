@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lazyimport.delivery.artifact import deliver
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.verify import prove
@@ -32,18 +33,21 @@ def repair(
     Raises DamagedArchive, which says what happened to the file, where the
     archive cannot be fetched.
     """
-    if not settings.store:
+    if not (settings.store or settings.artifact):
         raise _with(damage, "no store is named to fetch it anew: set LAZYIMPORT_STORE")
     try:
         if settings.cache_mode != "memory":
             replaced = _replaced(settings, hash)
             if replaced is not None:
                 return replaced
-        archive, size = fetch(settings, hash, tell)
+        archive, size = (
+            deliver(settings) if settings.artifact else fetch(settings, hash, tell)
+        )
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be replaced: {error}") from error
     tell(
-        f"{damage}; archive {hash} was fetched anew from {settings.store} "
+        f"{damage}; archive {hash} was fetched anew from "
+        f"{settings.artifact or settings.store} "
         f"({size} bytes)"
     )
     return archive
@@ -56,7 +60,7 @@ def discard(settings: Settings, hash: str, damage: DamagedArchive) -> None:
     then, which may import or start threads that do. Raises DamagedArchive with
     what has become of the file.
     """
-    if not settings.store:
+    if not (settings.store or settings.artifact):
         raise _with(damage, "no store is named to fetch it anew: set LAZYIMPORT_STORE")
     try:
         if settings.cache_mode != "memory":

@@ -6,7 +6,8 @@ import os
 import tempfile
 import time
 
-from lazyimport.cli.options import read_settings, with_options
+from lazyimport.cli.artifacts import is_artifact, pack_artifact
+from lazyimport.cli.options import UsageError, read_settings, with_options
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, python_of, size
 from lazyimport.delivery.cache import NodeCache
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.pack import Packed
+    from lazyimport.settings import Settings
 
 __all__ = ["pack_roots", "run"]
 
@@ -26,8 +28,8 @@ __all__ = ["pack_roots", "run"]
 def run(arguments: argparse.Namespace) -> int:
     """Pack, write the file if one is asked for, print the hash."""
     notes = Notes(quiet=arguments.quiet)
-    cache = NodeCache(read_settings(arguments).cache_dir)
-    packed = pack_roots(arguments.roots, arguments, cache, notes)
+    settings = read_settings(arguments)
+    packed = pack_roots(arguments.roots, arguments, settings, notes)
     if arguments.output:
         path = os.path.abspath(arguments.output)
         notes.say(f"wrote {path}, {size(_write(packed.archive, path, notes))}")
@@ -36,14 +38,36 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def pack_roots(
+    roots: Sequence[str],
+    arguments: argparse.Namespace,
+    settings: Settings,
+    notes: Notes,
+) -> Packed:
+    """Pack *roots*, or the one artifact in their place, and tell about it."""
+    started = time.perf_counter()
+    cache = NodeCache(settings.cache_dir)
+    artifact = next(filter(is_artifact, roots), None)
+    if artifact is None:
+        packed = _pack_trees(roots, arguments, cache, notes)
+    elif len(roots) > 1 or arguments.installed or arguments.requirements:
+        raise UsageError(
+            f"{artifact} is packed alone: without other roots, --with or --requirements"
+        )
+    else:
+        packed = pack_artifact(artifact, arguments, settings, cache, notes)
+    for warning in packed.warnings:
+        notes.warn(warning)
+    notes.say(_summary(packed, time.perf_counter() - started))
+    return packed
+
+
+def _pack_trees(
     roots: Sequence[str], arguments: argparse.Namespace, cache: NodeCache, notes: Notes
 ) -> Packed:
-    """Pack *roots* as options and configuration say, and tell about it."""
     from lazyimport.packing.compile import find_interpreters
     from lazyimport.packing.config import read_config
     from lazyimport.packing.pack import pack
 
-    started = time.perf_counter()
     roots = roots or ["."]
     first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
     config = with_options(read_config(first or "."), arguments)
@@ -51,7 +75,7 @@ def pack_roots(
     with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
         _stage(arguments, interpreters, folder, notes)
         try:
-            packed = pack(
+            return pack(
                 roots,
                 config,
                 interpreters,
@@ -62,10 +86,6 @@ def pack_roots(
             )
         finally:
             notes.clear()
-    for warning in packed.warnings:
-        notes.warn(warning)
-    notes.say(_summary(packed, time.perf_counter() - started))
-    return packed
 
 
 def _stage(

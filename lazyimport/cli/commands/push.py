@@ -76,7 +76,7 @@ def push(
         archive = _import(files[0], cache, settings)
         notes.say(f"read archive {archive.hash} from {files[0]}")
     else:
-        archive = pack_roots(roots, arguments, cache, notes).archive
+        archive = pack_roots(roots, arguments, settings, notes).archive
     started = time.perf_counter()
     notes.wait(f"sending to {store.url}")
     try:

@@ -1,0 +1,335 @@
+"""Artifacts on a node: one download, one archive, and the right one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lazyimport.delivery import artifact as module
+from lazyimport.delivery.artifact import Artifact, deliver
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.errors import (
+    ArchiveMissing,
+    CacheError,
+    DamagedArchive,
+    PackError,
+    SettingsError,
+)
+from lazyimport.settings import Settings
+from tests.support.containers import Files, make_container, named_by_hash
+
+FILES: Files = {
+    "shop/__init__.py": "",
+    "shop/prices.py": "price = 3\n",
+    "shop/page.html": "<p>\n",
+}
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.fixture(name="bucket")
+def _bucket(tmp_path: Path) -> Path:
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(name="cache")
+def _cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture(name="downloads")
+def _downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The URLs that were downloaded in this process."""
+    seen: list[str] = []
+    real = module.download
+
+    def download(artifact: Artifact, path: str, timeout: float) -> tuple[int, str]:
+        seen.append(artifact.url)
+        return real(artifact, path, timeout)
+
+    monkeypatch.setattr(module, "download", download)
+    return seen
+
+
+def settings(path: Path, cache: Path, **more: Any) -> Settings:
+    options = more.pop("options", "")
+    return Settings(cache_dir=str(cache), artifact=f"file://{path}{options}", **more)
+
+
+class TestUrl:
+    @pytest.mark.parametrize(
+        ("url", "store", "key", "suffix", "digest"),
+        [
+            ("gs://b/code/app.zip", "gs://b/code", "app.zip", ".zip", None),
+            ("gs://b/app.tar.gz", "gs://b", "app.tar.gz", ".tar.gz", None),
+            (f"gs://b/app-{DIGEST}.zip", "gs://b", ..., ".zip", DIGEST),
+            (f"gs://b/{DIGEST}.tgz", "gs://b", ..., ".tgz", DIGEST),
+            (f"gs://b/app_{DIGEST.upper()}.ZIP", "gs://b", ..., ".zip", DIGEST),
+            (f"gs://b/app-{DIGEST}0.zip", "gs://b", ..., ".zip", None),
+            (f"gs://b/app-a{DIGEST}.zip", "gs://b", ..., ".zip", None),
+            (f"gs://b/app-{DIGEST[1:]}.zip", "gs://b", ..., ".zip", None),
+            ("file:///app.whl", "file:///", "app.whl", ".whl", None),
+            ("file:///a%20b/c%25.zip", "file:///a%20b", "c%.zip", ".zip", None),
+            ("https://host/x/a.tar.zst", "https://host/x", ..., ".tar.zst", None),
+            ("s3://b/p/a.zip?region=x", "s3://b/p?region=x", "a.zip", ".zip", None),
+        ],
+    )
+    def test_parts(
+        self, url: str, store: str, key: object, suffix: str, digest: str | None
+    ) -> None:
+        found = Artifact(url)
+        assert (found.store, found.suffix, found.sha256) == (store, suffix, digest)
+        if key is not ...:
+            assert found.key == key
+
+    def test_options(self) -> None:
+        """The last SHA-256 wins, so that a setting can correct a name."""
+        other = "f" * 64
+        found = Artifact(
+            f"gs://b/app-{DIGEST}.zip#subdirectory=a/b/&sha256={'e' * 64}&sha256={other}"
+        )
+        assert (found.sha256, found.subdirectory) == (other, "a/b")
+        assert found.url == f"gs://b/app-{DIGEST}.zip"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "gs://app.zip",
+            "gs://b/code",
+            "gs://b/app.tar.xz",
+            "gs://b/app.zip#sha256=abc",
+            "gs://b/app.zip#subdirectory=../..",
+            "gs://b/app.zip#egg=app",
+        ],
+    )
+    def test_wrong(self, url: str) -> None:
+        with pytest.raises(SettingsError, match="not an artifact"):
+            Artifact(url)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tgz", ".tar.zst"])
+def test_named_by_hash_it_is_downloaded_once(
+    bucket: Path, cache: Path, suffix: str, downloads: list[str]
+) -> None:
+    path = named_by_hash(make_container(FILES, bucket / f"app{suffix}"))
+    size = path.stat().st_size
+
+    first, fetched = deliver(settings(path, cache))
+    shutil.rmtree(bucket)  # nobody is asked again
+    second, nothing = deliver(settings(path, cache))
+
+    assert (fetched, nothing) == (size, 0)
+    assert first.hash == second.hash
+    assert len(downloads) == 1
+    assert not (cache / "staging").exists()
+
+
+def test_the_archive_is_the_one_that_packing_the_tree_gives(
+    bucket: Path, cache: Path, tmp_path: Path
+) -> None:
+    """The hash says what is in it, not who brought it, nor in what."""
+    from tests.support.judge import pack_tree, write_tree
+
+    hashes = {
+        deliver(settings(make_container(FILES, bucket / f"app{s}"), cache))[0].hash
+        for s in (".zip", ".tar.gz")
+    }
+    hashes.add(pack_tree(write_tree(FILES, tmp_path / "tree"), tmp_path / "other"))
+
+    assert len(hashes) == 1
+
+
+def test_without_a_digest_it_is_looked_at_by_each_process(
+    bucket: Path, cache: Path, downloads: list[str]
+) -> None:
+    path = make_container(FILES, bucket / "app.zip")
+    old, _ = deliver(settings(path, cache))
+    same, _ = deliver(settings(path, cache))
+    make_container({**FILES, "shop/prices.py": "price = 4\n"}, path)
+    new, _ = deliver(settings(path, cache))
+
+    assert same.hash == old.hash != new.hash
+    assert len(downloads) == 3
+
+
+def test_wrong_bytes_are_refused_and_both_digests_named(
+    bucket: Path, cache: Path
+) -> None:
+    path = make_container(FILES, bucket / f"app-{DIGEST}.zip")
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    with pytest.raises(DamagedArchive) as caught:
+        deliver(settings(path, cache))
+
+    assert (caught.value.expected, caught.value.actual) == (DIGEST, actual)
+    assert DIGEST in str(caught.value)
+    assert actual in str(caught.value)
+    assert "LAZYIMPORT_ARTIFACT_SHA256" in str(caught.value)
+    assert NodeCache(str(cache)).archives() == []
+    deliver(settings(path, cache, options=f"#sha256={actual}"))
+
+
+def test_a_missing_artifact(bucket: Path, cache: Path) -> None:
+    with pytest.raises(ArchiveMissing, match=r"there is no artifact file://.*app\.zip"):
+        deliver(settings(bucket / "app.zip", cache))
+
+
+def test_a_malicious_artifact_leaves_nothing(bucket: Path, cache: Path) -> None:
+    path = named_by_hash(make_container({"../evil.py": ""}, bucket / "app.zip"))
+
+    with pytest.raises(PackError, match=r"file://.*'\.\./evil\.py'"):
+        deliver(settings(path, cache))
+
+    assert NodeCache(str(cache)).archives() == []
+    assert not (cache / "staging").exists()
+
+
+def test_evicted_it_is_made_again(bucket: Path, cache: Path) -> None:
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    first, _ = deliver(settings(path, cache))
+    NodeCache(str(cache)).remove(first.hash)
+
+    again, fetched = deliver(settings(path, cache, hash=first.hash))
+
+    assert again.hash == first.hash
+    assert fetched > 0
+
+
+def test_a_child_never_gets_another_version_than_its_parent(
+    bucket: Path, cache: Path
+) -> None:
+    """It asks here only if the archive is not in the cache any more."""
+    path = make_container(FILES, bucket / "app.zip")
+    first, _ = deliver(settings(path, cache))
+    make_container({**FILES, "more.py": ""}, path)
+
+    with pytest.raises(ArchiveMissing, match="not in the node cache any more"):
+        deliver(settings(path, cache, hash=first.hash))
+
+
+@pytest.mark.parametrize("mode", ["zstd", "memory"])
+def test_cache_modes(bucket: Path, cache: Path, mode: str) -> None:
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    raw, _ = deliver(settings(path, bucket.parent / "raw"))
+
+    archive, _ = deliver(settings(path, cache, cache_mode=mode))
+
+    assert archive.hash == raw.hash
+    for entry in archive.index.entries():
+        assert bytes(archive.content(entry)) == bytes(raw.content(entry))
+    assert cache.exists() == (mode == "zstd")
+
+
+def test_what_a_killed_process_left_is_removed(bucket: Path, cache: Path) -> None:
+    left = cache / "staging/tree"
+    left.mkdir(parents=True)
+    cache.chmod(0o700)
+    (left / "evil.py").write_text("")
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+
+    archive, _ = deliver(settings(path, cache))
+
+    assert archive.index.entry("evil.py") is None
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("remembered", ["", "x", "é" * 90, "0" * 64, DIGEST * 4])
+def test_a_memory_that_makes_no_sense(
+    bucket: Path, cache: Path, remembered: str
+) -> None:
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    first, _ = deliver(settings(path, cache))
+    (memory,) = (cache / "artifacts").iterdir()
+    memory.write_text(remembered)
+
+    assert deliver(settings(path, cache))[0].hash == first.hash
+
+
+def test_a_disk_that_refuses(bucket: Path, cache: Path) -> None:
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    cache.mkdir()
+    (cache / "staging").write_text("a file in the way")
+
+    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
+        deliver(settings(path, cache))
+
+
+PROGRAM = """\
+import os, sys
+import lazyimport
+installed = lazyimport.install(artifact=sys.argv[1])
+import shop.prices
+print(installed.hash, installed.fetched, shop.prices.price, shop.prices.__file__)
+"""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_eight_processes_one_download_one_conversion(
+    bucket: Path, cache: Path, named: bool, tmp_path: Path
+) -> None:
+    path = make_container(FILES, bucket / "app.zip")
+    path = named_by_hash(path) if named else path
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+    environ = {**clean, "LAZYIMPORT_CACHE_DIR": str(cache)}
+    gate = NodeCache(str(cache)).lock("artifacts", 60)
+    with gate:  # all eight wait for it
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, f"file://{path}"],
+                env=environ,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(8)
+        ]
+        wait_until_all_hold_open(children, gate.path)
+    answers = [child.communicate(timeout=120)[0].split() for child in children]
+
+    assert len({hash for hash, *_ in answers}) == 1
+    assert sorted(fetched != "0" for _, fetched, *_ in answers) == [False] * 7 + [True]
+    assert {price for _, _, price, _ in answers} == {"3"}
+
+
+def wait_until_all_hold_open(children: list[subprocess.Popen[str]], path: str) -> None:
+    """Return when each of *children* has *path* open."""
+    import time
+
+    deadline = time.monotonic() + 60
+    for child in children:
+        folder = Path(f"/proc/{child.pid}/fd")
+        while not any(os.path.realpath(fd) == path for fd in folder.iterdir()):
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_damage_met_by_a_running_process_is_repaired(bucket: Path, cache: Path) -> None:
+    """There is no store to fetch from, but the artifact is still there."""
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    program = f"""\
+import lazyimport, pathlib
+installed = lazyimport.install(artifact="file://{path}", cache_dir={str(cache)!r})
+file = pathlib.Path({str(cache)!r}, "archives", installed.hash)
+file.chmod(0o644)
+data = bytearray(file.read_bytes())
+at = data.index(b"price = 3")
+with file.open("r+b") as out:
+    out.seek(at)
+    out.write(b"price = 9")
+import shop.prices, inspect
+print(inspect.getsource(shop.prices).strip())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "price = 3\n"
+    assert f"was fetched anew from file://{path}" in done.stderr
