@@ -1,0 +1,224 @@
+"""What the interpreter itself does or tells: events, import times, subinterpreters."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import lazyimport
+from tests.support.judge import (
+    Files,
+    from_archive,
+    from_directory,
+    pack_tree,
+    write_tree,
+)
+
+TREE: Files = {
+    "app/__init__.py": "from . import core\n",
+    "app/core.py": (
+        "def answer():\n    return 42\n\n\ndef boom():\n    raise ValueError('boom')\n"
+    ),
+    "app/opt.py": "'''Doc.'''\nimport app\nassert app is None\n",
+    "single.py": "value = 1\n",
+    "space/mod.py": "import single\n",
+}
+#: extension modules of the standard library that a Python may have as files
+EXTENSIONS = ("_heapq", "_bisect", "_random", "_struct", "_queue", "_uuid", "_ssl")
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """The tree as a directory, and packed."""
+    base = tmp_path_factory.mktemp("interpreter")
+    folder = write_tree(TREE, base / "site")
+    return folder, base / "cache", pack_tree(folder, base / "cache")
+
+
+def test_audit_events(trees: tuple[Path, Path, str]) -> None:
+    """The same events as from a directory; where that opens a file, ours says what.
+
+    Events of `open` belong to the ``.pyc`` files of a directory, which is all that
+    tells a hook what is run there; an archive raises ``lazyimport.exec`` with the
+    archive's hash and the module's name.
+    """
+    folder, cache, hash_ = trees
+    program = dedent("""
+        import sys
+        seen = []
+        def hook(event, args):
+            if event in ("import", "open", "lazyimport.exec"):
+                seen.append((event, *map(str, args[:2] if event != "open" else args[:1])))
+            elif event in ("marshal.loads", "exec", "compile"):
+                seen.append((event,))
+        sys.addaudithook(hook)
+        import app, space.mod
+        for event in list(seen): print(*event)
+        """)
+    from_directory(folder, program, PYTHONDONTWRITEBYTECODE="")  # writes the .pyc files
+
+    directory = from_directory(folder, program)
+    archive = from_archive(hash_, cache, program)
+
+    assert directory.status == archive.status == 0, directory.stderr + archive.stderr
+    opened = re.findall(r"^open ROOT/(\S+)$", directory.stdout, re.MULTILINE)
+    stems = [re.sub(r"(__pycache__/|\..*)", "", path) for path in opened]
+    names = [stem.replace("/__init__", "").replace("/", ".") for stem in stems]
+    assert names == ["app", "app.core", "space.mod", "single"]
+    expected = directory.stdout
+    for path, name in zip(opened, names, strict=True):
+        expected = expected.replace(
+            f"open ROOT/{path}\n", f"lazyimport.exec {hash_} {name}\n"
+        )
+    assert archive.stdout == expected
+
+
+def test_audit_event_of_install(trees: tuple[Path, Path, str]) -> None:
+    """A hook sees which archive is installed, from which store, and may refuse."""
+    _, cache, hash_ = trees
+    program = dedent(f"""
+        import lazyimport, sys
+        lazyimport.uninstall()
+        def hook(event, args):
+            if event == "lazyimport.install":
+                print(event, *args)
+                raise PermissionError("not here")
+        sys.addaudithook(hook)
+        before = list(sys.meta_path), list(sys.path), list(sys.path_hooks)
+        try: lazyimport.install({hash_!r}, cache_dir={str(cache)!r})
+        except PermissionError as error: print(error)
+        print(before == (sys.meta_path, sys.path, sys.path_hooks), lazyimport.current())
+        """)
+
+    done = from_archive(hash_, cache, program)
+
+    assert done.stdout == f"lazyimport.install {hash_} None\nnot here\nTrue None\n"
+
+
+def test_importtime_names_the_same_modules(trees: tuple[Path, Path, str]) -> None:
+    folder, cache, hash_ = trees
+    program = "import app, space.mod"
+
+    outputs = [
+        from_directory(folder, program, ["-Ximporttime"]).stderr,
+        from_archive(hash_, cache, program, ["-Ximporttime"]).stderr,
+    ]
+
+    names = [
+        re.findall(
+            r"^import time: +\d+ \| +\d+ \|( +(?:app|space|single).*)$", o, re.MULTILINE
+        )
+        for o in outputs
+    ]
+    assert names[0] == names[1]
+    assert [n.strip() for n in names[0]] == [
+        "app.core",
+        "app",
+        "space",
+        "single",
+        "space.mod",
+    ]
+
+
+@pytest.mark.parametrize("flag", ["-O", "-OO"])
+def test_no_assertion_and_no_docstring(
+    trees: tuple[Path, Path, str], flag: str
+) -> None:
+    """What was packed for no optimisation is not run under another."""
+    folder, cache, hash_ = trees
+    program = "import app.opt; print(app.opt.__doc__, app.opt.__cached__[-9:])"
+    if sys.version_info >= (3, 15):
+        program = "import app.opt; print(app.opt.__doc__)"
+
+    directory = from_directory(folder, program, [flag])
+
+    assert from_archive(hash_, cache, program, [flag]) == directory
+    assert directory.status == 0
+
+
+def test_subinterpreter(trees: tuple[Path, Path, str]) -> None:
+    """A subinterpreter starts without finders of ours, and can install for itself.
+
+    Where lazyimport is in site-packages, the start of a subinterpreter does that.
+    """
+    _, cache, hash_ = trees
+    ours = str(Path(lazyimport.__file__).parents[1])
+    inner = dedent(f"""
+        import sys
+        sys.path.append({ours!r})
+        import lazyimport
+        lazyimport.install()
+        import app, inspect
+        print(app.core.answer(), app.core.__file__, lazyimport.current().hash)
+        print(inspect.getsource(app.core.answer))
+        try: app.core.boom()
+        except ValueError:
+            import traceback
+            print(traceback.format_exc().splitlines()[-2:])
+        sys.stdout.flush()
+        """)
+    program = dedent(f"""
+        import app
+        try:
+            import _interpreters as interpreters
+            run = interpreters.exec
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+            run = interpreters.run_string
+        for _ in range(2):
+            one = interpreters.create()
+            failed = run(one, {inner!r})
+            if failed: print(failed)
+            interpreters.destroy(one)
+        print(app.core.answer())
+        """)
+
+    done = from_archive(hash_, cache, program)
+
+    once = (
+        f"42 ROOT/app/core.py {hash_}\ndef answer():\n    return 42\n\n"
+        "[\"    raise ValueError('boom')\", 'ValueError: boom']\n"
+    )
+    assert done.stdout == once * 2 + "42\n", done.stderr
+
+
+def test_loader_of_an_extension_module(tmp_path: Path) -> None:
+    """Everything that can be asked of it, as for one in a directory."""
+    folder, cache = write_tree({"native/__init__.py": ""}, tmp_path / "site"), tmp_path
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    shared = sysconfig.get_config_var("DESTSHARED")
+    files = [Path(shared, name + suffix) for name in EXTENSIONS]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        pytest.skip("this Python has no extension modules as files")
+    name = f"native.{file.name.partition('.')[0]}"
+    (folder / "native" / file.name).write_bytes(file.read_bytes())
+    hash_ = pack_tree(folder, cache / "cache")
+    program = dedent(f"""
+        import importlib, importlib.machinery, importlib.util, os, pickle
+        spec = importlib.util.find_spec({name!r})
+        loader = spec.loader
+        print(spec.name, spec.origin, spec.has_location, spec.cached, spec.parent)
+        print(spec.submodule_search_locations, spec.loader_state)
+        print(isinstance(loader, importlib.machinery.ExtensionFileLoader))
+        print(loader.name, loader.path, loader.get_filename({name!r}))
+        print(loader.is_package({name!r}), loader.get_source({name!r}))
+        print(loader.get_code({name!r}))
+        module = importlib.import_module({name!r})
+        print(module.__name__, module.__file__, module.__package__, module.__loader__ is module.__spec__.loader)
+        print(os.path.isfile(module.__file__), module in [module], sorted(vars(module)))
+        print(pickle.loads(pickle.dumps(module.__spec__)).loader == loader, hash(loader) == hash(module.__loader__), len({{loader, module.__loader__}}))
+        print(loader == importlib.util.find_spec({name!r}).loader, importlib.reload(module) is module)
+        try: loader.get_filename("other")
+        except ImportError as error: print(error.name)
+        """)
+
+    directory = from_directory(folder, program)
+
+    assert from_archive(hash_, cache / "cache", program) == directory
+    assert directory.status == 0, directory.stderr
