@@ -14,16 +14,10 @@ import sys
 
 from benchmarks import measure
 from lazyimport.delivery.cache import NodeCache
-from lazyimport.format.archive import write_archive
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import (
-    DIRECTORY,
-    Code,
-    Entry,
-    Variant,
-    build_index,
-    listing_of,
-)
+from lazyimport.format.image import build_index, listing_of
+from lazyimport.format.index import DIRECTORY, Code, Entry, Variant
+from lazyimport.format.writer import write_archive
 from lazyimport.importing.tree import running_python
 
 FLAGS = ("-I", "-I -S")

@@ -19,8 +19,9 @@ from lazyimport.errors import (
     MalformedArchive,
     StoreError,
 )
-from lazyimport.format.archive import Archive, Header, open_header, recode
+from lazyimport.format.archive import Archive, Header, open_header
 from lazyimport.format.delta import apply_delta
+from lazyimport.format.writer import recode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import tempfile
 from lazyimport.delivery.fetch import archive_key
 from lazyimport.errors import ArchiveError, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.files import AtomicFile, ensure_directory
-from lazyimport.format.archive import HEADER_SIZE, Header, recode
+from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import Revision, write_delta
+from lazyimport.format.writer import recode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,22 +15,18 @@ from lazyimport.format.archive import (
     Archive,
     Header,
     Members,
-    checked,
-    member_order,
     open_header,
-    write_image,
-    write_object,
 )
+from lazyimport.format.image import encode_page, rank
 from lazyimport.format.index import (
     MAX_ROOT_HEAD,
     check_path,
     decode_rows,
-    encode_page,
-    rank,
     read_root_head,
     root_head_size,
 )
 from lazyimport.format.patch import Patch, difference, image_of, patched
+from lazyimport.format.writer import checked, member_order, write_image, write_object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

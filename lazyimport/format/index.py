@@ -2,7 +2,7 @@
 
 ``docs/format.md`` sections 3 and 4. `Index` reads it out of a buffer without
 parsing it first: a lookup hashes the stem, proves the one page that can hold
-it (once), and searches that page. `build_index` makes one from entries.
+it (once), and searches that page. `lazyimport.format.image` makes one.
 
 How much is checked follows from what is at stake. A lookup stays inside its
 page and gives nothing but entries of the stem it was asked for; `entries`
@@ -19,9 +19,8 @@ from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from mmap import mmap
-    from typing import TypeAlias
 
     from lazyimport.errors import DamagedArchive, MalformedArchive
 
@@ -35,11 +34,8 @@ __all__ = [
     "Code",
     "Entry",
     "Index",
-    "IndexImage",
     "Variant",
-    "build_index",
     "check_path",
-    "listing_of",
     "parse_listing",
     "stem_of",
 ]
@@ -63,22 +59,17 @@ KNOWN_FLAGS = (
 
 MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
 
-_ROOT_MAGIC = b"LZYROOT1"
+ROOT_MAGIC = b"LZYROOT1"
 #          magic, minors, files, directories, pages, slots, variants, reserved
 ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
 _VARIANT = Struct("<24s4sB3s")  # tag, magic, optimization, reserved: 32
 PAGE = Struct("<32sII")  # digest, end, first slot: 40
 _DIGEST_SIZE = 32
-_COUNT = Struct("<I")
-_DIRECTORY_ITEM = Struct("<III")  # crc, row offset, slot offset: 12
+COUNT = Struct("<I")
+DIRECTORY_ITEM = Struct("<III")  # crc, row offset, slot offset: 12
 _ROW = Struct("<BBHIQ32s")  # kind, flags, path size, variants, size, digest: 48
-_CODE = Struct("<I32s")  # size, digest: 36
-_pack_crc = _COUNT.pack
-
-
-if TYPE_CHECKING:
-    #: CRC of the stem, kind, path: the order of a page; and the entry
-    Ranked: TypeAlias = "tuple[int, int, bytes, Entry]"
+CODE = Struct("<I32s")  # size, digest: 36
+_pack_crc = COUNT.pack
 
 
 class Variant:
@@ -189,9 +180,7 @@ class Entry:
     def with_codes(self, codes: dict[int, Code]) -> Entry:
         """Return the entry with bytecode by number of variant."""
         bits = sum(1 << number for number in codes)
-        packed = b"".join(
-            _CODE.pack(c.size, c.digest) for _, c in sorted(codes.items())
-        )
+        packed = b"".join(CODE.pack(c.size, c.digest) for _, c in sorted(codes.items()))
         return Entry(
             self.path, self.size, self.digest, self.kind, self.flags, bits, packed
         )
@@ -201,7 +190,7 @@ class Entry:
         if variant < 0 or not self.variants >> variant & 1:
             return None
         before = (self.variants & (1 << variant) - 1).bit_count()
-        size, digest = _CODE.unpack_from(self.packed_codes, before * _CODE.size)
+        size, digest = CODE.unpack_from(self.packed_codes, before * CODE.size)
         return Code(size, digest, self.slot + 1 + before)
 
     def codes(self) -> Iterator[tuple[int, Code]]:
@@ -215,7 +204,7 @@ class Entry:
         """Yield (slot number, size, digest) of everything the entry owns."""
         yield self.slot, self.size, self.digest
         if self.packed_codes:
-            codes = _CODE.iter_unpack(self.packed_codes)
+            codes = CODE.iter_unpack(self.packed_codes)
             for slot, (size, digest) in enumerate(codes, self.slot + 1):
                 yield slot, size, digest
 
@@ -262,12 +251,6 @@ def stem_of(path: str, kind: int = FILE) -> str:
     return path[:dot]
 
 
-def listing_of(children: Iterable[tuple[str, int]]) -> bytes:
-    """Return the listing that names *children*, pairs of (name, kind)."""
-    named = sorted((name.encode(), b"fd"[kind : kind + 1]) for name, kind in children)
-    return b"".join(letter + name + b"\0" for name, letter in named)
-
-
 def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
     """Return the (name, kind) pairs of a listing; MalformedArchive if it is none."""
     try:
@@ -288,148 +271,9 @@ def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
     return children
 
 
-class IndexImage:
-    """A whole index in memory: its two parts, its hash, and what lies in the slots.
-
-    ``members`` holds (size, digest) for every slot in order; ``entries`` the
-    entries in the same order, with their slot numbers.
-    """
-
-    __slots__ = ("entries", "hash", "members", "pages", "root")
-
-    def __init__(
-        self,
-        root: bytes,
-        pages: bytes,
-        entries: list[Entry],
-        members: list[tuple[int, bytes]],
-    ) -> None:
-        self.root = root
-        self.pages = pages
-        self.entries = entries
-        self.members = members
-        self.hash = sha256(root).hex()
-
-
-def build_index(
-    entries: Iterable[Entry], variants: Iterable[Variant], minors: int = ALL_MINORS
-) -> IndexImage:
-    """Return the one index that these entries have, in whatever order they come.
-
-    Numbers of variants in the entries refer to *variants* in sorted order. The
-    entries become those of the image: they are given their slot numbers.
-
-    Raises ValueError for what cannot be one tree: a path twice or that no
-    archive may hold, a directory missing or empty.
-    """
-    ranked = rank(entries)
-    check_tree(ranked)
-    count = pages_for(len(ranked))
-    pages: list[list[Ranked]] = [[] for _ in range(count)]
-    for item in ranked:
-        pages[item[0] & count - 1].append(item)
-    records: list[bytes] = []
-    body: list[bytes] = []
-    ordered: list[Entry] = []
-    members: list[tuple[int, bytes]] = []
-    end = 0
-    for page in pages:
-        data, owned = encode_page(page)
-        end += len(data)
-        records.append(PAGE.pack(sha256(data), end, len(members)))
-        body.append(data)
-        slot = len(members)
-        for *_, entry in page:
-            entry.slot = slot
-            slot += entry.slots
-            ordered.append(entry)
-        members += owned
-    directories = sum(entry.kind for entry in ordered)
-    files = len(ordered) - directories
-    head = encode_root_head(files, directories, variants, minors, count, len(members))
-    return IndexImage(head + b"".join(records), b"".join(body), ordered, members)
-
-
 def pages_for(entries: int) -> int:
     """Return the number of pages that an index of so many entries has."""
     return 1 << max((entries - 1) // ENTRIES_PER_PAGE, 0).bit_length()
-
-
-def rank(entries: Iterable[Entry]) -> list[Ranked]:
-    """Return the entries in the order of a page, with what decides that order."""
-    ranked = []
-    for entry in entries:
-        path = entry.path
-        crc = crc32(stem_of(path, entry.kind).encode())
-        ranked.append((crc, entry.kind, path.encode(), entry))
-    ranked.sort(key=lambda item: item[:3])
-    return ranked
-
-
-def check_tree(ranked: list[Ranked]) -> None:
-    """Raise ValueError if these entries are not the whole of one tree."""
-    if len(ranked) > MAX_ENTRIES:
-        raise ValueError(f"more than {MAX_ENTRIES} files and directories")
-    paths = set()
-    parents = {""}
-    directories = set()
-    for _, kind, _, entry in ranked:
-        path = check_path(entry.path)
-        paths.add(path)
-        if path:
-            parents.add(path.rpartition("/")[0])
-        if kind == DIRECTORY:
-            directories.add(path)
-        if entry.variants and (kind == DIRECTORY or not path.endswith(".py")):
-            raise ValueError(f"bytecode of what is no source: {path!r}")
-    if len(paths) != len(ranked):
-        raise ValueError("two entries have the same path")
-    if parents != directories:
-        path = min(parents ^ directories)
-        reason = "is missing" if path in parents else "holds nothing"
-        raise ValueError(f"the directory {path!r} {reason}")
-
-
-def encode_root_head(
-    files: int,
-    directories: int,
-    variants: Iterable[Variant],
-    minors: int,
-    pages: int,
-    slots: int,
-) -> bytes:
-    """Return the root without its page records."""
-    records = sorted(variant.encode() for variant in variants)
-    if len(records) > MAX_VARIANTS or len(set(records)) != len(records):
-        raise ValueError(f"more than {MAX_VARIANTS} bytecode variants, or one twice")
-    head = ROOT.pack(
-        _ROOT_MAGIC,
-        minors,
-        files,
-        directories,
-        pages,
-        slots,
-        len(records),
-        b"",
-    )
-    return head + b"".join(records)
-
-
-def encode_page(page: list[Ranked]) -> tuple[bytes, list[tuple[int, bytes]]]:
-    """Return the bytes of a page, and (size, digest) for each of its slots."""
-    directory: list[bytes] = [_COUNT.pack(len(page))]
-    rows: list[bytes] = []
-    members: list[tuple[int, bytes]] = []
-    at = _COUNT.size + len(page) * _DIRECTORY_ITEM.size
-    for crc, _, _, entry in page:
-        directory.append(_DIRECTORY_ITEM.pack(crc, at, len(members)))
-        row = entry.row()
-        rows.append(row)
-        at += len(row)
-        members.append((entry.size, entry.digest))
-        if entry.packed_codes:
-            members += _CODE.iter_unpack(entry.packed_codes)
-    return b"".join(directory + rows), members
 
 
 class Index:
@@ -517,21 +361,21 @@ class Index:
         found: list[Entry] = []
         buffer = self._buffer
         needle = _pack_crc(crc)
-        items = at = start + _COUNT.size
+        items = at = start + COUNT.size
         while True:
             at = buffer.find(needle, at, stop)
             if at < 0:
                 return found
-            inside = (at - items) % _DIRECTORY_ITEM.size
+            inside = (at - items) % DIRECTORY_ITEM.size
             if not inside:
-                _, row, slot = _DIRECTORY_ITEM.unpack_from(buffer, at)
+                _, row, slot = DIRECTORY_ITEM.unpack_from(buffer, at)
                 try:
                     entry = _decode_row(buffer, start + row, end, first_slot + slot)
                 except (StructError, ValueError) as error:
                     raise self._malformed(number, error) from None
                 if stem_of(entry.path, entry.kind) == stem:
                     found.append(entry)
-            at += _DIRECTORY_ITEM.size - inside
+            at += DIRECTORY_ITEM.size - inside
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry at *path* (``""`` is the top directory), or None."""
@@ -632,7 +476,7 @@ class Index:
         start = 0
         if number:
             start = PAGE.unpack_from(self._buffer, record - PAGE.size)[1]
-        if not start + _COUNT.size <= end <= self._pages_size:
+        if not start + COUNT.size <= end <= self._pages_size:
             raise self._malformed(number, "it lies outside the pages")
         start += self._pages_at
         end += self._pages_at
@@ -649,8 +493,8 @@ class Index:
             if self.report is not None:
                 self.report(error)
             raise error
-        (count,) = _COUNT.unpack_from(self._buffer, start)
-        stop = start + _COUNT.size + count * _DIRECTORY_ITEM.size
+        (count,) = COUNT.unpack_from(self._buffer, start)
+        stop = start + COUNT.size + count * DIRECTORY_ITEM.size
         if stop > end:
             raise self._malformed(number, "its directory reaches beyond it")
         self._proved[number] = known = (start, stop, end, first_slot)
@@ -682,7 +526,7 @@ def read_root_head(
         magic, minors, files, directories, pages, slots, count, reserved = (
             ROOT.unpack_from(root)
         )
-        if magic != _ROOT_MAGIC or any(reserved):
+        if magic != ROOT_MAGIC or any(reserved):
             raise ValueError("it does not begin as one")
         if count > MAX_VARIANTS or files + directories > MAX_ENTRIES:
             raise ValueError("it promises more than there may be")
@@ -713,15 +557,15 @@ def decode_rows(
     Slots are counted from 0. *mask* and *number* say which stems belong here.
     Raises struct.error or ValueError.
     """
-    (count,) = _COUNT.unpack_from(buffer, start)
-    items = start + _COUNT.size
-    row = items + count * _DIRECTORY_ITEM.size
+    (count,) = COUNT.unpack_from(buffer, start)
+    items = start + COUNT.size
+    row = items + count * DIRECTORY_ITEM.size
     if row > end:
         raise ValueError("its directory reaches beyond it")
     slots = 0
     last = (-1, 0, b"")
-    for at in range(items, row, _DIRECTORY_ITEM.size):
-        crc, offset, slot = _DIRECTORY_ITEM.unpack_from(buffer, at)
+    for at in range(items, row, DIRECTORY_ITEM.size):
+        crc, offset, slot = DIRECTORY_ITEM.unpack_from(buffer, at)
         if start + offset != row or slot != slots:
             raise ValueError("a row is not where it should be")
         entry = _decode_row(buffer, row, end, slot)
@@ -749,7 +593,7 @@ def _decode_row(buffer: bytes | mmap, at: int, end: int, slot: int) -> Entry:
     kind, flags, length, variants, size, digest = _ROW.unpack_from(buffer, at)
     path_at = at + _ROW.size
     codes_at = path_at + length
-    stop = codes_at + variants.bit_count() * _CODE.size if variants else codes_at
+    stop = codes_at + variants.bit_count() * CODE.size if variants else codes_at
     if stop > end or kind > DIRECTORY or size > MAX_MEMBER:
         raise ValueError("a row reaches beyond what there may be")
     path = buffer[path_at:codes_at].decode()

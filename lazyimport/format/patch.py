@@ -7,18 +7,20 @@ change of one file costs the same in a tree of ten files and of a million.
 from __future__ import annotations
 
 from lazyimport.format.digest import sha256
+from lazyimport.format.image import (
+    IndexImage,
+    build_index,
+    encode_page,
+    encode_root_head,
+    rank,
+)
 from lazyimport.format.index import (
     DIRECTORY,
     FILE,
     PAGE,
     Index,
-    IndexImage,
-    build_index,
     check_path,
-    encode_page,
-    encode_root_head,
     pages_for,
-    rank,
     stem_of,
 )
 

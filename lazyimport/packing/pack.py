@@ -9,8 +9,8 @@ import tempfile
 
 from lazyimport.errors import ArchiveError, PackError
 from lazyimport.files import AtomicFile, ensure_directory
-from lazyimport.format.archive import encode_notes, write_archive
 from lazyimport.format.digest import sha256
+from lazyimport.format.image import build_index, listing_of
 from lazyimport.format.index import (
     DIRECTORY,
     EXECUTABLE,
@@ -18,9 +18,8 @@ from lazyimport.format.index import (
     Code,
     Entry,
     Variant,
-    build_index,
-    listing_of,
 )
+from lazyimport.format.writer import encode_notes, write_archive
 from lazyimport.packing.collect import collect
 from lazyimport.packing.compile import SyntaxProblem, compile_sources
 from lazyimport.packing.flags import looks_at_files, package_flags
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery.cache import NodeCache
     from lazyimport.format.archive import Archive
-    from lazyimport.format.index import Index, IndexImage
+    from lazyimport.format.image import IndexImage
+    from lazyimport.format.index import Index
     from lazyimport.packing.collect import SourceFile, Tree
     from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.config import Config

@@ -13,17 +13,10 @@ from struct import Struct
 import pytest
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
-from lazyimport.format.archive import (
-    IN_BASE,
-    MAX_NOTES,
-    Archive,
-    decode_notes,
-    encode_notes,
-    recode,
-    write_archive,
-)
+from lazyimport.format.archive import IN_BASE, MAX_NOTES, Archive, decode_notes
 from lazyimport.format.digest import sha256, sha256_hex
 from lazyimport.format.index import Entry, Variant
+from lazyimport.format.writer import encode_notes, recode, write_archive
 from tests.support import forge
 from tests.support.reading import read_everything
 from tests.support.trees import Tree, make_archive

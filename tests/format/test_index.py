@@ -13,6 +13,7 @@ import pytest
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256
+from lazyimport.format.image import build_index, listing_of
 from lazyimport.format.index import (
     DIRECTORY,
     EXECUTABLE,
@@ -23,9 +24,7 @@ from lazyimport.format.index import (
     Code,
     Entry,
     Variant,
-    build_index,
     check_path,
-    listing_of,
     pages_for,
     parse_listing,
     stem_of,
@@ -619,8 +618,9 @@ import ctypes, mmap, resource
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import DIRECTORY, Entry, build_index, listing_of
-from lazyimport.format.archive import write_archive
+from lazyimport.format.index import (DIRECTORY, Entry)
+from lazyimport.format.image import (build_index, listing_of)
+from lazyimport.format.writer import (write_archive)
 import io
 
 blob = b"x" * 100_000

@@ -8,17 +8,11 @@ from collections import defaultdict
 
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
-from lazyimport.format.archive import Archive, recode
+from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import (
-    DIRECTORY,
-    FILE,
-    Variant,
-    build_index,
-    listing_of,
-    parse_listing,
-    stem_of,
-)
+from lazyimport.format.image import build_index, listing_of
+from lazyimport.format.index import DIRECTORY, FILE, Variant, parse_listing, stem_of
+from lazyimport.format.writer import recode
 from tests.support.reading import read_delta, read_everything
 from tests.support.trees import Tree
 

@@ -12,9 +12,9 @@ import sys
 from collections import defaultdict
 from importlib.util import MAGIC_NUMBER
 
-from lazyimport.format.archive import encode_notes, write_archive
 from lazyimport.format.delta import write_delta
 from lazyimport.format.digest import sha256
+from lazyimport.format.image import IndexImage, build_index, listing_of
 from lazyimport.format.index import (
     ALL_MINORS,
     DIRECTORY,
@@ -22,12 +22,10 @@ from lazyimport.format.index import (
     Code,
     Entry,
     Index,
-    IndexImage,
     Variant,
-    build_index,
-    listing_of,
 )
 from lazyimport.format.patch import index_of
+from lazyimport.format.writer import encode_notes, write_archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

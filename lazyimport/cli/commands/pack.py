@@ -124,7 +124,7 @@ def _summary(packed: Packed, seconds: float) -> str:
 
 def _write(archive: Archive, path: str, notes: Notes) -> int:
     from lazyimport.files import AtomicFile
-    from lazyimport.format.archive import recode
+    from lazyimport.format.writer import recode
 
     notes.wait(f"compressing into {path}")
     try:

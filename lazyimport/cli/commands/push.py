@@ -114,7 +114,8 @@ def _import(path: str, cache: NodeCache, settings: Settings) -> Archive:
     """Take an archive's file into the node cache, proved in full, and open it."""
     from lazyimport.delivery.cache import map_file
     from lazyimport.errors import CacheError
-    from lazyimport.format.archive import Archive, open_header, recode
+    from lazyimport.format.archive import Archive, open_header
+    from lazyimport.format.writer import recode
 
     with open(path, "rb") as file:
         buffer = map_file(file, path)
