@@ -232,7 +232,7 @@ def _convert(
         adjust=lambda config: replace(config, python=()),
     )
     if settings.cache_mode == "zstd":
-        from lazyimport.format.archive import recode
+        from lazyimport.format.writer import recode
 
         with cache.lock(packed.hash, settings.timeout):
             cache.publish(

@@ -15,6 +15,7 @@ from lazyimport.format.index import MAX_ROOT, Code, Entry, Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from mmap import mmap
 
     from lazyimport.errors import DamagedArchive
