@@ -36,6 +36,7 @@ __all__ = [
     "Pruned",
     "clear",
     "default_limit",
+    "discard",
     "make_room",
     "prune",
     "survey",
@@ -195,6 +196,14 @@ def clear(cache: NodeCache, *, force: bool = False) -> Pruned:
         return eviction.run(0, None, everything=True)
 
 
+def discard(cache: NodeCache, hash: str) -> bool:
+    """Remove one archive with its tree, if nobody uses it; whether that was done.
+
+    Never waits. Raises CacheError if the disk refuses.
+    """
+    return _Eviction(cache).discard(hash)
+
+
 class _Eviction:
     """One pass over a cache, whose lock "eviction" is held."""
 
@@ -261,7 +270,7 @@ class _Eviction:
         self._sweep_unfinished()
         for name in self._trees_alone():
             if everything or self._is_older(cache.tree_path(name), _TREE_ALONE):
-                self._discard(name)
+                self.discard(name)
         self._sweep_blobs()
         self._sweep_bytecode(everything=everything)
         if everything:
@@ -317,11 +326,11 @@ class _Eviction:
 
     def _remove(self, kept: Kept) -> bool:
         """Remove an archive and what belongs to it; whether that could be done."""
-        done = not kept.in_use if self._dry_run else self._discard(kept.hash)
+        done = not kept.in_use if self._dry_run else self.discard(kept.hash)
         (self.removed if done else self.in_use).append(kept)
         return done
 
-    def _discard(self, hash: str) -> bool:
+    def discard(self, hash: str) -> bool:
         try:
             with self._cache.lock(hash, 0) as lock:
                 claims = self._claim(hash)

@@ -10,9 +10,7 @@ name. Every one has the tag ``hash``, the first 12 digits.
 ``lazyimport_cache_hits``
     processes that needed no download,
 ``lazyimport_install_seconds``
-    how long installing took, the download included (a histogram),
-``lazyimport_modules``
-    modules of the archive that are imported, when `report` was called.
+    how long installing took, the download included (a histogram).
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import json
 import os
 import time
 
-from ray.util.metrics import Counter, Gauge, Histogram
+from ray.util.metrics import Counter, Histogram
 
 from lazyimport.statistics import Stats, stats
 
@@ -41,22 +39,16 @@ _told: set[str] = set()
 
 
 def report() -> Stats:
-    """Hand what this process did to Ray's metrics; return it.
+    """Hand what this process did to Ray's metrics and log, once; return it.
 
     Ray must be connected. Every worker calls it when it has connected, before
-    its first task; calling it again renews what changes: the modules that are
-    imported. A job's driver calls it itself.
+    its first task. A job's driver may call it itself.
     """
     now = stats()
-    if now.hash is None:
-        return now
-    if now.hash not in _told:
+    if now.hash is not None and now.hash not in _told:
         _told.add(now.hash)
         _count(now)
         _log(now)
-    _gauge("modules", "Modules of the archive imported in the process.").set(
-        now.modules, _tags(now.hash)
-    )
     return now
 
 
@@ -119,11 +111,6 @@ def _tags(hash: str) -> dict[str, str]:
 @functools.cache
 def _counter(name: str, text: str) -> Any:
     return Counter(f"lazyimport_{name}", text, tag_keys=_TAGS)
-
-
-@functools.cache
-def _gauge(name: str, text: str) -> Any:
-    return Gauge(f"lazyimport_{name}", text, tag_keys=_TAGS)
 
 
 @functools.cache

@@ -100,13 +100,25 @@ class ArchivePlugin(RuntimeEnvPlugin):
             context.env_vars[ENVIRONMENT[key]] = str(getattr(settings, key))
 
     def delete_uri(self, uri: str, logger: logging.Logger) -> float:
-        """Remove an archive that nobody needs; return the bytes that this gave back."""
+        """Remove an archive that no environment needs; return its bytes.
+
+        Where a process still uses it, its file goes and what it has made files of
+        stays, for the cache's own eviction: Ray has stopped counting it.
+        """
+        from lazyimport.delivery.eviction import discard
+
         try:
             size = os.stat(uri).st_size
         except FileNotFoundError:
             return 0
         folder, _, hash = uri.rpartition("/archives/")
-        NodeCache(folder).remove(hash)
+        cache = NodeCache(folder)
+        try:
+            if not discard(cache, hash):
+                cache.remove(hash)
+        except (LazyImportError, OSError) as error:
+            logger.warning("lazyimport: cannot remove archive %s: %s", hash, error)
+            return 0
         logger.info("lazyimport: removed archive %s, %s bytes", hash, size)
         return size
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import sys
 
-from lazyimport.errors import InstallError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +60,8 @@ def refuse_others(hash: str, module: Any) -> None:
     def checked(code: CodeType, *rest: Any) -> Any:
         theirs = archive_of(code.co_filename)
         if theirs and theirs != hash:
+            from lazyimport.errors import InstallError
+
             raise InstallError(
                 f"{code.co_name!r} was pickled in a process that runs archive "
                 f"{theirs}, and this process runs {hash}: a mixture of two versions. "

@@ -76,7 +76,8 @@ if __name__ == "__main__":
 class Cluster:
     """A Ray of one node, started as in production: by ``ray start``.
 
-    Its node cache is ``cache``; ``store`` is the URL of a folder.
+    Its node cache is ``cache``; ``store`` is the URL of a folder. The plugin keeps
+    no archive that no worker needs.
     """
 
     def __init__(self, folder: str) -> None:
@@ -108,7 +109,10 @@ class Cluster:
                 **environ,
                 "LAZYIMPORT_CACHE_DIR": self.cache,
                 "RAY_RUNTIME_ENV_PLUGINS": PLUGINS,
-                "RAY_metrics_report_interval_ms": "500",
+                "RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB": "0",
+                # Shorter ones lose what a busy agent does not take in half the time.
+                "RAY_metrics_report_interval_ms": "4000",
+                "RAY_raylet_start_wait_time_s": "200",  # on a busy machine
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
@@ -117,13 +121,19 @@ class Cluster:
             text=True,
             start_new_session=True,
         )
+        try:
+            self._wait()
+        except BaseException:  # a timeout too: nobody else would end it
+            self.stop()
+            raise
+
+    def _wait(self) -> None:
         assert self._process.stdout is not None
         said = []
         for line in self._process.stdout:
             said.append(line)
             if "Ray runtime started" in line:
                 return
-        self.stop()
         raise AssertionError("Ray did not start:\n" + "".join(said))
 
     def log(self, name: str) -> str:
