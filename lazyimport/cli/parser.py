@@ -592,6 +592,12 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
         "manylinux_2_28_x86_64 (default: this machine's)",
     )
     group.add_argument(
+        "--no-stat-cache",
+        action="store_true",
+        help="read every file again, also where size, times and inode say that it is "
+        "what it was the last time",
+    )
+    group.add_argument(
         "-j",
         "--jobs",
         type=_count,

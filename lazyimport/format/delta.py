@@ -19,6 +19,7 @@ from lazyimport.format.archive import (
 )
 from lazyimport.format.image import encode_page, rank
 from lazyimport.format.index import (
+    MAX_MEMBER,
     MAX_ROOT_HEAD,
     check_path,
     decode_rows,
@@ -26,7 +27,13 @@ from lazyimport.format.index import (
     root_head_size,
 )
 from lazyimport.format.patch import Patch, difference, image_of, patched
-from lazyimport.format.writer import checked, member_order, write_image, write_object
+from lazyimport.format.writer import (
+    checked,
+    member_order,
+    recode,
+    write_image,
+    write_object,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +43,10 @@ if TYPE_CHECKING:
 
     from lazyimport.format.index import Index, Variant
 
-__all__ = ["Revision", "apply_delta", "write_delta"]
+__all__ = ["LARGEST_DELTA", "Revision", "apply_delta", "write_delta"]
+
+#: A delta larger than this part of its base is not worth a second object.
+LARGEST_DELTA = 0.2
 
 _COUNT = Struct("<I")
 _LENGTH = Struct("<H")
@@ -52,12 +62,13 @@ def write_delta(
     *,
     notes: bytes = b"",
     partial: bool = False,
+    most: int = MAX_MEMBER,
 ) -> Header | None:
     """Write *target* as a delta to *base*; None, and nothing written, if it cannot be.
 
-    It cannot where the two have other variants, or are the same archive. *read*
-    gives the bytes of a digest that the base does not hold. Of a *partial* base
-    only the pages that differ are there.
+    It cannot where the two have other variants, are the same archive, or differ in
+    members of more than *most* bytes. *read* gives the bytes of a digest that the
+    base does not hold. Of a *partial* base only the pages that differ are there.
     """
     if target.variants != base.variants or target.hash == base.hash:
         return None
@@ -68,6 +79,8 @@ def write_delta(
     held = patch.known
     if not partial:
         held = held | _held(base, {digest for _, digest in members} - held)
+    if sum(size for size, digest in members if digest not in held) > most:
+        return None
     order, warm = member_order(entries)
     header = Header(
         target.hash,
@@ -161,6 +174,8 @@ class Revision:
 
     def write(self, out: BinaryIO, *, raw: bool) -> Header:
         """Write the whole archive to *out*, every member proved."""
+        if self.delta is None:
+            return recode(self.base, out, raw=raw)
         image = image_of(self.index)
         return write_image(out, image, self.read, raw=raw, notes=self.notes)
 

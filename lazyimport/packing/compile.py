@@ -26,6 +26,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
+from lazyimport.format.digest import sha256
 from lazyimport.packing import marshalling
 
 TYPE_CHECKING = False
@@ -39,6 +40,7 @@ __all__ = [
     "SyntaxProblem",
     "compile_sources",
     "find_interpreters",
+    "identity",
 ]
 
 #: ``co_filename`` of everything compiled here.
@@ -136,6 +138,16 @@ class SyntaxProblem(NamedTuple):
 
     message: str
     lineno: int | None
+
+
+def identity(interpreter: Interpreter) -> str:
+    """Return all that the bytecode of a source depends on but the optimization.
+
+    A micro release may compile otherwise without another magic number.
+    """
+    made_by = sha256(_marshalling_source() + _CHILD.encode()).hex()
+    version = ".".join(map(str, interpreter.version))
+    return f"{interpreter.tag} {interpreter.magic.hex()} {version} {made_by}"
 
 
 def find_interpreters(

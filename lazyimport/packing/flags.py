@@ -6,7 +6,6 @@ import re
 
 from lazyimport.format.index import (
     CONFIGURED,
-    FILE,
     HAS_DATA,
     IN_MEMORY,
     LOOKS,
@@ -19,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lazyimport.format.index import Entry
     from lazyimport.packing.config import Config
 
 __all__ = ["looks_at_files", "package_flags"]
@@ -39,14 +37,16 @@ def looks_at_files(source: bytes) -> bool:
     return _LOOKS.search(source) is not None
 
 
-def package_flags(entries: Iterable[Entry], config: Config) -> dict[str, int]:
-    """Return flags by directory: top-level packages, and ``""`` for single files."""
-    flags: dict[str, int] = {}
-    for entry in entries:
-        top, inside, _ = entry.path.partition("/")
-        if entry.kind == FILE:
-            top = top if inside else ""
-            flags[top] = flags.get(top, 0) | _flags_of(entry)
+def package_flags(files: Iterable[tuple[str, int]], config: Config) -> dict[str, int]:
+    """Return flags by directory: top-level packages, and ``""`` for single files.
+
+    *files* are pairs of path and flags.
+    """
+    flags: dict[str, int] = {"": 0}
+    for path, own in files:
+        top, inside, _ = path.partition("/")
+        top = top if inside else ""
+        flags[top] = flags.get(top, 0) | _flags_of(path, own)
     for top in config.materialize:
         flags[top] = flags.get(top, 0) | CONFIGURED
     for top in config.in_memory:
@@ -54,12 +54,13 @@ def package_flags(entries: Iterable[Entry], config: Config) -> dict[str, int]:
     return flags
 
 
-def _flags_of(entry: Entry) -> int:
-    path = entry.path
+def _flags_of(path: str, flags: int) -> int:
+    if path.endswith(".py"):
+        return LOOKS if flags & LOOKS_AT_FILES else 0
     if _SHARED_LIBRARY.search(path):
         return NATIVE
     if path.endswith(MODULE_SUFFIXES):
-        return LOOKS if entry.flags & LOOKS_AT_FILES else 0
+        return 0
     if path.endswith(_INERT) or path.partition("/")[0].endswith(
         (".dist-info", ".egg-info")
     ):

@@ -252,7 +252,10 @@ class TestRun:
         first = cli.push(project)
         (project / "shop/prices.py").write_text("def price(count):\n    return 9\n")
         second = cli.push(project)
-        done = cli.run("run", second, "-m", "shop.main", LAZYIMPORT_HASH=first)
+        done = cli.run(
+            *("run", second, "--store", cli.store, "-m", "shop.main"),
+            LAZYIMPORT_HASH=first,
+        )
 
         assert "9 []\n" == done.stdout
 

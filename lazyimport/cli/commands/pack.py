@@ -42,13 +42,18 @@ def pack_roots(
     arguments: argparse.Namespace,
     settings: Settings,
     notes: Notes,
+    *,
+    whole: bool = True,
 ) -> Packed:
-    """Pack *roots*, or the one artifact in their place, and tell about it."""
+    """Pack *roots*, or the one artifact in their place, and tell about it.
+
+    *whole* as for `pack`.
+    """
     started = time.perf_counter()
     cache = NodeCache(settings.cache_dir)
     artifact = next(filter(is_artifact, roots), None)
     if artifact is None:
-        packed = _pack_trees(roots, arguments, cache, notes)
+        packed = _pack_trees(roots, arguments, cache, notes, whole=whole)
     elif len(roots) > 1 or arguments.installed or arguments.requirements:
         raise UsageError(
             f"{artifact} is packed alone: without other roots, --with or --requirements"
@@ -62,7 +67,12 @@ def pack_roots(
 
 
 def _pack_trees(
-    roots: Sequence[str], arguments: argparse.Namespace, cache: NodeCache, notes: Notes
+    roots: Sequence[str],
+    arguments: argparse.Namespace,
+    cache: NodeCache,
+    notes: Notes,
+    *,
+    whole: bool,
 ) -> Packed:
     from lazyimport.packing.compile import find_interpreters
     from lazyimport.packing.config import read_config
@@ -83,6 +93,8 @@ def _pack_trees(
                 staged=[folder] if os.listdir(folder) else [],
                 jobs=arguments.jobs or None,
                 progress=notes.progress,
+                trust_stat=not arguments.no_stat_cache,
+                whole=whole,
             )
         finally:
             notes.clear()
@@ -112,12 +124,11 @@ def _stage(
 
 
 def _summary(packed: Packed, seconds: float) -> str:
-    index = packed.archive.index
-    total = sum(entry.size for entry in index.entries() if not entry.is_directory)
-    pythons = ", ".join(python_of(variant) for variant in index.variants)
+    variants = packed.revision.index.variants
+    pythons = ", ".join(python_of(variant) for variant in variants)
     return (
-        f"packed {amount(packed.modules, 'module')} in {amount(index.files, 'file')}, "
-        f"{size(total)}, for Python {pythons}: {packed.compiled:,} compiled, "
+        f"packed {amount(packed.modules, 'module')} in {amount(packed.files, 'file')}, "
+        f"{size(packed.size)}, for Python {pythons}: {packed.compiled:,} compiled, "
         f"{packed.reused:,} reused, in {seconds:.1f} s"
     )
 

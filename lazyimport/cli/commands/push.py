@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery.publish import Published
     from lazyimport.format.archive import Archive
+    from lazyimport.format.delta import Revision
+    from lazyimport.packing.pack import Packed
     from lazyimport.settings import Settings
 
 __all__ = ["describe", "push", "run"]
@@ -72,15 +74,20 @@ def push(
         raise UsageError(
             f"{files[0]} is an archive: push it alone, without other roots"
         )
+    packed: Packed | None = None
+    archive: Archive | Revision
     if files:
         archive = _import(files[0], cache, settings)
         notes.say(f"read archive {archive.hash} from {files[0]}")
     else:
-        archive = pack_roots(roots, arguments, settings, notes).archive
+        packed = pack_roots(roots, arguments, settings, notes, whole=False)
+        archive = packed.revision
     started = time.perf_counter()
     notes.wait(f"sending to {store.url}")
     try:
         published = publish(archive, store, cache)
+        if packed is not None and published.kind == "full":
+            packed.rebase()  # the next push has it as its base here, too
     finally:
         notes.clear()
     seconds = time.perf_counter() - started
