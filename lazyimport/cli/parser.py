@@ -103,11 +103,16 @@ _DEPLOY_EXAMPLES = """\
 examples:
   lazyimport deploy serve.yaml --hash 4be81c02 --diff --dry-run
   lazyimport deploy rayservice.yaml --push src --store gs://bucket/code
+  lazyimport deploy serve.yaml --hash 4be81c02 --apply --wait
 """
 
 _ROLLBACK = """\
 Set the hash that an application ran before: as this machine deployed it, else as
-git has it.
+git has it. Without FILE, in a running cluster alone.
+"""
+
+_STATUS = """\
+Which hash every actor, Serve replica and job of a cluster runs.
 """
 
 _LS = """\
@@ -367,9 +372,14 @@ def _add_deployment(
     _add_cache(command)
 
     command = _add(commands, "rollback", "to the hash before", _ROLLBACK, "")
-    _add_manifest(command)
+    _add_manifest(command, optional=True)
     command.add_argument("-q", "--quiet", action="store_true", help="warnings only")
     _add_cache(command)
+
+    command = _add(commands, "status", "which hash runs where", _STATUS, "")
+    _add_address(command)
+    command.add_argument("-l", "--long", action="store_true", help="whole hashes")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_cache_command(
@@ -495,8 +505,13 @@ def _add_sign(parser: _Parser) -> None:
     )
 
 
-def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the manifest, YAML or JSON")
+def _add_manifest(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    parser.add_argument(
+        "file",
+        nargs="?" if optional else None,
+        metavar="FILE",
+        help="the manifest, YAML or JSON",
+    )
     parser.add_argument(
         "--app",
         action="append",
@@ -508,6 +523,35 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
         "--diff", action="store_true", help="print what changes, on stdout"
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="change nothing")
+    group = parser.add_argument_group("rolling out")
+    group.add_argument(
+        "--apply",
+        action="store_true",
+        help="give it to the cluster: a Serve config to --address, a RayService or "
+        "RayJob to kubectl",
+    )
+    group.add_argument(
+        "--wait",
+        action="store_true",
+        help="follow it until every replica runs the hash, or say why not",
+    )
+    _add_address(group)
+    group.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=600.0,
+        metavar="SECONDS",
+        help="give up waiting after this time (default: 600)",
+    )
+
+
+def _add_address(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--address",
+        metavar="URL",
+        help="Ray's dashboard (default: $RAY_DASHBOARD_ADDRESS, or "
+        "http://localhost:8265)",
+    )
 
 
 def _add_store(
@@ -613,6 +657,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative: {text}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds: {text}")
     return value
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "amount",
+    "columns",
     "moment",
     "one_line",
     "print_table",
@@ -62,20 +63,27 @@ def python_of(variant: object) -> str:
     return f"{tag} -{'O' * int(level)}" if level else tag
 
 
+def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    """Return *rows* as lines of columns; those numbered in *right* are flush right."""
+    rows = list(rows)
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def print_table(
     rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), indent: str = ""
 ) -> None:
-    """Print *rows* on stdout in columns; those numbered in *right* are flush right."""
-    rows = list(rows)
-    if not rows:
-        return
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print((indent + "  ".join(cells)).rstrip())
+    """Print *rows* on stdout in columns, as `columns` gives them."""
+    for line in columns(rows, right=right):
+        print((indent + line).rstrip())
 
 
 def tolerant() -> None:

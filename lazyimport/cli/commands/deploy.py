@@ -6,15 +6,18 @@ import sys
 
 from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
 from lazyimport.cli.progress import Notes
+from lazyimport.cli.rollout import apply, check_options, cluster, wait
 from lazyimport.cli.tables import tolerant
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.ray.history import Record
-from lazyimport.ray.manifest import Manifest
+from lazyimport.ray.manifest import SERVE, Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
+    from lazyimport.ray.manifest import Application
     from lazyimport.settings import Settings
 
 __all__ = ["change", "run"]
@@ -28,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.hash and arguments.push:
         raise UsageError("--hash names an archive and --push makes one: give one")
     manifest = Manifest.read(arguments.file)
-    manifest.choose(arguments.app)  # before anything takes time
+    check_options(arguments, manifest.choose(arguments.app))  # before it takes time
     hash = _hash(arguments, settings, notes)
     return change(manifest, hash, arguments, settings, notes)
 
@@ -42,12 +45,13 @@ def change(
 ) -> int:
     """Make the chosen applications run *hash*; return the exit code."""
     after = manifest.with_hash(hash, arguments.app)
+    chosen = after.choose(arguments.app)
     for warning in after.warnings:
         notes.warn(warning)
     if arguments.diff:
         _print_diff(manifest, after)
     before = {a.name: a.hash for a in manifest.choose(arguments.app)}
-    for application in after.choose(arguments.app):
+    for application in chosen:
         was = before[application.name]
         notes.say(
             f"{manifest.path}:{application.line}: {application.name}: "
@@ -61,7 +65,27 @@ def change(
         record = Record(settings.cache_dir, manifest.path)
         for name, was in before.items():
             record.add(name, was, hash)
+    if arguments.apply:
+        apply(after, chosen, arguments, notes)
+        _record_applied(chosen, before, arguments, settings)
+    if arguments.wait:
+        names = "".join(f" --app {name}" for name in arguments.app)
+        undo = f"lazyimport rollback {manifest.path}{names} --apply --wait"
+        wait(chosen, arguments, notes, undo)
     return 0
+
+
+def _record_applied(
+    applications: Sequence[Application],
+    before: Mapping[str, str | None],
+    arguments: argparse.Namespace,
+    settings: Settings,
+) -> None:
+    """Note what a cluster was given, for a rollback without the file."""
+    record = Record(settings.cache_dir, cluster(arguments).address)
+    for application in applications:
+        if application.kind == SERVE and application.hash:
+            record.add(application.name, before[application.name], application.hash)
 
 
 def _hash(arguments: argparse.Namespace, settings: Settings, notes: Notes) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lazyimport.cli.commands.deploy import change
-from lazyimport.cli.options import read_settings
+from lazyimport.cli.options import UsageError, read_settings
 from lazyimport.cli.progress import Notes
+from lazyimport.cli.rollout import cluster, follow_to_end
 from lazyimport.cli.tables import tolerant
 from lazyimport.ray.errors import DeployError
 from lazyimport.ray.history import Record, committed
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from lazyimport.ray.cluster import Served
     from lazyimport.ray.manifest import Application
     from lazyimport.settings import Settings
 
@@ -25,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     tolerant()
     notes = Notes(quiet=arguments.quiet)
     settings = read_settings(arguments)
+    if arguments.file is None:
+        return _in_cluster(arguments, settings, notes)
     manifest = Manifest.read(arguments.file)
     targets = {
         _previous(application, manifest, settings)
@@ -49,3 +53,55 @@ def _previous(application: Application, manifest: Manifest, settings: Settings) 
             f"name one: lazyimport deploy {manifest.path} --app {name} --hash HASH"
         )
     return before
+
+
+def _in_cluster(arguments: argparse.Namespace, settings: Settings, notes: Notes) -> int:
+    """Change the hash in the cluster alone, where no file is at hand."""
+    if len(arguments.app) != 1 or arguments.diff:
+        raise UsageError("give the manifest, or --app NAME to change the cluster alone")
+    (name,) = arguments.app
+    target = cluster(arguments)
+    served = target.served().get(name)
+    if served is None or served.hash is None:
+        raise DeployError(
+            f"Serve at {target.address} has no application {name!r} that was deployed "
+            "by a config with a hash; see 'lazyimport status'"
+        )
+    record = Record(settings.cache_dir, target.address)
+    before = _still_running(served) or record.before(name, served.hash)
+    if before is None:
+        raise DeployError(
+            f"nobody knows what {name} ran before {served.hash}: every replica runs "
+            "that, and it was not deployed from this machine; deploy a hash by name"
+        )
+    notes.say(f"{target.address}: {name}: {served.hash} -> {before}")
+    if arguments.dry_run:
+        notes.say("nothing was changed: --dry-run")
+        return 0
+    config = target.config()
+    for application in config["applications"]:
+        if application["name"] == name:
+            _set(application["runtime_env"], before)
+    target.apply(config)
+    record.add(name, served.hash, before)
+    notes.warn(
+        "the cluster differs from the manifest now; change that too, or the next one "
+        "who applies it brings the hash back"
+    )
+    if arguments.wait:
+        undo = f"lazyimport rollback --app {name} --address {target.address}"
+        follow_to_end(target, {name: before}, arguments.timeout, notes, undo)
+    return 0
+
+
+def _still_running(served: Served) -> str | None:
+    """Return the hash of the replicas that a failed deployment has left in place."""
+    others = {r.hash for r in served.replicas if r.state == "RUNNING"} - {served.hash}
+    return others.pop() if len(others) == 1 else None
+
+
+def _set(runtime_env: dict[str, dict[str, str]], hash: str) -> None:
+    if "lazyimport" in runtime_env:
+        runtime_env["lazyimport"]["hash"] = hash
+    else:
+        runtime_env["env_vars"]["LAZYIMPORT_HASH"] = hash

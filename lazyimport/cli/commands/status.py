@@ -1,0 +1,47 @@
+"""``lazyimport status``."""
+
+from __future__ import annotations
+
+from lazyimport.cli.progress import Notes
+from lazyimport.cli.rollout import cluster
+from lazyimport.cli.tables import amount, print_table, tolerant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print which hash everything in a cluster runs."""
+    tolerant()
+    target = cluster(arguments)
+    processes = sorted(
+        target.processes(), key=lambda p: (p.kind != "replica", p.kind, p.name)
+    )
+    if arguments.json:
+        import json
+
+        print(json.dumps([process._asdict() for process in processes], indent=2))
+        return 0
+    rows = [("KIND", "NAME", "HASH", "STATE", "NODE", "PID")]
+    rows += [
+        (
+            process.kind,
+            process.name,
+            (process.hash or "-")[: 64 if arguments.long else 12],
+            process.state,
+            process.node,
+            str(process.pid or ""),
+        )
+        for process in processes
+    ]
+    if processes:
+        print_table(rows, right=(5,))
+    hashes = {process.hash for process in processes if process.hash}
+    Notes().say(
+        f"{target.address}: {amount(len(processes), 'row')}, different hashes: "
+        f"{len(hashes)}"
+    )
+    return 0

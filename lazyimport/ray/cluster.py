@@ -1,0 +1,205 @@
+"""A Ray cluster through its dashboard's REST interface: Serve, actors, jobs.
+
+Nothing of Ray is imported: a laptop that only deploys need not have it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from lazyimport.ray.errors import DeployError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["Cluster", "Process", "Replica", "Served", "hash_of"]
+
+_SERVE = "/api/serve/applications/"
+_ACTORS = "/api/v0/actors?detail=1&limit=10000"
+_JOBS = "/api/jobs/"
+#: Serve itself is started by the first request that needs it.
+_SECONDS = 120
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Replica(NamedTuple):
+    """A replica: ``hash`` is what its process runs, ``started`` seconds of an epoch."""
+
+    deployment: str
+    id: str
+    hash: str | None
+    state: str
+    started: float
+
+
+class Served(NamedTuple):
+    """A Serve application as the cluster has it.
+
+    ``hash`` is what its config names, ``status`` and ``message`` are Serve's,
+    those of its deployments among the messages; ``targets`` says how many replicas
+    each deployment is to have.
+    """
+
+    name: str
+    hash: str | None
+    status: str
+    message: str
+    targets: Mapping[str, int]
+    replicas: tuple[Replica, ...]
+
+
+class Process(NamedTuple):
+    """An actor, replica or job, and the hash that it runs."""
+
+    kind: str
+    name: str
+    hash: str | None
+    state: str
+    node: str
+    pid: int | None
+
+
+class Cluster:
+    """The cluster whose dashboard is at *address*, such as http://localhost:8265.
+
+    *token* is sent where the cluster asks for one. Every method raises DeployError
+    where the cluster cannot be reached or refuses.
+    """
+
+    def __init__(self, address: str, token: str | None = None) -> None:
+        self.address = address.rstrip("/")
+        if "://" not in self.address:
+            self.address = f"http://{self.address}"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def apply(self, config: object) -> None:
+        """Give Serve its config, as ``serve deploy`` does."""
+        self._ask("PUT", _SERVE, config)
+
+    def served(self) -> dict[str, Served]:
+        """Return the Serve applications by name."""
+        hashes = {actor["actor_id"]: _actor_hash(actor) for actor in self._actors()}
+        applications = self._serve()
+        return {name: _served(name, app, hashes) for name, app in applications.items()}
+
+    def config(self) -> dict[str, Any]:
+        """Return the config that Serve runs now, to change and `apply` again."""
+        configs = [app.get("deployed_app_config") for app in self._serve().values()]
+        return {"applications": [config for config in configs if config]}
+
+    def processes(self) -> list[Process]:
+        """Return every living actor, replica and job; Serve's own are left out."""
+        found = []
+        for actor in self._actors():
+            kind, name = "actor", actor["name"] or actor["class_name"]
+            if actor["state"] == "DEAD" or actor["class_name"] in _SERVES_OWN:
+                continue
+            if actor["class_name"].startswith("ServeReplica:"):
+                kind = "replica"
+                name = name.removeprefix("SERVE_REPLICA::").replace("#", "/")
+            found.append(
+                Process(
+                    kind,
+                    name,
+                    _actor_hash(actor),
+                    actor["state"],
+                    (actor.get("node_id") or "")[:8],
+                    actor.get("pid"),
+                )
+            )
+        for job in self._ask("GET", _JOBS):
+            if job["status"] not in _ENDED:
+                driver = job.get("driver_info") or {}
+                found.append(
+                    Process(
+                        "job",
+                        job["submission_id"] or job["entrypoint"],
+                        hash_of(job.get("runtime_env")),
+                        job["status"],
+                        (job.get("driver_node_id") or "")[:8],
+                        int(driver["pid"]) if driver.get("pid") else None,
+                    )
+                )
+        return found
+
+    def _serve(self) -> dict[str, Any]:
+        applications: dict[str, Any] = self._ask("GET", _SERVE).get("applications", {})
+        return applications
+
+    def _actors(self) -> list[dict[str, Any]]:
+        found = self._ask("GET", _ACTORS)
+        actors: list[dict[str, Any]] = found["data"]["result"]["result"]
+        return actors
+
+    def _ask(self, method: str, path: str, value: object = None) -> Any:
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        data = None if value is None else json.dumps(value).encode()
+        request = urllib.request.Request(  # noqa: S310 - the scheme is the user's choice
+            self.address + path,
+            data,
+            {"Content-Type": "application/json", **self._headers},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+                text = answer.read()
+            return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read().decode(errors="replace").strip()
+            raise DeployError(
+                f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"
+            ) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise DeployError(
+                f"cannot reach Ray's dashboard at {self.address}: {reason}; name it "
+                "with --address or RAY_DASHBOARD_ADDRESS (its port is 8265, not that "
+                "of GCS or of the Ray Client)"
+            ) from error
+
+
+_SERVES_OWN = ("ServeController", "ProxyActor")
+
+
+def hash_of(runtime_env: object) -> str | None:
+    """Return the hash that a runtime environment names, or None."""
+    if not isinstance(runtime_env, dict):
+        return None
+    plugin = runtime_env.get("lazyimport")
+    if isinstance(plugin, dict) and plugin.get("hash"):
+        return str(plugin["hash"])
+    return (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")
+
+
+def _actor_hash(actor: dict[str, Any]) -> str | None:
+    return hash_of(json.loads(actor.get("serialized_runtime_env") or "{}"))
+
+
+def _served(name: str, app: dict[str, Any], hashes: Mapping[str, str | None]) -> Served:
+    deployments: dict[str, Any] = app.get("deployments") or {}
+    messages = [app.get("message"), *(d.get("message") for d in deployments.values())]
+    return Served(
+        name,
+        hash_of((app.get("deployed_app_config") or {}).get("runtime_env")),
+        app["status"],
+        "\n".join(message for message in messages if message),
+        {key: d.get("target_num_replicas") or 0 for key, d in deployments.items()},
+        tuple(
+            Replica(
+                key,
+                replica["replica_id"],
+                hashes.get(replica.get("actor_id") or ""),
+                replica["state"],
+                replica["start_time_s"],
+            )
+            for key, deployment in deployments.items()
+            for replica in deployment["replicas"]
+        ),
+    )
