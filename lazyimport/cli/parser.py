@@ -111,6 +111,18 @@ Set the hash that an application ran before: as this machine deployed it, else a
 git has it. Without FILE, in a running cluster alone.
 """
 
+_CHECK = """\
+Import from an archive what a worker will import first, in a clean Python with
+only what is installed for it: a missing dependency, a syntax error, a policy that
+Serve's controller could not load are found here, not in the cluster.
+"""
+
+_CHECK_EXAMPLES = """\
+examples:
+  lazyimport check 4be81c02 my_app.serve:app
+  lazyimport check 4be81c02 my_app.serve:app --check-python /opt/image/bin/python
+"""
+
 _STATUS = """\
 Which hash every actor, Serve replica and job of a cluster runs.
 """
@@ -232,6 +244,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_message(command)
     _add_sign(command)
     _add_packing(command)
+    command.add_argument(
+        "--check",
+        metavar="MODULE:ATTR",
+        help="import it from the archive before it is sent, in a clean Python",
+    )
+    _add_check_python(command)
     _add_store(command)
     _add_cache(command)
 
@@ -368,6 +386,30 @@ def _add_deployment(
         "repeated",
     )
     _add_packing(command)
+    _add_store(command)
+    _add_cache(command)
+
+    command.add_argument(
+        "--check",
+        nargs="?",
+        const="",
+        metavar="MODULE:ATTR",
+        help="import it from the archive first, in a clean Python (default: the "
+        "import_path in FILE)",
+    )
+    _add_check_python(command)
+
+    command = _add(
+        commands, "check", "an import, before it runs", _CHECK, _CHECK_EXAMPLES
+    )
+    _add_hash(command)
+    command.add_argument(
+        "entries",
+        nargs="+",
+        metavar="MODULE:ATTR",
+        help="what to import: a Serve application, or any module",
+    )
+    _add_check_python(command)
     _add_store(command)
     _add_cache(command)
 
@@ -542,6 +584,15 @@ def _add_manifest(parser: argparse.ArgumentParser, *, optional: bool = False) ->
         default=600.0,
         metavar="SECONDS",
         help="give up waiting after this time (default: 600)",
+    )
+
+
+def _add_check_python(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check-python",
+        metavar="PATH",
+        help="the interpreter that stands for the image: what is installed for it, and "
+        "nothing else (default: the one that runs lazyimport)",
     )
 
 

@@ -68,6 +68,12 @@ class CommandLine:
         assert "Traceback" not in done.stderr
         return done.stderr
 
+    def fail_with_traceback(self, *arguments: object, **options: Any) -> str:
+        """Run what must fail with the traceback of the user's own code."""
+        done = self.run(*arguments, code=1, **options)
+        assert "" == done.stdout
+        return done.stderr
+
     def push(self, root: Path) -> str:
         return self.run("push", root, "--store", self.url).stdout.strip()
 

@@ -15,7 +15,7 @@ from lazyimport.ray.manifest import SERVE, Manifest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lazyimport.ray.manifest import Application
     from lazyimport.settings import Settings
@@ -31,8 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.hash and arguments.push:
         raise UsageError("--hash names an archive and --push makes one: give one")
     manifest = Manifest.read(arguments.file)
-    check_options(arguments, manifest.choose(arguments.app))  # before it takes time
-    hash = _hash(arguments, settings, notes)
+    applications = manifest.choose(arguments.app)
+    check_options(arguments, applications)  # before anything takes time
+
+    def check(hash: str) -> None:
+        if arguments.check is not None:
+            _check(hash, applications, settings, arguments, notes)
+
+    hash = _hash(arguments, settings, notes, check)
     return change(manifest, hash, arguments, settings, notes)
 
 
@@ -88,12 +94,17 @@ def _record_applied(
             record.add(application.name, before[application.name], application.hash)
 
 
-def _hash(arguments: argparse.Namespace, settings: Settings, notes: Notes) -> str:
-    """Return the hash to deploy: named, or of what is pushed now."""
+def _hash(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    notes: Notes,
+    check: Callable[[str], None],
+) -> str:
+    """Return the hash to deploy, checked: named, or of what is pushed now."""
     if arguments.push:
         from lazyimport.cli.commands.push import push
 
-        return push(arguments.push, arguments, settings, notes).hash
+        return push(arguments.push, arguments, settings, notes, check).hash
     if not arguments.hash:
         raise UsageError("which archive? Give --hash HASH or --push DIR")
     hash = resolve(arguments.hash, settings)
@@ -101,7 +112,26 @@ def _hash(arguments: argparse.Namespace, settings: Settings, notes: Notes) -> st
         _check_stored(hash, required_store(settings), settings)
     else:
         notes.say("no store is named, so it was not checked that the archive is there")
+    check(hash)
     return hash
+
+
+def _check(
+    hash: str,
+    applications: Sequence[Application],
+    settings: Settings,
+    arguments: argparse.Namespace,
+    notes: Notes,
+) -> None:
+    """Import from the archive what Serve will."""
+    from lazyimport.cli.commands.check import try_entries
+
+    paths = [a.import_path for a in applications if a.import_path]
+    entries = [arguments.check] if arguments.check else paths
+    if not entries:
+        raise UsageError("nothing here has an import_path: name one, --check MODULE")
+    by_value = [path for a in applications for path in a.by_value]
+    try_entries(hash, entries, settings, arguments, notes, by_value)
 
 
 def _check_stored(hash: str, url: str, settings: Settings) -> None:

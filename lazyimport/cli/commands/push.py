@@ -20,9 +20,10 @@ from lazyimport.settings import check_channel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lazyimport.delivery.publish import Published
+    from lazyimport.delivery.signing import Signer
     from lazyimport.format.archive import Archive
     from lazyimport.format.delta import Revision
     from lazyimport.packing.pack import Packed
@@ -33,7 +34,6 @@ __all__ = ["describe", "push", "run"]
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack, publish, sign, point the channel, print the hash."""
-    from lazyimport.delivery.signing import sign_archive
     from lazyimport.delivery.stores import open_store, writable
 
     notes = Notes(quiet=arguments.quiet)
@@ -41,13 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
     signer = load_signer(arguments)
     if arguments.channel:
         check_channel(arguments.channel)
-    hash = push(arguments.roots, arguments, settings, notes).hash
-    store = writable(open_store(required_store(settings), timeout=settings.timeout))
-    if signer is not None:
-        sign_archive(store, hash, signer)
+
+    def check(hash: str) -> None:
+        from lazyimport.cli.commands.check import try_entries
+
+        try_entries(hash, [arguments.check], settings, arguments, notes)
+
+    wanted = check if arguments.check else None
+    hash = push(arguments.roots, arguments, settings, notes, wanted, signer).hash
     if arguments.channel:
         from lazyimport.cli.commands.channel import point_channel
 
+        url = required_store(settings)
+        store = writable(open_store(url, timeout=settings.timeout))
         text = point_channel(
             arguments.channel, hash, settings, store, signer, arguments.message
         )
@@ -61,8 +67,13 @@ def push(
     arguments: argparse.Namespace,
     settings: Settings,
     notes: Notes,
+    check: Callable[[str], object] | None = None,
+    signer: Signer | None = None,
 ) -> Published:
-    """Pack *roots* and put the archive into the store; tell about it."""
+    """Pack *roots* and put the archive into the store, signed; tell about it.
+
+    *check* is called with the hash before anything is sent, and may raise.
+    """
     from lazyimport.delivery.publish import publish
     from lazyimport.delivery.stores import open_store, writable
 
@@ -80,8 +91,12 @@ def push(
         archive = _import(files[0], cache, settings)
         notes.say(f"read archive {archive.hash} from {files[0]}")
     else:
-        packed = pack_roots(roots, arguments, settings, notes, whole=False)
+        # What is to be checked must be whole in the node cache.
+        whole = check is not None
+        packed = pack_roots(roots, arguments, settings, notes, whole=whole)
         archive = packed.revision
+    if check is not None:
+        check(archive.hash)
     started = time.perf_counter()
     notes.wait(f"sending to {store.url}")
     try:
@@ -90,6 +105,10 @@ def push(
             packed.rebase()  # the next push has it as its base here, too
     finally:
         notes.clear()
+    if signer is not None:
+        from lazyimport.delivery.signing import sign_archive
+
+        sign_archive(store, published.hash, signer)
     seconds = time.perf_counter() - started
     notes.say(f"{describe(published)} ({store.url}, {seconds:.1f} s)")
     return published

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lazyimport.cli.commands.deploy import change
 from lazyimport.cli.options import UsageError, read_settings
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.rollout import cluster, follow_to_end
+from lazyimport.cli.rollout import check_options, cluster, follow_to_end
 from lazyimport.cli.tables import tolerant
 from lazyimport.ray.errors import DeployError
 from lazyimport.ray.history import Record, committed
@@ -30,10 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.file is None:
         return _in_cluster(arguments, settings, notes)
     manifest = Manifest.read(arguments.file)
-    targets = {
-        _previous(application, manifest, settings)
-        for application in manifest.choose(arguments.app)
-    }
+    applications = manifest.choose(arguments.app)
+    check_options(arguments, applications)
+    targets = {_previous(app, manifest, settings) for app in applications}
     if len(targets) > 1:
         raise DeployError(
             "these applications had different hashes before; roll back one at a time"

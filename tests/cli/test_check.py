@@ -1,0 +1,134 @@
+"""`lazyimport check`: what would fail in a worker fails here."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+
+def pushed(cli: CommandLine, project: Path, **files: str) -> str:
+    """Push the project with more modules; the hash."""
+    for name, text in files.items():
+        (project / f"shop/{name}.py").write_text(text)
+    return cli.push(project)
+
+
+def test_what_is_fine(cli: CommandLine, project: Path) -> None:
+    done = cli.run("check", pushed(cli, project), "shop.prices:price")
+
+    assert "" == done.stdout
+    assert re.search(
+        r"shop.prices:price: fine with .*python[0-9.]*, 2 modules",
+        done.stderr,
+    )
+
+
+def test_a_missing_dependency_is_named(cli: CommandLine, project: Path) -> None:
+    hash = pushed(cli, project, entry="import shop.uses\n", uses="import absent_here\n")
+    error = cli.fail_with_traceback("check", hash, "shop.entry")
+
+    assert "shop/uses.py" in error
+    assert "'absent_here' is neither in the archive nor installed for" in error
+    assert "--with, --requirements" in error
+
+
+def test_a_module_of_this_process_does_not_count(
+    cli: CommandLine, project: Path, tmp_path: Path
+) -> None:
+    """Only what is installed does: PYTHONPATH is not in the image."""
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near/nearby.py").write_text("")
+    hash = pushed(cli, project, entry="import nearby\n")
+    path = f"{tmp_path}/near{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    error = cli.fail_with_traceback("check", hash, "shop.entry", PYTHONPATH=path)
+
+    assert "'nearby' is neither" in error
+
+
+def test_a_syntax_error_is_shown_with_its_line(cli: CommandLine, project: Path) -> None:
+    hash = pushed(cli, project, entry="import shop.wrong\n", wrong="x = 1\ndef f(:\n")
+    error = cli.fail_with_traceback("check", hash, "shop.entry")
+
+    assert re.search(r"shop/wrong.py\", line 2", error)
+    assert "SyntaxError" in error
+
+
+def test_what_raises_is_shown_from_the_first_own_frame_on(
+    cli: CommandLine, project: Path
+) -> None:
+    error = cli.fail_with_traceback("check", pushed(cli, project), "shop.broken")
+
+    frames = re.findall(r'File ".*/trees/\w+/(.*?)", line \d+', error)
+    assert ["shop/broken.py", "shop/deep.py"] == frames
+    assert "ValueError: on purpose" in error
+    assert "lazyimport/ray" not in error
+
+
+def test_an_attribute_that_is_not_there(cli: CommandLine, project: Path) -> None:
+    error = cli.fail_with_traceback("check", pushed(cli, project), "shop.prices:prize")
+
+    assert "has no attribute 'prize'" in error
+
+
+def test_a_module_that_ends_the_process(cli: CommandLine, project: Path) -> None:
+    hash = pushed(cli, project, entry="import os\nos._exit(9)\n")
+
+    assert "ended with exit code 9" in cli.fail("check", hash, "shop.entry")
+
+
+def test_a_name_that_is_installed_too_is_told(cli: CommandLine, project: Path) -> None:
+    (project / "packaging").mkdir()
+    (project / "packaging/__init__.py").write_text("")
+    done = cli.run("check", pushed(cli, project), "shop.prices")
+
+    assert "packaging of the archive wins over the one installed in" in done.stderr
+
+
+def test_a_name_that_no_worker_survives_is_refused(
+    cli: CommandLine, project: Path
+) -> None:
+    (project / "lazyimport.py").write_text("")
+    error = cli.fail("check", pushed(cli, project), "shop.prices")
+
+    assert "has a 'lazyimport' of its own" in error
+
+
+def test_an_interpreter_that_is_not_there(cli: CommandLine, project: Path) -> None:
+    error = cli.fail(
+        "check", pushed(cli, project), "shop", "--check-python", "/no/python"
+    )
+
+    assert "cannot run /no/python" in error
+
+
+def test_push_sends_nothing_that_fails(cli: CommandLine, project: Path) -> None:
+    cli.fail_with_traceback(
+        "push", project, "--store", cli.url, "--check", "shop.broken"
+    )
+    assert not (cli.store / "archives").exists()
+
+    cli.run("push", project, "--store", cli.url, "--check", "shop.prices:price")
+    assert 1 == len(os.listdir(cli.store / "archives"))
+
+
+def test_deploy_checks_the_import_path(cli: CommandLine, project: Path) -> None:
+    pytest.importorskip("ruamel.yaml")
+    hash = pushed(cli, project)
+    file = cli.folder / "serve.yaml"
+    text = "applications:\n  - import_path: shop.broken:app\n"
+    file.write_text(text)
+    store = ("--store", cli.url)
+    error = cli.fail_with_traceback("deploy", file, "--hash", hash, *store, "--check")
+    assert "ValueError: on purpose" in error
+    assert text == file.read_text()
+
+    cli.run("deploy", file, "--hash", hash, *store, "--check", "shop.prices")
+    assert hash in file.read_text()
