@@ -244,12 +244,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_message(command)
     _add_sign(command)
     _add_packing(command)
-    command.add_argument(
-        "--check",
-        metavar="MODULE:ATTR",
-        help="import it from the archive before it is sent, in a clean Python",
-    )
-    _add_check_python(command)
+    _add_check(command, "import it from the archive before that is sent")
     _add_store(command)
     _add_cache(command)
 
@@ -379,6 +374,11 @@ def _add_deployment(
         help="the archive to run: 64 hex digits, or the first six or more",
     )
     command.add_argument(
+        "--channel",
+        metavar="NAME",
+        help="the archive that this channel names now; the manifest gets its hash",
+    )
+    command.add_argument(
         "--push",
         action="append",
         metavar="ROOT",
@@ -386,18 +386,16 @@ def _add_deployment(
         "repeated",
     )
     _add_packing(command)
+    _add_sign(command)
     _add_store(command)
     _add_cache(command)
 
-    command.add_argument(
-        "--check",
+    _add_check(
+        command,
+        "import it from the archive first (without a name: the import_path in FILE)",
         nargs="?",
         const="",
-        metavar="MODULE:ATTR",
-        help="import it from the archive first, in a clean Python (default: the "
-        "import_path in FILE)",
     )
-    _add_check_python(command)
 
     command = _add(
         commands, "check", "an import, before it runs", _CHECK, _CHECK_EXAMPLES
@@ -585,6 +583,16 @@ def _add_manifest(parser: argparse.ArgumentParser, *, optional: bool = False) ->
         metavar="SECONDS",
         help="give up waiting after this time (default: 600)",
     )
+
+
+def _add_check(parser: _Parser, text: str, **options: str) -> None:
+    parser.add_argument(
+        "--check",
+        metavar="MODULE:ATTR",
+        help=f"{text}, in a clean Python",
+        **options,  # type: ignore[arg-type]
+    )
+    _add_check_python(parser)
 
 
 def _add_check_python(parser: argparse.ArgumentParser) -> None:

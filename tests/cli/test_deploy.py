@@ -84,6 +84,17 @@ class TestDeploy:
 
         assert SERVE.format(whole) == file.read_text()
 
+    def test_a_channel_gives_its_hash_of_now(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """Workers are pinned by the hash: the manifest never names the channel."""
+        store = ("--store", cli.url)
+        hash = cli.run("push", project, *store, "--channel", "prod").stdout.strip()
+        done = cli.run("deploy", file, "--channel", "prod", *store)
+
+        assert SERVE.format(hash) == file.read_text()
+        assert f"channel prod names {hash}" in done.stderr
+
     def test_refuses_a_hash_that_the_store_does_not_have(
         self, cli: CommandLine, file: Path, project: Path
     ) -> None:
@@ -109,7 +120,7 @@ class TestDeploy:
 
     def test_needs_one_archive(self, cli: CommandLine, file: Path) -> None:
         assert "which archive?" in cli.fail("deploy", file, code=2)
-        assert "give one" in cli.fail(
+        assert "which archive?" in cli.fail(
             "deploy", file, "--hash", B, "--push", ".", code=2
         )
 

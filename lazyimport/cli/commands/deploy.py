@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
+from lazyimport.cli.options import (
+    UsageError,
+    load_signer,
+    read_settings,
+    required_store,
+    resolve,
+)
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import apply, check_options, cluster, wait
 from lazyimport.cli.tables import tolerant
@@ -28,8 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     tolerant()
     notes = Notes(quiet=arguments.quiet)
     settings = read_settings(arguments)
-    if arguments.hash and arguments.push:
-        raise UsageError("--hash names an archive and --push makes one: give one")
+    given = [o for o in ("hash", "channel", "push") if getattr(arguments, o)]
+    if len(given) != 1:
+        raise UsageError(
+            "which archive? Give one of --hash HASH, --channel NAME and --push DIR"
+        )
     manifest = Manifest.read(arguments.file)
     applications = manifest.choose(arguments.app)
     check_options(arguments, applications)  # before anything takes time
@@ -104,10 +113,16 @@ def _hash(
     if arguments.push:
         from lazyimport.cli.commands.push import push
 
-        return push(arguments.push, arguments, settings, notes, check).hash
-    if not arguments.hash:
-        raise UsageError("which archive? Give --hash HASH or --push DIR")
-    hash = resolve(arguments.hash, settings)
+        signer = load_signer(arguments)
+        return push(arguments.push, arguments, settings, notes, check, signer).hash
+    if arguments.channel:
+        from lazyimport.delivery.channels import resolve_channel
+
+        required_store(settings)
+        hash = str(resolve_channel(settings, arguments.channel).hash)
+        notes.say(f"channel {arguments.channel} names {hash}")
+    else:
+        hash = resolve(arguments.hash, settings)
     if settings.store:
         _check_stored(hash, required_store(settings), settings)
     else:
