@@ -115,7 +115,6 @@ class Cluster:
                 "RAY_raylet_start_wait_time_s": "200",  # on a busy machine
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
-                "RAY_raylet_start_wait_time_s": "240",  # of a busy machine
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
