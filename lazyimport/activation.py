@@ -41,8 +41,7 @@ def start() -> None:
     else:
         if not hash:
             _say(f"{named} means archive {installed.hash}")
-    ray = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
-    if ray and "LAZYIMPORT_HASH" in os.environ:
+    if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray()
 
 
@@ -51,7 +50,7 @@ def _watch_ray() -> None:
     try:
         from lazyimport.ray.worker import watch
 
-        watch(os.environ["LAZYIMPORT_HASH"])
+        watch(os.environ.get("LAZYIMPORT_HASH"))
     except Exception as error:  # noqa: BLE001 - as above
         _say(f"cannot watch Ray: {error!r}")
 

@@ -58,9 +58,9 @@ def stats() -> Stats:
 def _undelivered() -> Stats:
     """Return what activation left behind where it could not deliver."""
     for finder in sys.meta_path:
-        hash = getattr(finder, "undelivered", None)
-        if hash is not None:
-            return Stats(hash=hash, failure=getattr(finder, "reason", None))
+        reason = getattr(finder, "reason", None)
+        if reason is not None:
+            return Stats(hash=getattr(finder, "hash", "") or None, failure=reason)
     return Stats()
 
 

@@ -1,7 +1,8 @@
 """What a process did, for those who watch the cluster: Ray's metrics, and a log line.
 
 Ray exports them on every node, in Prometheus' format, with ``ray_`` before the
-name. Every one has the tag ``hash``, the first 12 digits.
+name. Every one has the tag ``hash``: the first 12 digits, or ``unknown`` where a
+channel could not be read.
 
 ``lazyimport_installs``, ``lazyimport_failures``
     processes that run the archive, and that were to and could not,
@@ -35,7 +36,7 @@ LOG_NAME = "lazyimport.log"
 
 _TAGS = ("hash",)
 _SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
-_told: set[str] = set()
+_told: set[str | None] = set()
 
 
 def report() -> Stats:
@@ -45,14 +46,14 @@ def report() -> Stats:
     its first task. A job's driver may call it itself.
     """
     now = stats()
-    if now.hash is not None and now.hash not in _told:
+    if (now.hash or now.failure) and now.hash not in _told:
         _told.add(now.hash)
         _count(now)
         _log(now)
     return now
 
 
-def count_fetch(hash: str, fetched: int, *, failed: bool = False) -> None:
+def count_fetch(hash: str | None, fetched: int, *, failed: bool = False) -> None:
     """Count a download of *fetched* bytes, or that the node needed none."""
     tags = _tags(hash)
     if failed:
@@ -65,7 +66,6 @@ def count_fetch(hash: str, fetched: int, *, failed: bool = False) -> None:
 
 
 def _count(now: Stats) -> None:
-    assert now.hash is not None
     count_fetch(now.hash, now.fetched, failed=now.failure is not None)
     if now.failure is None:
         tags = _tags(now.hash)
@@ -101,8 +101,8 @@ def _log(now: Stats) -> None:
         os.close(descriptor)
 
 
-def _tags(hash: str) -> dict[str, str]:
-    return {"hash": hash[:12]}
+def _tags(hash: str | None) -> dict[str, str]:
+    return {"hash": hash[:12] if hash else "unknown"}
 
 
 # Ray registers a metric when it is made, so each is made once, when first needed.

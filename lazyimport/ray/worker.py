@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["archive_of", "refuse_others", "report_when_connected", "watch"]
 
 
-def watch(hash: str) -> None:
-    """Let this worker, which is to run *hash*, report and refuse other versions."""
+def watch(hash: str | None) -> None:
+    """Let this worker, which is to run *hash*, report and refuse other versions.
+
+    *hash* is None where it is not known, because a channel could not be read.
+    """
     waiting: dict[str, Callable[[ModuleType], None]] = {
         "ray._private.worker": report_when_connected,
-        "ray.cloudpickle.cloudpickle": functools.partial(refuse_others, hash),
     }
+    if hash:
+        refuse = functools.partial(refuse_others, hash)
+        waiting["ray.cloudpickle.cloudpickle"] = refuse
     if not any(type(finder) is _Waiting for finder in sys.meta_path):
         sys.meta_path.insert(0, _Waiting(waiting))
 

@@ -1,0 +1,92 @@
+"""What a worker did can be seen: in Ray's metrics, in a log, by stats()."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lazyimport.ray import runtime_env, ship
+from tests.support.cluster import APPLICATION, Cluster, write
+
+ray = pytest.importorskip("ray")
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def wait_for(cluster: Cluster, *samples: str) -> str:
+    """Return the node's metrics when each of *samples*, expressions, is in them."""
+    deadline = time.monotonic() + 90
+    while True:
+        text = cluster.metrics()
+        missing = [each for each in samples if not re.search(each, text, re.MULTILINE)]
+        if not missing:
+            return text
+        ours = "\n".join(re.findall("^ray_lazyimport_.*", text, re.MULTILINE))
+        assert time.monotonic() < deadline, (missing, ours)
+        time.sleep(0.5)
+
+
+def sample(name: str, hash: str, value: str) -> str:
+    return rf'^ray_lazyimport_{name}\{{.*hash="{hash[:12]}".*\}} {value}$'
+
+
+@pytest.fixture(scope="module", name="env")
+def _env(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    tree = write({**APPLICATION, "metrics.py": ""}, tmp_path_factory.mktemp("metrics"))
+    cache = str(tmp_path_factory.mktemp("author"))
+    return ship(tree, store=cluster.store, cache_dir=cache)
+
+
+def test_workers_report(env: dict[str, Any], cluster: Cluster) -> None:
+    """One that fetched, one that did not have to, and one that failed."""
+    hash, bad = env["env_vars"]["LAZYIMPORT_HASH"], "d" * 64
+
+    class Worker:
+        def work(self) -> Any:
+            import lazyimport
+
+            before = lazyimport.stats()
+            if before.failure is None:
+                import my_app.work  # type: ignore[import-not-found]  # noqa: F401
+            return before, lazyimport.stats()
+
+    def start(env: dict[str, Any]) -> Any:
+        worker = ray.remote(Worker).options(runtime_env=env).remote()
+        return worker, ray.get(worker.work.remote())
+
+    with ray.init(address=cluster.address, log_to_driver=False):
+        one, (at_start, first) = start(env)
+        two, (_, second) = start(env)
+        three, (_, failed) = start(runtime_env(bad, store=cluster.store))
+        wait_for(
+            cluster,
+            sample("installs_total", hash, r"1\.0"),
+            sample("fetches_total", hash, r"1\.0"),
+            sample("fetched_bytes_total", hash, rf"{first.fetched}\.0"),
+            sample("cache_hits_total", hash, r"1\.0"),
+            sample("install_seconds_count", hash, r"1\.0"),
+            sample("failures_total", bad, r"1\.0"),
+        )
+        del one, two, three
+
+    stored = Path(cluster.store[len("file://") :], "archives", hash)
+    assert stored.stat().st_size == first.fetched
+    assert (0, 2) == (at_start.modules, first.modules)
+    assert (False, True) == (first.cache_hit, second.cache_hit)
+    assert 0 < second.seconds
+    assert 0 < second.read < 10_000
+    assert bad == failed.hash
+    assert "ArchiveMissing" in failed.failure
+
+    lines = [json.loads(line) for line in cluster.log("lazyimport.log").splitlines()]
+    mine = [line for line in lines if line["hash"] == hash]
+    assert [first.fetched, 0] == [line["fetched"] for line in mine]
+    assert [False, True] == [line["cache_hit"] for line in mine]
+    assert {cluster.store} == {line["store"] for line in mine}
+    (worst,) = [line for line in lines if line["hash"] == bad]
+    assert "ArchiveMissing" in worst["failure"]

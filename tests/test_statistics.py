@@ -1,0 +1,93 @@
+"""stats(): what this process did, counted when somebody asks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from tests.support.judge import pack_tree, write_tree
+
+TREE = {
+    "shipped/__init__.py": "import shipped.inner\n",
+    "shipped/inner.py": "x = 1\n",
+    "shipped/other.py": "never = 'imported'\n",
+}
+
+
+def run(program: str, **environ: str) -> Any:
+    """Return what a process says of itself; the path is this process's."""
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)],
+        env={**environ, "PYTHONPATH": ":".join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_counts_what_is_imported(tmp_path: Path) -> None:
+    hash = pack_tree(write_tree(TREE, tmp_path / "tree"), tmp_path / "cache")
+    before, after = run(
+        f"""
+        import json, lazyimport
+        lazyimport.install({hash!r}, cache_dir={str(tmp_path / "cache")!r})
+        before = lazyimport.stats()
+        import shipped
+        print(json.dumps([before._asdict(), lazyimport.stats()._asdict()]))
+        """
+    )
+
+    assert (hash, True, 0) == (before["hash"], before["cache_hit"], before["fetched"])
+    assert (0, 0) == (before["modules"], before["read"])
+    assert after["modules"] == 2
+    assert 0 < after["read"] < 1000
+    assert 0 < after["seconds"] == before["seconds"]
+    assert after["failure"] is None
+
+
+def test_hides_secrets_of_the_store(tmp_path: Path) -> None:
+    hash = pack_tree(write_tree(TREE, tmp_path / "tree"), tmp_path / "cache")
+    stats = run(
+        f"""
+        import json, lazyimport
+        lazyimport.install(
+            {hash!r},
+            cache_dir={str(tmp_path / "cache")!r},
+            store="https://user:secret@host/code?token=secret",
+        )
+        print(json.dumps(lazyimport.stats()._asdict()))
+        """
+    )
+
+    assert stats["store"] == "https://host/code"
+
+
+def test_says_why_nothing_is_installed(tmp_path: Path) -> None:
+    stats = run(
+        """
+        import json, lazyimport.activation
+        lazyimport.activation.start()
+        print(json.dumps(lazyimport.stats()._asdict()))
+        """,
+        LAZYIMPORT_HASH="f" * 64,
+        LAZYIMPORT_CACHE_DIR=str(tmp_path),
+    )
+
+    assert stats["hash"] == "f" * 64
+    assert "ArchiveMissing" in stats["failure"]
+
+
+def test_is_empty_where_nothing_was_asked_for() -> None:
+    stats = run(
+        """
+        import json, lazyimport
+        print(json.dumps(lazyimport.stats()._asdict()))
+        """
+    )
+
+    assert not any(stats.values())
