@@ -9,12 +9,19 @@ from lazyimport.format.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lazyimport.delivery.stores import ReadStore
     from lazyimport.settings import Settings
 
-__all__ = ["Contents", "Held", "cached_archives", "look_into", "stored_archives"]
+__all__ = [
+    "Contents",
+    "Held",
+    "cached_archives",
+    "look_into",
+    "origin_of",
+    "stored_archives",
+]
 
 
 class Held:
@@ -62,6 +69,16 @@ def stored_archives(settings: Settings, prefix: str = "") -> Iterator[Held]:
         name = item.key[len(folder) :]
         if len(name) == 64 and not name.strip("0123456789abcdef"):
             yield Held(name, item.size, item.modified)
+
+
+def origin_of(facts: Mapping[str, object]) -> str:
+    """Return where an archive came from, in words; empty if *facts* do not say."""
+    commit = str(facts.get("commit", ""))[:10]
+    if not commit:
+        return ""
+    branch = facts.get("branch")
+    text = f"{commit} on {branch}" if branch else commit
+    return f"{text}, with uncommitted changes" if facts.get("dirty") else text
 
 
 def look_into(hash: str, settings: Settings) -> Contents:

@@ -35,6 +35,16 @@ class UsageError(Exception):
     """The command was asked wrongly: exit code 2."""
 
 
+def own_version() -> str:
+    """Return the version of lazyimport that is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ray-lazyimport")
+    except PackageNotFoundError:
+        return "(not installed: run from a checkout)"
+
+
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """Return the settings for a command, which is told what archive it is about.
 

@@ -733,14 +733,10 @@ class _Version(argparse.Action):
         )
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
+        from lazyimport.cli.options import own_version
         from lazyimport.format.archive import VERSION
 
-        try:
-            own = version("ray-lazyimport")
-        except PackageNotFoundError:
-            own = "(not installed: run from a checkout)"
+        own = own_version()
         python = sys.version.split()[0]
         print(f"lazyimport {own}, Python {python}, archive format {VERSION}")
         parser.exit()

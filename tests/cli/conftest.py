@@ -74,8 +74,9 @@ class CommandLine:
         assert "" == done.stdout
         return done.stderr
 
-    def push(self, root: Path) -> str:
-        return self.run("push", root, "--store", self.url).stdout.strip()
+    def push(self, root: Path, **environ: Any) -> str:
+        done = self.run("push", root, "--store", self.url, **environ)
+        return done.stdout.strip()
 
     def stored(self, name: str) -> Path:
         """Return where the store keeps an archive."""

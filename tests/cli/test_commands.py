@@ -263,6 +263,17 @@ class TestRun:
 class TestLs:
     """`lazyimport ls` and `lazyimport show`."""
 
+    def test_say_where_an_archive_came_from(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        """Once: who pushes the same contents later changes nothing."""
+        name = cli.push(project, CI_JOB_URL="https://ci.example/1")
+        assert cli.push(project, CI_JOB_URL="https://ci.example/2") == name
+        shown = cli.run("show", name, "--store", cli.url).stdout
+
+        assert "by https://ci.example/1 with lazyimport" in shown
+        assert str(project) in shown
+
     def test_lists_the_cache_without_a_store(
         self, cli: CommandLine, project: Path
     ) -> None:

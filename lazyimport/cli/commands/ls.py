@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.archives import Held, cached_archives, look_into, stored_archives
+from lazyimport.cli.archives import (
+    Held,
+    cached_archives,
+    look_into,
+    origin_of,
+    stored_archives,
+)
 from lazyimport.cli.options import read_settings, resolve
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, moment, print_table, python_of, size, tolerant
@@ -13,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazyimport.cli.archives import Contents
+    from lazyimport.delivery.stores import ReadStore
     from lazyimport.format.index import Entry
 
 __all__ = ["run"]
@@ -24,7 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     if arguments.hash is None:
         if settings.store and not arguments.cached:
-            _print_archives(list(stored_archives(settings)), settings.store, arguments)
+            from lazyimport.delivery.stores import open_store
+
+            store = open_store(settings.store, timeout=settings.timeout)
+            held = list(stored_archives(settings))
+            _print_archives(held, settings.store, arguments, store)
         else:
             place = f"the node cache {settings.cache_dir}"
             _print_archives(cached_archives(settings), place, arguments)
@@ -39,8 +50,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _origins(shown: Sequence[Held], store: ReadStore | None) -> dict[str, str]:
+    """Return by hash what the archives were made from, as far as *store* knows."""
+    if store is None:
+        return {}
+    from lazyimport.delivery.provenance import read_provenance
+
+    return {a.hash: origin_of(read_provenance(store, a.hash)) for a in shown}
+
+
 def _print_archives(
-    held: Sequence[Held], place: str, arguments: argparse.Namespace
+    held: Sequence[Held],
+    place: str,
+    arguments: argparse.Namespace,
+    store: ReadStore | None = None,
 ) -> None:
     notes = Notes()
     if not held:
@@ -48,7 +71,14 @@ def _print_archives(
         return
     newest = sorted(held, key=lambda archive: (-archive.modified, archive.hash))
     shown = newest[: arguments.limit or None]
-    print_table([(a.hash, size(a.size), moment(a.modified)) for a in shown], right=(1,))
+    origins = _origins(shown, store)
+    print_table(
+        [
+            (a.hash, size(a.size), moment(a.modified), origins.get(a.hash, ""))
+            for a in shown
+        ],
+        right=(1,),
+    )
     total = size(sum(archive.size for archive in held))
     text = f"{amount(len(held), 'archive')} in {place}, {total}"
     if len(shown) < len(held):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import time
 
+from lazyimport.cli.artifacts import is_artifact
 from lazyimport.cli.commands.pack import pack_roots
 from lazyimport.cli.options import (
     UsageError,
     load_signer,
+    own_version,
     read_settings,
     required_store,
 )
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import size
+from lazyimport.cli.tables import python_of, size
 from lazyimport.delivery.cache import NodeCache
+from lazyimport.errors import StoreError
 from lazyimport.settings import check_channel
 
 TYPE_CHECKING = False
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from lazyimport.delivery.provenance import Provenance
     from lazyimport.delivery.publish import Published
     from lazyimport.delivery.signing import Signer
+    from lazyimport.delivery.stores import Store
     from lazyimport.format.archive import Archive
     from lazyimport.format.delta import Revision
     from lazyimport.packing.pack import Packed
@@ -74,6 +79,7 @@ def push(
 
     *check* is called with the hash before anything is sent, and may raise.
     """
+    from lazyimport.delivery.provenance import Provenance
     from lazyimport.delivery.publish import publish
     from lazyimport.delivery.stores import open_store, writable
 
@@ -85,26 +91,29 @@ def push(
         raise UsageError(
             f"{files[0]} is an archive: push it alone, without other roots"
         )
-    packed: Packed | None = None
-    archive: Archive | Revision
-    if files:
-        archive = _import(files[0], cache, settings)
-        notes.say(f"read archive {archive.hash} from {files[0]}")
-    else:
-        # What is to be checked must be whole in the node cache.
-        whole = check is not None
-        packed = pack_roots(roots, arguments, settings, notes, whole=whole)
-        archive = packed.revision
-    if check is not None:
-        check(archive.hash)
-    started = time.perf_counter()
-    notes.wait(f"sending to {store.url}")
-    try:
-        published = publish(archive, store, cache)
-        if packed is not None and published.kind == "full":
-            packed.rebase()  # the next push has it as its base here, too
-    finally:
-        notes.clear()
+    trees = [] if files or any(map(is_artifact, roots)) else roots or ["."]
+    with Provenance(trees, os.environ) as provenance:
+        packed: Packed | None = None
+        archive: Archive | Revision
+        if files:
+            archive = _import(files[0], cache, settings)
+            notes.say(f"read archive {archive.hash} from {files[0]}")
+        else:
+            # What is to be checked must be whole in the node cache.
+            whole = check is not None
+            packed = pack_roots(roots, arguments, settings, notes, whole=whole)
+            archive = packed.revision
+        if check is not None:
+            check(archive.hash)
+        started = time.perf_counter()
+        notes.wait(f"sending to {store.url}")
+        try:
+            published = publish(archive, store, cache)
+            if packed is not None and published.kind == "full":
+                packed.rebase()  # the next push has it as its base here, too
+        finally:
+            notes.clear()
+        _tell_where_from(archive, provenance, store, notes)
     if signer is not None:
         from lazyimport.delivery.signing import sign_archive
 
@@ -112,6 +121,20 @@ def push(
     seconds = time.perf_counter() - started
     notes.say(f"{describe(published)} ({store.url}, {seconds:.1f} s)")
     return published
+
+
+def _tell_where_from(
+    archive: Archive | Revision, provenance: Provenance, store: Store, notes: Notes
+) -> None:
+    """Keep the provenance; the archive is there, so a failure is but a warning."""
+    from lazyimport.delivery.provenance import keep_provenance
+
+    pythons = [python_of(variant) for variant in archive.index.variants]
+    facts = provenance.facts(own_version(), pythons)
+    try:
+        keep_provenance(store, archive.hash, facts)
+    except StoreError as error:
+        notes.warn(f"the archive is there, its provenance is not: {error}")
 
 
 def describe(published: Published) -> str:

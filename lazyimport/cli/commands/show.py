@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.archives import look_into
+from lazyimport.cli.archives import look_into, origin_of
 from lazyimport.cli.options import read_settings, resolve
 from lazyimport.cli.tables import amount, print_table, python_of, size, tolerant
 from lazyimport.format.index import (
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from lazyimport.cli.archives import Contents
+    from lazyimport.settings import Settings
 
 __all__ = ["run"]
 
@@ -36,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     tolerant()
     settings = read_settings(arguments)
     contents = look_into(resolve(arguments.hash, settings), settings)
-    print_table([("hash", contents.index.hash), *_facts(contents)])
+    rows = [("hash", contents.index.hash), *_facts(contents)]
+    print_table([*rows, *_came_from(contents.index.hash, settings)])
     _print_list("real files on the node", _real_packages(contents))
     excluded = contents.notes.get("excluded")
     if isinstance(excluded, dict) and excluded:
@@ -63,6 +65,26 @@ def _facts(contents: Contents) -> list[tuple[str, str]]:
             f"sources {size(sources)}, bytecode {size(codes)}, other {size(data)}",
         ),
     ]
+
+
+def _came_from(hash: str, settings: Settings) -> list[tuple[str, str]]:
+    """Return what the store knows of how the archive was made."""
+    if not settings.store:
+        return []
+    from lazyimport.delivery.provenance import read_provenance
+    from lazyimport.delivery.stores import open_store
+
+    store = open_store(settings.store, timeout=settings.timeout)
+    facts = read_provenance(store, hash)
+    rows = [("git commit", origin_of(facts))]
+    if facts:
+        when = str(facts.get("time", "")).replace("T", " ").replace("Z", " UTC")
+        by = f"by {facts.get('builder')} with lazyimport {facts.get('lazyimport')}"
+        rows.append(("first pushed", f"{when} {by}"))
+    roots = facts.get("roots")
+    if isinstance(roots, list):
+        rows.append(("packed from", ", ".join(map(str, roots))))
+    return [(name, text) for name, text in rows if text]
 
 
 def _runs_on(contents: Contents) -> str:
