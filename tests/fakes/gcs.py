@@ -191,6 +191,10 @@ class FakeGcs:
         whether answers with content carry checksums,
     ``ranges``
         whether ranges are answered, or the whole object in their place,
+    ``conditions_at_start``
+        whether a resumable upload is refused before it begins, or, as the
+        service has done, when its last piece came
+        (https://github.com/googleapis/google-cloud-java/issues/201),
     ``page``
         the most objects in a page of a listing.
     """
@@ -206,6 +210,7 @@ class FakeGcs:
         self.anonymous = False
         self.hashes = True
         self.ranges = True
+        self.conditions_at_start = True
         self.page = 1000
         self.lock = threading.RLock()
         self.closing = threading.Event()
@@ -398,7 +403,8 @@ class FakeGcs:
         name = metadata.get("name") or request.query.get("name")
         if not name:
             raise Refusal(400, "Required")
-        self._conditions(request.query, self.buckets[request.bucket].get(name))
+        if self.conditions_at_start:
+            self._conditions(request.query, self.buckets[request.bucket].get(name))
         declared = request.headers.get("x-upload-content-length")
         key = base64.urlsafe_b64encode(str(next(self._generations)).encode()).decode()
         self.uploads[key] = Upload(

@@ -181,6 +181,14 @@ class TestOneRequest:
         assert not store.put("k", io.BytesIO(fill(40 * MIB)))
         assert fake.received == 0
 
+    def test_the_service_may_look_at_the_condition_last(
+        self, fake: FakeGcs, store: GcsStore
+    ) -> None:
+        fake.objects["bucket/pre/fix/k"] = b"first"
+        fake.conditions_at_start = False
+        assert not store.put("k", io.BytesIO(fill(40 * MIB)))
+        assert fake.objects["bucket/pre/fix/k"] == b"first"
+
     def test_a_range_brings_no_more(self, fake: FakeGcs, store: GcsStore) -> None:
         fake.objects["bucket/pre/fix/k"] = fill(MIB)
         store.read("k", 1000, 1100)
