@@ -38,6 +38,7 @@ from tests.stores.suite import (
     download,
     fill,
 )
+from tests.support.scale import scaled
 
 obstore = pytest.importorskip("obstore", reason="needs the extra 'objects'")
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 class BucketPlace(Place):
     """A bucket, seen through obstore itself with another client of ours."""
+
+    largest = scaled(2 * MIB, 1 << 40)
 
     def __init__(self, url: str, gone: str, behind: Any) -> None:
         self.behind = behind
