@@ -1,0 +1,279 @@
+"""From a changed line to the first and to the last new replica, on a real Serve.
+
+A Serve application of some hundred modules and three replicas rolls from one version
+to the next, in four ways in turn:
+
+  archive      lazyimport: pack and push the tree, set the hash, apply
+  working_dir  Ray's: a zip of the tree at another URI
+  py_modules   the same, as a module to add
+  image        the floor: the code of both versions is on every node already, and an
+               environment variable chooses
+
+"prepare" is what has to be done before the config is applied; the zip lies in a
+folder then, where Ray finds it without a network, as the archive does. The other
+times count from applying the config. Needs the extras deploy and ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+from benchmarks.measure import arguments, figure, say_where, scratch, table
+from lazyimport.ray.cluster import Cluster
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lazyimport.ray.cluster import Replica
+
+REPLICAS = 3
+_LIMIT = 600
+
+_RAY = """\
+import sys, time
+import ray
+folder, port = sys.argv[1:]
+ray.init(
+    address="local", num_cpus=8, include_dashboard=True, dashboard_host="127.0.0.1",
+    dashboard_port=int(port), object_store_memory=100_000_000, log_to_driver=False,
+    _temp_dir=folder,
+)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+_SERVE = """\
+import os
+
+from ray import serve
+
+from {package}.parts import COUNT
+
+
+@serve.deployment(num_replicas={replicas}, ray_actor_options={{"num_cpus": 0.1}})
+class Shop:
+    def __init__(self):
+        assert COUNT == {modules}
+        import {package}.parts
+
+    def __call__(self, request):
+        return {version}
+
+
+app = Shop.bind()
+"""
+
+
+class Times(NamedTuple):
+    """Seconds of one rollout."""
+
+    prepare: float
+    first: float
+    last: float
+
+
+class Bench:
+    """A Ray in *folder* and the application in its four dresses."""
+
+    def __init__(self, folder: str, modules: int) -> None:
+        self.folder = folder
+        self.modules = modules
+        self.serve_port, port = _free_ports(2)
+        self.cluster = Cluster(f"http://127.0.0.1:{port}")
+        for number in (0, 1):
+            write_tree(f"{folder}/image", f"shop{number}", str(number), modules)
+        environ = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _RAY, f"{folder}/r", str(port)],
+            env={
+                **environ,
+                "PYTHONPATH": f"{folder}/image",
+                "LAZYIMPORT_CACHE_DIR": f"{folder}/cache",
+                "RAY_AUTH_MODE": "disabled",
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_raylet_start_wait_time_s": "200",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        if b"ready" not in self.process.stdout.readline():
+            raise SystemExit("Ray does not start here")
+
+    def close(self) -> None:
+        """End Ray and everything that it started."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def archive(self, version: str) -> dict[str, object]:
+        """Push the tree and set the hash, by the command line."""
+        tree = self.tree(version)
+        file = f"{self.folder}/serve.yaml"
+        if not os.path.exists(file):
+            with open(file, "w", encoding="utf-8") as out:
+                json.dump(self.config("shop.serve:app", {}), out)
+        store = f"{self.folder}/store"
+        os.makedirs(store, exist_ok=True)
+        command = [sys.executable, "-m", "lazyimport", "deploy", file, "--quiet"]
+        subprocess.run(
+            [*command, "--push", tree, "--store", store],
+            env={**os.environ, "LAZYIMPORT_CACHE_DIR": f"{self.folder}/author"},
+            check=True,
+        )
+        with open(file, encoding="utf-8") as out:
+            config: dict[str, object] = json.load(out)
+        application = config["applications"][0]  # type: ignore[index]
+        variables = application["runtime_env"]["env_vars"]
+        variables["LAZYIMPORT_STORE"] = f"file://{store}"
+        return config
+
+    def working_dir(self, version: str) -> dict[str, object]:
+        """Zip the tree and name the zip."""
+        return self.config("shop.serve:app", {"working_dir": self.zip(version)})
+
+    def py_modules(self, version: str) -> dict[str, object]:
+        """Zip the tree and name the zip as a module to add."""
+        return self.config("shop.serve:app", {"py_modules": [self.zip(version)]})
+
+    def image(self, version: str) -> dict[str, object]:
+        """Choose what is there."""
+        number = int(version) % 2
+        return self.config(f"shop{number}.serve:app", {"env_vars": {"V": version}})
+
+    def zip(self, version: str) -> str:
+        """Return the URI of a zip of the tree."""
+        top = os.path.dirname(self.tree(version))
+        name = f"{self.folder}/zips/{version}-{time.monotonic_ns()}"
+        return f"file://{shutil.make_archive(name, 'zip', top, 'tree')}"
+
+    def tree(self, version: str) -> str:
+        """Return the tree, in which one line says the version."""
+        folder = f"{self.folder}/src/tree"
+        write_tree(folder, "shop", version, self.modules)
+        return folder
+
+    def config(self, path: str, runtime_env: dict[str, object]) -> dict[str, object]:
+        """Return the Serve config."""
+        application = {"name": "shop", "import_path": path, "runtime_env": runtime_env}
+        return {
+            "http_options": {"port": self.serve_port},
+            "applications": [application],
+        }
+
+    def roll(self, prepare: Callable[[str], dict[str, object]], version: str) -> Times:
+        """Roll out *version* and return how long that took."""
+        before = {replica.id for replica in self.replicas()}
+        began = time.perf_counter()
+        config = prepare(version)
+        prepared = time.perf_counter()
+        self.cluster.apply(config)
+        first = 0.0
+        while True:
+            served = self.cluster.served()["shop"]
+            now = time.perf_counter() - prepared
+            if served.status == "DEPLOY_FAILED":
+                raise SystemExit(served.message)
+            new = [r for r in served.replicas if r.id not in before]
+            running = [r for r in new if r.state == "RUNNING"]
+            if running and not first:
+                first = now
+            only_new = len(new) == len(served.replicas) == len(running) == REPLICAS
+            if served.status == "RUNNING" and only_new:
+                return Times(prepared - began, first, now)
+            if now > _LIMIT:
+                raise SystemExit(f"not through after {_LIMIT} s: {served}")
+            time.sleep(0.1)
+
+    def replicas(self) -> tuple[Replica, ...]:
+        """Return what runs now."""
+        served = self.cluster.served().get("shop")
+        return served.replicas if served else ()
+
+
+def write_tree(folder: str, package: str, version: str, modules: int) -> None:
+    """Write the application; only the line with the version differs."""
+    os.makedirs(f"{folder}/{package}", exist_ok=True)
+    body = "".join(
+        f"def f{n}(x):\n    return x * {n} + len(str(x))\n\n" for n in range(25)
+    )
+    files = {
+        "__init__": "",
+        "serve": _SERVE.format(
+            package=package, version=version, replicas=REPLICAS, modules=modules
+        ),
+        "parts": f"COUNT = {modules}\n"
+        + "".join(f"import {package}.part{n}\n" for n in range(modules)),
+        **{f"part{n}": body for n in range(modules)},
+    }
+    for name, text in files.items():
+        path = f"{folder}/{package}/{name}.py"
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(path, encoding="utf-8") as old,
+        ):
+            if old.read() == text:
+                continue  # as an editor leaves it: one file is new
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__, rounds=5)
+    parser.add_argument("--modules", type=int, default=320)
+    options = parser.parse_args()
+    rounds = 1 if options.quick else options.rounds
+    chance = random.Random(0)
+    # The folder's name must be short: Ray puts sockets there.
+    with scratch() as folder:
+        bench = Bench(folder, options.modules)
+        try:
+            ways = (bench.archive, bench.working_dir, bench.py_modules, bench.image)
+            times: dict[str, list[Times]] = {way.__name__: [] for way in ways}
+            number = 0
+            bench.roll(bench.image, "0")  # starts Serve
+            for _ in range(rounds):
+                for way in chance.sample(ways, len(ways)):
+                    # To this way of shipping, then one changed line in it.
+                    bench.roll(way, str(number))
+                    times[way.__name__].append(bench.roll(way, str(number + 1)))
+                    number += 2
+        finally:
+            bench.close()
+    say_where()
+    rows = [
+        (name, *(figure(column) for column in zip(*found, strict=True)))
+        for name, found in times.items()
+    ]
+    print(f"{options.modules} modules, {REPLICAS} replicas, {rounds} rounds, seconds")
+    table(("", "prepare", "first new replica", "last new replica"), rows)
+
+
+if __name__ == "__main__":
+    main()
