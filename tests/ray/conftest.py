@@ -14,9 +14,20 @@ from tests.support.cluster import Cluster
 @pytest.fixture(scope="session", name="cluster")
 def _cluster() -> Iterator[Cluster]:
     """A Ray that is started when the first test asks for it."""
-    # Not tmp_path: too long for Ray's sockets.
-    folder = tempfile.mkdtemp(prefix="lzr-", dir="/tmp")
-    cluster = Cluster(folder)
+    cluster, folder = _start()
     yield cluster
     cluster.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(attempts: int = 3) -> tuple[Cluster, str]:
+    """Start it; a raylet on a busy machine gives up on its agents after seconds."""
+    # Not tmp_path: too long for Ray's sockets.
+    folder = tempfile.mkdtemp(prefix="lzr-", dir="/tmp")
+    try:
+        return Cluster(folder), folder
+    except AssertionError:
+        shutil.rmtree(folder, ignore_errors=True)
+        if attempts == 1:
+            raise
+    return _start(attempts - 1)

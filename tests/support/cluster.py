@@ -112,7 +112,9 @@ class Cluster:
                 "RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB": "0",
                 # Shorter ones lose what a busy agent does not take in half the time.
                 "RAY_metrics_report_interval_ms": "4000",
-                "RAY_raylet_start_wait_time_s": "200",  # on a busy machine
+                # On a busy machine a raylet whose agents are late dies: try again.
+                "RAY_raylet_start_wait_time_s": "90",
+                "RAY_agent_register_timeout_ms": "90000",
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
