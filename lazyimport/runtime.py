@@ -180,14 +180,21 @@ class Installation:
             from lazyimport.bytecode import BytecodeCache
 
             self.tree.kept = BytecodeCache(cache.bytecode_path, *running_python())
-        self._finder = ArchiveFinder(
+        finder, path_finder = ArchiveFinder, ArchivePathFinder
+        if settings.policy == "refuse":
+            from lazyimport.importing import shadowing
+
+            shadowing.refuse_imported(self.tree)
+            finder = shadowing.RefusingFinder
+            path_finder = shadowing.RefusingPathFinder
+        self._finder = finder(
             self.tree,
-            top_level=settings.policy == "archive",
+            top_level=settings.policy != "path",
             watched=_TAUGHT,
             then=self._teach,
         )
         self._missing = MissingFinder(self.hash, self._explain_missing)
-        self._hook = ArchivePathFinder.hook(self.tree)
+        self._hook = path_finder.hook(self.tree)
         self._environ: dict[str, str | None] = {}
         self._sources: Sources | None = None
         self._register()

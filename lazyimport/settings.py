@@ -35,7 +35,7 @@ ENVIRONMENT = {
 RESOLVED = "LAZYIMPORT_RESOLVED"
 ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 CACHE_MODES = ("raw", "zstd", "memory")
-POLICIES = ("archive", "path")
+POLICIES = ("archive", "path", "refuse")
 
 
 class Settings:
@@ -52,8 +52,9 @@ class Settings:
         ``raw`` (members uncompressed and mapped, the default), ``zstd``
         (as they travel, for a small disk) or ``memory`` (nothing on disk).
     ``policy``
-        ``archive`` (the archive wins over installed packages, the default) or
-        ``path`` (exactly the order of ``sys.path``).
+        ``archive`` (the archive wins over installed packages, the default),
+        ``path`` (exactly the order of ``sys.path``) or ``refuse`` (a name that
+        is in both is an error when it is imported).
     ``timeout``
         Seconds that fetching an archive may take before it is given up.
     ``cache_limit``

@@ -137,6 +137,7 @@ examples:
   lazyimport ls --store gs://bucket/code
   lazyimport ls 4be81c02
   lazyimport ls 4be81c02 --long | grep template
+  lazyimport ls 4be81c02 --shadowed             in the image it is to run in
 """
 
 _SHOW = """\
@@ -265,6 +266,12 @@ def make_parser() -> argparse.ArgumentParser:
     command = _add(commands, "ls", "archives, or what is in one", _LS, _LS_EXAMPLES)
     _add_hash(command, optional=True)
     command.add_argument("-l", "--long", action="store_true", help="every file")
+    command.add_argument(
+        "--shadowed",
+        action="store_true",
+        help="the names of HASH that can be imported from elsewhere too, in the Python "
+        "that runs this",
+    )
     command.add_argument(
         "--cached",
         action="store_true",

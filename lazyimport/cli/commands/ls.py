@@ -9,7 +9,7 @@ from lazyimport.cli.archives import (
     origin_of,
     stored_archives,
 )
-from lazyimport.cli.options import read_settings, resolve
+from lazyimport.cli.options import UsageError, read_settings, resolve
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, moment, print_table, python_of, size, tolerant
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lazyimport.cli.archives import Contents
     from lazyimport.delivery.stores import ReadStore
     from lazyimport.format.index import Entry
+    from lazyimport.settings import Settings
 
 __all__ = ["run"]
 
@@ -29,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the archives there are, or the contents of one."""
     tolerant()
     settings = read_settings(arguments)
+    if arguments.shadowed and arguments.hash is None:
+        raise UsageError("--shadowed needs the hash of an archive")
     if arguments.hash is None:
         if settings.store and not arguments.cached:
             from lazyimport.delivery.stores import open_store
@@ -39,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             place = f"the node cache {settings.cache_dir}"
             _print_archives(cached_archives(settings), place, arguments)
+        return 0
+    if arguments.shadowed:
+        _print_shadowed(resolve(arguments.hash, settings), settings)
         return 0
     contents = look_into(resolve(arguments.hash, settings), settings)
     entries = [e for e in contents.index.entries() if not e.is_directory]
@@ -84,6 +90,21 @@ def _print_archives(
     if len(shown) < len(held):
         text += f"; the {len(shown)} newest are shown (-n 0 shows all)"
     notes.say(text)
+
+
+def _print_shadowed(hash: str, settings: Settings) -> None:
+    """Print the names that are both in the archive and in this environment."""
+    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.delivery.fetch import fetch
+    from lazyimport.importing.shadowing import shadowed
+    from lazyimport.importing.tree import Tree
+
+    archive, _ = fetch(settings, hash)
+    rows = list(shadowed(Tree(archive, NodeCache(settings.cache_dir).tree_path(hash))))
+    if rows:
+        print_table([("NAME", "IN THE ARCHIVE", "ELSEWHERE"), *rows])
+    names = amount(len(rows), "name")
+    Notes().say(f"{names} of archive {hash} can be imported from elsewhere too")
 
 
 def _print_names(contents: Contents, entries: list[Entry]) -> None:
