@@ -61,11 +61,11 @@ def test_wheel_is_typed() -> None:
     assert "lazyimport/py.typed" in {file.as_posix() for file in files}
 
 
-def test_extras_are_those_the_readme_names() -> None:
+def test_extras_are_those_that_messages_name() -> None:
     """An unknown extra is only a warning for pip, so a lost one goes unnoticed."""
     extras = DISTRIBUTION.metadata.get_all("Provides-Extra")
 
-    assert ["all", "gcs", "objects", "ray"] == sorted(extras or [])
+    assert ["all", "deploy", "gcs", "objects", "ray", "sign"] == sorted(extras or [])
 
 
 @pytest.mark.parametrize("version", PYTHONS)

@@ -263,30 +263,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="the module to run, with all that follows as its own arguments",
     )
 
-    command = _add(commands, "ls", "archives, or what is in one", _LS, _LS_EXAMPLES)
-    _add_hash(command, optional=True)
-    command.add_argument("-l", "--long", action="store_true", help="every file")
-    command.add_argument(
-        "--shadowed",
-        action="store_true",
-        help="the names of HASH that can be imported from elsewhere too, in the Python "
-        "that runs this",
-    )
-    command.add_argument(
-        "--cached",
-        action="store_true",
-        help="list the node cache, also where LAZYIMPORT_STORE names a store",
-    )
-    command.add_argument(
-        "-n",
-        type=_count,
-        default=20,
-        dest="limit",
-        metavar="N",
-        help="list at most N archives (default: 20; 0 means all)",
-    )
-    _add_store(command)
-    _add_cache(command)
+    _add_ls(commands)
 
     command = _add(commands, "show", "all about one archive", _SHOW, "")
     _add_hash(command)
@@ -481,6 +458,33 @@ def _duration(text: str) -> float:
     if not 0 <= seconds < 1e12:
         raise argparse.ArgumentTypeError(f"not an age such as 12h, 30d or 8w: {text!r}")
     return seconds
+
+
+def _add_ls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add(commands, "ls", "archives, or what is in one", _LS, _LS_EXAMPLES)
+    _add_hash(command, optional=True)
+    command.add_argument("-l", "--long", action="store_true", help="every file")
+    command.add_argument(
+        "--shadowed",
+        action="store_true",
+        help="the names of HASH that can be imported from elsewhere too, in the Python "
+        "that runs this",
+    )
+    command.add_argument(
+        "--cached",
+        action="store_true",
+        help="list the node cache, also where LAZYIMPORT_STORE names a store",
+    )
+    command.add_argument(
+        "-n",
+        type=_count,
+        default=20,
+        dest="limit",
+        metavar="N",
+        help="list at most N archives (default: 20; 0 means all)",
+    )
+    _add_store(command)
+    _add_cache(command)
 
 
 def _add_roots(parser: argparse.ArgumentParser, name: str, text: str) -> None:

@@ -58,6 +58,7 @@ def pack_container(
             staged=layout.roots,
             jobs=jobs,
             progress=progress,
+            trust_stat=False,  # everything has just been written
         )
     except PackError as error:
         # Nobody can look into the folder where it happened.
