@@ -1,0 +1,65 @@
+"""One download for a node, however many processes start and whoever is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleet import Fleet, ends
+from tests.support.scale import scaled
+
+PROCESSES = scaled(8, 64)
+NODES = scaled(6, 200)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+def both(fleet: Fleet) -> list[tuple[str, int]]:
+    return sorted((p.hash, p.size) for p in (fleet.first, fleet.second))
+
+
+@pytest.mark.slow
+def test_cold_start_of_a_node(fleet: Fleet) -> None:
+    """Base and delta come once each."""
+    children = [fleet.start("node", fleet.second.hash) for _ in range(PROCESSES)]
+
+    assert {ends(child) for child in children} == {"second 300000\n"}
+    assert sorted(fleet.downloads()) == both(fleet)
+
+
+@pytest.mark.slow
+def test_downloader_is_killed_half_way(fleet: Fleet) -> None:
+    """One of those that wait takes over; what it had is thrown away."""
+    die = str(fleet.base / "die")
+    children = [
+        fleet.start("node", fleet.second.hash, DIE=die) for _ in range(PROCESSES)
+    ]
+    results = [ends(child) for child in children]
+
+    assert sorted(results) == sorted(["-9: "] + ["second 300000\n"] * (PROCESSES - 1))
+    assert sorted(fleet.downloads()) == both(fleet)
+    names = {path.name for path in (fleet.base / "node/archives").iterdir()}
+    assert names == {fleet.first.hash, fleet.second.hash}
+
+
+@pytest.mark.slow
+def test_many_nodes_at_once(fleet: Fleet) -> None:
+    """Each asks for two objects, and moves their bytes and no more."""
+    children = [fleet.start(f"node{n}", fleet.second.hash) for n in range(NODES)]
+
+    assert {ends(child) for child in children} == {"second 300000\n"}
+    assert sorted(fleet.downloads()) == sorted(both(fleet) * NODES)
+
+
+@pytest.mark.slow
+def test_next_version_costs_a_node_its_delta(fleet: Fleet) -> None:
+    assert ends(fleet.start("node", fleet.first.hash)) == "first 300000\n"
+    fleet.log.unlink()
+
+    assert ends(fleet.start("node", fleet.second.hash)) == "second 300000\n"
+    assert fleet.downloads() == [(fleet.second.hash, fleet.second.size)]
+    assert fleet.second.size < fleet.first.size / 20

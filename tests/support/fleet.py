@@ -1,0 +1,111 @@
+"""A store, and nodes whose processes fetch, import and say what they moved."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.publish import Published, publish
+from lazyimport.delivery.stores import open_store, writable
+from lazyimport.settings import Settings
+from tests.support.judge import pack_tree, write_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Fleet"]
+
+#: Counts what the store is asked for, then runs: import, look at files, say it.
+PROGRAM = """
+import os, signal, sys
+from lazyimport.delivery.stores.file import FileStore
+download = FileStore.download
+def counted(self, key, out):
+    if os.environ.get("DIE") and not os.path.exists(os.environ["DIE"]):
+        open(os.environ["DIE"], "x").close()
+        class Half:
+            def write(self, data):
+                out.write(data[: len(data) // 2])
+                out.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return download(self, key, Half())
+    size = download(self, key, out)
+    log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(log, f"{key} {size}\\n".encode())
+    os.close(log)
+    return size
+FileStore.download = counted
+import lazyimport
+lazyimport.install()
+import shop.plain, shop.looks
+with open(shop.looks.data, "rb") as file:
+    print(shop.plain.VALUE, len(file.read()))
+"""
+
+
+class Fleet:
+    """An author who pushed two versions, the second as a delta to the first."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.url = f"file://{base}/store"
+        self.log = base / "log"
+        files = {f"shop/m{n}.py": f"def f():\n    return {n}\n" for n in range(40)}
+        write_tree(
+            {
+                **files,
+                "shop/__init__.py": "",
+                "shop/looks.py": "data = __file__[:-8] + 'data.bin'\n",
+                "shop/data.bin": os.urandom(300_000),
+            },
+            base / "tree",
+        )
+        self.first = self.push("first")
+        self.second = self.push("second")
+        assert self.second.kind == "delta"
+
+    def push(self, value: str) -> Published:
+        author = NodeCache(str(self.base / "author"))
+        (self.base / "tree/shop/plain.py").write_text(f"VALUE = {value!r}\n")
+        archive = author.open(pack_tree(self.base / "tree", self.base / "author"))
+        assert archive is not None
+        return publish(archive, writable(open_store(self.url)), author)
+
+    def settings(self, node: str, **changes: str) -> Settings:
+        values = {"store": self.url, "cache_dir": str(self.base / node), **changes}
+        return Settings(**values)  # type: ignore[arg-type]
+
+    def start(
+        self, node: str, hash_: str, program: str = PROGRAM, **environ: str
+    ) -> subprocess.Popen[str]:
+        """Start a process on *node* that runs the archive *hash_*."""
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={
+                **os.environ,
+                "LAZYIMPORT_HASH": hash_,
+                "LAZYIMPORT_STORE": self.url,
+                "LAZYIMPORT_CACHE_DIR": str(self.base / node),
+                "LOG": str(self.log),
+                **environ,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def downloads(self) -> list[tuple[str, int]]:
+        """Return (hash, bytes) of every download that came to its end."""
+        if not self.log.exists():
+            return []
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [(key.rpartition("/")[2], int(size)) for key, size in lines]
+
+
+def ends(child: subprocess.Popen[str]) -> str:
+    """Return what a child printed, or what went wrong."""
+    out, errors = child.communicate(timeout=250)
+    return out if child.returncode == 0 else f"{child.returncode}: {errors}"
