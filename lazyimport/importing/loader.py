@@ -115,7 +115,7 @@ class ArchiveLoader:
             from errno import EISDIR
 
             raise IsADirectoryError(EISDIR, "a directory of the archive", path)
-        return self._tree.read(entry)
+        return self._tree.read_again(entry)
 
     def get_resource_reader(self, fullname: str | None = None) -> object | None:
         """Return the reader of what lies in a package, or beside a plain module."""

@@ -133,7 +133,7 @@ class ArchivePath(Traversable):
             raise FileNotFoundError(ENOENT, "no such file in the archive", str(self))
         if entry.is_directory:
             raise IsADirectoryError(EISDIR, "a directory of the archive", str(self))
-        return self._tree.read(entry)
+        return self._tree.read_again(entry)
 
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
         """Return the text of the file, decoded, with universal newlines."""

@@ -138,6 +138,14 @@ class Tree:
         """Return the proved bytes of a file."""
         return bytes(self.archive.content(entry))
 
+    def read_again(self, entry: Entry) -> bytes:
+        """Return the same for who may come back for it: decoded once, if it must be."""
+        if self.archive.stored(entry.slot)[1] == entry.size:
+            return self.read(entry)
+        from lazyimport.importing.decoded import read
+
+        return read(self, entry)
+
     def flags(self, top: str) -> int:
         """Return the flags of a top-level package: format.md section 7."""
         for entry in self._find(top):

@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.support.trees import Files
 
-ARCHIVES = scaled(3_000, 200_000)
+ARCHIVES = scaled(1_500, 200_000)
 ROOM = 256 << 20
 
 FILES: Files = {

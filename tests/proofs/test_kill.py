@@ -14,7 +14,7 @@ from lazyimport.delivery.verify import verify
 from tests.support.fleet import PROGRAM, Fleet, ends
 from tests.support.scale import scaled
 
-KILLS = scaled(12, 500)
+KILLS = scaled(6, 500)
 
 #: Throws everything away, then fetches, transcodes, materialises and makes room.
 #: SIGALRM kills as SIGKILL does, at any instruction, and needs nobody to send it.

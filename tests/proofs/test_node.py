@@ -9,8 +9,8 @@ import pytest
 from tests.support.fleet import Fleet, ends
 from tests.support.scale import scaled
 
-PROCESSES = scaled(8, 64)
-NODES = scaled(6, 200)
+PROCESSES = scaled(6, 64)
+NODES = scaled(4, 200)
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def both(fleet: Fleet) -> list[tuple[str, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
 def test_cold_start_of_a_node(fleet: Fleet) -> None:
     """Base and delta come once each."""
     children = [fleet.start("node", fleet.second.hash) for _ in range(PROCESSES)]
@@ -32,6 +33,7 @@ def test_cold_start_of_a_node(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
 def test_downloader_is_killed_half_way(fleet: Fleet) -> None:
     """One of those that wait takes over; what it had is thrown away."""
     die = str(fleet.base / "die")
@@ -47,6 +49,7 @@ def test_downloader_is_killed_half_way(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
 def test_many_nodes_at_once(fleet: Fleet) -> None:
     """Each asks for two objects, and moves their bytes and no more."""
     children = [fleet.start(f"node{n}", fleet.second.hash) for n in range(NODES)]
@@ -56,6 +59,7 @@ def test_many_nodes_at_once(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
 def test_next_version_costs_a_node_its_delta(fleet: Fleet) -> None:
     assert ends(fleet.start("node", fleet.first.hash)) == "first 300000\n"
     fleet.log.unlink()

@@ -11,12 +11,13 @@ from lazyimport.delivery.publish import Published, publish
 from lazyimport.delivery.stores import open_store, writable
 from lazyimport.settings import Settings
 from tests.support.judge import pack_tree, write_tree
+from tests.support.scale import scaled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "ends"]
 
 #: Counts what the store is asked for, then runs: import, look at files, say it.
 PROGRAM = """
@@ -107,5 +108,5 @@ class Fleet:
 
 def ends(child: subprocess.Popen[str]) -> str:
     """Return what a child printed, or what went wrong."""
-    out, errors = child.communicate(timeout=250)
+    out, errors = child.communicate(timeout=scaled(250, 3000))
     return out if child.returncode == 0 else f"{child.returncode}: {errors}"
