@@ -178,6 +178,23 @@ examples:
   export LAZYIMPORT_HASH=$(lazyimport channel get prod)
 """
 
+_GC = """\
+Delete from the store what nobody needs. Without --delete, print what would go, and
+what speaks for the rest.
+
+Never goes: what a channel means, the base of an archive that stays, and what was
+pushed within the last hour. An archive goes if it is older than --older-than and
+nothing else speaks for it. Hashes in manifests are not known to the store: name
+them with --keep or --keep-from.
+"""
+
+_GC_EXAMPLES = """\
+examples:
+  lazyimport gc --store gs://bucket/code
+  lazyimport gc --keep-last 20 --older-than 90d --delete
+  kubectl get rayservice -A -o yaml | lazyimport gc --keep-from - --delete
+"""
+
 _KEYGEN = """\
 Make an Ed25519 key: FILE for who signs (--sign FILE, LAZYIMPORT_SIGNING_KEY), and
 FILE.pub for who checks (LAZYIMPORT_TRUSTED_KEYS). Prints the public key. A key from
@@ -284,9 +301,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_cache(command)
 
     _add_cache_command(commands)
+    _add_gc(commands)
     _add_channel(commands)
-    command = _add(commands, "keygen", "a key to sign with", _KEYGEN, _KEYGEN_EXAMPLES)
-    command.add_argument("file", metavar="FILE", help="where to put the private key")
+    _add_keygen(commands)
 
     command = _add(commands, "demo", "see it work, now", _DEMO, _DEMO_EXAMPLES)
     _add_store(command, default="a folder that is removed afterwards")
@@ -539,6 +556,64 @@ def _add_channel(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command = add("rm", "let a channel mean nothing; its history stays")
     _add_message(command)
     _add_sign(command)
+
+
+def _add_keygen(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "keygen", "a key to sign with", _KEYGEN, _KEYGEN_EXAMPLES)
+    parser.add_argument("file", metavar="FILE", help="where to put the private key")
+
+
+def _add_gc(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands, "gc", "delete from the store what is old", _GC, _GC_EXAMPLES
+    )
+    parser.add_argument(
+        "--older-than",
+        type=_duration,
+        default=30 * 86400.0,
+        metavar="AGE",
+        help="keep what is younger: 12h, 30d, 8w (default: 30d; at least 1h)",
+    )
+    parser.add_argument(
+        "--keep-last",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="keep the N newest, whatever their age",
+    )
+    parser.add_argument(
+        "--keep-channel",
+        action="append",
+        default=[],
+        metavar="NAME|all",
+        help="keep also what this channel meant before, for rollback; may be repeated "
+        "(default: all)",
+    )
+    parser.add_argument(
+        "--history",
+        type=_count,
+        default=5,
+        metavar="N",
+        help="how many of the last changes of such a channel count (default: 5)",
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="HASH",
+        help="keep this archive; may be repeated",
+    )
+    parser.add_argument(
+        "--keep-from",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="keep every archive whose hash stands in this file, such as a manifest "
+        "('-': standard input); may be repeated",
+    )
+    parser.add_argument("--delete", action="store_true", help="do it")
+    _add_store(parser)
+    _add_cache(parser)
 
 
 def _add_message(parser: _Parser) -> None:

@@ -37,10 +37,12 @@ from __future__ import annotations
 
 import json
 
+from lazyimport.delivery.condemned import wait_until_decided
 from lazyimport.delivery.signing import Trusted, archive_signer
-from lazyimport.delivery.stored import require_archive
+from lazyimport.delivery.stored import read_header, require_archive
 from lazyimport.delivery.stores import open_store
 from lazyimport.errors import (
+    ArchiveMissing,
     CacheError,
     ChannelError,
     KeyMissing,
@@ -253,7 +255,9 @@ def set_channel(
                 return None
         return {"hash": hash, "by": by, "commit": commit, "message": message}
 
-    return _change(store, name, decide, signer)
+    channel = _change(store, name, decide, signer)
+    _outlast_collection(store, channel, by, signer)
+    return channel
 
 
 def roll_back(
@@ -284,7 +288,9 @@ def roll_back(
             "message": message or f"rollback to #{target.number}",
         }
 
-    return _change(store, name, decide, signer)
+    channel = _change(store, name, decide, signer)
+    _outlast_collection(store, channel, by, signer)
+    return channel
 
 
 def remove_channel(
@@ -456,6 +462,39 @@ def _change(
         channel=name,
         store=store.url,
     )
+
+
+def _outlast_collection(
+    store: MutableStore, changed: Channel, by: str, signer: Signer | None
+) -> None:
+    """Make sure that no garbage collection has missed the change just made.
+
+    If one did, put back what was before, and raise ArchiveMissing.
+    """
+    hash = str(changed.hash)
+    try:
+        needed = [hash]
+        try:
+            needed += filter(None, [read_header(store, hash).base])
+        except KeyMissing:
+            pass  # it was faster; require_archive() says so
+        wait_until_decided(store, needed)
+        require_archive(store, hash)
+    except ArchiveMissing as error:
+        before = changed.changes[1].hash if len(changed.changes) > 1 else None
+
+        def put_back(channel: Channel | None) -> dict[str, Any] | None:
+            if channel is None or channel.newest.facts != changed.newest.facts:
+                return None  # somebody has changed it since
+            message = f"put back: {hash[:12]} was deleted in that moment"
+            return {"hash": before, "by": by, "commit": "", "message": message}
+
+        _change(store, changed.name, put_back, signer)
+        raise ArchiveMissing(
+            f"a garbage collection deleted what channel {changed.name!r} was just "
+            f"set to, so it was put back to {before or 'nothing'}: {error}",
+            **vars(error),
+        ) from error
 
 
 def _details(change: Change) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 
 from lazyimport.delivery.bases import find_bases, stored_header
+from lazyimport.delivery.condemned import renew, wait_until_decided
 from lazyimport.delivery.fetch import archive_key
-from lazyimport.errors import CacheError, MalformedArchive
+from lazyimport.delivery.stored import read_header, require_archive
+from lazyimport.errors import ArchiveMissing, CacheError, KeyMissing, MalformedArchive
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 
@@ -52,13 +54,41 @@ def publish(archive: Archive | Revision, store: Store, cache: NodeCache) -> Publ
 
     Sent as a delta where a full archive of the store serves as a base and the
     delta is at most a fifth of it. Two that publish the same archive at once both
-    succeed, and one sends.
+    succeed, and one sends. On return no garbage collection can miss that it is
+    there and needed.
 
     Raises StoreError, CacheError, or ArchiveError if the store holds something else
     under the archive's name.
     """
     revision = archive if isinstance(archive, Revision) else Revision(archive)
+    while True:
+        published = _publish(revision, store, cache)
+        if published.kind == "present":
+            renew(store, revision.hash)
+        if _is_there_to_stay(revision.hash, store):
+            return published
+
+
+def _is_there_to_stay(hash: str, store: Store) -> bool:
+    """Whether no garbage collection has taken *hash* or its base, or will now."""
+    try:
+        base = read_header(store, hash).base
+        if wait_until_decided(store, [hash, base] if base else [hash]):
+            return False
+        require_archive(store, hash)
+    except (KeyMissing, ArchiveMissing):
+        return False
+    return True
+
+
+def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published:
     stored = stored_header(store, revision.hash)
+    if stored is not None and _lost_base(stored, store):
+        try:
+            store.delete(archive_key(revision.hash))
+        except KeyMissing:
+            pass  # somebody else was faster
+        stored = None
     if stored is not None:
         _check_stored(stored, store, revision.hash)
         return Published(revision.hash, "present", 0)
@@ -127,6 +157,11 @@ def _send_whole(revision: Revision, store: Store, file: BinaryIO) -> Published:
     if not store.put(archive_key(revision.hash), file):
         return Published(revision.hash, "present", 0)
     return Published(revision.hash, "full", header.size)
+
+
+def _lost_base(stored: Header, store: Store) -> bool:
+    """Return whether the object is a delta to what is not there any more."""
+    return stored.base is not None and stored_header(store, stored.base) is None
 
 
 def _check_stored(stored: Header, store: Store, hash: str) -> None:

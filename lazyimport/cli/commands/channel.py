@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from lazyimport.cli.options import (
     UsageError,
+    identity,
     load_signer,
     read_settings,
     required_store,
@@ -62,7 +61,7 @@ def point_channel(
         place,
         name,
         hash,
-        by=_who(),
+        by=identity(),
         message=message,
         commit=_commit(place, hash),
         signer=signer,
@@ -107,7 +106,7 @@ def _roll_back(
         mutable(store),
         name,
         to,
-        by=_who(),
+        by=identity(),
         message=arguments.message,
         signer=load_signer(arguments),
         trusted=_trusted(settings),
@@ -133,7 +132,7 @@ def _rm(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
     channel = remove_channel(
         mutable(store),
         check_channel(arguments.channel),
-        by=_who(),
+        by=identity(),
         message=arguments.message,
         signer=load_signer(arguments),
     )
@@ -196,15 +195,3 @@ def _commit(store: MutableStore, hash: str) -> str:
         return str(facts.get("commit") or "")
     except (KeyMissing, ValueError, AttributeError):
         return ""
-
-
-def _who() -> str:
-    """Return ``user@machine``."""
-    import getpass
-    import socket
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,108 @@
+"""``lazyimport gc``, from a user's seat."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+
+@pytest.fixture(name="pushed")
+def _pushed(cli: CommandLine, project: Path) -> list[str]:
+    """Three versions, the second a delta to the first, all of them old."""
+    cli.environ["LAZYIMPORT_STORE"] = cli.url
+    names = [cli.push(project)]
+    (project / "shop/prices.py").write_text("def price(count):\n    return 5 * count\n")
+    names.append(cli.push(project))
+    (project / "shop/table.py").write_text(f"x = {os.urandom(8000).hex()!r}\n")
+    names.append(cli.push(project))
+    for number, name in enumerate(names):
+        when = time.time() - (90 - number) * 86400
+        os.utime(cli.stored(name), (when, when))
+    return names
+
+
+def left(cli: CommandLine) -> set[str]:
+    return {path.name for path in (cli.store / "archives").iterdir()}
+
+
+def test_dry_run_tells_and_deletes_nothing(cli: CommandLine, pushed: list[str]) -> None:
+    cli.run("channel", "set", "prod", pushed[1])
+
+    done = cli.run("gc")
+
+    rows = [line.split(maxsplit=5) for line in done.stdout.splitlines()[1:]]
+    assert [(row[0], row[-1]) for row in rows] == [
+        (pushed[2][:12], "goes"),
+        (pushed[1][:12], "stays: channel prod"),
+        (pushed[0][:12], f"stays: base of {pushed[1][:12]}"),
+    ]
+    assert "1 archive (" in done.stderr
+    assert "would go, 2 archives (" in done.stderr
+    assert "add --delete" in done.stderr
+    assert "--keep-from FILE" in done.stderr
+    assert left(cli) == set(pushed)
+
+
+def test_delete(cli: CommandLine, pushed: list[str]) -> None:
+    cli.run("channel", "set", "prod", pushed[1])
+
+    done = cli.run("gc", "--delete")
+
+    assert pushed[2] in done.stdout
+    assert "deleted 1 archive, " in done.stderr
+    assert left(cli) == set(pushed[:2])
+    assert "0 archives (0 B) would go" in cli.run("gc").stderr
+    assert "15 []\n" == cli.run("run", "prod", "-m", "shop.main").stdout
+
+
+def test_hashes_from_a_manifest(
+    cli: CommandLine, pushed: list[str], tmp_path: Path
+) -> None:
+    manifest = tmp_path / "service.yaml"
+    manifest.write_text(f"env_vars:\n  LAZYIMPORT_HASH: {pushed[1]}\n")
+
+    cli.run("gc", "--keep-from", manifest, "--keep", pushed[2][:8], "--delete")
+    assert left(cli) == set(pushed)
+
+    command = [sys.executable, "-m", "lazyimport", "gc", "--delete", "--keep-from", "-"]
+    subprocess.run(
+        command, input=manifest.read_text(), text=True, check=True, env=cli.environ
+    )
+    assert left(cli) == set(pushed[:2])
+
+
+def test_rules(cli: CommandLine, pushed: list[str]) -> None:
+    assert cli.run("gc", "--older-than", "2124h").stdout.count("goes") == 2
+    assert cli.run("gc", "--keep-last", "3").stdout.count("goes") == 0
+    for name in (*pushed, pushed[0]):
+        cli.run("channel", "set", "dev", name)
+    assert cli.run("gc").stdout.count("goes") == 0
+    options = ["--keep-channel", "other", "--older-than", "1h"]
+    rows = cli.run("gc", *options).stdout
+    assert rows.count("goes") == 2
+    assert f"{pushed[0][:12]}" in rows
+    assert cli.run("gc", *options, "--keep-channel", "all").stdout.count("goes") == 0
+    assert cli.run("gc", "--history", "2").stdout.count("goes") == 1
+
+
+def test_wrong_in_many_ways(cli: CommandLine, pushed: list[str]) -> None:
+    assert "at least 1h" in cli.fail("gc", "--older-than", "59m", code=2)
+    assert "not an age" in cli.fail("gc", "--older-than", "soon", code=2)
+    assert "no store is named" in cli.fail("gc", code=2, LAZYIMPORT_STORE="")
+    assert "No such file" in cli.fail("gc", "--keep-from", "none.yaml")
+    assert "not the name of a channel" in cli.fail("gc", "--keep-channel", "a/b")
+    cli.tamper(pushed[0], b"x" * 300)
+    text = cli.fail("gc", "--delete")
+    assert pushed[0] in text
+    assert "(nothing had been deleted by then)" in text
+    assert left(cli) == set(pushed)
