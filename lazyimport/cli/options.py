@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATING",
     "UsageError",
-    "identity",
     "load_signer",
     "read_settings",
     "required_store",
@@ -138,18 +137,6 @@ def resolve(text: str, settings: Settings) -> str:
         hash=prefix,
         store=settings.store,
     )
-
-
-def identity() -> str:
-    """Return ``user@machine``."""
-    import getpass
-    import socket
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def load_signer(arguments: argparse.Namespace) -> Signer | None:

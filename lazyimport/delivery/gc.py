@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lazyimport.delivery.channels import read_channels
 from lazyimport.delivery.condemned import RUNNING, Announcement, renewal_key
 from lazyimport.delivery.fetch import archive_key
+from lazyimport.delivery.provenance import provenance_key
 from lazyimport.delivery.signing import signatures_key
 from lazyimport.delivery.stored import read_header, stored_archives
 from lazyimport.errors import KeyMissing, LazyImportError, StoreError
@@ -208,7 +209,7 @@ class _Collector:
             _delete(self._store, archive_key(fate.hash))
             del left[fate.hash]
             for key in (
-                f"provenance/{fate.hash}.json",
+                provenance_key(fate.hash),
                 renewal_key(fate.hash),
                 *(item.key for item in self._store.list(signatures_key(fate.hash))),
             ):

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery.stores import ReadStore, Store
 
-__all__ = ["Provenance", "keep_provenance", "provenance_key", "read_provenance"]
+__all__ = [
+    "Provenance",
+    "builder",
+    "keep_provenance",
+    "provenance_key",
+    "read_provenance",
+]
 
 _LARGEST = 1 << 16
 _GIT_SECONDS = 30
@@ -54,7 +60,7 @@ class Provenance:
         """
         return {
             **self._git_facts(),
-            "builder": _builder(self._environ),
+            "builder": builder(self._environ),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "lazyimport": version,
             "pythons": list(pythons),
@@ -126,7 +132,7 @@ def _ask_git(root: str) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _builder(environ: Mapping[str, str]) -> str:
+def builder(environ: Mapping[str, str]) -> str:
     """Return the address of the CI job that runs this, or user@host."""
     if environ.get("GITHUB_RUN_ID"):
         parts = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_signed_all_the_way(cli: CommandLine, project: Path) -> None:
 
     text = cli.fail("push", project, "--sign", cli.folder / "none")
     assert "No such file" in text
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="there is no git")
+def test_log_names_the_commit_of_the_archive(cli: CommandLine, project: Path) -> None:
+    cli.environ["LAZYIMPORT_STORE"] = cli.url
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True)[:12]
+
+    cli.run("push", project, "--channel", "dev")
+    assert f"  {head}\n" in cli.run("channel", "log", "dev").stdout
+
+    (project / "shop/prices.py").write_text("price = 7\n")
+    cli.run("push", project, "--channel", "dev")
+    assert f"  {head}+\n" in cli.run("channel", "log", "dev").stdout
 
 
 def test_push_to_a_channel(cli: CommandLine, project: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from lazyimport.cli.options import (
     UsageError,
-    identity,
     load_signer,
     read_settings,
     required_store,
@@ -20,8 +21,8 @@ from lazyimport.delivery.channels import (
     roll_back,
     set_channel,
 )
+from lazyimport.delivery.provenance import builder, read_provenance
 from lazyimport.delivery.stores import mutable, open_store, writable
-from lazyimport.errors import KeyMissing
 from lazyimport.settings import check_channel
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ def point_channel(
         place,
         name,
         hash,
-        by=identity(),
+        by=builder(os.environ),
         message=message,
         commit=_commit(place, hash),
         signer=signer,
@@ -106,7 +107,7 @@ def _roll_back(
         mutable(store),
         name,
         to,
-        by=identity(),
+        by=builder(os.environ),
         message=arguments.message,
         signer=load_signer(arguments),
         trusted=_trusted(settings),
@@ -132,7 +133,7 @@ def _rm(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
     channel = remove_channel(
         mutable(store),
         check_channel(arguments.channel),
-        by=identity(),
+        by=builder(os.environ),
         message=arguments.message,
         signer=load_signer(arguments),
     )
@@ -155,9 +156,14 @@ def _row(change: Change) -> tuple[str, str, str, str, str, str]:
         change.hash[:_SHORT] if change.hash else "(removed)",
         one_line(change.at).replace("T", " ").removesuffix("Z"),
         one_line(change.by) or "-",
-        one_line(change.commit)[:_SHORT] or "-",
+        _short_commit(one_line(change.commit)),
         one_line(change.message),
     )
+
+
+def _short_commit(commit: str) -> str:
+    name, _, rest = commit.partition(" ")
+    return f"{name[:_SHORT]}{'+' if rest else ''}" or "-"
 
 
 def _describe(channel: Channel, store: ReadStore) -> str:
@@ -188,10 +194,6 @@ def _trusted(settings: Settings) -> Trusted | None:
 
 def _commit(store: MutableStore, hash: str) -> str:
     """Return the git commit that the archive was packed from, if it is known."""
-    import json
-
-    try:
-        facts = json.loads(store.read(f"provenance/{hash}.json", 0, 1 << 20))
-        return str(facts.get("commit") or "")
-    except (KeyMissing, ValueError, AttributeError):
-        return ""
+    facts = read_provenance(store, hash)
+    commit = str(facts.get("commit") or "")
+    return f"{commit} and changes" if commit and facts.get("dirty") else commit

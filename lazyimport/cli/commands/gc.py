@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
 
-from lazyimport.cli.options import (
-    UsageError,
-    identity,
-    read_settings,
-    required_store,
-    resolve,
-)
+from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, moment, print_table, size
 from lazyimport.delivery.gc import SHORTEST_AGE, Rules, collect, survey
+from lazyimport.delivery.provenance import builder
 from lazyimport.delivery.stores import open_store, writable
 from lazyimport.settings import check_channel
 
@@ -84,7 +80,7 @@ def _collect(store: Store, rules: Rules, notes: Notes) -> int:
         store,
         rules,
         time.time(),
-        identity(),
+        builder(os.environ),
         lambda number, total: notes.progress("deleted", number, total),
     )
     print_table([(fate.hash, size(fate.size)) for fate in done.deleted], right=(1,))
