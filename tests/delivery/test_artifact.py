@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -333,3 +335,33 @@ print(inspect.getsource(shop.prices).strip())
 
     assert done.stdout == "price = 3\n"
     assert f"was fetched anew from file://{path}" in done.stderr
+
+
+def test_behind_a_web_server(bucket: Path, cache: Path) -> None:
+    """At the very path that the URL has: not all servers forgive another."""
+    pytest.importorskip("obstore", reason="needs the extra 'objects'")
+    folder = bucket / "a b"
+    folder.mkdir()
+    path = make_container(FILES, folder / "app 1.zip")
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(bucket))
+
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/a%20b/app%201.zip"
+        try:
+            archive, size = deliver(Settings(cache_dir=str(cache), artifact=url))
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert size == path.stat().st_size
+    assert archive.index.entry("shop/prices.py") is not None
+    assert set(asked) == {"/a%20b/app%201.zip"}

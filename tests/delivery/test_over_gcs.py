@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
 
+from lazyimport.delivery.artifact import deliver
 from lazyimport.delivery.fetch import archive_key
+from lazyimport.delivery.stores.gcs import GcsStore
 from lazyimport.errors import (
     ArchiveMissing,
     DamagedArchive,
@@ -19,8 +22,10 @@ from lazyimport.errors import (
     StoreDenied,
     StoreMissing,
 )
+from lazyimport.settings import Settings
 from tests.delivery.test_fetch import Site, contents, everything
 from tests.fakes.gcs import FakeGcs
+from tests.support.containers import make_container, named_by_hash
 
 pytestmark = pytest.mark.gcs
 
@@ -142,3 +147,22 @@ def test_object_replaced_behind_our_back(site: Site, fake: FakeGcs) -> None:
 
     fake.objects[key] = good
     everything(site.fetch(pushed.hash)[0])
+
+
+def test_an_artifact_by_the_older_variables(tmp_path: Path, fake: FakeGcs) -> None:
+    """What workers used to download themselves: nothing but the import is new."""
+    path = make_container({"shop/__init__.py": "price = 3\n"}, tmp_path / "app.zip")
+    path = named_by_hash(path)
+    GcsStore.from_url("gs://bucket/code").put(path.name, BytesIO(path.read_bytes()))
+    settings = Settings.from_environ(
+        {
+            "BUCKET_NAME": "bucket",
+            "SOURCE_CODE_PATH": f"code/{path.name}",
+            "LAZYIMPORT_CACHE_DIR": str(tmp_path / "cache"),
+        }
+    )
+
+    archive, size = deliver(settings)
+
+    assert archive.index.entry("shop/__init__.py") is not None
+    assert size == path.stat().st_size

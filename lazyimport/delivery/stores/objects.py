@@ -271,7 +271,7 @@ class HttpStore(_Objects):
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             proof = "Basic " + b64encode(user.encode()).decode()
             options["client_options"]["default_headers"] = {"authorization": proof}
-        return HTTPStore(self.url + "/", **options)
+        return HTTPStore(self.url, **options)
 
 
 class _Bucket(_Objects):
