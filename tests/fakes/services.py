@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+#: Microsoft's own emulator, of Node: npm install -g azurite
+AZURITE = "azurite-blob"
 #: The account that every Azurite has, and its key, as its documentation gives them.
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -39,7 +41,7 @@ def s3_server() -> Iterator[str]:
     moto = pytest.importorskip("moto.server", reason="needs moto[server]")
     serving = pytest.importorskip("werkzeug.serving")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    inner = moto.DomainDispatcherApplication(moto.create_backend_app)
+    inner = moto.create_backend_app("s3")
     lock = threading.Lock()
 
     def one_at_a_time(environ: dict[str, Any], start_response: Any) -> Any:
@@ -56,15 +58,16 @@ def s3_server() -> Iterator[str]:
         server.server_close()
 
 
+def has_azurite() -> bool:
+    return shutil.which(AZURITE) is not None
+
+
 @contextlib.contextmanager
 def azurite(folder: Path) -> Iterator[str]:
-    """Serve Azure Blob Storage as Azurite does (npm install -g azurite)."""
-    program = shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip("needs azurite-blob on PATH (npm install -g azurite)")
+    """Serve Azure Blob Storage as Azurite does."""
     process = subprocess.Popen(
         [
-            *(program, "--blobPort", "0", "--skipApiVersionCheck", "--silent"),
+            *(AZURITE, "--blobPort", "0", "--skipApiVersionCheck", "--silent"),
             *("--inMemoryPersistence", "--disableTelemetry"),
         ],
         cwd=folder,
