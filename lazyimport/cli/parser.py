@@ -657,6 +657,11 @@ def _add_manifest(parser: argparse.ArgumentParser, *, optional: bool = False) ->
         "RayJob to kubectl",
     )
     group.add_argument(
+        "--prefetch",
+        action="store_true",
+        help="first bring the archive to every node of the cluster, by a job there",
+    )
+    group.add_argument(
         "--wait",
         action="store_true",
         help="follow it until every replica runs the hash, or say why not",

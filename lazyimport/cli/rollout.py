@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lazyimport.ray.cluster import Served
     from lazyimport.ray.manifest import Application, Manifest
 
-__all__ = ["apply", "check_options", "cluster", "wait"]
+__all__ = ["apply", "check_options", "cluster", "prefetch", "wait"]
 
 _LOCAL = "http://localhost:8265"
 
@@ -80,6 +80,21 @@ def apply(
     finally:
         notes.clear()
     notes.say(f"applied to {target.address}")
+
+
+def prefetch(
+    applications: Sequence[Application], arguments: argparse.Namespace, notes: Notes
+) -> None:
+    """Bring the archive to every node of the cluster; raises DeployError."""
+    from shlex import join
+
+    with _address(applications[0], arguments) as address:
+        target = Cluster(address, os.environ.get("RAY_AUTH_TOKEN"))
+        for hash, store in {(app.hash, app.store) for app in applications if app.hash}:
+            words = ["python", "-m", "lazyimport.ray.warm", hash]
+            command = join([*words, store] if store else words)
+            for line in target.run(command, arguments.timeout):
+                notes.say(line)
 
 
 def wait(
@@ -177,8 +192,10 @@ def _rows(applications: Sequence[Served]) -> list[tuple[str, ...]]:
                 replica.id,
                 (replica.hash or "-")[:12],
                 replica.state,
-                f"{max(now - replica.started, 0):.0f} s",
+                f"{max(now - replica.started, 0):.0f} s" if replica.started else "",
             )
-            for replica in sorted(app.replicas, key=lambda r: (r.deployment, r.started))
+            for replica in sorted(
+                app.replicas, key=lambda r: (r.deployment, r.started or 0)
+            )
         ]
     return rows

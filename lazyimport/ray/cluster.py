@@ -6,13 +6,14 @@ Nothing of Ray is imported: a laptop that only deploys need not have it.
 from __future__ import annotations
 
 import json
+import time
 from typing import NamedTuple
 
 from lazyimport.ray.errors import DeployError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 __all__ = ["Cluster", "Process", "Replica", "Served", "hash_of"]
@@ -22,17 +23,28 @@ _ACTORS = "/api/v0/actors?detail=1&limit=10000"
 _JOBS = "/api/jobs/"
 #: Serve itself is started by the first request that needs it.
 _SECONDS = 120
+_SECONDS_BETWEEN = 0.5
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class Replica(NamedTuple):
-    """A replica: ``hash`` is what its process runs, ``started`` seconds of an epoch."""
+    """A replica: ``hash`` is what its process runs.
+
+    ``state`` is Serve's; ``ALIVE`` if only Ray knows the replica, as it is with those
+    that go on serving after a deployment has failed. ``started`` is in seconds since
+    the epoch, where Serve tells.
+    """
 
     deployment: str
     id: str
     hash: str | None
     state: str
-    started: float
+    started: float | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it answers requests."""
+        return self.state in {"RUNNING", "ALIVE"}
 
 
 class Served(NamedTuple):
@@ -81,9 +93,9 @@ class Cluster:
 
     def served(self) -> dict[str, Served]:
         """Return the Serve applications by name."""
-        hashes = {actor["actor_id"]: _actor_hash(actor) for actor in self._actors()}
         applications = self._serve()
-        return {name: _served(name, app, hashes) for name, app in applications.items()}
+        actors = [actor for actor in self._actors() if actor["state"] == "ALIVE"]
+        return {name: _served(name, app, actors) for name, app in applications.items()}
 
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
@@ -124,6 +136,32 @@ class Cluster:
                     )
                 )
         return found
+
+    def run(self, command: str, timeout: float) -> Iterator[str]:
+        """Run *command* on the head node as a job, and yield the lines it prints.
+
+        Raises DeployError if it fails, and after *timeout* seconds.
+        """
+        deadline = time.monotonic() + timeout
+        job = self._ask("POST", _JOBS, {"entrypoint": command})["submission_id"]
+        shown = 0
+        while True:
+            status = self._ask("GET", f"{_JOBS}{job}")["status"]
+            ended = status in _ENDED
+            text = self._ask("GET", f"{_JOBS}{job}/logs")["logs"] or ""
+            lines = text.splitlines()
+            if not ended and not text.endswith("\n"):
+                lines = lines[:-1]  # the last one is not whole yet
+            yield from lines[shown:]
+            shown = len(lines)
+            if status == "SUCCEEDED":
+                return
+            if ended or time.monotonic() > deadline:
+                how = status if ended else f"still {status} after {timeout:.0f} s"
+                raise DeployError(
+                    f"job {job} of Ray at {self.address} is {how}: {command}"
+                )
+            time.sleep(_SECONDS_BETWEEN)
 
     def _serve(self) -> dict[str, Any]:
         applications: dict[str, Any] = self._ask("GET", _SERVE).get("applications", {})
@@ -182,24 +220,33 @@ def _actor_hash(actor: dict[str, Any]) -> str | None:
     return hash_of(json.loads(actor.get("serialized_runtime_env") or "{}"))
 
 
-def _served(name: str, app: dict[str, Any], hashes: Mapping[str, str | None]) -> Served:
+def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Served:
     deployments: dict[str, Any] = app.get("deployments") or {}
     messages = [app.get("message"), *(d.get("message") for d in deployments.values())]
+    hashes = {actor["actor_id"]: _actor_hash(actor) for actor in actors}
+    replicas = [
+        Replica(
+            key,
+            replica["replica_id"],
+            hashes.get(replica.get("actor_id") or ""),
+            replica["state"],
+            replica["start_time_s"],
+        )
+        for key, deployment in deployments.items()
+        for replica in deployment["replicas"]
+    ]
+    known = {replica.id for replica in replicas}
+    for actor in actors:
+        kind, _, deployment = actor["class_name"].partition(f":{name}:")
+        own = actor["name"].rpartition("#")[2]
+        if kind == "ServeReplica" and deployment and own not in known:
+            hash = _actor_hash(actor)
+            replicas.append(Replica(deployment, own, hash, "ALIVE", None))
     return Served(
         name,
         hash_of((app.get("deployed_app_config") or {}).get("runtime_env")),
         app["status"],
         "\n".join(message for message in messages if message),
         {key: d.get("target_num_replicas") or 0 for key, d in deployments.items()},
-        tuple(
-            Replica(
-                key,
-                replica["replica_id"],
-                hashes.get(replica.get("actor_id") or ""),
-                replica["state"],
-                replica["start_time_s"],
-            )
-            for key, deployment in deployments.items()
-            for replica in deployment["replicas"]
-        ),
+        tuple(replicas),
     )

@@ -92,6 +92,13 @@ class Application:
         """The hash as the manifest has it, or None."""
         return text_of(self.place.node) or None
 
+    @property
+    def store(self) -> str | None:
+        """The store that the manifest names, or None: each node has its own."""
+        environment = self.place.environment
+        variable = find(environment, "env_vars", "LAZYIMPORT_STORE")
+        return text_of(find(environment, "lazyimport", "store") or variable)
+
     def edit(self, hash: str) -> Edit:
         """Return the edit of the file that makes this application run *hash*.
 

@@ -52,7 +52,7 @@ def follow(
 
 def _done(served: Mapping[str, Served], name: str, hash: str) -> bool:
     app = served.get(name)
-    if app is None or app.hash != hash or app.status != "RUNNING":
+    if app is None or app.hash != hash or app.status != "RUNNING" or not app.targets:
         return False
     running = Counter(r.deployment for r in app.replicas if r.state == "RUNNING")
     return all(replica.hash == hash for replica in app.replicas) and all(
@@ -84,7 +84,7 @@ def _timeout(
 
 def _error(app: Served, hash: str, text: str) -> DeployError:
     """Return the error with what serves now, which is what a person asks next."""
-    running = Counter(r.hash for r in app.replicas if r.state == "RUNNING")
+    running = Counter(r.hash for r in app.replicas if r.serves)
     serving = ", ".join(
         f"{count} with {running_hash or 'no hash'}"
         for running_hash, count in running.items()

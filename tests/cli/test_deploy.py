@@ -167,3 +167,38 @@ class TestRollback:
 
         assert f"nobody knows what shop ran before {A}" in error
         assert f"lazyimport deploy {file} --app shop --hash HASH" in error
+
+
+class TestWithoutACluster:
+    """What is said where nothing can be applied to."""
+
+    def test_a_dashboard_that_does_not_answer(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        address = ("--address", "127.0.0.1:9")
+        told = "cannot reach Ray's dashboard at http://127.0.0.1:9"
+
+        assert told in cli.fail("status", *address)
+        assert told in cli.fail("rollback", "--app", "shop", *address)
+        assert told in cli.fail("deploy", file, "--hash", B, "--apply", *address)
+
+    def test_a_rayservice_needs_kubectl(self, cli: CommandLine) -> None:
+        text = "".join(f"    {line}\n" for line in SERVE.format(A).splitlines())
+        file = cli.folder / "service.yaml"
+        file.write_text(
+            f"kind: RayService\nmetadata: {{name: x}}\nspec:\n  serveConfigV2: |\n{text}"
+        )
+        error = cli.fail("deploy", file, "--hash", B, "--apply", PATH=str(cli.folder))
+
+        assert "kubectl, which is not on PATH" in error
+
+    def test_a_job_cannot_be_waited_for(self, cli: CommandLine) -> None:
+        file = cli.folder / "job.yaml"
+        file.write_text("kind: RayJob\nmetadata: {name: x}\nspec: {entrypoint: y}\n")
+
+        assert "leave out --wait" in cli.fail(
+            "deploy", file, "--hash", B, "--apply", "--wait", code=2
+        )
+
+    def test_rollback_of_nothing(self, cli: CommandLine) -> None:
+        assert "give the manifest" in cli.fail("rollback", code=2)

@@ -107,6 +107,8 @@ class Cluster:
             + [f"--{name}={value}" for name, value in arguments.items()],
             env={
                 **environ,
+                # What a job calls python is this one.
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "LAZYIMPORT_CACHE_DIR": self.cache,
                 "RAY_RUNTIME_ENV_PLUGINS": PLUGINS,
                 "RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB": "0",

@@ -12,7 +12,7 @@ from lazyimport.cli.options import (
     resolve,
 )
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.rollout import apply, check_options, cluster, wait
+from lazyimport.cli.rollout import apply, check_options, cluster, prefetch, wait
 from lazyimport.cli.tables import tolerant
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.ray.history import Record
@@ -75,6 +75,8 @@ def change(
     if arguments.dry_run:
         notes.say("nothing was written: --dry-run")
         return 0
+    if arguments.prefetch:
+        prefetch(chosen, arguments, notes)
     if after.text != manifest.text:
         after.write()
         record = Record(settings.cache_dir, manifest.path)

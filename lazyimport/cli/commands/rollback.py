@@ -95,7 +95,7 @@ def _in_cluster(arguments: argparse.Namespace, settings: Settings, notes: Notes)
 
 def _still_running(served: Served) -> str | None:
     """Return the hash of the replicas that a failed deployment has left in place."""
-    others = {r.hash for r in served.replicas if r.state == "RUNNING"} - {served.hash}
+    others = {r.hash for r in served.replicas if r.serves} - {served.hash}
     return others.pop() if len(others) == 1 else None
 
 
