@@ -40,7 +40,8 @@ def _import(question: dict[str, Any]) -> dict[str, Any]:
     from lazyimport.runtime import install
 
     installed = install(question["hash"], **question["settings"])
-    shadowed = _shadowed(installed, [p for p in path if p not in question["own"]])
+    path = [folder for folder in path if folder not in question["own"]]
+    shadowed = _shadowed(installed, path, question["never"])
     answer: dict[str, Any] = {"shadowed": shadowed}
     if any(name in question["never"] for name, _ in shadowed):
         return answer  # nothing that follows would say what is really wrong
@@ -56,8 +57,13 @@ def _import(question: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _shadowed(installed: Installation, path: list[str]) -> list[tuple[str, str]]:
-    """Return (name, place) of what is installed and has a name of the archive's."""
+def _shadowed(
+    installed: Installation, path: list[str], never: list[str]
+) -> list[tuple[str, str]]:
+    """Return (name, place) of what is installed and has a name of the archive's.
+
+    Names in *never* count wherever they are installed.
+    """
     found = []
     for child, kind in installed.tree.children(""):
         name, dot, ending = child.partition(".")
@@ -66,6 +72,8 @@ def _shadowed(installed: Installation, path: list[str]) -> list[tuple[str, str]]
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.origin:
             found.append((name, spec.origin))
+        elif name in never:
+            found.append((name, "the image's"))
     return found
 
 
