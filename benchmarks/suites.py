@@ -98,7 +98,9 @@ PROJECTS = {
     "idna": Project(sources=["idna", "src"]),
     "jinja2": Project(sources=["src"], needs=["trio"]),
     "jsonschema": Project(
-        ["jsonschema"], needs=["pip"], data={"JSON_SCHEMA_TEST_SUITE": "json"}
+        ["jsonschema"],
+        needs=["jsonpath-ng", "pip"],
+        data={"JSON_SCHEMA_TEST_SUITE": "json"},
     ),
     "markdown": Project(sources=["markdown"], needs=["pyyaml", "pytest"]),
     "more-itertools": Project(sources=["more_itertools"]),
