@@ -26,7 +26,7 @@ class TestLs:
     def test_last_used_first(self, cli: CommandLine, project: Path) -> None:
         first = cli.push(project)
         change(project)
-        second = cli.push(project)
+        second = cli.run("pack", project).stdout.strip()
         age(cli, first, 3)
         done = cli.run("cache", "ls")
 
