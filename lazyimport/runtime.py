@@ -13,6 +13,7 @@ from time import perf_counter
 
 import lazyimport
 from lazyimport.delivery.cache import NodeCache
+from lazyimport.files import ensure_directory
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.loader import TREES, ArchiveLoader
 from lazyimport.importing.machinery import PathFinder
@@ -327,6 +328,9 @@ def _deliver(settings: Settings) -> tuple[Archive, int]:
             archive = None  # fetch repairs it, does without it or says so
         if archive is not None:
             return _repairing(archive, settings), 0
+    if os.path.lexists(settings.cache_dir):
+        # Also who runs from memory finds libraries and compiled code there.
+        ensure_directory(settings.cache_dir)
     # only the one that downloads pays
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import deliver

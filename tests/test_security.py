@@ -1,0 +1,151 @@
+"""What docs/security.md promises, where no other test says it already."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+import lazyimport
+from lazyimport.delivery.channels import LARGEST, channel_key, read_channel
+from lazyimport.delivery.fetch import archive_key
+from lazyimport.delivery.stores import mutable, open_store
+from lazyimport.errors import ChannelError, LazyImportError
+from tests.delivery.test_fetch import Site
+from tests.support.judge import pack_tree, write_tree
+
+PACKAGE = Path(lazyimport.__file__).parent
+UNPICKLES = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}
+
+
+def imports(path: Path) -> set[str]:
+    """Return the top-level names of all modules that a file imports, anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(str(node.module).partition(".")[0])
+    return found
+
+
+def test_nothing_is_unpickled() -> None:
+    """Neither from a store nor from the cache: there is nothing that could."""
+    delivering = [
+        path
+        for folder in ("delivery", "format", "importing")
+        for path in (PACKAGE / folder).rglob("*.py")
+    ]
+
+    assert len(delivering) > 20
+    for path in [*delivering, PACKAGE / "runtime.py", PACKAGE / "activation.py"]:
+        assert not imports(path) & UNPICKLES, path
+
+
+def test_another_object_under_the_name_is_refused(tmp_path: Path) -> None:
+    """Who can write to the store can break what a hash names, and not change it."""
+    site = Site(tmp_path)
+    good = site.push().hash
+    (site.tree / "pkg/m3.py").write_text(f"evil = {os.urandom(60000).hex()!r}\n")
+    evil = site.push().hash
+    site.object(good).unlink()
+    site.object(good).write_bytes(site.object(evil).read_bytes())
+
+    with pytest.raises(LazyImportError, match=good):
+        site.fetch(good)
+    assert not (site.node / "archives" / good).exists()
+
+
+@pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])
+def test_cache_that_others_can_write_is_refused(tmp_path: Path, mode: str) -> None:
+    """In each mode: also in memory, libraries and compiled code would lie there."""
+    site = Site(tmp_path)
+    pushed = site.push().hash
+    site.node.mkdir()
+    site.node.chmod(0o777)
+    program = (
+        "import sys, lazyimport\n"
+        "lazyimport.install(sys.argv[1], store=sys.argv[2], cache_dir=sys.argv[3], "
+        "cache_mode=sys.argv[4])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, pushed, site.url, str(site.node), mode],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "refusing the cache directory" in done.stderr
+    assert "can be written by everybody" in done.stderr
+    assert not list(site.node.iterdir())
+
+
+def test_new_cache_is_for_this_user_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        site = Site(tmp_path)
+        site.fetch(site.push().hash)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(site.node.stat().st_mode) == 0o700
+    for path in site.node.rglob("*"):
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o022, path
+
+
+def test_no_more_of_a_channel_is_read_than_one_can_have(tmp_path: Path) -> None:
+    store = mutable(open_store(f"memory://{tmp_path.name}"))
+    store.put(channel_key("prod"), io.BytesIO(b" " * (LARGEST * 3)))
+    asked = []
+
+    class Watched:
+        url = store.url
+
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            data = store.read(key, start, end)
+            asked.append(len(data))
+            return data
+
+        def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+            raise AssertionError
+
+    with pytest.raises(ChannelError, match="larger than any channel"):
+        read_channel(Watched(), "prod")
+    assert asked == [LARGEST + 1]
+
+
+def test_archive_is_no_sandbox(tmp_path: Path) -> None:
+    """Said plainly: what it holds runs with all the rights of the process."""
+    tree = write_tree({"m.py": "import os\nrights = os.getpid()\n"}, tmp_path / "t")
+    pushed = pack_tree(tree, tmp_path / "cache")
+
+    with lazyimport.install(pushed, cache_dir=str(tmp_path / "cache")):
+        assert __import__("m").rights == os.getpid()
+    del sys.modules["m"]
+
+
+def test_what_is_exported_names_no_private_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAZYIMPORT_SIGNING_KEY", "/secret/key")
+    pushed = pack_tree(write_tree({"n.py": ""}, tmp_path / "t"), tmp_path / "cache")
+
+    with lazyimport.install(pushed, cache_dir=str(tmp_path / "cache")) as handle:
+        assert "/secret/key" not in json.dumps(handle.settings.to_environ())
+        assert "secret" not in repr(handle.settings)
+
+
+def test_hash_is_no_path(tmp_path: Path) -> None:
+    for text in ("../../etc/passwd", "/etc/passwd", "..", "a/../b"):
+        with pytest.raises(LazyImportError):
+            lazyimport.install(text, cache_dir=str(tmp_path))
+    assert archive_key("0" * 64) == "archives/" + "0" * 64
