@@ -195,6 +195,29 @@ class TestOneRequest:
         assert fake.sent == 100
 
 
+class TestReplacing:
+    @pytest.mark.parametrize("status", [0, 503])
+    def test_an_answer_that_got_lost(
+        self, fake: FakeGcs, store: GcsStore, status: int
+    ) -> None:
+        """The repeated request is refused, because the first one succeeded."""
+        fake.lose(1, status, only="object.insert")
+        assert store.replace("k", b"first", None) is True
+        fake.lose(1, status, only="object.insert")
+        assert store.replace("k", b"second", store.read_versioned("k")[1]) is True
+        assert store.read("k") == b"second"
+
+    def test_somebody_else_was_first_while_the_answer_got_lost(
+        self, fake: FakeGcs, store: GcsStore
+    ) -> None:
+        assert store.replace("k", b"first", None)
+        version = store.read_versioned("k")[1]
+        fake.objects["bucket/pre/fix/k"] = b"another"
+        fake.fail(1, 503, only="object.insert")
+        assert store.replace("k", b"second", version) is False
+        assert store.read("k") == b"another"
+
+
 class TestRetries:
     @pytest.mark.parametrize("status", [0, 408, 429, 500, 502, 503, 504])
     @pytest.mark.parametrize("method", ALL)

@@ -113,7 +113,7 @@ def mutable(store: ReadStore) -> MutableStore:
 def _cannot(store: ReadStore, what: str, wish: str) -> SettingsError:
     return SettingsError(
         f"the store {store.url} {what}: to {wish}, name the bucket or folder behind "
-        "it (file:///folder, gs://bucket/prefix) in LAZYIMPORT_STORE or store=",
+        "it (file:///folder, gs://, s3:// or az://) in LAZYIMPORT_STORE or store=",
         name="store",
         value=store.url,
     )

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, BinaryIO
 
+    Errors = list[Exception]  # in the class, "list" is a method
+
 __all__ = ["GcsStore"]
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
@@ -212,17 +214,36 @@ class GcsStore:
         return out.getvalue(), sink.generation
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it has *version*; see `MutableStore.replace`."""
-        if version is None:
-            return self.put(key, io.BytesIO(data))
-        check_key(key)
-        if not version.isdecimal() or not int(version):  # of another store
-            return False
-        with Reported(self._failed, "replace", key):
-            return self._send(key, io.BytesIO(data), len(data), int(version))
+        """Replace the object if it has *version*; see `MutableStore.replace`.
 
-    def _send(self, key: str, data: BinaryIO, size: int, generation: int) -> bool:
-        """Send all of *data* if the object has *generation* (0: if there is none)."""
+        If an answer got lost and the repeated request was refused, the object
+        tells whether the first one had succeeded.
+        """
+        check_key(key)
+        if version is not None and (not version.isdecimal() or not int(version)):
+            return False  # it is that of another store
+        repeated: Errors = []
+        with Reported(self._failed, "replace", key):
+            generation = int(version or 0)
+            if self._send(key, io.BytesIO(data), len(data), generation, repeated):
+                return True
+        try:
+            return bool(repeated) and self.read(key) == data
+        except KeyMissing:
+            return False
+
+    def _send(
+        self,
+        key: str,
+        data: BinaryIO,
+        size: int,
+        generation: int,
+        repeated: Errors | None = None,
+    ) -> bool:
+        """Send all of *data* if the object has *generation* (0: if there is none).
+
+        Appends to *repeated* why a request was sent again.
+        """
         bucket = self._bucket()
         from google.api_core.exceptions import PreconditionFailed
 
@@ -235,7 +256,7 @@ class GcsStore:
                 content_type="application/octet-stream",
                 if_generation_match=generation,
                 checksum="crc32c",
-                **self._patience(),
+                **self._patience(repeated),
             )
         except PreconditionFailed:
             return False
@@ -295,10 +316,16 @@ class GcsStore:
 
         patience["retry"](ask)()
 
-    def _patience(self) -> dict[str, Any]:
+    def _patience(self, repeated: Errors | None = None) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        retry = DEFAULT_RETRY.with_predicate(_may_be_repeated)
+        def may_be_repeated(error: Exception) -> bool:
+            may = _may_be_repeated(error)
+            if may and repeated is not None:
+                repeated.append(error)
+            return may
+
+        retry = DEFAULT_RETRY.with_predicate(may_be_repeated)
         retry = retry.with_delay(initial=0.2, maximum=10.0, multiplier=2.0)
         return {
             "retry": retry.with_timeout(self.timeout),
