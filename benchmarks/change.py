@@ -3,21 +3,22 @@
 The tree is made of small packages, five hundred files and forty thousand; the store
 is a folder, so the seconds are those of packing and of the disk, and the bytes those
 that a network would have to carry. The zip is what a tool without an archive of its
-own uploads, deflated, each time.
+own uploads, deflated, each time. A push is the whole command, as people type it.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import resource
+import subprocess
+import sys
 import time
 import zipfile
+from contextlib import suppress
 
 from benchmarks import measure
-from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import fetch
-from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import open_store, writable
 from lazyimport.settings import Settings
 
 FOLDER_SIZE = 25
@@ -36,8 +37,8 @@ def main() -> None:
         [
             "",
             "push, s",
+            "CPU, s",
             "bytes sent",
-            "as",
             "fetch, s",
             "bytes fetched",
             "zip, s",
@@ -48,26 +49,40 @@ def main() -> None:
 
 
 def compare(files: int, folder: str) -> list[tuple[object, ...]]:
-    """Return a row for the first push and one for the push of a changed line."""
+    """Return a row for the first push, and one for each kind of push after it."""
     tree = os.path.join(folder, "tree")
     make_tree(tree, files)
     rows = [row(f"{files:,} files, first", tree, folder)]
-    with open(os.path.join(tree, CHANGED), "a", encoding="utf-8") as file:
-        file.write("CHANGED = True\n")
-    return [*rows, row("one line changed", tree, folder)]
+    for what, machine in (
+        ("one line changed", "author"),
+        ("another line, again", "author"),
+        ("another line, from an empty cache", "fresh"),
+    ):
+        with open(os.path.join(tree, CHANGED), "a", encoding="utf-8") as file:
+            file.write(f"CHANGED = {what!r}\n")
+        rows.append(row(what, tree, folder, machine))
+    return rows
 
 
-def row(what: str, tree: str, folder: str) -> tuple[object, ...]:
-    """Push *tree*, fetch it as another node would, and zip it."""
-    cache = os.path.join(folder, "author")
-    url = "file://" + os.path.join(folder, "store")
-    os.makedirs(os.path.join(folder, "store"), exist_ok=True)
+def row(
+    what: str, tree: str, folder: str, machine: str = "author"
+) -> tuple[object, ...]:
+    """Push *tree* with the command, fetch it as another node would, and zip it."""
+    store = os.path.join(folder, "store")
+    url = f"file://{store}"
+    os.makedirs(store, exist_ok=True)
+    before = archives_in(store)
+    used = cpu_of_children()
     began = time.perf_counter()
-    hash = measure.pack_tree(tree, cache)
-    archive = NodeCache(cache).open(hash)
-    assert archive is not None
-    published = publish(archive, writable(open_store(url)), NodeCache(cache))
+    cache = os.path.join(folder, machine)
+    command = [sys.executable, "-m", "lazyimport", "push", tree, "--quiet"]
+    command += ["--store", url, "--cache-dir", cache]
+    hash = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.strip()
     pushed = time.perf_counter()
+    used = cpu_of_children() - used
+    ((_, sent),) = archives_in(store) - before
     settings = Settings(hash, url, cache_dir=os.path.join(folder, "worker"))
     _, fetched = fetch(settings, hash)
     there = time.perf_counter()
@@ -75,13 +90,26 @@ def row(what: str, tree: str, folder: str) -> tuple[object, ...]:
     return (
         what,
         f"{pushed - began:.1f}",
-        f"{published.size:,}",
-        published.kind,
+        f"{used:.1f}",
+        f"{sent:,}",
         f"{there - pushed:.2f}",
         f"{fetched:,}",
         f"{time.perf_counter() - there:.1f}",
         f"{size:,}",
     )
+
+
+def archives_in(store: str) -> set[tuple[str, int]]:
+    """Return name and size of every archive in the folder of a store."""
+    with suppress(FileNotFoundError), os.scandir(f"{store}/archives") as items:
+        return {(item.name, item.stat().st_size) for item in items}
+    return set()
+
+
+def cpu_of_children() -> float:
+    """Return the CPU seconds of all child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def zip_tree(tree: str, path: str) -> int:
