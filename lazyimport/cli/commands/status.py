@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import cluster
-from lazyimport.cli.tables import amount, print_table, tolerant
+from lazyimport.cli.tables import amount, one_line, print_table, tolerant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["run"]
+
+_LONGEST = 60
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows += [
         (
             process.kind,
-            process.name,
+            _short(process.name),
             (process.hash or "-")[: 64 if arguments.long else 12],
             process.state,
             process.node,
@@ -45,3 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         f"{len(hashes)}"
     )
     return 0
+
+
+def _short(name: str) -> str:
+    """Return *name* on one line; the entrypoint of a job may be a program."""
+    line = one_line(name)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
