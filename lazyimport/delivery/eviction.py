@@ -45,6 +45,8 @@ __all__ = [
 
 #: What one archive has below ``trees``.
 _TREE_SUFFIXES = (".ready", "", ".metadata")
+#: What pack, push and artifacts remember, and can do without.
+_MEMORIES = ("artifacts", "bases", "packs")
 #: Seconds after which an unfinished file has no writer any more.
 _DEAD = 3600.0
 #: Seconds after which the leftovers of a cache that is small enough are looked for.
@@ -274,7 +276,7 @@ class _Eviction:
         self._sweep_blobs()
         self._sweep_bytecode(everything=everything)
         if everything:
-            for folder in ("packs", "bases", "artifacts"):
+            for folder in _MEMORIES:
                 for path, _ in list(_files(f"{cache.path}/{folder}")):
                     _unlink(path)
 
@@ -287,7 +289,7 @@ class _Eviction:
     def _sweep_unfinished(self) -> None:
         """Remove what killed writers left, and locks of what is not here."""
         path = self._cache.path
-        for folder in ("blobs", "bytecode", "packs", "bases"):
+        for folder in ("blobs", "bytecode", *_MEMORIES):
             for file, _ in list(_files(f"{path}/{folder}", unfinished=True)):
                 if self._is_older(file, _DEAD):
                     _unlink(file)
