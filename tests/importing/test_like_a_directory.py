@@ -328,6 +328,14 @@ PROGRAMS = {
             print(app.star.one)
         atexit.register(late)
         """,
+    "a thread that imports while the interpreter ends": """
+        import threading
+        def late():
+            threading.main_thread().join()
+            import app.deep.er, single
+            print(app.deep.er.thing, single.value)
+        threading.Thread(target=late).start()
+        """,
     "importtime names": "import app.core, sys; print(sorted(n for n in sys.modules if n.split('.')[0] in ('app',)))",
     "names that are no identifiers": """
         import pkgutil, importlib, app.migrations

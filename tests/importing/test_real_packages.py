@@ -105,6 +105,22 @@ PROGRAMS: dict[str, tuple[Sequence[str], str]] = {
         print(sorted(MigrationLoader(None).disk_migrations))
         """,
     ),
+    "cloudpickle": (
+        ["cloudpickle", "jinja2"],
+        """
+        import cloudpickle, inspect, jinja2, pickle, traceback
+        from jinja2.utils import LRUCache, Cycler
+        def again(thing): return pickle.loads(cloudpickle.dumps(thing))
+        print(again(LRUCache) is LRUCache, again(Cycler.next) is Cycler.next)
+        print(again(lambda n: Cycler(n).current)(7), again(LRUCache(3)).capacity)
+        cloudpickle.register_pickle_by_value(jinja2.utils)
+        Copy = again(Cycler)
+        print(Copy is Cycler, Copy(1, 2).next(), inspect.getsource(Copy.next)[:30])
+        try: Copy()
+        except RuntimeError: print(traceback.format_exc())
+        print(again(jinja2.utils.__spec__).origin, again(jinja2) is jinja2)
+        """,
+    ),
     "jinja2": (
         ["jinja2"],
         """
