@@ -26,6 +26,7 @@ def _two(cli: CommandLine, project: Path) -> tuple[str, str]:
     return first, cli.push(project)
 
 
+@pytest.mark.slow
 def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
     first, second = two
 
@@ -58,6 +59,7 @@ def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
     assert "(removed)" in cli.run("channel", "log", "prod").stdout
 
 
+@pytest.mark.slow
 def test_wrong_in_many_ways(cli: CommandLine, two: tuple[str, str]) -> None:
     first, second = two
     cli.run("channel", "set", "prod", first)
@@ -86,6 +88,7 @@ def test_what_others_wrote_does_not_move_the_cursor(
     assert stored["changes"][0]["message"] == "a\x1b[2Jb\nc\x07d"
 
 
+@pytest.mark.slow
 def test_signed_all_the_way(cli: CommandLine, project: Path) -> None:
     pytest.importorskip("cryptography", reason="needs the extra 'sign'")
     cli.environ["LAZYIMPORT_STORE"] = cli.url

@@ -65,6 +65,7 @@ def test_delete(cli: CommandLine, pushed: list[str]) -> None:
     assert "15 []\n" == cli.run("run", "prod", "-m", "shop.main").stdout
 
 
+@pytest.mark.slow
 def test_hashes_from_a_manifest(
     cli: CommandLine, pushed: list[str], tmp_path: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_hashes_from_a_manifest(
     assert left(cli) == set(pushed[:2])
 
 
+@pytest.mark.slow
 def test_rules(cli: CommandLine, pushed: list[str]) -> None:
     assert cli.run("gc", "--older-than", "2124h").stdout.count("goes") == 2
     assert cli.run("gc", "--keep-last", "3").stdout.count("goes") == 0
@@ -95,6 +97,7 @@ def test_rules(cli: CommandLine, pushed: list[str]) -> None:
     assert cli.run("gc", "--history", "2").stdout.count("goes") == 1
 
 
+@pytest.mark.slow
 def test_wrong_in_many_ways(cli: CommandLine, pushed: list[str]) -> None:
     assert "at least 1h" in cli.fail("gc", "--older-than", "59m", code=2)
     assert "not an age" in cli.fail("gc", "--older-than", "soon", code=2)

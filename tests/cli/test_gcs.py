@@ -42,6 +42,21 @@ def test_push_look_and_run(cli: CommandLine, project: Path, fake: FakeGcs) -> No
     assert "30 []\n" == run.stdout
 
 
+def test_channel_and_collection(cli: CommandLine, project: Path, fake: FakeGcs) -> None:
+    """What changes objects goes by their generation; what is young stays."""
+    cli.environ["LAZYIMPORT_STORE"] = STORE
+    name = cli.run("push", project, "--channel", "prod").stdout.strip()
+    done = cli.run("gc", "--delete")
+
+    assert "deleted 0 archives" in done.stderr
+    assert {
+        f"bucket/code/archives/{name}",
+        "bucket/code/channels/prod.json",
+    } <= set(fake.objects)
+    assert not any("/gc/" in key for key in fake.objects)
+    assert f"{name}\n" == cli.run("channel", "get", "prod").stdout
+
+
 def test_bucket_that_does_not_exist(cli: CommandLine, project: Path) -> None:
     text = cli.fail("push", project, "-q", "--store", "gs://nobodys/code")
 
