@@ -46,7 +46,7 @@ __all__ = [
 #: What one archive has below ``trees``.
 _TREE_SUFFIXES = (".ready", "", ".metadata")
 #: What pack, push and artifacts remember, and can do without.
-_MEMORIES = ("artifacts", "bases", "packs")
+_MEMORIES = ("artifacts", "packs")
 #: Seconds after which an unfinished file has no writer any more.
 _DEAD = 3600.0
 #: Seconds after which the leftovers of a cache that is small enough are looked for.
