@@ -8,6 +8,7 @@ gone when it has seen them.
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 
 TYPE_CHECKING = False
@@ -83,9 +84,10 @@ def refuse_others(hash: str, module: Any) -> None:
 
 def archive_of(filename: str) -> str | None:
     """Return the hash of the archive that the code's file name lies in, or None."""
-    hash, slash, _ = filename.partition("/trees/")[2].partition("/")
-    if slash and len(hash) == 64 and not hash.strip("0123456789abcdef"):
-        return hash
+    folders = filename.split("/")[:-1]
+    for folder, hash in itertools.pairwise(folders):
+        if folder == "trees" and len(hash) == 64 and not hash.strip("0123456789abcdef"):
+            return hash
     return None
 
 

@@ -14,6 +14,7 @@ from tests.support.cluster import Cluster
 @pytest.fixture(scope="session", name="cluster")
 def _cluster() -> Iterator[Cluster]:
     """A Ray that is started when the first test asks for it."""
+    pytest.importorskip("ray")
     cluster, folder = _start()
     yield cluster
     cluster.stop()

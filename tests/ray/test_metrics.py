@@ -15,7 +15,7 @@ from tests.support.cluster import APPLICATION, Cluster, write
 
 ray = pytest.importorskip("ray")
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def wait_for(cluster: Cluster, *samples: str) -> str:

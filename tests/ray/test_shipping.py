@@ -20,7 +20,7 @@ from tests.support.cluster import APPLICATION, Cluster, write
 
 ray = pytest.importorskip("ray")
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 full = pytest.mark.skipif(
     not os.environ.get("LAZYIMPORT_TEST_FULL"), reason="LAZYIMPORT_TEST_FULL is unset"
@@ -69,7 +69,8 @@ def call(name: str) -> Any:
 def call_actor(method: str, **options: Any) -> Any:
     from my_app.work import Actor  # type: ignore[import-not-found]
 
-    return ray.get(getattr(Actor.options(**options).remote(), method).remote())
+    actor = Actor.options(**options).remote()
+    return ray.get(getattr(actor, method).remote())
 
 
 def test_tasks(job: dict[str, Any], cluster: Cluster) -> None:
