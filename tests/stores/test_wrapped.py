@@ -22,7 +22,7 @@ from lazyimport.errors import (
     StoreError,
     StoreUnavailable,
 )
-from tests.stores.suite import MutableStoreTests, Place, calls
+from tests.stores.suite import MIB, MutableStoreTests, Place, calls
 from tests.stores.test_memory import MemoryPlace
 
 ALL = ["read", "download", "put", "list", "delete", "read_versioned", "replace"]
@@ -62,12 +62,16 @@ class Faulty:
 
 
 class RetryingPlace(MemoryPlace):
+    largest = 2 * MIB
+
     def __init__(self) -> None:
         super().__init__()
         self.store = retrying(self.store, 5)
 
 
 class CountingPlace(MemoryPlace):
+    largest = 2 * MIB
+
     def __init__(self) -> None:
         super().__init__()
         self.store = counting(self.store)[0]
