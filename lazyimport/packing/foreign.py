@@ -312,7 +312,7 @@ def _decompressor(raw: IO[bytes], suffix: str, what: str) -> IO[bytes]:
             ) from None
         context = zstandard.ZstdDecompressor()
         return context.stream_reader(raw, read_across_frames=True, closefd=False)
-    return zstd.ZstdFile(raw)  # type: ignore[no-any-return,unused-ignore]
+    return zstd.ZstdFile(raw)  # type: ignore[no-any-return,return-value,unused-ignore]
 
 
 def _path_of(name: str, what: str) -> str:

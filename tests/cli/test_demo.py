@@ -51,7 +51,7 @@ def test_leaves_nothing_in_a_store_of_ones_own(cli: CommandLine, project: Path) 
     cli.run("demo", "--workers", "processes", "--store", cli.url)
 
     files = {path.name for path in cli.store.rglob("*") if path.is_file()}
-    assert {name, ".lock"} == files
+    assert {name, f"{name}.json", ".lock"} == files
 
 
 @pytest.mark.slow

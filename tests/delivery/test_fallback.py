@@ -24,6 +24,7 @@ from lazyimport.errors import ArchiveMissing, CacheError, StoreMissing
 from lazyimport.settings import Settings
 from tests.support.disks import NOBODY, mounted, need_root
 from tests.support.judge import pack_tree, write_tree
+from tests.support.late import HASH, LATE
 
 
 class Site:
@@ -150,10 +151,10 @@ def test_activated_process_says_it_in_one_line(site: Site) -> None:
     """And ``__file__`` names the place where the file would be."""
     pushed = site.push(text="hello")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CHILD],
+        [sys.executable, "-W", "ignore", "-c", LATE + CHILD],
         env={
             **os.environ,
-            "LAZYIMPORT_HASH": pushed.hash,
+            HASH: pushed.hash,
             "LAZYIMPORT_STORE": site.url,
             "LAZYIMPORT_CACHE_DIR": str(site.node),
         },
@@ -251,10 +252,10 @@ def test_node_that_has_the_archive_needs_no_network(site: Site) -> None:
     pushed = site.push(text="hello")
     fetch(site.settings(), pushed.hash)
     done = subprocess.run(
-        [sys.executable, "-c", OFFLINE],
+        [sys.executable, "-c", LATE + OFFLINE],
         env={
             **os.environ,
-            "LAZYIMPORT_HASH": pushed.hash,
+            HASH: pushed.hash,
             "LAZYIMPORT_STORE": "gs://no-such-bucket/code",
             "LAZYIMPORT_CACHE_DIR": str(site.node),
         },

@@ -15,6 +15,7 @@ from lazyimport.delivery.stores import open_store, writable
 from lazyimport.delivery.verify import prove
 from lazyimport.format.archive import Archive
 from tests.support.judge import pack_tree, write_tree
+from tests.support.late import HASH, LATE
 
 
 class Node:
@@ -45,10 +46,10 @@ class Node:
     ) -> subprocess.CompletedProcess[str]:
         start = "import lazyimport.activation as a; a.start()" if activate else ""
         return subprocess.run(
-            [sys.executable, "-c", f"{start}\nimport lazyimport\n{program}"],
+            [sys.executable, "-c", f"{LATE}{start}\nimport lazyimport\n{program}"],
             env={
                 **os.environ,
-                "LAZYIMPORT_HASH": self.hash,
+                HASH: self.hash,
                 "LAZYIMPORT_STORE": self.url,
                 "LAZYIMPORT_CACHE_DIR": self.cache.path,
                 **environ,
@@ -137,13 +138,13 @@ print(looks.here)
 """
     environ = {
         **os.environ,
-        "LAZYIMPORT_HASH": node.hash,
+        HASH: node.hash,
         "LAZYIMPORT_STORE": "file:///nowhere",
         "LAZYIMPORT_CACHE_DIR": node.cache.path,
     }
     start = "import lazyimport.activation as a; a.start()"
     with subprocess.Popen(
-        [sys.executable, "-c", start + program],
+        [sys.executable, "-c", LATE + start + program],
         env=environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -11,6 +11,7 @@ from lazyimport.delivery.publish import Published, publish
 from lazyimport.delivery.stores import open_store, writable
 from lazyimport.settings import Settings
 from tests.support.judge import pack_tree, write_tree
+from tests.support.late import HASH, LATE
 from tests.support.scale import scaled
 
 TYPE_CHECKING = False
@@ -84,10 +85,10 @@ class Fleet:
     ) -> subprocess.Popen[str]:
         """Start a process on *node* that runs the archive *hash_*."""
         return subprocess.Popen(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", LATE + program],
             env={
                 **os.environ,
-                "LAZYIMPORT_HASH": hash_,
+                HASH: hash_,
                 "LAZYIMPORT_STORE": self.url,
                 "LAZYIMPORT_CACHE_DIR": str(self.base / node),
                 "LOG": str(self.log),
