@@ -15,7 +15,9 @@ __all__ = ["AtomicFile", "FileLock", "ensure_directory"]
 
 
 def ensure_directory(path: str) -> str:
-    """Return *path*, a directory that nobody but this user can write to.
+    """Return *path*, a directory of this user's (or root's), closed to the others.
+
+    Its group may write to it: Kubernetes mounts volumes that way (fsGroup).
 
     Creates it, readable by this user only, where it is missing. Raises
     CacheError if it cannot be made, is no directory, or belongs to another

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ArchiveFinder", "ArchivePathFinder", "MissingFinder"]
 
-_STANDARD = sys.stdlib_module_names | {"__main__"}
+#: names that no archive ever takes
+STANDARD = sys.stdlib_module_names | {"__main__"}
 
 #: how `importlib.util.cache_from_source` ends the name of a source's bytecode
 _CACHED_END = f".{sys.implementation.cache_tag}" + (
@@ -75,7 +76,7 @@ class ArchiveFinder:
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
         if path is None:
-            if fullname in _STANDARD:
+            if fullname in STANDARD:
                 if fullname in self._watched:
                     return self._watch(fullname, None, target)
                 return None

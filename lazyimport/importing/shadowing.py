@@ -13,6 +13,7 @@ from _thread import get_ident
 
 from lazyimport.errors import ArchiveImportError, InstallError
 from lazyimport.importing.finder import (
+    STANDARD,
     ArchiveFinder,
     ArchivePathFinder,
     MissingFinder,
@@ -33,7 +34,6 @@ __all__ = ["RefusingFinder", "RefusingPathFinder", "refuse_imported", "shadowed"
 
 #: (thread, name) of what is being looked for elsewhere, where that leads back here
 _asking: set[tuple[int, str]] = set()
-_STANDARD = sys.stdlib_module_names | {"__main__"}
 _OURS = (ArchiveFinder, MissingFinder)
 
 
@@ -51,7 +51,7 @@ class RefusingFinder(ArchiveFinder):
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
-        if path is None and fullname not in _STANDARD:
+        if path is None and fullname not in STANDARD:
             _refuse(self.tree, fullname)
         return super().find_spec(fullname, path, target)
 
@@ -64,7 +64,7 @@ class RefusingPathFinder(ArchivePathFinder):
         self, fullname: str, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a module here, that of a namespace portion, or None."""
-        if self.path == self.tree.root and fullname not in _STANDARD:
+        if self.path == self.tree.root and fullname not in STANDARD:
             _refuse(self.tree, fullname)
         return super().find_spec(fullname, target)
 
@@ -73,7 +73,7 @@ def refuse_imported(tree: Tree) -> None:
     """Raise InstallError if a name of the archive has been imported from elsewhere."""
     for name, place in _names(tree):
         module = sys.modules.get(name)
-        if module is None or name in _STANDARD:
+        if module is None or name in STANDARD:
             continue
         origin = _place(getattr(module, "__spec__", None), tree)
         if origin is not None:
