@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import os
 import subprocess
 import sys
@@ -242,6 +243,31 @@ def test_missing_module(
         assert hash_ in str(caught.value)
         assert isinstance(caught.value, ArchiveModuleMissing)
         assert caught.value.name == statement.rsplit(maxsplit=1)[-1]
+
+
+def test_finders_behind_are_asked_before_a_module_is_said_to_miss(
+    packed: str, cache: Path
+) -> None:
+    """six puts one there, and pandas brings six: the reason must show all the same."""
+
+    class Late:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> object:
+            if name == "late_and_found":
+                return importlib.machinery.ModuleSpec(name, None, is_package=True)
+            return None
+
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        sys.meta_path.append(Late)  # type: ignore[arg-type]
+        try:
+            with pytest.raises(ModuleNotFoundError) as caught:
+                importlib.import_module("late_and_missing")
+            importlib.import_module("late_and_found")
+        finally:
+            sys.meta_path.remove(Late)  # type: ignore[arg-type]
+            sys.modules.pop("late_and_found", None)
+
+    assert packed in str(caught.value)
 
 
 def test_asking_for_a_missing_module_is_no_error(packed: str, cache: Path) -> None:

@@ -249,8 +249,8 @@ def _loader(tree: Tree, fullname: str, path: str, module: Module) -> object:
 class MissingFinder:
     """Says, for a name that no finder has, what *explain* knows about it.
 
-    It stays silent when a program only asks (`importlib.util.find_spec`), and
-    when another finder stands behind it that may have the name yet.
+    It stays silent when a program only asks (`importlib.util.find_spec`). What
+    has put itself behind it (six does, and so whatever uses six) is asked first.
     """
 
     def __init__(self, hash: str, explain: Callable[[str], str]) -> None:
@@ -261,15 +261,25 @@ class MissingFinder:
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
-    ) -> None:
-        """Raise ArchiveModuleMissing inside an import statement, else return None."""
-        if not sys.meta_path or sys.meta_path[-1] is not self:
-            return
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Raise ArchiveModuleMissing inside an import statement, else return None.
+
+        Or return the spec of a finder behind this one.
+        """
         # _find_spec called us; only an import calls it from there
         if sys._getframe(2).f_code.co_name != "_find_and_load_unlocked":  # noqa: SLF001
-            return
+            return None
+        finders = list(sys.meta_path)
+        if self not in finders:
+            return None
+        for finder in finders[finders.index(self) + 1 :]:
+            if not hasattr(finder, "find_spec"):
+                return None  # of PEP 302: up to Python 3.11 the machinery knows how
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
         raise lazyimport.errors.ArchiveModuleMissing(
             f"No module named {fullname!r}",
             lambda: self._explain(fullname),

@@ -192,14 +192,16 @@ class Cluster:
             with error:
                 said = error.read().decode(errors="replace").strip()
             raise DeployError(
-                f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"
+                f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}",
+                retryable=error.code >= 500,
             ) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise DeployError(
                 f"cannot reach Ray's dashboard at {self.address}: {reason}; name it "
                 "with --address or RAY_DASHBOARD_ADDRESS (its port is 8265, not that "
-                "of GCS or of the Ray Client)"
+                "of GCS or of the Ray Client)",
+                retryable=True,
             ) from error
 
 

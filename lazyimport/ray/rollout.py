@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["follow"]
 
 _SECONDS_BETWEEN = 0.5
+#: A busy dashboard may leave questions unanswered for so long.
+_SECONDS_OF_SILENCE = 120.0
 
 
 def follow(
@@ -27,11 +29,11 @@ def follow(
     should have, and no replica of another hash is left.
 
     Raises DeployError with Serve's own message and traceback when one fails, after
-    *timeout* seconds, and where the cluster cannot be reached.
+    *timeout* seconds, and where the cluster cannot be reached for two minutes.
     """
     deadline = time.monotonic() + timeout
     while True:
-        served = cluster.served()
+        served = _ask(cluster, min(deadline, time.monotonic() + _SECONDS_OF_SILENCE))
         now = [served[name] for name in wanted if name in served]
         yield now
         failed = next((a for a in now if _failed(a, wanted[a.name])), None)
@@ -47,6 +49,17 @@ def follow(
             return
         if time.monotonic() > deadline:
             raise _timeout(served, late[0], wanted[late[0]], timeout)
+        time.sleep(_SECONDS_BETWEEN)
+
+
+def _ask(cluster: Cluster, deadline: float) -> dict[str, Served]:
+    """Return what the cluster serves, asked until it answers."""
+    while True:
+        try:
+            return cluster.served()
+        except DeployError as error:
+            if not error.retryable or time.monotonic() > deadline:
+                raise
         time.sleep(_SECONDS_BETWEEN)
 
 

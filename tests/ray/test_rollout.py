@@ -278,37 +278,6 @@ def test_a_new_hash_rolls_out_and_an_old_one_back(shop: Shop) -> None:
     assert shop.config(shop.hashes["A"]) == shop.file.read_text()
 
 
-def test_a_rayservice_rolls_the_same_way(shop: Shop, tmp_path: Path) -> None:
-    """Through kubectl, and nothing but serveConfigV2 has changed."""
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(KUBECTL.format(python=sys.executable))
-    kubectl.chmod(0o755)
-    shop.environ.update(
-        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        STAND_IN_DASHBOARD=shop.cluster.dashboard,
-    )
-    head = "kind: RayService\nmetadata: {name: shop}\nspec:\n  serveConfigV2: |\n"
-    tail = "  rayClusterConfig: {rayVersion: '2.60.0'}\n"
-
-    def service(hash: str) -> str:
-        text = shop.config(hash).splitlines(keepends=True)
-        return head + "".join(f"    {line}" for line in text) + tail
-
-    file = tmp_path / "service.yaml"
-    file.write_text(service(shop.hashes["A"]))
-    options = ("--app", "shop", "--apply", "--wait")
-    with Load(shop.port) as load:
-        done = shop.run("deploy", file, "--hash", shop.hashes["B"], *options)
-        there = file.read_text()
-        shop.run("rollback", file, *options)
-
-    assert "rayservice.ray.io/shop configured" in done.stderr
-    assert service(shop.hashes["B"]) == there
-    assert service(shop.hashes["A"]) == file.read_text()
-    assert [] == load.failures
-    assert [("A",), ("B",)] == load.versions()
-
-
 WRONG = {
     "raises": (
         {"part7.py": "VERSION = 'C'\nraise RuntimeError('on purpose')\n"},
@@ -373,6 +342,38 @@ def test_a_hash_that_cannot_be_had_changes_nothing(shop: Shop, what: str) -> Non
     )
     assert [] == load.failures
     assert [("A",)] == load.versions()
+
+
+@pytest.mark.skipif(not FULL, reason="LAZYIMPORT_TEST_FULL=1 runs it")
+def test_a_rayservice_rolls_the_same_way(shop: Shop, tmp_path: Path) -> None:
+    """Through kubectl, and nothing but serveConfigV2 has changed."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL.format(python=sys.executable))
+    kubectl.chmod(0o755)
+    shop.environ.update(
+        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        STAND_IN_DASHBOARD=shop.cluster.dashboard,
+    )
+    head = "kind: RayService\nmetadata: {name: shop}\nspec:\n  serveConfigV2: |\n"
+    tail = "  rayClusterConfig: {rayVersion: '2.60.0'}\n"
+
+    def service(hash: str) -> str:
+        text = shop.config(hash).splitlines(keepends=True)
+        return head + "".join(f"    {line}" for line in text) + tail
+
+    file = tmp_path / "service.yaml"
+    file.write_text(service(shop.hashes["A"]))
+    options = ("--app", "shop", "--apply", "--wait")
+    with Load(shop.port) as load:
+        done = shop.run("deploy", file, "--hash", shop.hashes["B"], *options)
+        there = file.read_text()
+        shop.run("rollback", file, *options)
+
+    assert "rayservice.ray.io/shop configured" in done.stderr
+    assert service(shop.hashes["B"]) == there
+    assert service(shop.hashes["A"]) == file.read_text()
+    assert [] == load.failures
+    assert [("A",), ("B",)] == load.versions()
 
 
 @pytest.mark.skipif(not FULL, reason="LAZYIMPORT_TEST_FULL=1 runs it")
