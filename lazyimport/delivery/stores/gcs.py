@@ -248,7 +248,8 @@ class GcsStore:
         from google.api_core.exceptions import PreconditionFailed
 
         blob = bucket.blob(self._root + key, chunk_size=_PIECE)
-        try:
+
+        def upload(**patience: Any) -> None:
             blob.upload_from_file(
                 data,
                 rewind=True,
@@ -256,8 +257,17 @@ class GcsStore:
                 content_type="application/octet-stream",
                 if_generation_match=generation,
                 checksum="crc32c",
-                **self._patience(repeated),
+                **patience,
             )
+
+        patience = self._patience(repeated)
+        try:
+            if repeated is None:
+                upload(**patience)
+            else:
+                # Around the whole: before 3.0 uploads are repeated in silence.
+                retry = patience.pop("retry")
+                retry(upload)(retry=None, **patience)
         except PreconditionFailed:
             return False
         return True
