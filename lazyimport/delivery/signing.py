@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import json
 import os
+import re
 
 from lazyimport.errors import KeyMissing, SettingsError, SignatureError
 
@@ -37,6 +38,8 @@ __all__ = [
 PASSPHRASE = "LAZYIMPORT_SIGNING_PASSPHRASE"  # noqa: S105 - the name of a variable
 _MAKE = "'lazyimport keygen FILE' or 'ssh-keygen -t ed25519'"
 _LARGEST = 1 << 16
+# One public key in 64 begins as a path does, in base64.
+_BARE_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\s*(,|$)", re.MULTILINE)
 
 
 class Signer:
@@ -94,7 +97,7 @@ class Trusted:
         Raises SettingsError if any of them is no key, or there is none.
         """
         where = "LAZYIMPORT_TRUSTED_KEYS"
-        if text.startswith("/"):
+        if text.startswith("/") and not _BARE_KEY.match(text):
             where = text
             try:
                 with open(text, encoding="utf-8") as file:

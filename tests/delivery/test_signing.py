@@ -368,6 +368,16 @@ def test_trusted_keys_as_people_write_them(
     assert Trusted.parse(f"{ours.public}, {theirs.public} bo").publics == both
 
 
+def test_trusted_key_that_begins_like_a_path() -> None:
+    """One in 64 does; it is a key all the same."""
+    bare = "/5PFGiU2/hLB/thgiqcZfCL0KFQvdngbjBSsH+/LV7U="
+    other = "AAAAGiU2/hLB/thgiqcZfCL0KFQvdngbjBSsH+/LV7U="
+
+    assert len(Trusted.parse(bare).publics) == 1
+    assert len(Trusted.parse(f"{bare},{other}").publics) == 2
+    assert len(Trusted.parse(f"{bare} , {other}\n").publics) == 2
+
+
 @pytest.mark.parametrize("text", ["  ", "# nothing\n", "nonsense", "ssh-ed25519 AAAA"])
 def test_trusted_keys_that_are_none_are_an_error(text: str) -> None:
     """And not the trust in everybody that no keys at all mean."""
