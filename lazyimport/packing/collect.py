@@ -42,6 +42,7 @@ import unicodedata
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
+from lazyimport.format.digest import sha256
 from lazyimport.packing.ignore import Patterns, anchored_prefix
 
 TYPE_CHECKING = False
@@ -100,25 +101,42 @@ class SourceFile(NamedTuple):
     executable: bool
     signature: Signature
 
-    def read(self) -> bytes:
-        """Return the contents.
+    def read(self, digest: bytes | None = None) -> bytes:
+        """Return the contents; *digest* is their SHA-256 if they were read before.
 
         Raises PackError if the file cannot be read, or is not as it was collected.
         """
         try:
             with open(self.location, "rb", buffering=0) as file:
-                before = _signature(os.fstat(file.fileno()))
+                status = os.fstat(file.fileno())
                 content = file.read()
                 after = _signature(os.fstat(file.fileno()))
         except OSError as error:
             raise _pack_error(
                 [f"{self.location} cannot be read: {_why(error)}"]
             ) from error
-        if not before == after == self.signature or len(content) != self.signature[0]:
+        same = _signature(status) == after == self.signature
+        if not same and status.st_nlink > 1:
+            same = self._only_linked(after, digest or sha256(content))
+        if not same or len(content) != self.signature[0]:
             raise _pack_error(
                 [f"{self.location} changed while it was being packed; pack again"]
             )
         return content
+
+    def _only_linked(self, signature: Signature, digest: bytes) -> bool:
+        """Whether a link more or less is all that happened to the file.
+
+        That moves the ctime. uv shares one file among all environments, so it
+        happens while some other one is made.
+        """
+        if _but_ctime(signature) != _but_ctime(self.signature):
+            return False
+        try:
+            with open(self.location, "rb", buffering=0) as file:
+                return sha256(file.read()) == digest
+        except OSError:
+            return False
 
 
 class Tree(NamedTuple):
@@ -585,6 +603,10 @@ def _signature(status: os.stat_result) -> Signature:
         status.st_ino,
         status.st_dev,
     )
+
+
+def _but_ctime(signature: Signature) -> tuple[int, ...]:
+    return signature[:2] + signature[3:]
 
 
 def _why(error: OSError) -> str:

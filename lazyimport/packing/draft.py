@@ -112,7 +112,7 @@ class Draft:
     def read(self, digest: bytes) -> bytes | memoryview:
         """Return bytes that this packing or the last one has seen or made."""
         if digest in self._files:
-            return self._files[digest].read()
+            return self._files[digest].read(digest)
         if digest in self._listings:
             return self._listings[digest]
         if digest in self._spooled:
@@ -178,7 +178,7 @@ class Draft:
         interpreter, optimization = self._compilers[number]
         what = f"compiling for {self._variants[number]}"
         sources: Iterator[tuple[bytes, bytes]] = (
-            (digest, self._files[digest].read()) for digest in todo
+            (digest, self._files[digest].read(digest)) for digest in todo
         )
         compiled = compile_sources(interpreter, optimization, sources, jobs=jobs)
         for done, (digest, result) in enumerate(compiled, 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import socket
@@ -169,6 +170,19 @@ class TestFiles:
         os.utime(tmp_path / "a.py", ns=(file.signature[1],) * 2)
         with pytest.raises(PackError, match="changed while it was being packed"):
             file.read()
+
+    def test_a_link_more_is_no_change(self, tmp_path: Path) -> None:
+        """uv links one file into every environment that is made meanwhile."""
+        make(tmp_path, {"a.py": "text"})
+        os.link(tmp_path / "a.py", tmp_path / "elsewhere")
+        file = collect([tmp_path], Config()).files[0]
+        time.sleep(0.02)
+        os.link(tmp_path / "a.py", tmp_path / "another")
+
+        assert file.read() == b"text"
+        assert file.read(hashlib.sha256(b"text").digest()) == b"text"
+        with pytest.raises(PackError, match="changed while it was being packed"):
+            file.read(hashlib.sha256(b"TEXT").digest())
 
 
 class TestDefaults:
