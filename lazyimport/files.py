@@ -78,10 +78,7 @@ class AtomicFile:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> BinaryIO:
-        self._file = open(
-            self.temporary,
-            "x+b",
-        )
+        self._file = open(self.temporary, "x+b")
         return self._file
 
     def __exit__(
@@ -119,7 +116,8 @@ class FileLock:
 
     Whoever holds it may remove its file (`remove`): a waiter that gets the lock
     on a file that is no longer there begins anew with the one that is, or two
-    would hold locks on two files of one name.
+    would hold locks on two files of one name. It ends with the block, whatever was
+    forked meanwhile and still has the file open.
     """
 
     def __init__(self, path: str, timeout: float) -> None:
@@ -128,19 +126,30 @@ class FileLock:
         self._descriptor = -1
 
     def __enter__(self) -> FileLock:
+        self._open()
+        try:
+            self._wait()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _wait(self) -> None:
+        """Lock the file that has the name when it is locked."""
         import fcntl
         import time
         from errno import EACCES, EAGAIN
 
         deadline = time.monotonic() + self.timeout
         pause = 0.002
-        self._open()
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in {EAGAIN, EACCES}:
-                    self._close()
                     raise lazyimport.errors.CacheError(
                         f"cannot lock {self.path}: {error.strerror}; the node cache "
                         "needs a file system with locks, see LAZYIMPORT_CACHE_DIR",
@@ -148,7 +157,6 @@ class FileLock:
                         errno=error.errno,
                     ) from error
                 if time.monotonic() > deadline:
-                    self._close()
                     raise lazyimport.errors.CacheError(
                         f"another process has held {self.path} for more than "
                         f"{self.timeout:g} s; it is probably still downloading "
@@ -160,12 +168,9 @@ class FileLock:
                 pause = min(pause * 1.5, 0.1)
             else:
                 if os.fstat(self._descriptor).st_nlink:
-                    return self
+                    return
                 self._close()
                 self._open()
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
 
     def remove(self) -> None:
         """Remove the file of this lock, which is held: nobody needs it any more."""
@@ -184,5 +189,15 @@ class FileLock:
             ) from error
 
     def _close(self) -> None:
-        os.close(self._descriptor)
-        self._descriptor = -1
+        import fcntl
+
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return  # _open() failed after another one was closed
+        try:
+            # Closing alone leaves it to whoever was forked since.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        except OSError:
+            pass  # a file system without locks
+        finally:
+            os.close(descriptor)

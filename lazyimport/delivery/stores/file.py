@@ -379,7 +379,13 @@ class _Lock:
                 return
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        import fcntl
+
+        try:
+            # closing alone leaves it to whoever was forked since
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(self._descriptor)
 
 
 def _open_lock(path: str) -> int:

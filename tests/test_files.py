@@ -1,0 +1,131 @@
+"""Files that processes share: locks that end with their block, files that are whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from lazyimport.delivery.stores.file import _Lock as StoreLock
+from lazyimport.errors import CacheError, StoreUnavailable
+from lazyimport.files import AtomicFile, FileLock
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "lock")
+
+
+class TestLock:
+    def test_one_at_a_time(self, path: str) -> None:
+        """Threads of one process too."""
+        with FileLock(path, 1):
+            refused: list[CacheError] = []
+
+            def other() -> None:
+                with pytest.raises(CacheError, match="another process has held") as e:
+                    FileLock(path, 0).__enter__()
+                refused.append(e.value)
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+        assert refused[0].path == path
+        with FileLock(path, 0):
+            pass
+
+    # from 3.12 on Python warns of a fork in a process that has threads
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    @pytest.mark.parametrize("of_the_store", [False, True])
+    def test_it_ends_with_the_block_whatever_was_forked_meanwhile(
+        self, path: str, of_the_store: bool
+    ) -> None:
+        """A worker that multiprocessing forks while a thread downloads lives long."""
+
+        def lock() -> AbstractContextManager[object]:
+            if of_the_store:
+                return StoreLock(path, StoreUnavailable("busy"))
+            return FileLock(path, 0)
+
+        with lock():
+            child = os.fork()
+            if not child:
+                signal.pause()
+                os._exit(0)
+        try:
+            with lock():
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+    def test_a_waiter_leaves_no_file_open(self, path: str) -> None:
+        with FileLock(path, 1):
+            before = open_files()
+            with pytest.raises(CacheError):
+                FileLock(path, 0).__enter__()
+            assert open_files() == before
+
+    def test_an_interrupted_waiter_leaves_no_file_open(self, path: str) -> None:
+        """Ctrl-C while another process downloads."""
+        with FileLock(path, 1):
+            before = open_files()
+            timer = threading.Timer(0.05, lambda: signal.raise_signal(signal.SIGINT))
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                FileLock(path, 30).__enter__()
+            timer.join()
+            assert open_files() == before
+
+    def test_a_removed_one_is_no_lock(self, path: str) -> None:
+        """Who waited for it locks the file that has the name by then."""
+        got = threading.Event()
+
+        def waiter() -> None:
+            with FileLock(path, 10):
+                assert os.path.exists(path)
+                got.set()
+
+        with FileLock(path, 1) as lock:
+            thread = threading.Thread(target=waiter)
+            thread.start()
+            lock.remove()
+        thread.join()
+        assert got.is_set()
+
+
+class TestAtomicFile:
+    def test_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        with AtomicFile(str(path), 0o640) as file:
+            file.write(b"whole")
+            assert not path.exists()
+        assert path.read_bytes() == b"whole"
+        assert path.stat().st_mode & 0o777 == 0o640
+
+        def give_up() -> None:
+            with AtomicFile(str(path)) as file:
+                file.write(b"half")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            give_up()
+        assert path.read_bytes() == b"whole"
+        assert os.listdir(tmp_path) == ["file"]
+
+    def test_where_it_cannot_be_put(self, tmp_path: Path) -> None:
+        path = tmp_path / "folder"
+        path.mkdir()
+
+        with pytest.raises(IsADirectoryError), AtomicFile(str(path)) as file:
+            file.write(b"x")
+
+        assert os.listdir(tmp_path) == ["folder"]
