@@ -10,7 +10,8 @@ it writes the first byte, and refuses the whole container, naming the member, fo
 - a link that leads out of the tree or nowhere;
 - what is neither file, folder nor link: devices, pipes, sockets;
 - an encrypted member, or a compression that this Python cannot undo;
-- more than `MAX_FILES` members, or more than `MAX_BYTES` when unpacked.
+- more than `MAX_FILES` members, or more than `MAX_BYTES` when unpacked, what links
+  lead to counted each time.
 
 Sizes are declared by who made the container, so what really comes out is counted
 against them.
@@ -25,7 +26,6 @@ import os
 import re
 import shutil
 import stat
-import struct
 import tarfile
 import tempfile
 import unicodedata
@@ -52,12 +52,12 @@ _CHUNK = 1 << 18
 _MAX_HEADER = 1 << 20
 #: A row of a zip's directory has 46 bytes; with name and extra fields, about 200.
 _MAX_ROW = 400
+#: More than zipfile reads to find that directory: a comment of 64 KiB, and records.
+_MAX_END = 1 << 17
 _LONGEST_TARGET = 4096
 _LONGEST_PATH = 2048
 _LONGEST_NAME = 240
 _DEEPEST_PATH = 100
-_END_OF_ZIP = b"PK\x05\x06"
-_LONGEST_COMMENT = 1 << 16
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
@@ -101,6 +101,10 @@ def unpack(
     with kind(file, suffix, os.path.dirname(folder), limits) as members:
         _check(members, limits)
         _write(members, folder, what)
+        links = [member for member in members if member.kind == LINK]
+        if links:
+            _link(links, folder, what)
+            _check_through_links(folder, limits)
 
 
 class _Limits:
@@ -131,18 +135,17 @@ class _Limits:
 def _zip_members(
     file: str, _suffix: str, _scratch: str, limits: _Limits
 ) -> Iterator[list[Member]]:
-    with open(file, "rb") as raw:
-        if _directory_size(raw) > limits.max_files * _MAX_ROW:
-            raise _refused(
-                limits.what, "", f"there are more than {limits.max_files:,} members"
-            )
-        with contextlib.ExitStack() as stack:
-            with _reading(limits.what):
-                container = stack.enter_context(zipfile.ZipFile(raw))
-            rows = container.infolist()
-            if rows:
-                limits.files(len(rows), rows[-1].filename)
-            yield [_zip_member(container, row, limits.what) for row in rows]
+    with open(file, "rb") as raw, contextlib.ExitStack() as stack:
+        # zipfile reads the whole directory at once
+        why = f"there are more than {limits.max_files:,} members"
+        source = _Bounded(raw, limits, limits.max_files * _MAX_ROW + _MAX_END, why)
+        with _reading(limits.what):
+            container = stack.enter_context(zipfile.ZipFile(cast("IO[bytes]", source)))
+        source.left = math.inf
+        rows = container.infolist()
+        if rows:
+            limits.files(len(rows), rows[-1].filename)
+        yield [_zip_member(container, row, limits.what) for row in rows]
 
 
 def _zip_member(container: zipfile.ZipFile, row: zipfile.ZipInfo, what: str) -> Member:
@@ -174,23 +177,6 @@ def _kind_of(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "")
 
 
-def _directory_size(raw: IO[bytes]) -> int:
-    """Return how many bytes a zip's directory says it has, 0 if that is not found.
-
-    `zipfile` reads all of it at once.
-    """
-    end = raw.seek(0, os.SEEK_END)
-    raw.seek(max(0, end - _LONGEST_COMMENT - 22))
-    tail = raw.read()
-    raw.seek(0)
-    at = tail.rfind(_END_OF_ZIP)
-    if at < 0 or len(tail) - at < 22:
-        return 0
-    size: int = struct.unpack_from("<L", tail, at + 12)[0]
-    # 0xFFFFFFFF: the real number is elsewhere (zip64), and cannot exceed the file
-    return min(size, end)
-
-
 @contextlib.contextmanager
 def _tar_members(
     file: str, suffix: str, scratch: str, limits: _Limits
@@ -199,7 +185,8 @@ def _tar_members(
         cut = _decompress(file, suffix, plain, limits)
         plain.seek(0)
         with contextlib.ExitStack() as stack:
-            container = _Plain(plain, limits)
+            why = f"a header has more than {_MAX_HEADER:,} bytes"
+            container = _Bounded(plain, limits, _MAX_HEADER, why)
             with _reading(limits.what):
                 tar = stack.enter_context(
                     tarfile.open(fileobj=cast("IO[bytes]", container), mode="r:")
@@ -231,24 +218,26 @@ def _tar_members(
             yield members
 
 
-class _Plain:
-    """The plain file of a tarball, which reads no header on the word of its size."""
+class _Bounded:
+    """A file of which no more than ``left`` bytes are read on the word of a size."""
 
-    def __init__(self, plain: IO[bytes], limits: _Limits) -> None:
-        self._plain = plain
+    def __init__(self, file: IO[bytes], limits: _Limits, left: int, why: str) -> None:
+        self._file = file
         self._what = limits.what
-        self.left: float = _MAX_HEADER
-        self.tell = plain.tell
-        self.seek = plain.seek
+        self._why = why
+        self.left: float = left
+        self.tell = file.tell
+        self.seek = file.seek
+        self.seekable = file.seekable
 
-    def read(self, size: int) -> bytes:
-        """Return *size* bytes; refuse more than are ``left`` for a header."""
-        self.left -= size
-        if self.left < 0:
-            raise _refused(
-                self._what, "", f"a header has more than {_MAX_HEADER:,} bytes"
-            )
-        return self._plain.read(size)
+    def read(self, size: int = -1) -> bytes:
+        """Return *size* bytes; refuse more than are ``left``, and say why."""
+        if size > self.left:
+            raise _refused(self._what, "", self._why)
+        # zipfile looks for the end without a size
+        data = self._file.read(_MAX_END if size < 0 else size)
+        self.left -= len(data)
+        return data
 
 
 def _tar_member(tar: tarfile.TarFile, row: tarfile.TarInfo, what: str) -> Member:
@@ -339,9 +328,21 @@ def _check(members: list[Member], limits: _Limits) -> None:
     """Look for what only the whole shows; raises PackError."""
     what = limits.what
     kinds: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     total = 0
     for member in members:
-        total += member.size
+        size = member.size
+        if member.kind == HARD_LINK:
+            if member.target not in sizes:
+                raise _refused(
+                    what,
+                    member.name,
+                    f"it is a hard link to {member.target!r}, which is no file before it",
+                )
+            size = sizes[member.target]
+        if member.kind in {FILE, HARD_LINK}:
+            sizes[member.path] = size
+        total += size
         limits.bytes(total, member.name)
         before = kinds.get(member.path, FOLDER if not member.path else None)
         if before is not None and not before == member.kind == FOLDER:
@@ -375,7 +376,7 @@ def _check_collisions(paths: Iterable[str], limits: _Limits) -> None:
 
 
 def _write(members: list[Member], folder: str, what: str) -> None:
-    """Make the files; links come last, so that nothing is written through one."""
+    """Make the files. Links come after, so that nothing is written through one."""
     for member in members:
         place = os.path.join(folder, member.path)
         if member.kind == FOLDER:
@@ -385,15 +386,7 @@ def _write(members: list[Member], folder: str, what: str) -> None:
         if member.kind == FILE:
             _write_file(member, place, what)
         elif member.kind == HARD_LINK:
-            source = os.path.join(folder, member.target)
-            if not os.path.isfile(source):
-                raise _refused(
-                    what,
-                    member.name,
-                    f"it is a hard link to {member.target!r}, which is no file before it",
-                )
-            shutil.copy(source, place)
-    _link([member for member in members if member.kind == LINK], folder, what)
+            shutil.copy(os.path.join(folder, member.target), place)
 
 
 def _link(links: list[Member], folder: str, what: str) -> None:
@@ -414,6 +407,23 @@ def _link(links: list[Member], folder: str, what: str) -> None:
                 member.name,
                 f"it is a link to {member.target!r}, which is not in the tree",
             )
+
+
+def _check_through_links(folder: str, limits: _Limits) -> None:
+    """Refuse links to folders of links to folders, which few members multiply by.
+
+    Who packs the tree reads all that they lead to, as often as they do.
+    """
+    files = total = 0
+    for place, folders, names in os.walk(folder, followlinks=True):
+        shown = os.path.relpath(place, folder)
+        files += len(folders) + len(names)
+        limits.files(files, shown)
+        for name in names:
+            # a link to a folder that it lies in ends somewhere; collect() names it
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
+        limits.bytes(total, shown)
 
 
 def _write_file(member: Member, place: str, what: str) -> None:

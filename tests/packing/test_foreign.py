@@ -351,12 +351,67 @@ def test_folders_that_no_member_names_count(tmp_path: Path) -> None:
 
 def test_a_zip_directory_too_large_to_be_read(tmp_path: Path) -> None:
     """zipfile would read it into memory first."""
-    path = make_zip({f"{n:0200}.py": "" for n in range(200)}, tmp_path / "app.zip")
+    path = make_zip({f"{n:0200}.py": "" for n in range(600)}, tmp_path / "app.zip")
 
     text = refusal(path, max_files=30)
 
     assert "more than 30 members" in text
     assert "its member" not in text
+
+
+def test_a_zip_directory_whose_end_is_hidden(tmp_path: Path) -> None:
+    """zipfile finds it where another search stops at a mark inside of it."""
+    path = make_zip({f"{n:0200}.py": "" for n in range(600)}, tmp_path / "app.zip")
+    data = bytearray(path.read_bytes())
+    data[-14:-10] = b"PK\x05\x06"  # in place of the numbers of rows, which nobody reads
+    path.write_bytes(data)
+
+    text = refusal(path, max_files=30)
+
+    assert "more than 30 members" in text
+    assert "its member" not in text
+
+
+def test_a_bomb_of_hard_links(tmp_path: Path) -> None:
+    """Each is a file of its own for who packs them, whatever it takes on the disk."""
+    path = tar_of(
+        tmp_path / "app.tar.gz",
+        row("a.bin"),
+        *(row(f"b{n}.bin", tarfile.LNKTYPE, "a.bin") for n in range(9)),
+        content={"a.bin": bytes(100_000)},
+    )
+
+    assert "'b5.bin'" in refusal(path, max_bytes=600_000)
+    assert not os.listdir(tmp_path / "scratch/tree")
+    assert len(unpacked(path, max_bytes=1_000_000)) == 10
+
+
+def links_to_links(path: Path, content: bytes = b"") -> Path:
+    """Return a tarball of 30 links that lead to 1,000 files."""
+    rows = [row("p0/a.bin")]
+    for level in range(3):
+        for n in range(10):
+            link = row(f"p{level + 1}/{n}", tarfile.SYMTYPE, f"../p{level}")
+            rows.append(link)
+    return tar_of(path, *rows, content={"p0/a.bin": content})
+
+
+def test_a_bomb_of_links_to_folders(tmp_path: Path) -> None:
+    path = links_to_links(tmp_path / "app.tar.gz", bytes(1000))
+
+    assert "more than 1,000 members" in refusal(path, max_files=1000)
+    assert "unpacks to" in refusal(path, max_bytes=1_000_000)
+    unpacked(path, max_files=10_000, max_bytes=2_000_000)
+
+
+def test_links_to_the_folder_they_lie_in(tmp_path: Path) -> None:
+    """Unpacking them ends; packing refuses them by name."""
+    one = row("pkg/loop", tarfile.SYMTYPE, ".")
+    unpacked(tar_of(tmp_path / "app.tar.gz", row("pkg/a.py"), one))
+    two = row("pkg/again", tarfile.SYMTYPE, ".")
+    path = tar_of(tmp_path / "app.tar.gz", row("pkg/a.py"), one, two)
+
+    assert "more than 1,000 members" in refusal(path, max_files=1000)
 
 
 def test_a_tar_header_too_large_to_be_read(tmp_path: Path) -> None:
