@@ -80,6 +80,10 @@ def _refuse_imports(wanted: str, hash: str, error: Exception) -> None:
 
 
 def _say(text: str) -> None:
-    if sys.stderr is not None:
+    if sys.stderr is None:
+        return
+    try:
         # the one trace that every supervisor collects
         print(f"lazyimport: {text}", file=sys.stderr)  # noqa: T201
+    except (OSError, ValueError):
+        pass  # nobody reads it any more, or its disk is full

@@ -229,6 +229,35 @@ def test_channel_that_cannot_be_looked_up(cache: Path, tmp_path: Path) -> None:
     assert done.stderr.count(reason) == 2
 
 
+@pytest.mark.parametrize("stderr", ["nobody reads it", "full"])
+def test_a_process_starts_though_the_failure_cannot_be_said(
+    cache: Path, stderr: str
+) -> None:
+    """As when what collects the logs has died."""
+    if stderr == "full":
+        end = os.open("/dev/full", os.O_WRONLY)
+    else:
+        other, end = os.pipe()
+        os.close(other)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "print('started')"],
+            env={
+                **os.environ,
+                "LAZYIMPORT_HASH": UNKNOWN,
+                "LAZYIMPORT_CACHE_DIR": str(cache),
+            },
+            stdout=subprocess.PIPE,
+            stderr=end,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(end)
+
+    assert (done.returncode, done.stdout) == (0, b"started\n")
+
+
 def test_failure_is_said_once_though_activation_runs_twice(cache: Path) -> None:
     done = python(
         "-c",
