@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from lazyimport.packing.config import Config
 
-__all__ = ["looks_at_files", "package_flags"]
+__all__ = ["LOOKS_LIKE", "looks_at_files", "package_flags"]
 
 #: What code says when it is about to open something beside itself.
-_LOOKS = re.compile(
+LOOKS_LIKE = re.compile(
     rb"__file__|__path__|__cached__|spec__?\.origin|submodule_search_locations"
     rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile"
 )
@@ -34,7 +34,7 @@ _SHARED_LIBRARY = re.compile(r"\.(so|pyd|dylib|dll)(\.[0-9.]+)?$")
 
 def looks_at_files(source: bytes) -> bool:
     """Whether a module's source says that it opens files by where it lies itself."""
-    return _LOOKS.search(source) is not None
+    return LOOKS_LIKE.search(source) is not None
 
 
 def package_flags(files: Iterable[tuple[str, int]], config: Config) -> dict[str, int]:

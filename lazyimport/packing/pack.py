@@ -15,7 +15,7 @@ from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.index import ALL_MINORS
 from lazyimport.format.patch import image_of
 from lazyimport.format.writer import write_archive
-from lazyimport.packing import last as memory
+from lazyimport.packing import flags, last as memory
 from lazyimport.packing.collect import collect
 from lazyimport.packing.compile import identity
 from lazyimport.packing.draft import Draft
@@ -210,9 +210,13 @@ def _room(cache: NodeCache) -> Iterator[None]:
 def _name_of(
     roots: Sequence[str], interpreters: Sequence[Interpreter], config: Config
 ) -> str:
-    """Return the name that packings share which may take bytecode from each other."""
+    """Return the name that packings share which may take from each other.
+
+    Another lazyimport, if it compiles or flags files otherwise, takes nothing.
+    """
     parts = [os.path.realpath(root) for root in roots]
     parts += ["", *sorted(map(identity, interpreters)), *map(str, config.optimize)]
+    parts.append(flags.LOOKS_LIKE.pattern.decode())
     joined = "\0".join(parts)
     return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from lazyimport.delivery.cache import NodeCache
-from lazyimport.packing import last
+from lazyimport.packing import flags, last
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
 from lazyimport.packing.pack import Packed, pack
@@ -190,6 +191,19 @@ def test_a_change_of_more_than_a_fifth_is_written_whole(site: Site) -> None:
     (site.tree / "pkg/data.bin").write_bytes(os.urandom(20_000))
 
     assert site.pack(whole=False).revision.delta is None
+
+
+@pytest.mark.usefixtures("long_ago")
+def test_another_lazyimport_may_flag_files_otherwise(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the one before it said of a file is in the hash."""
+    site.pack()
+    monkeypatch.setattr(flags, "LOOKS_LIKE", re.compile(rb"x = 2"))
+
+    fresh = site.pack(NodeCache(str(tmp_path / "fresh")))
+
+    assert site.pack().hash == fresh.hash
 
 
 @pytest.mark.usefixtures("long_ago")
