@@ -17,6 +17,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -295,7 +296,7 @@ def compile_sources(
     is no Python, or that crashes the compiler, gives a SyntaxProblem; the others go
     on. Closing the iterator ends the children.
 
-    Raises PackError if the interpreter does not start.
+    Raises PackError if the interpreter does not start, or is killed.
     """
     compilers = _Compilers(interpreter, optimization)
     count = max(1, jobs or os.cpu_count() or 1)
@@ -351,7 +352,10 @@ class _Compilers:
             child.end()
 
     def compile(self, source: bytes) -> bytes | SyntaxProblem:
-        """Return the code of *source* or what is wrong with it."""
+        """Return the code of *source* or what is wrong with it.
+
+        Raises PackError if the child is killed from outside, which says nothing of it.
+        """
         ending = 0
         # A child that ends may have been killed for the memory of the sources
         # before; the second one starts with this source.
@@ -368,8 +372,14 @@ class _Compilers:
             ending = child.end()
             with self._lock:
                 self._alive.discard(child)
-        how = f"signal {-ending}" if ending < 0 else f"exit code {ending}"
         tag = self._interpreter.tag
+        if ending == -signal.SIGKILL:  # not by what it compiled
+            raise PackError(
+                f"a source of {len(source):,} bytes has no {tag} bytecode: its compiler "
+                "was killed twice, for want of memory most likely, and without it the "
+                "archive would be another; pack again, with fewer --jobs"
+            )
+        how = f"signal {-ending}" if ending < 0 else f"exit code {ending}"
         return SyntaxProblem(f"the compiler of {tag} crashed on it ({how})", None)
 
     def _take(self) -> _Child:

@@ -329,6 +329,13 @@ class TestChildren:
         fake = imitation(tmp_path, body)
         assert compile_all(fake, [b"1", b"2"], jobs=1) == [b"1", b"2"]
 
+    def test_one_killed_again_is_no_word_on_its_source(self, tmp_path: Path) -> None:
+        """The kernel's choice where memory is short must not be in the hash."""
+        fake = imitation(tmp_path, "if source == b'die': os.kill(os.getpid(), 9)")
+        with pytest.raises(PackError, match="killed twice"):
+            compile_all(fake, [b"1", b"die", b"2"], jobs=1)
+        assert not any(map(is_running, pids(tmp_path)))
+
     @pytest.mark.parametrize("error", [GeneratorExit, KeyboardInterrupt, ValueError])
     def test_none_is_left_when_the_caller_gives_up(
         self, tmp_path: Path, error: type[BaseException]
