@@ -12,16 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from lazyimport.errors import PackError
 from lazyimport.packing import marshalling
-from lazyimport.packing.compile import Interpreter, find_interpreters
+from lazyimport.packing.compile import Interpreter
 from lazyimport.packing.marshalling import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 
 #: shapes of code that marshal writes in different ways
 SAMPLES = {
@@ -287,14 +284,6 @@ for source in eval(sys.stdin.read()):
     assert canonical(used) == canonical(again) == form
     print(fresh.hex(), form.hex(), used == fresh)
 """
-
-
-@pytest.fixture(params=VERSIONS)
-def interpreter(request: pytest.FixtureRequest) -> Interpreter:
-    try:
-        return find_interpreters([request.param])[0]
-    except PackError as error:
-        pytest.skip(str(error))
 
 
 class TestVersions:
