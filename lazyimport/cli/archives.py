@@ -61,14 +61,11 @@ def cached_archives(settings: Settings) -> list[Held]:
 
 def stored_archives(settings: Settings, prefix: str = "") -> Iterator[Held]:
     """Yield the archives in the store whose hashes begin with *prefix*, by hash."""
-    from lazyimport.delivery.fetch import archive_key
+    from lazyimport.delivery import stored
     from lazyimport.delivery.stores import writable
 
-    folder = archive_key("")
-    for item in writable(_store(settings)).list(folder + prefix):
-        name = item.key[len(folder) :]
-        if len(name) == 64 and not name.strip("0123456789abcdef"):
-            yield Held(name, item.size, item.modified)
+    for name, item in stored.stored_archives(writable(_store(settings)), prefix):
+        yield Held(name, item.size, item.modified)
 
 
 def origin_of(facts: Mapping[str, object]) -> str:
@@ -105,11 +102,12 @@ def look_into(hash: str, settings: Settings) -> Contents:
 
 def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
     from lazyimport.delivery.fetch import archive_key
+    from lazyimport.delivery.stored import read_header
 
     key = archive_key(hash)
     what = f"{store.url}/{key}"
     try:
-        header = Header.decode(store.read(key, 0, HEADER_SIZE), what)
+        header = read_header(store, hash)
     except KeyMissing as error:
         raise ArchiveMissing(
             f"archive {hash} is neither in the node cache nor in {store.url}; check "
@@ -119,12 +117,6 @@ def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
         ) from error
     if header.base is not None:
         return None
-    if header.hash != hash:
-        raise MalformedArchive(
-            f"{what}: this is archive {header.hash}, not {hash}; somebody put it "
-            "there under a wrong name: delete it and push again",
-            hash=hash,
-        )
     buffer = store.read(key, 0, header.slots_at)
     if len(buffer) != header.slots_at:
         raise MalformedArchive(

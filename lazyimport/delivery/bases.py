@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.stores import Store
     from lazyimport.format.index import Variant
 
-__all__ = ["Base", "find_bases", "stored_header"]
+__all__ = ["Base", "find_bases"]
 
 #: How many of the newest archives are asked for their bases.
 _NEWEST = 8
@@ -52,15 +52,6 @@ class Base:
     def partial(self) -> bool:
         """Whether only some pages of the index are there."""
         return self.buffer is not None
-
-
-def stored_header(store: Store, hash: str) -> Header | None:
-    """Return the header of the object that *store* has for *hash*, or None.
-
-    Raises StoreError, or ArchiveError if it is no archive.
-    """
-    head = _read_head(store, hash)
-    return head and head[0]
 
 
 def find_bases(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 
-from lazyimport.delivery.bases import find_bases, stored_header
+from lazyimport.delivery.bases import find_bases
 from lazyimport.delivery.condemned import renew, wait_until_decided
 from lazyimport.delivery.fetch import archive_key
-from lazyimport.delivery.stored import read_header, require_archive
+from lazyimport.delivery.stored import find_header, require_archive
+from lazyimport.delivery.stores import mutable
 from lazyimport.errors import ArchiveMissing, CacheError, KeyMissing, MalformedArchive
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
@@ -53,9 +54,10 @@ def publish(archive: Archive | Revision, store: Store, cache: NodeCache) -> Publ
     """Put *archive* into *store* under its hash, unless the store has it.
 
     Sent as a delta where a full archive of the store serves as a base and the
-    delta is at most a fifth of it. Two that publish the same archive at once both
-    succeed, and one sends. On return no garbage collection can miss that it is
-    there and needed.
+    delta is at most a fifth of it. Where the store holds a delta whose base is
+    gone, the whole archive takes its place in one step. Two that publish the same
+    archive at once both succeed, and one sends. On return no garbage collection
+    can miss that it is there and needed.
 
     Raises StoreError, CacheError, or ArchiveError if the store holds something else
     under the archive's name.
@@ -63,6 +65,8 @@ def publish(archive: Archive | Revision, store: Store, cache: NodeCache) -> Publ
     revision = archive if isinstance(archive, Revision) else Revision(archive)
     while True:
         published = _publish(revision, store, cache)
+        if published is None:
+            continue  # others changed what was there
         if published.kind == "present":
             renew(store, revision.hash)
         if _is_there_to_stay(revision.hash, store):
@@ -71,29 +75,28 @@ def publish(archive: Archive | Revision, store: Store, cache: NodeCache) -> Publ
 
 def _is_there_to_stay(hash: str, store: Store) -> bool:
     """Whether no garbage collection has taken *hash* or its base, or will now."""
+    header = find_header(store, hash)
+    if header is None:
+        return False
+    if wait_until_decided(store, [hash, header.base] if header.base else [hash]):
+        return False
     try:
-        base = read_header(store, hash).base
-        if wait_until_decided(store, [hash, base] if base else [hash]):
-            return False
         require_archive(store, hash)
-    except (KeyMissing, ArchiveMissing):
+    except ArchiveMissing:
         return False
     return True
 
 
-def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published:
-    stored = stored_header(store, revision.hash)
-    if stored is not None and _lost_base(stored, store):
-        try:
-            store.delete(archive_key(revision.hash))
-        except KeyMissing:
-            pass  # somebody else was faster
-        stored = None
-    if stored is not None:
-        _check_stored(stored, store, revision.hash)
+def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published | None:
+    """Put it there, or find it there; None if it is neither, so look again."""
+    stored = find_header(store, revision.hash)
+    if stored is not None and not _lost_base(stored, store):
+        _check_size(stored, store)
         return Published(revision.hash, "present", 0)
     with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
         try:
+            if stored is not None:
+                return _repair(revision, store, file)
             return _send_delta(revision, store, cache, file) or _send_whole(
                 revision, store, file
             )
@@ -103,6 +106,27 @@ def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published:
                 "free space there, or set LAZYIMPORT_CACHE_DIR to another disk",
                 path=cache.path,
             ) from error
+
+
+def _repair(revision: Revision, store: Store, file: BinaryIO) -> Published | None:
+    """Send the whole archive in the place of a delta whose base is gone.
+
+    None if the delta is not there any more, or not what it was.
+    """
+    key = archive_key(revision.hash)
+    changing = mutable(store)
+    try:
+        data, version = changing.read_versioned(key)
+    except KeyMissing:
+        return None
+    # the base of this version, not of the one that was looked at before
+    if not _lost_base(Header.decode(data[:HEADER_SIZE]), store):
+        return None
+    header = revision.write(file, raw=False)
+    file.seek(0)
+    if not changing.replace(key, file.read(), version):
+        return None
+    return Published(revision.hash, "full", header.size)
 
 
 def _send_delta(
@@ -118,10 +142,7 @@ def _send_delta(
         file.seek(0)
         if not store.put(key, file):
             return Published(revision.hash, "present", 0)
-        if stored_header(store, base.header.hash) is None:
-            # Somebody removed it since; what was sent is of no use without.
-            store.delete(key)
-            continue
+        # If somebody removed the base meanwhile, publish() sees it and repairs.
         size = base.header.size
         return Published(revision.hash, "delta", header.size, base.header.hash, size)
     return None
@@ -161,21 +182,16 @@ def _send_whole(revision: Revision, store: Store, file: BinaryIO) -> Published:
 
 def _lost_base(stored: Header, store: Store) -> bool:
     """Return whether the object is a delta to what is not there any more."""
-    return stored.base is not None and stored_header(store, stored.base) is None
+    return stored.base is not None and find_header(store, stored.base) is None
 
 
-def _check_stored(stored: Header, store: Store, hash: str) -> None:
-    """Refuse to call an archive present that another, or half of it, stands for."""
-    key = archive_key(hash)
+def _check_size(stored: Header, store: Store) -> None:
+    """Refuse to call an archive present of which there is but a part."""
+    key = archive_key(stored.hash)
     sizes = [item.size for item in store.list(key) if item.key == key]
-    why = ""
-    if stored.hash != hash:
-        why = f"it is archive {stored.hash}"
-    elif sizes and sizes[0] != stored.size:
-        why = f"it is cut short ({sizes[0]} of {stored.size} bytes)"
-    if why:
+    if sizes and sizes[0] != stored.size:
         raise MalformedArchive(
-            f"{store.url}/{key} is not archive {hash}: {why}; delete it there and "
-            "push again",
-            hash=hash,
+            f"{store.url}/{key} is cut short ({sizes[0]} of {stored.size} bytes); "
+            "delete it there and push again",
+            hash=stored.hash,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.delivery.fetch import archive_key
-from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
+from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.format.archive import HEADER_SIZE, Header
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery.stores import Item, ReadStore, Store
 
-__all__ = ["read_header", "require_archive", "stored_archives"]
+__all__ = ["find_header", "read_header", "require_archive", "stored_archives"]
 
 
 def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]]:
@@ -36,10 +36,21 @@ def read_header(store: ReadStore, hash: str) -> Header:
     if header.hash != hash:
         raise MalformedArchive(
             f"{what}: this is archive {header.hash}, not {hash}; somebody put it "
-            "there under a wrong name: delete it and push again",
+            "there under a wrong name: delete it there and push again",
             hash=hash,
         )
     return header
+
+
+def find_header(store: ReadStore, hash: str) -> Header | None:
+    """Return the header of the archive *hash*, None if the store has it not.
+
+    Raises StoreError, or ArchiveError if the object is not that archive.
+    """
+    try:
+        return read_header(store, hash)
+    except (KeyMissing, StoreMissing):
+        return None  # put() makes the folder, or says that the bucket is missing
 
 
 def require_archive(store: ReadStore, hash: str) -> Header:

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from lazyimport.delivery.fetch import archive_key, fetch
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.delivery.stores import open_store
 from lazyimport.delivery.stores.counting import Counts, counting
+from lazyimport.delivery.stores.wrapped import wrap
 from lazyimport.errors import CacheError
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.packing.compile import find_interpreters
@@ -140,6 +143,73 @@ def test_more_than_a_fifth_is_sent_whole_and_serves_as_the_next_base(
 
     assert whole.kind == "full"
     assert (after.kind, after.base) == ("delta", whole.hash)
+
+
+class Watched:
+    """Calls of a store: an object never vanishes, and *before* one thing another."""
+
+    def __init__(self, place: Path, before: dict[str, Callable[[], object]]) -> None:
+        self.place = place
+        self.before = before
+
+    def call(self, store: Any, method: str, *arguments: Any) -> Any:
+        self.before.pop(method, lambda: None)()
+        answer = getattr(store, method)(*arguments)
+        assert self.place.exists()
+        return answer
+
+
+@pytest.fixture(name="orphan")
+def _orphan(author: Author) -> Published:
+    """A delta whose base somebody has deleted."""
+    author.change("x = 2\n")
+    published = author.push()
+    assert published.base
+    (author.base / "store" / archive_key(published.base)).unlink()
+    return published
+
+
+@pytest.mark.parametrize("machine", ["one", "fresh"])
+def test_a_delta_without_its_base_is_replaced_by_the_whole(
+    author: Author, orphan: Published, machine: str
+) -> None:
+    published = author.push(machine)
+
+    assert (published.kind, published.hash) == ("full", orphan.hash)
+    assert author.header(orphan.hash).base is None
+    assert author.files(orphan.hash)["main.py"] == b"x = 2\n"
+    assert author.push().kind == "present"
+
+
+def test_of_two_that_repair_one_does_and_nothing_is_missing_meanwhile(
+    author: Author, orphan: Published
+) -> None:
+    """Killed at any step, either leaves what was there or what the other made."""
+    place = author.base / "store" / archive_key(orphan.hash)
+    kinds = []
+    policy = Watched(place, {"replace": lambda: kinds.append(author.push("two").kind)})
+    cache = NodeCache(str(author.base / "one"))
+    packed = pack([str(author.tree)], Config(), find_interpreters([]), cache)
+
+    published = publish(packed.revision, wrap(open_store(author.url), policy), cache)
+
+    assert (kinds, published.kind) == (["full"], "present")
+    assert author.files(orphan.hash)["main.py"] == b"x = 2\n"
+
+
+def test_a_base_that_goes_while_the_delta_is_sent(author: Author) -> None:
+    author.change("x = 2\n")
+    base = author.base / "store" / archive_key(str(author.push().base))
+    author.change("x = 3\n")
+    cache = NodeCache(str(author.base / "one"))
+    packed = pack([str(author.tree)], Config(), find_interpreters([]), cache)
+    place = author.base / "store"
+    policy = Watched(place, {"put": base.unlink})
+
+    published = publish(packed.revision, wrap(open_store(author.url), policy), cache)
+
+    assert published.kind == "full"
+    assert author.files(published.hash)["main.py"] == b"x = 3\n"
 
 
 def test_an_unrelated_tree_is_sent_whole_and_told_apart(
