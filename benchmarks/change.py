@@ -3,7 +3,8 @@
 The tree is made of small packages, five hundred files and forty thousand; the store
 is a folder, so the seconds are those of packing and of the disk, and the bytes those
 that a network would have to carry. The zip is what a tool without an archive of its
-own uploads, deflated, each time. A push is the whole command, as people type it.
+own uploads, deflated, each time. A push is the whole command, as people type it; the
+bytes that it reads of the store are counted in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,23 @@ from lazyimport.settings import Settings
 
 FOLDER_SIZE = 25
 CHANGED = "package3/module7.py"
+#: The command line, which writes what it has read of the store to its first argument.
+COUNTED = """
+import sys
+from lazyimport import cli
+from lazyimport.delivery.stores.file import FileStore
+read, count = FileStore.read, 0
+def counted(*arguments, **options):
+    global count
+    data = read(*arguments, **options)
+    count += len(data)
+    return data
+FileStore.read = counted
+place = sys.argv.pop(1)
+code = cli.main()
+open(place, "w").write(str(count))
+sys.exit(code)
+"""
 
 
 def main() -> None:
@@ -38,6 +56,7 @@ def main() -> None:
             "",
             "push, s",
             "CPU, s",
+            "bytes read",
             "bytes sent",
             "fetch, s",
             "bytes fetched",
@@ -75,7 +94,8 @@ def row(
     used = cpu_of_children()
     began = time.perf_counter()
     cache = os.path.join(folder, machine)
-    command = [sys.executable, "-m", "lazyimport", "push", tree, "--quiet"]
+    count = os.path.join(folder, "count")
+    command = [sys.executable, "-c", COUNTED, count, "push", tree, "--quiet"]
     command += ["--store", url, "--cache-dir", cache]
     hash = subprocess.run(
         command, check=True, capture_output=True, text=True
@@ -87,10 +107,13 @@ def row(
     _, fetched = fetch(settings, hash)
     there = time.perf_counter()
     size = zip_tree(tree, os.path.join(folder, "tree.zip"))
+    with open(count, encoding="ascii") as file:
+        read = int(file.read())
     return (
         what,
         f"{pushed - began:.1f}",
         f"{used:.1f}",
+        f"{read:,}",
         f"{sent:,}",
         f"{there - pushed:.2f}",
         f"{fetched:,}",

@@ -25,6 +25,7 @@ from lazyimport.packing.config import Config
 from lazyimport.packing.pack import pack
 from lazyimport.settings import Settings
 from tests.support.judge import write_tree
+from tests.support.scale import scaled
 
 MODULES = 1000
 
@@ -32,13 +33,13 @@ MODULES = 1000
 class Author:
     """Machines that push one tree to one store."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, modules: int = MODULES) -> None:
         self.base = base
         self.url = f"file://{base}/store"
         self.tree = write_tree(
             {
                 f"pkg{n % 20}/m{n}.txt": f"value of {n} is {n * n}\n" * 3
-                for n in range(MODULES)
+                for n in range(modules)
             },
             base / "tree",
         )
@@ -110,6 +111,30 @@ def test_a_machine_that_knows_nothing_finds_the_base(author: Author) -> None:
     assert counts.sent == published.size < 2000
     assert counts.received < index_size / 4
     assert author.files(published.hash)["main.py"] == b"x = 2\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 1200))
+def test_a_line_in_a_large_tree_moves_less_than_100_kb(tmp_path: Path) -> None:
+    """Up and down, for who has the base and who has nothing, after many pushes."""
+    large = Author(tmp_path, modules=scaled(500, 40_000))
+    large.push()
+    for number in range(scaled(2, 10)):
+        large.change(f"x = {number} * 7\n")
+        large.push()
+    large.change("x = 1000\n")
+    published, counts = large.counted()
+    settings = Settings(published.hash, large.url, str(tmp_path / "node"))
+    fetch(settings, str(published.base))
+    _, fetched = fetch(settings, published.hash)
+    large.change("x = 2\n")
+    fresh, fresh_counts = large.counted("fresh")
+
+    assert (published.kind, fresh.kind) == ("delta", "delta")
+    assert fetched == counts.sent < 2000
+    assert fresh_counts.sent < 2000
+    assert counts.received < 20_000
+    assert fresh_counts.received < 100_000
 
 
 def test_what_moves_is_not_sent_again(author: Author) -> None:

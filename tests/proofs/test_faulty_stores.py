@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.publish import Published
     from tests.fakes.gcs import FakeGcs
 
-STARTS = scaled(12, 200)
+STARTS = scaled(12, 500)
 #: Faults that leave no trace in what the transport itself can check.
 LIES = {"short"}
 
