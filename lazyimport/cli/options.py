@@ -111,8 +111,12 @@ def resolve(text: str, settings: Settings) -> str:
             value=text,
         )
     from lazyimport.cli.archives import cached_archives, stored_archives
+    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.packing.last import hashes
 
-    found = {a.hash for a in cached_archives(settings) if a.hash.startswith(prefix)}
+    here = [archive.hash for archive in cached_archives(settings)]
+    here += [name for name, _ in hashes(NodeCache(settings.cache_dir))]
+    found = {name for name in here if name.startswith(prefix)}
     places = f"the node cache {settings.cache_dir}"
     if len(found) != 1 and settings.store:
         found |= {a.hash for a in stored_archives(settings, prefix)}

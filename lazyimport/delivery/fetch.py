@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 import time
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from lazyimport.delivery.stores import ReadStore
+    from lazyimport.format.delta import Revision
     from lazyimport.settings import Settings
 
 __all__ = ["archive_key", "fetch"]
@@ -112,13 +114,27 @@ class _Fetch:
         found = self._cached(hash)
         if found is not None:
             return found, 0
-        store = self._store(hash)
+        pushed = _pushed_from_here(self._cache, hash)
+        if pushed is None:
+            self._store(hash)  # says that none is named before it takes a lock
         left = max(self._deadline - time.monotonic(), 0.1)
         with self._cache.lock(hash, left):
             found = self._cached(hash, self._tell)
+            if found is None and pushed is not None:
+                found = self._write(pushed)
             if found is not None:
                 return found, 0
-            return self._download(store, hash)
+            return self._download(self._store(hash), hash)
+
+    def _write(self, pushed: Revision) -> Archive | None:
+        """Return what was pushed from here, written whole; None if it is damaged."""
+        try:
+            self._cache.publish(
+                pushed.hash, lambda out: pushed.write(out, raw=self._raw)
+            )
+            return self._cache.open(pushed.hash)
+        except ArchiveError:
+            return None
 
     def _cached(
         self, hash: str, tell: Callable[[str], object] = lambda _: None
@@ -237,3 +253,12 @@ class _Fetch:
                 f"cannot be fetched: {error}"
             )
             raise type(error)(text, **vars(error)) from error
+
+
+def _pushed_from_here(cache: NodeCache, hash: str) -> Revision | None:
+    """Return the archive *hash* if a push from this cache has just made it."""
+    if not os.path.isdir(f"{cache.path}/packs"):
+        return None
+    from lazyimport.packing.last import find
+
+    return find(cache, hash)

@@ -8,6 +8,7 @@ Whatever is wrong with the file, it counts as not there.
 from __future__ import annotations
 
 import json
+import os
 from struct import Struct, error as StructError  # noqa: N812
 
 from lazyimport.errors import ArchiveError
@@ -17,17 +18,20 @@ from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lazyimport.delivery.cache import NodeCache
     from lazyimport.packing.collect import SourceFile
 
-__all__ = ["Last", "load", "save"]
+__all__ = ["Last", "find", "hashes", "load", "save"]
 
 _MAGIC = b"LZYPACK1"
 _HEAD = Struct("<8s32sQQ")  # magic, SHA-256 of what lies before the delta, sizes
 #: size, mtime, ctime, inode, device (all as in SourceFile.signature), flags
 _STAT = Struct("<qqqQQB")
+#: How what is kept begins, in JSON: the hash.
+_HASH = b'{"hash": "'
+_HASH_SIZE = 64
 _LOCK_SECONDS = 600.0
 #: Two edits within one tick of a file system's clock leave the same times behind.
 #: Ticks are milliseconds, on old file systems up to two seconds; as git does with
@@ -93,6 +97,37 @@ def load(path: str, cache: NodeCache) -> Last | None:
         {path: row[5] for path, row in table.items()},
         about["problems"],
     )
+
+
+def hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
+    """Yield the archives that the last packings in *cache* made: hash and path."""
+    folder = f"{cache.path}/packs"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        path = f"{folder}/{name}"
+        try:
+            with open(path, "rb") as file:
+                head = file.read(_HEAD.size + len(_HASH) + _HASH_SIZE)
+        except OSError:
+            continue
+        if name[0] != "." and head.startswith(_HASH, _HEAD.size):
+            yield head[-_HASH_SIZE:].decode("ascii", "replace"), path
+
+
+def find(cache: NodeCache, hash: str) -> Revision | None:
+    """Return the archive *hash* if a last packing in *cache* made it.
+
+    A push of a changed line writes the difference alone: so the whole is here,
+    though not as an archive. Raises CacheError if the cache may not be trusted.
+    """
+    for name, path in hashes(cache):
+        last = load(path, cache) if name == hash else None
+        if last is not None and last.revision.hash == hash:
+            return last.revision
+    return None
 
 
 def save(

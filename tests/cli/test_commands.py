@@ -183,6 +183,36 @@ class TestRun:
 
         assert "30 []\n" == cli.run("run", name, "-m", "shop.main").stdout
 
+    def test_runs_without_the_store_what_was_just_pushed(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        """Also where the push wrote and sent the difference alone."""
+        cli.push(project)
+        (project / "shop/prices.py").write_text("def price(count): return count\n")
+        name = cli.push(project)
+        assert not (cli.cache / "archives" / name).exists()
+        shutil.rmtree(cli.store)
+
+        done = cli.run("run", name[:8], "-m", "shop.main")
+
+        assert done.stdout == "3 []\n"
+        assert done.stderr == ""
+        assert name[:12] in cli.run("show", name).stdout
+
+    def test_what_was_pushed_before_the_last_push_is_asked_of_the_store(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        names = []
+        for number in range(3):
+            (project / "shop/prices.py").write_text(
+                f"def price(count): return {number}\n"
+            )
+            names.append(cli.push(project))
+        text = cli.fail("run", names[1], "-m", "shop.main")
+        assert "LAZYIMPORT_STORE" in text
+        done = cli.run("run", names[1], "--store", cli.url, "-m", "shop.main")
+        assert done.stdout == "1 []\n"
+
     def test_the_program_gets_its_arguments_as_they_are(
         self, cli: CommandLine, project: Path
     ) -> None:
