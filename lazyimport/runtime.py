@@ -335,7 +335,7 @@ def _deliver(settings: Settings) -> tuple[Archive, int]:
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import deliver
 
-        archive, fetched = deliver(settings)
+        archive, fetched = deliver(settings, tell)
     else:
         from lazyimport.delivery.fetch import fetch
 

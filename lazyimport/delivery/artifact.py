@@ -39,6 +39,7 @@ from lazyimport.settings import artifact_suffix, is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from lazyimport.settings import Settings
@@ -91,18 +92,38 @@ class Artifact:
                 raise _no_artifact(text, f"{pair!r} after the # is not understood")
 
 
-def deliver(settings: Settings) -> tuple[Archive, int]:
+def deliver(
+    settings: Settings, tell: Callable[[str], object] | None = None
+) -> tuple[Archive, int]:
     """Return the archive of ``settings.artifact`` and the bytes downloaded for it.
 
-    Makes it if the node has it not. Raises SettingsError; StoreError or
-    ArchiveMissing; DamagedArchive for an artifact with another SHA-256 than it
-    should have; PackError for one that cannot become an archive; CacheError.
+    Makes it if the node has it not. With *tell*, a cache that cannot be written
+    is done without: the archive is made in memory, and *tell* is given a line.
+
+    Raises SettingsError; StoreError or ArchiveMissing; DamagedArchive for an
+    artifact with another SHA-256 than it should have; PackError for one that
+    cannot become an archive; CacheError.
     """
     assert settings.artifact is not None
-    if settings.cache_mode == "memory":
-        return _in_memory(settings)
-    cache = NodeCache(settings.cache_dir)
     artifact = Artifact(settings.artifact)
+    if settings.cache_mode == "memory":
+        return _in_memory(artifact, settings)
+    try:
+        return _through_cache(artifact, settings)
+    except CacheError as error:
+        from lazyimport.delivery.fetch import NO_DISK
+
+        if tell is None or error.errno not in NO_DISK:
+            raise
+        tell(
+            f"the artifact {artifact.url} runs from memory, downloaded and unpacked by "
+            f"each process for itself, and code finds no files beside it: {error}"
+        )
+        return _in_memory(artifact, settings)
+
+
+def _through_cache(artifact: Artifact, settings: Settings) -> tuple[Archive, int]:
+    cache = NodeCache(settings.cache_dir)
     memory = _Memory(cache, artifact)
     before = memory.read()
     if artifact.sha256:
@@ -207,6 +228,7 @@ def _make(
             f"{error.strerror or error}; free space there, or set LAZYIMPORT_CACHE_DIR "
             "to another disk",
             path=staging,
+            errno=error.errno,
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -242,15 +264,23 @@ def _convert(
     return packed.archive
 
 
-def _in_memory(settings: Settings) -> tuple[Archive, int]:
+def _in_memory(artifact: Artifact, settings: Settings) -> tuple[Archive, int]:
     """Make the archive in a folder for temporary files, and keep it in memory."""
     from tempfile import TemporaryDirectory
 
-    artifact = Artifact(str(settings.artifact))
-    with TemporaryDirectory(prefix="lazyimport-") as folder:
-        made, size = _make(artifact, settings, NodeCache(folder))
-        with open(NodeCache(folder).archive_path(made.hash), "rb") as file:
-            archive = Archive(file.read(), made.hash, artifact.url)
+    try:
+        with TemporaryDirectory(prefix="lazyimport-") as folder:
+            made, size = _make(artifact, settings, NodeCache(folder))
+            with open(NodeCache(folder).archive_path(made.hash), "rb") as file:
+                archive = Archive(file.read(), made.hash, artifact.url)
+    except OSError as error:
+        raise CacheError(
+            f"cannot make an archive of the artifact {artifact.url} in a folder for "
+            f"temporary files: {error.strerror or error}; set TMPDIR to one that this "
+            "user may write, or LAZYIMPORT_CACHE_DIR",
+            path=settings.cache_dir,
+            errno=error.errno,
+        ) from error
     return _as_asked(archive, settings), size
 
 

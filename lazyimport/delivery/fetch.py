@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from lazyimport.format.delta import Revision
     from lazyimport.settings import Settings
 
-__all__ = ["archive_key", "fetch"]
+__all__ = ["NO_DISK", "archive_key", "fetch"]
 
 #: How a disk says that it takes nothing: a process can do without it.
-_NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
+NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 
 
 def warn(text: str) -> None:
@@ -100,7 +100,7 @@ class _Fetch:
         try:
             return self._through_cache(hash)
         except CacheError as error:
-            if error.errno not in _NO_DISK or not self._settings.store:
+            if error.errno not in NO_DISK or not self._settings.store:
                 raise
             if not self._without_disk:  # its base may have said so already
                 self._without_disk = True

@@ -41,7 +41,9 @@ def repair(
             if replaced is not None:
                 return replaced
         archive, size = (
-            deliver(settings) if settings.artifact else fetch(settings, hash, tell)
+            deliver(settings, tell)
+            if settings.artifact
+            else fetch(settings, hash, tell)
         )
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be replaced: {error}") from error

@@ -204,6 +204,7 @@ def _room(cache: NodeCache) -> Iterator[None]:
             f"cannot pack in the node cache {cache.path}: {error.strerror}; free space "
             "there, or set LAZYIMPORT_CACHE_DIR to another disk",
             path=cache.path,
+            errno=error.errno,
         ) from error
 
 

@@ -17,6 +17,7 @@ import pytest
 from lazyimport.delivery import artifact as module
 from lazyimport.delivery.artifact import Artifact, deliver
 from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.verify import prove
 from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
@@ -24,8 +25,10 @@ from lazyimport.errors import (
     PackError,
     SettingsError,
 )
+from lazyimport.format.archive import Archive
 from lazyimport.settings import Settings
 from tests.support.containers import Files, make_container, named_by_hash
+from tests.support.disks import mounted
 
 FILES: Files = {
     "shop/__init__.py": "",
@@ -262,6 +265,82 @@ def test_a_disk_that_refuses(bucket: Path, cache: Path) -> None:
 
     with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
         deliver(settings(path, cache))
+
+
+def makes_it_in_memory(path: Path, cache: Path) -> Archive:
+    """Deliver without the disk of the cache, and say so in one line."""
+    lines: list[str] = []
+    archive, size = deliver(settings(path, cache), lines.append)
+    prove(archive)
+    assert size == path.stat().st_size
+    (line,) = lines
+    for text in (str(path), str(cache), "memory", "LAZYIMPORT_CACHE_DIR"):
+        assert text in line
+    return archive
+
+
+def test_a_disk_of_every_size(bucket: Path, cache: Path, tmp_path: Path) -> None:
+    """Read-only, without room for the artifact, for its tree, for the archive."""
+    files = {**FILES, "shop/data.bin": os.urandom(150_000)}
+    path = named_by_hash(make_container(files, bucket / "app.zip"))
+    raw, _ = deliver(settings(path, tmp_path / "other"))
+    for option in ("ro", "size=40k", "size=200k", "size=400k"):
+        with mounted(cache, option, "mode=0700"):
+            assert makes_it_in_memory(path, cache).hash == raw.hash
+            with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
+                deliver(settings(path, cache))
+    with mounted(cache, "size=4m", "mode=0700"):
+        deliver(settings(path, cache))
+        subprocess.run(["mount", "-o", "remount,ro", str(cache)], check=True)
+        assert deliver(settings(path, cache))[1] == 0
+
+
+ACTIVATED = """\
+import lazyimport.activation
+lazyimport.activation.start()
+import shop.prices, subprocess, sys
+print(shop.prices.price, shop.prices.__file__, flush=True)
+if len(sys.argv) == 1:
+    subprocess.run([sys.executable, "-c", sys.orig_argv[-1], "child"], check=True)
+"""
+
+
+def test_an_activated_process_and_its_child_run_without_the_disk(
+    bucket: Path, cache: Path
+) -> None:
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+    with mounted(cache, "ro", "mode=0700"):
+        done = subprocess.run(
+            [sys.executable, "-c", ACTIVATED],
+            env={
+                **clean,
+                "LAZYIMPORT_ARTIFACT": f"file://{path}",
+                "LAZYIMPORT_CACHE_DIR": str(cache),
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert done.returncode == 0, done.stderr
+    here, there = done.stdout.splitlines()
+    assert here == there
+    assert here.startswith(f"3 {cache}/trees/")
+    said = f"lazyimport: the artifact file://{path} runs from memory"
+    assert [line.startswith(said) for line in done.stderr.splitlines()].count(True) == 2
+
+
+def test_without_any_folder_for_temporary_files(
+    bucket: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose whole file system is read-only."""
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    with mounted(bucket.parent / "full", "ro") as full:
+        monkeypatch.setattr("tempfile.tempdir", str(full))
+        with pytest.raises(CacheError, match="Read-only file system; set TMPDIR"):
+            deliver(settings(path, cache, cache_mode="memory"))
 
 
 PROGRAM = """\
