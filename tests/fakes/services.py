@@ -38,7 +38,7 @@ def s3_server() -> Iterator[str]:
     moto looks at a condition and then writes, with other requests in between;
     S3 does both at once, and so does this.
     """
-    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+    moto = pytest.importorskip("moto.server", reason="needs moto")
     serving = pytest.importorskip("werkzeug.serving")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     inner = moto.create_backend_app("s3")
