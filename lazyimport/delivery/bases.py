@@ -60,7 +60,7 @@ def find_bases(
     """Yield archives of *store* that *index* could be a delta to, the likeliest first.
 
     *hints* are archives to ask about first: they, or their bases. Then come the
-    newest of the store.
+    newest of the store. What is damaged there may be among them, but not its root.
     """
     search = _Search(index, store, cache)
     for hint in hints:
@@ -86,7 +86,7 @@ class _Search:
     def look_at(self, hashes: Sequence[str]) -> Iterator[Base]:
         """Yield what serves as a base of *hashes* and what they are deltas to."""
         headers = [h for h in map(self._full_and_alike, hashes) if h is not None]
-        bases = [self._open(header) for header in headers[:_TRIED]]
+        bases = [base for base in map(self._open, headers[:_TRIED]) if base]
         bases.sort(key=lambda base: len(self._differing(base.index)))
         for base in bases:
             if not base.partial or self._load_pages(base):
@@ -114,8 +114,11 @@ class _Search:
             hash = header.base
         return None
 
-    def _open(self, header: Header) -> Base:
-        """Return the base with its root, and all else if this node has it."""
+    def _open(self, header: Header) -> Base | None:
+        """Return the base with its root, and all else if this node has it.
+
+        None if its root is damaged.
+        """
         try:
             cached = self._cache.open(header.hash)
         except ArchiveError:
@@ -128,7 +131,10 @@ class _Search:
         buffer[: len(root)] = root
         what = f"{self._store.url}/{key}"
         sizes = header.root_size, header.pages_size
-        index = Index(buffer, header.hash, HEADER_SIZE, *sizes, what)
+        try:
+            index = Index(buffer, header.hash, HEADER_SIZE, *sizes, what)
+        except ArchiveError:
+            return None
         return Base(header, index, buffer)
 
     def _differing(self, index: Index) -> list[int]:

@@ -9,7 +9,13 @@ from lazyimport.delivery.condemned import renew, wait_until_decided
 from lazyimport.delivery.fetch import archive_key
 from lazyimport.delivery.stored import find_header, require_archive
 from lazyimport.delivery.stores import mutable
-from lazyimport.errors import ArchiveMissing, CacheError, KeyMissing, MalformedArchive
+from lazyimport.errors import (
+    ArchiveError,
+    ArchiveMissing,
+    CacheError,
+    KeyMissing,
+    MalformedArchive,
+)
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 
@@ -136,7 +142,10 @@ def _send_delta(
     hints = [revision.base.hash] if revision.delta is not None else []
     key = archive_key(revision.hash)
     for base in find_bases(revision.index, store, cache, hints):
-        header = _write_delta(revision, base, file)
+        try:
+            header = _write_delta(revision, base, file)
+        except ArchiveError:
+            continue  # the base is damaged; if it is ours, sending the whole says so
         if header is None:
             continue
         file.seek(0)

@@ -251,6 +251,28 @@ def test_an_unrelated_tree_is_sent_whole_and_told_apart(
     assert author.push("fresh").base == base
 
 
+@pytest.mark.parametrize("where", ["root", "pages"])
+def test_what_is_damaged_in_the_store_is_no_base(author: Author, where: str) -> None:
+    """Somebody else's archive, or an old one, stops no push."""
+    base = author.push().hash
+    path = author.base / "store" / archive_key(base)
+    header = author.header(base)
+    begin, end = {
+        "root": (header.pages_at - 40, header.pages_at),
+        "pages": (header.pages_at, header.slots_at),
+    }[where]
+    data = bytearray(path.read_bytes())
+    data[begin:end:20] = bytes(len(range(begin, end, 20)))
+    path.chmod(0o644)
+    path.write_bytes(data)
+    author.change("x = 2\n")
+
+    published = author.push("fresh")
+
+    assert published.kind == "full"
+    assert author.files(published.hash)["main.py"] == b"x = 2\n"
+
+
 PUSH = """\
 import sys
 from pathlib import Path
