@@ -48,6 +48,27 @@ def test_counts_what_is_imported(tmp_path: Path) -> None:
     assert 0 < after["read"] < 1000
     assert 0 < after["seconds"] == before["seconds"]
     assert after["failure"] is None
+    assert (0, 0.0) == (before["imports"], before["import_seconds"])
+    assert after["imports"] == 2
+
+
+def test_import_seconds_are_those_of_lazyimport(tmp_path: Path) -> None:
+    """The body of a module does not count, nor the imports in it twice."""
+    tree = {"outer.py": "import time\ntime.sleep(0.2)\nimport inner\n", "inner.py": ""}
+    hash = pack_tree(write_tree(tree, tmp_path / "tree"), tmp_path / "cache")
+    stats, seconds = run(
+        f"""
+        import json, time, lazyimport
+        lazyimport.install({hash!r}, cache_dir={str(tmp_path / "cache")!r})
+        began = time.perf_counter()
+        import outer
+        seconds = time.perf_counter() - began
+        print(json.dumps([lazyimport.stats()._asdict(), seconds]))
+        """
+    )
+
+    assert stats["imports"] == 2
+    assert 0 < stats["import_seconds"] <= seconds - 0.2
 
 
 def test_hides_secrets_of_the_store(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from marshal import loads
+from time import perf_counter
 
 import lazyimport
 from lazyimport.importing.machinery import SourcelessFileLoader, hidden, without_frames
@@ -60,6 +61,7 @@ class ArchiveLoader:
         """
         self._check(fullname)
         sys.audit("lazyimport.exec", self.hash, self.name)
+        started = perf_counter()
         tree, entry = self._tree, self._entry
         top, inside, _ = entry.path.partition("/")
         tree.prepare(top if inside else "")
@@ -77,6 +79,7 @@ class ArchiveLoader:
                 hash=self.hash,
             ) from error
         _fix_co_filename(body, self.path)
+        tree.loads.append(perf_counter() - started)
         return body  # type: ignore[no-any-return]
 
     def is_package(self, fullname: str | None = None) -> bool:

@@ -50,7 +50,8 @@ class Tree:
 
     *root* is absolute, without a slash at its end: the directory that
     ``__file__`` and ``__path__`` name. *kept* holds bytecode for a Python that
-    the archive has none for, or is None.
+    the archive has none for, or is None. ``loads`` are the seconds that it took
+    to make each code object of it: a list, because threads may append at once.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Tree:
         self.variant = archive.index.variant(*running_python())
         self._find = archive.index.find
         self._prepared: set[str] = set()
+        self.loads: list[float] = []
 
     def module(self, stem: str) -> Module | None:
         """Return the module whose path without suffix is *stem* (``pkg/mod``).

@@ -11,7 +11,10 @@ channel could not be read.
 ``lazyimport_cache_hits``
     processes that needed no download,
 ``lazyimport_install_seconds``
-    how long installing took, the download included (a histogram).
+    how long installing took, the download included (a histogram),
+``lazyimport_imports``, ``lazyimport_import_seconds``
+    imports from the archive, and what lazyimport itself took for them: see
+    `lazyimport.stats`.
 """
 
 from __future__ import annotations
@@ -19,38 +22,60 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 import time
 
 from ray.util.metrics import Counter, Histogram
 
+from lazyimport.runtime import current
 from lazyimport.statistics import Stats, stats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["LOG_NAME", "count_fetch", "report"]
+__all__ = ["LOG_NAME", "count_fetch", "keep_reporting", "report"]
 
 #: the file, among the logs of Ray's session, with a line of JSON for each worker
 LOG_NAME = "lazyimport.log"
 
 _TAGS = ("hash",)
 _SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
+#: half of what Ray itself takes to hand metrics on, as it comes
+_SECONDS_BETWEEN = 5.0
+_lock = threading.Lock()
 _told: set[str | None] = set()
+#: imports that were counted, by archive
+_counted: dict[str, int] = {}
 
 
 def report() -> Stats:
     """Hand what this process did to Ray's metrics and log, once; return it.
 
-    Ray must be connected. Every worker calls it when it has connected, before
-    its first task. A job's driver may call it itself.
+    Of its imports, those since the last call. Ray must be connected. Every worker
+    calls it when it has connected, before its first task, and counts its imports
+    from then on. A job's driver may call it itself.
     """
     now = stats()
-    if (now.hash or now.failure) and now.hash not in _told:
-        _told.add(now.hash)
-        _count(now)
-        _log(now)
+    with _lock:
+        if (now.hash or now.failure) and now.hash not in _told:
+            _told.add(now.hash)
+            _count(now)
+            _log(now)
+    _count_imports()
     return now
+
+
+def keep_reporting() -> None:
+    """Let this process count its imports from now on, beside what else it does."""
+
+    def work() -> None:
+        while True:
+            time.sleep(_SECONDS_BETWEEN)
+            _count_imports()
+
+    if current() is not None:
+        threading.Thread(target=work, name="lazyimport", daemon=True).start()
 
 
 def count_fetch(hash: str | None, fetched: int, *, failed: bool = False) -> None:
@@ -73,6 +98,20 @@ def _count(now: Stats) -> None:
         _histogram("install_seconds", "Installing, download included.").observe(
             now.seconds, tags
         )
+
+
+def _count_imports() -> None:
+    installation = current()
+    if installation is None:
+        return
+    hash, loads = installation.hash, installation.tree.loads
+    with _lock:
+        new = loads[_counted.get(hash, 0) :]
+        _counted[hash] = _counted.get(hash, 0) + len(new)
+    if new:
+        tags = _tags(hash)
+        _counter("imports", "Imports from the archive.").inc(len(new), tags)
+        _counter("import_seconds", "Loading for them.").inc(sum(new), tags)
 
 
 def _log(now: Stats) -> None:

@@ -43,9 +43,10 @@ def report_when_connected(module: Any) -> None:
     @functools.wraps(main_loop)
     def reporting(self: Any) -> Any:
         try:
-            from lazyimport.ray.metrics import report
+            from lazyimport.ray.metrics import keep_reporting, report
 
             report()
+            keep_reporting()
         except Exception as error:  # noqa: BLE001 - the worker has tasks to run
             print(f"lazyimport: cannot report: {error!r}", file=sys.stderr)  # noqa: T201
         return main_loop(self)

@@ -71,12 +71,16 @@ def test_workers_report(env: dict[str, Any], cluster: Cluster) -> None:
             sample("cache_hits_total", hash, r"1\.0"),
             sample("install_seconds_count", hash, r"1\.0"),
             sample("failures_total", bad, r"1\.0"),
+            sample("imports_total", hash, r"2\.0"),
+            sample("import_seconds_total", hash, r"(?!0\.0$)\S+"),
         )
         del one, two, three
 
     stored = Path(cluster.store[len("file://") :], "archives", hash)
     assert stored.stat().st_size == first.fetched
     assert (0, 2) == (at_start.modules, first.modules)
+    assert (0, 2) == (at_start.imports, first.imports)
+    assert 0 < first.import_seconds < 1
     assert (False, True) == (first.cache_hit, second.cache_hit)
     assert 0 < second.seconds
     assert 0 < second.read < 10_000
