@@ -354,6 +354,74 @@ def test_a_real_file_goes_up(moto: str, tmp_path: Path, size: int) -> None:
     assert place.peek("k") == data
 
 
+@pytest.mark.parametrize(
+    ("url", "most"), [("s3://b/p", 5 << 30), ("az://c/p", 5000 << 20)]
+)
+def test_what_is_too_large_is_told_before_it_is_sent(
+    tmp_path: Path, url: str, most: int
+) -> None:
+    store = mutable(open_store(url))
+    with (tmp_path / "sparse").open("w+b") as file:
+        file.truncate(most + 1)
+        with pytest.raises(StoreError, match=f"and {most:,} are the most") as caught:
+            store.put("k", file)
+    check_error(caught.value, store, "k")
+    assert not caught.value.retryable
+
+
+#: Sends a file, and prints by how many MiB the peak of its private memory grew.
+UPLOADER = """
+import re, sys, threading
+from lazyimport.delivery.stores import open_store
+def private():
+    with open("/proc/self/status") as file:
+        return int(re.search(r"RssAnon:\\s*(\\d+)", file.read())[1]) >> 10
+def watch():
+    while not done.wait(0.005):
+        seen.append(private())
+store = open_store(sys.argv[1])
+with open(sys.argv[2], "rb") as file:
+    assert store.put("first", file) is True
+    done, seen, before = threading.Event(), [], private()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    assert store.put("second", file) is True
+    done.set()
+    thread.join()
+print(max(seen) - before)
+"""
+
+
+def test_a_file_is_sent_without_reading_it_into_memory(
+    moto: str, tmp_path: Path
+) -> None:
+    class Swallowing(services.Quiet):
+        def do_PUT(self) -> None:  # noqa: N802
+            left = int(self.headers["Content-Length"])
+            while left:
+                left -= len(self.rfile.read(min(left, MIB)))
+            self.send_response(200)
+            self.send_header("ETag", '"1"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(200 * MIB)
+    with services.web_server(tmp_path, Swallowing) as url:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", UPLOADER),
+                *(f"s3://b/p?endpoint={url}&region=x", str(tmp_path / "large")),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 40
+
+
 def test_a_part_of_a_file_is_asked_for_once(tmp_path: Path, web: str) -> None:
     """Of a server without ranges no more than one refusal is needed."""
     (tmp_path / "k").write_bytes(fill(3 * MIB))

@@ -281,6 +281,20 @@ class _Bucket(_Objects):
 
     _form = ""
     _allowed: frozenset[str] = frozenset()
+    #: the store's class in obstore
+    _kind = ""
+    #: bytes of an object that one request can create
+    _most = 0
+
+    def _connect(self, seconds: float) -> Any:
+        from obstore import store
+
+        return getattr(store, self._kind)(
+            self.bucket,
+            prefix=self.prefix or None,
+            config=self._config,
+            **self._options(seconds),
+        )
 
     def _check(self, address: str) -> str:
         from urllib.parse import parse_qsl
@@ -313,8 +327,9 @@ class _Bucket(_Objects):
         """Create the object unless it exists; see `Store.put`.
 
         One request, on the condition that there is no object (``If-None-Match:
-        *``): the service decides, and takes 5 GiB at most. A real file is
-        mapped, not read into memory.
+        *``): the service decides, and takes some 5 GiB at most. An upload in
+        parts could be larger, but obstore can put no condition on it. A real
+        file is mapped, not read into memory.
 
         A request whose answer got lost may have created the object all the same.
         """
@@ -380,6 +395,10 @@ class _Bucket(_Objects):
             return self._send(key, data, mode)
 
     def _send(self, key: str, content: Any, mode: Any) -> bool:
+        if len(content) > self._most:
+            what = f"it has {len(content):,} bytes, and {self._most:,} are the most"
+            advice = "leave out of the tree what is no code, or use another store"
+            raise self._error(StoreError, "store", key, what, advice)
         store = self._store()
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -412,6 +431,8 @@ class S3Store(_Bucket):
     __slots__ = ()
 
     _form = "s3://bucket/prefix?option=value"
+    _kind = "S3Store"
+    _most = 5 << 30
     _allowed = frozenset(
         {"endpoint", "region", "skip_signature", "virtual_hosted_style_request"}
     )
@@ -422,17 +443,6 @@ class S3Store(_Bucket):
         "publishing s3:PutObject, deleting s3:DeleteObject"
     )
 
-    def _connect(self, seconds: float) -> Any:
-        from obstore.store import S3Store as Backend
-
-        config: Any = self._config
-        return Backend(
-            self.bucket,
-            prefix=self.prefix or None,
-            config=config,
-            **self._options(seconds),
-        )
-
 
 class AzureStore(_Bucket):
     """The blobs of ``az://container/prefix``, in Azure Blob Storage."""
@@ -440,23 +450,14 @@ class AzureStore(_Bucket):
     __slots__ = ()
 
     _form = "az://container/prefix?account_name=NAME"
+    _kind = "AzureStore"
+    _most = 5000 << 20
     _allowed = frozenset({"account_name", "endpoint", "skip_signature", "use_emulator"})
     _log_in = (
         "on AKS use workload identity, elsewhere set AZURE_STORAGE_ACCOUNT_KEY or "
         "AZURE_STORAGE_SAS_TOKEN; reading takes the role Storage Blob Data Reader, "
         "publishing and deleting Storage Blob Data Contributor"
     )
-
-    def _connect(self, seconds: float) -> Any:
-        from obstore.store import AzureStore as Backend
-
-        config: Any = self._config
-        return Backend(
-            self.bucket,
-            prefix=self.prefix or None,
-            config=config,
-            **self._options(seconds),
-        )
 
 
 class _Whole:
