@@ -73,16 +73,16 @@ class Application:
         kind: str,
         name: str,
         resource: tuple[str, str | None] | None,
-        text: YamlText,
+        line: int,
         place: _Place | _NewEnvironment,
         node: Node,
     ) -> None:
         self.kind = kind
         self.name = name
         self.resource = resource
-        self.text = text
+        self.line = line
+        self.text = place.text
         self.place = place
-        self.line = (place.text if kind != JOB else text).line(node)
         self.import_path = text_of(entry(node, "import_path"))
         self.by_value = tuple(_by_value(node))
         self._node = node
@@ -187,6 +187,12 @@ class _Place:
                 raise self.text.error(owner, f"{where or 'this'} must be a mapping")
             node = entry(owner, key)
             if node is None:
+                if entry(owner, "<<") is not None and key != self.path[-1]:
+                    raise self.text.error(
+                        owner,
+                        f"{key} may come from what is merged here (<<), and another "
+                        "one would replace it as a whole; write it out",
+                    )
                 return self.text.insert(owner, self.path[depth:], hash, "import_path")
             if is_null(node):
                 return self.text.fill(node, self.path[depth + 1 :], hash)
@@ -361,13 +367,17 @@ def _applications(text: YamlText, document: Node) -> Iterator[Application]:
         if text_of(config) is not None:
             inner = text.inside(config)
             for root in inner.documents[:1]:
-                for node in _sequence(entry(root, "applications")):
+                for node in _served_in(root):
                     yield _served(SERVICE, inner, node, resource)
-    elif kind == JOB and is_mapping(spec):
+    elif kind == JOB and spec is not None and is_mapping(spec):
         yield _job(text, spec, resource)
     elif kind is None:
-        for node in _sequence(entry(document, "applications")):
+        for node in _served_in(document):
             yield _served(SERVE, text, node, None)
+
+
+def _served_in(config: Node) -> list[Node]:
+    return [n for n in _sequence(entry(config, "applications")) if is_mapping(n)]
 
 
 def _served(
@@ -375,7 +385,8 @@ def _served(
 ) -> Application:
     path = ("runtime_env", *_path_in(entry(node, "runtime_env")))
     name = text_of(entry(node, "name")) or "default"
-    return Application(kind, name, resource, text, _Place(text, node, path), node)
+    place = _Place(text, node, path)
+    return Application(kind, name, resource, text.line(node), place, node)
 
 
 def _job(text: YamlText, spec: Node, resource: tuple[str, str | None]) -> Application:
@@ -383,12 +394,14 @@ def _job(text: YamlText, spec: Node, resource: tuple[str, str | None]) -> Applic
     place: _Place | _NewEnvironment = _NewEnvironment(text, spec)
     if environment is not None:
         if text_of(environment) is None:
-            raise text.error(environment, "runtimeEnvYAML must be a string of YAML")
+            raise text.error(
+                environment, "runtimeEnvYAML must be a string of YAML; write | after it"
+            )
         inner = text.inside(environment)
         if not inner.documents:
             raise text.error(environment, "runtimeEnvYAML is empty; remove it")
         place = _Place(inner, inner.documents[0], _path_in(inner.documents[0]))
-    return Application(JOB, resource[0], resource, place.text, place, spec)
+    return Application(JOB, resource[0], resource, text.line(spec), place, spec)
 
 
 def _path_in(environment: Node | None) -> tuple[str, str]:
@@ -410,5 +423,5 @@ def _sequence(node: Node | None) -> Sequence[Node]:
     """Return the items of a sequence; of anything else, none."""
     if node is None or isinstance(node.value, str) or is_mapping(node):
         return ()
-    items: list[Node] = node.value
-    return items
+    found: list[Node] = node.value
+    return found

@@ -269,8 +269,8 @@ def find(node: Node | None, *names: str) -> Node | None:
 
 
 def text_of(node: Node | None) -> str | None:
-    """Return the text of a scalar, or None."""
-    if node is None or not isinstance(node.value, str):
+    """Return the text of a scalar, or None; null has none."""
+    if node is None or is_null(node) or not isinstance(node.value, str):
         return None
     return node.value
 
@@ -292,7 +292,7 @@ def plain(
         return None if is_null(node) else (str(node.tag), node.value)
     if is_mapping(node):
         pairs = [(plain(k), plain(v, skipped, inner)) for k, v in node.value]
-        return {key: value for key, value in pairs if value is not None} or None
+        return [pair for pair in pairs if pair[1] is not None] or None
     return [plain(item, skipped, inner) for item in node.value] or None
 
 

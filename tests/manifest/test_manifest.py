@@ -290,6 +290,16 @@ class TestRefusing:
         assert "'shop' too; write it out" in self.refused(text, "shop")
         assert "'other' too; write it out" in self.refused(text, "other")
 
+    def test_an_environment_that_is_merged(self) -> None:
+        """A new env_vars would replace all variables that come by the merge."""
+        base = "base: &env {env_vars: {A: b}}\n"
+        text = base + without("runtime_env").replace(
+            "route_prefix: /", "{}: {<<: *env}"
+        )
+
+        refused = self.refused(text.replace("{}", "runtime_env"))
+        assert re.match(r"f.yaml:8: env_vars may come from what is merged", refused)
+
     def test_a_folded_string(self) -> None:
         text = service(SERVED).replace("V2: |", "V2: >")
 
@@ -342,6 +352,25 @@ def test_knows_what_it_holds() -> None:
     assert [("shop", "prod"), None, ("nightly", None)] == [a.resource for a in found]
     assert ["shop.serve:app", "shop.serve:app", None] == [a.import_path for a in found]
     assert [A, A, None] == [a.hash for a in found]
+
+
+def test_a_job_is_where_it_stands_in_the_file() -> None:
+    text = JOB_TEXT + f"  runtimeEnvYAML: |\n    env_vars: {{LAZYIMPORT_HASH: {A}}}\n"
+
+    assert [5] == [a.line for a in Manifest(text, "f.yaml").applications]
+
+
+def test_what_is_empty_runs_nothing() -> None:
+    """Of things that a person has begun to write, no hash and no name is read."""
+    text = "kind: RayJob\n---\n" + without("LAZYIMPORT_HASH").replace(
+        'LOG: "1"', "LAZYIMPORT_HASH: ~"
+    )
+    text = text.replace("applications:\n", "applications:\n  - ~\n")
+
+    assert [("shop", None)] == [
+        (a.name, a.hash) for a in Manifest(text, "f.yaml").applications
+    ]
+    assert text.replace("~   #", f'"{B}"   #') == deployed(text)
 
 
 def test_values_are_what_ray_reads() -> None:
