@@ -10,6 +10,7 @@ import tempfile
 from typing import NamedTuple
 
 from lazyimport.ray.errors import DeployError
+from lazyimport.settings import ENVIRONMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ __all__ = ["Checked", "check"]
 
 #: names that, taken by an archive, break every worker
 _NEVER = ("ray", "lazyimport")
+#: what would activate another archive in the child
+_OTHERS = {ENVIRONMENT[name] for name in ("hash", "channel", "artifact")}
 _PROGRAM = (
     "import sys; sys.path.extend(sys.argv[1:]); "
     "from lazyimport.ray.trial import main; main()"
@@ -133,7 +136,7 @@ def _ask(python: str, question: dict[str, Any], hash: str) -> dict[str, Any]:
                 [python, "-I", "-c", _PROGRAM, *paths],
                 input=json.dumps(question),
                 cwd=folder,
-                env={k: v for k, v in os.environ.items() if k != "LAZYIMPORT_HASH"},
+                env={k: v for k, v in os.environ.items() if k not in _OTHERS},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 encoding="utf-8",

@@ -84,6 +84,31 @@ def test_a_module_that_ends_the_process(cli: CommandLine, project: Path) -> None
     assert "ended with exit code 9" in cli.fail("check", hash, "shop.entry")
 
 
+def test_a_module_that_starts_a_thread(cli: CommandLine, project: Path) -> None:
+    """In a worker it may run for ever; nobody has to wait for it here."""
+    text = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+
+    cli.run("check", pushed(cli, project, entry=text), "shop.entry")
+
+
+def test_what_this_process_was_to_run_does_not_count(
+    cli: CommandLine, project: Path
+) -> None:
+    """The child imports what is asked for, and from nothing else."""
+    hash = pushed(cli, project)
+    cli.run(
+        "push", project, "--exclude", "deep.py", "--channel", "prod", "--store", cli.url
+    )
+
+    cli.run(
+        "check",
+        hash,
+        "shop.prices",
+        LAZYIMPORT_CHANNEL="prod",
+        LAZYIMPORT_STORE=cli.url,
+    )
+
+
 def test_a_name_that_is_installed_too_is_told(cli: CommandLine, project: Path) -> None:
     (project / "packaging").mkdir()
     (project / "packaging/__init__.py").write_text("")

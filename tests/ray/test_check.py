@@ -41,9 +41,18 @@ def scaled(policy):
 
     return Shop.bind()
 """,
-    "shop/good.py": (
-        "from shop.serve import scaled\napp = scaled('shop.alone:policy')\n"
-    ),
+    # With a proxy as request or settings of a web framework, not bound to anything.
+    "shop/good.py": """\
+from shop.serve import scaled
+
+class Proxy:
+    @property
+    def __class__(self):
+        raise RuntimeError("working outside of a request")
+
+request = Proxy()
+app = scaled('shop.alone:policy')
+""",
     "shop/bad.py": (
         "from shop.serve import scaled\napp = scaled('shop.leaning:policy')\n"
     ),
