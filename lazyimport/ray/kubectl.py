@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 from contextlib import contextmanager
 
 from lazyimport.ray.errors import DeployError
@@ -20,7 +21,7 @@ _FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
 
 def apply(path: str) -> str:
     """Apply the file *path*; return what kubectl printed. Raises DeployError."""
-    process = _start(["apply", "--filename", path])
+    process = _start(["apply", "--filename", path], subprocess.PIPE)
     said, errors = process.communicate()
     if process.returncode:
         raise DeployError(f"kubectl apply --filename {path} failed: {errors.strip()}")
@@ -34,30 +35,42 @@ def dashboard_of(service: str, namespace: str | None) -> Iterator[str]:
     Raises DeployError where kubectl cannot forward a port.
     """
     words = ["port-forward", f"service/{service}-head-svc", f":{_PORT}"]
-    process = _start([*words, *(["--namespace", namespace] if namespace else [])])
-    with process:
-        try:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            found = _FORWARDING.search(process.stdout.readline())
-            if found is None:
-                raise DeployError(
-                    f"kubectl cannot reach the dashboard of RayService {service!r}: "
-                    f"{process.stderr.read().strip()}; forward port {_PORT} of its "
-                    "head by yourself and name it with --address"
-                )
-            yield f"http://{found[1]}"
-        finally:
-            process.terminate()
+    if namespace:
+        words += ["--namespace", namespace]
+    process = _start(words, subprocess.STDOUT)
+    try:
+        yield _forwarded(process, service)
+    finally:
+        process.terminate()
+        process.wait()
 
 
-def _start(words: Sequence[str]) -> subprocess.Popen[str]:
+def _forwarded(process: subprocess.Popen[str], service: str) -> str:
+    """Return the address that ends at the dashboard, when kubectl says it."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        found = _FORWARDING.search(line)
+        if found is not None:
+            # It goes on with a line for each connection, and waits when nobody reads.
+            threading.Thread(target=process.communicate, daemon=True).start()
+            return f"http://{found[1]}"
+        said += line
+    process.communicate()
+    raise DeployError(
+        f"kubectl cannot reach the dashboard of RayService {service!r}: "
+        f"{said.strip()}; forward port {_PORT} of its head by yourself and name it "
+        "with --address"
+    )
+
+
+def _start(words: Sequence[str], errors: int) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
             ["kubectl", *words],  # noqa: S607 - the kubectl that the person uses
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=errors,
             text=True,
         )
     except FileNotFoundError as error:

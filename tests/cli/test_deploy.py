@@ -33,6 +33,17 @@ def _file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture(name="service")
+def _service(tmp_path: Path) -> Path:
+    """The same in a RayService."""
+    text = "".join(f"    {line}\n" for line in SERVE.format(A).splitlines())
+    file = tmp_path / "service.yaml"
+    file.write_text(
+        f"kind: RayService\nmetadata: {{name: x}}\nspec:\n  serveConfigV2: |\n{text}"
+    )
+    return file
+
+
 class TestDeploy:
     """`lazyimport deploy`."""
 
@@ -182,15 +193,24 @@ class TestWithoutACluster:
         assert told in cli.fail("rollback", "--app", "shop", *address)
         assert told in cli.fail("deploy", file, "--hash", B, "--apply", *address)
 
-    def test_a_rayservice_needs_kubectl(self, cli: CommandLine) -> None:
-        text = "".join(f"    {line}\n" for line in SERVE.format(A).splitlines())
-        file = cli.folder / "service.yaml"
-        file.write_text(
-            f"kind: RayService\nmetadata: {{name: x}}\nspec:\n  serveConfigV2: |\n{text}"
-        )
-        error = cli.fail("deploy", file, "--hash", B, "--apply", PATH=str(cli.folder))
+    def test_a_rayservice_needs_kubectl(self, cli: CommandLine, service: Path) -> None:
+        path = str(cli.folder)
+        error = cli.fail("deploy", service, "--hash", B, "--apply", PATH=path)
 
         assert "kubectl, which is not on PATH" in error
+
+    def test_a_dashboard_that_kubectl_cannot_reach(
+        self, cli: CommandLine, service: Path
+    ) -> None:
+        kubectl = cli.folder / "kubectl"
+        kubectl.write_text("#!/bin/sh\necho starting; echo no such service >&2; exit 1")
+        kubectl.chmod(0o755)
+        path = f"{cli.folder}{os.pathsep}{os.environ['PATH']}"
+        error = cli.fail("deploy", service, "--hash", B, "--wait", PATH=path)
+
+        assert "cannot reach the dashboard of RayService 'x': starting" in error
+        assert "no such service; forward port 8265" in error
+        assert "with --address" in error
 
     def test_a_job_cannot_be_waited_for(self, cli: CommandLine) -> None:
         file = cli.folder / "job.yaml"
