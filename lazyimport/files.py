@@ -38,7 +38,8 @@ def ensure_directory(path: str) -> str:
             ) from error
     except OSError as error:
         raise lazyimport.errors.CacheError(
-            f"cannot use the cache directory {path}: {error.strerror}",
+            f"cannot use the cache directory {path}: {error.strerror}; set "
+            "LAZYIMPORT_CACHE_DIR to a directory this user may write",
             path=path,
             errno=error.errno,
         ) from error
@@ -183,7 +184,8 @@ class FileLock:
             )
         except OSError as error:
             raise lazyimport.errors.CacheError(
-                f"cannot make {self.path}: {error.strerror}",
+                f"cannot make the lock {self.path}: {error.strerror}; set "
+                "LAZYIMPORT_CACHE_DIR to a directory this user may write",
                 path=self.path,
                 errno=error.errno,
             ) from error

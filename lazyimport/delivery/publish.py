@@ -99,19 +99,20 @@ def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published | 
     if stored is not None and not _lost_base(stored, store):
         _check_size(stored, store)
         return Published(revision.hash, "present", 0)
-    with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
-        try:
+    try:
+        with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
             if stored is not None:
                 return _repair(revision, store, file)
             return _send_delta(revision, store, cache, file) or _send_whole(
                 revision, store, file
             )
-        except OSError as error:
-            raise CacheError(
-                f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
-                "free space there, or set LAZYIMPORT_CACHE_DIR to another disk",
-                path=cache.path,
-            ) from error
+    except OSError as error:
+        raise CacheError(
+            f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
+            "free space there, or set LAZYIMPORT_CACHE_DIR to another disk or folder",
+            path=cache.path,
+            errno=error.errno,
+        ) from error
 
 
 def _repair(revision: Revision, store: Store, file: BinaryIO) -> Published | None:

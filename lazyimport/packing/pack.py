@@ -194,15 +194,16 @@ def _put(cache: NodeCache, hash: str, write: Callable[[BinaryIO], object]) -> Ar
 
 @contextmanager
 def _room(cache: NodeCache) -> Iterator[None]:
-    """Say of a disk that takes no more which one it is."""
+    """Say of a disk that takes nothing, or no more, which one it is."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG}:
+        ours = str(error.filename).startswith(f"{cache.path}/")
+        if not ours and error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG}:
             raise
         raise CacheError(
             f"cannot pack in the node cache {cache.path}: {error.strerror}; free space "
-            "there, or set LAZYIMPORT_CACHE_DIR to another disk",
+            "there, or set LAZYIMPORT_CACHE_DIR to another disk or folder",
             path=cache.path,
             errno=error.errno,
         ) from error

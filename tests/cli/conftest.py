@@ -10,6 +10,7 @@ import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Any
 
@@ -46,11 +47,16 @@ class CommandLine:
         )
 
     def run(
-        self, *arguments: object, code: int = 0, cwd: Path | None = None, **environ: str
+        self,
+        *arguments: object,
+        code: int = 0,
+        cwd: Path | None = None,
+        before: Sequence[str] = (),
+        **environ: str,
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end; the exit code must be *code*."""
+        """Run to the end, by the command *before*; the exit code must be *code*."""
         done = subprocess.run(
-            [sys.executable, "-m", "lazyimport", *map(str, arguments)],
+            [*before, sys.executable, "-m", "lazyimport", *map(str, arguments)],
             env={**self.environ, **environ},
             cwd=cwd,
             capture_output=True,

@@ -5,10 +5,11 @@ Each message must name what it is about (hash, store, file) and what to do.
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
+
+from tests.support.disks import LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,11 +159,24 @@ def test_cache_that_others_may_write_to(cli: CommandLine, project: Path) -> None
     says(cli.fail("pack", project), cli.cache, "LAZYIMPORT_CACHE_DIR")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
-def test_store_without_the_rights(cli: CommandLine, project: Path) -> None:
-    cli.store.mkdir(mode=0o500)
-
-    says(cli.fail("push", project, "-q", "--store", cli.url), cli.store, "ermission")
+def test_folders_without_the_rights(cli: CommandLine, project: Path) -> None:
+    """The store's are told as the store's, those of the node cache as its."""
+    pushed = cli.push(project)
+    for number, (folder, advice) in enumerate(
+        [
+            (cli.store / "archives", "give user id"),
+            (cli.cache / "archives", "LAZYIMPORT_CACHE_DIR"),
+            (cli.cache / "packs", "LAZYIMPORT_CACHE_DIR"),
+        ]
+    ):
+        (project / "shop/prices.py").write_text(f"price = {number}\n")
+        folder.chmod(0o500)
+        done = cli.run(
+            *("push", project, "-q", "--store", cli.url), code=1, before=LIMITED
+        )
+        says(done.stderr, folder.parent, "Permission denied", advice)
+        folder.chmod(0o700)
+    assert [path.name for path in (cli.store / "archives").iterdir()] == [pushed]
 
 
 class TestDamage:

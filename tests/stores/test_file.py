@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,12 @@ from tests.stores.suite import (
     check_error,
     fill,
 )
+from tests.support.disks import as_nobody
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOBODY = 65534
 
 #: Waits for a line, then puts its number; prints whether it created the object.
 RACER = """
@@ -282,19 +281,6 @@ class TestFolders:
         (place.folder / "b").unlink()
         shutil.rmtree(place.folder / "c")
         assert [item.key for item in listing] == ["e/f"]
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Drop root's exemption from permissions, for this process and a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 class TestDenied:

@@ -13,15 +13,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NOBODY", "mounted", "need_root"]
+__all__ = ["LIMITED", "NOBODY", "as_nobody", "mounted", "need_root"]
 
 NOBODY = 65534
+#: What begins a command in which permissions hold, for root too.
+LIMITED = (
+    ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner"]
+    if os.geteuid() == 0
+    else []
+)
 
 
 def need_root() -> None:
     """Skip a test that only root can do."""
     if os.geteuid() != 0:
         pytest.skip("only root can do this")
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Drop root's exemption from permissions, for this process and a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @contextmanager
