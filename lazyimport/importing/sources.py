@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import sys
 
+import lazyimport
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,11 +74,7 @@ class Sources:
 
         def lazycache(filename: str, module_globals: dict[str, Any] | None) -> bool:
             """Remember how to get the lines of *filename*, the archive's too."""
-            if (
-                filename in linecache.cache
-                or not filename.startswith(tree.inside)
-                or tree.at(filename) is None
-            ):
+            if filename in linecache.cache or not _knows(tree, filename):
                 return ask(filename, module_globals)
             linecache.cache[filename] = (lambda: _text(tree, filename),)
             return True
@@ -107,8 +105,8 @@ class Sources:
     ) -> None:
         """Put the files on disk that printing *error* will read."""
         for path in {*_files(traceback), *_files_of(error, set())}:
-            if path.startswith(self._tree.inside):
-                self._tree.write(path)
+            if _knows(self._tree, path):
+                _written(self._tree, path)
 
 
 def _register(abc: ModuleType) -> None:
@@ -128,16 +126,34 @@ def _register(abc: ModuleType) -> None:
         abc.ResourceLoader.register(ArchiveLoader)
 
 
+# Whoever asks for lines is about to report another error, which must not be lost to
+# damage in the archive: then there are no lines. Importing the module tells of it.
+
+
+def _knows(tree: Tree, filename: str) -> bool:
+    try:
+        return tree.at(filename) is not None
+    except lazyimport.errors.ArchiveError:
+        return False
+
+
+def _written(tree: Tree, filename: str) -> bool:
+    try:
+        return tree.write(filename)
+    except lazyimport.errors.ArchiveError:
+        return False
+
+
 def _text(tree: Tree, filename: str) -> str | None:
     from importlib.util import decode_source
 
-    entry = tree.at(filename)
-    if entry is None:
-        return None
     try:
+        entry = tree.at(filename)
+        if entry is None:
+            return None
         # an empty file has one empty line from Python 3.13 on, but only a file
         return decode_source(tree.read(entry)) or _EMPTY
-    except (SyntaxError, UnicodeDecodeError):
+    except (SyntaxError, UnicodeDecodeError, lazyimport.errors.ArchiveError):
         return None
 
 

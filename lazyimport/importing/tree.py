@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+import lazyimport
 from lazyimport.format.index import IN_MEMORY, NATIVE, Entry, parse_listing
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
@@ -159,13 +160,24 @@ class Tree:
         """Put a top-level package on disk, before its first module runs, if it must be.
 
         ``""`` stands for the modules that are single files at the top.
+
+        Raises ArchiveImportError if the bytes are damaged.
         """
         if top in self._prepared:
             return
-        flags = self.flags(top)
-        if flags & IN_MEMORY:
-            flags &= NATIVE
-        if flags and not self.materialise(top):
+        try:
+            flags = self.flags(top)
+            if flags & IN_MEMORY:
+                flags &= NATIVE
+            there = not flags or self.materialise(top)
+        except lazyimport.errors.ArchiveError as error:
+            raise lazyimport.errors.ArchiveImportError(
+                f"cannot put the files of {top or 'the top directory'} on disk: {error}",
+                name=top or None,
+                path=self.inside + top,
+                hash=self.hash,
+            ) from error
+        if not there:
             from warnings import warn
 
             warn(

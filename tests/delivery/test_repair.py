@@ -27,6 +27,7 @@ class Node:
             "shop/a.py": "x = 'a' * 3000\n",
             "shop/b.py": "x = 'b'\n",
             "looks/__init__.py": "here = __file__\n",
+            "shop/boom.py": "def boom():\n    raise ValueError('boom')\n",
         }
         author = NodeCache(str(base / "author"))
         self.hash = pack_tree(write_tree(files, base / "tree"), base / "author")
@@ -60,8 +61,8 @@ class Node:
             check=False,
         )
 
-    def flip(self, what: str) -> None:
-        """Damage the cached archive: bytecode of a module, or a page of the index."""
+    def flip(self, what: str, *, source: bool = False) -> None:
+        """Damage the cached archive: code of a module, or a page of the index."""
         data = bytearray(self.path.read_bytes())
         archive = Archive(bytes(data), self.hash)
         at = archive.header.pages_at + 8
@@ -69,7 +70,8 @@ class Node:
             entry = archive.index.entry(what)
             assert entry is not None
             ((_, code),) = entry.codes()
-            at = archive.header.members_at + archive.stored(code.slot)[0] + 5
+            slot = entry.slot if source else code.slot
+            at = archive.header.members_at + archive.stored(slot)[0] + 5
         data[at] ^= 1
         replace(self.path, bytes(data))
 
@@ -182,6 +184,37 @@ def test_store_that_is_down_does_not_hide_the_damage(node: Node) -> None:
     assert not node.path.exists()
     assert node.python("import shop.b", activate=True).returncode == 0
     assert node.is_sound()
+
+
+def test_damaged_file_that_must_be_on_disk_is_an_import_error(node: Node) -> None:
+    node.flip("looks/__init__.py", source=True)
+    program = "try: import looks\nexcept ImportError as e: print(e.name, e.path, e)"
+    done = node.python(program, activate=True, LAZYIMPORT_STORE="")
+
+    root = node.cache.tree_path(node.hash)
+    assert done.stdout.startswith(f"looks {root}/looks cannot put ")
+    for text in ("looks/__init__.py", "is damaged", node.hash, "LAZYIMPORT_STORE"):
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "shop.boom.boom()",
+        "t = threading.Thread(target=shop.boom.boom); t.start(); t.join()",
+        "try: shop.boom.boom()\nexcept ValueError: traceback.print_exc()",
+    ],
+    ids=["uncaught", "in a thread", "logged"],
+)
+def test_damaged_source_does_not_hide_the_error_to_be_shown(
+    node: Node, program: str
+) -> None:
+    node.flip("shop/boom.py", source=True)
+    start = "import shop.boom, threading, traceback\n"
+    done = node.python(start + program, activate=True, LAZYIMPORT_STORE="")
+
+    assert done.stderr.endswith(", in boom\nValueError: boom\n")
+    assert "is damaged" not in done.stderr
 
 
 def test_archive_that_does_not_open_is_named(node: Node) -> None:
