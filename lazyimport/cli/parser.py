@@ -782,8 +782,8 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--platform",
         metavar="TAG",
-        help="resolve --requirements for this platform, such as "
-        "manylinux_2_28_x86_64 (default: this machine's)",
+        help="resolve --requirements for this platform and the older ones it runs, "
+        "such as manylinux_2_28_x86_64 (default: this machine's)",
     )
     group.add_argument(
         "--no-stat-cache",

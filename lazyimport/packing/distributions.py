@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -96,7 +97,9 @@ def _command(interpreter: Interpreter, folder: str, platform: str | None) -> lis
         command = [*pip, "install", "--quiet", "--disable-pip-version-check"]
         command += ["--no-compile", "--upgrade", "--target", folder]
         if platform:
-            command += ["--platform", platform, "--only-binary", ":all:"]
+            for tag in _for_pip(platform):
+                command += ["--platform", tag]
+            command += ["--only-binary", ":all:"]
     elif uv:
         command = [uv, "pip", "install", "--quiet", "--no-compile-bytecode"]
         command += ["--python", interpreter.executable, "--target", folder]
@@ -111,10 +114,31 @@ def _command(interpreter: Interpreter, folder: str, platform: str | None) -> lis
     return command
 
 
+#: older names of manylinux tags -> the version of glibc in the newer ones (PEP 600)
+_GLIBC = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
+
+
+def _for_pip(platform: str) -> list[str]:
+    """Return the tags of wheels that run on *platform*, which pip takes literally."""
+    family, _, machine = platform.partition("_")
+    if family in _GLIBC:
+        platform = f"manylinux_2_{_GLIBC[family]}_{machine}"
+    parts = re.fullmatch(r"(manylinux|musllinux)_(\d+)_(\d+)_(\w+)", platform)
+    if parts is None:
+        return [platform]
+    family, major, minor, machine = parts.groups()
+    tags = [f"{family}_{major}_{n}_{machine}" for n in range(int(minor), -1, -1)]
+    if family == "manylinux":
+        tags += [f"{old}_{machine}" for old, n in _GLIBC.items() if n <= int(minor)]
+    return tags
+
+
 def _for_uv(platform: str) -> str:
     """Return pip's ``manylinux_2_28_x86_64`` as uv's ``x86_64-manylinux_2_28``."""
     for machine in ("x86_64", "aarch64"):
         if platform.endswith(f"_{machine}"):
+            if platform.startswith("musllinux"):
+                return f"{machine}-unknown-linux-musl"
             return f"{machine}-{platform[: -len(machine) - 1]}"
     return platform
 

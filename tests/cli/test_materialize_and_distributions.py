@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from lazyimport.packing import distributions
+from lazyimport.packing.compile import Interpreter, find_interpreters
 from tests.support.judge import from_archive, pack_tree, write_tree
 
 
@@ -91,25 +95,26 @@ def test_with_something_that_is_not_installed(
     assert "Traceback" not in done.stderr
 
 
+def make_wheel(folder: Path, version: str = "1.0", tags: str = "py3-none-any") -> Path:
+    path = folder / f"tiny-{version}-{tags}.whl"
+    info = f"tiny-{version}.dist-info"
+    python, abi, platforms = tags.split("-")
+    lines = "".join(f"Tag: {python}-{abi}-{one}\n" for one in platforms.split("."))
+    files = {
+        "tiny/__init__.py": f"version = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n{lines}",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as file:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            file.writestr(name, text)
+    return path
+
+
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("tiny/__init__.py", "size = 'tiny'\n")
-        file.writestr(
-            "tiny-1.0.dist-info/METADATA",
-            "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
-        )
-        file.writestr(
-            "tiny-1.0.dist-info/WHEEL",
-            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        file.writestr(
-            "tiny-1.0.dist-info/RECORD",
-            "tiny/__init__.py,,\ntiny-1.0.dist-info/METADATA,,\n"
-            "tiny-1.0.dist-info/WHEEL,,\ntiny-1.0.dist-info/RECORD,,\n",
-        )
-    return path
+    return make_wheel(tmp_path)
 
 
 @pytest.mark.parametrize("option", ["--wheel", "--requirements"])
@@ -128,10 +133,10 @@ def test_wheel_and_requirements(
     ran = from_archive(
         done.stdout.strip(),
         cache,
-        "import tiny, importlib.metadata as m; print(tiny.size, m.version('tiny'))",
+        "import tiny, importlib.metadata as m; print(tiny.version, m.version('tiny'))",
     )
 
-    assert ran.stdout == "tiny 1.0\n", done.stderr + ran.stderr
+    assert ran.stdout == "1.0 1.0\n", done.stderr + ran.stderr
 
 
 def test_requirement_that_cannot_be_had(tmp_path: Path, cache: Path) -> None:
@@ -146,3 +151,46 @@ def test_requirement_that_cannot_be_had(tmp_path: Path, cache: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert "no-such-file" in done.stderr or "needs pip" in done.stderr
+
+
+@pytest.fixture(name="interpreter", params=["pip", "uv"])
+def _interpreter(request: pytest.FixtureRequest, tmp_path: Path) -> Interpreter:
+    """This Python: with its pip, or from an environment where only uv can install."""
+    (here,) = find_interpreters([])
+    if request.param == "pip":
+        pytest.importorskip("pip")
+        return here
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not on PATH")
+    venv.create(tmp_path / "environment", symlinks=True, with_pip=False)
+    return here._replace(executable=str(tmp_path / "environment" / "bin" / "python"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "platform"),
+    [
+        ("manylinux_2_17_aarch64", "manylinux_2_28_aarch64"),
+        ("manylinux2014_x86_64", "manylinux_2_28_x86_64"),
+        ("manylinux_2_5_x86_64.manylinux1_x86_64", "manylinux2014_x86_64"),
+        ("musllinux_1_1_x86_64", "musllinux_1_2_x86_64"),
+    ],
+)
+def test_wheel_of_an_older_platform_serves_a_newer(
+    tmp_path: Path,
+    interpreter: Interpreter,
+    tag: str,
+    platform: str,
+) -> None:
+    """Resolved for the workers' platform, not for this one; no newer glibc is taken."""
+    links = tmp_path / "links"
+    links.mkdir()
+    for version, it in (("1.0", tag), ("2.0", "manylinux_2_99_x86_64")):
+        make_wheel(links, version, f"py3-none-{it}")
+    arguments = ["--no-index", "--find-links", str(links), "tiny"]
+    folder = tmp_path / "staged"
+
+    distributions.stage_resolved(
+        arguments, [interpreter], str(folder), platform=platform
+    )
+
+    assert (folder / "tiny" / "__init__.py").read_text() == "version = '1.0'\n"
