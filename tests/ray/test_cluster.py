@@ -110,7 +110,7 @@ def run(folder: str, fake: FakeGcs, hashes: list[str]) -> dict[str, Any]:
             "RAY_AUTH_MODE": "disabled",
             "RAY_RUNTIME_ENV_PLUGINS": PLUGINS,
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_raylet_start_wait_time_s": "90",  # on a busy machine
+            "RAY_raylet_start_wait_time_s": "240",  # on a busy machine
         },
     )
     assert process.stdin is not None

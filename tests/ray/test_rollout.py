@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ import pytest
 pytest.importorskip("ray")
 pytest.importorskip("ruamel.yaml")
 
+from lazyimport.ray.cluster import Cluster as RayCluster
 from tests.support.cluster import Cluster, write
-from tests.support.scale import FULL
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -35,10 +36,11 @@ MODULES = 320
 REPLICAS = 3
 #: imported while answering, not at start: also these must be of one version
 LATE = 20
+#: imported when a request asks for one, when no file of the archive is left
+LAST = 6
 
 SERVE = """\
 import importlib
-import os
 import sys
 
 from ray import serve
@@ -46,7 +48,9 @@ from ray import serve
 from shop.parts import names
 
 
-@serve.deployment(num_replicas={replicas}, ray_actor_options={{"num_cpus": 0.1}})
+@serve.deployment(
+    num_replicas={replicas}, health_check_period_s=2, ray_actor_options={{"num_cpus": 0.1}}
+)
 class Shop:
     def __init__(self):
         self.late = [f"shop.late{{n}}" for n in range({late})]
@@ -56,11 +60,15 @@ class Shop:
         if self.count < len(self.late):
             importlib.import_module(self.late[self.count])
             self.count += 1
+        last = request.query_params.get("module")
+        new = last not in sys.modules
+        if last:
+            importlib.import_module(last)
         found = {{OWN}}
         for name, module in list(sys.modules.items()):
             if name.startswith("shop.") and name != "shop.serve":
                 found.add(module.VERSION)
-        return {{"versions": sorted(found), "modules": len(names), "pid": os.getpid()}}
+        return {{"versions": sorted(found), "modules": len(names), "new": new}}
 
 
 OWN = {version!r}
@@ -90,6 +98,9 @@ if words[0] == "apply":
 else:
     assert words == ["port-forward", "service/shop-head-svc", ":8265"], words
     print("Forwarding from " + address.removeprefix("http://") + " -> 8265", flush=True)
+    # As after many connections: more than a pipe holds, and then it must go on.
+    print("Handling connection for 8265\\n" * 10_000, flush=True)
+    open(os.environ["STAND_IN_HEARD"], "w").close()
     signal.pause()
 """
 
@@ -99,6 +110,7 @@ def application(version: str) -> dict[str, str]:
     names = [f"part{n}" for n in range(MODULES - LATE)]
     files = {f"shop/{name}.py": f"VERSION = {version!r}\n" for name in names}
     files.update({f"shop/late{n}.py": f"VERSION = {version!r}\n" for n in range(LATE)})
+    files.update({f"shop/last{n}.py": f"VERSION = {version!r}\n" for n in range(LAST)})
     files["shop/__init__.py"] = ""
     files["shop/parts.py"] = (
         f"VERSION = {version!r}\nnames = {names!r}\nimport importlib\n"
@@ -245,6 +257,39 @@ def _wait_for(dashboard: str) -> None:
             time.sleep(0.2)
 
 
+class RayService:
+    """The same manifest as text in a RayService, for a kubectl that stands in."""
+
+    def __init__(self, folder: Path, shop: Shop) -> None:
+        self._shop = shop
+        self._heard = folder / "heard"
+        self.file = folder / "service.yaml"
+        self.file.write_text(self.text(shop.hashes["A"]))
+        kubectl = folder / "kubectl"
+        kubectl.write_text(KUBECTL.format(python=sys.executable))
+        kubectl.chmod(0o755)
+        shop.environ.update(
+            PATH=f"{folder}{os.pathsep}{os.environ['PATH']}",
+            STAND_IN_DASHBOARD=shop.cluster.dashboard,
+            STAND_IN_HEARD=str(self._heard),
+        )
+
+    def text(self, hash: str) -> str:
+        config = self._shop.config(hash).splitlines(keepends=True)
+        head = "kind: RayService\nmetadata: {name: shop}\nspec:\n  serveConfigV2: |\n"
+        tail = "  rayClusterConfig: {rayVersion: '2.60.0'}\n"
+        return head + "".join(f"    {line}" for line in config) + tail
+
+    def was_heard(self) -> bool:
+        """Whether kubectl got rid of all that it had to say."""
+        return self._heard.exists()
+
+
+@pytest.fixture(name="service")
+def _service(tmp_path: Path, shop: Shop) -> RayService:
+    return RayService(tmp_path, shop)
+
+
 @pytest.fixture(scope="module", name="shop")
 def _shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Both applications, running: shop in version A."""
@@ -259,136 +304,131 @@ def _shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running.run("status")
 
 
-def test_a_new_hash_rolls_out_and_an_old_one_back(shop: Shop) -> None:
-    """No request fails, none sees two versions, the other application stays."""
+def test_a_new_hash_rolls_out_and_an_old_one_back(
+    shop: Shop, service: RayService
+) -> None:
+    """No request fails, none sees two versions, the other application stays.
+
+    There by a Serve config, back by a RayService, of which only the text in
+    serveConfigV2 is changed.
+    """
     till = shop.replicas("till")
     with Load(shop.port) as load:
         there = shop.deploy(shop.hashes["B"], "--prefetch")
         assert {shop.hashes["B"]} == set(shop.replicas("shop").values())
-        shop.run("rollback", shop.file, "--app", "shop", "--apply", "--wait")
+        shop.run("deploy", service.file, "--app", "shop", "--hash", shop.hashes["B"])
+        assert service.text(shop.hashes["B"]) == service.file.read_text()
+        back = shop.run("rollback", service.file, "--app", "shop", "--apply", "--wait")
 
     assert [] == load.failures
     assert [("A",), ("B",)] == load.versions()
     assert {MODULES - LATE} == {a["modules"] for a in load.answers}
     assert re.search(r"prefetched to 1 of 1 nodes: .*, [\d,]+ bytes", there.stderr)
-    assert f"shop: all {REPLICAS} replicas run it" in there.stderr
+    assert "rayservice.ray.io/shop configured" in back.stderr
+    for done in (there, back):
+        assert f"shop: all {REPLICAS} replicas run it" in done.stderr
     assert REPLICAS == len(shop.replicas("shop"))
     assert {shop.hashes["A"]} == set(shop.replicas("shop").values())
     assert till == shop.replicas("till")
-    assert shop.config(shop.hashes["A"]) == shop.file.read_text()
+    assert shop.config(shop.hashes["B"]) == shop.file.read_text()
+    assert service.text(shop.hashes["A"]) == service.file.read_text()
+    assert service.was_heard()
 
 
-WRONG = {
-    "raises": (
-        {"part7.py": "VERSION = 'C'\nraise RuntimeError('on purpose')\n"},
-        "RuntimeError: on purpose",
-        "trees/",
-    ),
-    "needs what nobody has": (
-        {"part7.py": "VERSION = 'D'\nimport not_in_the_image\n"},
-        "No module named 'not_in_the_image'",
-        "add it to the image",
-    ),
-}
+RAISES = """\
+VERSION = 'C'
+try:
+    import not_in_the_image
+except ImportError as error:
+    raise RuntimeError('on purpose') from error
+"""
 
 
-@pytest.mark.parametrize("what", WRONG if FULL else ["raises"])
-def test_code_that_does_not_start_changes_nothing(shop: Shop, what: str) -> None:
-    """The reason is shown with its traceback, and the old version serves on."""
-    files, *expected = WRONG[what]
-    more = {f"shop/{name}": text for name, text in files.items()}
-    hash = shop.push({**application("C"), **more}, what)
+def test_code_that_does_not_start_changes_nothing(shop: Shop) -> None:
+    """The reasons are shown with tracebacks, and the old version serves on."""
+    hash = shop.push({**application("C"), "shop/part7.py": RAISES}, "raises")
     before = shop.replicas("shop")
     with Load(shop.port) as load:
         failed = shop.deploy(hash, code=1)
         still = {k: v for k, v in shop.replicas("shop").items() if k in before}
         shop.run("rollback", "--app", "shop", "--wait")
 
-    assert all(text in failed.stderr for text in expected), failed.stderr
-    assert "Traceback (most recent call last)" in failed.stderr
-    assert f"serve now: {REPLICAS} with {shop.hashes['A']}" in failed.stderr, (
-        failed.stderr
-    )
-    assert f"to go back: lazyimport rollback {shop.file} --app shop" in failed.stderr
+    for text in (
+        "No module named 'not_in_the_image'",
+        "add it to the image",
+        "Traceback (most recent call last)",
+        f"/trees/{hash}/shop/part7.py",
+        "RuntimeError: on purpose",
+        f"serve now: {REPLICAS} with {shop.hashes['A']}",
+        f"to go back: lazyimport rollback {shop.file} --app shop",
+    ):
+        assert text in failed.stderr, failed.stderr
     assert before == still
     assert [] == load.failures
     assert [("A",)] == load.versions()
-    shop.run("rollback", shop.file, "--app", "shop")
 
 
-@pytest.mark.parametrize(
-    "what", ["nobody has it", "the store is away"] if FULL else ["nobody has it"]
-)
-def test_a_hash_that_cannot_be_had_changes_nothing(shop: Shop, what: str) -> None:
+def test_a_hash_that_nobody_has_changes_nothing(shop: Shop) -> None:
     """The message names hash, store and what to do, and the old version serves on."""
     hash = "f" * 64
-    store = Path(shop.cluster.store.removeprefix("file://"))
-    if what == "the store is away":
-        hash = shop.hashes["B"]
-        shutil.rmtree(f"{shop.cluster.cache}/archives", ignore_errors=True)
-        store.rename(f"{store}-away")
+    shop.file.write_text(shop.config(shop.hashes["A"]))
+    with Load(shop.port) as load:
+        failed = shop.deploy(hash, code=1)
+        shop.run("rollback", shop.file, "--app", "shop", "--apply", "--wait")
+
+    for text in (
+        f"archive {hash} is neither in {shop.cluster.store} nor",
+        "push it there",
+        f"serve now: {REPLICAS} with {shop.hashes['A']}",
+    ):
+        assert text in failed.stderr, failed.stderr
+    assert [] == load.failures
+    assert [("A",)] == load.versions()
+
+
+def test_a_store_that_is_away_a_cache_that_is_wiped_a_replica_that_is_killed(
+    shop: Shop,
+) -> None:
+    """Running replicas need neither; the same command again goes through.
+
+    A new replica that is killed in the rollout is replaced by another new one.
+    """
+    store, hash = Path(shop.cluster.store.removeprefix("file://")), shop.hashes["B"]
+    shutil.rmtree(f"{shop.cluster.cache}/archives")
+    last = [ask(shop.port, f"/shop?module=shop.last{n}") for n in range(LAST)]
+    assert [(["A"], True)] * LAST == [(a["versions"], a["new"]) for a in last]
+    store.rename(f"{store}-away")
     try:
         with Load(shop.port) as load:
             failed = shop.deploy(hash, code=1)
     finally:
-        if what == "the store is away":
-            Path(f"{store}-away").rename(store)
-        shop.run("rollback", shop.file, "--app", "shop", "--apply", "--wait")
+        Path(f"{store}-away").rename(store)
 
-    assert f"archive {hash}" in failed.stderr
-    assert shop.cluster.store in failed.stderr
-    assert f"serve now: {REPLICAS} with {shop.hashes['A']}" in failed.stderr, (
-        failed.stderr
-    )
+    for text in (
+        f"archive {hash}",
+        shop.cluster.store,
+        f"serve now: {REPLICAS} with {shop.hashes['A']}",
+    ):
+        assert text in failed.stderr, failed.stderr
     assert [] == load.failures
     assert [("A",)] == load.versions()
 
-
-@pytest.mark.skipif(not FULL, reason="LAZYIMPORT_TEST_FULL=1 runs it")
-def test_a_rayservice_rolls_the_same_way(shop: Shop, tmp_path: Path) -> None:
-    """Through kubectl, and nothing but serveConfigV2 has changed."""
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(KUBECTL.format(python=sys.executable))
-    kubectl.chmod(0o755)
-    shop.environ.update(
-        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        STAND_IN_DASHBOARD=shop.cluster.dashboard,
-    )
-    head = "kind: RayService\nmetadata: {name: shop}\nspec:\n  serveConfigV2: |\n"
-    tail = "  rayClusterConfig: {rayVersion: '2.60.0'}\n"
-
-    def service(hash: str) -> str:
-        text = shop.config(hash).splitlines(keepends=True)
-        return head + "".join(f"    {line}" for line in text) + tail
-
-    file = tmp_path / "service.yaml"
-    file.write_text(service(shop.hashes["A"]))
-    options = ("--app", "shop", "--apply", "--wait")
-    with Load(shop.port) as load:
-        done = shop.run("deploy", file, "--hash", shop.hashes["B"], *options)
-        there = file.read_text()
-        shop.run("rollback", file, *options)
-
-    assert "rayservice.ray.io/shop configured" in done.stderr
-    assert service(shop.hashes["B"]) == there
-    assert service(shop.hashes["A"]) == file.read_text()
-    assert [] == load.failures
-    assert [("A",), ("B",)] == load.versions()
-
-
-@pytest.mark.skipif(not FULL, reason="LAZYIMPORT_TEST_FULL=1 runs it")
-def test_a_cache_wiped_under_replicas_and_one_killed_in_the_rollout(shop: Shop) -> None:
-    """What is running has the archive mapped; what starts anew fetches it again."""
-    shutil.rmtree(f"{shop.cluster.cache}/archives")
-    answers = [ask(shop.port, "/shop") for _ in range(3 * LATE * REPLICAS)]
-    assert {("A",)} == {tuple(a["versions"]) for a in answers}
-
-    timer = threading.Timer(5, os.kill, (answers[-1]["pid"], signal.SIGKILL))
-    timer.start()
-    try:
-        shop.deploy(shop.hashes["B"])
-    finally:
-        timer.join()
-    assert {shop.hashes["B"]} == set(shop.replicas("shop").values())
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_first, shop.cluster, hash)
+        shop.deploy(hash)
+    assert killed.result() not in shop.replicas("shop")
+    assert {hash} == set(shop.replicas("shop").values())
     assert ["B"] == ask(shop.port, "/shop")["versions"]
-    shop.run("rollback", shop.file, "--app", "shop", "--apply", "--wait")
+
+
+def kill_first(cluster: Cluster, hash: str) -> str:
+    """Kill the first replica of the shop that runs *hash*; its name."""
+    ray = RayCluster(cluster.dashboard)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        for each in ray.processes():
+            if each.name.startswith("shop/") and each.hash == hash and each.pid:
+                os.kill(each.pid, signal.SIGKILL)
+                return each.name
+        time.sleep(0.1)
+    raise AssertionError("no replica of the new hash was there to be killed")

@@ -115,8 +115,10 @@ class Cluster:
                 # Shorter ones lose what a busy agent does not take in half the time.
                 "RAY_metrics_report_interval_ms": "4000",
                 # On a busy machine a raylet whose agents are late dies: try again.
-                "RAY_raylet_start_wait_time_s": "90",
-                "RAY_agent_register_timeout_ms": "90000",
+                "RAY_raylet_start_wait_time_s": "240",
+                "RAY_agent_register_timeout_ms": "240000",
+                # As in tox.ini.
+                "RAY_worker_niceness": "0",
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
