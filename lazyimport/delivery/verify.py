@@ -10,7 +10,7 @@ import os
 from mmap import ACCESS_READ, mmap
 
 from lazyimport.delivery.cache import map_file
-from lazyimport.errors import ArchiveError
+from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256, sha256_hex
 
@@ -38,13 +38,15 @@ class Damage:
 class Verified:
     """What `verify` read: numbers of ``archives``, ``files`` (all others), bytes.
 
+    ``newer`` is the number of archives that only a newer lazyimport can read;
     ``damages`` is a list of `Damage`.
     """
 
-    __slots__ = ("archives", "damages", "files", "size")
+    __slots__ = ("archives", "damages", "files", "newer", "size")
 
     def __init__(self) -> None:
         self.archives = 0
+        self.newer = 0
         self.files = 0
         self.size = 0
         self.damages: list[Damage] = []
@@ -86,6 +88,10 @@ def verify(
             sound[name] = archive
         except FileNotFoundError:
             continue
+        except UnsupportedArchive:  # another version shares this cache
+            found.archives -= 1
+            found.size -= size
+            found.newer += 1
         except ArchiveError as error:
             found.damages.append(Damage(path, str(error)))
             if remove:

@@ -41,6 +41,7 @@ class CommandLine:
         return subprocess.Popen(
             [sys.executable, "-c", MAIN, *map(str, arguments)],
             env={**self.environ, **environ},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

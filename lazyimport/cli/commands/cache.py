@@ -71,6 +71,7 @@ def _verify(arguments: argparse.Namespace, cache: NodeCache) -> int:
             {
                 "path": cache.path,
                 "archives": found.archives,
+                "newer": found.newer,
                 "files": found.files,
                 "size": found.size,
                 "damages": [{"path": d.path, "why": d.why} for d in found.damages],
@@ -83,6 +84,10 @@ def _verify(arguments: argparse.Namespace, cache: NodeCache) -> int:
             f"the node cache {cache.path}, {size(found.size)}: "
             + _verdict(len(found.damages), arguments)
         )
+        if found.newer:
+            notes.say(
+                f"{amount(found.newer, 'archive')} of a newer lazyimport, not looked at"
+            )
     return 1 if found.damages else 0
 
 
