@@ -95,9 +95,11 @@ def look_into(hash: str, settings: Settings) -> Contents:
         if contents is not None:
             return contents
     from lazyimport.delivery.fetch import fetch
+    from lazyimport.delivery.stores.base import redact
 
     archive, _ = fetch(settings, hash)
-    return Contents(archive.header, archive.index, archive.notes, str(settings.store))
+    place = redact(settings.store) if settings.store else settings.cache_dir
+    return Contents(archive.header, archive.index, archive.notes, place)
 
 
 def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:

@@ -59,7 +59,7 @@ class Artifact:
     ``subdirectory`` of it, "" for what is found by looking.
     """
 
-    __slots__ = ("key", "name", "sha256", "store", "subdirectory", "suffix", "url")
+    __slots__ = ("_place", "key", "name", "sha256", "store", "subdirectory", "suffix")
 
     def __init__(self, text: str) -> None:
         """Take *text* apart; raises SettingsError."""
@@ -72,11 +72,11 @@ class Artifact:
 
             name = unquote(name, errors="surrogateescape")
         suffix = artifact_suffix(name)
-        if not (separator and slash and suffix):
+        if not (separator and slash and suffix) or "/" in name:
             raise _no_artifact(text, "it names no file in a store")
         if folder == "file://":
             folder = "file:///"
-        self.url = place
+        self._place = place
         self.store = folder + mark + query
         self.key = self.name = name
         self.suffix = suffix
@@ -90,6 +90,11 @@ class Artifact:
                 self.subdirectory = value.strip("/")
             else:
                 raise _no_artifact(text, f"{pair!r} after the # is not understood")
+
+    @property
+    def url(self) -> str:
+        """Where it is, to be shown."""
+        return _shown(self._place)
 
 
 def deliver(
@@ -300,8 +305,8 @@ def _as_asked(archive: Archive, settings: Settings) -> Archive:
         return archive
     raise ArchiveMissing(
         f"archive {settings.hash}, which another process made from the artifact "
-        f"{settings.artifact}, is not in the node cache any more, and for this Python "
-        f"the artifact now gives {archive.hash}; start the parent process anew, or "
+        f"{_shown(str(settings.artifact))}, is not in the node cache any more, and for "
+        f"this Python the artifact now gives {archive.hash}; start the parent process anew, or "
         "unset LAZYIMPORT_HASH",
         hash=str(settings.hash),
     )
@@ -334,12 +339,20 @@ def _stays_inside(path: str) -> bool:
     return bool(path.strip("/")) and ".." not in path.split("/")
 
 
+def _shown(url: str) -> str:
+    """Return *url* without password."""
+    from lazyimport.delivery.stores.base import redact  # whoever finds it has no need
+
+    return redact(url)
+
+
 def _no_artifact(text: str, why: str) -> SettingsError:
+    shown = _shown(text)
     return SettingsError(
-        f"not an artifact: {text!r} ({why}; an artifact is the URL of a .zip, .whl, "
+        f"not an artifact: {shown!r} ({why}; an artifact is the URL of a .zip, .whl, "
         ".tar.gz, .tgz or .tar.zst such as gs://bucket/code/app-<sha256>.zip, with "
         "#sha256=... and #subdirectory=... if needed; set LAZYIMPORT_ARTIFACT or pass "
         "artifact=)",
         name="artifact",
-        value=text,
+        value=shown,
     )

@@ -11,6 +11,7 @@ from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from lazyimport.delivery.cache import NodeCache, map_file
 from lazyimport.delivery.eviction import make_room
 from lazyimport.delivery.stores import open_store
+from lazyimport.delivery.stores.base import redact
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -145,7 +146,7 @@ class _Fetch:
             if not self._settings.store:
                 raise
             # It is replaced by the rename.
-            tell(f"{error}; fetching it anew from {self._settings.store}")
+            tell(f"{error}; fetching it anew from {redact(self._settings.store)}")
             return None
 
     def _download(self, store: ReadStore, hash: str) -> tuple[Archive, int]:
@@ -218,7 +219,7 @@ class _Fetch:
             raise ArchiveMissing(
                 f"{about} base is missing: {error}",
                 hash=header.hash,
-                store=self._settings.store,
+                store=error.store,
             ) from error
         except StoreError as error:
             text = f"{about} base cannot be had: {error}"

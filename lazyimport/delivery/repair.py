@@ -5,6 +5,7 @@ from __future__ import annotations
 from lazyimport.delivery.artifact import deliver
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.stores.base import redact
 from lazyimport.delivery.verify import prove
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
 
@@ -49,7 +50,7 @@ def repair(
         raise _with(damage, f"it could not be replaced: {error}") from error
     tell(
         f"{damage}; archive {hash} was fetched anew from "
-        f"{settings.artifact or settings.store} "
+        f"{redact(settings.artifact or settings.store or '')} "
         f"({size} bytes)"
     )
     return archive

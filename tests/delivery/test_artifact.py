@@ -113,11 +113,20 @@ class TestUrl:
             "gs://b/app.zip#sha256=abc",
             "gs://b/app.zip#subdirectory=../..",
             "gs://b/app.zip#egg=app",
+            "https://me:hidden@host/app.tar.xz",
+            "file:///a/%2Fetc%2Fapp.zip",
+            "file:///a/..%2Fapp.zip",
         ],
     )
     def test_wrong(self, url: str) -> None:
-        with pytest.raises(SettingsError, match="not an artifact"):
+        with pytest.raises(SettingsError, match="not an artifact") as caught:
             Artifact(url)
+        assert "hidden" not in str(caught.value)
+
+    def test_a_password_is_never_shown(self) -> None:
+        found = Artifact("https://me:hidden@host/app.zip")
+        assert found.store == "https://me:hidden@host"
+        assert found.url == "https://host/app.zip"
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tgz", ".tar.zst"])

@@ -41,7 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         timeout=settings.timeout,
     )
     if installed.fetched and is_terminal(sys.stderr):
-        Notes().say(f"fetched {size(installed.fetched)} from {settings.store}")
+        from lazyimport.delivery.stores.base import redact
+
+        place = redact(settings.store or "")
+        Notes().say(f"fetched {size(installed.fetched)} from {place}")
     return _run_module(installed, arguments.module, arguments.program)
 
 
