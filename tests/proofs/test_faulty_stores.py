@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lazyimport.delivery.publish import Published
     from tests.fakes.gcs import FakeGcs
 
+pytestmark = pytest.mark.timeout(scaled(300, 3600))
+
 STARTS = scaled(12, 500)
 #: Faults that leave no trace in what the transport itself can check.
 LIES = {"short"}
@@ -60,7 +62,15 @@ class Line:
         return ""
 
 
-@pytest.fixture(params=["http", "s3", "gs"])
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not services.has_azurite():
+        pytest.skip("needs azurite-blob on PATH (npm install -g azurite)")
+    with services.azurite(tmp_path_factory.mktemp("azurite")) as url:
+        yield url
+
+
+@pytest.fixture(params=["http", "s3", "az", "gs"])
 def upstream(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, Callable[[str], Line]]]:
@@ -85,10 +95,22 @@ def upstream(
         with services.web_server(folder, services.Ranges) as url:
             yield url, lambda proxy: Line(site, pushed, proxy)
         return
+    bucket = f"b-{uuid.uuid4().hex}"
+    if request.param == "az":
+        url = request.getfixturevalue("blobs")
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", services.AZURITE_ACCOUNT)
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", services.AZURITE_KEY)
+        services.make_container(url, bucket)
+        site.url = f"az://{bucket}/code?endpoint={url}"
+        pushed = site.push()
+        yield (
+            url,
+            lambda proxy: Line(site, pushed, f"az://{bucket}/code?endpoint={proxy}"),
+        )
+        return
     with services.s3_server() as url:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
-        bucket = f"b-{uuid.uuid4().hex}"
         services.ask("PUT", f"{url}/{bucket}")
         site.url = f"s3://{bucket}/code?endpoint={url}"
         pushed = site.push()
