@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.fetch import fetch
+from lazyimport.errors import ArchiveMissing
 from lazyimport.packing import flags, last
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
 from lazyimport.packing.pack import Packed, pack
+from lazyimport.settings import Settings
 from tests.support.judge import Files, write_tree
 from tests.support.scale import scaled
 
@@ -221,6 +224,41 @@ def test_a_damaged_memory_counts_as_none(site: Site) -> None:
         assert last.load(str(path), site.cache) is None
     assert site.pack().hash == expected
     assert site.read == len(TREE)
+
+
+@pytest.mark.usefixtures("long_ago")
+def test_what_was_packed_last_is_found_by_its_hash(site: Site) -> None:
+    first = site.pack(whole=False)
+    (site.tree / "mod.py").write_text("x = 5\n")
+    second = site.pack(whole=False)
+    memory = site.memory()
+    (memory.parent / "other").write_bytes(b"")
+    (memory.parent / ".other.tmp").write_bytes(memory.read_bytes())
+
+    assert [name for name, _ in last.hashes(site.cache)] == [second.hash]
+    assert last.find(site.cache, first.hash) is None
+    settings = Settings(cache_dir=site.cache.path)
+    archive, size = fetch(settings, second.hash)
+    entry = archive.index.entry("mod.py")
+    assert entry is not None
+    assert (bytes(archive.content(entry)), size) == (b"x = 5\n", 0)
+
+
+@pytest.mark.usefixtures("long_ago")
+def test_what_was_packed_last_is_not_made_of_damage(site: Site) -> None:
+    """It is asked of the store then; here there is none."""
+    first = site.pack(whole=False)
+    (site.tree / "mod.py").write_text("x = 5\n")
+    second = site.pack(whole=False)
+    path = Path(site.cache.archive_path(first.hash))
+    data = path.read_bytes()
+    at = data.index(b"x = 1\n")
+    path.unlink()
+    path.write_bytes(data[:at] + b"y" + data[at + 1 :])
+
+    with pytest.raises(ArchiveMissing, match="no store is named"):
+        fetch(Settings(cache_dir=site.cache.path), second.hash)
+    assert not os.path.exists(site.cache.archive_path(second.hash))
 
 
 @pytest.mark.usefixtures("long_ago")
