@@ -45,7 +45,9 @@ def ensure_directory(path: str) -> str:
         ) from error
     if status.st_mode & 0o170000 != 0o040000:
         raise lazyimport.errors.CacheError(
-            f"the cache directory {path} is not a directory", path=path
+            f"the cache directory {path} is not a directory; remove what is there, or "
+            "set LAZYIMPORT_CACHE_DIR to another",
+            path=path,
         )
     if status.st_uid not in {os.geteuid(), 0} or status.st_mode & 0o002:
         whose = f"belongs to user {status.st_uid}"

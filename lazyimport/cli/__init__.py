@@ -63,9 +63,10 @@ def _run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.filename is None:
-            raise  # not about a file that somebody named
-        return _failed(arguments, error, f"{error.filename}: {error.strerror}")
+        if error.errno is None or error.strerror is None:
+            raise  # not what the system said
+        what = "" if error.filename is None else f"{error.filename}: "
+        return _failed(arguments, error, f"{what}{error.strerror}")
     return code
 
 

@@ -94,10 +94,11 @@ def look_into(hash: str, settings: Settings) -> Contents:
         contents = _look_into_stored(hash, _store(settings))
         if contents is not None:
             return contents
+    from lazyimport.cli.progress import Notes
     from lazyimport.delivery.fetch import fetch
     from lazyimport.delivery.stores.base import redact
 
-    archive, _ = fetch(settings, hash)
+    archive, _ = fetch(settings, hash, Notes().warn)
     place = redact(settings.store) if settings.store else settings.cache_dir
     return Contents(archive.header, archive.index, archive.notes, place)
 
@@ -116,6 +117,10 @@ def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
             f"the hash, or see 'lazyimport ls --store {store.url}'",
             hash=hash,
             store=store.url,
+        ) from error
+    except MalformedArchive as error:
+        raise MalformedArchive(
+            f"{error}; delete it and push again", **{**vars(error), "hash": hash}
         ) from error
     if header.base is not None:
         return None

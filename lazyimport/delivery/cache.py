@@ -68,7 +68,7 @@ class NodeCache:
                 ensure_directory(self.path)
                 if not _hold(file.fileno()):
                     return None
-                buffer = map_file(file, path)
+                buffer = map_file(file, path, hash)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -175,11 +175,14 @@ def _hold(descriptor: int) -> bool:
     return status.st_nlink > 0
 
 
-def map_file(file: IO[bytes], path: str) -> mmap:
-    """Return the whole of *file* mapped read-only; MalformedArchive if empty."""
+def map_file(file: IO[bytes], path: str, hash: str | None = None) -> mmap:
+    """Return the whole of *file* mapped read-only; MalformedArchive if empty.
+
+    *hash* is that of the archive which should be in it.
+    """
     try:
         return mmap(file.fileno(), 0, access=ACCESS_READ)
     except ValueError:
         raise lazyimport.errors.MalformedArchive(
-            f"{path}: an empty file, not an archive"
+            f"{path}: an empty file, not an archive", hash=hash
         ) from None

@@ -155,7 +155,7 @@ class _Fetch:
             with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
                 size = self._get(store, hash, file)
                 file.flush()
-                buffer = map_file(file, what)
+                buffer = map_file(file, what, hash)
         except OSError as error:
             raise self._cache.refused(hash, error) from error
         header = self._header(buffer, hash, what)
@@ -232,7 +232,8 @@ class _Fetch:
         if not self._settings.store:
             raise ArchiveMissing(
                 f"archive {hash} is not in the node cache {self._cache.path}, and no "
-                "store is named to fetch it from; set LAZYIMPORT_STORE or pass store=",
+                "store is named to fetch it from; set LAZYIMPORT_STORE, or pass store= "
+                "or --store",
                 hash=hash,
             )
         return open_store(self._settings.store, timeout=self._settings.timeout)

@@ -83,7 +83,7 @@ def verify(
         try:
             # not opened as by a process that runs it: this is no use of it
             with open(path, "rb") as file:
-                archive = Archive(map_file(file, path), name, path)
+                archive = Archive(map_file(file, path, name), name, path)
             prove(archive)
             sound[name] = archive
         except FileNotFoundError:

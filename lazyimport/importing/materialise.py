@@ -119,10 +119,15 @@ def export(tree: Tree, folder: str) -> None:
         for entry in files_under(tree, top):
             path = f"{folder}/{entry.path}"
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "xb") as file:
-                file.write(tree.archive.content(entry))
-                if entry.flags & EXECUTABLE:
-                    os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o111)
+            try:
+                with open(path, "xb") as file:
+                    file.write(tree.archive.content(entry))
+                    if entry.flags & EXECUTABLE:
+                        mode = os.fstat(file.fileno()).st_mode
+                        os.fchmod(file.fileno(), mode | 0o111)
+            except OSError as error:
+                error.filename = path  # a full disk does not say which file it was
+                raise
 
 
 def files_under(tree: Tree, top: str) -> Iterator[Entry]:

@@ -6,10 +6,12 @@ Each message must name what it is about (hash, store, file) and what to do.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from tests.support.disks import LIMITED
+from tests.support.disks import LIMITED, mounted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,6 +154,55 @@ def test_cache_that_is_no_folder(cli: CommandLine, project: Path) -> None:
     says(cli.fail("pack", project), cli.cache, "not a directory")
 
 
+def test_output_that_is_a_folder(cli: CommandLine, project: Path) -> None:
+    text = cli.fail("pack", project, "-q", "-o", cli.folder)
+
+    says(text, f"{cli.folder}: Is a directory")
+
+
+def test_a_full_disk(cli: CommandLine, project: Path) -> None:
+    """What could not be written is named, though the system does not say it."""
+    name = cli.push(project)
+    with mounted(cli.folder / "small", "size=4k") as disk:
+        (disk / "filled").write_bytes(b"x" * 4096)
+        file = disk / "code.lza"
+        text = cli.fail("pack", project, "-q", "-o", file)
+        says(text, f"{file}: No space left on device")
+        folder = disk / "tree"
+        text = cli.fail("materialize", name, folder)
+        says(text, folder, "No space left on device")
+        text = cli.fail("push", project, "-q", "--store", f"file://{disk}/store")
+        says(text, f"file://{disk}/store", "No space left on device", "make room")
+
+
+def test_standard_output_that_is_full(cli: CommandLine, project: Path) -> None:
+    name = cli.push(project)
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lazyimport", "ls", name],
+            env=cli.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert 1 == done.returncode
+    assert "lazyimport: No space left on device" == done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_store_that_is_named_after_the_module(cli: CommandLine, project: Path) -> None:
+    """There everything is for the module, and people try it all the same."""
+    name = cli.push(project)
+    shutil.rmtree(cli.cache)
+    text = cli.fail("run", name, "-m", "shop.main", "--store", cli.url, code=2)
+
+    says(text, name, "write --store before -m")
+    done = cli.run("run", name, "--store", cli.url, "-m", "shop.main", "--store", "x")
+    assert "30 ['--store', 'x']\n" == done.stdout
+
+
 def test_cache_that_others_may_write_to(cli: CommandLine, project: Path) -> None:
     cli.cache.mkdir()
     cli.cache.chmod(0o777)
@@ -197,6 +248,17 @@ class TestDamage:
 
         text = cli.fail("ls", name, "--store", cli.url)
         says(text, name, cli.url, "cut short", "push again")
+
+    @pytest.mark.parametrize("data", [b"", b"\x89LZY", b"<html>404</html>" * 9])
+    def test_hardly_anything_left(
+        self, cli: CommandLine, project: Path, data: bytes
+    ) -> None:
+        name = cli.push(project)
+        cli.tamper(name, data)
+
+        for words in (("show",), ("run", "-mshop.main")):
+            text = cli.fail(words[0], name, "--store", cli.url, *words[1:])
+            says(text, name, cli.url, "delete ", "push")
 
     def test_push_does_not_take_half_of_it_for_present(
         self, cli: CommandLine, project: Path

@@ -141,5 +141,8 @@ def _write(archive: Archive, path: str, notes: Notes) -> int:
     try:
         with AtomicFile(path) as file:
             return recode(archive, file, raw=False).size
+    except OSError as error:
+        error.filename = path  # not the temporary file, which is gone
+        raise
     finally:
         notes.clear()

@@ -9,11 +9,12 @@ from lazyimport.cli import INTERRUPTED
 from lazyimport.cli.options import ACTIVATING, UsageError, read_settings, resolve
 from lazyimport.cli.progress import Notes, is_terminal
 from lazyimport.cli.tables import size
-from lazyimport.errors import ArchiveModuleMissing
+from lazyimport.errors import ArchiveMissing, ArchiveModuleMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from types import TracebackType
 
     from lazyimport.runtime import Installation
@@ -23,6 +24,7 @@ __all__ = ["run"]
 
 def run(arguments: argparse.Namespace) -> int:
     """Install the archive in this process and run the module in it."""
+    from lazyimport import runtime
     from lazyimport.runtime import current, install
 
     if not arguments.module:
@@ -32,20 +34,33 @@ def run(arguments: argparse.Namespace) -> int:
     running = current()
     if running is not None and running.hash != wanted:
         _start_anew()
-    installed = install(
-        wanted,
-        store=settings.store,
-        cache_dir=settings.cache_dir,
-        cache_mode=settings.cache_mode,
-        policy=settings.policy,
-        timeout=settings.timeout,
-    )
+    runtime.tell = Notes().warn
+    try:
+        installed = install(
+            wanted,
+            store=settings.store,
+            cache_dir=settings.cache_dir,
+            cache_mode=settings.cache_mode,
+            policy=settings.policy,
+            timeout=settings.timeout,
+        )
+    except ArchiveMissing as error:
+        if settings.store is None and _names_store(arguments.program):
+            raise UsageError(
+                f"{error}; what follows -m MODULE is for the module, so write --store "
+                "before -m"
+            ) from error
+        raise
     if installed.fetched and is_terminal(sys.stderr):
         from lazyimport.delivery.stores.base import redact
 
         place = redact(settings.store or "")
         Notes().say(f"fetched {size(installed.fetched)} from {place}")
     return _run_module(installed, arguments.module, arguments.program)
+
+
+def _names_store(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == "--store" for word in words)
 
 
 def _start_anew() -> None:
