@@ -73,9 +73,12 @@ def check(
         "never": _NEVER,
     }
     answer = _ask(python, question, hash)
+    if "refused" in answer:
+        raise DeployError(answer["refused"], hash=hash)
     _refuse_shadowing(answer, hash)
-    if "error" in answer:
-        raise DeployError(_reason(answer["error"], hash, entries, python), hash=hash)
+    if answer["errors"]:
+        reasons = [_reason(error, hash, entries, python) for error in answer["errors"]]
+        raise DeployError("\n".join(reasons), hash=hash)
     if answer["pickled"]:
         _check_pickled(python, answer["pickled"], hash)
     shadowed = tuple((name, place) for name, place in answer["shadowed"])
@@ -101,9 +104,7 @@ def _reason(
             f"\n{error['missing']!r} is neither in the archive nor installed for "
             f"{python}; install it in the image, or pack it: --with, --requirements"
         )
-    return (
-        f"archive {hash} does not give {', '.join(entries)}:\n{error['text']}{advice}"
-    )
+    return f"archive {hash} does not give {error['entry']}:\n{error['text']}{advice}"
 
 
 def _named(module: str, entries: Sequence[str]) -> bool:

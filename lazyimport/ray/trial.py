@@ -39,23 +39,33 @@ def main() -> None:
 def _import(question: dict[str, Any]) -> dict[str, Any]:
     """Import the entries from the archive, as the task that builds an application."""
     path = list(sys.path)
+    from lazyimport.errors import LazyImportError
     from lazyimport.runtime import install
 
-    installed = install(question["hash"], **question["settings"])
+    try:
+        installed = install(question["hash"], **question["settings"])
+    except LazyImportError as error:
+        return {"refused": str(error)}
     path = [folder for folder in path if folder not in question["own"]]
     shadowed = _shadowed(installed, path, question["never"])
     answer: dict[str, Any] = {"shadowed": shadowed}
     if any(name in question["never"] for name, _ in shadowed):
         return answer  # nothing that follows would say what is really wrong
     started = time.perf_counter()
-    try:
-        for entry in question["entries"]:
+    answer["errors"] = errors = []
+    for entry in question["entries"]:
+        try:
             _look_up(entry)
-        answer["seconds"] = time.perf_counter() - started
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises
+            errors.append({"entry": entry, **_describe(error)})
+    answer["seconds"] = time.perf_counter() - started
+    if not errors:
         answer["modules"] = _count(installed)
-        answer["pickled"] = _pickled(question["by_value"], installed)
-    except BaseException as error:  # noqa: BLE001 - whatever user code raises
-        answer["error"] = _describe(error)
+        try:
+            answer["pickled"] = _pickled(question["by_value"], installed)
+        except BaseException as error:  # noqa: BLE001 - as above
+            entries = ", ".join(question["entries"])
+            errors.append({"entry": entries, **_describe(error)})
     return answer
 
 

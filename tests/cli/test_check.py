@@ -78,6 +78,28 @@ def test_an_attribute_that_is_not_there(cli: CommandLine, project: Path) -> None
     assert "has no attribute 'prize'" in error
 
 
+def test_each_entry_that_fails_is_told(cli: CommandLine, project: Path) -> None:
+    """And none of those that do not."""
+    hash = pushed(cli, project)
+    entries = ("shop.prices:price", "shop.broken", "shop.prices:prize")
+    error = cli.fail_with_traceback("check", hash, *entries)
+
+    told = re.findall(rf"archive {hash} does not give (.*):$", error, re.MULTILINE)
+    assert ["shop.broken", "shop.prices:prize"] == told
+    assert "ValueError: on purpose" in error
+    assert "has no attribute 'prize'" in error
+
+
+def test_an_archive_that_is_nowhere(cli: CommandLine, project: Path) -> None:
+    """The child's traceback is of no use to anybody."""
+    cli.push(project)
+    hash = "0123456789abcdef" * 4
+    error = cli.fail("check", hash, "shop.prices", "--store", cli.url)
+
+    (line,) = error.splitlines()
+    assert f"archive {hash} is neither in {cli.url} nor in the node cache" in line
+
+
 def test_a_module_that_ends_the_process(cli: CommandLine, project: Path) -> None:
     hash = pushed(cli, project, entry="import os\nos._exit(9)\n")
 
