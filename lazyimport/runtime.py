@@ -46,14 +46,17 @@ def tell(text: str) -> None:
     """Say what a person should know about the node; activation has its own way."""
     from warnings import warn
 
-    warn(text, RuntimeWarning, stacklevel=2)
+    frame, level = sys._getframe(1), 2  # noqa: SLF001 - skip_file_prefixes is 3.12's
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("lazyimport"):
+        frame, level = frame.f_back, level + 1
+    warn(text, RuntimeWarning, stacklevel=level)
 
 
 def install(
     hash: str | None = None,
     *,
-    store: str | None = None,
-    cache_dir: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     cache_mode: str | None = None,
     policy: str | None = None,
     timeout: float | None = None,
@@ -67,7 +70,8 @@ def install(
     *channel* is looked up in the store, once, and the handle says which archive
     it was; where ``LAZYIMPORT_HASH`` is set, no channel is asked. What is not
     passed is taken from the environment (``LAZYIMPORT_HASH``,
-    ``LAZYIMPORT_STORE``, ...; see `Settings` for each). The archive is taken
+    ``LAZYIMPORT_STORE``, ...; see `Settings` for each; *store* and *cache_dir*
+    may be paths). The archive is taken
     from the node cache; if it is not there it is fetched from the store, once
     for all processes of the node, in at most *timeout* seconds.
 
@@ -90,8 +94,8 @@ def install(
     global _current  # noqa: PLW0603
     if sum(map(bool, (hash, channel, artifact))) > 1:
         raise lazyimport.errors.SettingsError(
-            "either a hash or a channel or an artifact: these may not be the same: "
-            f"{', '.join(repr(one) for one in (hash, channel, artifact) if one)}",
+            "pass one of hash, channel= and artifact=, which may not mean the same, not "
+            f"{' and '.join(repr(one) for one in (hash, channel, artifact) if one)}",
             name="hash",
             value=hash,
         )

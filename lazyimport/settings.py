@@ -7,6 +7,7 @@ import lazyimport
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
+    from os import PathLike
 
 __all__ = [
     "ENVIRONMENT",
@@ -98,8 +99,8 @@ class Settings:
     def __init__(
         self,
         hash: str | None = None,
-        store: str | None = None,
-        cache_dir: str | None = None,
+        store: str | PathLike[str] | None = None,
+        cache_dir: str | PathLike[str] | None = None,
         cache_mode: str | None = None,
         policy: str | None = None,
         timeout: float | str | None = None,
@@ -112,18 +113,21 @@ class Settings:
     ) -> None:
         put = object.__setattr__
         put(self, "hash", check_hash(hash) if hash else None)
-        put(self, "store", _store(store) if store else None)
-        put(self, "cache_dir", cache_dir or _default_cache_dir(environ))
+        put(self, "store", _store(_text("store", store)) if store else None)
+        folder = _text("cache_dir", cache_dir) if cache_dir else None
+        put(self, "cache_dir", folder or _default_cache_dir(environ))
         put(self, "cache_mode", _one_of("cache_mode", cache_mode or "raw", CACHE_MODES))
         put(self, "policy", _one_of("policy", policy or "archive", POLICIES))
         put(self, "timeout", _seconds(300.0 if timeout is None else timeout))
         put(self, "cache_limit", cache_limit or None)
         if cache_limit:
             byte_count(cache_limit)
-        channel = check_channel(channel) if channel else None
+        channel = check_channel(_text("channel", channel)) if channel else None
         put(self, "channel", None if self.hash else channel)
-        put(self, "trusted_keys", trusted_keys or None)
-        put(self, "artifact", _artifact(artifact) if artifact else None)
+        keys = _text("trusted_keys", trusted_keys) if trusted_keys else None
+        put(self, "trusted_keys", keys)
+        artifact = _artifact(_text("artifact", artifact)) if artifact else None
+        put(self, "artifact", artifact)
         if not self.cache_dir.startswith("/"):
             raise lazyimport.errors.SettingsError(
                 f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
@@ -134,7 +138,9 @@ class Settings:
 
     @classmethod
     def from_environ(
-        cls, environ: Mapping[str, str], **overrides: str | float | None
+        cls,
+        environ: Mapping[str, str],
+        **overrides: str | float | PathLike[str] | None,
     ) -> Settings:
         """Return settings read from *environ*; overrides that are not None win.
 
@@ -148,7 +154,7 @@ class Settings:
 
         Raises SettingsError for a value that cannot be used.
         """
-        values: dict[str, str | float | None] = {
+        values: dict[str, object] = {
             name: environ.get(variable) or None
             for name, variable in ENVIRONMENT.items()
         }
@@ -326,6 +332,19 @@ def _with_sha256(url: str, digest: str) -> str:
     return f"{url}{'&' if '#' in url else '#'}{option}"
 
 
+def _text(name: str, value: object) -> str:
+    if hasattr(value, "__fspath__"):
+        value = value.__fspath__()
+    if not isinstance(value, str):
+        raise lazyimport.errors.SettingsError(
+            f"{name} must be a string, not {value!r}; set {ENVIRONMENT[name]} or pass "
+            f"{name}=",
+            name=name,
+            value=value,
+        )
+    return value
+
+
 def _store(url: str) -> str:
     if url.startswith("/"):
         return "file://" + url.replace("%", "%25")
@@ -352,7 +371,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 def _seconds(value: float | str) -> float:
     try:
         seconds = float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         seconds = -1.0
     if not 0 < seconds < 1e6:
         raise lazyimport.errors.SettingsError(

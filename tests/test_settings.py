@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +151,24 @@ class TestBadValues:
         assert repr(value) in str(error)
         assert ENVIRONMENT[error.name] == variable
         assert error.value == value
+
+    @pytest.mark.parametrize(
+        "name",
+        ["store", "cache_dir", "channel", "trusted_keys", "artifact", "timeout"],
+    )
+    def test_what_is_no_text(self, name: str) -> None:
+        """A mistake in a program is told as one in a variable is."""
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_environ({}, **{name: [7]})  # type: ignore[arg-type]
+        assert ENVIRONMENT[name] in str(caught.value)
+        assert "[7]" in str(caught.value)
+        assert (name, [7]) == (caught.value.name, caught.value.value)
+
+    def test_folders_may_be_paths(self) -> None:
+        settings = Settings(store=Path("/srv/code"), cache_dir=Path("/var/cache/li"))
+
+        assert "file:///srv/code" == settings.store
+        assert "/var/cache/li" == settings.cache_dir
 
     @pytest.mark.parametrize("value", [None, 7, b"0" * 64, ["0"]])
     def test_a_hash_that_is_no_text(self, value: Any) -> None:
