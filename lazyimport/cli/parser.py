@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    _Parser = argparse.ArgumentParser
+    from collections.abc import Iterable, Sequence
+    from typing import Any, NoReturn
 
 __all__ = ["cut_program", "make_parser"]
 
@@ -43,17 +43,17 @@ sources are not compiled again.
 
 _PACK_EXAMPLES = """\
 examples:
-  lazyimport pack                          the tree in the current folder
-  lazyimport pack src vendor/site-packages several trees as one
+  lazyimport pack                           the tree in the current folder
+  lazyimport pack src vendor/site-packages  several trees as one
   lazyimport pack --python 3.11 --python 3.12
-  lazyimport pack -o code.lza              and a copy to carry somewhere else
+  lazyimport pack -o code.lza               and a copy to carry elsewhere
   lazyimport pack --exclude 'notebooks/' --exclude '*.csv'
-  lazyimport pack app-1.2.tar.gz           a tarball, zip or wheel, or its URL
+  lazyimport pack app-1.2.tar.gz            a tarball, zip or wheel, or its URL
 """
 
 _PUSH = """\
-Pack (see 'lazyimport pack --help') and put the archive into a store. Prints the
-hash, alone, on stdout, once the store has it.
+Pack (see 'lazyimport pack --help') and put the archive into a store. Prints
+the hash, alone, on stdout, once the store has it.
 
 Where the store has a similar archive from here, only the difference is sent.
 """
@@ -67,7 +67,7 @@ examples:
 """
 
 _MATERIALIZE = """\
-Put all files of an archive on disk: for debuggers, coverage, grep, or an editor.
+Put all files of an archive on disk: for debuggers, coverage, grep, an editor.
 Prints the folder, alone, on stdout.
 
 Without DIR they go to the very paths that __file__ and tracebacks name.
@@ -89,14 +89,14 @@ Everything after the module's name is for the module.
 _RUN_EXAMPLES = """\
 examples:
   lazyimport run 4be81c02 -m my_project.train --epochs 3
-  lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_project
+  lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_app
   lazyimport run gs://bucket/code/app.zip -m my_project.train
 """
 
 _DEPLOY = """\
-Set the hash that an application runs, in the file that you keep: a Serve config,
-a RayService (in its serveConfigV2) or a RayJob (its runtimeEnvYAML). Nothing else
-in the file changes.
+Set the hash that an application runs, in the file that you keep: a Serve
+config, a RayService (in its serveConfigV2) or a RayJob (its runtimeEnvYAML).
+Nothing else in the file changes.
 """
 
 _DEPLOY_EXAMPLES = """\
@@ -107,20 +107,20 @@ examples:
 """
 
 _ROLLBACK = """\
-Set the hash that an application ran before: as this machine deployed it, else as
-git has it. Without FILE, in a running cluster alone.
+Set the hash that an application ran before: as this machine deployed it, else
+as git has it. Without FILE, in a running cluster alone.
 """
 
 _CHECK = """\
 Import from an archive what a worker will import first, in a clean Python with
-only what is installed for it: a missing dependency, a syntax error, a policy that
-Serve's controller could not load are found here, not in the cluster.
+only what is installed for it: a missing dependency, a syntax error, a policy
+that Serve's controller could not load are found here, not in the cluster.
 """
 
 _CHECK_EXAMPLES = """\
 examples:
   lazyimport check 4be81c02 my_app.serve:app
-  lazyimport check 4be81c02 my_app.serve:app --check-python /opt/image/bin/python
+  lazyimport check 4be81c02 my_app.serve:app --check-python /opt/bin/python
 """
 
 _STATUS = """\
@@ -128,8 +128,8 @@ Which hash every actor, Serve replica and job of a cluster runs.
 """
 
 _LS = """\
-Without a hash: the archives in the store, newest first; in the node cache if no
-store is named. With one: what is in that archive.
+Without a hash: the archives in the store, newest first; in the node cache if
+no store is named. With one: what is in that archive.
 """
 
 _LS_EXAMPLES = """\
@@ -141,13 +141,13 @@ examples:
 """
 
 _SHOW = """\
-Everything about one archive: its Pythons, its sizes, which packages become real
-files on the node and why, and what was left out by which rule.
+Everything about one archive: its Pythons, its sizes, which packages become
+real files on the node and why, and what was left out by which rule.
 """
 
 _CACHE = """\
-The node cache: what is in it, whether it is sound, and making room. Archives that
-a living process uses are never removed, except by 'clear --force'.
+The node cache: what is in it, whether it is sound, and making room. Archives
+that a living process uses are never removed, except by 'clear --force'.
 
   ls      the archives, the last used first
   verify  check every byte; remove what is damaged, so that it comes anew
@@ -164,28 +164,28 @@ examples:
 """
 
 _CHANNEL = """\
-A channel is a name in the store that means an archive: 'prod', 'main', a branch.
-It can be changed, and remembers who changed it, when, and to what. Wherever a
-command takes a hash it takes the name of a channel as well.
+A channel is a name in the store that means an archive: 'prod', 'main', a
+branch. It can be changed, and remembers who changed it, when, and to what.
+Wherever a command takes a hash it takes the name of a channel as well.
 """
 
 _CHANNEL_EXAMPLES = """\
 examples:
   lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
   lazyimport channel log prod
-  lazyimport channel rollback prod               what it meant before
-  lazyimport channel rollback prod 12            what it meant from change 12 on
+  lazyimport channel rollback prod       what it meant before
+  lazyimport channel rollback prod 12    what it meant from change 12 on
   export LAZYIMPORT_HASH=$(lazyimport channel get prod)
 """
 
 _GC = """\
-Delete from the store what nobody needs. Without --delete, print what would go, and
-what speaks for the rest.
+Delete from the store what nobody needs. Without --delete, print what would go,
+and what speaks for the rest.
 
-Never goes: what a channel means, the base of an archive that stays, and what was
-pushed within the last hour. An archive goes if it is older than --older-than and
-nothing else speaks for it. Hashes in manifests are not known to the store: name
-them with --keep or --keep-from.
+Never goes: what a channel means, the base of an archive that stays, and what
+was pushed within the last hour. An archive goes if it is older than
+--older-than and nothing else speaks for it. Hashes in manifests are not known
+to the store: name them with --keep or --keep-from.
 """
 
 _GC_EXAMPLES = """\
@@ -196,9 +196,9 @@ examples:
 """
 
 _KEYGEN = """\
-Make an Ed25519 key: FILE for who signs (--sign FILE, LAZYIMPORT_SIGNING_KEY), and
-FILE.pub for who checks (LAZYIMPORT_TRUSTED_KEYS). Prints the public key. A key from
-'ssh-keygen -t ed25519' serves as well, with a passphrase too.
+Make an Ed25519 key: FILE for who signs (--sign FILE, LAZYIMPORT_SIGNING_KEY),
+and FILE.pub for who checks (LAZYIMPORT_TRUSTED_KEYS). Prints the public key.
+A key from 'ssh-keygen -t ed25519' serves as well, with a passphrase too.
 """
 
 _KEYGEN_EXAMPLES = """\
@@ -210,9 +210,9 @@ examples:
 
 _DEMO = """\
 See it work on this machine: a real application goes into an archive, runs in a
-local Ray that has never seen its code, is edited, runs in both versions side by
-side, and is rolled back. Takes about a minute, needs no network, and removes
-everything it made.
+local Ray that has never seen its code, is edited, runs in both versions side
+by side, and is rolled back. Takes about a minute, needs no network, and
+removes everything it made.
 """
 
 _DEMO_EXAMPLES = """\
@@ -222,14 +222,55 @@ examples:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in two lines what was wrong, and what may be meant.
+
+    Options are not shortened: what a script wrote would mean something else, or
+    nothing, once there are more of them.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+        self.suggest_on_error = False  # Python 3.15 would; this does on all
+        self._first = ""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse as the base class does, but let a command know its own mistakes."""
+        self._first = next(iter(args or ()), "")
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            near = self._nearest(unknown, self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong, and exit with code 2."""
+        wrong = re.search("invalid choice: '([^']*)'", message)
+        if wrong:
+            known = [str(c) for action in self._actions for c in action.choices or ()]
+            message += self._nearest([wrong[1]], known)
+            if self._first.startswith("-") and wrong[1] != self._first:
+                message += "; options of a command follow its name"
+        lines = [message, f"see '{self.prog} --help'"]
+        self.exit(2, "".join(f"lazyimport: {line}\n" for line in lines))
+
+    @staticmethod
+    def _nearest(words: Sequence[str], known: Iterable[str]) -> str:
+        from difflib import get_close_matches
+
+        near = [n for word in words for n in get_close_matches(word, known, 1)]
+        return f"; did you mean {', '.join(near)}?" if near else ""
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; what it gives has ``command`` to be called with it."""
-    parser = argparse.ArgumentParser(
-        prog="lazyimport",
-        description=_OVERVIEW,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _Parser(prog="lazyimport", description=_OVERVIEW, epilog=_EXAMPLES)
     parser.add_argument("--version", action=_Version)
     parser.add_argument(
         "--debug", action="store_true", help="show tracebacks of expected errors too"
@@ -284,6 +325,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "show", "all about one archive", _SHOW, "")
     _add_hash(command)
+    _add_json(command)
     _add_store(command)
     _add_cache(command)
 
@@ -332,25 +374,19 @@ def cut_program(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
     name: str,
     short: str,
     description: str,
     examples: str,
-) -> argparse.ArgumentParser:
+) -> _Parser:
     parser = commands.add_parser(
         name,
         help=short,
         description=description,
         epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="show tracebacks of expected errors too",
-    )
+    _add_debug(parser)
 
     def command(arguments: argparse.Namespace) -> int:
         from importlib import import_module
@@ -362,8 +398,17 @@ def _add(
     return parser
 
 
+def _add_debug(parser: _Parser) -> None:
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks of expected errors too",
+    )
+
+
 def _add_deployment(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
 ) -> None:
     command = _add(
         commands, "deploy", "a hash in a manifest", _DEPLOY, _DEPLOY_EXAMPLES
@@ -420,11 +465,11 @@ def _add_deployment(
     command = _add(commands, "status", "which hash runs where", _STATUS, "")
     _add_address(command)
     command.add_argument("-l", "--long", action="store_true", help="whole hashes")
-    command.add_argument("--json", action="store_true", help="print JSON")
+    _add_json(command)
 
 
 def _add_cache_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
 ) -> None:
     command = _add(commands, "cache", "the node cache", _CACHE, _CACHE_EXAMPLES)
     command.add_argument("action", choices=("ls", "verify", "prune", "clear"))
@@ -449,7 +494,7 @@ def _add_cache_command(
     command.add_argument(
         "--force", action="store_true", help="clear: what is in use too"
     )
-    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    _add_json(command)
     _add_cache(command)
 
 
@@ -477,7 +522,7 @@ def _duration(text: str) -> float:
     return seconds
 
 
-def _add_ls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_ls(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = _add(commands, "ls", "archives, or what is in one", _LS, _LS_EXAMPLES)
     _add_hash(command, optional=True)
     command.add_argument("-l", "--long", action="store_true", help="every file")
@@ -500,15 +545,16 @@ def _add_ls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="N",
         help="list at most N archives (default: 20; 0 means all)",
     )
+    _add_json(command)
     _add_store(command)
     _add_cache(command)
 
 
-def _add_roots(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+def _add_roots(parser: _Parser, name: str, text: str) -> None:
     parser.add_argument("roots", nargs="*", metavar=name, help=text)
 
 
-def _add_hash(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+def _add_hash(parser: _Parser, *, optional: bool = False) -> None:
     parser.add_argument(
         "hash",
         nargs="?" if optional else None,
@@ -519,7 +565,7 @@ def _add_hash(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
     )
 
 
-def _add_channel(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_channel(commands: argparse._SubParsersAction[_Parser]) -> None:
     short = "names for archives, with their history"
     parser = _add(commands, "channel", short, _CHANNEL, _CHANNEL_EXAMPLES)
     actions = parser.add_subparsers(
@@ -530,6 +576,7 @@ def _add_channel(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action = actions.add_parser(
             name, help=text, description=f"{text.capitalize()}."
         )
+        _add_debug(action)
         if channel:
             action.add_argument(channel, metavar="NAME", help="name of the channel")
         _add_store(action)
@@ -541,7 +588,7 @@ def _add_channel(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_message(command)
     _add_sign(command)
     add("get", "print the hash that a channel means")
-    add("log", "what a channel meant, the newest change first")
+    _add_json(add("log", "what a channel meant, the newest change first"))
     command = add("rollback", "let a channel mean again what it meant before")
     command.add_argument(
         "to",
@@ -552,18 +599,18 @@ def _add_channel(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_message(command)
     _add_sign(command)
-    add("ls", "the channels in the store", None)
+    _add_json(add("ls", "the channels in the store", None))
     command = add("rm", "let a channel mean nothing; its history stays")
     _add_message(command)
     _add_sign(command)
 
 
-def _add_keygen(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_keygen(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = _add(commands, "keygen", "a key to sign with", _KEYGEN, _KEYGEN_EXAMPLES)
     parser.add_argument("file", metavar="FILE", help="where to put the private key")
 
 
-def _add_gc(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_gc(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = _add(
         commands, "gc", "delete from the store what is old", _GC, _GC_EXAMPLES
     )
@@ -612,8 +659,13 @@ def _add_gc(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "('-': standard input); may be repeated",
     )
     parser.add_argument("--delete", action="store_true", help="do it")
+    _add_json(parser)
     _add_store(parser)
     _add_cache(parser)
+
+
+def _add_json(parser: _Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def _add_message(parser: _Parser) -> None:
@@ -631,7 +683,7 @@ def _add_sign(parser: _Parser) -> None:
     )
 
 
-def _add_manifest(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+def _add_manifest(parser: _Parser, *, optional: bool = False) -> None:
     parser.add_argument(
         "file",
         nargs="?" if optional else None,
@@ -686,7 +738,7 @@ def _add_check(parser: _Parser, text: str, **options: str) -> None:
     _add_check_python(parser)
 
 
-def _add_check_python(parser: argparse.ArgumentParser) -> None:
+def _add_check_python(parser: _Parser) -> None:
     parser.add_argument(
         "--check-python",
         metavar="PATH",
@@ -704,25 +756,25 @@ def _add_address(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_store(
-    parser: argparse.ArgumentParser, default: str = "$LAZYIMPORT_STORE"
-) -> None:
+def _add_store(parser: _Parser, default: str = "$LAZYIMPORT_STORE") -> None:
     parser.add_argument(
         "--store",
         metavar="URL",
-        help=f"gs://bucket/prefix, file:///folder or a folder (default: {default})",
+        help="gs://bucket/prefix, s3://, az://, https://, file:///folder or a folder "
+        f"(default: {default})",
     )
 
 
-def _add_cache(parser: argparse.ArgumentParser) -> None:
+def _add_cache(parser: _Parser) -> None:
     parser.add_argument(
         "--cache-dir",
         metavar="DIR",
-        help="the node cache (default: $LAZYIMPORT_CACHE_DIR, or ~/.cache/lazyimport)",
+        help="the node cache (default: $LAZYIMPORT_CACHE_DIR, or lazyimport in "
+        "$XDG_CACHE_HOME or ~/.cache)",
     )
 
 
-def _add_packing(parser: argparse.ArgumentParser) -> None:
+def _add_packing(parser: _Parser) -> None:
     group = parser.add_argument_group("packing")
     group.add_argument(
         "--python",
@@ -804,16 +856,18 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative: {text}")
-    return value
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number: {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds: {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds: {text!r}")
     return value
 
 

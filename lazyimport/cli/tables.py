@@ -13,6 +13,7 @@ __all__ = [
     "columns",
     "moment",
     "one_line",
+    "print_json",
     "print_table",
     "python_of",
     "size",
@@ -84,6 +85,13 @@ def print_table(
     """Print *rows* on stdout in columns, as `columns` gives them."""
     for line in columns(rows, right=right):
         print((indent + line).rstrip())
+
+
+def print_json(value: object) -> None:
+    """Print *value* on stdout for a script."""
+    import json
+
+    print(json.dumps(value, indent=2))
 
 
 def tolerant() -> None:

@@ -133,6 +133,17 @@ def test_log_names_the_commit_of_the_archive(cli: CommandLine, project: Path) ->
     assert f"  {head}+\n" in cli.run("channel", "log", "dev").stdout
 
 
+def test_json_for_scripts(cli: CommandLine, two: tuple[str, str]) -> None:
+    for name in two:
+        cli.run("channel", "set", "prod", name, "-m", "why")
+    log = json.loads(cli.run("channel", "log", "prod", "--json").stdout)
+    (listed,) = json.loads(cli.run("channel", "ls", "--json").stdout)
+
+    assert [(2, two[1]), (1, two[0])] == [(c["number"], c["hash"]) for c in log]
+    assert {"channel": "prod", **log[0]} == listed
+    assert "why" == listed["message"]
+
+
 def test_push_to_a_channel(cli: CommandLine, project: Path) -> None:
     done = cli.run("push", project, "--store", cli.url, "--channel", "dev", "-m", "why")
     name = done.stdout.strip()

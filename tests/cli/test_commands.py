@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -370,6 +371,29 @@ class TestLs:
         shutil.rmtree(cli.cache)
 
         assert "shop/" in cli.run("ls", name, "--store", cli.url).stdout
+
+    def test_json_for_scripts(self, cli: CommandLine, project: Path) -> None:
+        name = cli.push(project)
+        store = ("--store", cli.url, "--json")
+        (held,) = json.loads(cli.run("ls", *store).stdout)["archives"]
+        assert name == held["hash"]
+        assert cli.stored(name).stat().st_size == held["size"]
+        assert [str(project)] == held["provenance"]["roots"]
+
+        found = json.loads(cli.run("ls", name, *store).stdout)
+        assert name == found["hash"]
+        sizes = {file["path"]: file["size"] for file in found["files"]}
+        assert (project / "shop/prices.py").stat().st_size == sizes["shop/prices.py"]
+
+        shown = json.loads(cli.run("show", name, *store).stdout)
+        assert name == shown["hash"]
+        assert len(sizes) == shown["files"]
+        assert {"shop": "it has data files"} == shown["real_files"]
+        assert held["provenance"] == shown["provenance"]
+
+        empty = cli.run("ls", "--cached", "--json", "--cache-dir", cli.folder / "none")
+        assert {"count": 0, "archives": []} == json.loads(empty.stdout)
+        assert "" == empty.stderr
 
     def test_show_tells_all_about_it(self, cli: CommandLine, project: Path) -> None:
         (project / ".gitignore").write_text("deep.py\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,12 @@ def test_dry_run_tells_and_deletes_nothing(cli: CommandLine, pushed: list[str]) 
     assert "add --delete" in done.stderr
     assert "--keep-from FILE" in done.stderr
     assert left(cli) == set(pushed)
+
+    found = json.loads(cli.run("gc", "--json").stdout)
+    assert [pushed[2]] == [archive["hash"] for archive in found["goes"]]
+    assert {pushed[1]: ["channel prod"], pushed[0]: [f"base of {pushed[1][:12]}"]} == {
+        archive["hash"]: archive["reasons"] for archive in found["stays"]
+    }
 
 
 def test_delete(cli: CommandLine, pushed: list[str]) -> None:

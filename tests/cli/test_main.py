@@ -12,7 +12,25 @@ from lazyimport.cli import main, progress, tables
 from lazyimport.cli.commands import pack
 from lazyimport.errors import StoreUnavailable
 
-COMMANDS = ("pack", "push", "run", "ls", "show", "demo")
+COMMANDS = (
+    "cache",
+    "channel",
+    "channel log",
+    "channel set",
+    "check",
+    "demo",
+    "deploy",
+    "gc",
+    "keygen",
+    "ls",
+    "materialize",
+    "pack",
+    "push",
+    "rollback",
+    "run",
+    "show",
+    "status",
+)
 
 
 class Terminal(io.StringIO):
@@ -46,7 +64,7 @@ def test_help_of_every_command(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ending:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     text = capsys.readouterr().out
 
     assert 0 == ending.value.code
@@ -55,14 +73,34 @@ def test_help_of_every_command(
 
 
 @pytest.mark.parametrize(
-    "words", [["pushh"], ["pack", "--nope"], ["ls", "-n", "-1"], ["run"], ["show"]]
+    ("words", "what", "whose"),
+    [
+        ("pushh", "did you mean push?", ""),
+        ("channel lgo prod", "did you mean log?", " channel"),
+        ("--store x push", "options of a command follow its name", ""),
+        ("pack --exlude x", "arguments: --exlude; did you mean --exclude?", " pack"),
+        ("pack --nothing-like-it", "arguments: --nothing-like-it\n", " pack"),
+        ("push --stor x", "did you mean --store?", " push"),
+        ("ls -n -1", "must be a whole number: '-1'", " ls"),
+        ("ls -n x", "must be a whole number: 'x'", " ls"),
+        ("rollback --timeout x", "must be a number of seconds: 'x'", " rollback"),
+        ("run", "required: HASH", " run"),
+    ],
 )
-def test_asked_wrongly(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_asked_wrongly(
+    words: str, what: str, whose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two lines: what was wrong, with what may be meant, and where help is."""
     with pytest.raises(SystemExit) as ending:
-        main(words)
+        main(words.split())
+    said = capsys.readouterr()
 
     assert 2 == ending.value.code
-    assert "usage: lazyimport" in capsys.readouterr().err
+    assert "" == said.out
+    first, second = said.err.splitlines(keepends=True)
+    assert first.startswith("lazyimport: ")
+    assert what in first
+    assert f"lazyimport: see 'lazyimport{whose} --help'\n" == second
 
 
 def test_interrupted(

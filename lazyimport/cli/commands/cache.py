@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazyimport.cli.options import read_settings
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, moment, print_table, size
+from lazyimport.cli.tables import amount, moment, print_json, print_table, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _ls(arguments: argparse.Namespace, cache: NodeCache) -> int:
     kept = survey(cache)[::-1]
     total = usage(cache)
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "path": cache.path,
                 "size": total,
@@ -67,7 +67,7 @@ def _verify(arguments: argparse.Namespace, cache: NodeCache) -> int:
     notes = Notes()
     found = verify(cache, remove=not arguments.dry_run, progress=notes.progress)
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "path": cache.path,
                 "archives": found.archives,
@@ -123,7 +123,7 @@ def _print_pruned(
     arguments: argparse.Namespace, cache: NodeCache, pruned: Pruned
 ) -> None:
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "path": cache.path,
                 "removed": [_facts(archive) for archive in pruned.removed],
@@ -155,9 +155,3 @@ def _facts(archive: Kept) -> dict[str, object]:
         "used": archive.used,
         "in_use": archive.in_use,
     }
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))

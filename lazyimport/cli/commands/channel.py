@@ -12,7 +12,7 @@ from lazyimport.cli.options import (
     resolve,
 )
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, one_line, print_table, tolerant
+from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
 from lazyimport.delivery.channels import (
     read_channel,
     read_channels,
@@ -87,6 +87,9 @@ def _get(arguments: argparse.Namespace, settings: Settings, _: ReadStore) -> Non
 
 def _log(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
     channel = read_channel(store, check_channel(arguments.channel))
+    if arguments.json:
+        print_json([change.facts for change in channel.changes])
+        return
     rows = [("#", "ARCHIVE", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")]
     rows += [_row(change) for change in channel.changes]
     print_table(rows, right=(0,))
@@ -115,8 +118,11 @@ def _roll_back(
     Notes().say(_describe(channel, store))
 
 
-def _ls(_: argparse.Namespace, __: Settings, store: ReadStore) -> None:
+def _ls(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
     channels = [found for found in read_channels(writable(store)) if found.hash]
+    if arguments.json:
+        print_json([{"channel": c.name, **c.newest.facts} for c in channels])
+        return
     notes = Notes()
     if not channels:
         notes.say(f"no channels in {store.url}")

@@ -9,7 +9,7 @@ import time
 
 from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, moment, print_table, size
+from lazyimport.cli.tables import amount, moment, print_json, print_table, size
 from lazyimport.delivery.gc import SHORTEST_AGE, Rules, collect, survey
 from lazyimport.delivery.provenance import builder
 from lazyimport.delivery.stores import open_store, writable
@@ -38,12 +38,21 @@ def run(arguments: argparse.Namespace) -> int:
     notes.wait(f"reading {store.url}")
     try:
         if arguments.delete:
-            return _collect(store, rules, notes)
+            return _collect(store, rules, arguments, notes)
         found = survey(store, rules, time.time())
     finally:
         notes.clear()
+    if arguments.json:
+        goes = [_facts(fate) for fate in found.goes]
+        stays = [{**_facts(f), "reasons": f.reasons} for f in found.fates if f.reasons]
+        print_json({"store": store.url, "goes": goes, "stays": stays})
+        return 0
     _print_survey(found, store, notes)
     return 0
+
+
+def _facts(fate: Fate) -> dict[str, object]:
+    return {"hash": fate.hash, "size": fate.size, "modified": fate.modified}
 
 
 def _rules(arguments: argparse.Namespace, settings: Settings) -> Rules:
@@ -75,7 +84,9 @@ def _hashes_in(path: str) -> list[str]:
         return _HASH.findall(file.read())
 
 
-def _collect(store: Store, rules: Rules, notes: Notes) -> int:
+def _collect(
+    store: Store, rules: Rules, arguments: argparse.Namespace, notes: Notes
+) -> int:
     done = collect(
         store,
         rules,
@@ -83,6 +94,10 @@ def _collect(store: Store, rules: Rules, notes: Notes) -> int:
         builder(os.environ),
         lambda number, total: notes.progress("deleted", number, total),
     )
+    if arguments.json:
+        deleted = [_facts(fate) for fate in done.deleted]
+        print_json({"store": store.url, "deleted": deleted, "spared": done.spared})
+        return 0
     print_table([(fate.hash, size(fate.size)) for fate in done.deleted], right=(1,))
     total = size(sum(fate.size for fate in done.deleted))
     text = f"deleted {amount(len(done.deleted), 'archive')}, {total}, from {store.url}"

@@ -11,7 +11,15 @@ from lazyimport.cli.archives import (
 )
 from lazyimport.cli.options import UsageError, read_settings, resolve
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, moment, print_table, python_of, size, tolerant
+from lazyimport.cli.tables import (
+    amount,
+    moment,
+    print_json,
+    print_table,
+    python_of,
+    size,
+    tolerant,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,25 +52,40 @@ def run(arguments: argparse.Namespace) -> int:
             _print_archives(cached_archives(settings), place, arguments)
         return 0
     if arguments.shadowed:
-        _print_shadowed(resolve(arguments.hash, settings), settings)
+        _print_shadowed(resolve(arguments.hash, settings), arguments, settings)
         return 0
     contents = look_into(resolve(arguments.hash, settings), settings)
     entries = [e for e in contents.index.entries() if not e.is_directory]
     entries.sort(key=lambda entry: entry.path.encode())
-    if arguments.long:
+    if arguments.json:
+        files = [_facts(contents, entry) for entry in entries]
+        print_json({"hash": contents.index.hash, "files": files})
+    elif arguments.long:
         _print_files(contents, entries)
     else:
         _print_names(contents, entries)
     return 0
 
 
-def _origins(shown: Sequence[Held], store: ReadStore | None) -> dict[str, str]:
-    """Return by hash what the archives were made from, as far as *store* knows."""
+def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
+    return {
+        "path": entry.path,
+        "size": entry.size,
+        "sha256": entry.digest.hex(),
+        "executable": bool(entry.flags & 1),
+        "pythons": _pythons(contents, [entry]),
+    }
+
+
+def _provenances(
+    shown: Sequence[Held], store: ReadStore | None
+) -> dict[str, dict[str, object]]:
+    """Return by hash what *store* knows of how the archives were made."""
     if store is None:
         return {}
     from lazyimport.delivery.provenance import read_provenance
 
-    return {a.hash: origin_of(read_provenance(store, a.hash)) for a in shown}
+    return {a.hash: read_provenance(store, a.hash) for a in shown}
 
 
 def _print_archives(
@@ -72,15 +95,32 @@ def _print_archives(
     store: ReadStore | None = None,
 ) -> None:
     notes = Notes()
+    newest = sorted(held, key=lambda archive: (-archive.modified, archive.hash))
+    shown = newest[: arguments.limit or None]
+    made = _provenances(shown, store)
+    if arguments.json:
+        archives = [
+            {
+                "hash": a.hash,
+                "size": a.size,
+                "modified": a.modified,
+                "provenance": made.get(a.hash, {}),
+            }
+            for a in shown
+        ]
+        print_json({"count": len(held), "archives": archives})
+        return
     if not held:
         notes.say(f"no archives in {place}")
         return
-    newest = sorted(held, key=lambda archive: (-archive.modified, archive.hash))
-    shown = newest[: arguments.limit or None]
-    origins = _origins(shown, store)
     print_table(
         [
-            (a.hash, size(a.size), moment(a.modified), origins.get(a.hash, ""))
+            (
+                a.hash,
+                size(a.size),
+                moment(a.modified),
+                origin_of(made.get(a.hash, {})),
+            )
             for a in shown
         ],
         right=(1,),
@@ -92,15 +132,21 @@ def _print_archives(
     notes.say(text)
 
 
-def _print_shadowed(hash: str, settings: Settings) -> None:
+def _print_shadowed(
+    hash: str, arguments: argparse.Namespace, settings: Settings
+) -> None:
     """Print the names that are both in the archive and in this environment."""
     from lazyimport.delivery.cache import NodeCache
     from lazyimport.delivery.fetch import fetch
     from lazyimport.importing.shadowing import shadowed
     from lazyimport.importing.tree import Tree
 
-    archive, _ = fetch(settings, hash)
+    archive, _ = fetch(settings, hash, Notes().warn)
     rows = list(shadowed(Tree(archive, NodeCache(settings.cache_dir).tree_path(hash))))
+    if arguments.json:
+        keys = ("name", "in_archive", "elsewhere")
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        return
     if rows:
         print_table([("NAME", "IN THE ARCHIVE", "ELSEWHERE"), *rows])
     names = amount(len(rows), "name")
@@ -120,7 +166,7 @@ def _print_names(contents: Contents, entries: list[Entry]) -> None:
             f"{sum(entry.path.endswith('.py') for entry in group):,}",
             f"{len(group):,}",
             size(sum(entry.size for entry in group)),
-            _pythons(contents, group),
+            ", ".join(_pythons(contents, group)) or "-",
         )
         for top, group in tops.items()
     ]
@@ -138,7 +184,7 @@ def _print_files(contents: Contents, entries: list[Entry]) -> None:
             "-rwx" if entry.flags & 1 else "-rw-",
             f"{entry.size:,}",
             entry.digest.hex()[:12],
-            _pythons(contents, [entry]),
+            ", ".join(_pythons(contents, [entry])) or "-",
             entry.path,
         )
         for entry in entries
@@ -146,16 +192,13 @@ def _print_files(contents: Contents, entries: list[Entry]) -> None:
     print_table(rows, right=(1,))
 
 
-def _pythons(contents: Contents, entries: list[Entry]) -> str:
+def _pythons(contents: Contents, entries: list[Entry]) -> list[str]:
     """Return the Pythons for which any of *entries* has bytecode."""
     bits = 0
     for entry in entries:
         bits |= entry.variants
-    return (
-        ", ".join(
-            python_of(variant)
-            for number, variant in enumerate(contents.index.variants)
-            if bits >> number & 1
-        )
-        or "-"
-    )
+    return [
+        python_of(variant)
+        for number, variant in enumerate(contents.index.variants)
+        if bits >> number & 1
+    ]

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = read_settings(arguments)
     wanted = resolve(arguments.hash, settings)
-    archive, _ = fetch(settings, wanted)
+    archive, _ = fetch(settings, wanted, Notes().warn)
     folder = NodeCache(settings.cache_dir).tree_path(wanted)
     tree = Tree(archive, folder)
     if arguments.folder:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from lazyimport.cli.archives import look_into, origin_of
 from lazyimport.cli.options import read_settings, resolve
-from lazyimport.cli.tables import amount, print_table, python_of, size, tolerant
+from lazyimport.cli.tables import (
+    amount,
+    print_json,
+    print_table,
+    python_of,
+    size,
+    tolerant,
+)
 from lazyimport.format.index import (
     ALL_MINORS,
     CONFIGURED,
@@ -17,6 +24,8 @@ from lazyimport.format.index import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+    from typing import Any
 
     from lazyimport.cli.archives import Contents
     from lazyimport.settings import Settings
@@ -37,45 +46,69 @@ def run(arguments: argparse.Namespace) -> int:
     tolerant()
     settings = read_settings(arguments)
     contents = look_into(resolve(arguments.hash, settings), settings)
-    rows = [("hash", contents.index.hash), *_facts(contents)]
-    print_table([*rows, *_came_from(contents.index.hash, settings)])
-    _print_list("real files on the node", _real_packages(contents))
-    excluded = contents.notes.get("excluded")
-    if isinstance(excluded, dict) and excluded:
-        _print_list("left out", [(str(p), f"by {r}") for p, r in excluded.items()])
+    facts = _facts(contents)
+    made = _provenance(contents.index.hash, settings)
+    if arguments.json:
+        print_json({**facts, "provenance": made})
+        return 0
+    base = facts["base"]
+    how = f"a delta to {base}" if base else "whole"
+    sizes = [f"{what} {size(facts[what])}" for what in ("sources", "bytecode", "other")]
+    rows = [
+        ("hash", str(facts["hash"])),
+        ("found in", f"{contents.place}: {size(facts['size'])}, {how}"),
+        ("runs on", facts["runs_on"]),
+        ("bytecode for", ", ".join(facts["pythons"]) or "none"),
+        ("modules", f"{facts['modules']:,}"),
+        ("files", f"{facts['files']:,} in {amount(facts['folders'], 'folder')}"),
+        ("sizes", ", ".join(sizes)),
+    ]
+    print_table([*rows, *_came_from(made)])
+    real = facts["real_files"]
+    _print_list("real files on the node", [(p or "(top)", r) for p, r in real.items()])
+    dropped = facts["left_out"]
+    _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
     return 0
 
 
-def _facts(contents: Contents) -> list[tuple[str, str]]:
+def _facts(contents: Contents) -> dict[str, Any]:
     index, header = contents.index, contents.header
     files = [entry for entry in index.entries() if not entry.is_directory]
     sources = sum(e.size for e in files if e.path.endswith(".py"))
-    data = sum(e.size for e in files) - sources
-    codes = sum(code.size for entry in files for _, code in entry.codes())
-    modules = sum(entry.path.endswith(".py") for entry in files)
-    how = f"a delta to {header.base}" if header.base else "whole"
-    return [
-        ("found in", f"{contents.place}: {size(header.size)}, {how}"),
-        ("runs on", _runs_on(contents)),
-        ("bytecode for", ", ".join(map(python_of, index.variants)) or "none"),
-        ("modules", f"{modules:,}"),
-        ("files", f"{index.files:,} in {amount(index.directories, 'folder')}"),
-        (
-            "sizes",
-            f"sources {size(sources)}, bytecode {size(codes)}, other {size(data)}",
-        ),
-    ]
+    excluded = contents.notes.get("excluded")
+    return {
+        "hash": index.hash,
+        "found_in": contents.place,
+        "size": header.size,
+        "base": header.base,
+        "runs_on": _runs_on(contents),
+        "pythons": [python_of(variant) for variant in index.variants],
+        "modules": sum(entry.path.endswith(".py") for entry in files),
+        "files": index.files,
+        "folders": index.directories,
+        "sources": sources,
+        "bytecode": sum(code.size for entry in files for _, code in entry.codes()),
+        "other": sum(e.size for e in files) - sources,
+        "real_files": dict(_real_packages(contents)),
+        "left_out": {
+            str(path): str(rule)
+            for path, rule in (excluded.items() if isinstance(excluded, dict) else ())
+        },
+    }
 
 
-def _came_from(hash: str, settings: Settings) -> list[tuple[str, str]]:
+def _provenance(hash: str, settings: Settings) -> dict[str, object]:
     """Return what the store knows of how the archive was made."""
     if not settings.store:
-        return []
+        return {}
     from lazyimport.delivery.provenance import read_provenance
     from lazyimport.delivery.stores import open_store
 
     store = open_store(settings.store, timeout=settings.timeout)
-    facts = read_provenance(store, hash)
+    return read_provenance(store, hash)
+
+
+def _came_from(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     rows = [("git commit", origin_of(facts))]
     if facts:
         when = str(facts.get("time", "")).replace("T", " ").replace("Z", " UTC")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import cluster
-from lazyimport.cli.tables import amount, one_line, print_table, tolerant
+from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
         target.processes(), key=lambda p: (p.kind != "replica", p.kind, p.name)
     )
     if arguments.json:
-        import json
-
-        print(json.dumps([process._asdict() for process in processes], indent=2))
+        print_json([process._asdict() for process in processes])
         return 0
     rows = [("KIND", "NAME", "HASH", "STATE", "NODE", "PID")]
     rows += [
