@@ -191,6 +191,10 @@ class Revision:
         try:
             removed, page_at = _decode_removed(delta, header.pages_at, header.slots_at)
             rows = list(decode_rows(delta, page_at, header.slots_at, variants))
+            # before patched(), which may give the entries the slots of the archive
+            for entry in rows:
+                for slot, size, digest in entry.members():
+                    self._brought.setdefault(digest, (slot, size, entry.path))
             self.index = patched(base.index, Patch(rows, removed), minors)
         except (StructError, ValueError) as error:
             raise MalformedArchive(
@@ -206,9 +210,6 @@ class Revision:
                 actual=self.index.hash,
             )
         self._members = Members(delta, header, what)
-        for entry in rows:
-            for slot, size, digest in entry.members():
-                self._brought.setdefault(digest, (slot, size, entry.path))
 
 
 def apply_delta(

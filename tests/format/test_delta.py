@@ -98,6 +98,21 @@ class TestDelta:
         )
         assert ((1 << 64) - 1, 0) in table
 
+    @pytest.mark.parametrize(("before", "after"), [(28, 40), (40, 28), (30, 200)])
+    def test_over_another_number_of_pages(self, before: int, after: int) -> None:
+        """All rows move to other slots then, those that the delta brings too."""
+
+        def files(count: int) -> dict[str, str]:
+            return {f"p/m{n}.py": f"value = {n + count} * {n}\n" for n in range(count)}
+
+        base = Tree(files(before)).archive()
+        target = Tree(files(after))
+        full = target.archive()
+
+        delta = make_delta(target, base)
+
+        assert read_delta(delta, full[1], base) == read_everything(*full)
+
     def test_a_small_change_is_small(self) -> None:
         files = {f"p/m{n}.py": f"value = {n}\n" * 20 for n in range(2000)}
         base = Tree(files).archive()
