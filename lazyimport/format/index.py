@@ -48,7 +48,6 @@ MAX_PATH = 4096
 MAX_ENTRIES = 1 << 26
 MAX_VARIANTS = 32
 MAX_MEMBER = 1 << 40
-MAX_CODE = (1 << 32) - 1
 MAX_ROOT = 1 << 28
 ENTRIES_PER_PAGE = 32
 ALL_MINORS = (1 << 64) - 1
@@ -579,6 +578,8 @@ def decode_rows(
             raise ValueError("an entry with unknown flags or variants")
         if entry.variants and (entry.kind or not path.endswith(b".py")):
             raise ValueError("bytecode of what is no source")
+        if not (path or entry.kind):
+            raise ValueError("a file of the top directory's path")
         check_path(entry.path)
         last = here
         slots += entry.slots

@@ -496,6 +496,11 @@ class TestRows:
         with pytest.raises(MalformedArchive, match="not in order"):
             list(Archive(*made).index.entries())
 
+    def test_a_file_of_the_top_directorys_path(self) -> None:
+        made = forge.one_page([("", forge.row("")), TOP], files=1)
+        with pytest.raises(MalformedArchive, match="top directory"):
+            list(Archive(*made).index.entries())
+
     def test_flags_of_a_directory(self) -> None:
         flagged = forge.row("", kind=1, flags=HAS_DATA)
         assert list(Archive(*forge.one_page([("", flagged)])).index.entries())

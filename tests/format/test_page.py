@@ -12,6 +12,7 @@ from lazyimport.format import archive as archive_module, index as index_module
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256_hex
 from lazyimport.format.index import HAS_DATA, Variant
+from tests.support import by_the_page
 from tests.support.reading import read_everything
 from tests.support.trees import Tree
 
@@ -112,12 +113,16 @@ class TestExample:
         assert f"The object has {len(data)} bytes" in section(12)
 
     def test_is_read(self, data: bytes, name: str) -> None:
-        assert read_everything(data, name) == {
-            "": (1, 0, b"dhello\0", {}),
-            "hello": (1, HAS_DATA, b"f__init__.py\0fdata.txt\0", {}),
-            "hello/__init__.py": (0, 0, b'print("hi")\n', {0: b"N"}),
-            "hello/data.txt": (0, 0, b"Hallo\n", {}),
-        }
+        assert (
+            read_everything(data, name)
+            == by_the_page.read(data, name)
+            == {
+                "": (1, 0, b"dhello\0", {}),
+                "hello": (1, HAS_DATA, b"f__init__.py\0fdata.txt\0", {}),
+                "hello/__init__.py": (0, 0, b'print("hi")\n', {0: b"N"}),
+                "hello/data.txt": (0, 0, b"Hallo\n", {}),
+            }
+        )
         archive = Archive(data, name)
         assert archive.notes == {"requires_python": ">=3.11"}
         assert archive.index.variants == (

@@ -1,0 +1,251 @@
+"""A second reader of archives, written from ``docs/format.md`` and nothing else.
+
+It imports nothing of lazyimport and asserts whatever the page says must be: what
+the writer makes is read here, or the page is not enough to read it.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+from zlib import crc32
+
+try:
+    from compression.zstd import decompress  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    from zstandard import decompress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    #: path -> kind, flags, content, bytecode by variant
+    Everything: TypeAlias = dict[str, tuple[int, int, bytes, dict[int, bytes]]]
+    #: (kind, path) -> the bytes of the row
+    Rows: TypeAlias = dict[tuple[int, bytes], bytes]
+
+__all__ = ["read", "read_delta", "stem"]
+
+_IN_BASE = (2**64 - 1, 0)
+
+
+def read(data: bytes, name: str) -> Everything:
+    """Return all that the full archive *data* of the hash *name* holds."""
+    base, root, pages, slots, members = _sections(data, name)
+    assert base == bytes(32)
+    assert sha256(root).hexdigest() == name
+    rows = _rows_of(root, pages)
+    return _everything(rows, _members(_owned(rows), slots, members))
+
+
+def read_delta(data: bytes, name: str, base_data: bytes) -> Everything:
+    """Return the archive *name* that the delta *data* and its full base give."""
+    base, root, body, slots, members = _sections(data, name)
+    _, base_root, base_pages, base_slots, base_members = _sections(
+        base_data, base.hex()
+    )
+    assert sha256(base_root).digest() == base
+    rows = _rows_of(base_root, base_pages)
+    held = _members(_owned(rows), base_slots, base_members)
+    (removed,) = struct.unpack_from("<I", body)
+    at = 4
+    for _ in range(removed):
+        (size,) = struct.unpack_from("<H", body, at)
+        path = body[at + 2 : at + 2 + size]
+        at += 2 + size
+        assert [rows.pop((kind, path), None) for kind in (0, 1)] != [None, None]
+    patch = _page(body[at:])
+    for _, path in patch:
+        rows = {key: row for key, row in rows.items() if key[1] != path}
+    for digest, content in _members(_owned(patch), slots, members, held).items():
+        assert held.setdefault(digest, content) == content
+    whole, _ = _index(root, {**rows, **patch})
+    assert sha256(whole).hexdigest() == name
+    return _everything({**rows, **patch}, held)
+
+
+def _sections(data: bytes, name: str) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Section 2: return the base's hash, root, pages, slots and members."""
+    magic, version, flags, zero, own, base, *sizes, warm, check = struct.unpack_from(
+        "<8sHHI32s32sQQQQIQI", data
+    )
+    assert (magic, version, zero) == (b"\x89LZY\r\n\x1a\n", 1, 0)
+    assert flags == (base != bytes(32))
+    assert own.hex() == name
+    assert check == crc32(data[:124])
+    assert 128 + sum(sizes) == len(data)
+    assert sizes[2] % 16 == 0
+    assert sizes[4] <= 1_048_576
+    assert warm <= sizes[3]
+    parts = []
+    at = 128
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size
+    return base, parts[0], parts[1], parts[2], parts[3]
+
+
+def _rows_of(root: bytes, pages: bytes) -> Rows:
+    """Sections 3 and 4: return the rows of all pages, in their order."""
+    magic, _, files, directories, count, slots, variants, zero = struct.unpack_from(
+        "<8sQIIIIB15s", root
+    )
+    assert (magic, zero) == (b"LZYROOT1", bytes(15))
+    assert variants <= 32
+    records = [root[48 + 32 * v : 80 + 32 * v] for v in range(variants)]
+    assert records == sorted(set(records))
+    for record in records:
+        tag, _, optimization, zero = struct.unpack("<24s4sB3s", record)
+        assert tag.rstrip(b"\0").isascii()
+        assert optimization in {0, 1, 2}
+        assert zero == bytes(3)
+    rows: Rows = {}
+    start = slot = 0
+    at = 48 + 32 * variants
+    for number in range(count):
+        digest, end, first = struct.unpack_from("<32sII", root, at + 40 * number)
+        assert sha256(pages[start:end]).digest() == digest
+        assert first == slot
+        page = _page(pages[start:end])
+        for kind, path in page:
+            assert crc32(stem(kind, path)) % count == number
+        slot += len(_owned(page))
+        rows.update(page)
+        start = end
+    assert (start, at + 40 * count, slot) == (len(pages), len(root), slots)
+    assert sum(kind for kind, _ in rows) == directories
+    assert len(rows) == files + directories
+    assert _index(root, rows) == (root, pages)
+    return rows
+
+
+def _page(page: bytes) -> Rows:
+    """Section 4: return the rows of a page."""
+    rows: Rows = {}
+    (count,) = struct.unpack_from("<I", page)
+    at = 4 + 12 * count
+    slots = 0
+    for number in range(count):
+        crc, offset, slot = struct.unpack_from("<III", page, 4 + 12 * number)
+        kind, flags, size, variants = struct.unpack_from("<BBHI", page, at)
+        path = page[at + 48 : at + 48 + size]
+        end = at + 48 + size + 36 * variants.bit_count()
+        assert (offset, slot, crc) == (at, slots, crc32(stem(kind, path)))
+        assert flags < (32 if kind else 4)
+        assert not variants or (kind == 0 and path.endswith(b".py"))
+        assert size <= 4096
+        if path or kind == 0:
+            assert not {b"", b".", b".."} & set(path.split(b"/"))
+        assert b"\0" not in path
+        assert b"\\" not in path
+        rows[kind, path] = page[at:end]
+        slots += 1 + variants.bit_count()
+        at = end
+    assert at == len(page)
+    return rows
+
+
+def stem(kind: int, path: bytes) -> bytes:
+    """Section 4: return what decides the page of *path*."""
+    folder, slash, name = path.rpartition(b"/")
+    if kind == 1 or not name.endswith((b".py", b".pyc", b".so", b".pyd")):
+        return path
+    cut = name if name.startswith(b".") else name.partition(b".")[0]
+    return folder if cut == b"__init__" else folder + slash + cut
+
+
+def _index(head: bytes, rows: Rows) -> tuple[bytes, bytes]:
+    """Return root and pages of *rows*; minors and variants are those of *head*."""
+    count = 1
+    while len(rows) > 32 * count:
+        count *= 2
+    variants = head[32]
+    records, body = b"", b""
+    slots = 0
+    for number in range(count):
+        page = sorted(
+            (crc32(stem(*key)), *key, row)
+            for key, row in rows.items()
+            if crc32(stem(*key)) % count == number
+        )
+        first, slot, at = slots, 0, 4 + 12 * len(page)
+        data = struct.pack("<I", len(page))
+        for crc, kind, path, row in page:
+            data += struct.pack("<III", crc, at, slot)
+            at += len(row)
+            slot += len(_owned({(kind, path): row}))
+        data += b"".join(row for *_, row in page)
+        slots += slot
+        body += data
+        records += struct.pack("<32sII", sha256(data).digest(), len(body), first)
+    directories = sum(kind for kind, _ in rows)
+    numbers = len(rows) - directories, directories, count, slots
+    root = head[:16] + struct.pack("<IIII", *numbers) + head[32 : 48 + 32 * variants]
+    return root + records, body
+
+
+def _owned(rows: Rows) -> list[tuple[int, bytes]]:
+    """Section 5: return size and digest of what lies in each slot."""
+    found = []
+    for (_, path), row in rows.items():
+        found.append(struct.unpack_from("<Q32s", row, 8))
+        found += struct.iter_unpack("<I32s", row[48 + len(path) :])
+    return found
+
+
+def _members(
+    owned: list[tuple[int, bytes]],
+    slots: bytes,
+    members: bytes,
+    base: dict[bytes, bytes] | None = None,
+) -> dict[bytes, bytes]:
+    """Section 5: return the proved members by digest."""
+    found = {}
+    assert len(slots) == 16 * len(owned)
+    for (size, digest), (offset, stored) in zip(
+        owned, struct.iter_unpack("<QQ", slots), strict=True
+    ):
+        if base is not None and (offset, stored) == _IN_BASE:
+            assert len(base[digest]) == size
+            continue
+        assert stored <= size
+        assert offset + stored <= len(members)
+        content = members[offset : offset + stored]
+        if stored < size:
+            content = decompress(content)
+        assert (len(content), sha256(content).digest()) == (size, digest)
+        found[digest] = content
+    return found
+
+
+def _everything(rows: Rows, members: dict[bytes, bytes]) -> Everything:
+    found: Everything = {}
+    for (kind, path), row in rows.items():
+        variants, _, digest = struct.unpack_from("<IQ32s", row, 4)
+        codes = [code for _, code in struct.iter_unpack("<I32s", row[48 + len(path) :])]
+        numbers = [v for v in range(32) if variants >> v & 1]
+        assert path.decode() not in found
+        found[path.decode()] = (
+            kind,
+            row[1],
+            members[digest],
+            {v: members[code] for v, code in zip(numbers, codes, strict=True)},
+        )
+    _check_listings(found)
+    return found
+
+
+def _check_listings(found: Everything) -> None:
+    """Section 4: every directory lists what it holds, and holds something."""
+    for path, (kind, _, listing, _) in found.items():
+        if kind:
+            inside = path + "/" if path else ""
+            children = sorted(
+                (other[len(inside) :].encode(), b"fd"[entry[0] : entry[0] + 1])
+                for other, entry in found.items()
+                if other != path
+                and other.startswith(inside)
+                and "/" not in other[len(inside) :]
+            )
+            assert listing == b"".join(k + name + b"\0" for name, k in children)
+            assert children or not path
