@@ -39,6 +39,8 @@ __all__ = ["NO_DISK", "archive_key", "fetch"]
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
+#: There is one; more come about where a base was deleted by hand and pushed anew.
+_MOST_DELTAS = 4
 
 
 def warn(text: str) -> None:
@@ -83,6 +85,8 @@ class _Fetch:
         self._without_disk = settings.cache_mode == "memory"
         #: what was downloaded and found no place on the disk
         self._homeless: dict[str, bytes] = {}
+        #: deltas whose bases are being fetched
+        self._deltas: set[str] = set()
 
     def archive(self, hash: str) -> tuple[Archive, int]:
         try:
@@ -213,6 +217,9 @@ class _Fetch:
     def _base(self, header: Header) -> tuple[Archive, int]:
         assert header.base is not None
         about = f"archive {header.hash} is stored as a delta to {header.base}, and that"
+        self._deltas.add(header.hash)
+        if header.base in self._deltas or len(self._deltas) > _MOST_DELTAS:
+            raise MalformedArchive(f"{about} is no full archive", hash=header.hash)
         try:
             return self.archive(header.base)
         except ArchiveMissing as error:

@@ -26,6 +26,7 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.settings import Settings
+from tests.support import forge
 from tests.support.judge import Files, pack_tree, write_tree
 
 TREE: Files = {
@@ -53,6 +54,14 @@ class Site:
 
     def object(self, hash_: str) -> Path:
         return self.base / "store" / archive_key(hash_)
+
+    def delta(self) -> tuple[bytes, str]:
+        """Push twice, and return what the second one sent, and its hash."""
+        self.push()
+        (self.tree / "pkg/m3.py").write_text("x = 1\n")
+        pushed = self.push()
+        assert pushed.kind == "delta"
+        return self.object(pushed.hash).read_bytes(), pushed.hash
 
     def settings(self, **changes: str) -> Settings:
         values = {"store": self.url, "cache_dir": str(self.node), **changes}
@@ -191,6 +200,22 @@ def test_no_store_at_all(site: Site) -> None:
 def test_store_that_does_not_exist(site: Site) -> None:
     with pytest.raises(StoreMissing, match="elsewhere"):
         site.fetch("ab" * 32, store=f"file://{site.base}/elsewhere")
+
+
+@pytest.mark.parametrize("mode", ["raw", "memory"])
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_bases_without_end(site: Site, mode: str, length: int) -> None:
+    """Forged: a delta to itself, two to each other, many in a row."""
+    delta, first = site.delta()
+    names = [first, *(f"{n:064x}" for n in range(1, length))]
+    for name, base in zip(names, [*names[1:], names[0]], strict=True):
+        ends = {"hash": bytes.fromhex(name), "base": bytes.fromhex(base)}
+        path = site.object(name)
+        path.unlink(missing_ok=True)
+        path.write_bytes(forge.reheaded(delta, **ends))
+
+    with pytest.raises(MalformedArchive, match="is no full archive"):
+        site.fetch(first, cache_mode=mode)
 
 
 def test_missing_base_is_named(site: Site) -> None:
