@@ -118,10 +118,6 @@ def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
             hash=hash,
             store=store.url,
         ) from error
-    except MalformedArchive as error:
-        raise MalformedArchive(
-            f"{error}; delete it and push again", **{**vars(error), "hash": hash}
-        ) from error
     if header.base is not None:
         return None
     buffer = store.read(key, 0, header.slots_at)

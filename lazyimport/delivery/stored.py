@@ -32,7 +32,13 @@ def read_header(store: ReadStore, hash: str) -> Header:
     """
     key = archive_key(hash)
     what = f"{store.url}/{key}"
-    header = Header.decode(store.read(key, 0, HEADER_SIZE), what)
+    data = store.read(key, 0, HEADER_SIZE)
+    try:
+        header = Header.decode(data, what)
+    except MalformedArchive as error:
+        raise MalformedArchive(
+            f"{error}; delete it there and push again", hash=hash
+        ) from error
     if header.hash != hash:
         raise MalformedArchive(
             f"{what}: this is archive {header.hash}, not {hash}; somebody put it "
