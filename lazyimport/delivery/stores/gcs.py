@@ -150,8 +150,8 @@ class GcsStore:
         """
         check_key(key)
         check_range(start, None)
-        sink = _Sink(out, self.timeout, start)
         with Reported(self._failed, "read", key):
+            sink = _Sink(out, self.timeout, start)
             if start:
                 self._range(key, sink)
             else:
@@ -204,8 +204,8 @@ class GcsStore:
         """
         check_key(key)
         out = io.BytesIO()
-        sink = _Sink(out, self.timeout)
         with Reported(self._failed, "read", key):
+            sink = _Sink(out, self.timeout)
             self._fetch(key, sink)
         if sink.generation is None:
             what = "the answer names no generation of the object"
@@ -376,7 +376,7 @@ class GcsStore:
         """Return the error of ours for one of the library; None for any other."""
         if isinstance(error, ModuleNotFoundError):
             what = f"gs:// stores need google-cloud-storage, and {error}"
-            advice = 'run: pip install "ray-lazyimport[gcs]"'
+            advice = "run: pip install 'ray-lazyimport[gcs]'"
             return self._error(StoreError, verb, key, what, advice)
         from google.api_core.exceptions import GoogleAPICallError, RetryError
         from google.auth.exceptions import GoogleAuthError
