@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("ray")
 
+from lazyimport.cli.commands.demo import _why_not_ray
+
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 PROGRAM = (
@@ -91,3 +93,11 @@ def test_interrupted_it_leaves_nothing(demo: Demo, label: str) -> None:
     assert 130 == demo.process.returncode, errors
     assert "interrupted" in errors
     assert [] == demo.left()
+
+
+def test_a_python_that_ray_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray passes its path to bash as it is, and workers with env_vars never come."""
+    monkeypatch.setattr(sys, "executable", "/home/me/my code/.venv/bin/python")
+    assert "/home/me/my code/.venv/bin/python" in _why_not_ray(activated=True)
+    monkeypatch.setattr(sys, "executable", "/home/me/code-ü/.venv/bin/python3.11")
+    assert "" == _why_not_ray(activated=True)

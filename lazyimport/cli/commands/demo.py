@@ -28,6 +28,8 @@ __all__ = ["run"]
 
 #: Ray's sockets lie about 82 characters below it, and may have 107.
 _LONGEST_PLACE = 24
+#: Ray (2.60) starts workers with env_vars by bash -c, its Python's path unquoted.
+_SPLITS = frozenset(" \t\n\"'\\$&;()<>|`*?[]{}~#!")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,6 +114,11 @@ def _why_not_ray(*, activated: bool) -> str:
         return (
             "lazyimport runs from a checkout: Ray's workers would not switch it on "
             "without the\n  lazyimport.pth of its wheel (pip install 'ray-lazyimport[ray]')."
+        )
+    if any(c in _SPLITS for c in sys.executable):
+        return (
+            f"Ray's workers do not start with a Python whose path has a space or a "
+            f"sign of the\n  shell in it: {sys.executable}."
         )
     return ""
 

@@ -196,7 +196,9 @@ class Application:
         self._stamp = stamp
         self._sources = dict(_choose())
         self.libraries = [name for name in USED if name in self._sources]
-        self.libraries += [name for name in self._sources if name not in USED]
+        self.libraries += [
+            os.path.basename(name) for name in self._sources if name not in USED
+        ]
 
     @staticmethod
     def line(discount: int) -> str:

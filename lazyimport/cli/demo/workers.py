@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessWorkers", "RayWorkers", "activates", "end_processes"]
 
-_START_SECONDS = 120
+_START_SECONDS = 300  # a busy machine takes minutes to start Ray's workers
 _GRACE_SECONDS = 3.0
 
 
@@ -148,6 +148,12 @@ class RayWorkers:
         answers = [task.remote(*arguments) for arguments in calls]
         try:
             return list(ray.get(answers, timeout=_START_SECONDS))
+        except ray.exceptions.GetTimeoutError as error:
+            raise LazyImportError(
+                f"no worker of Ray answered within {_START_SECONDS} s; this machine may "
+                "be too busy: try again later, or 'lazyimport demo --workers processes'",
+                hash=hash,
+            ) from error
         except ray.exceptions.RayError as error:
             raise LazyImportError(
                 f"Ray did not run the archive {hash}: {error}", hash=hash
