@@ -65,8 +65,11 @@ def python_of(variant: object) -> str:
 
 
 def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Return *rows* as lines of columns; those numbered in *right* are flush right."""
-    rows = list(rows)
+    """Return *rows* as lines of columns; those numbered in *right* are flush right.
+
+    What a terminal would act on is escaped: names in archives are anybody's.
+    """
+    rows = [list(map(_escaped, row)) for row in rows]
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -77,6 +80,14 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> list
         ).rstrip()
         for row in rows
     ]
+
+
+def _escaped(cell: str) -> str:
+    if cell.isprintable():
+        return cell
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell
+    )
 
 
 def print_table(

@@ -9,6 +9,9 @@ import shutil
 import signal
 import sys
 
+from lazyimport.delivery.cache import NodeCache
+from tests.support.trees import make_archive
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -428,3 +431,15 @@ class TestLs:
         assert "" == process.stderr.read()
         process.stderr.close()
         process.wait(timeout=60)
+
+
+def test_names_that_a_terminal_would_act_on(cli: CommandLine) -> None:
+    """Whoever made the archive chose them; no packing takes such a name."""
+    data, name = make_archive({"\x1b[2Jevil.py": "", "a\nb/\u202ec.txt": ""})
+    cache = NodeCache(str(cli.cache))
+    cache.publish(name, lambda out: out.write(data))
+
+    for command in (["ls", name, "--long"], ["ls", name], ["show", name]):
+        lines = cli.run(*command).stdout
+        assert lines.replace("\n", "").isprintable()
+    assert "\\x1b[2Jevil.py" in cli.run("ls", name, "--long").stdout
