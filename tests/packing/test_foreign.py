@@ -372,6 +372,26 @@ def test_a_zip_directory_whose_end_is_hidden(tmp_path: Path) -> None:
     assert "its member" not in text
 
 
+@pytest.mark.parametrize("said", [40, 0xFFFFFFFF])
+def test_a_zip_directory_whose_size_is_told_twice(tmp_path: Path, said: int) -> None:
+    """The larger zip64 record counts for zipfile; Go writes that and all ones."""
+    path = make_zip({f"{n:0200}.py": "" for n in range(600)}, tmp_path / "app.zip")
+    data = path.read_bytes()
+    at = data.rindex(b"PK\x05\x06")
+    size, start = struct.unpack_from("<LL", data, at + 12)
+    record = struct.pack(
+        "<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 600, 600, size, start
+    )
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 600, 600, said, start, 0)
+    path.write_bytes(data[:at] + record + locator + end)
+
+    text = refusal(path, max_files=30)
+
+    assert "more than 30 members" in text
+    assert "its member" not in text
+
+
 def test_a_bomb_of_hard_links(tmp_path: Path) -> None:
     """Each is a file of its own for who packs them, whatever it takes on the disk."""
     path = tar_of(
