@@ -42,6 +42,15 @@ _lock = RLock()
 _current: Installation | None = None
 
 
+def _forked() -> None:
+    """Forget a thread that was installing: it is not in the child."""
+    global _lock  # noqa: PLW0603
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def tell(text: str) -> None:
     """Say what a person should know about the node; activation has its own way."""
     from warnings import warn

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +16,7 @@ from textwrap import dedent
 import pytest
 
 import lazyimport
+from lazyimport import runtime
 from lazyimport.errors import (
     ArchiveModuleMissing,
     InstallError,
@@ -86,6 +89,30 @@ def test_install_and_uninstall_leave_no_trace(packed: str, cache: Path) -> None:
     assert lazyimport.current() is None
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("quiet.boom")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork_while_another_thread_installs(packed: str, cache: Path) -> None:
+    """The thread is not in the child, and so cannot let go there."""
+    inside, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with runtime._lock:
+            inside.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait(60)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        lazyimport.install(packed, cache_dir=str(cache))
+        os._exit(0)
+    done.set()
+    thread.join()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_handle_is_a_context_manager(packed: str, cache: Path) -> None:

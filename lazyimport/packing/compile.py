@@ -299,7 +299,7 @@ def compile_sources(
     Raises PackError if the interpreter does not start, or is killed.
     """
     compilers = _Compilers(interpreter, optimization)
-    count = max(1, jobs or os.cpu_count() or 1)
+    count = max(1, jobs or len(os.sched_getaffinity(0)))
     rest = iter(sources)
     waiting: deque[tuple[bytes, Future[bytes | SyntaxProblem]]] = deque()
     with compilers, ThreadPoolExecutor(count, "lazyimport-compile") as pool:

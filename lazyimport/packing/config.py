@@ -9,7 +9,7 @@
     python = ["3.11", "3.12"]             # bytecode for these
     optimize = [0]                        # at these levels
     materialize = ["matplotlib"]          # packages that need real files
-    in-memory = ["weights"]               # packages that never get any
+    in-memory = ["weights"]               # packages that never get any (or in_memory)
     requires-python = ">=3.11"            # default: [project] requires-python
 """
 
@@ -88,18 +88,19 @@ def _config(path: str, document: dict[str, object]) -> Config:
         table = {}
     values: dict[str, object] = {}
     for key, value in table.items():
-        if key not in _KEYS:
+        form = _KEYS.get(key.replace("_", "-"))
+        if form is None:
             known = ", ".join(sorted(_KEYS))
             issues.append(f"[tool.lazyimport] {key}: no such key (there are {known})")
             continue
-        holds, expected = _KEYS[key]
+        holds, expected = form
         if holds(value):
             fixed = tuple(value) if isinstance(value, list) else value
             values[key.replace("-", "_")] = fixed
         else:
             issues.append(f"[tool.lazyimport] {key} must be {expected}, not {value!r}")
     declared = project.get("requires-python")
-    if "requires-python" not in table and declared is not None:
+    if "requires_python" not in values and declared is not None:
         if _is_specifier(declared):
             values["requires_python"] = declared
         else:
@@ -133,10 +134,13 @@ def _is_bool(value: object) -> bool:
 
 
 def _is_specifier(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and bool(str(SpecifierSet(value)) or True)
+        SpecifierSet(value)
     except InvalidSpecifier:
         return False
+    return True
 
 
 _STRINGS = (_is_strings, "a list of strings")

@@ -51,6 +51,7 @@ class Packed:
         self,
         revision: Revision,
         tree: Tree,
+        config: Config,
         draft: Draft,
         cache: NodeCache,
         keep: Callable[[Revision], None],
@@ -65,7 +66,7 @@ class Packed:
         self.compiled = draft.compiled
         self.reused = codes - draft.compiled
         problems = [text for texts in draft.problems.values() for text in texts]
-        self.warnings = (*tree.warnings, *problems)
+        self.warnings = (*tree.warnings, *_without_effect(tree, config), *problems)
         self._cache = cache
         self._keep = keep
 
@@ -135,10 +136,22 @@ def pack(
             )
 
         keep(revision)
-    packed = Packed(revision, tree, draft, cache, keep)
+    packed = Packed(revision, tree, config, draft, cache, keep)
     if whole:
         _in_cache(cache, revision)
     return packed
+
+
+def _without_effect(tree: Tree, config: Config) -> Iterator[str]:
+    """Yield a warning for each name in the configuration that is no package here."""
+    tops = {file.path.partition("/")[0] for file in tree.files if "/" in file.path}
+    for key in ("materialize", "in_memory"):
+        for name in getattr(config, key):
+            if name not in tops:
+                yield (
+                    f"[tool.lazyimport] {key} names {name!r}, which is no top-level "
+                    "package of this archive, so it has no effect"
+                )
 
 
 def _revise(last: Last, index: Index, draft: Draft, folder: str) -> Revision | None:

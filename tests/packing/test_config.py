@@ -52,6 +52,16 @@ def test_everything(tmp_path: Path) -> None:
     )
 
 
+def test_keys_may_have_underscores(tmp_path: Path) -> None:
+    text = """
+    [tool.lazyimport]
+    in_memory = ["d"]
+    requires_python = ">=3.11"
+    """
+    expected = Config(in_memory=("d",), requires_python=">=3.11")
+    assert read(tmp_path, text) == expected
+
+
 @pytest.mark.parametrize("text", ["", "[tool.other]\nexclude = 1\n", "[project]\n"])
 def test_nothing(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text) == Config()

@@ -168,6 +168,18 @@ def test_syntax_error_is_packed_with_a_warning_and_fails_as_a_file_would(
     assert ran.stdout.startswith("pkg/template.py 1 def {name}():")
 
 
+def test_a_configured_package_that_is_not_there(tmp_path: Path) -> None:
+    tree = write_tree({"shop/__init__.py": "", "tool.py": ""}, tmp_path / "tree")
+    config = Config(materialize=("shop", "shop.data"), in_memory=("tool",))
+
+    warnings = packed(tree, tmp_path / "cache", config).warnings
+
+    assert [text.partition(",")[0] for text in warnings] == [
+        "[tool.lazyimport] materialize names 'shop.data'",
+        "[tool.lazyimport] in_memory names 'tool'",
+    ]
+
+
 def test_flags_of_packages(tmp_path: Path) -> None:
     """Which packages become files before they run, and why: format.md section 7."""
     tree = write_tree(
