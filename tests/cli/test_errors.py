@@ -199,6 +199,8 @@ def test_store_that_is_named_after_the_module(cli: CommandLine, project: Path) -
     text = cli.fail("run", name, "-m", "shop.main", "--store", cli.url, code=2)
 
     says(text, name, "write --store before -m")
+    text = cli.fail("run", "main", "-m", "shop.main", f"--store={cli.url}", code=2)
+    says(text, "'main'", "write --store before -m")
     done = cli.run("run", name, "--store", cli.url, "-m", "shop.main", "--store", "x")
     assert "30 ['--store', 'x']\n" == done.stdout
 

@@ -9,7 +9,7 @@ from lazyimport.cli import INTERRUPTED
 from lazyimport.cli.options import ACTIVATING, UsageError, read_settings, resolve
 from lazyimport.cli.progress import Notes, is_terminal
 from lazyimport.cli.tables import size
-from lazyimport.errors import ArchiveMissing, ArchiveModuleMissing
+from lazyimport.errors import ArchiveMissing, ArchiveModuleMissing, SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,33 +18,19 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from lazyimport.runtime import Installation
+    from lazyimport.settings import Settings
 
 __all__ = ["run"]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Install the archive in this process and run the module in it."""
-    from lazyimport import runtime
-    from lazyimport.runtime import current, install
-
     if not arguments.module:
         raise UsageError("which module? Add -m MODULE and its arguments at the end")
     settings = read_settings(arguments)
-    wanted = resolve(arguments.hash, settings)
-    running = current()
-    if running is not None and running.hash != wanted:
-        _start_anew()
-    runtime.tell = Notes().warn
     try:
-        installed = install(
-            wanted,
-            store=settings.store,
-            cache_dir=settings.cache_dir,
-            cache_mode=settings.cache_mode,
-            policy=settings.policy,
-            timeout=settings.timeout,
-        )
-    except ArchiveMissing as error:
+        installed = _install(arguments.hash, settings)
+    except (ArchiveMissing, SettingsError) as error:
         if settings.store is None and _names_store(arguments.program):
             raise UsageError(
                 f"{error}; what follows -m MODULE is for the module, so write --store "
@@ -57,6 +43,25 @@ def run(arguments: argparse.Namespace) -> int:
         place = redact(settings.store or "")
         Notes().say(f"fetched {size(installed.fetched)} from {place}")
     return _run_module(installed, arguments.module, arguments.program)
+
+
+def _install(text: str, settings: Settings) -> Installation:
+    """Install the archive that *text* means, in a fresh process if need be."""
+    from lazyimport import runtime
+
+    wanted = resolve(text, settings)
+    running = runtime.current()
+    if running is not None and running.hash != wanted:
+        _start_anew()
+    runtime.tell = Notes().warn
+    return runtime.install(
+        wanted,
+        store=settings.store,
+        cache_dir=settings.cache_dir,
+        cache_mode=settings.cache_mode,
+        policy=settings.policy,
+        timeout=settings.timeout,
+    )
 
 
 def _names_store(words: Sequence[str]) -> bool:
