@@ -34,7 +34,7 @@ __all__ = ["Installation", "current", "install", "uninstall"]
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.
 _PRINTS_IN_C = sys.version_info < (3, 13)
 #: modules of the standard library that must learn of the archive: see Sources
-_TAUGHT = ("importlib.abc", "importlib.readers", "linecache") + (
+_TAUGHT = ("importlib.abc", "importlib.readers", "inspect", "linecache") + (
     ("threading",) if _PRINTS_IN_C else ()
 )
 
@@ -175,6 +175,7 @@ class Installation:
     """
 
     seconds = 0.0
+    _sources: Sources | None = None
 
     def __init__(
         self,
@@ -210,7 +211,6 @@ class Installation:
         self._missing = MissingFinder(self.hash, self._explain_missing)
         self._hook = path_finder.hook(self.tree)
         self._environ: dict[str, str | None] = {}
-        self._sources: Sources | None = None
         self._register()
 
     def _register(self) -> None:
@@ -272,7 +272,9 @@ class Installation:
         if self._sources is None:
             from lazyimport.importing.sources import Sources
 
-            self._sources = Sources(self.tree)
+            # one for all threads: a second one would never be taken back
+            vars(self).setdefault("_sources", Sources(self.tree))
+        assert self._sources is not None
         return self._sources
 
     def _excepthook(
@@ -407,6 +409,14 @@ def _refuse_leftovers(hash: str) -> None:
             hash=hash,
             installed=installed,
         )
+
+
+def _forked() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _place_of_path_finder() -> int:

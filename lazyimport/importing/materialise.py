@@ -64,8 +64,11 @@ def _hold(root: str) -> None:
         except OSError:
             pass  # no locks on this file system: nothing is evicted from it
         try:
-            if os.path.samestat(os.fstat(descriptor), os.stat(root)):
-                _held[root] = descriptor
+            if (
+                os.path.samestat(os.fstat(descriptor), os.stat(root))
+                # else another thread was faster
+                and _held.setdefault(root, descriptor) == descriptor
+            ):
                 return
         except FileNotFoundError:
             pass  # moved away before this could be recorded

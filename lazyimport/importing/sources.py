@@ -2,7 +2,8 @@
 
 A class that travelled by value (every class under ``@serve.deployment`` does)
 has no loader to ask, only the file name in its code; so `linecache` learns to
-find the archive's sources by name. Up to Python 3.12 the interpreter prints an
+find the archive's sources by name, and `inspect` to ask for them where there is
+neither file nor module. Up to Python 3.12 the interpreter prints an
 uncaught exception in C and reads the file itself; so the file is put there
 when, and only when, such an exception is about to be printed.
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sources"]
 
-_EMPTY = "\n" if sys.version_info >= (3, 13) else ""
+#: lines of an empty file
+_EMPTY = ["\n"] if sys.version_info >= (3, 13) else []
 
 
 class Sources:
@@ -41,6 +43,7 @@ class Sources:
         lessons: dict[str, Callable[[ModuleType], None]] = {
             "importlib.abc": _register,
             "importlib.readers": self._teach_readers,
+            "inspect": self._teach_inspect,
             "linecache": self._teach_linecache,
             "threading": self._teach_threading,
         }
@@ -65,21 +68,43 @@ class Sources:
         self._undo.append(undo)
 
     def _teach_linecache(self, linecache: ModuleType) -> None:
-        self._put(linecache, "lazycache", lambda ask: self._lazycache(linecache, ask))
+        self._put(
+            linecache, "updatecache", lambda ask: self._updatecache(linecache, ask)
+        )
 
-    def _lazycache(
-        self, linecache: ModuleType, ask: Callable[..., bool]
-    ) -> Callable[..., bool]:
+    def _updatecache(
+        self, linecache: ModuleType, ask: Callable[..., list[str]]
+    ) -> Callable[..., list[str]]:
         tree = self._tree
 
-        def lazycache(filename: str, module_globals: dict[str, Any] | None) -> bool:
-            """Remember how to get the lines of *filename*, the archive's too."""
-            if filename in linecache.cache or not _knows(tree, filename):
+        def updatecache(
+            filename: str, module_globals: dict[str, Any] | None = None
+        ) -> list[str]:
+            """Return the lines of *filename* and remember them, the archive's too."""
+            if not _knows(tree, filename):
                 return ask(filename, module_globals)
-            linecache.cache[filename] = (lambda: _text(tree, filename),)
-            return True
+            lines = _lines(tree, filename)
+            if lines is not None:
+                # in one step, for other threads; without a time, for it never changes
+                linecache.cache[filename] = (len(lines), None, lines, filename)
+            return lines or []
 
-        return lazycache
+        return updatecache
+
+    def _teach_inspect(self, inspect: Any) -> None:
+        def wrap(ask: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+            def getsourcefile(object: Any) -> str | None:  # noqa: A002 - as there
+                """Return the name of the file that has an object's source, or None."""
+                found = ask(object)
+                if found is None:
+                    filename = inspect.getfile(object)
+                    if filename.endswith(".py") and _knows(self._tree, filename):
+                        return filename  # type: ignore[no-any-return]
+                return found
+
+            return getsourcefile
+
+        self._put(inspect, "getsourcefile", wrap)
 
     def _teach_readers(self, readers: Any) -> None:
         from lazyimport.importing.resources import namespace_reader
@@ -144,17 +169,21 @@ def _written(tree: Tree, filename: str) -> bool:
         return False
 
 
-def _text(tree: Tree, filename: str) -> str | None:
+def _lines(tree: Tree, filename: str) -> list[str] | None:
+    """Return the lines as those of a file; `str.splitlines` would see more of them."""
     from importlib.util import decode_source
 
+    entry = tree.at(filename)
+    if entry is None:
+        return None
     try:
-        entry = tree.at(filename)
-        if entry is None:
-            return None
-        # an empty file has one empty line from Python 3.13 on, but only a file
-        return decode_source(tree.read(entry)) or _EMPTY
+        text = decode_source(tree.read(entry))
     except (SyntaxError, UnicodeDecodeError, lazyimport.errors.ArchiveError):
         return None
+    lines = [f"{line}\n" for line in text.split("\n")]
+    if text.endswith("\n") or not text:
+        lines.pop()
+    return lines or _EMPTY
 
 
 def _files_of(error: BaseException | None, seen: set[int]) -> Iterator[str]:

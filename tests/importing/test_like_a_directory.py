@@ -67,6 +67,11 @@ def boom(n):
     ),
     "both.py": "kind = 'module'\n",
     "both/__init__.py": "kind = 'package'\n",
+    "pure/__init__.py": "",
+    "pure/feed.py": (
+        "first = 1\n\x0c\ndef paged():\n    x = 'a\u2028b\x1cc'\n    1 / 0"
+    ),
+    "pure/unread.py": "def alone():\n    return 'alone'\n",
     "single.py": "value = __file__.rpartition('/')[2]\n",
     "space/left/mod.py": "side = 'left'\n",
     "space/right.py": "side = 'right'\n",
@@ -198,6 +203,23 @@ PROGRAMS = {
         for _ in range(2):
             try: print(repr(inspect.getsource(app.empty)), linecache.getlines(app.empty.__file__))
             except OSError as e: print(e)
+        """,
+    "source by file name, of what has no file": """
+        import inspect, linecache, sys, traceback
+        import pure.feed
+        try: pure.feed.paged()
+        except ZeroDivisionError: print(ascii(traceback.format_exc()))
+        print(ascii(inspect.getsource(pure.feed.paged)), ascii(linecache.getlines(pure.feed.__file__)))
+        import pure.unread
+        path, alone = pure.unread.__file__, pure.unread.alone
+        loose = type(alone)(alone.__code__, {})
+        for name in [n for n in sys.modules if n.startswith("pure")]: del sys.modules[name]
+        del pure, alone
+        print(inspect.getsource(loose), linecache.getline(path, 2))
+        linecache.checkcache(); linecache.checkcache(path)
+        print(linecache.getline(path, 1), linecache.updatecache(path))
+        linecache.clearcache()
+        print(linecache.getlines(path), linecache.getlines(path + "x"), linecache.getlines(""))
         """,
     "encodings": """
         import app.latin, app.bom, inspect
