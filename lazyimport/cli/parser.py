@@ -700,7 +700,12 @@ def _add_manifest(parser: _Parser, *, optional: bool = False) -> None:
     parser.add_argument(
         "--diff", action="store_true", help="print what changes, on stdout"
     )
-    parser.add_argument("-n", "--dry-run", action="store_true", help="change nothing")
+    parser.add_argument(
+        "-n",
+        "--dry-run",
+        action="store_true",
+        help="change neither the file nor the cluster; --push sends all the same",
+    )
     group = parser.add_argument_group("rolling out")
     group.add_argument(
         "--apply",

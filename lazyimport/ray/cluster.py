@@ -25,6 +25,7 @@ _JOBS = "/api/jobs/"
 _SECONDS = 120
 _SECONDS_BETWEEN = 0.5
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_SERVES_OWN = ("ServeController", "ProxyActor")
 
 
 class Replica(NamedTuple):
@@ -203,9 +204,6 @@ class Cluster:
                 "of GCS or of the Ray Client)",
                 retryable=True,
             ) from error
-
-
-_SERVES_OWN = ("ServeController", "ProxyActor")
 
 
 def hash_of(runtime_env: object) -> str | None:

@@ -69,7 +69,7 @@ def _done(served: Mapping[str, Served], name: str, hash: str) -> bool:
         return False
     running = Counter(r.deployment for r in app.replicas if r.state == "RUNNING")
     return all(replica.hash == hash for replica in app.replicas) and all(
-        running[name] == count for name, count in app.targets.items()
+        running[deployment] == count for deployment, count in app.targets.items()
     )
 
 

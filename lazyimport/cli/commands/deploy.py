@@ -73,7 +73,7 @@ def change(
             + (f"{was or 'no hash'} -> {hash}" if was != hash else f"has {hash}")
         )
     if arguments.dry_run:
-        notes.say("nothing was written: --dry-run")
+        notes.say(f"nothing was written to {manifest.path}: --dry-run")
         return 0
     if arguments.prefetch:
         prefetch(chosen, arguments, notes)

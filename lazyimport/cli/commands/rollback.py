@@ -57,7 +57,10 @@ def _previous(application: Application, manifest: Manifest, settings: Settings) 
 def _in_cluster(arguments: argparse.Namespace, settings: Settings, notes: Notes) -> int:
     """Change the hash in the cluster alone, where no file is at hand."""
     if len(arguments.app) != 1 or arguments.diff or arguments.prefetch:
-        raise UsageError("give the manifest, or --app NAME to change the cluster alone")
+        raise UsageError(
+            "give the manifest; or one --app NAME, without --diff and --prefetch, to "
+            "change the cluster alone"
+        )
     (name,) = arguments.app
     target = cluster(arguments)
     served = target.served().get(name)
