@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -117,6 +118,7 @@ class Cluster:
                 # On a busy machine a raylet whose agents are late dies: try again.
                 "RAY_raylet_start_wait_time_s": "240",
                 "RAY_agent_register_timeout_ms": "240000",
+                "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "240",
                 # As in tox.ini.
                 "RAY_worker_niceness": "0",
                 "RAY_AUTH_MODE": "disabled",
@@ -159,9 +161,12 @@ class Cluster:
         """End it with all its processes."""
         self._process.kill()
         self._process.communicate()
-        for pid in _processes_of(self.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Until all are gone: what ends writes into the folder.
+        while left := _processes_of(self._process.pid, self.folder):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
 
 
 def write(files: dict[str, str], folder: Path) -> Path:
@@ -181,10 +186,17 @@ def _free_ports(number: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _processes_of(folder: str) -> list[int]:
+def _processes_of(session: int, folder: str) -> list[int]:
+    """Return what runs in the session, or names the folder.
+
+    Some of Ray's processes call themselves something else, jobs have a session of
+    their own.
+    """
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
+        pid = int(path.parent.name)
         with contextlib.suppress(OSError):
-            if os.fsencode(folder) in path.read_bytes():
-                found.append(int(path.parent.name))
+            words = path.read_bytes()
+            if words and (os.fsencode(folder) in words or os.getsid(pid) == session):
+                found.append(pid)
     return found
