@@ -37,11 +37,13 @@ class CommandLine:
             "COLUMNS": "100",
         }
 
-    def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: object, stdin: int | None = None, **environ: str
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", MAIN, *map(str, arguments)],
             env={**self.environ, **environ},
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

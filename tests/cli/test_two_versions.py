@@ -79,7 +79,8 @@ def test_side_by_side(cli: CommandLine, project: Path, later: str) -> None:
 
 
 def waiting(cli: CommandLine, name: str, **environ: str) -> subprocess.Popen[str]:
-    child = cli.start("run", name, "-m", "shop.stays", **environ)
+    run = ("run", name, "-m", "shop.stays")
+    child = cli.start(*run, stdin=subprocess.PIPE, **environ)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     return child
