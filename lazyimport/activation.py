@@ -82,8 +82,10 @@ def _refuse_imports(wanted: str, hash: str, error: Exception) -> None:
 def _say(text: str) -> None:
     if sys.stderr is None:
         return
+    # The one trace that every supervisor collects. Not by print(): what stays in
+    # the buffer of a stream that takes nothing is the exit code 120.
+    data = f"lazyimport: {text}\n".encode(errors="backslashreplace")
     try:
-        # the one trace that every supervisor collects
-        print(f"lazyimport: {text}", file=sys.stderr)  # noqa: T201
+        os.write(sys.stderr.fileno(), data)
     except (OSError, ValueError):
         pass  # nobody reads it any more, or its disk is full

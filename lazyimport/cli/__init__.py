@@ -34,10 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has enough (``| head``). Python flushes stdout once more at
-        # its end and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_up_stdout()  # the reader has enough: ``| head``
         return FAILED
+
+
+def _give_up_stdout() -> None:
+    """Let what stdout did not take go: Python would try again at its end, and fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -65,6 +71,8 @@ def _run(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise  # not what the system said
+        if error.filename is None:
+            _give_up_stdout()
         what = "" if error.filename is None else f"{error.filename}: "
         return _failed(arguments, error, f"{what}{error.strerror}")
     return code

@@ -142,6 +142,12 @@ class _Watch:
         self._loader.exec_module(module)  # type: ignore[attr-defined]
         self._then(module)
 
+    def __getattr__(self, name: str) -> object:
+        """Answer as the loader does: ``python -m inspect`` asks it for code."""
+        if name == "_loader":  # of a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
 
 class ArchivePathFinder:
     """Finds modules in one directory of the tree: a path entry finder (PEP 420).

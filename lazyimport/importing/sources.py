@@ -102,6 +102,7 @@ class Sources:
                         return filename  # type: ignore[no-any-return]
                 return found
 
+            getsourcefile.__module__ = inspect.__name__
             return getsourcefile
 
         self._put(inspect, "getsourcefile", wrap)

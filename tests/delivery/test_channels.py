@@ -385,7 +385,7 @@ def test_one_process_does_not_follow_two_channels(site: Site) -> None:
         with pytest.raises(InstallError, match=r"of channel 'prod'.*channel 'test'"):
             lazyimport.install(channel="test")
         assert lazyimport.install(channel="prod") is handle
-    with pytest.raises(SettingsError, match="either a hash or a channel"):
+    with pytest.raises(SettingsError, match="pass one of hash, channel= and artifact="):
         lazyimport.install(handle.hash, channel="prod")
 
 

@@ -94,7 +94,7 @@ def test_all_that_is_wrong(tmp_path: Path) -> None:
     gitignore = "yes"
     python = [3.12]
     optimize = [true]
-    in_memory = ["d"]
+    in__memory = ["d"]
     """
     found = issues(tmp_path, text)
     assert len(found) == 8
