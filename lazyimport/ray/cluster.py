@@ -144,12 +144,14 @@ class Cluster:
         Raises DeployError if it fails, and after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
-        job = self._ask("POST", _JOBS, {"entrypoint": command})["submission_id"]
+        work = {"entrypoint": command}
+        job = self._ask("POST", _JOBS, work, until=deadline)["submission_id"]
         shown = 0
         while True:
-            status = self._ask("GET", f"{_JOBS}{job}")["status"]
+            status = self._ask("GET", f"{_JOBS}{job}", until=deadline)["status"]
             ended = status in _ENDED
-            text = self._ask("GET", f"{_JOBS}{job}/logs")["logs"] or ""
+            said = self._ask("GET", f"{_JOBS}{job}/logs", until=deadline)
+            text = said["logs"] or ""
             lines = text.splitlines()
             if not ended and not text.endswith("\n"):
                 lines = lines[:-1]  # the last one is not whole yet
@@ -173,7 +175,19 @@ class Cluster:
         actors: list[dict[str, Any]] = found["data"]["result"]["result"]
         return actors
 
-    def _ask(self, method: str, path: str, value: object = None) -> Any:
+    def _ask(
+        self, method: str, path: str, value: object = None, until: float = 0
+    ) -> Any:
+        """Return the answer; *until* then, ask again where Ray says it cannot now."""
+        while True:
+            try:
+                return self._ask_once(method, path, value)
+            except _BusyError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_SECONDS_BETWEEN)
+
+    def _ask_once(self, method: str, path: str, value: object) -> Any:
         import http.client
         import urllib.error
         import urllib.request
@@ -192,9 +206,10 @@ class Cluster:
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read().decode(errors="replace").strip()
-            raise DeployError(
+            busy = error.code >= 500
+            raise (_BusyError if busy else DeployError)(
                 f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}",
-                retryable=error.code >= 500,
+                retryable=busy,
             ) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
@@ -204,6 +219,10 @@ class Cluster:
                 "of GCS or of the Ray Client)",
                 retryable=True,
             ) from error
+
+
+class _BusyError(DeployError):
+    """The dashboard is there, and cannot do it: it has just started, or is busy."""
 
 
 def hash_of(runtime_env: object) -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
 
 A, B = "a1" * 32, "b2" * 32
+ENDED = {"status": "SUCCEEDED"}
 
 SERVE = """\
 applications:
@@ -24,6 +28,51 @@ applications:
     runtime_env:
       env_vars: {{LAZYIMPORT_HASH: {}}}
 """
+
+
+class Dashboard(ThreadingHTTPServer):
+    """Stands for Ray's: it can run a job when it is asked for the third time."""
+
+    submitted = 0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self._thread = threading.Thread(target=self.serve_forever)
+
+    def __enter__(self) -> Dashboard:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    server: Dashboard
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.submitted += 1
+        if self.server.submitted < 3:
+            self.send_error(500, "No available agent to submit job")
+        else:
+            self._send({"submission_id": "job"})
+
+    def do_GET(self) -> None:
+        logs = self.path.endswith("/logs")
+        self._send({"logs": "prefetched to 1 of 1 nodes\n"} if logs else ENDED)
+
+    def _send(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture(name="file")
@@ -192,6 +241,19 @@ class TestWithoutACluster:
         assert told in cli.fail("status", *address)
         assert told in cli.fail("rollback", "--app", "shop", *address)
         assert told in cli.fail("deploy", file, "--hash", B, "--apply", *address)
+
+    def test_a_dashboard_that_is_not_ready_is_asked_again(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        """Just started, it has no agent yet that could run a job."""
+        with Dashboard() as dashboard:
+            address = f"http://127.0.0.1:{dashboard.server_port}"
+            more = ("--prefetch", "--address", address, "--timeout", "60")
+            done = cli.run("deploy", file, "--hash", B, *more)
+
+        assert "prefetched to 1 of 1 nodes" in done.stderr
+        assert 3 == dashboard.submitted
+        assert SERVE.format(B) == file.read_text()
 
     def test_a_rayservice_needs_kubectl(self, cli: CommandLine, service: Path) -> None:
         path = str(cli.folder)
