@@ -13,6 +13,9 @@ from tests.support.cluster import write
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
+if not hasattr(pytest.importorskip("ray.serve.config"), "AutoscalingPolicy"):
+    pytest.skip("this Ray knows no policies of others", allow_module_level=True)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
