@@ -1,17 +1,19 @@
 """From a changed line to the first and to the last new replica, on a real Serve.
 
 A Serve application of some hundred modules and three replicas rolls from one version
-to the next, in four ways in turn:
+to the next, in five ways in turn:
 
   archive      lazyimport: pack and push the tree, set the hash, apply
   working_dir  Ray's: a zip of the tree at another URI
-  py_modules   the same, as a module to add
+  remote       the same, the zip on a web server (of this machine)
+  py_modules   the zip in the folder again, as a module to add
   image        the floor: the code of both versions is on every node already, and an
                environment variable chooses
 
 "prepare" is what has to be done before the config is applied; the zip lies in a
-folder then, where Ray finds it without a network, as the archive does. The other
-times count from applying the config. Needs the extras deploy and ray.
+folder then, where Ray finds it without a network, as the archive does (but for
+"remote"). The other times count from applying the config. Needs the extras deploy
+and ray.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 from benchmarks.measure import arguments, figure, say_where, scratch, table
@@ -83,8 +88,13 @@ class Times(NamedTuple):
     last: float
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 class Bench:
-    """A Ray in *folder* and the application in its four dresses."""
+    """A Ray in *folder* and the application in its five dresses."""
 
     def __init__(self, folder: str, modules: int) -> None:
         self.folder = folder
@@ -93,6 +103,11 @@ class Bench:
         self.cluster = Cluster(f"http://127.0.0.1:{port}")
         for number in (0, 1):
             write_tree(f"{folder}/image", f"shop{number}", str(number), modules)
+        os.makedirs(f"{folder}/zips")
+        self.web = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(_Quiet, directory=f"{folder}/zips")
+        )
+        threading.Thread(target=self.web.serve_forever, daemon=True).start()
         environ = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _RAY, f"{folder}/r", str(port)],
@@ -103,6 +118,8 @@ class Bench:
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_raylet_start_wait_time_s": "200",
+                # By default 15: what else the machine does would be measured.
+                "RAY_worker_niceness": "0",
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -115,6 +132,8 @@ class Bench:
 
     def close(self) -> None:
         """End Ray and everything that it started."""
+        self.web.shutdown()
+        self.web.server_close()
         assert self.process.stdin is not None
         self.process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -148,6 +167,12 @@ class Bench:
     def working_dir(self, version: str) -> dict[str, object]:
         """Zip the tree and name the zip."""
         return self.config("shop.serve:app", {"working_dir": self.zip(version)})
+
+    def remote(self, version: str) -> dict[str, object]:
+        """Zip the tree and name the zip by its URL."""
+        name = os.path.basename(self.zip(version))
+        url = f"http://127.0.0.1:{self.web.server_port}/{name}"
+        return self.config("shop.serve:app", {"working_dir": url})
 
     def py_modules(self, version: str) -> dict[str, object]:
         """Zip the tree and name the zip as a module to add."""
@@ -254,7 +279,13 @@ def main() -> None:
     with scratch() as folder:
         bench = Bench(folder, options.modules)
         try:
-            ways = (bench.archive, bench.working_dir, bench.py_modules, bench.image)
+            ways = (
+                bench.archive,
+                bench.working_dir,
+                bench.remote,
+                bench.py_modules,
+                bench.image,
+            )
             times: dict[str, list[Times]] = {way.__name__: [] for way in ways}
             number = 1
             bench.roll(bench.image, "0")  # starts Serve
