@@ -66,7 +66,11 @@ class Packed:
         self.compiled = draft.compiled
         self.reused = codes - draft.compiled
         problems = [text for texts in draft.problems.values() for text in texts]
-        self.warnings = (*tree.warnings, *_without_effect(tree, config), *problems)
+        self.warnings: tuple[str, ...] = (
+            *tree.warnings,
+            *_without_effect(tree, config),
+            *problems,
+        )
         self._cache = cache
         self._keep = keep
 
@@ -137,6 +141,12 @@ def pack(
 
         keep(revision)
     packed = Packed(revision, tree, config, draft, cache, keep)
+    packed.warnings += tuple(
+        f"no Python {i.version[0]}.{i.version[1]} will run this: requires-python is "
+        f"{config.requires_python!r}; pack for one that may, with --python"
+        for i in interpreters
+        if not revision.index.minors >> i.version[1] & 1
+    )
     if whole:
         _in_cache(cache, revision)
     return packed

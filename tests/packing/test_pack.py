@@ -256,6 +256,20 @@ def test_no_specifier_at_all(tmp_path: Path) -> None:
         packed(tree, tmp_path / "cache", Config(requires_python="not a version"))
 
 
+def test_a_python_that_the_project_excludes(tmp_path: Path) -> None:
+    """Its bytecode is of no use to anybody, and the author may not know."""
+    tree = write_tree({"a.py": ""}, tmp_path / "tree")
+    minor = sys.version_info[1]
+
+    config = Config(requires_python=f">=3.{minor + 1}")
+    (warning,) = packed(tree, tmp_path / "cache", config).warnings
+    assert warning.startswith(f"no Python 3.{minor} will run this: ")
+    assert f"'>=3.{minor + 1}'" in warning
+
+    config = Config(requires_python=f">=3.{minor}")
+    assert () == packed(tree, tmp_path / "cache", config).warnings
+
+
 def test_several_roots_and_single_modules(tmp_path: Path) -> None:
     one = write_tree({"a.py": "", "one/__init__.py": ""}, tmp_path / "one")
     module = write_tree({"b.py": "x = 1\n"}, tmp_path / "two") / "b.py"
