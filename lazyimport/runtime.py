@@ -411,14 +411,6 @@ def _refuse_leftovers(hash: str) -> None:
         )
 
 
-def _forked() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it
-    _lock = RLock()
-
-
-os.register_at_fork(after_in_child=_forked)
-
-
 def _place_of_path_finder() -> int:
     for place, finder in enumerate(sys.meta_path):
         if finder is PathFinder:
