@@ -13,7 +13,7 @@ from zlib import crc32
 try:
     from compression.zstd import decompress  # type: ignore[import-not-found,unused-ignore]
 except ImportError:
-    from zstandard import decompress
+    from zstandard import decompress  # type: ignore[assignment,unused-ignore]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
