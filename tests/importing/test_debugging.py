@@ -232,3 +232,17 @@ def test_pdb(shipped: Shipped) -> None:
     assert "    result = number * 2\n" in output
     assert "(Pdb) 4\n" in output
     assert not shipped.root.exists()
+
+
+def test_tools_that_look_for_files(shipped: Shipped) -> None:
+    """They find none of a pure package, and all once it is materialised."""
+    program = "import pdb, app.core\npdb.run('app.core.double(4)')"
+    typed = "b app/core.py:3\nc\np result\nc\n"
+
+    before = shipped.run(program, typed=typed)
+    shipped.materialise()
+    after = shipped.run(program, typed=typed)
+
+    assert "Breakpoint 1" not in before
+    assert f"Breakpoint 1 at {shipped.root}/app/core.py:3\n" in after
+    assert "(Pdb) 8\n" in after

@@ -1,0 +1,256 @@
+"""The rows of docs/deviations.md: each is true, and what it advises works.
+
+Where another test holds a row already, the table below names it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from lazyimport.delivery.cache import NodeCache
+from lazyimport.delivery.publish import publish
+from lazyimport.delivery.stores import open_store, writable
+from lazyimport.packing.config import Config
+from tests.support.judge import (
+    Files,
+    from_archive,
+    from_directory,
+    pack_tree,
+    write_tree,
+)
+
+HERE = Path(__file__)
+TESTS = HERE.parents[1]
+PAGE = HERE.parents[2] / "docs" / "deviations.md"
+
+#: title of the row -> the test that holds it
+HELD = {
+    "Loader class": f"{HERE}::test_rows",
+    "Order": "test_runtime.py::test_policy_path_is_the_order_of_sys_path",
+    "Modification times": f"{HERE}::test_rows",
+    "Read-only files": f"{HERE}::test_rows",
+    "Empty directories do not travel": f"{HERE}::test_rows",
+    "Symbolic links": f"{HERE}::test_rows",
+    "New files beside a module": f"{HERE}::test_rows",
+    "A missing module": "test_runtime.py::test_missing_module",
+    "`python -O`": "importing/test_like_a_directory.py::test_second_run_uses_what_the_node_compiled",
+    "Namespace packages run no code": f"{HERE}::test_rows",
+    "Metadata files": f"{HERE}::test_rows",
+    "`*.pkg` files": f"{HERE}::test_rows",
+    "Where no file can be made": f"{HERE}::test_where_no_file_can_be_made",
+    "`spec.loader_state`, zipimport's `_zip_searchorder`": f"{HERE}::test_rows",
+    "Audit events": "importing/test_interpreter.py::test_audit_events",
+    "Tools that look for files": "importing/test_debugging.py::test_tools_that_look_for_files",
+}
+
+TREE: Files = {
+    "pure/__init__.py": "",
+    "pure/test_it.py": "def test_it():\n    assert [1, 2] == [1, 3]\n",
+    "files/__init__.py": "here = __file__\n",
+    "files/tool.sh": "#!/bin/sh\n",
+    "space/part/__init__.py": "here = __file__\n",
+    "space/data.txt": "data\n",
+    "kept/data.txt": "data\n",
+    "thing-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: thing\nVersion: 1\n",
+    "extended/__init__.py": (
+        "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+    ),
+    "extended.pkg": "/somewhere/else\n",
+}
+
+#: title of the row -> program, what a directory says, what an archive says
+ROWS: dict[str, tuple[str, str, str]] = {
+    "Loader class": (
+        """
+        import importlib.abc as a, importlib.machinery as m, pure
+        print(isinstance(pure.__loader__, m.SourceFileLoader), isinstance(pure.__loader__, a.InspectLoader))
+        """,
+        "True True",
+        "False True",
+    ),
+    "Modification times": (
+        """
+        import files, os
+        loader = files.__loader__
+        print(loader.path_stats(loader.path)["mtime"] > 0, os.stat(files.__file__).st_mtime > 0)
+        """,
+        "True True",
+        "False True",
+    ),
+    "Read-only files": (
+        """
+        import files, os
+        folder = os.path.dirname(files.__file__)
+        print(*(oct(os.stat(f"{folder}/{name}").st_mode)[-3:] for name in ("__init__.py", "tool.sh")))
+        """,
+        "640 750",
+        "444 555",
+    ),
+    "Empty directories do not travel": (
+        "import importlib.util as u; print(u.find_spec('empty') is not None)",
+        "True",
+        "False",
+    ),
+    "Symbolic links": (
+        """
+        import files, os
+        link = os.path.join(os.path.dirname(files.__file__), "link.sh")
+        print(os.path.islink(link), open(link).read())
+        """,
+        "True #!/bin/sh\n",
+        "False #!/bin/sh\n",
+    ),
+    "New files beside a module": (
+        """
+        import files, importlib, os
+        folder = os.path.dirname(files.__file__)
+        os.makedirs(os.path.dirname(folder) + "/space", exist_ok=True)
+        found = []
+        for path, name in ((folder + "/new.py", "files.new"), (os.path.dirname(folder) + "/space/new.py", "space.new")):
+            with open(path, "w") as file: file.write("x = 1")
+            importlib.invalidate_caches()
+            try: importlib.import_module(name); found.append(True)
+            except ModuleNotFoundError: found.append(False)
+            os.unlink(path)
+        print(*found)
+        """,
+        "True True",
+        "False False",
+    ),
+    "Namespace packages run no code": (
+        """
+        import importlib, importlib.resources, os, space, kept
+        def seen(package, name): return os.path.exists(os.path.join(list(package.__path__)[0], name))
+        print(seen(space, "data.txt"), end=" ")
+        import space.part
+        print(seen(space, "data.txt"), end=" ")
+        try: print(importlib.resources.files(kept).joinpath("data.txt").is_file())
+        except Exception: print(False)
+        """,
+        "True True True",
+        "False True False",
+    ),
+    "Metadata files": (
+        """
+        import importlib.metadata as m, os
+        path = m.distribution("thing").locate_file("thing-1.dist-info/METADATA")
+        print(path.read_text().count("thing"), os.fspath(path) == str(path), ".metadata/" in os.fspath(path))
+        """,
+        "1 True False",
+        "1 False True",
+    ),
+    "`*.pkg` files": (
+        "import extended; print('/somewhere/else' in extended.__path__)",
+        "True",
+        "False",
+    ),
+    "`spec.loader_state`, zipimport's `_zip_searchorder`": (
+        "import pure; print(pure.__spec__.loader_state, hasattr(pure.__loader__, '_cache_bytecode'))",
+        "None True",
+        "None False",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """The tree as a directory, and packed."""
+    base = tmp_path_factory.mktemp("deviations")
+    folder = write_tree(TREE, base / "site")
+    (folder / "empty").mkdir()
+    (folder / "files" / "__init__.py").chmod(0o640)
+    (folder / "files" / "tool.sh").chmod(0o750)
+    (folder / "files" / "link.sh").symlink_to("tool.sh")
+    config = Config(in_memory=("kept",))
+    return folder, base / "cache", pack_tree(folder, base / "cache", config)
+
+
+def test_every_row_is_held() -> None:
+    """The page and these tests speak of the same rows."""
+    titles = re.findall(
+        r"^\d+\. \*\*(.+?)\.?\*\*", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert titles == list(HELD)
+    assert set(ROWS) == {title for title in HELD if HELD[title].endswith("::test_rows")}
+    for where in HELD.values():
+        file, _, test = where.partition("::")
+        assert f"def {test}(" in (TESTS / file).read_text(encoding="utf-8"), where
+
+
+def test_rows(trees: tuple[Path, Path, str]) -> None:
+    """All in one process, where none disturbs the next."""
+    folder, cache, hash_ = trees
+    programs = [dedent(program) for program, _, _ in ROWS.values()]
+    program = f"for program in {programs}: exec(program, {{}})"
+
+    directory = from_directory(folder, program)
+    archive = from_archive(hash_, cache, program)
+
+    assert directory == ("".join(f"{said}\n" for _, said, _ in ROWS.values()), "", 0)
+    assert archive == ("".join(f"{said}\n" for _, _, said in ROWS.values()), "", 0)
+
+
+def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
+    """Row 1: a test module of an archive fails, and does not show the values."""
+    folder, cache, hash_ = trees
+    program = """
+        import importlib.util, os, pytest
+        where = os.path.dirname(importlib.util.find_spec("pure").origin)
+        pytest.main(["-q", "-p", "no:cacheprovider", "-c", os.devnull, "-s", where])
+        """
+    from_archive(
+        hash_, cache, "import lazyimport as l; l.current().tree.materialise('pure')"
+    )
+
+    outputs = [
+        from_directory(folder, dedent(program)).stdout,
+        from_archive(hash_, cache, dedent(program)).stdout,
+    ]
+
+    assert ["1 failed" in output for output in outputs] == [True, True]
+    assert ["At index 1 diff: 2 != 3" in o for o in outputs] == [True, False]
+
+
+def test_pkg_file_of_a_materialised_tree(trees: tuple[Path, Path, str]) -> None:
+    """Row 12 and its advice."""
+    _, cache, hash_ = trees
+    with_file = "import lazyimport as l; l.current().tree.materialise('')\n"
+    program, _, _ = ROWS["`*.pkg` files"]
+
+    assert from_archive(hash_, cache, with_file + program).stdout == "True\n"
+
+
+def test_where_no_file_can_be_made(
+    trees: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    """Row 13: code runs, files are not there, which a warning says."""
+    _, cache, hash_ = trees
+    node = NodeCache(str(cache))
+    archive = node.open(hash_)
+    assert archive is not None
+    publish(archive, writable(open_store(f"file://{tmp_path}/store")), node)
+    program = f"""
+        import lazyimport, os
+        lazyimport.install({hash_!r}, store="file://{tmp_path}/store", cache_dir="/proc/none", cache_mode="memory")
+        import files, importlib.resources
+        print(files.__file__, os.path.exists(files.__file__))
+        print((importlib.resources.files(files) / "tool.sh").read_text())
+        """
+
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    path = f"/proc/none/trees/{hash_}/files"
+    assert done.stdout == f"{path}/__init__.py False\n#!/bin/sh\n\n"
+    assert "RuntimeWarning: the files of files of archive" in done.stderr
