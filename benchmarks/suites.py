@@ -57,21 +57,52 @@ class Project(NamedTuple):
     """Where the tests of a distribution are, and what they need.
 
     ``tests`` are what pytest is given: relative to the sdist without its
-    ``sources``, or, where there are none, to the installed folder.
+    ``sources``, or, where there are none, to the installed folder. ``data`` are
+    variables that name a folder of the sdist. ``django`` are labels for Django's own
+    runner instead.
     """
 
     tests: Sequence[str] = ("tests",)
     sources: Sequence[str] = ()
     needs: Sequence[str] = ()
+    options: Sequence[str] = ()
+    data: Mapping[str, str] = {}
+    django: Sequence[str] = ()
 
 
 PROJECTS = {
     "attrs": Project(sources=["src"], needs=["cloudpickle", "hypothesis"]),
+    "django": Project(
+        sources=["django"],
+        needs=["jinja2", "pyyaml", "tblib"],
+        django=[
+            "apps",
+            "auth_tests",
+            "file_uploads",
+            "forms_tests",
+            "i18n",
+            "migrations",
+            "model_forms",
+            "queries",
+            "staticfiles_tests",
+            "template_backends",
+            "template_loader",
+            "template_tests",
+            "utils_tests",
+            "validation",
+        ],
+    ),
     "jinja2": Project(sources=["src"], needs=["trio"]),
+    "jsonschema": Project(
+        ["jsonschema"],
+        needs=["jsonpath-ng", "pip"],
+        data={"JSON_SCHEMA_TEST_SUITE": "json"},
+    ),
     "more-itertools": Project(sources=["more_itertools"]),
     "networkx": Project(["networkx"]),
     "pluggy": Project(["testing"], ["src"]),
     "sqlparse": Project(sources=["sqlparse"]),
+    "sympy": Project(["sympy/core"], options=["-m", "not slow"]),
     "tabulate": Project(["test"], ["tabulate"], needs=["wcwidth", "numpy", "pandas"]),
     "toolz": Project(["toolz"]),
 }
@@ -104,18 +135,21 @@ def compare(name: str, project: Project, folder: Path, work: Path) -> Result:
             {"LAZYIMPORT_HASH": packed.hash, "LAZYIMPORT_CACHE_DIR": str(cache)},
         ),
     }
-    sdist = download(name, version, work) if project.sources else None
+    sdist = None
+    if project.sources or project.data:
+        sdist = download(name, version, work)
     ends = {}
     for side, (site, environ) in sides.items():
         place = work / side
         place.mkdir()
         if sdist is not None:
             unpack(sdist, project.sources, place / "tests")
-        elif side == "archive":
+        if not project.sources and side == "archive":
             show_tests(tree, name)
-        root = site if sdist is None else place / "tests"
+        root = place / "tests" if project.sources else site
+        data = {n: str(place / "tests" / p) for n, p in project.data.items()}
         assert_from(site, name, python, place, environ)
-        ends[side] = run(python, project, root, place, environ)
+        ends[side] = run(python, project, root, place, {**environ, **data})
     return Result(version, ends["directory"], ends["archive"], time.monotonic() - start)
 
 
@@ -204,10 +238,14 @@ def run(
 ) -> Ends:
     """Run the tests below *root* and return how each ended."""
     report = place / "report.xml"
-    command = ["-m", "pytest", "--quiet", "--rootdir", str(root), "--tb=short"]
-    command += ["--override-ini", "addopts=", f"--junitxml={report}"]
-    command += ["--override-ini", "junit_family=xunit2", "-p", "no:cacheprovider"]
-    command += project.tests
+    if project.django:
+        command = ["runtests.py", "-v", "2", "--parallel", "1", *project.django]
+        root /= "tests"
+    else:
+        command = ["-m", "pytest", "--quiet", "--rootdir", str(root), "--tb=short"]
+        command += ["--override-ini", "addopts=", f"--junitxml={report}"]
+        command += ["--override-ini", "junit_family=xunit2", "-p", "no:cacheprovider"]
+        command += [*project.options, *project.tests]
     log = place / "log"
     with open(log, "w", encoding="utf-8") as out:
         done = subprocess.run(
@@ -221,7 +259,7 @@ def run(
             check=False,
         )
     text = log.read_text(encoding="utf-8", errors="replace")
-    ends = _pytest_ends(report)
+    ends = _django_ends(text) if project.django else _pytest_ends(report)
     if not ends:
         raise RuntimeError(f"exit code {done.returncode}:\n{text[-2000:]}")
     return ends
@@ -248,6 +286,22 @@ def _pytest_ends(report: Path) -> Ends:
             )
             name = f"{case.get('classname')}::{case.get('name')}"
             ends[re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", name)] = end
+    return ends
+
+
+def _django_ends(text: str) -> Ends:
+    found = re.findall(
+        # the first line of its docstring may stand below the name
+        r"^(\w+ \([\w.]+\))(?:\n(?!\w+ \().*?)?.*? \.\.\. "
+        r"(ok|FAIL|ERROR|skipped|expected failure)",
+        text,
+        re.MULTILINE,
+    )
+    words = {"ok": "passed", "FAIL": "failure", "ERROR": "error"}
+    ends = {name: words.get(end, "skipped") for name, end in found}
+    (ran,) = re.findall(r"^Ran (\d+) tests", text, re.MULTILINE)
+    if len(ends) != int(ran):
+        raise RuntimeError(f"{ran} tests ran, and {len(ends)} were read in the log")
     return ends
 
 
