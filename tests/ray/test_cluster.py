@@ -111,6 +111,8 @@ def run(folder: str, fake: FakeGcs, hashes: list[str]) -> dict[str, Any]:
             "RAY_RUNTIME_ENV_PLUGINS": PLUGINS,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_raylet_start_wait_time_s": "240",  # on a busy machine
+            # Where its address is written: /tmp/ray is another's, or not there.
+            "RAY_TMPDIR": folder,
         },
     )
     assert process.stdin is not None
