@@ -18,7 +18,8 @@ The rules of the canonical form:
 - A string is written as interned if it consists of ``[A-Za-z0-9_]`` only, which is
   what the compiler interns everywhere. The constructor of code objects interns the
   names it needs, whatever the stream says.
-- A frozenset's elements are ordered by their written-out bytes.
+- A frozenset's elements are ordered by their written-out bytes. NaN may be in it
+  more than once, as it is not equal to itself: each time it is another object.
 
 The compile children run this file as plain text under their own Python, with no
 path to this package. So it imports nothing, and it needs no recursion: nested
@@ -47,6 +48,7 @@ LONGEST_SORT_KEY = 1 << 24
 # the int64 and text forms of numbers, which no supported version writes.
 _SINGLE = frozenset(b"NFT.S")
 _FIXED = {ord("i"): 5, ord("g"): 9, ord("y"): 17}
+_MAYBE_NAN = frozenset(b"gy")
 _SHORT_TEXT = frozenset(b"zZ")
 _TEXT = frozenset(b"aAut")
 _BYTES = ord("s")
@@ -104,6 +106,7 @@ def _parse(data: bytes) -> tuple[Part, int]:  # noqa: C901, PLR0912, PLR0915 - o
     number = int.from_bytes
     leaves: dict[bytes, bytes] = {}  # as read -> as written
     nodes: dict[tuple[Part, ...], _Node] = {}
+    twins: dict[tuple[Part, int], Part] = {}
     refs: list[Part | None] = []
     parts: list[Part] = []  # of the container being read
     left = 1  # how many of them are missing
@@ -124,6 +127,7 @@ def _parse(data: bytes) -> tuple[Part, int]:  # noqa: C901, PLR0912, PLR0915 - o
                 break
             if kind == _FROZENSET and len(parts) > 1:
                 parts.sort(key=_sort_key)
+                parts = _apart(parts, twins)
             key = (head, *parts)
             node = nodes.get(key)
             if node is None:
@@ -202,6 +206,31 @@ def _parse(data: bytes) -> tuple[Part, int]:  # noqa: C901, PLR0912, PLR0915 - o
         if flagged:
             refs.append(leaf)
         parts.append(leaf)
+
+
+def _apart(parts: list[Part], twins: dict[tuple[Part, int], Part]) -> list[Part]:
+    """Return the elements of a set, equal ones as different parts."""
+    seen: dict[Part, int] = {}
+    apart = []
+    for part in parts:
+        count = seen[part] = seen.get(part, -1) + 1
+        apart.append(_twin(part, count, twins) if count else part)
+    return apart
+
+
+def _twin(part: Part, count: int, twins: dict[tuple[Part, int], Part]) -> Part:
+    """Return the *count*-th other part like *part*: what NaN is in is made anew."""
+    twin = twins.get((part, count))
+    if twin is None:
+        twin = part
+        if isinstance(part, _Node):
+            twin = _Node(
+                part.head, [_twin(inner, count, twins) for inner in part.parts]
+            )
+        elif isinstance(part, bytes) and part[0] in _MAYBE_NAN:
+            twin = _Node(part, [])
+        twins[part, count] = twin
+    return twin
 
 
 def _leaf(code: int, raw: bytes) -> bytes:

@@ -116,6 +116,8 @@ class TestProblems:
             (b"x = " + b"-" * 200_000 + b"1", None),
             (b"x = " + b"9" * 10_000, 1),
         ],
+        # pytest hands the name on to children, which take no more than 128 KiB
+        ids=range(9),
     )
     def test_what_is_no_python(
         self, interpreter: Interpreter, source: bytes, line: int | None

@@ -136,6 +136,16 @@ class TestLaws:
         assert equal(marshal.loads(form), constant)
         assert canonical(form) == form
 
+    def test_nan_is_in_a_set_as_often_as_before(self) -> None:
+        """It is not equal to itself."""
+        first, second = float("nan"), float("nan")
+        inner = [(first, None, "x"), (second, None, "x")]
+        twice: Any = frozenset([first, second, *inner]), frozenset([second, *inner])
+
+        loaded = marshal.loads(canonical(marshal.dumps(twice)))
+
+        assert [len(each) for each in loaded] == [4, 3]
+
     @given(constants)
     def test_sharing_does_not_show(self, constant: Any) -> None:
         shared = marshal.dumps((constant, constant))
