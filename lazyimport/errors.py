@@ -21,8 +21,9 @@
     │   ├── SignatureError       signed by nobody who is trusted here
     │   └── CacheError           the node cache cannot be used
     ├── PackError                the tree cannot become an archive
-    └── ArchiveImportError       leaves the import protocol (also an ImportError)
-        └── ArchiveModuleMissing (also a ModuleNotFoundError)
+    ├── ArchiveImportError       leaves the import protocol (also an ImportError)
+    │   └── ArchiveModuleMissing (also a ModuleNotFoundError)
+    └── ArchiveReadError         leaves the reading of a file (also an OSError)
 
 Every error carries its facts as attributes beside the text, and survives
 pickling with them, because Ray sends what a task raises to the driver.
@@ -40,6 +41,7 @@ __all__ = [
     "ArchiveImportError",
     "ArchiveMissing",
     "ArchiveModuleMissing",
+    "ArchiveReadError",
     "CacheError",
     "ChannelError",
     "DamagedArchive",
@@ -222,3 +224,15 @@ class ArchiveModuleMissing(ArchiveImportError, ModuleNotFoundError):
     def _facts(self) -> dict[str, Any]:
         str(self)
         return {**super()._facts(), "_explain": None}
+
+
+class ArchiveReadError(LazyImportError, OSError):
+    """A file of the archive cannot be read: what a bad disk is to a directory.
+
+    ``filename`` names it, ``errno`` is `errno.EIO`.
+    """
+
+    hash: str
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.__dict__, "errno": self.errno, "filename": self.filename}

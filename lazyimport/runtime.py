@@ -34,9 +34,13 @@ __all__ = ["Installation", "current", "install", "uninstall"]
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.
 _PRINTS_IN_C = sys.version_info < (3, 13)
 #: modules of the standard library that must learn of the archive: see Sources
-_TAUGHT = ("importlib.abc", "importlib.readers", "inspect", "linecache") + (
-    ("threading",) if _PRINTS_IN_C else ()
-)
+_TAUGHT = (
+    "importlib.abc",
+    "importlib.readers",
+    "inspect",
+    "linecache",
+    "unittest.loader",
+) + (("threading",) if _PRINTS_IN_C else ())
 
 _lock = RLock()
 _current: Installation | None = None
@@ -223,6 +227,7 @@ class Installation:
         sys.meta_path.append(self._missing)
         for name in _TAUGHT:
             if name in sys.modules:
+                __import__(name)  # another thread may be in the middle of it
                 self._teach(sys.modules[name])
         if _PRINTS_IN_C:
             self._before, sys.excepthook = sys.excepthook, self._excepthook

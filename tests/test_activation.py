@@ -94,11 +94,14 @@ def test_starting_twice_installs_once(packed: str, cache: Path) -> None:
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork", None])
 def test_multiprocessing_children_run_the_same_archive(
-    packed: str, cache: Path, tmp_path: Path, method: str
+    packed: str, cache: Path, tmp_path: Path, method: str | None
 ) -> None:
-    """install() in the parent is enough, whatever the start method."""
+    """install() in the parent is enough, whatever the start method.
+
+    None is the default, which differs between Pythons.
+    """
     script = tmp_path / "script.py"
     script.write_text(
         "import lazyimport, multiprocessing as m\n"

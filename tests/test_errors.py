@@ -47,6 +47,8 @@ def test_survives_pickling_with_its_facts(
     facts = facts_of(kind)
     if issubclass(kind, ImportError):
         facts.update(name="pkg.mod", path="/cache/trees/x/pkg/mod.py")
+    if issubclass(kind, OSError):
+        facts.update(errno=5, filename="/cache/trees/x/pkg/data.txt")
     error = kind("what happened; what to do", **facts)
     for other in (pickle.loads(pickle.dumps(error, protocol)), copy.copy(error)):
         assert type(other) is kind

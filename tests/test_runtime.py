@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.machinery
 import os
@@ -12,17 +13,21 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 import lazyimport
 from lazyimport import runtime
 from lazyimport.errors import (
+    ArchiveImportError,
     ArchiveModuleMissing,
+    ArchiveReadError,
     InstallError,
     SettingsError,
     WrongPython,
 )
+from lazyimport.format.archive import Archive
 from lazyimport.packing.config import Config
 from tests.support.judge import Files, from_archive, pack_tree, write_tree
 
@@ -327,6 +332,82 @@ def test_damaged_archive_is_an_import_error_that_names_it(
     assert "'quiet" in result.stdout or "'quiet" in result.stderr, result
     assert packed in result.stdout
     assert "damaged" in result.stdout
+
+
+def test_reading_what_is_damaged_fails_as_reading_a_bad_disk_does(
+    packed: str, cache: Path
+) -> None:
+    """Import machinery and libraries expect ImportError and OSError, and no others."""
+    path = cache / "archives" / packed
+    data = bytearray(path.read_bytes())
+    archive = Archive(bytes(data), packed)
+    entry = archive.index.entry("quiet/plain.py")
+    assert entry is not None
+    data[archive.header.members_at + archive.stored(entry.slot)[0]] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        loader: Any = importlib.import_module("quiet.plain").__loader__
+        with pytest.raises(ArchiveImportError, match="read the source of") as source:
+            loader.get_source()
+        with pytest.raises(ArchiveReadError, match="damaged") as raw:
+            loader.get_data(loader.path)
+
+    assert (source.value.name, source.value.path) == ("quiet.plain", loader.path)
+    assert (raw.value.errno, raw.value.filename) == (errno.EIO, loader.path)
+    assert packed in str(source.value)
+    assert packed in str(raw.value)
+
+
+def test_install_while_another_thread_imports_what_we_teach(
+    packed: str, cache: Path
+) -> None:
+    """A module that is half made has nothing yet that could be changed."""
+    program = """
+        import sys, threading, time
+        for name in ("linecache", "traceback", "inspect"):
+            sys.modules.pop(name, None)
+        begun, source = threading.Event(), []
+        class Slow:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name != "linecache": return None
+                sys.meta_path.remove(Slow)
+                import importlib.util
+                spec = importlib.util.find_spec(name)
+                run = spec.loader.exec_module
+                def exec_module(module):
+                    begun.set()
+                    time.sleep(0.3)
+                    run(module)
+                spec.loader.exec_module = exec_module
+                return spec
+        sys.meta_path.insert(0, Slow)
+        thread = threading.Thread(target=__import__, args=("linecache",))
+        thread.start()
+        begun.wait()
+        assert "linecache" in sys.modules
+    """
+    installs = f"lazyimport.install({packed!r}, cache_dir={str(cache)!r})"
+    reads = """
+        thread.join()
+        import linecache, quiet.boom
+        print(linecache.getline(quiet.boom.__file__, 1))
+    """
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import lazyimport\n{dedent(program)}\n{installs}\n{dedent(reads)}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr) == ("def boom():\n\n", "")
 
 
 def test_pure_package_leaves_no_file(packed: str, cache: Path) -> None:

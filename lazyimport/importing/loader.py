@@ -72,12 +72,7 @@ class ArchiveLoader:
             else:
                 body = _compiled(self)
         except lazyimport.errors.ArchiveError as error:
-            raise lazyimport.errors.ArchiveImportError(
-                f"cannot import {self.name!r}: {error}",
-                name=self.name,
-                path=self.path,
-                hash=self.hash,
-            ) from error
+            raise self._damaged("import", error) from error
         _fix_co_filename(body, self.path)
         tree.loads.append(perf_counter() - started)
         return body  # type: ignore[no-any-return]
@@ -96,29 +91,30 @@ class ArchiveLoader:
         """Return the source, decoded by its coding cookie (PEP 263).
 
         None for a module that has none. Raises SyntaxError or UnicodeDecodeError
-        for bytes that are not what the cookie says, as a directory does.
+        for bytes that are not what the cookie says, as a directory does;
+        ArchiveImportError if they are damaged.
         """
         self._check(fullname)
         if not self.path.endswith(".py"):
             return None
         from importlib.util import decode_source
 
-        return decode_source(self._tree.read(self._entry))
+        try:
+            return decode_source(self._tree.read(self._entry))
+        except lazyimport.errors.ArchiveError as error:
+            raise self._damaged("read the source of", error) from error
 
     def get_data(self, path: str) -> bytes:
-        """Return the bytes of the file at the absolute *path*; OSError if none."""
+        """Return the bytes of the file at the absolute *path*.
+
+        Raises OSError if there is none, ArchiveReadError, which is one, if the
+        bytes are damaged.
+        """
         inner = self._tree.relative(path)
         if inner is None:
             with open(path, "rb") as file:
                 return file.read()
-        entry = self._tree.entry(inner)
-        if entry is None:
-            raise _no_file(path)
-        if entry.is_directory:
-            from errno import EISDIR
-
-            raise IsADirectoryError(EISDIR, "a directory of the archive", path)
-        return self._tree.read_again(entry)
+        return self._tree.data(inner, path)
 
     def get_resource_reader(self, fullname: str | None = None) -> object | None:
         """Return the reader of what lies in a package, or beside a plain module."""
@@ -131,7 +127,9 @@ class ArchiveLoader:
         """Return ``mtime`` (always 0) and ``size`` in bytes; OSError if no file."""
         entry = self._tree.at(path)
         if entry is None:
-            raise _no_file(path)
+            from errno import ENOENT
+
+            raise FileNotFoundError(ENOENT, "no such file in the archive", path)
         return {"mtime": 0, "size": entry.size}
 
     def path_mtime(self, path: str) -> int:
@@ -141,6 +139,14 @@ class ArchiveLoader:
     def source_to_code(self, data: Any, path: str, *, _optimize: int = -1) -> CodeType:
         """Return the code object of *data*, source text or bytes."""
         return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)
+
+    def _damaged(self, what: str, error: Exception) -> ImportError:
+        return lazyimport.errors.ArchiveImportError(
+            f"cannot {what} {self.name!r}: {error}",
+            name=self.name,
+            path=self.path,
+            hash=self.hash,
+        )
 
     def _check(self, fullname: str | None) -> None:
         if fullname is not None and fullname != self.name:
@@ -161,12 +167,6 @@ class ArchiveLoader:
 
     def __repr__(self) -> str:
         return f"<ArchiveLoader {self.name!r} of archive {self.hash[:12]}>"
-
-
-def _no_file(path: str) -> OSError:
-    from errno import ENOENT
-
-    return FileNotFoundError(ENOENT, "no such file in the archive", path)
 
 
 @hidden

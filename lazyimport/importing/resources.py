@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import sys
-from errno import EISDIR, ENOENT, ENOTDIR
+from errno import ENOENT, ENOTDIR
 from pathlib import Path
 
 from lazyimport.format.index import IN_MEMORY
@@ -127,13 +127,8 @@ class ArchivePath(Traversable):
         return stream if "b" in mode else io.TextIOWrapper(stream, *args, **kwargs)
 
     def read_bytes(self) -> bytes:
-        """Return the bytes of the file."""
-        entry = self._tree.entry(self._path)
-        if entry is None:
-            raise FileNotFoundError(ENOENT, "no such file in the archive", str(self))
-        if entry.is_directory:
-            raise IsADirectoryError(EISDIR, "a directory of the archive", str(self))
-        return self._tree.read_again(entry)
+        """Return the bytes of the file; OSError if none, or they are damaged."""
+        return self._tree.data(self._path, str(self))
 
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
         """Return the text of the file, decoded, with universal newlines."""

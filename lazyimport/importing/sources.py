@@ -7,12 +7,14 @@ neither file nor module. Up to Python 3.12 the interpreter prints an
 uncaught exception in C and reads the file itself; so the file is put there
 when, and only when, such an exception is about to be printed.
 
-Data of namespace packages is the third case of that kind: the machinery reads it
-from directories without asking a loader.
+Two more read directories without asking a loader, so the files are put there for
+them: the machinery, for data of namespace packages, and `unittest` when it
+discovers tests, which would take no file for no test and call that a success.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import lazyimport
@@ -46,6 +48,7 @@ class Sources:
             "inspect": self._teach_inspect,
             "linecache": self._teach_linecache,
             "threading": self._teach_threading,
+            "unittest.loader": self._teach_unittest,
         }
         lessons[module.__name__](module)
 
@@ -126,6 +129,21 @@ class Sources:
 
         self._put(threading, "excepthook", wrap)
 
+    def _teach_unittest(self, loader: Any) -> None:
+        tree = self._tree
+
+        def wrap(search: Callable[..., Any]) -> Callable[..., Any]:
+            def discover(self: Any, start_dir: str, *args: Any, **kwargs: Any) -> Any:
+                """Find and return all test modules from *start_dir* on."""
+                folder = _folder_of_tests(tree, os.fspath(start_dir))
+                if folder is not None:
+                    _put_there(tree, folder)
+                return search(self, start_dir, *args, **kwargs)
+
+            return discover
+
+        self._put(loader.TestLoader, "discover", wrap)
+
     def write(
         self, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -133,6 +151,26 @@ class Sources:
         for path in {*_files(traceback), *_files_of(error, set())}:
             if _knows(self._tree, path):
                 _written(self._tree, path)
+
+
+def _folder_of_tests(tree: Tree, start: str) -> str | None:
+    """Return the archive's folder that *start*, a path or a module's name, means."""
+    folder = tree.relative(os.path.abspath(start))
+    if folder is not None or os.path.isdir(start):
+        return folder
+    stem = start.replace(".", "/")
+    module = tree.module(stem)
+    if module is not None:
+        return module.entry.path.rpartition("/")[0]
+    return stem if tree.is_directory(stem) else None
+
+
+def _put_there(tree: Tree, folder: str) -> None:
+    tops = [folder.partition("/")[0]]
+    if not folder:
+        tops += [name for name, is_folder in tree.children("") if is_folder]
+    for top in tops:
+        tree.prepare(top, wanted=True)
 
 
 def _register(abc: ModuleType) -> None:

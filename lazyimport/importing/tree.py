@@ -141,13 +141,37 @@ class Tree:
         """Return the proved bytes of a file."""
         return bytes(self.archive.content(entry))
 
-    def read_again(self, entry: Entry) -> bytes:
-        """Return the same for who may come back for it: decoded once, if it must be."""
-        if self.archive.stored(entry.slot)[1] == entry.size:
-            return self.read(entry)
-        from lazyimport.importing.decoded import read
+    def data(self, inner: str, path: str) -> bytes:
+        """Return the proved bytes of the file *inner*, called *path* in errors.
 
-        return read(self, entry)
+        Who reads data may come back for it, so it is decoded once, if it must be.
+        Raises FileNotFoundError, IsADirectoryError, or ArchiveReadError if the
+        bytes are damaged.
+        """
+        import errno
+
+        try:
+            entry = self.entry(inner)
+            if entry is None:
+                raise FileNotFoundError(
+                    errno.ENOENT, "no such file in the archive", path
+                )
+            if entry.is_directory:
+                raise IsADirectoryError(
+                    errno.EISDIR, "a directory of the archive", path
+                )
+            if self.archive.stored(entry.slot)[1] == entry.size:
+                return self.read(entry)
+            from lazyimport.importing.decoded import read
+
+            return read(self, entry)
+        except lazyimport.errors.ArchiveError as error:
+            raise lazyimport.errors.ArchiveReadError(
+                f"cannot read {path}: {error}",
+                errno=errno.EIO,
+                filename=path,
+                hash=self.hash,
+            ) from error
 
     def flags(self, top: str) -> int:
         """Return the flags of a top-level package: format.md section 7."""
@@ -156,20 +180,21 @@ class Tree:
                 return entry.flags
         return 0
 
-    def prepare(self, top: str) -> None:
+    def prepare(self, top: str, *, wanted: bool = False) -> None:
         """Put a top-level package on disk, before its first module runs, if it must be.
 
-        ``""`` stands for the modules that are single files at the top.
+        ``""`` stands for the modules that are single files at the top. With *wanted*
+        somebody asks for the files, whatever was decided when packing.
 
         Raises ArchiveImportError if the bytes are damaged.
         """
-        if top in self._prepared:
+        if top in self._prepared and not wanted:
             return
         try:
             flags = self.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            there = not flags or self.materialise(top)
+            there = not (flags or wanted) or self.materialise(top)
         except lazyimport.errors.ArchiveError as error:
             raise lazyimport.errors.ArchiveImportError(
                 f"cannot put the files of {top or 'the top directory'} on disk: {error}",

@@ -490,6 +490,55 @@ def test_second_run_uses_what_the_node_compiled(trees: tuple[Path, Path, str]) -
     assert sorted((cache / "bytecode").rglob("*")) == kept
 
 
+@pytest.mark.parametrize("everything", [False, True], ids=["", "all there"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "'cases'",
+        "'cases.deep'",
+        "'space'",
+        "'nothing_there'",
+        "'cases.test_one'",
+        "root",
+        "root + '/cases', top_level_dir=root",
+    ],
+)
+def test_unittest_discovers(tmp_path: Path, start: str, everything: bool) -> None:
+    """Also in a pure package: no test found would be taken for no test failed."""
+    case = "import unittest\nclass T(unittest.TestCase):\n    def test(self): {}\n"
+    folder = write_tree(
+        {
+            "cases/__init__.py": "",
+            "cases/test_one.py": case.format("pass"),
+            "cases/deep/__init__.py": "",
+            "cases/deep/test_two.py": case.format("self.fail('as it must')"),
+            "space/test_three.py": case.format("pass"),
+            "test_four.py": case.format("pass"),
+        },
+        tmp_path / "site",
+    )
+    hash_ = pack_tree(folder, tmp_path / "cache")
+    program = dedent(f"""
+        import importlib.util, os, sys, unittest
+        root = os.path.dirname(importlib.util.find_spec("test_four").origin)
+        if {everything}: import cases, space
+        try:
+            found = unittest.TestLoader().discover({start})
+        except Exception as error:
+            sys.exit(f"{{type(error).__name__}}: {{error}}")
+        result = unittest.TextTestRunner(open(os.devnull, "w")).run(found)
+        print(result, sorted(sys.modules.keys() & {{
+            "cases.test_one", "cases.deep.test_two", "space.test_three", "test_four"
+        }}))
+        """)
+
+    directory = from_directory(folder, program)
+
+    assert from_archive(hash_, tmp_path / "cache", program) == directory
+    if start == "root":
+        assert "run=3 errors=0 failures=1" in directory.stdout
+
+
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="PEP 810 is new in Python 3.15")
 def test_lazy_import_statement(trees: tuple[Path, Path, str]) -> None:
     """``lazy import`` binds late and finds the module in the archive."""

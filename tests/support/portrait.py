@@ -211,7 +211,7 @@ def _tried(function: Callable[..., Any]) -> Any:
 
 def _error(error: BaseException) -> tuple[str, str]:
     kind = next(k for k in type(error).__mro__ if k.__module__[:11] != "lazyimport.")
-    text = str(error).partition("\n  lazyimport: ")[0]
+    text = re.sub(r"(\n  lazyimport: [^\n]*)+", "", str(error))
     return kind.__name__, re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text)
 
 
@@ -349,6 +349,7 @@ def _child() -> None:
         lazyimport.install(job["hash"], cache_dir=job["cache"])
     else:
         sys.path.append(job["root"])
+        os.environ["PYTHONPATH"] = job["root"]  # for its children, as install() does
     with contextlib.suppress(ImportError):
         import resource
 
