@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from lazyimport.ray.history import Record
+
 pytest.importorskip("ruamel.yaml")
 
 TYPE_CHECKING = False
@@ -59,6 +61,10 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_error(500, "No available agent to submit job")
         else:
             self._send({"submission_id": "job"})
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._send({})
 
     def do_GET(self) -> None:
         logs = self.path.endswith("/logs")
@@ -241,6 +247,26 @@ class TestWithoutACluster:
         assert told in cli.fail("status", *address)
         assert told in cli.fail("rollback", "--app", "shop", *address)
         assert told in cli.fail("deploy", file, "--hash", B, "--apply", *address)
+
+    def test_what_could_not_be_applied_can_be_tried_again_or_taken_back(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        """The file has the new hash; what to do now is said, and the past is kept."""
+        deploy = ("deploy", file, "--hash", B, "--apply", "--address")
+
+        error = cli.fail(*deploy, "127.0.0.1:9")
+
+        assert f"{file} names {B} already: to try again, run this again" in error
+        assert f"to take it back: lazyimport rollback {file}\n" in error
+        cli.run("rollback", file)
+        assert SERVE.format(A) == file.read_text()
+
+        cli.fail(*deploy, "127.0.0.1:9")
+        with Dashboard() as dashboard:
+            address = f"http://127.0.0.1:{dashboard.server_port}"
+            cli.run(*deploy, address)
+
+        assert Record(str(cli.cache), address).before("shop", B) == A
 
     def test_a_dashboard_that_is_not_ready_is_asked_again(
         self, cli: CommandLine, file: Path

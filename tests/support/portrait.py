@@ -106,9 +106,11 @@ def _run(job: Mapping[str, object]) -> str:
         "OMP_NUM_THREADS": "1",
     }
     environ.pop("PYTHONPATH", None)
+    order = Path(f"{job['out']}.job")  # of too many modules for a command line
+    order.write_text(json.dumps(job))
     try:
         status = subprocess.run(
-            [sys.executable, "-S", "-s", __file__, json.dumps(job)],
+            [sys.executable, "-S", "-s", __file__, str(order)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -337,7 +339,7 @@ def _metadata() -> Iterator[tuple[str, object]]:
 
 
 def _child() -> None:
-    job = json.loads(sys.argv[1])
+    job = json.loads(Path(sys.argv[1]).read_text())
     sys.argv[1:] = []
     if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         del sys.path[0]  # as PYTHONSAFEPATH has done where it is known

@@ -15,6 +15,7 @@ from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import apply, check_options, cluster, prefetch, wait
 from lazyimport.cli.tables import tolerant
 from lazyimport.delivery.cache import NodeCache
+from lazyimport.ray.errors import DeployError
 from lazyimport.ray.history import Record
 from lazyimport.ray.manifest import SERVE, Manifest
 
@@ -82,17 +83,35 @@ def change(
         record = Record(settings.cache_dir, manifest.path)
         for name, was in before.items():
             record.add(name, was, hash)
+    names = "".join(f" --app {name}" for name in arguments.app)
+    undo = f"lazyimport rollback {manifest.path}{names}"
     if arguments.apply:
-        apply(after, chosen, arguments, notes)
-        _record_applied(chosen, before, arguments, settings)
+        _apply(after, chosen, arguments, notes, undo)
+        _record_applied(manifest.path, chosen, before, arguments, settings)
     if arguments.wait:
-        names = "".join(f" --app {name}" for name in arguments.app)
-        undo = f"lazyimport rollback {manifest.path}{names} --apply --wait"
-        wait(chosen, arguments, notes, undo)
+        wait(chosen, arguments, notes, f"{undo} --apply --wait")
     return 0
 
 
+def _apply(
+    manifest: Manifest,
+    applications: Sequence[Application],
+    arguments: argparse.Namespace,
+    notes: Notes,
+    undo: str,
+) -> None:
+    try:
+        apply(manifest, applications, arguments, notes)
+    except DeployError as error:
+        raise DeployError(
+            f"{error}\n{manifest.path} names {applications[0].hash} already: to try "
+            f"again, run this again; to take it back: {undo}",
+            **vars(error),
+        ) from error
+
+
 def _record_applied(
+    path: str,
     applications: Sequence[Application],
     before: Mapping[str, str | None],
     arguments: argparse.Namespace,
@@ -101,8 +120,13 @@ def _record_applied(
     """Note what a cluster was given, for a rollback without the file."""
     record = Record(settings.cache_dir, cluster(arguments).address)
     for application in applications:
-        if application.kind == SERVE and application.hash:
-            record.add(application.name, before[application.name], application.hash)
+        name, hash = application.name, application.hash
+        if application.kind != SERVE or not hash:
+            continue
+        was = before[name]
+        if was == hash:  # changed by a run that could not apply it
+            was = Record(settings.cache_dir, path).before(name, hash)
+        record.add(name, was, hash)
 
 
 def _hash(
