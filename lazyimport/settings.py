@@ -349,9 +349,13 @@ def _store(url: str) -> str:
     if url.startswith("/"):
         return "file://" + url.replace("%", "%25")
     if "://" not in url:
+        # Not taken as it is: in a process that starts elsewhere it means another.
+        import os
+
+        folder = os.path.abspath(os.path.expanduser(url)).replace("%", "%25")
         raise lazyimport.errors.SettingsError(
-            f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix or "
-            "file:///folder; set LAZYIMPORT_STORE or pass store=)",
+            f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix, or "
+            f"file://{folder} for this folder; set LAZYIMPORT_STORE or pass store=)",
             name="store",
             value=url,
         )

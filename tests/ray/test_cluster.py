@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.gcs]
 
 #: arguments as JSON: folder, hashes (one for prefetch, one for the plugin)
 PROGRAM = """
-import json, os, sys, time
+import json, os, sys, tempfile, time
 
 import ray
 from ray.cluster_utils import Cluster
@@ -47,14 +47,17 @@ def workers(hash, **options):
     for each in ray.nodes():
         here = NodeAffinitySchedulingStrategy(each["NodeID"], soft=False)
         task = work.options(scheduling_strategy=here, runtime_env=env)
-        found[each["NodeID"]] = [task.remote() for _ in range(2)]
+        meeting = tempfile.mkdtemp(dir=folder)
+        found[each["NodeID"]] = [task.remote(meeting) for _ in range(2)]
     return {each: ray.get(refs) for each, refs in found.items()}
 
 @ray.remote(max_retries=0)
-def work():
+def work(meeting):
     import lazyimport
     import my_app
-    time.sleep(0.5)  # so that the other one goes to another worker
+    open(f"{meeting}/{os.getpid()}", "w").close()
+    while len(os.listdir(meeting)) < 2:  # the other one runs in another worker
+        time.sleep(0.05)
     stats = lazyimport.stats()
     return stats.fetched, os.environ["LAZYIMPORT_CACHE_DIR"], os.getpid()
 

@@ -200,7 +200,7 @@ def _module(name: str, root: str) -> dict[str, object]:
         "objects": _tried(lambda: dict(_objects(module, root))),
         "children": _tried(lambda: _children(module.__path__)),
         "files": _tried(lambda: sorted(p.name for p in _listed(_files(name)))),
-        "folder": _tried(lambda: str(_files(name))),
+        "folder": _tried(lambda: _still(str(_files(name)))),
     }
 
 
@@ -214,7 +214,11 @@ def _tried(function: Callable[..., Any]) -> Any:
 def _error(error: BaseException) -> tuple[str, str]:
     kind = next(k for k in type(error).__mro__ if k.__module__[:11] != "lazyimport.")
     text = re.sub(r"(\n  lazyimport: [^\n]*)+", "", str(error))
-    return kind.__name__, re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text)
+    return kind.__name__, _still(text)
+
+
+def _still(text: str) -> str:
+    return re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text)
 
 
 def _digest(data: str | bytes | None) -> str | None:
