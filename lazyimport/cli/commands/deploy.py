@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from lazyimport.cli.options import (
@@ -83,8 +84,8 @@ def change(
         record = Record(settings.cache_dir, manifest.path)
         for name, was in before.items():
             record.add(name, was, hash)
-    names = "".join(f" --app {name}" for name in arguments.app)
-    undo = f"lazyimport rollback {manifest.path}{names}"
+    named = [word for name in arguments.app for word in ("--app", name)]
+    undo = shlex.join(["lazyimport", "rollback", manifest.path, *named])
     if arguments.apply:
         _apply(after, chosen, arguments, notes, undo)
         _record_applied(manifest.path, chosen, before, arguments, settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from lazyimport.cli.commands.deploy import change
 from lazyimport.cli.options import UsageError, read_settings
 from lazyimport.cli.progress import Notes
@@ -49,7 +51,8 @@ def _previous(application: Application, manifest: Manifest, settings: Settings) 
         raise DeployError(
             f"nobody knows what {name} ran before {now or 'now'}: it was not deployed "
             f"from this machine, and git has no other hash of it in {manifest.path}; "
-            f"name one: lazyimport deploy {manifest.path} --app {name} --hash HASH"
+            f"name one: lazyimport deploy {quote(manifest.path)} --app {quote(name)} "
+            "--hash HASH"
         )
     return before
 
@@ -91,7 +94,7 @@ def _in_cluster(arguments: argparse.Namespace, settings: Settings, notes: Notes)
         "who applies it brings the hash back"
     )
     if arguments.wait:
-        undo = f"lazyimport rollback --app {name} --address {target.address}"
+        undo = f"lazyimport rollback --app {quote(name)} --address {target.address}"
         follow_to_end(target, {name: before}, arguments.timeout, notes, undo)
     return 0
 
