@@ -130,11 +130,13 @@ class Sources:
         self._put(threading, "excepthook", wrap)
 
     def _teach_unittest(self, loader: Any) -> None:
+        from functools import wraps
+
         tree = self._tree
 
         def wrap(search: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(search)
             def discover(self: Any, start_dir: str, *args: Any, **kwargs: Any) -> Any:
-                """Find and return all test modules from *start_dir* on."""
                 folder = _folder_of_tests(tree, os.fspath(start_dir))
                 if folder is not None:
                     _put_there(tree, folder)
