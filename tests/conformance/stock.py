@@ -54,6 +54,8 @@ class Directories:
                 return tree
         if self._packing or not os.path.isdir(path):
             return None
+        if os.path.exists(f"{path}/__init__.py"):
+            return None  # a package, found by a relative path that is not ours
         self._packing = True  # which imports, and so looks at every path
         try:
             return self._pack(path)
