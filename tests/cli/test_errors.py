@@ -325,7 +325,7 @@ class TestDamage:
         file.write_bytes(data)
 
         text = cli.fail("push", file, "--store", cli.url)
-        says(text, file, "damaged")
+        says(text, file, "damaged", "copy the file again", "nothing was sent")
         assert not cli.store.exists()
 
     def test_archive_beside_other_roots(self, cli: CommandLine, project: Path) -> None:

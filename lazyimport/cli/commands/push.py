@@ -17,7 +17,7 @@ from lazyimport.cli.options import (
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import python_of, size
 from lazyimport.delivery.cache import NodeCache
-from lazyimport.errors import StoreError
+from lazyimport.errors import ArchiveError, StoreError
 from lazyimport.settings import check_channel
 
 TYPE_CHECKING = False
@@ -96,7 +96,14 @@ def push(
         packed: Packed | None = None
         archive: Archive | Revision
         if files:
-            archive = _import(files[0], cache, settings)
+            try:
+                archive = _import(files[0], cache, settings)
+            except ArchiveError as error:
+                raise type(error)(
+                    f"{error}; copy the file again from where it was packed, or pack "
+                    "it anew, and push that: nothing was sent",
+                    **vars(error),
+                ) from error
             notes.say(f"read archive {archive.hash} from {files[0]}")
         else:
             # What is to be checked must be whole in the node cache.
