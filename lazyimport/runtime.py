@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
-    from lazyimport.importing.sources import Sources
+    from lazyimport.importing.lessons import Lessons
 
 __all__ = ["Installation", "current", "install", "uninstall"]
 
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.
 _PRINTS_IN_C = sys.version_info < (3, 13)
-#: modules of the standard library that must learn of the archive: see Sources
+#: modules of the standard library that must learn of the archive: see Lessons
 _TAUGHT = (
     "importlib.abc",
     "importlib.readers",
@@ -179,7 +179,7 @@ class Installation:
     """
 
     seconds = 0.0
-    _sources: Sources | None = None
+    _lessons: Lessons | None = None
 
     def __init__(
         self,
@@ -254,8 +254,8 @@ class Installation:
                 while item in place:
                     place.remove(item)
             self._forget_path_entries()
-            if self._sources is not None:
-                self._sources.remove()
+            if self._lessons is not None:
+                self._lessons.remove()
             if sys.excepthook == self._excepthook:
                 sys.excepthook = self._before
             TREES.pop(self.hash, None)
@@ -271,16 +271,16 @@ class Installation:
                     os.environ[variable] = before
 
     def _teach(self, module: ModuleType) -> None:
-        self._our_sources().teach(module)
+        self._our_lessons().teach(module)
 
-    def _our_sources(self) -> Sources:
-        if self._sources is None:
-            from lazyimport.importing.sources import Sources
+    def _our_lessons(self) -> Lessons:
+        if self._lessons is None:
+            from lazyimport.importing.lessons import Lessons
 
             # one for all threads: a second one would never be taken back
-            vars(self).setdefault("_sources", Sources(self.tree))
-        assert self._sources is not None
-        return self._sources
+            vars(self).setdefault("_lessons", Lessons(self.tree))
+        assert self._lessons is not None
+        return self._lessons
 
     def _excepthook(
         self,
@@ -288,7 +288,7 @@ class Installation:
         error: BaseException,
         traceback: TracebackType | None,
     ) -> None:
-        self._our_sources().write(error, traceback)
+        self._our_lessons().write(error, traceback)
         self._before(kind, error, traceback)
 
     def _forget_path_entries(self) -> None:

@@ -1,15 +1,15 @@
-"""Source lines for whoever asks by file name: linecache, and the interpreter itself.
+"""Lessons: what modules of the standard library must learn to see an archive.
 
-A class that travelled by value (every class under ``@serve.deployment`` does)
-has no loader to ask, only the file name in its code; so `linecache` learns to
-find the archive's sources by name, and `inspect` to ask for them where there is
-neither file nor module. Up to Python 3.12 the interpreter prints an
-uncaught exception in C and reads the file itself; so the file is put there
-when, and only when, such an exception is about to be printed.
+They look at files without asking a loader. A class that travelled by value (every
+class under ``@serve.deployment`` does) has no loader to ask either, only the file
+name in its code; so `linecache` learns to find the archive's sources by name, and
+`inspect` to ask for them where there is neither file nor module. Up to Python 3.12
+the interpreter prints an uncaught exception in C and reads the file itself; so the
+file is put there when, and only when, such an exception is about to be printed.
 
-Two more read directories without asking a loader, so the files are put there for
-them: the machinery, for data of namespace packages, and `unittest` when it
-discovers tests, which would take no file for no test and call that a success.
+Two read directories, so the files are put there for them: the import system, for
+data of namespace packages, and `unittest` when it discovers tests, which would
+take no file for no test and call that a success.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["Sources"]
+__all__ = ["Lessons"]
 
 #: lines of an empty file
 _EMPTY = ["\n"] if sys.version_info >= (3, 13) else []
 
 
-class Sources:
-    """Makes the sources of a tree readable by file name; `remove` undoes it."""
+class Lessons:
+    """Teaches the standard library to see the files of a tree; `remove` undoes it."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
