@@ -36,7 +36,9 @@ _PRINTS_IN_C = sys.version_info < (3, 13)
 #: modules of the standard library that must learn of the archive: see Lessons
 _TAUGHT = (
     "importlib.abc",
-    "importlib.readers",
+    "importlib.resources.readers"
+    if sys.version_info >= (3, 11)
+    else "importlib.readers",
     "inspect",
     "linecache",
     "unittest.loader",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.machinery
+import inspect
+import linecache
 import os
 import signal
 import subprocess
 import sys
 import threading
+import unittest
 from collections.abc import Iterator
+from importlib.readers import NamespaceReader
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -72,6 +76,11 @@ def state() -> tuple[object, ...]:
         list(sys.path),
         list(sys.path_hooks),
         sys.excepthook,
+        threading.excepthook,
+        linecache.updatecache,
+        inspect.getsourcefile,
+        unittest.TestLoader.discover,
+        NamespaceReader.__init__,
         {k: v for k, v in os.environ.items() if k.startswith("LAZYIMPORT_")},
     )
 
@@ -80,6 +89,8 @@ def test_install_and_uninstall_leave_no_trace(packed: str, cache: Path) -> None:
     before = state()
 
     handle = lazyimport.install(packed, cache_dir=str(cache))
+    same = [one for one in state() if one in before]
+    assert len(same) == int(sys.version_info >= (3, 13)) * 2  # the two of excepthook
     quiet = importlib.import_module("quiet.plain")
 
     assert quiet.x == 1

@@ -44,7 +44,8 @@ class Lessons:
         """Change what a module of the standard library, just imported, looks at."""
         lessons: dict[str, Callable[[ModuleType], None]] = {
             "importlib.abc": _register,
-            "importlib.readers": self._teach_readers,
+            "importlib.readers": self._teach_readers,  # of Python 3.10
+            "importlib.resources.readers": self._teach_readers,
             "inspect": self._teach_inspect,
             "linecache": self._teach_linecache,
             "threading": self._teach_threading,
@@ -111,13 +112,21 @@ class Lessons:
         self._put(inspect, "getsourcefile", wrap)
 
     def _teach_readers(self, readers: Any) -> None:
-        from lazyimport.importing.resources import namespace_reader
+        from functools import wraps
 
-        self._put(
-            readers,
-            "NamespaceReader",
-            lambda reader: namespace_reader(self._tree, reader),  # type: ignore[arg-type]
-        )
+        from lazyimport.importing.resources import materialise_portions
+
+        tree = self._tree
+
+        def wrap(make: Callable[..., None]) -> Callable[..., None]:
+            @wraps(make)
+            def initialise(self: Any, namespace_path: Any) -> None:
+                materialise_portions(tree, namespace_path)
+                make(self, namespace_path)
+
+            return initialise
+
+        self._put(readers.NamespaceReader, "__init__", wrap)
 
     def _teach_threading(self, threading: ModuleType) -> None:
         def wrap(before: Callable[[Any], object]) -> Callable[[Any], None]:

@@ -21,7 +21,7 @@ else:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import IO, Any
 
     from lazyimport.importing.tree import Tree
@@ -57,21 +57,15 @@ class ArchiveResources(TraversableResources):
         return self.files().joinpath(resource).open("rb")  # type: ignore[return-value]
 
 
-def namespace_reader(tree: Tree, reader: type[Any]) -> type[Any]:
-    """Return a `NamespaceReader` for which the portions in *tree* are on disk.
+def materialise_portions(tree: Tree, portions: Iterable[str]) -> None:
+    """Put those *portions* of a namespace package on disk that are in *tree*.
 
-    The machinery's own takes directories and zip files only.
+    `importlib.resources.readers.NamespaceReader` takes directories and zip files only.
     """
-
-    class NamespaceReader(reader):  # type: ignore[misc]
-        def __init__(self, namespace_path: Any) -> None:
-            for portion in namespace_path:
-                folder = tree.relative(portion)
-                if folder and not tree.flags(folder.partition("/")[0]) & IN_MEMORY:
-                    tree.materialise(folder.partition("/")[0])
-            super().__init__(namespace_path)
-
-    return NamespaceReader
+    for portion in portions:
+        folder = tree.relative(portion)
+        if folder and not tree.flags(folder.partition("/")[0]) & IN_MEMORY:
+            tree.materialise(folder.partition("/")[0])
 
 
 class ArchivePath(Traversable):

@@ -65,7 +65,7 @@ class Directories:
                 if str(known).startswith(path):
                     del sys.path_importer_cache[known]
 
-    # What `namespace_reader` asks of a tree, here of whichever has the path.
+    # What `materialise_portions` asks of a tree, here of whichever has the path.
 
     def relative(self, path: str) -> str | None:
         self._asked = self.tree_at(path)
@@ -185,12 +185,18 @@ def without(suite: unittest.TestSuite, patterns: Iterable[str]) -> unittest.Test
 
 def install(directories: Directories) -> None:
     """Let *directories* serve this process."""
-    from lazyimport.importing.resources import namespace_reader
+    from lazyimport.importing.resources import materialise_portions
 
     sys.path_hooks.insert(0, directories.hook)
     sys.meta_path.insert(sys.meta_path.index(PathFinder), directories)
     readers: Any = importlib.import_module("importlib.readers")
-    readers.NamespaceReader = namespace_reader(directories, readers.NamespaceReader)  # type: ignore[arg-type]
+    make = readers.NamespaceReader.__init__
+
+    def initialise(self: Any, namespace_path: Any) -> None:
+        materialise_portions(directories, namespace_path)  # type: ignore[arg-type]
+        make(self, namespace_path)
+
+    readers.NamespaceReader.__init__ = initialise
 
 
 def main() -> None:

@@ -105,11 +105,6 @@ EXCLUDED = {
     "installed archive only, not those of stock.py; see test_like_a_directory.py",
     "*.TestReload.test_getsource_reload": "changes a module after it was imported",
 }
-if sys.version_info >= (3, 15):
-    EXCLUDED["*.NamespaceReaderTest.*"] = (
-        "makes a reader by itself, of another class than the import system takes, and "
-        "looks at a namespace package on the disk (docs/deviations.md)"
-    )
 
 
 def library() -> Path | None:
