@@ -379,7 +379,7 @@ def test_install_while_another_thread_imports_what_we_teach(
         import sys, threading, time
         for name in ("linecache", "traceback", "inspect"):
             sys.modules.pop(name, None)
-        begun, source = threading.Event(), []
+        begun = threading.Event()
         class Slow:
             @staticmethod
             def find_spec(name, path=None, target=None):

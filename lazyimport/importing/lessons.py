@@ -71,6 +71,20 @@ class Lessons:
 
         self._undo.append(undo)
 
+    def _precede(self, module: Any, name: str, first: Callable[..., None]) -> None:
+        """Have *first* called with the same arguments before what is there."""
+        from functools import wraps
+
+        def wrap(before: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(before)
+            def both(*args: Any, **kwargs: Any) -> Any:
+                first(*args, **kwargs)
+                return before(*args, **kwargs)
+
+            return both
+
+        self._put(module, name, wrap)
+
     def _teach_linecache(self, linecache: ModuleType) -> None:
         self._put(
             linecache, "updatecache", lambda ask: self._updatecache(linecache, ask)
@@ -112,48 +126,29 @@ class Lessons:
         self._put(inspect, "getsourcefile", wrap)
 
     def _teach_readers(self, readers: Any) -> None:
-        from functools import wraps
-
         from lazyimport.importing.resources import materialise_portions
 
-        tree = self._tree
+        def portions(_: object, namespace_path: Any) -> None:
+            materialise_portions(self._tree, namespace_path)
 
-        def wrap(make: Callable[..., None]) -> Callable[..., None]:
-            @wraps(make)
-            def initialise(self: Any, namespace_path: Any) -> None:
-                materialise_portions(tree, namespace_path)
-                make(self, namespace_path)
-
-            return initialise
-
-        self._put(readers.NamespaceReader, "__init__", wrap)
+        self._precede(readers.NamespaceReader, "__init__", portions)
 
     def _teach_threading(self, threading: ModuleType) -> None:
-        def wrap(before: Callable[[Any], object]) -> Callable[[Any], None]:
-            def excepthook(args: Any) -> None:
-                self.write(args.exc_value, args.exc_traceback)
-                before(args)
+        def sources(args: Any) -> None:
+            self.write(args.exc_value, args.exc_traceback)
 
-            return excepthook
-
-        self._put(threading, "excepthook", wrap)
+        self._precede(threading, "excepthook", sources)
 
     def _teach_unittest(self, loader: Any) -> None:
-        from functools import wraps
+        def folders(_: object, start_dir: str, *__: object, **___: object) -> None:
+            folder = _folder_of_tests(self._tree, os.fspath(start_dir))
+            if folder is None:
+                return
+            tops = [folder.partition("/")[0]] if folder else self._tree.tops()
+            for top in tops:
+                self._tree.prepare(top, wanted=True)
 
-        tree = self._tree
-
-        def wrap(search: Callable[..., Any]) -> Callable[..., Any]:
-            @wraps(search)
-            def discover(self: Any, start_dir: str, *args: Any, **kwargs: Any) -> Any:
-                folder = _folder_of_tests(tree, os.fspath(start_dir))
-                if folder is not None:
-                    _put_there(tree, folder)
-                return search(self, start_dir, *args, **kwargs)
-
-            return discover
-
-        self._put(loader.TestLoader, "discover", wrap)
+        self._precede(loader.TestLoader, "discover", folders)
 
     def write(
         self, error: BaseException | None, traceback: TracebackType | None
@@ -174,14 +169,6 @@ def _folder_of_tests(tree: Tree, start: str) -> str | None:
     if module is not None:
         return module.entry.path.rpartition("/")[0]
     return stem if tree.is_directory(stem) else None
-
-
-def _put_there(tree: Tree, folder: str) -> None:
-    tops = [folder.partition("/")[0]]
-    if not folder:
-        tops += [name for name, is_folder in tree.children("") if is_folder]
-    for top in tops:
-        tree.prepare(top, wanted=True)
 
 
 def _register(abc: ModuleType) -> None:

@@ -103,10 +103,8 @@ def _searched_by(tree: Tree, entry: Entry) -> set[str]:
 
 def materialise_all(tree: Tree) -> None:
     """Put the whole tree where ``__file__`` says it is. Raises OSError."""
-    materialise(tree, "")
-    for name, is_directory in tree.children(""):
-        if is_directory:
-            materialise(tree, name)
+    for top in tree.tops():
+        materialise(tree, top)
 
 
 def export(tree: Tree, folder: str) -> None:
@@ -117,8 +115,7 @@ def export(tree: Tree, folder: str) -> None:
     os.makedirs(folder, exist_ok=True)
     if os.listdir(folder):
         raise FileExistsError(EEXIST, "the folder is not empty", folder)
-    tops = [name for name, is_directory in tree.children("") if is_directory]
-    for top in ["", *tops]:
+    for top in tree.tops():
         for entry in files_under(tree, top):
             path = f"{folder}/{entry.path}"
             os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -115,6 +115,10 @@ class Tree:
                 return parse_listing(bytes(self.archive.content(entry)))
         return []
 
+    def tops(self) -> list[str]:
+        """Return what can be put on disk: ``""`` (the files there) and directories."""
+        return ["", *(name for name, is_folder in self.children("") if is_folder)]
+
     def relative(self, path: str) -> str | None:
         """Return an absolute *path* relative to the root, or None if outside."""
         if path == self.root:
