@@ -193,9 +193,16 @@ def test_ray_client(env: dict[str, Any], cluster: Cluster) -> None:
         print(*ray.get(where.remote()))
         ray.shutdown()
     """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+        # Ray forks a server for each client while its own threads are in gRPC; now and
+        # then that child dies before it has run anything, its log empty.
+        if "Starting Ray client server failed" not in done.stderr and (
+            "psutil.ZombieProcess" not in done.stderr
+        ):
+            break
 
     assert done.stdout.split()[::2] == ["A", hash_of(env)], done.stderr
 

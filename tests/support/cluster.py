@@ -118,7 +118,7 @@ class Cluster:
                 # On a busy machine a raylet whose agents are late dies: try again.
                 "RAY_raylet_start_wait_time_s": "240",
                 "RAY_agent_register_timeout_ms": "240000",
-                "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "240",
+                "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "60",
                 # As in tox.ini.
                 "RAY_worker_niceness": "0",
                 "RAY_AUTH_MODE": "disabled",
