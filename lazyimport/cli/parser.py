@@ -95,8 +95,8 @@ examples:
 
 _DEPLOY = """\
 Set the hash that an application runs, in the file that you keep: a Serve
-config, a RayService (in its serveConfigV2) or a RayJob (its runtimeEnvYAML).
-Nothing else in the file changes.
+config, a RayService (in its serveConfigV2), a RayJob or RayCronJob (in its
+runtimeEnvYAML). Nothing else in the file changes.
 """
 
 _DEPLOY_EXAMPLES = """\
@@ -710,8 +710,8 @@ def _add_manifest(parser: _Parser, *, optional: bool = False) -> None:
     group.add_argument(
         "--apply",
         action="store_true",
-        help="give it to the cluster: a Serve config to --address, a RayService or "
-        "RayJob to kubectl",
+        help="give it to the cluster: a Serve config to --address, objects of "
+        "Kubernetes to kubectl",
     )
     group.add_argument(
         "--prefetch",

@@ -12,7 +12,7 @@ from lazyimport.cli.progress import is_terminal
 from lazyimport.cli.tables import columns
 from lazyimport.ray.cluster import Cluster
 from lazyimport.ray.errors import DeployError
-from lazyimport.ray.manifest import JOB, SERVE, SERVICE
+from lazyimport.ray.manifest import CRON_JOB, JOB, SERVE, SERVICE
 from lazyimport.ray.rollout import follow
 
 TYPE_CHECKING = False
@@ -41,10 +41,10 @@ def check_options(
 ) -> None:
     """Raise UsageError for what cannot be waited for, before anything is done."""
     kinds = {application.kind for application in applications}
-    if arguments.wait and JOB in kinds:
+    if arguments.wait and kinds & {JOB, CRON_JOB}:
         raise UsageError(
-            "a RayJob has no replicas to wait for: leave out --wait, and follow it "
-            "with kubectl get rayjob"
+            "a job has no replicas to wait for: leave out --wait, and follow it with "
+            "kubectl get rayjob"
         )
     if arguments.apply and len(kinds) > 1:
         raise UsageError(
@@ -60,12 +60,7 @@ def apply(
 ) -> None:
     """Give the manifest to the cluster, by Serve's REST interface or by kubectl."""
     if applications[0].kind != SERVE:
-        from lazyimport.ray import kubectl
-
-        notes.wait("kubectl apply")
-        said = kubectl.apply(manifest.path)
-        notes.clear()
-        notes.say(said)
+        _apply_by_kubectl(manifest, applications, notes)
         return
     configs = manifest.serve_configs()
     if len(configs) != 1:
@@ -80,6 +75,28 @@ def apply(
     finally:
         notes.clear()
     notes.say(f"applied to {target.address}")
+
+
+def _apply_by_kubectl(
+    manifest: Manifest, applications: Sequence[Application], notes: Notes
+) -> None:
+    from lazyimport.ray import kubectl
+
+    verb = "create" if manifest.generates_names else "apply"
+    notes.wait(f"kubectl {verb}")
+    try:
+        said = kubectl.apply(manifest.path, verb)
+    finally:
+        notes.clear()
+    notes.say(said)
+    for name in [a.name for a in applications if a.kind == JOB]:
+        found = f"rayjob.ray.io/{name} "
+        if f"{found}configured" in said or f"{found}unchanged" in said:
+            notes.warn(
+                f"RayJob {name!r} was there before, and KubeRay runs one only once: if "
+                f"it has started, kubectl delete rayjob {name} and apply it again; with "
+                "generateName instead of a name every deploy is a job of its own"
+            )
 
 
 def prefetch(

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "dashboard_of"]
 
-_PORT = 8265
+#: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
+_PORT = "dashboard"
 _FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
 
 
-def apply(path: str) -> str:
-    """Apply the file *path*; return what kubectl printed. Raises DeployError."""
-    process = _start(["apply", "--filename", path], subprocess.PIPE)
+def apply(path: str, verb: str = "apply") -> str:
+    """Apply (or create) what is in the file *path*; return what kubectl printed.
+
+    Raises DeployError.
+    """
+    process = _start([verb, "--filename", path], subprocess.PIPE)
     said, errors = process.communicate()
     if process.returncode:
-        raise DeployError(f"kubectl apply --filename {path} failed: {errors.strip()}")
+        raise DeployError(f"kubectl {verb} --filename {path} failed: {errors.strip()}")
     return said.strip()
 
 
@@ -59,7 +63,7 @@ def _forwarded(process: subprocess.Popen[str], service: str) -> str:
     process.communicate()
     raise DeployError(
         f"kubectl cannot reach the dashboard of RayService {service!r}: "
-        f"{said.strip()}; forward port {_PORT} of its head by yourself and name it "
+        f"{said.strip()}; forward the port of the dashboard by yourself and name it "
         "with --address"
     )
 
@@ -75,5 +79,5 @@ def _start(words: Sequence[str], errors: int) -> subprocess.Popen[str]:
         )
     except FileNotFoundError as error:
         raise DeployError(
-            "a RayService or RayJob is applied by kubectl, which is not on PATH"
+            "what is of Kubernetes is applied by kubectl, which is not on PATH"
         ) from error

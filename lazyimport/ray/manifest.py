@@ -1,9 +1,9 @@
 """Manifests: which hash the applications of a YAML file run, and setting another.
 
 A file may hold Serve configs, RayServices (whose ``serveConfigV2`` is a Serve
-config in a string) and RayJobs (whose ``runtimeEnvYAML`` is a runtime
-environment in a string), and other documents, which are left alone. Nothing but
-the hash changes, down to the byte.
+config in a string), RayJobs (whose ``runtimeEnvYAML`` is a runtime environment
+in a string), RayCronJobs (whose ``jobTemplate`` is a RayJob), and other
+documents, which are left alone. Nothing but the hash changes, down to the byte.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from lazyimport.ray.yamltext import Edit, Node
 
-__all__ = ["JOB", "SERVE", "SERVICE", "Application", "Manifest"]
+__all__ = ["CRON_JOB", "JOB", "SERVE", "SERVICE", "Application", "Manifest"]
 
-SERVE, SERVICE, JOB = "Serve config", "RayService", "RayJob"
+SERVE, SERVICE = "Serve config", "RayService"
+JOB, CRON_JOB = "RayJob", "RayCronJob"
 VARIABLE = "LAZYIMPORT_HASH"
 _ASSIGNED = re.compile(rf"\b{VARIABLE}=")
 #: where import paths of a deployment or application are run in the controller or
@@ -51,9 +52,10 @@ class Application:
     """One thing in a manifest that runs an archive.
 
     ``name``
-        of the Serve application, or of the RayJob.
+        of the Serve application, or of the RayJob or RayCronJob; where Kubernetes
+        makes up the name of a job, what that begins with.
     ``kind``
-        `SERVE`, `SERVICE` or `JOB`.
+        `SERVE`, `SERVICE`, `JOB` or `CRON_JOB`.
     ``resource``
         Name and namespace (or None) of the Kubernetes object; None for a Serve
         config.
@@ -203,7 +205,7 @@ class _Place:
 
 
 class _NewEnvironment:
-    """The place of the hash in a RayJob that has no ``runtimeEnvYAML``."""
+    """The place of the hash in a job that has no ``runtimeEnvYAML``."""
 
     path = ("runtimeEnvYAML", "env_vars", VARIABLE)
     environment = parent = node = None
@@ -228,7 +230,8 @@ class Manifest:
     """A manifest, *text* as the file *path* holds it.
 
     ``applications`` are what can run an archive, in the order of the file;
-    ``warnings`` are for people.
+    ``warnings`` are for people; ``generates_names`` is whether Kubernetes makes up
+    the name of everything in it, each time anew.
 
     Raises ManifestError for what is not YAML, and for a file that holds nothing
     that could run an archive.
@@ -241,6 +244,8 @@ class Manifest:
         self.warnings: list[str] = []
         self._yaml = YamlText(text, path)
         kinds = []
+        objects = filter(is_mapping, self._yaml.documents)
+        self.generates_names = all(map(_is_generated, objects))
         for document in self._yaml.documents:
             kinds.append(text_of(entry(document, "kind")) or "no kind of ours")
             self.applications += _applications(self._yaml, document)
@@ -249,7 +254,7 @@ class Manifest:
             raise ManifestError(
                 f"{path}: nothing in it can run an archive (found: "
                 f"{', '.join(kinds) or 'no document'}); expected a Serve config with "
-                "applications, a RayService with a serveConfigV2, or a RayJob",
+                "applications, a RayService with a serveConfigV2, a RayJob or a RayCronJob",
                 path=path,
                 line=1,
             )
@@ -357,10 +362,16 @@ class Manifest:
                 )
 
 
+def _is_generated(document: Node) -> bool:
+    metadata = entry(document, "metadata")
+    return bool(entry(metadata, "generateName")) and not entry(metadata, "name")
+
+
 def _applications(text: YamlText, document: Node) -> Iterator[Application]:
     kind = text_of(entry(document, "kind"))
-    name = text_of(find(document, "metadata", "name")) or ""
-    resource = name, text_of(find(document, "metadata", "namespace"))
+    metadata = entry(document, "metadata")
+    name = text_of(entry(metadata, "name")) or text_of(entry(metadata, "generateName"))
+    resource = name or "", text_of(entry(metadata, "namespace"))
     spec = entry(document, "spec")
     if kind == SERVICE:
         config = entry(spec, "serveConfigV2")
@@ -369,8 +380,10 @@ def _applications(text: YamlText, document: Node) -> Iterator[Application]:
             for root in inner.documents[:1]:
                 for node in _served_in(root):
                     yield _served(SERVICE, inner, node, resource)
-    elif kind == JOB and spec is not None and is_mapping(spec):
-        yield _job(text, spec, resource)
+    elif kind in (JOB, CRON_JOB):
+        job = spec if kind == JOB else entry(spec, "jobTemplate")
+        if job is not None and is_mapping(job):
+            yield _job(kind, text, job, resource)
     elif kind is None:
         for node in _served_in(document):
             yield _served(SERVE, text, node, None)
@@ -389,7 +402,9 @@ def _served(
     return Application(kind, name, resource, text.line(node), place, node)
 
 
-def _job(text: YamlText, spec: Node, resource: tuple[str, str | None]) -> Application:
+def _job(
+    kind: str, text: YamlText, spec: Node, resource: tuple[str, str | None]
+) -> Application:
     environment = entry(spec, "runtimeEnvYAML")
     place: _Place | _NewEnvironment = _NewEnvironment(text, spec)
     if environment is not None:
@@ -401,7 +416,7 @@ def _job(text: YamlText, spec: Node, resource: tuple[str, str | None]) -> Applic
         if not inner.documents:
             raise text.error(environment, "runtimeEnvYAML is empty; remove it")
         place = _Place(inner, inner.documents[0], _path_in(inner.documents[0]))
-    return Application(JOB, resource[0], resource, text.line(spec), place, spec)
+    return Application(kind, resource[0], resource, text.line(spec), place, spec)
 
 
 def _path_in(environment: Node | None) -> tuple[str, str]:

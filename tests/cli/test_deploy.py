@@ -297,7 +297,7 @@ class TestWithoutACluster:
         error = cli.fail("deploy", service, "--hash", B, "--wait", PATH=path)
 
         assert "cannot reach the dashboard of RayService 'x': starting" in error
-        assert "no such service; forward port 8265" in error
+        assert "no such service; forward the port of the dashboard" in error
         assert "with --address" in error
 
     def test_a_job_cannot_be_waited_for(self, cli: CommandLine) -> None:
@@ -307,6 +307,34 @@ class TestWithoutACluster:
         assert "leave out --wait" in cli.fail(
             "deploy", file, "--hash", B, "--apply", "--wait", code=2
         )
+
+    @pytest.mark.parametrize(
+        ("name", "verb", "did", "warned"),
+        [
+            ("name: x", "apply", "created", False),
+            ("name: x", "apply", "configured", True),
+            ("name: x", "apply", "unchanged", True),
+            ("generateName: x", "create", "created", False),
+        ],
+    )
+    def test_a_job_runs_once(
+        self, cli: CommandLine, name: str, verb: str, did: str, warned: bool
+    ) -> None:
+        """KubeRay does nothing with what changes in a RayJob that has started."""
+        file = cli.folder / "job.yaml"
+        file.write_text(
+            f"kind: RayJob\nmetadata: {{{name}}}\nspec: {{entrypoint: y}}\n"
+        )
+        kubectl = cli.folder / "kubectl"
+        kubectl.write_text(
+            f"#!/bin/sh\ntest $1 = {verb} && echo rayjob.ray.io/x {did}\n"
+        )
+        kubectl.chmod(0o755)
+        path = f"{cli.folder}{os.pathsep}{os.environ['PATH']}"
+        done = cli.run("deploy", file, "--hash", B, "--apply", PATH=path)
+
+        assert f"rayjob.ray.io/x {did}" in done.stderr
+        assert warned == ("kubectl delete rayjob x" in done.stderr)
 
     def test_rollback_of_nothing(self, cli: CommandLine) -> None:
         assert "give the manifest" in cli.fail("rollback", code=2)

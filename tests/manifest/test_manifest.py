@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from lazyimport.errors import SettingsError
 from lazyimport.ray.errors import DeployError, ManifestError
-from lazyimport.ray.manifest import JOB, SERVE, SERVICE, Manifest
+from lazyimport.ray.manifest import CRON_JOB, JOB, SERVE, SERVICE, Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +64,18 @@ metadata: {name: nightly}
 spec:
   entrypoint: python -m shop.nightly   # runs at 3
   shutdownAfterJobFinishes: true
+"""
+
+
+CRON_JOB_TEXT = """\
+apiVersion: ray.io/v1
+kind: RayCronJob
+metadata: {name: hourly}
+spec:
+  schedule: "0 * * * *"
+  jobTemplate:
+    entrypoint: python -m shop.hourly
+    shutdownAfterJobFinishes: true
 """
 
 
@@ -129,6 +141,14 @@ class TestReplacing:
         text = (
             JOB_TEXT + "  runtimeEnvYAML: |\n    env_vars:\n"
             "      LAZYIMPORT_HASH: {hash}\n      # end\n    working_dir: x\n"
+        )
+
+        assert text.replace("{hash}", B) == deployed(text.replace("{hash}", A))
+
+    def test_in_a_cron_job(self) -> None:
+        text = CRON_JOB_TEXT.replace(
+            "    shutdown",
+            "    runtimeEnvYAML: |\n      env_vars: {LAZYIMPORT_HASH: {hash}}\n    shutdown",
         )
 
         assert text.replace("{hash}", B) == deployed(text.replace("{hash}", A))
@@ -235,6 +255,13 @@ class TestAdding:
             "    env_vars:\n",
             f'      LAZYIMPORT_HASH: "{B}"\n',
         ] == added(JOB_TEXT, deployed(JOB_TEXT))
+
+    def test_a_cron_job_gets_one_for_its_jobs(self) -> None:
+        assert [
+            "    runtimeEnvYAML: |\n",
+            "      env_vars:\n",
+            f'        LAZYIMPORT_HASH: "{B}"\n',
+        ] == added(CRON_JOB_TEXT, deployed(CRON_JOB_TEXT))
 
     def test_at_the_end_of_a_file_without_a_newline(self) -> None:
         text = "applications:\n- import_path: a:b"
@@ -345,13 +372,26 @@ def test_warns_of_a_pod_that_names_a_hash() -> None:
 
 
 def test_knows_what_it_holds() -> None:
-    text = f"{service(SERVED)}---\n{SERVED}---\n{JOB_TEXT}".replace("{hash}", A)
+    documents = [service(SERVED), SERVED, JOB_TEXT, CRON_JOB_TEXT]
+    text = "---\n".join(documents).replace("{hash}", A)
     found = Manifest(text, "f.yaml").applications
 
-    assert [SERVICE, SERVE, JOB] == [a.kind for a in found]
-    assert [("shop", "prod"), None, ("nightly", None)] == [a.resource for a in found]
-    assert ["shop.serve:app", "shop.serve:app", None] == [a.import_path for a in found]
-    assert [A, A, None] == [a.hash for a in found]
+    assert [SERVICE, SERVE, JOB, CRON_JOB] == [a.kind for a in found]
+    assert [("shop", "prod"), None, ("nightly", None), ("hourly", None)] == [
+        a.resource for a in found
+    ]
+    assert ["shop.serve:app"] * 2 + [None] * 2 == [a.import_path for a in found]
+    assert [A, A, None, None] == [a.hash for a in found]
+
+
+def test_a_job_whose_name_kubernetes_makes_up() -> None:
+    text = JOB_TEXT.replace("name: nightly", "generateName: nightly-")
+    manifest = Manifest(text, "f.yaml")
+
+    assert ["nightly-"] == [a.name for a in manifest.applications]
+    assert manifest.generates_names
+    assert Manifest(text + "---\n", "f.yaml").generates_names
+    assert not Manifest(f"{text}---\n{CRON_JOB_TEXT}", "f.yaml").generates_names
 
 
 def test_a_job_is_where_it_stands_in_the_file() -> None:

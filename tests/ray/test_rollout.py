@@ -96,7 +96,7 @@ if words[0] == "apply":
     urllib.request.urlopen(request).close()
     print("rayservice.ray.io/shop configured")
 else:
-    assert words == ["port-forward", "service/shop-head-svc", ":8265"], words
+    assert words == ["port-forward", "service/shop-head-svc", ":dashboard"], words
     print("Forwarding from " + address.removeprefix("http://") + " -> 8265", flush=True)
     # As after many connections: more than a pipe holds, and then it must go on.
     print("Handling connection for 8265\\n" * 10_000, flush=True)
