@@ -29,7 +29,7 @@ def start() -> None:
     artifact = os.environ.get("LAZYIMPORT_ARTIFACT")
     if not (hash or channel or artifact):
         return
-    named = f"artifact {artifact}" if artifact else f"channel {channel}"
+    named = f"artifact {_shown(artifact)}" if artifact else f"channel {channel}"
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
     try:
         from lazyimport import runtime
@@ -43,6 +43,13 @@ def start() -> None:
             _say(f"{named} means archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray()
+
+
+def _shown(url: str) -> str:
+    """Return *url* as messages may show it: without user, password and query."""
+    from lazyimport.delivery.stores.base import redact
+
+    return redact(url)
 
 
 def _watch_ray() -> None:
@@ -87,5 +94,5 @@ def _say(text: str) -> None:
     data = f"lazyimport: {text}\n".encode(errors="backslashreplace")
     try:
         os.write(sys.stderr.fileno(), data)
-    except (OSError, ValueError):
-        pass  # nobody reads it any more, or its disk is full
+    except (OSError, ValueError, AttributeError):
+        pass  # nobody reads it any more, its disk is full, or it is no file at all

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 
 from lazyimport.errors import CacheError
-from lazyimport.files import AtomicFile, ensure_directory
+from lazyimport.files import (
+    AtomicFile,
+    ensure_directory,
+    is_directory,
+    make_directories,
+)
 from lazyimport.format.digest import sha256
 
 __all__ = ["BytecodeCache"]
@@ -16,19 +21,26 @@ _DIGEST_SIZE = 32
 class BytecodeCache:
     """Marshalled code by the digest of its source, for one Python.
 
-    A kept file is the SHA-256 of the rest, and the rest. What cannot be read,
-    written or proved counts as not there: the caller compiles.
+    It lies in *root*, the directory of a node cache. A kept file is the SHA-256 of
+    the rest, and the rest. What cannot be read, written or proved counts as not
+    there: the caller compiles.
     """
 
-    def __init__(self, folder: str, tag: str, magic: bytes, optimization: int) -> None:
-        self._folder = f"{folder}/{tag}-{magic.hex()}-O{optimization}"
+    def __init__(self, root: str, tag: str, magic: bytes, optimization: int) -> None:
+        self._root = root
+        self._folder = f"{root}/bytecode/{tag}-{magic.hex()}-O{optimization}"
+        self._trusted = False
 
     def get(self, source_digest: bytes) -> bytes | None:
         """Return the bytecode kept for a source, proved, or None."""
         try:
+            # Anybody may have made it since this process began without one.
+            self._trusted = self._trusted or is_directory(self._root)
+            if not self._trusted:
+                return None
             with open(self._path(source_digest), "rb") as file:
                 data = file.read()
-        except OSError:
+        except (OSError, CacheError):
             return None
         code = data[_DIGEST_SIZE:]
         return code if data and sha256(code) == data[:_DIGEST_SIZE] else None
@@ -37,7 +49,8 @@ class BytecodeCache:
         """Keep the bytecode of a source."""
         path = self._path(source_digest)
         try:
-            ensure_directory(os.path.dirname(path))
+            ensure_directory(self._root)
+            make_directories(os.path.dirname(path))
             with AtomicFile(path, durable=False) as file:
                 file.write(sha256(code))
                 file.write(code)

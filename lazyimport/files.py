@@ -11,24 +11,25 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO
 
-__all__ = ["AtomicFile", "FileLock", "ensure_directory"]
+__all__ = [
+    "AtomicFile",
+    "FileLock",
+    "ensure_directory",
+    "is_directory",
+    "make_directories",
+    "remove_leftovers",
+]
 
 
 def ensure_directory(path: str) -> str:
     """Return *path*, a directory of this user's (or root's), closed to the others.
 
-    Its group may write to it: Kubernetes mounts volumes that way (fsGroup).
-
-    Creates it, readable by this user only, where it is missing. Raises
-    CacheError if it cannot be made, is no directory, or belongs to another
-    user: what lies in it is code that will run.
+    Creates it and its parents, open to this user only, where they are missing.
+    Raises CacheError if that cannot be done, and as `is_directory` does.
     """
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
+    if not is_directory(path):
         try:
-            os.makedirs(path, mode=0o700, exist_ok=True)
-            status = os.stat(path)
+            make_directories(path)
         except OSError as error:
             raise lazyimport.errors.CacheError(
                 f"cannot create the cache directory {path}: {error.strerror}; set "
@@ -36,6 +37,21 @@ def ensure_directory(path: str) -> str:
                 path=path,
                 errno=error.errno,
             ) from error
+        is_directory(path)
+    return path
+
+
+def is_directory(path: str) -> bool:
+    """Whether the directory *path* is there, and may be trusted.
+
+    Its group may write to it: Kubernetes mounts volumes that way (fsGroup). Raises
+    CacheError if it cannot be reached, is no directory, belongs to another user or
+    can be written by everybody: what lies in it is code that will run.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise lazyimport.errors.CacheError(
             f"cannot use the cache directory {path}: {error.strerror}; set "
@@ -49,16 +65,33 @@ def ensure_directory(path: str) -> str:
             "set LAZYIMPORT_CACHE_DIR to another",
             path=path,
         )
-    if status.st_uid not in {os.geteuid(), 0} or status.st_mode & 0o002:
-        whose = f"belongs to user {status.st_uid}"
-        if status.st_mode & 0o002:
-            whose = "can be written by everybody"
-        raise lazyimport.errors.CacheError(
-            f"refusing the cache directory {path}: it {whose}, who could put code "
-            "there that this process would run; set LAZYIMPORT_CACHE_DIR to another",
-            path=path,
-        )
-    return path
+    if status.st_uid not in {os.geteuid(), 0}:
+        whose, other = f"belongs to user {status.st_uid}", "another"
+    elif status.st_mode & 0o002:
+        whose = "can be written by everybody"
+        other = f"a folder in it, such as {path}/cache, or to another"
+    else:
+        return True
+    raise lazyimport.errors.CacheError(
+        f"refusing the cache directory {path}: it {whose}, who could put code "
+        f"there that this process would run; set LAZYIMPORT_CACHE_DIR to {other}",
+        path=path,
+    )
+
+
+def make_directories(path: str) -> None:
+    """Make the directory *path* and its parents, where missing, for this user only.
+
+    What `os.makedirs` takes as mode counts for the last one alone. Raises OSError.
+    """
+    parent = os.path.dirname(path)
+    if parent not in {"", path} and not os.path.isdir(parent):
+        make_directories(parent)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 class AtomicFile:
@@ -66,16 +99,18 @@ class AtomicFile:
 
     ``with AtomicFile(path) as file:`` writes to a sibling; leaving the block
     normally makes it durable and renames it, leaving it by an exception
-    removes it. *mode* are the permissions of the result. With *durable* it
-    survives a power cut too; what is proved when it is read can do without.
-    A process that is killed leaves ``.NAME.PID.tmp`` behind and nothing else;
-    `remove_leftovers` clears those.
+    removes it. *mode* are the permissions of the result. With *durable* its
+    bytes are on the disk before its name is, so that a power cut leaves it whole
+    or not at all; what is proved when it is read can do without.
+    A process that is killed leaves ``.NAME.PID-RANDOM.tmp`` behind and nothing
+    else; `remove_leftovers` clears those.
     """
 
     def __init__(self, path: str, mode: int = 0o644, *, durable: bool = True) -> None:
         folder, name = os.path.split(path)
         self.path = path
-        self.temporary = f"{folder}/.{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+        temporary = f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+        self.temporary = os.path.join(folder, temporary)
         self._mode = mode
         self._durable = durable
         self._file: BinaryIO | None = None

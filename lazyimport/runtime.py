@@ -44,6 +44,9 @@ _TAUGHT = (
     "unittest.loader",
 ) + (("threading",) if _PRINTS_IN_C else ())
 
+#: what directories of installed packages are called
+_INSTALLED = ("/site-packages", "/dist-packages")
+
 _lock = RLock()
 _current: Installation | None = None
 
@@ -200,7 +203,7 @@ class Installation:
         if self.tree.variant < 0:  # what gets compiled here is worth keeping
             from lazyimport.bytecode import BytecodeCache
 
-            self.tree.kept = BytecodeCache(cache.bytecode_path, *running_python())
+            self.tree.kept = BytecodeCache(cache.path, *running_python())
         finder, path_finder = ArchiveFinder, ArchivePathFinder
         if settings.policy == "refuse":
             from lazyimport.importing import shadowing
@@ -376,9 +379,9 @@ def _repairing(archive: Archive, settings: Settings) -> Archive:
         return repair(settings.with_hash(hash), hash, error, tell)
 
     def reported(error: DamagedArchive) -> None:
-        from lazyimport.delivery.repair import discard
+        from lazyimport.delivery.repair import give_up
 
-        discard(settings, hash, error)
+        give_up(settings, hash, error)
 
     archive.repair = repaired
     archive.index.report = reported
@@ -427,6 +430,7 @@ def _place_of_path_finder() -> int:
 
 def _place_of_site_packages() -> int:
     for place, path in enumerate(sys.path):
-        if path.endswith(("/site-packages", "/dist-packages")):
+        # Python passes over what is no text, such as a pathlib.Path; so do we.
+        if isinstance(path, str) and path.endswith(_INSTALLED):
             return place
     return len(sys.path)

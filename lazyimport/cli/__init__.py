@@ -92,8 +92,12 @@ def _failed(arguments: argparse.Namespace, error: Exception, text: str) -> int:
 
 def _say(text: str, *notes: str) -> None:
     """Print what went wrong, every line under the same name."""
+    from lazyimport.cli.tables import escaped
+
     if sys.stderr is not None:
         # What the archive says about a missing module has our name on it already.
         lines = [line.removeprefix("  lazyimport: ") for line in text.splitlines()]
         lines += notes
-        print(*(f"lazyimport: {line}" for line in lines), sep="\n", file=sys.stderr)
+        # What comes from stores and archives is anybody's: nothing for the terminal.
+        shown = (f"lazyimport: {escaped(line)}" for line in lines)
+        print(*shown, sep="\n", file=sys.stderr)

@@ -34,6 +34,7 @@ def install_artifact(text: str, settings: Settings) -> str:
         settings.store,
         settings.cache_dir,
         timeout=settings.timeout,
+        cache_limit=settings.cache_limit,
         artifact=_url(text),
     )
     return deliver(wanted)[0].hash

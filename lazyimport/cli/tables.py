@@ -69,7 +69,7 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> list
 
     What a terminal would act on is escaped: names in archives are anybody's.
     """
-    rows = [list(map(_escaped, row)) for row in rows]
+    rows = [list(map(escaped, row)) for row in rows]
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -82,7 +82,8 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> list
     ]
 
 
-def _escaped(cell: str) -> str:
+def escaped(cell: str) -> str:
+    """Return *cell* with all that a terminal would act on spelled out."""
     if cell.isprintable():
         return cell
     return "".join(

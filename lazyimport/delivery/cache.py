@@ -23,7 +23,13 @@ from mmap import ACCESS_READ, mmap
 from time import time_ns
 
 import lazyimport
-from lazyimport.files import AtomicFile, FileLock, ensure_directory, remove_leftovers
+from lazyimport.files import (
+    AtomicFile,
+    FileLock,
+    ensure_directory,
+    is_directory,
+    remove_leftovers,
+)
 from lazyimport.format.archive import Archive
 
 TYPE_CHECKING = False
@@ -64,8 +70,9 @@ class NodeCache:
         """
         path = self.archive_path(hash)
         try:
+            if not is_directory(self.path):
+                return None
             with open_code(path) as file:
-                ensure_directory(self.path)
                 if not _hold(file.fileno()):
                     return None
                 buffer = map_file(file, path, hash)
@@ -90,7 +97,10 @@ class NodeCache:
             with os.scandir(f"{self.path}/archives") as items:
                 for item in items:
                     if len(item.name) == 64 and not item.name.startswith("."):
-                        status = item.stat()
+                        try:
+                            status = item.stat()
+                        except FileNotFoundError:
+                            continue  # removed since it was listed
                         found.append((item.name, status.st_size, status.st_mtime))
         except FileNotFoundError:
             pass

@@ -51,7 +51,7 @@ from lazyimport.errors import (
     StoreError,
     StoreMissing,
 )
-from lazyimport.files import AtomicFile, ensure_directory
+from lazyimport.files import AtomicFile, ensure_directory, is_directory
 from lazyimport.settings import check_channel, check_hash
 
 TYPE_CHECKING = False
@@ -376,8 +376,9 @@ class _Seen:
         self.number = 0
         self.hash: str | None = None
         try:
+            if not is_directory(self._root):
+                return
             with open(self.path, "rb") as file:
-                ensure_directory(self._root)
                 facts = json.loads(file.read())
             self.hash = check_hash(facts["hash"])
             self.number = int(facts["number"])

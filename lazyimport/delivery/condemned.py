@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 from lazyimport.errors import KeyMissing, StoreMissing, StoreUnavailable
 
@@ -25,9 +26,17 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery.stores import ReadStore, Store
 
-__all__ = ["RUNNING", "Announcement", "renew", "renewal_key", "wait_until_decided"]
+__all__ = [
+    "PUSHED",
+    "RUNNING",
+    "Announcement",
+    "renew",
+    "renewals_key",
+    "wait_until_decided",
+]
 
 RUNNING = "gc/running.json"
+PUSHED = "gc/pushed/"
 _LARGEST = 1 << 20
 
 
@@ -55,7 +64,7 @@ class Announcement:
             facts = json.loads(data)
             hashes = frozenset(map(str, facts["hashes"]))
             return cls(str(facts["token"]), str(facts["by"]), hashes)
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise StoreUnavailable(
                 f"{store.url}/{RUNNING} makes no sense ({error}); if no 'lazyimport gc' "
                 "is running, delete it",
@@ -64,19 +73,17 @@ class Announcement:
             ) from error
 
 
-def renewal_key(hash: str) -> str:
-    """Return the key whose age says when *hash* was last pushed again."""
-    return f"gc/pushed/{hash}"
+def renewals_key(hash: str) -> str:
+    """Return the beginning of the keys whose ages say when *hash* was pushed again."""
+    return f"{PUSHED}{hash}/"
 
 
 def renew(store: Store, hash: str) -> None:
-    """Let the archive *hash*, which is in *store* already, count as pushed now."""
-    key = renewal_key(hash)
-    while not store.put(key, io.BytesIO(b"")):
-        try:
-            store.delete(key)
-        except KeyMissing:
-            pass  # somebody else renews it in this moment
+    """Let the archive *hash*, which is in *store* already, count as pushed now.
+
+    By a key of its own, for who pushes may have no right to replace or delete.
+    """
+    store.put(f"{renewals_key(hash)}{os.urandom(8).hex()}", io.BytesIO(b""))
 
 
 def wait_until_decided(

@@ -122,12 +122,13 @@ def survey(cache: NodeCache) -> list[Kept]:
 def usage(cache: NodeCache) -> int:
     """Return the bytes that *cache* takes on its disk.
 
-    Files of trees count once, as the blobs that they are links to.
+    Files of trees that are links to blobs count once, as these.
     """
     return sum(
         _space(status)
-        for folder in ("archives", "blobs", "bytecode")
+        for folder in ("archives", "blobs", "bytecode", "trees")
         for _, status in _files(f"{cache.path}/{folder}")
+        if folder != "trees" or status.st_nlink == 1
     )
 
 
@@ -180,7 +181,7 @@ def prune(
 
     And what no archive needs any more: leftovers of killed processes, files that no
     tree links to. With *dry_run* nothing is removed, and of what would be freed
-    only the archives themselves are counted. Raises CacheError.
+    only the archives themselves are counted. Raises CacheError or OSError.
     """
     with cache.lock("eviction", _DEAD):
         eviction = _Eviction(cache, dry_run=dry_run)
@@ -191,7 +192,7 @@ def clear(cache: NodeCache, *, force: bool = False) -> Pruned:
     """Remove all that is not in use; with *force* what is in use too.
 
     Processes go on with what they have open, but find no files that they have
-    not opened yet. Raises CacheError.
+    not opened yet. Raises CacheError or OSError.
     """
     with cache.lock("eviction", _DEAD):
         eviction = _Eviction(cache, force=force)
@@ -271,7 +272,8 @@ class _Eviction:
                 _delete(f"{cache.path}/trees/{name}")
         self._sweep_unfinished()
         for name in self._trees_alone():
-            if everything or self._is_older(cache.tree_path(name), _TREE_ALONE):
+            parts = [cache.tree_path(name) + suffix for suffix in _TREE_SUFFIXES]
+            if everything or all(self._is_older(part, _TREE_ALONE) for part in parts):
                 self.discard(name)
         self._sweep_blobs()
         self._sweep_bytecode(everything=everything)

@@ -56,7 +56,11 @@ def archive_key(hash: str) -> str:
 
 
 def fetch(
-    settings: Settings, hash: str, tell: Callable[[str], object] = warn
+    settings: Settings,
+    hash: str,
+    tell: Callable[[str], object] = warn,
+    *,
+    ahead: bool = False,
 ) -> tuple[Archive, int]:
     """Return the archive *hash* and the number of bytes that were downloaded.
 
@@ -65,18 +69,27 @@ def fetch(
     given a line about that, and about damage that was found and replaced; by
     default they are warnings (RuntimeWarning).
 
+    With *ahead* it is for processes to come, so it must end up in the cache:
+    CacheError where it cannot.
+
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    return _Fetch(settings, hash, tell).archive(hash)
+    return _Fetch(settings, hash, tell, ahead=ahead).archive(hash)
 
 
 class _Fetch:
     """One fetch: its settings, store, cache and deadline."""
 
     def __init__(
-        self, settings: Settings, wanted: str, tell: Callable[[str], object]
+        self,
+        settings: Settings,
+        wanted: str,
+        tell: Callable[[str], object],
+        *,
+        ahead: bool,
     ) -> None:
         self._settings = settings
+        self._ahead = ahead
         self._wanted = wanted
         self._tell = tell
         self._cache = NodeCache(settings.cache_dir)
@@ -105,7 +118,7 @@ class _Fetch:
         try:
             return self._through_cache(hash)
         except CacheError as error:
-            if error.errno not in NO_DISK or not self._settings.store:
+            if error.errno not in NO_DISK or not self._settings.store or self._ahead:
                 raise
             if not self._without_disk:  # its base may have said so already
                 self._without_disk = True
@@ -243,7 +256,8 @@ class _Fetch:
                 "or --store",
                 hash=hash,
             )
-        return open_store(self._settings.store, timeout=self._settings.timeout)
+        left = max(self._deadline - time.monotonic(), 0.1)
+        return open_store(self._settings.store, timeout=round(left, 1))
 
     def _get(self, store: ReadStore, hash: str, file: BinaryIO) -> int:
         try:

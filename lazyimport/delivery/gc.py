@@ -16,7 +16,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from lazyimport.delivery.channels import read_channels
-from lazyimport.delivery.condemned import RUNNING, Announcement, renewal_key
+from lazyimport.delivery.condemned import PUSHED, RUNNING, Announcement, renewals_key
 from lazyimport.delivery.fetch import archive_key
 from lazyimport.delivery.provenance import provenance_key
 from lazyimport.delivery.signing import signatures_key
@@ -36,7 +36,6 @@ SHORTEST_AGE = 3600.0
 #: Archives deleted under one announcement.
 BATCH = 100
 _AT_ONCE = 16
-_PUSHED = renewal_key("")
 
 
 class Rules:
@@ -188,11 +187,16 @@ class _Collector:
     def survey(self, now: float) -> Survey:
         fates, now = self._archives(now)
         self._judge(fates, now)
-        here = {fate.hash for fate in fates}
+        here = {fate.hash: fate.modified for fate in fates}
         leftovers = [
             key
             for key, hash, modified in self._records()
-            if hash not in here and now - modified > SHORTEST_AGE
+            if now - modified > SHORTEST_AGE
+            and (
+                hash not in here
+                # a push before the last one
+                or (key.startswith(PUSHED) and modified < here[hash])
+            )
         ]
         return Survey(fates, leftovers, now)
 
@@ -208,12 +212,10 @@ class _Collector:
             announced.require()
             _delete(self._store, archive_key(fate.hash))
             del left[fate.hash]
-            for key in (
-                provenance_key(fate.hash),
-                renewal_key(fate.hash),
-                *(item.key for item in self._store.list(signatures_key(fate.hash))),
-            ):
-                _delete(self._store, key)
+            _delete(self._store, provenance_key(fate.hash))
+            for beside in (renewals_key(fate.hash), signatures_key(fate.hash)):
+                for item in self._store.list(beside):
+                    _delete(self._store, item.key)
             done.deleted.append(fate)
         done.spared += sorted(batch & left.keys())
 
@@ -224,10 +226,10 @@ class _Collector:
             for hash, item in found
             if (hash, item.modified) not in self._bases
         )
-        pushed = {
-            item.key[len(_PUSHED) :]: item.modified
-            for item in self._store.list(_PUSHED)
-        }
+        pushed: dict[str, float] = {}
+        for item in self._store.list(PUSHED):
+            hash = item.key.split("/")[2]
+            pushed[hash] = max(item.modified, pushed.get(hash, 0.0))
         fates = [
             Fate(
                 hash,
@@ -289,8 +291,8 @@ class _Collector:
             yield item.key, name.removesuffix(".json"), item.modified
         for item in self._store.list("signatures/"):
             yield item.key, item.key.split("/")[1], item.modified
-        for item in self._store.list(_PUSHED):
-            yield item.key, item.key[len(_PUSHED) :], item.modified
+        for item in self._store.list(PUSHED):
+            yield item.key, item.key.split("/")[2], item.modified
 
 
 class _Announced:
@@ -307,22 +309,28 @@ class _Announced:
 
     def __enter__(self) -> _Announced:
         data = self._announcement.encode()
-        if not self._store.put(RUNNING, io.BytesIO(data)):
+        if not self._put(data):
             self._take_over()
-            if not self._store.put(RUNNING, io.BytesIO(data)):
+            if not self._put(data):
                 raise self._busy()
         self.time = self._time_of(RUNNING)
         return self
 
     def __exit__(self, *_: object) -> None:
-        running = Announcement.read(self._store)
-        if running is not None and running.token == self._announcement.token:
+        if self._stands():
             _delete(self._store, RUNNING)
+
+    def _put(self, data: bytes) -> bool:
+        """Announce it; whether nobody else has. The answer to a put may be lost."""
+        return self._store.put(RUNNING, io.BytesIO(data)) or self._stands()
+
+    def _stands(self) -> bool:
+        running = Announcement.read(self._store)
+        return running is not None and running.token == self._announcement.token
 
     def require(self) -> None:
         """Raise StoreError unless the announcement still stands."""
-        running = Announcement.read(self._store)
-        if running is None or running.token != self._announcement.token:
+        if not self._stands():
             raise StoreError(
                 f"somebody removed {RUNNING} from {self._store.url}, or took over the "
                 "garbage collection because it took too long; this one has stopped "

@@ -111,7 +111,7 @@ def read_provenance(store: ReadStore, hash: str) -> dict[str, object]:
     """Return what *store* knows of *hash*; empty if nothing. Raises StoreError."""
     try:
         facts = json.loads(store.read(provenance_key(hash), 0, _LARGEST))
-    except (KeyMissing, StoreMissing, ValueError):
+    except (KeyMissing, StoreMissing, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

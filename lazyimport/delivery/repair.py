@@ -12,11 +12,12 @@ from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from lazyimport.format.archive import Archive
     from lazyimport.settings import Settings
 
-__all__ = ["discard", "repair"]
+__all__ = ["give_up", "repair"]
 
 
 def repair(
@@ -56,7 +57,7 @@ def repair(
     return archive
 
 
-def discard(settings: Settings, hash: str, damage: DamagedArchive) -> None:
+def give_up(settings: Settings, hash: str, damage: DamagedArchive) -> NoReturn:
     """Remove the archive *hash*, in whose index *damage* was found, from the cache.
 
     For a lookup: it runs under the lock of all imports, so nothing can be fetched

@@ -54,7 +54,7 @@ class Signer:
         """Return the key in the file *source*, or the key that *source* is.
 
         A file that others may read is refused, as ssh does. *passphrase* is for
-        an encrypted key. Raises SettingsError.
+        an encrypted key. Raises SettingsError, or OSError if it cannot be read.
         """
         if "-----BEGIN" in source:
             return cls(_private_key(source.encode(), passphrase, "the signing key"))
@@ -208,7 +208,7 @@ def archive_signer(store: ReadStore, hash: str, trusted: Trusted) -> str:
             found.append({"key": public, "signature": str(facts["signature"])})
         except KeyMissing:
             continue
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             found.append({"key": public, "signature": ""})
     return trusted.check(_archive_text(hash), found, f"archive {hash} in {store.url}")
 

@@ -1,7 +1,8 @@
-"""Verifying: every byte of the node cache against the digest it must have.
+"""Verifying: what will run from the node cache, against the digest it must have.
 
 Archives prove themselves, blobs are named by their digest, files of a tree that are
-no links to blobs have one in the archive's index, bytecode brings its own.
+no links to blobs have one in the archive's index, bytecode brings its own. What is
+removed meanwhile counts as not there.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def verify(
     _check_trees(cache, sound, damaged, found, remove=remove)
     if remove:
         for path in damaged.values():
-            os.unlink(path)
+            _unlink(path)
     _check_bytecode(cache, found, remove=remove)
     return found
 
@@ -111,7 +112,10 @@ def _check_blobs(cache: NodeCache, found: Verified) -> dict[int, str]:
     damaged = {}
     for path, inode in _files(f"{cache.path}/blobs"):
         name = os.path.basename(path)
-        digest, size = _digest(path)
+        try:
+            digest, size = _digest(path)
+        except FileNotFoundError:
+            continue
         found.files += 1
         found.size += size
         if digest.hex() != name.removesuffix("x"):
@@ -136,9 +140,12 @@ def _check_trees(
             inner = path[len(root) + 1 :]
             if inode not in damaged:
                 entry = archive.index.entry(inner) if archive else None
-                if entry is None or os.stat(path).st_nlink > 1:
+                try:
+                    if entry is None or os.stat(path).st_nlink > 1:
+                        continue
+                    digest, size = _digest(path)
+                except FileNotFoundError:
                     continue
-                digest, size = _digest(path)
                 found.files += 1
                 found.size += size
                 if digest == entry.digest:
@@ -160,23 +167,30 @@ def _trees(cache: NodeCache) -> list[str]:
 def _forget(root: str, inner: str) -> None:
     """Remove a file of a tree, and the mark that all of its package is there."""
     top, inside, _ = inner.partition("/")
+    _unlink(f"{root}.ready/{top if inside else ':'}")
+    _unlink(f"{root}/{inner}")
+
+
+def _unlink(path: str) -> None:
     try:
-        os.unlink(f"{root}.ready/{top if inside else ':'}")
+        os.unlink(path)
     except FileNotFoundError:
         pass
-    os.unlink(f"{root}/{inner}")
 
 
 def _check_bytecode(cache: NodeCache, found: Verified, *, remove: bool) -> None:
     for path, _ in _files(cache.bytecode_path):
-        with open(path, "rb") as file:
-            data = file.read()
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            continue
         found.files += 1
         found.size += len(data)
         if sha256_hex(data[_DIGEST_SIZE:]) != data[:_DIGEST_SIZE].hex():
             found.damages.append(Damage(path, "its SHA-256 does not hold"))
             if remove:
-                os.unlink(path)
+                _unlink(path)
 
 
 def _files(folder: str) -> Iterator[tuple[str, int]]:

@@ -25,7 +25,12 @@ LIMIT = 32 << 20
 #: One file may not push out all others.
 _LARGEST = LIMIT // 4
 
-_kept: LRUCache[bytes, bytes] = LRUCache(LIMIT, getsizeof=len)
+
+def _nothing() -> LRUCache[bytes, bytes]:
+    return LRUCache(LIMIT, getsizeof=len)
+
+
+_kept = _nothing()
 _lock = Lock()
 
 
@@ -45,9 +50,9 @@ def read(tree: Tree, entry: Entry) -> bytes:
 
 
 def _forked() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it
-    _lock = Lock()
-    _kept.clear()
+    """Begin anew: another thread may have been in the middle of it."""
+    global _lock, _kept
+    _lock, _kept = Lock(), _nothing()
 
 
 os.register_at_fork(after_in_child=_forked)

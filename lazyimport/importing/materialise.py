@@ -23,7 +23,7 @@ from errno import EEXIST
 from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 
-from lazyimport.files import AtomicFile
+from lazyimport.files import AtomicFile, ensure_directory, make_directories
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import EXECUTABLE, NATIVE, Entry
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "files_under", "materialise", "materialise_all"]
 
-#: The mark of the files beside the packages; no directory has such a name.
+#: The mark of the files beside the packages; no package has such a name.
 _FILES_AT_THE_TOP = ":"
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
@@ -44,7 +44,8 @@ _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
 def materialise(tree: Tree, top: str) -> None:
     """Put the top-level package *top* on disk; ``""`` means the files beside them.
 
-    Does nothing if it is there. Raises OSError if the disk refuses.
+    Does nothing if it is there. Raises OSError if the disk refuses, CacheError if
+    the cache may not be trusted.
     """
     _hold(tree.root)
     _materialise(tree, top, set())
@@ -55,9 +56,14 @@ _held: dict[str, int] = {}
 
 
 def _hold(root: str) -> None:
-    """Record, for the life of this process and its forks, that it uses a tree."""
+    """Record, for the life of this process and its forks, that it uses a tree.
+
+    What is there counts only if the cache may be trusted: CacheError, if not.
+    """
+    if root not in _held:
+        ensure_directory(_cache_of(root))
     while root not in _held:
-        os.makedirs(root, mode=0o700, exist_ok=True)
+        make_directories(root)
         descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
         try:
             flock(descriptor, LOCK_SH)
@@ -86,7 +92,7 @@ def _materialise(tree: Tree, top: str, begun: set[str]) -> None:
         if native and ".so" in entry.path:
             for folder in _searched_by(tree, entry):
                 _materialise(tree, folder, begun)
-    os.makedirs(os.path.dirname(mark), mode=0o700, exist_ok=True)
+    make_directories(os.path.dirname(mark))
     with open(mark, "wb"):
         pass
 
@@ -96,7 +102,7 @@ def _searched_by(tree: Tree, entry: Entry) -> set[str]:
     folder = os.path.dirname(entry.path)
     tops = set()
     for match in _SEARCHED.finditer(tree.archive.content(entry)):
-        path = os.path.normpath(folder + os.fsdecode(match[1]))
+        path = os.path.normpath(folder + os.fsdecode(match[1])).lstrip("/")
         tops.add(path.partition("/")[0])
     return {top for top in tops if tree.is_directory(top)}
 
@@ -149,7 +155,7 @@ def _put(tree: Tree, entry: Entry) -> None:
     path = tree.inside + entry.path
     if os.path.exists(path):
         return
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    make_directories(os.path.dirname(path))
     mode = 0o555 if entry.flags & EXECUTABLE else 0o444
     blob = _blob(tree, entry, mode)
     try:
@@ -163,17 +169,20 @@ def _put(tree: Tree, entry: Entry) -> None:
 
 def _blob(tree: Tree, entry: Entry, mode: int) -> str:
     """Return the path of the bytes, by digest; read-only, for many trees share it."""
-    cache = os.path.dirname(os.path.dirname(tree.root))
     name = entry.digest.hex() + ("x" if mode & 0o100 else "")
-    blob = f"{cache}/blobs/{name[:2]}/{name}"
+    blob = f"{_cache_of(tree.root)}/blobs/{name[:2]}/{name}"
     try:
         if _is_sound(blob, entry):
             return blob
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(blob), mode=0o700, exist_ok=True)
+        make_directories(os.path.dirname(blob))
     with AtomicFile(blob, mode, durable=False) as file:
         file.write(tree.archive.content(entry))
     return blob
+
+
+def _cache_of(root: str) -> str:
+    return os.path.dirname(os.path.dirname(root))
 
 
 def _is_sound(blob: str, entry: Entry) -> bool:

@@ -60,9 +60,9 @@ class ArchiveDistribution(Distribution):
 
 def _located(tree: Tree) -> type[LocatedFile]:
     """Return the class of paths into *tree*: what is joined to one is one as well."""
-    if tree.root not in _CLASSES:
-        _CLASSES[tree.root] = type("LocatedFile", (LocatedFile,), {"tree": tree})
-    return _CLASSES[tree.root]
+    if tree.located is None:
+        tree.located = type("LocatedFile", (LocatedFile,), {"tree": tree})
+    return tree.located
 
 
 class LocatedFile(_ConcretePath):  # type: ignore[misc]
@@ -116,10 +116,6 @@ def _beside(tree: Tree, inner: str) -> str:
     elif not tree.write(tree.inside + inner, place):
         return tree.inside + inner
     return place
-
-
-#: root of a tree -> its class of paths
-_CLASSES: dict[str, type[LocatedFile]] = {}
 
 
 def find_distributions(

@@ -8,6 +8,7 @@ the other side is one too: that is a namespace, shared on purpose (PEP 420).
 
 from __future__ import annotations
 
+import os
 import sys
 from _thread import get_ident
 
@@ -34,6 +35,7 @@ __all__ = ["RefusingFinder", "RefusingPathFinder", "refuse_imported", "shadowed"
 
 #: (thread, name) of what is being looked for elsewhere, where that leads back here
 _asking: set[tuple[int, str]] = set()
+os.register_at_fork(after_in_child=_asking.clear)
 _OURS = (ArchiveFinder, MissingFinder)
 
 

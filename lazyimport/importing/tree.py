@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.bytecode import BytecodeCache
     from lazyimport.format.archive import Archive
+    from lazyimport.importing.metadata import LocatedFile
 
 __all__ = ["Module", "Tree", "running_python"]
 
@@ -67,6 +68,8 @@ class Tree:
         self._find = archive.index.find
         self._prepared: set[str] = set()
         self.loads: list[float] = []
+        #: the class of paths into it, see lazyimport.importing.metadata
+        self.located: type[LocatedFile] | None = None
 
     def module(self, stem: str) -> Module | None:
         """Return the module whose path without suffix is *stem* (``pkg/mod``).
@@ -224,7 +227,7 @@ class Tree:
 
         try:
             materialise(self, top)
-        except OSError:
+        except (OSError, lazyimport.errors.CacheError):
             return False
         return True
 
@@ -240,17 +243,18 @@ class Tree:
         if entry is None or entry.is_directory:
             return False
         place = place or path
-        if os.path.exists(place):
-            return True
-        from lazyimport.files import AtomicFile
+        from lazyimport.files import AtomicFile, ensure_directory, make_directories
 
         try:
-            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+            ensure_directory(os.path.dirname(os.path.dirname(self.root)))
+            if os.path.exists(place):
+                return True
+            make_directories(os.path.dirname(place))
             with AtomicFile(
                 place, 0o555 if entry.flags & 1 else 0o444, durable=False
             ) as file:
                 file.write(self.archive.content(entry))
-        except OSError:
+        except (OSError, lazyimport.errors.CacheError):
             return False
         return True
 

@@ -108,7 +108,7 @@ def _requires_python(metadata: str, what: str) -> str | None:
     try:
         with open(metadata, "rb") as file:
             value = BytesHeaderParser().parse(file)["Requires-Python"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise PackError(
             f"{what} is no wheel: it has no METADATA in its .dist-info"
         ) from None

@@ -108,7 +108,7 @@ def _fetch_here(
         if settings.cache_mode == "memory":
             why = "it keeps no archives (LAZYIMPORT_CACHE_MODE=memory)"
         else:
-            _, fetched = fetch(settings, hash)
+            _, fetched = fetch(settings, hash, ahead=True)
     except LazyImportError as error:
         why = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - started

@@ -128,7 +128,7 @@ def _fetch(settings: Settings, logger: logging.Logger) -> int:
 
     assert settings.hash is not None
     started = time.perf_counter()
-    _, fetched = fetch(settings, settings.hash)
+    _, fetched = fetch(settings, settings.hash, ahead=True)
     logger.info(
         "lazyimport: archive %s from %s: %s bytes fetched in %.0f ms",
         settings.hash,

@@ -397,7 +397,7 @@ def test_cache_that_cannot_be_written(site: Site) -> None:
     pushed = site.push()
     site.node.write_text("a file where the directory should be")
 
-    with pytest.raises(CacheError, match="Not a directory"):
+    with pytest.raises(CacheError, match="is not a directory; remove what is there"):
         site.fetch(pushed.hash)
 
 

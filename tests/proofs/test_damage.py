@@ -9,7 +9,7 @@ import pytest
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.repair import discard, repair
+from lazyimport.delivery.repair import give_up, repair
 from lazyimport.delivery.stores import open_store, writable
 from lazyimport.errors import DamagedArchive
 from lazyimport.format.archive import Archive
@@ -34,7 +34,7 @@ class Process:
         archive.repair = lambda error: repair(
             self.settings, self.hash, error, self.said.append
         )
-        archive.index.report = lambda error: discard(self.settings, self.hash, error)
+        archive.index.report = lambda error: give_up(self.settings, self.hash, error)
         return archive
 
     def read(self) -> dict[str, tuple[bytes, ...]]:

@@ -318,7 +318,9 @@ class _Bucket(_Objects):
                 "environment",
             )
         endpoint = self._config.get("endpoint")
-        if endpoint is not None and not _split(endpoint).hostname:
+        if endpoint is not None and (
+            not _split(endpoint).hostname or "@" in _split(endpoint).netloc
+        ):
             raise _wrong(address, self._form, "an endpoint is http(s)://host:port")
         shown = f"{address.partition('://')[0].lower()}://{bucket}/{self.prefix}"
         return shown.rstrip("/") + (f"?{query}" if query else "")
