@@ -22,7 +22,8 @@ from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType, TracebackType
+    from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
     from lazyimport.errors import DamagedArchive
@@ -33,6 +34,10 @@ __all__ = ["Installation", "current", "install", "uninstall"]
 
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.
 _PRINTS_IN_C = sys.version_info < (3, 13)
+#: the hooks of sys behind which it does so; errors that nobody can catch follow later
+_HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
+    sys.version_info < (3, 15)
+)
 #: modules of the standard library that must learn of the archive: see Lessons
 _TAUGHT = (
     "importlib.abc",
@@ -220,6 +225,7 @@ class Installation:
         self._missing = MissingFinder(self.hash, self._explain_missing)
         self._hook = path_finder.hook(self.tree)
         self._environ: dict[str, str | None] = {}
+        self._hooks: list[tuple[str, object, object]] = []
         self._register()
 
     def _register(self) -> None:
@@ -234,8 +240,8 @@ class Installation:
             if name in sys.modules:
                 __import__(name)  # another thread may be in the middle of it
                 self._teach(sys.modules[name])
-        if _PRINTS_IN_C:
-            self._before, sys.excepthook = sys.excepthook, self._excepthook
+        for name in _HOOKS:
+            self._put_hooks(name, f"__{name}__")
         for variable, value in self.settings.to_environ().items():
             self._environ[variable] = os.environ.get(variable)
             os.environ[variable] = value
@@ -261,8 +267,9 @@ class Installation:
             self._forget_path_entries()
             if self._lessons is not None:
                 self._lessons.remove()
-            if sys.excepthook == self._excepthook:
-                sys.excepthook = self._before
+            for name, ours, before in self._hooks:
+                if getattr(sys, name) is ours:
+                    setattr(sys, name, before)
             TREES.pop(self.hash, None)
             self._restore_environ()
 
@@ -287,14 +294,34 @@ class Installation:
         assert self._lessons is not None
         return self._lessons
 
-    def _excepthook(
-        self,
-        kind: type[BaseException],
-        error: BaseException,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._our_lessons().write(error, traceback)
-        self._before(kind, error, traceback)
+    def _put_hooks(self, *names: str) -> None:
+        """Wrap the hooks called *names*; one with two names still is one.
+
+        Whoever puts the original back or asks whether it is there must find ours.
+        """
+        wrapped: dict[int, Callable[..., None]] = {}
+        for name in names:
+            before = getattr(sys, name)
+            if id(before) not in wrapped:
+                wrapped[id(before)] = self._with_files(before)
+            ours = wrapped[id(before)]
+            setattr(sys, name, ours)
+            self._hooks.append((name, ours, before))
+
+    def _with_files(self, before: Callable[..., None]) -> Callable[..., None]:
+        """Return *before*, for which the files are put on disk that it will read."""
+
+        def hook(*args: Any) -> None:
+            try:
+                if len(args) == 1:
+                    self._our_lessons().write(args[0].exc_value, args[0].exc_traceback)
+                else:
+                    self._our_lessons().write(args[1], args[2])
+            except Exception:  # noqa: BLE001, S110 - that would hide what is printed
+                pass  # at the end of a process not much is left to work with
+            before(*args)
+
+        return hook
 
     def _forget_path_entries(self) -> None:
         for path in list(sys.path_importer_cache):

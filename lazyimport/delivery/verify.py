@@ -165,9 +165,10 @@ def _trees(cache: NodeCache) -> list[str]:
 
 
 def _forget(root: str, inner: str) -> None:
-    """Remove a file of a tree, and the mark that all of its package is there."""
+    """Remove a file of a tree, and the marks that all of its package is there."""
     top, inside, _ = inner.partition("/")
-    _unlink(f"{root}.ready/{top if inside else ':'}")
+    for mark in (top if inside else ":", "::"):
+        _unlink(f"{root}.ready/{mark}")
     _unlink(f"{root}/{inner}")
 
 

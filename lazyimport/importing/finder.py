@@ -82,7 +82,15 @@ class ArchiveFinder:
                 return None
             if not self._top_level:
                 return None
-            return module_spec(self.tree, fullname, fullname)
+            return self._in_front(fullname) or module_spec(
+                self.tree, fullname, fullname
+            )
+        return self._find_below(fullname, path, target)
+
+    @hidden
+    def _find_below(
+        self, fullname: str, path: Sequence[str], target: ModuleType | None
+    ) -> ModuleSpec | None:
         tail = fullname.rpartition(".")[2]
         inside = self.tree.inside
         try:
@@ -93,9 +101,29 @@ class ArchiveFinder:
             return None
         for portion in path:
             folder = self.tree.relative(portion)
+            if folder is None:  # it leads out again: pkg/../..
+                return self._watch(fullname, path, target)
             spec = module_spec(self.tree, fullname, f"{folder}/{tail}")
             if spec is not None:
                 return spec
+        return None
+
+    @hidden
+    def _in_front(self, fullname: str) -> ModuleSpec | None:
+        """Return what a directory of the tree has that is on ``sys.path`` before it.
+
+        Programs put their own folder there, or one of vendored packages.
+        """
+        for entry in sys.path:
+            if entry == self.tree.root:
+                break
+            if isinstance(entry, str) and entry.startswith(self.tree.inside):
+                folder = self.tree.relative(entry.rstrip("/"))
+                spec = folder and module_spec(
+                    self.tree, fullname, f"{folder}/{fullname}"
+                )
+                if spec:
+                    return spec
         return None
 
     def find_distributions(
@@ -275,7 +303,11 @@ class MissingFinder:
         Or return the spec of a finder behind this one.
         """
         # _find_spec called us; only an import calls it from there
-        if sys._getframe(2).f_code.co_name != "_find_and_load_unlocked":  # noqa: SLF001
+        try:
+            asking = sys._getframe(2).f_code.co_name  # noqa: SLF001
+        except ValueError:  # a script asks, from its top
+            return None
+        if asking != "_find_and_load_unlocked":
             return None
         finders = list(sys.meta_path)
         if self not in finders:

@@ -4,8 +4,9 @@ They look at files without asking a loader. A class that travelled by value (eve
 class under ``@serve.deployment`` does) has no loader to ask either, only the file
 name in its code; so `linecache` learns to find the archive's sources by name, and
 `inspect` to ask for them where there is neither file nor module. Up to Python 3.12
-the interpreter prints an uncaught exception in C and reads the file itself; so the
-file is put there when, and only when, such an exception is about to be printed.
+the interpreter prints an uncaught exception in C and reads the file itself, and up
+to 3.14 one that nobody can catch; so the package is put there when, and only when,
+such an exception is about to be printed.
 
 Two read directories, so the files are put there for them: the import system, for
 data of namespace packages, and `unittest` when it discovers tests, which would
@@ -133,11 +134,16 @@ class Lessons:
 
         self._precede(readers.NamespaceReader, "__init__", portions)
 
-    def _teach_threading(self, threading: ModuleType) -> None:
+    def _teach_threading(self, threading: Any) -> None:
         def sources(args: Any) -> None:
             self.write(args.exc_value, args.exc_traceback)
 
+        one = threading.excepthook is threading.__excepthook__
         self._precede(threading, "excepthook", sources)
+        if one:
+            self._put(threading, "__excepthook__", lambda _: threading.excepthook)
+        else:
+            self._precede(threading, "__excepthook__", sources)
 
     def _teach_unittest(self, loader: Any) -> None:
         def folders(_: object, start_dir: str, *__: object, **___: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from marshal import loads
+from os import fspath
 from time import perf_counter
 
 import lazyimport
@@ -46,7 +47,8 @@ class ArchiveLoader:
     # is no file loader, and code that asks isinstance() would read the disk.
     exec_module = SourcelessFileLoader.exec_module
     if hasattr(SourcelessFileLoader, "load_module"):  # gone in Python 3.15
-        load_module = SourcelessFileLoader.load_module
+        # not that of file loaders, which is for those who inherit from them
+        load_module = SourcelessFileLoader.__mro__[2].load_module  # type: ignore[attr-defined]
 
     def create_module(self, spec: object) -> None:  # noqa: ARG002
         """Return None: the machinery makes the module."""
@@ -73,7 +75,8 @@ class ArchiveLoader:
                 body = _compiled(self)
         except lazyimport.errors.ArchiveError as error:
             raise self._damaged("import", error) from error
-        _fix_co_filename(body, self.path)
+        if self.path.endswith(".py"):  # what came as a .pyc names its source
+            _fix_co_filename(body, self.path)
         tree.loads.append(perf_counter() - started)
         return body  # type: ignore[no-any-return]
 
@@ -110,6 +113,7 @@ class ArchiveLoader:
         Raises OSError if there is none, ArchiveReadError, which is one, if the
         bytes are damaged.
         """
+        path = fspath(path)
         inner = self._tree.relative(path)
         if inner is None:
             with open(path, "rb") as file:
@@ -125,7 +129,7 @@ class ArchiveLoader:
 
     def path_stats(self, path: str) -> dict[str, Any]:
         """Return ``mtime`` (always 0) and ``size`` in bytes; OSError if no file."""
-        entry = self._tree.at(path)
+        entry = self._tree.at(fspath(path))
         if entry is None:
             from errno import ENOENT
 
@@ -199,7 +203,14 @@ def _sourceless(loader: ArchiveLoader) -> CodeType:
             name=loader.name,
             path=loader.path,
         )
-    return loads(data[16:])  # type: ignore[no-any-return]
+    import _frozen_importlib_external as stock
+
+    details = {"name": loader.name, "path": loader.path}
+    stock._classify_pyc(data, loader.name, details)  # type: ignore[attr-defined] # noqa: SLF001
+    code: CodeType = stock._compile_bytecode(  # type: ignore[attr-defined] # noqa: SLF001
+        memoryview(data)[16:], name=loader.name, bytecode_path=loader.path
+    )
+    return code
 
 
 #: trees that are installed in this process, by hash: where pickles find theirs

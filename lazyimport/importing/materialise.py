@@ -25,7 +25,16 @@ from mmap import ACCESS_READ, mmap
 
 from lazyimport.files import AtomicFile, ensure_directory, make_directories
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import EXECUTABLE, NATIVE, Entry
+from lazyimport.format.index import (
+    CONFIGURED,
+    EXECUTABLE,
+    HAS_DATA,
+    IN_MEMORY,
+    LOOKS,
+    MODULE_SUFFIXES,
+    NATIVE,
+    Entry,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +46,8 @@ __all__ = ["export", "files_under", "materialise", "materialise_all"]
 
 #: The mark of the files beside the packages; no package has such a name.
 _FILES_AT_THE_TOP = ":"
+#: The mark of these and the folders without modules.
+_NEIGHBOURS = "::"
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
 
@@ -44,11 +55,17 @@ _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
 def materialise(tree: Tree, top: str) -> None:
     """Put the top-level package *top* on disk; ``""`` means the files beside them.
 
+    With a package whose code looks at files come those that a program keeps beside
+    it: the files at the top and the folders there that hold no module.
+
     Does nothing if it is there. Raises OSError if the disk refuses, CacheError if
     the cache may not be trusted.
     """
     _hold(tree.root)
-    _materialise(tree, top, set())
+    begun: set[str] = set()
+    _materialise(tree, top, begun)
+    if tree.flags(top) & (LOOKS | CONFIGURED):
+        _materialise_neighbours(tree, begun)
 
 
 #: root of a tree that this process uses -> the descriptor that says so
@@ -92,6 +109,25 @@ def _materialise(tree: Tree, top: str, begun: set[str]) -> None:
         if native and ".so" in entry.path:
             for folder in _searched_by(tree, entry):
                 _materialise(tree, folder, begun)
+    make_directories(os.path.dirname(mark))
+    with open(mark, "wb"):
+        pass
+
+
+def _materialise_neighbours(tree: Tree, begun: set[str]) -> None:
+    mark = f"{tree.root}.ready/{_NEIGHBOURS}"
+    if os.path.exists(mark):
+        return
+    for top in tree.tops():
+        flags = tree.flags(top)
+        if not top or (
+            flags & (HAS_DATA | CONFIGURED)
+            and not flags & (LOOKS | NATIVE | IN_MEMORY)
+            and not any(
+                e.path.endswith(MODULE_SUFFIXES) for e in files_under(tree, top)
+            )
+        ):
+            _materialise(tree, top, begun)
     make_directories(os.path.dirname(mark))
     with open(mark, "wb"):
         pass

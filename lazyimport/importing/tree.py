@@ -234,7 +234,9 @@ class Tree:
     def write(self, path: str, place: str | None = None) -> bool:
         """Put the file at the absolute *path* on disk; whether it is there now.
 
-        With *place* it is put there instead.
+        With all of its top-level package, for who lists a directory must not see a
+        part of it; unless that is to stay in memory. With *place* the file alone is
+        put there instead.
 
         For readers that cannot be told where the bytes really are, such as the
         interpreter's own traceback printer up to Python 3.12.
@@ -242,7 +244,12 @@ class Tree:
         entry = self.at(path)
         if entry is None or entry.is_directory:
             return False
-        place = place or path
+        if place is None:
+            place = path
+            top, inside, _ = entry.path.partition("/")
+            top = top if inside else ""
+            if not self.flags(top) & IN_MEMORY:
+                return self.materialise(top) and os.path.exists(path)
         from lazyimport.files import AtomicFile, ensure_directory, make_directories
 
         try:

@@ -550,6 +550,13 @@ class _Walk:
                     "archive, where another root has a folder"
                 )
         self._check_collisions([*folders, *self.files])
+        for path in self.files:
+            if path.endswith(".pth") and "/" not in path:
+                self.warnings.append(
+                    f"{path} will not be read: Python reads such files in directories "
+                    "of installed packages only; if something needs it, install that in "
+                    "the image"
+                )
 
     def _check_collisions(self, paths: list[str]) -> None:
         """Warn of paths that are one on a file system that folds names."""

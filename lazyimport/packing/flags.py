@@ -24,8 +24,10 @@ __all__ = ["LOOKS_LIKE", "looks_at_files", "package_flags"]
 
 #: What code says when it is about to open something beside itself.
 LOOKS_LIKE = re.compile(
-    rb"__file__|__path__|__cached__|spec__?\.origin|submodule_search_locations"
-    rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile"
+    rb"__file__|__path__|__cached__|\bspec(?:__)?\.origin|submodule_search_locations"
+    rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile|getfile\b"
+    rb"|co_filename|inspect\.stack\b"
+    rb"|jit\b[^)]*\bcache\s*=\s*True"  # numba keeps machine code beside the source
 )
 #: Files that nobody opens at run time.
 _INERT = ("/py.typed", ".pyi", ".pyx", ".pxd", ".c", ".h")

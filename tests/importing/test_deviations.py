@@ -42,11 +42,12 @@ HELD = {
     "`python -O`": "importing/test_like_a_directory.py::test_second_run_uses_what_the_node_compiled",
     "Namespace packages run no code": f"{HERE}::test_rows",
     "Metadata files": f"{HERE}::test_rows",
-    "`*.pkg` files": f"{HERE}::test_rows",
+    "`*.pth` files": "packing/test_collect.py::test_a_start_up_file_is_told",
     "Where no file can be made": f"{HERE}::test_where_no_file_can_be_made",
     "`spec.loader_state`, zipimport's `_zip_searchorder`": f"{HERE}::test_rows",
     "Audit events": "importing/test_interpreter.py::test_audit_events",
     "Tools that look for files": "importing/test_debugging.py::test_tools_that_look_for_files",
+    "A child process with an environment of its own": f"{HERE}::test_a_child_with_an_environment_of_its_own",
 }
 
 TREE: Files = {
@@ -58,10 +59,6 @@ TREE: Files = {
     "space/data.txt": "data\n",
     "kept/data.txt": "data\n",
     "thing-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: thing\nVersion: 1\n",
-    "extended/__init__.py": (
-        "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
-    ),
-    "extended.pkg": "/somewhere/else\n",
 }
 
 #: title of the row -> program, what a directory says, what an archive says
@@ -145,11 +142,6 @@ ROWS: dict[str, tuple[str, str, str]] = {
         "1 True False",
         "1 False True",
     ),
-    "`*.pkg` files": (
-        "import extended; print('/somewhere/else' in extended.__path__)",
-        "True",
-        "False",
-    ),
     "`spec.loader_state`, zipimport's `_zip_searchorder`": (
         "import pure; print(pure.__spec__.loader_state, hasattr(pure.__loader__, '_cache_bytecode'))",
         "None True",
@@ -218,13 +210,19 @@ def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
     assert ["At index 1 diff: 2 != 3" in o for o in outputs] == [True, False]
 
 
-def test_pkg_file_of_a_materialised_tree(trees: tuple[Path, Path, str]) -> None:
-    """Row 12 and its advice."""
+def test_a_child_with_an_environment_of_its_own(
+    trees: tuple[Path, Path, str],
+) -> None:
+    """Row 17 and its advice."""
     _, cache, hash_ = trees
-    with_file = "import lazyimport as l; l.current().tree.materialise('')\n"
-    program, _, _ = ROWS["`*.pkg` files"]
+    program = """
+        import os, subprocess, sys
+        for environ in ({}, {**os.environ, "MORE": "1"}):
+            child = "import lazyimport.activation as a; a.start(); import pure"
+            print(subprocess.run([sys.executable, "-c", child], env=environ, stderr=subprocess.DEVNULL).returncode)
+        """
 
-    assert from_archive(hash_, cache, with_file + program).stdout == "True\n"
+    assert from_archive(hash_, cache, dedent(program)).stdout == "1\n0\n"
 
 
 def test_where_no_file_can_be_made(

@@ -555,6 +555,13 @@ class TestWarnings:
             f"{tmp_path}/sock",
         ]
 
+    def test_a_start_up_file_is_told(self, tmp_path: Path) -> None:
+        make(tmp_path, {"hook.pth": "import a", "a.py": "", "below/b.pth": ""})
+        tree = collect([tmp_path], Config())
+        assert len(tree.files) == 3
+        (warning,) = tree.warnings
+        assert warning.startswith("hook.pth will not be read")
+
     def test_names_that_some_file_systems_fold(self, tmp_path: Path) -> None:
         a = make(tmp_path / "a", {"Foo.py": "", "Dir/x.py": "", "e\u0301.py": ""})
         b = make(tmp_path / "b", {"foo.py": "", "dir/x.py": "", "\u00e9.py": ""})
