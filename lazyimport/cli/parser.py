@@ -246,6 +246,8 @@ class _Parser(argparse.ArgumentParser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             near = self._nearest(unknown, self._option_string_actions)
+            if self.prog.endswith(" run") and unknown[0][0] != "-":
+                near = f"; a module is named with -m {unknown[0]}"
             self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         return found, unknown
 

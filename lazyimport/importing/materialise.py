@@ -156,7 +156,7 @@ def export(tree: Tree, folder: str) -> None:
     """
     os.makedirs(folder, exist_ok=True)
     if os.listdir(folder):
-        raise FileExistsError(EEXIST, "the folder is not empty", folder)
+        raise FileExistsError(EEXIST, "not empty: name another folder", folder)
     for top in tree.tops():
         for entry in files_under(tree, top):
             path = f"{folder}/{entry.path}"

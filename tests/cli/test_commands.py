@@ -179,6 +179,19 @@ class TestRun:
         assert "30 ['a', '--b']\n" == done.stdout
         assert "" == done.stderr
 
+    def test_main_outlives_the_body_of_the_module(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        """As with ``python -m``: exit handlers pickle what is in it."""
+        (project / "shop/late.py").write_text(
+            "import atexit, pickle, sys\n"
+            "def last(): print(pickle.loads(pickle.dumps(last)) is last, sys.argv)\n"
+            "atexit.register(last)\n"
+        )
+        done = cli.run("run", cli.push(project), "-m", "shop.late", "a")
+
+        assert re.fullmatch(r"True \['/.*/shop/late\.py', 'a'\]\n", done.stdout)
+
     def test_runs_without_the_store_once_the_node_has_it(
         self, cli: CommandLine, project: Path
     ) -> None:

@@ -93,6 +93,7 @@ def test_store_that_does_not_exist(cli: CommandLine) -> None:
 
 def test_run_what(cli: CommandLine) -> None:
     says(cli.fail("run", UNKNOWN, code=2), "-m MODULE")
+    says(cli.fail("run", UNKNOWN, "shop.main", code=2), "named with -m shop.main")
 
 
 def test_module_that_is_not_in_the_archive(cli: CommandLine, project: Path) -> None:
@@ -103,6 +104,7 @@ def test_module_that_is_not_in_the_archive(cli: CommandLine, project: Path) -> N
     text = cli.fail("run", name, "-m", "shpo")
     says(text, "'shpo'", name, "nearest names in it: shop")
     says(cli.fail("run", name, "-m", "shop"), "shop.__main__", name)
+    says(cli.fail("run", name, "-m", "shop/main.py"), "-m shop.main")
 
 
 def test_empty_tree(cli: CommandLine, tmp_path: Path) -> None:

@@ -77,12 +77,20 @@ def _start_anew() -> None:
 
 def _run_module(installed: Installation, module: str, program: list[str]) -> int:
     import runpy
+    from types import ModuleType
 
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path[0] = os.getcwd()  # a script's folder until now; -m has this
     sys.argv[:] = [module, *program]
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        # What run_module does, but __main__ stays: threads and exit handlers that
+        # outlive the module's body look into it, and pickle by it.
+        _, spec, code = runpy._get_module_details(module)  # type: ignore[attr-defined] # noqa: SLF001
+        sys.argv[0] = spec.origin
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        if sys.version_info < (3, 14):
+            main.__annotations__ = {}
+        runpy._run_code(code, vars(main), None, "__main__", spec)  # type: ignore[attr-defined] # noqa: SLF001
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - reported as the interpreter does
@@ -101,6 +109,14 @@ def _missing(
     from lazyimport.importing.missing import explain_missing
 
     tree = installed.tree
+    dotted = module.removesuffix(".py").replace("/", ".")
+    if dotted != module and tree.module(dotted.replace(".", "/")) is not None:
+        return ArchiveModuleMissing(
+            f"cannot run {module!r}: a module is named with dots, -m {dotted}",
+            lambda: "",
+            name=module,
+            hash=installed.hash,
+        )
     stem = module.replace(".", "/")
     name = f"{module}.__main__" if tree.is_directory(stem) else module
     known = tree.module(name.replace(".", "/")) is not None
