@@ -50,8 +50,6 @@ LARGEST_DELTA = 0.2
 
 _COUNT = Struct("<I")
 _LENGTH = Struct("<H")
-#: More digests than this are looked up in one walk over the base.
-_SEARCHES = 64
 
 
 def write_delta(
@@ -105,8 +103,7 @@ def write_delta(
 
 def _held(base: Index, digests: set[bytes]) -> set[bytes]:
     """Return those of *digests* that a member of *base* has."""
-    if len(digests) <= _SEARCHES:
-        digests = {digest for digest in digests if base.mentions(digest)}
+    digests = base.perhaps(digests)
     if not digests:
         return digests
     found = (digest for entry in base.entries() for _, _, digest in entry.members())

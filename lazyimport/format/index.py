@@ -57,6 +57,8 @@ KNOWN_FLAGS = (
 )
 
 MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+#: More digests than this are looked up in one walk over all entries.
+_SEARCHES = 64
 
 ROOT_MAGIC = b"LZYROOT1"
 #          magic, minors, files, directories, pages, slots, variants, reserved
@@ -455,6 +457,16 @@ class Index:
                 yield entry
         except (StructError, ValueError) as error:
             raise self._malformed(number, error) from None
+
+    def perhaps(self, digests: set[bytes]) -> set[bytes]:
+        """Return *digests* without those that are surely not in here.
+
+        Few are searched for; of many all are returned, for a walk over the entries
+        is faster.
+        """
+        if len(digests) > _SEARCHES:
+            return digests
+        return {digest for digest in digests if self.mentions(digest)}
 
     def mentions(self, digest: bytes) -> bool:
         """Whether the bytes of *digest* stand in the pages, of a member most likely."""

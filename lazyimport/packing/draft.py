@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft"]
 
-#: More digests than this are looked up in one walk over the last archive.
-_SEARCHES = 64
-
 
 class Draft:
     """One packing: its entries, and where the bytes of every digest are.
@@ -158,9 +155,7 @@ class Draft:
                 else:
                     self.problems.pop(entry.path, None)
                     unknown.add(entry.digest)
-        unknown -= settled
-        if len(unknown) <= _SEARCHES:
-            unknown = {digest for digest in unknown if index.mentions(digest)}
+        unknown = index.perhaps(unknown - settled)
         for old in index.entries() if unknown else ():
             if old.digest in unknown and old.variants:
                 self._codes[old.digest] = dict(old.codes())
