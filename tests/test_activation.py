@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport import activation
 from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.channels import set_channel
 from lazyimport.delivery.publish import publish
@@ -230,6 +231,32 @@ def test_channel_that_cannot_be_looked_up(cache: Path, tmp_path: Path) -> None:
     assert done.stderr.startswith(f"lazyimport: {said}")
     reason = f"ChannelError: there is no channel 'prod' in file://{tmp_path}/store"
     assert done.stderr.count(reason) == 2
+
+
+def test_failure_shows_no_password(cache: Path) -> None:
+    """Of an artifact's address, neither at start nor where an import fails."""
+    done = python(
+        "-c",
+        "import shipped",
+        cache=cache,
+        hash_="",
+        LAZYIMPORT_ARTIFACT="https://bob:hunter2@127.0.0.1:9/app.zip?token=hunter2",
+        LAZYIMPORT_TIMEOUT="0.5",
+    )
+
+    assert done.stderr.count("artifact https://127.0.0.1:9/app.zip") == 2
+    assert "ArchiveModuleMissing: No module named 'shipped'" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "bob" not in done.stderr
+
+
+def test_stderr_may_be_anything_that_was_put_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A log handler of the application need not have a descriptor."""
+    monkeypatch.setattr(sys, "stderr", object())
+
+    activation._say("what nobody reads")
 
 
 @pytest.mark.parametrize("stderr", ["nobody reads it", "full"])

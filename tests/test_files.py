@@ -12,7 +12,7 @@ import pytest
 
 from lazyimport.delivery.stores.file import _Lock as StoreLock
 from lazyimport.errors import CacheError, StoreUnavailable
-from lazyimport.files import AtomicFile, FileLock
+from lazyimport.files import AtomicFile, FileLock, ensure_directory
 
 
 def open_files() -> int:
@@ -136,3 +136,14 @@ class TestAtomicFile:
             file.write(b"x")
 
         assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_new_directory_and_its_parents_are_for_this_user_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ensure_directory(str(tmp_path / "a/b/c"))
+    finally:
+        os.umask(before)
+
+    for folder in ("a", "a/b", "a/b/c"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700

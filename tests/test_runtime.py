@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import importlib.machinery
+import importlib.metadata
 import inspect
 import linecache
 import os
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import threading
 import unittest
+import weakref
 from collections.abc import Iterator
 from importlib.readers import NamespaceReader
 from pathlib import Path
@@ -32,6 +35,7 @@ from lazyimport.errors import (
     WrongPython,
 )
 from lazyimport.format.archive import Archive
+from lazyimport.importing.loader import TREES
 from lazyimport.packing.config import Config
 from tests.support.judge import Files, from_archive, pack_tree, write_tree
 
@@ -117,6 +121,41 @@ def test_install_and_uninstall_leave_no_trace(packed: str, cache: Path) -> None:
     assert lazyimport.current() is None
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("quiet.boom")
+
+
+@pytest.mark.parametrize("entry", [Path("/nowhere"), b"/nowhere"], ids=repr)
+def test_sys_path_may_hold_what_is_no_text(
+    packed: str, cache: Path, monkeypatch: pytest.MonkeyPatch, entry: object
+) -> None:
+    """Python passes over it, or finds nothing there."""
+    monkeypatch.setattr(sys, "path", [entry, *sys.path])
+    before = state()
+
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        assert importlib.import_module("quiet.plain").x == 1
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("quiet.nothing")
+
+    assert state() == before
+    assert packed not in TREES
+
+
+def test_nothing_keeps_a_tree_after_uninstall(tmp_path: Path, cache: Path) -> None:
+    """Its archive could not be evicted; its metadata was read as well."""
+    folder = tmp_path / "tree"
+    write_tree(
+        {"quiet.py": "x = 1\n", "quiet-1.dist-info/RECORD": "quiet.py,,\n"}, folder
+    )
+    write_tree({"quiet-1.dist-info/METADATA": "Name: quiet\nVersion: 1\n"}, folder)
+    with lazyimport.install(pack_tree(folder, cache), cache_dir=str(cache)) as handle:
+        tree = weakref.ref(handle.tree)
+        found = importlib.metadata.distribution("quiet")
+        assert str(found.locate_file("quiet.py")).startswith(handle.root)
+
+    del handle, found
+    gc.collect()
+
+    assert tree() is None
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import marshal
 import os
 import stat
 import subprocess
@@ -17,10 +18,21 @@ import pytest
 import lazyimport
 from lazyimport.delivery.channels import LARGEST, channel_key, read_channel
 from lazyimport.delivery.fetch import archive_key
-from lazyimport.delivery.stores import mutable, open_store
-from lazyimport.errors import ChannelError, LazyImportError
-from tests.delivery.test_fetch import Site
-from tests.support.judge import pack_tree, write_tree
+from lazyimport.delivery.publish import publish
+from lazyimport.delivery.stores import mutable, open_store, writable
+from lazyimport.errors import (
+    ArchiveImportError,
+    CacheError,
+    ChannelError,
+    LazyImportError,
+)
+from lazyimport.format.digest import sha256
+from lazyimport.importing.tree import running_python
+from lazyimport.packing.config import Config
+from lazyimport.packing.pack import pack
+from tests.delivery.test_fetch import Site, everything
+from tests.support.disks import NOBODY, need_root
+from tests.support.judge import Files, pack_tree, write_tree
 
 PACKAGE = Path(lazyimport.__file__).parent
 UNPICKLES = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}
@@ -89,6 +101,81 @@ def test_cache_that_others_can_write_is_refused(tmp_path: Path, mode: str) -> No
     assert not list(site.node.iterdir())
 
 
+def test_refused_cache_names_a_folder_in_it_that_works(tmp_path: Path) -> None:
+    """As in an emptyDir of Kubernetes, to which everybody may write."""
+    site = Site(tmp_path)
+    pushed = site.push().hash
+    site.node.mkdir()
+    site.node.chmod(0o777)
+
+    with pytest.raises(CacheError, match=f"to a folder in it, such as {site.node}/c"):
+        site.fetch(pushed)
+    archive, _ = site.fetch(pushed, cache_dir=f"{site.node}/cache")
+
+    everything(archive)
+    assert stat.S_IMODE((site.node / "cache").stat().st_mode) == 0o700
+
+
+def push_late(site: Site) -> str:
+    """Push two modules, one of which looks at a file, without any bytecode."""
+    write_tree(
+        {
+            "late.py": "said = 'honest'\n",
+            "looks/__init__.py": (
+                "import os\nwith open(os.path.dirname(__file__) + '/it.txt') as file:\n"
+                "    said = file.read()\n"
+            ),
+            "looks/it.txt": "honest",
+        },
+        site.tree,
+    )
+    packed = pack([str(site.tree)], Config(), [], site.author)
+    publish(packed.revision, writable(open_store(site.url)), site.author)
+    return packed.hash
+
+
+def plant(site: Site, files: Files) -> None:
+    """Make the cache directory with *files* in it, as another user."""
+    assert not site.node.exists()
+    write_tree(files, site.node)
+    for path in [site.node, *site.node.rglob("*")]:
+        os.chown(path, NOBODY, NOBODY)
+
+
+def test_bytecode_that_somebody_put_there_meanwhile_is_not_run(tmp_path: Path) -> None:
+    """In memory mode there may be no cache directory at first, and then anybody's."""
+    need_root()
+    site = Site(tmp_path)
+    pushed = push_late(site)
+    name = sha256((site.tree / "late.py").read_bytes()).hex()
+    tag, magic, level = running_python()
+    path = f"bytecode/{tag}-{magic.hex()}-O{level}/{name[:2]}/{name}"
+    code = marshal.dumps(compile("said = 'planted'", "late.py", "exec"))
+
+    with lazyimport.install(
+        pushed, store=site.url, cache_dir=str(site.node), cache_mode="memory"
+    ):
+        plant(site, {path: sha256(code) + code})
+        said = __import__("late").said
+    del sys.modules["late"]
+
+    assert said == "honest"
+
+
+def test_files_that_somebody_put_there_meanwhile_are_not_opened(tmp_path: Path) -> None:
+    need_root()
+    site = Site(tmp_path)
+    pushed = push_late(site)
+
+    with lazyimport.install(
+        pushed, store=site.url, cache_dir=str(site.node), cache_mode="memory"
+    ):
+        plant(site, {f"trees/{pushed}/looks/it.txt": "planted"})
+        with pytest.raises(ArchiveImportError, match=f"belongs to user {NOBODY}"):
+            __import__("looks")
+    assert "looks" not in sys.modules
+
+
 def test_new_cache_is_for_this_user_only(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
@@ -100,6 +187,34 @@ def test_new_cache_is_for_this_user_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(site.node.stat().st_mode) == 0o700
     for path in site.node.rglob("*"):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o022, path
+
+
+@pytest.mark.parametrize("mode", ["raw", "memory"])
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+def test_folders_of_a_cache_are_for_this_user_only(
+    tmp_path: Path, mode: str, there: bool
+) -> None:
+    """Whatever the umask, and whatever those may who can enter the cache directory."""
+    site = Site(tmp_path)
+    pushed = push_late(site)
+    before = os.umask(0)
+    try:
+        if there:
+            site.node.mkdir(mode=0o755)
+        with lazyimport.install(
+            pushed, store=site.url, cache_dir=str(site.node), cache_mode=mode
+        ):
+            assert __import__("late").said == __import__("looks").said == "honest"
+    finally:
+        os.umask(before)
+        for name in ("late", "looks"):
+            sys.modules.pop(name, None)
+
+    folders = [path for path in site.node.rglob("*") if path.is_dir()]
+    names = {path.name for path in folders if path.parent == site.node}
+    assert {"trees", "blobs", "bytecode"} <= names
+    for path in folders if there else [site.node, *folders]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
 
 
 def test_no_more_of_a_channel_is_read_than_one_can_have(tmp_path: Path) -> None:

@@ -193,7 +193,8 @@ class Tree:
         ``""`` stands for the modules that are single files at the top. With *wanted*
         somebody asks for the files, whatever was decided when packing.
 
-        Raises ArchiveImportError if the bytes are damaged.
+        Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
+        to somebody else by now: the package would open what that one put there.
         """
         if top in self._prepared and not wanted:
             return
@@ -201,8 +202,8 @@ class Tree:
             flags = self.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            there = not (flags or wanted) or self.materialise(top)
-        except lazyimport.errors.ArchiveError as error:
+            there = not (flags or wanted) or self.materialise(top, strict=True)
+        except (lazyimport.errors.ArchiveError, lazyimport.errors.CacheError) as error:
             raise lazyimport.errors.ArchiveImportError(
                 f"cannot put the files of {top or 'the top directory'} on disk: {error}",
                 name=top or None,
@@ -221,13 +222,20 @@ class Tree:
             )
         self._prepared.add(top)
 
-    def materialise(self, top: str) -> bool:
-        """Put a top-level package on disk; whether it is there now."""
+    def materialise(self, top: str, *, strict: bool = False) -> bool:
+        """Put a top-level package on disk; whether it is there now.
+
+        With *strict* a cache that may not be trusted is a CacheError.
+        """
         from lazyimport.importing.materialise import materialise
 
         try:
             materialise(self, top)
-        except (OSError, lazyimport.errors.CacheError):
+        except OSError:
+            return False
+        except lazyimport.errors.CacheError as error:
+            if strict and error.errno is None:  # refused by us, not by the disk
+                raise
             return False
         return True
 

@@ -5,6 +5,7 @@ Each message must name what it is about (hash, store, file) and what to do.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,20 @@ def test_store_that_does_not_exist(cli: CommandLine) -> None:
         text = cli.fail(*head, "--store", cli.url, *tail)
 
         says(text, cli.store, "LAZYIMPORT_STORE")
+
+
+def test_what_others_wrote_does_nothing_to_the_terminal(cli: CommandLine) -> None:
+    """A message in a channel is anybody's who may write to the store."""
+    channel = cli.store / "channels/prod.json"
+    channel.parent.mkdir(parents=True)
+    change = {"number": 1, "hash": None, "by": "x\x1b]0;y\x07", "message": "\x1b[2J"}
+    facts = {"format": 1, "channel": "prod", "changes": [change]}
+    channel.write_text(json.dumps(facts))
+
+    text = cli.fail("channel", "get", "prod", "--store", cli.url)
+
+    says(text, "prod", cli.url, r"x\x1b]0;y\x07")
+    assert all(line.isprintable() for line in text.splitlines())
 
 
 def test_run_what(cli: CommandLine) -> None:

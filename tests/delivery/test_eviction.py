@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,45 @@ def test_longest_unused_goes_first(cache: NodeCache) -> None:
     assert [kept.hash for kept in pruned.removed] == [older]
     assert pruned.freed >= SIZE
     assert pruned.left == usage(cache)
+
+
+def test_archive_that_vanishes_while_they_are_listed(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process evicts at the same time: the others are there all the same."""
+    kept = {keep(cache, used=DAY) for _ in range(5)}
+    real = os.scandir
+
+    @contextmanager
+    def scandir(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        with real(path) as items:
+            found = list(items)
+        os.unlink(found[1].path)
+        kept.remove(found[1].name)
+        yield found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    assert {name for name, _, _ in cache.archives()} == kept
+    assert len(kept) == 4
+
+
+def test_files_of_a_tree_count_where_they_are_no_links(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system without hard links."""
+    name = keep(cache, used=DAY)
+    linked = usage(cache)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    archive = cache.open(name)
+    assert archive is not None
+    materialise_all(Tree(archive, cache.tree_path(name)))
+
+    assert usage(cache) >= linked + 2 * SIZE  # the blob, and the file of the tree
 
 
 def test_opening_is_using(cache: NodeCache) -> None:

@@ -112,6 +112,20 @@ def test_delta_without_room_moves_nothing_twice(site: Site, asked: list[str]) ->
     assert sorted(asked) == sorted(archive_key(p.hash) for p in (base, delta))
 
 
+def test_what_is_fetched_ahead_must_end_up_in_the_cache(site: Site) -> None:
+    """What runs from memory here is nowhere for the processes to come."""
+    pushed = site.push()
+    with (
+        no_file_larger_than(0),
+        pytest.raises(CacheError, match=f"{pushed.hash}.*LAZYIMPORT_CACHE_DIR"),
+    ):
+        fetch(site.settings(), pushed.hash, ahead=True)
+
+    _, size = fetch(site.settings(), pushed.hash, ahead=True)
+    assert size == pushed.size
+    assert (site.node / "archives" / pushed.hash).exists()
+
+
 def test_full_disk(site: Site) -> None:
     pushed = site.push()
     for kilobytes in (8, 100, 300):

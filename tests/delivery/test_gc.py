@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -21,6 +21,7 @@ from lazyimport.delivery.channels import (
 from lazyimport.delivery.condemned import RUNNING, Announcement, renew, renewals_key
 from lazyimport.delivery.fetch import archive_key
 from lazyimport.delivery.gc import Rules, Survey, collect, survey
+from lazyimport.delivery.publish import publish
 from lazyimport.delivery.stores import MutableStore, Store, mutable, open_store
 from lazyimport.errors import (
     ArchiveError,
@@ -359,6 +360,29 @@ def test_channel_is_not_left_at_what_was_just_deleted(store: MutableStore) -> No
     assert [change.hash for change in changes] == [A, B, A]
 
 
+def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:
+    """The request was repeated, and found what the first one had put there."""
+    held(store, A, 60)
+
+    class Lost(Through):
+        def put(self, key: str, data: BinaryIO) -> bool:
+            return store.put(key, data) and key != RUNNING
+
+    acting: Any = Lost(store, "", None)
+    assert [fate.hash for fate in collect(acting, OLD, NOW, "ada").deleted] == [A]
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"[" * 900_000], ids=["", "list", "deep"]
+)
+def test_announcement_that_makes_no_sense(store: MutableStore, data: bytes) -> None:
+    store.put(RUNNING, io.BytesIO(data))
+
+    with pytest.raises(StoreUnavailable, match=r"running\.json makes no sense.*delete"):
+        Announcement.read(store)
+
+
 def test_who_needs_what_is_announced_waits(store: MutableStore) -> None:
     """And gives up when it takes too long, and says who and what."""
     from lazyimport.delivery.condemned import wait_until_decided
@@ -387,6 +411,39 @@ def test_push_of_what_is_there_renews_it(site: Site) -> None:
     assert reasons(survey(store, OLD, time.time())) == {first.hash: ["young"]}
     (renewal,) = store.list("gc/")
     assert renewal.key.startswith(renewals_key(first.hash))
+
+
+def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:
+    """The newest push counts; those before it are removed by who may."""
+    name = site.push().hash
+    archive = site.author.open(name)
+    assert archive is not None
+    store = mutable(open_store(site.url))
+    age(store, 90)
+
+    def refuse(key: str) -> None:
+        raise StoreDenied("not yours", url=store.url, key=key)
+
+    pushing: Any = Through(store, "delete", refuse)
+    renewals: list[str] = []
+    for days in (60, 40, 20):
+        assert publish(archive, pushing, site.author).kind == "present"
+        new = {item.key for item in store.list("gc/")} - {*renewals}
+        renewals += new
+        assert len(new) == 1
+        age(store, days, renewals[-1])
+
+    found = survey(store, OLD, NOW)
+    done = collect(store, OLD, NOW, "ada")
+
+    assert reasons(found) == {name: ["young"]}
+    assert sorted(found.leftovers) == sorted(renewals[:2])
+    assert (done.deleted, done.leftovers) == ([], 2)
+    assert [item.key for item in store.list("gc/")] == renewals[2:]
+
+    age(store, 50)
+    assert [fate.hash for fate in collect(store, OLD, NOW, "ada").deleted] == [name]
+    assert list(store.list("gc/")) == []
 
 
 def test_push_of_a_delta_that_lost_its_base(site: Site) -> None:

@@ -212,7 +212,11 @@ def test_signature_of_one_archive_is_none_of_another(
         archive_signer(store, B, Trusted.parse(ours.public))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"7", b'{"signature": "?"}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"7", b'{"signature": "?"}', b"[" * 60_000],
+    ids=["empty", "object", "number", "text", "deep"],
+)
 def test_damaged_signature_convinces_nobody(
     store: MutableStore, ours: Signer, content: bytes
 ) -> None:

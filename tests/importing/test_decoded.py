@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from cachetools import Cache
 
 from lazyimport.format.archive import Archive
 from lazyimport.importing import decoded
@@ -96,4 +97,31 @@ def test_fork_while_another_thread_reads(tree: Tree) -> None:
             finally:
                 sys.stderr.flush()
                 os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork_while_another_thread_pushes_something_out(tree: Tree) -> None:
+    """The child begins with nothing kept: what it inherits may be half done.
+
+    Such a state cachetools could not even clear before version 7.1.
+    """
+    for number in range(40):
+        text(tree, number)
+    # the state in the middle of LRUCache.__delitem__
+    Cache.__delitem__(decoded._kept, next(iter(decoded._kept)))
+
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            assert not decoded._kept
+            for number in range(50):
+                assert text(tree, number) == FILES[f"pkg/{number}.txt"].encode()
+            status = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    decoded._forked()  # here too, for the tests to come
+
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

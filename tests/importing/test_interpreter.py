@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -222,3 +224,46 @@ def test_loader_of_an_extension_module(tmp_path: Path) -> None:
 
     assert from_archive(hash_, cache / "cache", program) == directory
     assert directory.status == 0, directory.stderr
+
+
+LIBRARY = "int answer(void) { return 42; }\n"
+EXTENSION = """
+#include <Python.h>
+int answer(void);
+static struct PyModuleDef top_ext = {PyModuleDef_HEAD_INIT, "top_ext", 0, -1};
+PyMODINIT_FUNC PyInit_top_ext(void) {
+    PyObject *module = PyModule_Create(&top_ext);
+    PyModule_AddIntConstant(module, "answer", answer());
+    return module;
+}
+"""
+
+
+def test_extension_module_at_the_top_finds_its_libraries(tmp_path: Path) -> None:
+    """They lie beside it, as in repaired wheels of a single module."""
+    compiler = shutil.which("cc")
+    headers = sysconfig.get_path("include")
+    if not compiler or not Path(headers, "Python.h").exists():
+        pytest.skip("needs a C compiler and the headers of this Python")
+    sources = write_tree(
+        {"library.c": LIBRARY, "extension.c": EXTENSION}, tmp_path / "sources"
+    )
+    folder = write_tree({"top_ext.libs/why.txt": ""}, tmp_path / "site")
+    library = str(folder / "top_ext.libs/libanswer.so.1")
+    module = str(folder / f"top_ext{sysconfig.get_config_var('EXT_SUFFIX')}")
+    # what Debian's pyconfig.h includes is named from the folder above
+    includes = [f"-I{headers}", f"-I{Path(headers).parent}"]
+    make = [compiler, "-shared", "-fPIC", *includes, "-o"]
+    named, found = "-Wl,-soname,libanswer.so.1", "-Wl,-rpath,$ORIGIN/top_ext.libs"
+    for words in (
+        [library, "library.c", named],
+        [module, "extension.c", library, found],
+    ):
+        subprocess.run([*make, *words], cwd=sources, check=True)
+    hash_ = pack_tree(folder, tmp_path / "cache")
+    program = "import top_ext; print(top_ext.answer)"
+
+    directory = from_directory(folder, program)
+
+    assert from_archive(hash_, tmp_path / "cache", program) == directory
+    assert directory.stdout == "42\n", directory.stderr

@@ -35,3 +35,13 @@ def test_the_image_has_the_two_variables_and_no_code() -> None:
         re.findall(r"LAZYIMPORT_\w+", text)
     )
     assert not re.search(r"(?m)^(COPY|ADD)\b", text)
+
+
+def test_the_cache_is_below_the_volume_that_is_mounted_for_it() -> None:
+    """Everybody may write to the root of an emptyDir, which is no cache then."""
+    image = (EXAMPLES / "Dockerfile").read_text(encoding="utf-8")
+    service = (EXAMPLES / "rayservice.yaml").read_text(encoding="utf-8")
+    (cache,) = re.findall(r"LAZYIMPORT_CACHE_DIR=(\S+)", image)
+    (mounted,) = re.findall(r"mountPath: ([^\s}]+)", service)
+
+    assert cache.startswith(f"{mounted}/")

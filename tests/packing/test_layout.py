@@ -116,9 +116,13 @@ def test_wheel(tmp_path: Path) -> None:
     assert archive.index.minors == 1 << 11 | 1 << 12
 
 
-def test_a_wheel_without_metadata(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["a-1.dist-info/RECORD", "a-1.dist-info", "a-1.dist-info/METADATA/x"],
+)
+def test_a_wheel_without_metadata(tmp_path: Path, path: str) -> None:
     with pytest.raises(PackError, match="no wheel"):
-        packed({"a.py": "", "a-1.dist-info/RECORD": ""}, tmp_path, "a.whl")
+        packed({"a.py": "", path: ""}, tmp_path, "a.whl")
 
 
 def test_configuration_of_the_project_counts(tmp_path: Path) -> None:

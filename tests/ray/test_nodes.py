@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from lazyimport.errors import DeliveryError, SettingsError
+from lazyimport.errors import CacheError, DeliveryError, SettingsError
 from lazyimport.ray import runtime_env, ship
+from lazyimport.settings import Settings
 from tests.support.cluster import APPLICATION, Cluster, write
 
 ray = pytest.importorskip("ray")
 
-from lazyimport.ray import NodeFetch, prefetch  # noqa: E402
+from lazyimport.ray import NodeFetch, metrics, nodes, plugin, prefetch  # noqa: E402
 from lazyimport.ray.plugin import ArchivePlugin  # noqa: E402
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -194,6 +195,25 @@ def test_a_worker_outlives_its_cache(
     another = Holder.options(runtime_env=env).remote()
     assert ray.get(another.imported.remote()) == "A"
     assert archive_file(cluster, hash).exists()
+
+
+def test_a_cache_that_cannot_be_written_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of prefetch nor of the plugin: a process would run it from memory."""
+    store, cache = f"file://{tmp_path}/store", "/sys/lazyimport"  # not even for root
+    tree = write(APPLICATION, tmp_path)
+    env = ship(tree, store=store, cache_dir=str(tmp_path / "author"))
+    hash = str(env["env_vars"]["LAZYIMPORT_HASH"])
+    monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", cache)
+    monkeypatch.setattr(metrics, "count_fetch", lambda *_, **__: None)
+
+    fetched, _, error = nodes._fetch_here._function(hash, store, None)
+    with pytest.raises(CacheError, match=cache):
+        plugin._fetch(Settings(hash, store, cache_dir=cache), LOGGER)
+
+    assert fetched == 0
+    assert error.startswith(f"CacheError: cannot create the cache directory {cache}")
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,7 @@ class TestUrls:
             ("s3://b?colour=hidden", "'colour' is no option"),
             ("s3://b?endpoint=minio:9000", "an endpoint is http"),
             ("s3://b?endpoint=http://h:port", "an endpoint is http"),
+            ("s3://b?endpoint=http://me:hidden@h:9000", "an endpoint is http"),
             ("az://c?account_key=hidden", "secrets belong in the environment"),
             ("az:///p", "a name has letters"),
             ("https://", "it has a host"),
