@@ -38,7 +38,7 @@ _PRINTS_IN_C = sys.version_info < (3, 13)
 _HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
     sys.version_info < (3, 15)
 )
-#: modules of the standard library that must learn of the archive: see Lessons
+#: modules that must learn of the archive: see Lessons
 _TAUGHT = (
     "importlib.abc",
     "importlib.resources.readers"
@@ -46,6 +46,7 @@ _TAUGHT = (
     else "importlib.readers",
     "inspect",
     "linecache",
+    "pkg_resources",
     "unittest.loader",
 ) + (("threading",) if _PRINTS_IN_C else ())
 
@@ -237,7 +238,7 @@ class Installation:
         sys.meta_path.insert(_place_of_path_finder(), self._finder)
         sys.meta_path.append(self._missing)
         for name in _TAUGHT:
-            if name in sys.modules:
+            if sys.modules.get(name) is not None:
                 __import__(name)  # another thread may be in the middle of it
                 self._teach(sys.modules[name])
         for name in _HOOKS:

@@ -50,8 +50,8 @@ class ArchiveFinder:
     ``__path__`` is not purely the tree's are left to the path finder, which
     knows how to merge.
 
-    *watched* names modules of the standard library that *then* is called with,
-    each once it has been executed.
+    *watched* names modules that *then* is called with, each once it has been
+    executed.
     """
 
     def __init__(
@@ -76,15 +76,12 @@ class ArchiveFinder:
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
         if path is None:
-            if fullname in STANDARD:
-                if fullname in self._watched:
-                    return self._watch(fullname, None, target)
-                return None
-            if not self._top_level:
-                return None
-            return self._in_front(fullname) or module_spec(
-                self.tree, fullname, fullname
-            )
+            spec = None
+            if self._top_level and fullname not in STANDARD:
+                spec = self._in_front(fullname) or module_spec(
+                    self.tree, fullname, fullname
+                )
+            return self._watch(fullname, None, target, spec)
         return self._find_below(fullname, path, target)
 
     @hidden
@@ -140,11 +137,15 @@ class ArchiveFinder:
         """Do nothing: an archive does not change."""
 
     def _watch(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None,
+        ours: ModuleSpec | None = None,
     ) -> ModuleSpec | None:
         if fullname not in self._watched:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
+            return ours
+        spec = ours or PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _Watch(spec.loader, self._then)  # type: ignore[assignment]
         return spec

@@ -11,6 +11,8 @@ such an exception is about to be printed.
 Two read directories, so the files are put there for them: the import system, for
 data of namespace packages, and `unittest` when it discovers tests, which would
 take no file for no test and call that a success.
+
+`pkg_resources` is setuptools'; what it learns is in `lazyimport.importing.legacy`.
 """
 
 from __future__ import annotations
@@ -35,24 +37,27 @@ _EMPTY = ["\n"] if sys.version_info >= (3, 13) else []
 
 
 class Lessons:
-    """Teaches the standard library to see the files of a tree; `remove` undoes it."""
+    """Teaches modules to see the files of a tree; `remove` undoes it."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._undo: list[Callable[[], None]] = []
 
     def teach(self, module: ModuleType) -> None:
-        """Change what a module of the standard library, just imported, looks at."""
+        """Change what a module, just imported, looks at."""
         lessons: dict[str, Callable[[ModuleType], None]] = {
             "importlib.abc": _register,
             "importlib.readers": self._teach_readers,  # of Python 3.10
             "importlib.resources.readers": self._teach_readers,
             "inspect": self._teach_inspect,
             "linecache": self._teach_linecache,
+            "pkg_resources": self._teach_pkg_resources,
             "threading": self._teach_threading,
             "unittest.loader": self._teach_unittest,
         }
-        lessons[module.__name__](module)
+        lesson = lessons.get(getattr(module, "__name__", ""))
+        if lesson:  # else somebody's stand-in for it
+            lesson(module)
 
     def remove(self) -> None:
         """Take everything back that is still as it was left."""
@@ -125,6 +130,23 @@ class Lessons:
             return getsourcefile
 
         self._put(inspect, "getsourcefile", wrap)
+
+    def _teach_pkg_resources(self, pkg_resources: Any) -> None:
+        from functools import partial
+
+        from lazyimport.importing import legacy
+
+        tree = self._tree
+        try:
+            known = pkg_resources.working_set
+            legacy.register(pkg_resources)
+            self._put(pkg_resources, "normalize_path", partial(legacy.sparing, tree))
+            self._undo.append(
+                partial(legacy.forget, known, tree.root, dict(known.by_key))
+            )
+            legacy.activate(pkg_resources, tree.root)
+        except Exception:  # noqa: BLE001, S110 - its import is not to fail for ours
+            pass  # an odd pkg_resources, or damage, of which other imports will tell
 
     def _teach_readers(self, readers: Any) -> None:
         from lazyimport.importing.resources import materialise_portions

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveDistribution", "find_distributions"]
+__all__ = ["ArchiveDistribution", "find_distributions", "located"]
 
 # Path itself cannot be subclassed up to Python 3.11.
 _ConcretePath: Any = type(Path())
@@ -55,10 +55,10 @@ class ArchiveDistribution(Distribution):
 
     def locate_file(self, path: str | PathLike[str]) -> LocatedFile:
         """Return where the distribution's file *path* is, or will be when opened."""
-        return _located(self._tree)(self._tree.root, path)
+        return located(self._tree)(self._tree.root, path)
 
 
-def _located(tree: Tree) -> type[LocatedFile]:
+def located(tree: Tree) -> type[LocatedFile]:
     """Return the class of paths into *tree*: what is joined to one is one as well."""
     if tree.located is None:
         tree.located = type("LocatedFile", (LocatedFile,), {"tree": tree})

@@ -48,6 +48,7 @@ HELD = {
     "Audit events": "importing/test_interpreter.py::test_audit_events",
     "Tools that look for files": "importing/test_debugging.py::test_tools_that_look_for_files",
     "A child process with an environment of its own": f"{HERE}::test_a_child_with_an_environment_of_its_own",
+    "`pkg_resources`": "importing/test_pkg_resources.py::test_what_stays_different",
 }
 
 TREE: Files = {
