@@ -31,18 +31,20 @@ def start() -> None:
         return
     named = f"artifact {_shown(artifact)}" if artifact else f"channel {channel}"
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
+    failure = None
     try:
         from lazyimport import runtime
 
         runtime.tell = _say
         installed = runtime.install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
+        failure = f"{wanted} is not installed: {type(error).__name__}: {error}"
         _refuse_imports(wanted, hash or "", error)
     else:
         if not hash:
             _say(f"{named} means archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
-        _watch_ray()
+        _watch_ray(failure)
 
 
 def _shown(url: str) -> str:
@@ -52,12 +54,12 @@ def _shown(url: str) -> str:
     return redact(url)
 
 
-def _watch_ray() -> None:
-    """Let this worker of Ray report, and refuse code of other archives."""
+def _watch_ray(failure: str | None) -> None:
+    """Let this worker of Ray report, and refuse code that it is not to run."""
     try:
         from lazyimport.ray.worker import watch
 
-        watch(os.environ.get("LAZYIMPORT_HASH"))
+        watch(os.environ.get("LAZYIMPORT_HASH"), failure)
     except Exception as error:  # noqa: BLE001 - as above
         _say(f"cannot watch Ray: {error!r}")
 

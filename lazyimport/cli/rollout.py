@@ -33,7 +33,20 @@ _LOCAL = "http://localhost:8265"
 def cluster(arguments: argparse.Namespace) -> Cluster:
     """Return the cluster that options or environment name."""
     address = arguments.address or os.environ.get("RAY_DASHBOARD_ADDRESS") or _LOCAL
-    return Cluster(address, os.environ.get("RAY_AUTH_TOKEN"))
+    return _connect(address)
+
+
+def _connect(address: str) -> Cluster:
+    """Return the cluster at *address*, asked with the token that Ray's tools send."""
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    if not token:
+        path = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+        try:
+            with open(os.path.expanduser(path), encoding="utf-8") as file:
+                token = file.read().strip()
+        except OSError:
+            token = None
+    return Cluster(address, token)
 
 
 def check_options(
@@ -45,6 +58,17 @@ def check_options(
         raise UsageError(
             "a job has no replicas to wait for: leave out --wait, and follow it with "
             "kubectl get rayjob"
+        )
+    services = {app.resource for app in applications if app.kind == SERVICE}
+    if (arguments.wait or arguments.prefetch) and len(services) > 1:
+        raise UsageError(
+            "these are several RayServices, each with a cluster of its own: wait for "
+            "them and prefetch one by one, with --app"
+        )
+    if arguments.prefetch and kinds & {JOB, CRON_JOB} and not arguments.address:
+        raise UsageError(
+            "KubeRay makes a cluster for each run of a job, so there is none to prefetch "
+            "to; name one with --address if the job selects it (clusterSelector)"
         )
     if arguments.apply and len(kinds) > 1:
         raise UsageError(
@@ -106,7 +130,7 @@ def prefetch(
     from shlex import join
 
     with _address(applications[0], arguments) as address:
-        target = Cluster(address, os.environ.get("RAY_AUTH_TOKEN"))
+        target = _connect(address)
         for hash, store in {(app.hash, app.store) for app in applications if app.hash}:
             words = ["python", "-m", "lazyimport.ray.warm", hash]
             command = join([*words, store] if store else words)
@@ -126,7 +150,7 @@ def wait(
     """
     wanted = {app.name: app.hash for app in applications if app.hash}
     with _address(applications[0], arguments) as address:
-        target = Cluster(address, os.environ.get("RAY_AUTH_TOKEN"))
+        target = _connect(address)
         follow_to_end(target, wanted, arguments.timeout, notes, undo)
 
 
@@ -146,6 +170,8 @@ def follow_to_end(
             view.show(now)
             count = sum(len(app.replicas) for app in now)
     except DeployError as error:
+        if error.superseded:
+            raise
         raise DeployError(f"{error}\nto go back: {undo}", **vars(error)) from error
     seconds = time.monotonic() - started
     names = ", ".join(wanted)

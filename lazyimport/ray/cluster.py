@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["Cluster", "Process", "Replica", "Served", "hash_of"]
 
 _SERVE = "/api/serve/applications/"
-_ACTORS = "/api/v0/actors?detail=1&limit=10000"
+#: the living: Ray remembers dead ones, and its answers end at the limit
+_ACTORS = (
+    "/api/v0/actors?detail=1&limit=10000"
+    "&filter_keys=state&filter_predicates=!%3D&filter_values=DEAD"
+)
 _JOBS = "/api/jobs/"
 #: Serve itself is started by the first request that needs it.
 _SECONDS = 120
@@ -100,8 +104,14 @@ class Cluster:
 
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
-        configs = [app.get("deployed_app_config") for app in self._serve().values()]
-        return {"applications": [config for config in configs if config]}
+        running = self._ask("GET", _SERVE)
+        configs = [
+            app.get("deployed_app_config") for app in running["applications"].values()
+        ]
+        config = {"applications": [config for config in configs if config]}
+        if running.get("target_capacity") is not None:
+            config["target_capacity"] = running["target_capacity"]
+        return config
 
     def processes(self) -> list[Process]:
         """Return every living actor, replica and job; Serve's own are left out."""
@@ -192,7 +202,18 @@ class Cluster:
         import urllib.error
         import urllib.request
 
-        data = None if value is None else json.dumps(value).encode()
+        try:
+            data = None if value is None else json.dumps(value).encode()
+        except TypeError as error:
+            raise DeployError(
+                f"what is to be sent to {self.address} has a value that JSON has not "
+                f"({error}): YAML reads a plain date as one, so put it in quotes"
+            ) from error
+        if not self.address.startswith(("http://", "https://")):
+            raise DeployError(
+                f"{self.address} is no address of Ray's dashboard, which is "
+                "http://host:8265; ray:// is that of the Ray Client"
+            )
         request = urllib.request.Request(  # noqa: S310 - the scheme is the user's choice
             self.address + path,
             data,

@@ -8,7 +8,12 @@ __all__ = ["DeployError", "ManifestError"]
 
 
 class DeployError(LazyImportError):
-    """A deployment could not be made, or did not come up."""
+    """A deployment could not be made, or did not come up.
+
+    ``superseded`` is whether that is because somebody has made another one since.
+    """
+
+    superseded: bool = False
 
 
 class ManifestError(DeployError):

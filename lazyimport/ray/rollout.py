@@ -32,6 +32,7 @@ def follow(
     *timeout* seconds, and where the cluster cannot be reached for two minutes.
     """
     deadline = time.monotonic() + timeout
+    begun: set[str] = set()
     while True:
         served = _ask(cluster, min(deadline, time.monotonic() + _SECONDS_OF_SILENCE))
         now = [served[name] for name in wanted if name in served]
@@ -44,6 +45,17 @@ def follow(
                 f"application {failed.name!r} cannot be deployed with archive "
                 f"{wanted[failed.name]}:\n{failed.message.strip()}",
             )
+        begun |= {app.name for app in now if app.hash == wanted[app.name]}
+        for app in now:
+            if app.name in begun and app.hash != wanted[app.name]:
+                raise DeployError(
+                    f"application {app.name!r} was deployed anew meanwhile, with "
+                    f"{app.hash or 'no hash'}: archive {wanted[app.name]} will not "
+                    "become what it runs",
+                    app=app.name,
+                    hash=wanted[app.name],
+                    superseded=True,
+                )
         late = [name for name, hash in wanted.items() if not _done(served, name, hash)]
         if not late:
             return

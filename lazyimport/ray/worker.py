@@ -1,7 +1,7 @@
 """What a Ray worker does beyond other processes: it reports, and refuses mixtures.
 
 Both need Ray, which the worker imports after activation and before its first
-task. So activation leaves a finder that waits for two of Ray's modules, and is
+task. So activation leaves a finder that waits for some of Ray's modules, and is
 gone when it has seen them.
 """
 
@@ -20,18 +20,28 @@ if TYPE_CHECKING:
 
 __all__ = ["archive_of", "refuse_others", "report_when_connected", "watch"]
 
+#: modules of Ray's own whose tasks and actors run the code of an application
+_RUN_APPLICATIONS = (
+    "ray.serve._private.application_state",
+    "ray.serve._private.replica",
+)
 
-def watch(hash: str | None) -> None:
+
+def watch(hash: str | None, failure: str | None = None) -> None:
     """Let this worker, which is to run *hash*, report and refuse other versions.
 
-    *hash* is None where it is not known, because a channel could not be read.
+    *hash* is None where it is not known, because a channel could not be read;
+    *failure* says why the archive is not installed, if it is not.
     """
     waiting: dict[str, Callable[[ModuleType], None]] = {
         "ray._private.worker": report_when_connected,
     }
     if hash:
-        refuse = functools.partial(refuse_others, hash)
+        refuse = functools.partial(refuse_others, hash, failure=failure)
         waiting["ray.cloudpickle.cloudpickle"] = refuse
+    if failure:
+        refuse_copies = functools.partial(_refuse_copies, failure)
+        waiting["ray._private.function_manager"] = refuse_copies
     if not any(type(finder) is _Waiting for finder in sys.meta_path):
         sys.meta_path.insert(0, _Waiting(waiting))
 
@@ -54,8 +64,10 @@ def report_when_connected(module: Any) -> None:
     module.Worker.main_loop = reporting
 
 
-def refuse_others(hash: str, module: Any) -> None:
+def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
     """Refuse functions that were pickled by value from another archive than *hash*.
+
+    After a *failure* to install it from this one as well.
 
     Ray and Serve send what is decorated by value, its body as the sender has it,
     while all it imports comes from this process's archive: without this, a
@@ -66,9 +78,13 @@ def refuse_others(hash: str, module: Any) -> None:
     @functools.wraps(make_function)
     def checked(code: CodeType, *rest: Any) -> Any:
         theirs = archive_of(code.co_filename)
-        if theirs and theirs != hash:
+        if theirs and (failure or theirs != hash):
             from lazyimport.errors import InstallError
 
+            if theirs == hash:
+                raise InstallError(
+                    f"{code.co_name!r} is not run: {failure}", hash=theirs
+                )
             raise InstallError(
                 f"{code.co_name!r} was pickled in a process that runs archive "
                 f"{theirs}, and this process runs {hash}: a mixture of two versions. "
@@ -81,6 +97,44 @@ def refuse_others(hash: str, module: Any) -> None:
         return make_function(code, *rest)
 
     module._make_function = checked  # noqa: SLF001
+
+
+def _refuse_copies(failure: str, module: Any) -> None:
+    """Refuse functions and classes by name that come from elsewhere than the archive.
+
+    It is not installed here, for the reason *failure*, and the image may hold a copy
+    of the application, or ``working_dir``: that would run another version, and
+    everybody would believe that it is the archive's. What came by value runs, and
+    what it imports says why that is missing.
+    """
+    module.pickle = _Refusing(module.pickle, failure)
+
+
+class _Refusing:
+    """Ray's pickle, which does not load what the archive should be there for."""
+
+    def __init__(self, pickle: Any, failure: str) -> None:
+        self._pickle = pickle
+        self._failure = failure
+
+    def loads(self, data: Any, **options: Any) -> Any:
+        value = self._pickle.loads(data, **options)
+        home = getattr(value, "__module__", None) or ""
+        named = home in sys.modules and home.partition(".")[0] not in {
+            "ray",
+            "__main__",
+        }
+        if callable(value) and (named or home in _RUN_APPLICATIONS):
+            from lazyimport.errors import InstallError
+
+            raise InstallError(
+                f"{getattr(value, '__name__', 'this')!r} is not run: {self._failure}"
+            )
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as pickle does."""
+        return getattr(self._pickle, name)
 
 
 def archive_of(filename: str) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +126,16 @@ class TestVerify:
         main = cli.cache / "trees" / name / "shop/main.py"
         assert main.read_text() == (project / "shop/main.py").read_text()
         assert "all sound" in cli.run("cache", "verify").stderr
+
+
+@pytest.mark.parametrize("action", ["clear", "prune"])
+def test_a_store_is_not_taken_for_a_cache(
+    cli: CommandLine, project: Path, action: str
+) -> None:
+    """Its archives lie in a folder of the same name."""
+    name = cli.push(project)
+
+    error = cli.fail("cache", action, "--cache-dir", cli.store, code=2)
+
+    assert "is a store, not a node cache" in error
+    assert cli.stored(name).exists()

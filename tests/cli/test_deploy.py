@@ -16,7 +16,9 @@ pytest.importorskip("ruamel.yaml")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
     from tests.cli.conftest import CommandLine
 
@@ -39,6 +41,8 @@ class Dashboard(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.tokens: list[str | None] = []
         self._thread = threading.Thread(target=self.serve_forever)
 
     def __enter__(self) -> Dashboard:
@@ -57,12 +61,14 @@ class _Answers(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.submitted += 1
+        self.server.meanwhile()
         if self.server.submitted < 3:
             self.send_error(500, "No available agent to submit job")
         else:
             self._send({"submission_id": "job"})
 
     def do_PUT(self) -> None:
+        self.server.tokens.append(self.headers["Authorization"])
         self.rfile.read(int(self.headers["Content-Length"]))
         self._send({})
 
@@ -335,6 +341,85 @@ class TestWithoutACluster:
 
         assert f"rayjob.ray.io/x {did}" in done.stderr
         assert warned == ("kubectl delete rayjob x" in done.stderr)
+
+    def test_several_clusters_are_not_waited_for_at_once(
+        self, cli: CommandLine, service: Path
+    ) -> None:
+        text = service.read_text()
+        other = text.replace("name: x", "name: y").replace("name: shop", "name: till")
+        service.write_text(f"{text}\n---\n{other}")
+        names = ("--app", "shop", "--app", "till")
+
+        assert "several RayServices" in cli.fail(
+            "deploy", service, *names, "--hash", B, "--wait", code=2
+        )
+
+    def test_a_job_has_no_cluster_to_prefetch_to(self, cli: CommandLine) -> None:
+        file = cli.folder / "job.yaml"
+        file.write_text("kind: RayJob\nmetadata: {name: x}\nspec: {entrypoint: y}\n")
+
+        assert "a cluster for each run" in cli.fail(
+            "deploy", file, "--hash", B, "--prefetch", code=2
+        )
+
+    def test_what_somebody_changes_meanwhile_stays(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        """Prefetching takes time, and the file belongs to others too."""
+        text = file.read_text()
+        with Dashboard() as dashboard:
+            dashboard.meanwhile = lambda: file.write_text(f"{text}  # by hand\n")
+            address = f"http://127.0.0.1:{dashboard.server_port}"
+            more = ("--prefetch", "--address", address, "--timeout", "60")
+            done = cli.run("deploy", file, "--hash", B, *more)
+
+        assert "was changed by somebody meanwhile" in done.stderr
+        assert f"{text.replace(A, B)}  # by hand\n" == file.read_text()
+
+    def test_a_store_that_is_not_that_of_the_workers(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        name = cli.push(project)
+        done = cli.run("deploy", file, "--hash", name, LAZYIMPORT_STORE=cli.url)
+        assert "look in" not in done.stderr
+
+        text = file.read_text()
+        file.write_text(text.replace("{LAZY", "{LAZYIMPORT_STORE: gs://theirs, LAZY"))
+        done = cli.run("deploy", file, "--hash", name, LAZYIMPORT_STORE=cli.url)
+        assert "the workers of shop look in gs://theirs" in done.stderr
+
+    def test_a_value_that_is_not_of_json(self, cli: CommandLine, file: Path) -> None:
+        file.write_text(f"{file.read_text()}    args: {{since: 2024-01-01}}\n")
+        error = cli.fail("deploy", file, "--hash", B, "--apply")
+
+        assert "put it in quotes" in error
+        assert "to take it back: lazyimport rollback" in error
+
+    def test_an_address_that_is_none(self, cli: CommandLine, file: Path) -> None:
+        more = ("--apply", "--address", "ray://127.0.0.1:10001")
+        error = cli.fail("deploy", file, "--hash", B, *more)
+
+        assert "is no address of Ray's dashboard" in error
+        assert "trying again" not in error
+
+    @pytest.mark.parametrize("place", ["variable", "path", "home"])
+    def test_the_token_is_found_where_ray_finds_it(
+        self, cli: CommandLine, file: Path, place: str
+    ) -> None:
+        (cli.folder / ".ray").mkdir()
+        where = cli.folder / (".ray/auth_token" if place == "home" else "token")
+        where.write_text("secret\n")
+        environ: dict[str, Any] = {
+            "variable": {"RAY_AUTH_TOKEN": "secret"},
+            "path": {"RAY_AUTH_TOKEN_PATH": str(where)},
+            "home": {"HOME": str(cli.folder)},
+        }[place]
+        with Dashboard() as dashboard:
+            address = f"http://127.0.0.1:{dashboard.server_port}"
+            more = ("--apply", "--address", address)
+            cli.run("deploy", file, "--hash", B, *more, **environ)
+
+        assert ["Bearer secret"] == dashboard.tokens
 
     def test_rollback_of_nothing(self, cli: CommandLine) -> None:
         assert "give the manifest" in cli.fail("rollback", code=2)

@@ -110,6 +110,28 @@ def test_wrong_in_many_ways(cli: CommandLine, pushed: list[str]) -> None:
     assert "not an age" in cli.fail("gc", "--older-than", "soon", code=2)
     assert "no store is named" in cli.fail("gc", code=2, LAZYIMPORT_STORE="")
     assert "No such file" in cli.fail("gc", "--keep-from", "none.yaml")
+
+
+def test_what_should_name_hashes_and_names_none(
+    cli: CommandLine, pushed: list[str]
+) -> None:
+    """A command before the pipe that failed must not cost the archives in use."""
+    empty = cli.folder / "empty.yaml"
+    empty.write_text("Unable to connect to the server\n")
+
+    error = cli.fail("gc", "--keep-from", empty, "--delete", code=2)
+
+    assert f"no hash in {empty}" in error
+    assert len(list((cli.store / "archives").iterdir())) == len(pushed)
+
+
+def test_hashes_count_in_capitals_too(cli: CommandLine, pushed: list[str]) -> None:
+    manifest = cli.folder / "manifest.yaml"
+    manifest.write_text(f"LAZYIMPORT_HASH: {pushed[0].upper()}\n")
+    done = cli.run("gc", "--keep-from", manifest, "--keep-last", "0")
+
+    (row,) = [line for line in done.stdout.splitlines() if pushed[0][:12] in line]
+    assert "named" in row
     assert "not the name of a channel" in cli.fail("gc", "--keep-channel", "a/b")
     cli.tamper(pushed[0], b"x" * 300)
     text = cli.fail("gc", "--delete")

@@ -369,9 +369,14 @@ def test_code_that_does_not_start_changes_nothing(shop: Shop) -> None:
 
 
 def test_a_hash_that_nobody_has_changes_nothing(shop: Shop) -> None:
-    """The message names hash, store and what to do, and the old version serves on."""
+    """The message names hash, store and what to do, and the old version serves on.
+
+    Also where the image holds a copy of the application, of another version.
+    """
     hash = "f" * 64
-    shop.file.write_text(shop.config(shop.hashes["A"]))
+    image = f"env_vars:\n        PYTHONPATH: {shop.folder}/B\n"
+    config = shop.config(shop.hashes["A"]).replace("env_vars:\n", image, 1)
+    shop.file.write_text(config)
     with Load(shop.port) as load:
         failed = shop.deploy(hash, code=1)
         shop.run("rollback", shop.file, "--app", "shop", "--apply", "--wait")

@@ -264,6 +264,29 @@ def test_what_cannot_be_had_is_said_by_the_import(
     assert any(kind in text for kind in reason.split("|"))
 
 
+def test_a_copy_in_the_image_does_not_stand_for_the_archive(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Neither a function by name nor a Serve application runs where it was not had."""
+    write({"image_copy.py": "def version(): return 'of the image'\n"}, tmp_path)
+    program = f"""if 1:
+        import ray, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import image_copy
+        ray.init({cluster.address!r}, log_to_driver=False)
+        for env in {{}}, {{"LAZYIMPORT_HASH": "c" * 64, "LAZYIMPORT_STORE": {cluster.store!r}}}:
+            env = {{"env_vars": {{"PYTHONPATH": {str(tmp_path)!r}, **env}}}}
+            task = ray.remote(image_copy.version).options(runtime_env=env, max_retries=0)
+            try: print(ray.get(task.remote()))
+            except Exception as error: print("ArchiveMissing" in str(error), "'version' is not run" in str(error))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == "of the image\nTrue True\n", done.stderr
+
+
 def test_code_of_another_archive_is_refused(
     job: dict[str, Any], env_b: dict[str, Any]
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.options import read_settings
+import os
+
+from lazyimport.cli.options import UsageError, read_settings
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, moment, print_json, print_table, size
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery.cache import NodeCache
     from lazyimport.delivery.eviction import Kept, Pruned
+    from lazyimport.settings import Settings
 
 __all__ = ["run"]
 
@@ -30,7 +33,22 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if arguments.limit is None:
         arguments.limit = settings.cache_limit
-    return actions[arguments.action](arguments, NodeCache(settings.cache_dir))
+    cache = NodeCache(settings.cache_dir)
+    if arguments.action in {"prune", "clear"}:
+        _refuse_store(cache, settings)
+    return actions[arguments.action](arguments, cache)
+
+
+def _refuse_store(cache: NodeCache, settings: Settings) -> None:
+    """Refuse to take a store for a cache: it has archives in the same place."""
+    path = cache.path
+    if settings.store == f"file://{path}" or any(
+        os.path.isdir(f"{path}/{name}") for name in ("provenance", "signatures", "gc")
+    ):
+        raise UsageError(
+            f"{path} is a store, not a node cache; what is not needed there goes by "
+            "'lazyimport gc'"
+        )
 
 
 def _ls(arguments: argparse.Namespace, cache: NodeCache) -> int:

@@ -62,23 +62,16 @@ def change(
 ) -> int:
     """Make the chosen applications run *hash*; return the exit code."""
     after = manifest.with_hash(hash, arguments.app)
-    chosen = after.choose(arguments.app)
-    for warning in after.warnings:
-        notes.warn(warning)
-    if arguments.diff:
-        _print_diff(manifest, after)
-    before = {a.name: a.hash for a in manifest.choose(arguments.app)}
-    for application in chosen:
-        was = before[application.name]
-        notes.say(
-            f"{manifest.path}:{application.line}: {application.name}: "
-            + (f"{was or 'no hash'} -> {hash}" if was != hash else f"has {hash}")
-        )
+    _announce(manifest, after, arguments, settings, notes)
     if arguments.dry_run:
         notes.say(f"nothing was written to {manifest.path}: --dry-run")
         return 0
     if arguments.prefetch:
-        prefetch(chosen, arguments, notes)
+        prefetch(after.choose(arguments.app), arguments, notes)
+    manifest = _as_it_is_now(manifest, notes)
+    after = manifest.with_hash(hash, arguments.app)
+    chosen = after.choose(arguments.app)
+    before = {a.name: a.hash for a in manifest.choose(arguments.app)}
     if after.text != manifest.text:
         after.write()
         record = Record(settings.cache_dir, manifest.path)
@@ -92,6 +85,50 @@ def change(
     if arguments.wait:
         wait(chosen, arguments, notes, f"{undo} --apply --wait")
     return 0
+
+
+def _announce(
+    manifest: Manifest,
+    after: Manifest,
+    arguments: argparse.Namespace,
+    settings: Settings,
+    notes: Notes,
+) -> None:
+    """Say what will be changed, and what about it a person may not expect."""
+    for warning in after.warnings:
+        notes.warn(warning)
+    if arguments.diff:
+        _print_diff(manifest, after)
+    before = {a.name: a.hash for a in manifest.choose(arguments.app)}
+    for application in after.choose(arguments.app):
+        _warn_of_another_store(application, settings, notes)
+        was, hash = before[application.name], application.hash
+        notes.say(
+            f"{manifest.path}:{application.line}: {application.name}: "
+            + (f"{was or 'no hash'} -> {hash}" if was != hash else f"has {hash}")
+        )
+
+
+def _as_it_is_now(manifest: Manifest, notes: Notes) -> Manifest:
+    """Return the manifest as its file is now: pushing and checking take time."""
+    fresh = Manifest.read(manifest.path)
+    if fresh.text != manifest.text:
+        notes.warn(
+            f"{manifest.path} was changed by somebody meanwhile; the hash goes into it "
+            "as it is now"
+        )
+    return fresh
+
+
+def _warn_of_another_store(
+    application: Application, settings: Settings, notes: Notes
+) -> None:
+    theirs, ours = application.store, settings.store
+    if theirs and ours and theirs.rstrip("/") != ours.rstrip("/"):
+        notes.warn(
+            f"the workers of {application.name} look in {theirs}, as the manifest says, "
+            f"and here the store is {ours}: the archive must be in theirs"
+        )
 
 
 def _apply(

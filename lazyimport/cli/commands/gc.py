@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
 _REASONS_SHOWN = 3
 
 
@@ -77,11 +77,23 @@ def _rules(arguments: argparse.Namespace, settings: Settings) -> Rules:
 
 
 def _hashes_in(path: str) -> list[str]:
-    """Return all hashes that a file mentions, manifests above all."""
+    """Return all hashes that a file mentions, manifests above all.
+
+    Raises UsageError if it mentions none: whatever should have written it failed.
+    """
     if path == "-":
-        return _HASH.findall(sys.stdin.read())
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return _HASH.findall(file.read())
+        text = sys.stdin.read()
+    else:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    found = [hash.lower() for hash in _HASH.findall(text)]
+    if not found:
+        what = "standard input" if path == "-" else path
+        raise UsageError(
+            f"--keep-from {path}: no hash in {what}, so it would keep nothing; did what "
+            "writes it fail?"
+        )
+    return found
 
 
 def _collect(
