@@ -8,7 +8,7 @@ import shlex
 from types import ModuleType
 
 from lazyimport.errors import SettingsError
-from lazyimport.settings import ENVIRONMENT, Settings, check_hash
+from lazyimport.settings import ENVIRONMENT, Settings, artifact_suffix, check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,13 +167,24 @@ def _pack(roots: list[str], cache: Any) -> Packed:
 
 def _path_of(root: str | os.PathLike[str] | ModuleType) -> str:
     if not isinstance(root, ModuleType):
-        return os.fspath(root)
-    for folder in getattr(root, "__path__", ()):
-        return str(folder)
-    if root.__file__ is None:
-        raise SettingsError(
-            f"module {root.__name__!r} has no file to pack; pass a path",
-            name="roots",
-            value=root.__name__,
-        )
-    return root.__file__
+        path = os.fspath(root)
+        if artifact_suffix(path) and os.path.isfile(path):
+            raise _cannot_ship(
+                path,
+                "is an artifact: push it with 'lazyimport push' and pass the hash "
+                "that this prints to runtime_env()",
+            )
+        return path
+    name, file = root.__name__, getattr(root, "__file__", None)
+    if "." in name:
+        top = name.partition(".")[0]
+        raise _cannot_ship(name, f"is a part of {top!r}: ship that, or a folder")
+    if file is None and hasattr(root, "__path__"):
+        raise _cannot_ship(name, "is a namespace package: ship the folder it lies in")
+    if file is None:
+        raise _cannot_ship(name, "has no file to pack; pass a path")
+    return os.path.dirname(file) if hasattr(root, "__path__") else str(file)
+
+
+def _cannot_ship(root: str, why: str) -> SettingsError:
+    return SettingsError(f"{root!r} {why}", name="roots", value=root)

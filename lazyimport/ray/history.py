@@ -60,6 +60,13 @@ class Record:
                 return None if before is None else str(before)
         return None
 
+    def began(self, app: str, hash: str | None) -> bool:
+        """Whether *app* had no hash before it was deployed from here with *hash*."""
+        return any(
+            line.get("app") == app and line.get("after") == hash
+            for line in self._lines()
+        )
+
     def _lines(self) -> list[dict[str, object]]:
         try:
             with open(self._path, "rb") as file:

@@ -421,5 +421,15 @@ class TestWithoutACluster:
 
         assert ["Bearer secret"] == dashboard.tokens
 
+    def test_rollback_of_the_first_deployment(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        file.write_text(file.read_text().replace(f"LAZYIMPORT_HASH: {A}", "X: y"))
+        cli.run("deploy", file, "--hash", B)
+        error = cli.fail("rollback", file)
+
+        assert f"shop had no hash before {B}" in error
+        assert f"take LAZYIMPORT_HASH out of {file}:2" in error
+
     def test_rollback_of_nothing(self, cli: CommandLine) -> None:
         assert "give the manifest" in cli.fail("rollback", code=2)

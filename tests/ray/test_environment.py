@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+
 import pytest
 
 from lazyimport.errors import SettingsError
-from lazyimport.ray import runtime_env
+from lazyimport.ray import runtime_env, ship
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HASH = "0123456789abcdef" * 4
 
@@ -75,3 +82,39 @@ def test_the_same_twice_is_no_contradiction() -> None:
 def test_refuses_what_is_no_hash(text: str) -> None:
     with pytest.raises(SettingsError, match="64 hex digits"):
         runtime_env(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("pkg.part", "is a part of 'pkg'"),
+        ("space", "is a namespace package"),
+        ("sys", "has no file to pack"),
+    ],
+)
+def test_refuses_modules_that_would_be_shipped_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    for file in ("pkg/__init__.py", "pkg/part.py", "space/part.py"):
+        path = tmp_path / "tree" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path / "tree"))
+    module = import_module(name)
+    for each in [
+        each for each in sys.modules if each.partition(".")[0] in {"pkg", "space"}
+    ]:
+        monkeypatch.delitem(sys.modules, each)
+
+    with pytest.raises(SettingsError, match=f"'{name}' {why}"):
+        ship(
+            module, store=f"file://{tmp_path}/store", cache_dir=str(tmp_path / "cache")
+        )
+
+
+def test_refuses_an_artifact_as_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "app.zip"
+    file.write_bytes(b"PK")
+
+    with pytest.raises(SettingsError, match="is an artifact: push it"):
+        ship(file, store=f"file://{tmp_path}/store", cache_dir=str(tmp_path / "cache"))

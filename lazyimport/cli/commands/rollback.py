@@ -44,9 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _previous(application: Application, manifest: Manifest, settings: Settings) -> str:
     name, now = application.name, application.hash
-    before = Record(settings.cache_dir, manifest.path).before(name, now)
+    record = Record(settings.cache_dir, manifest.path)
+    before = record.before(name, now)
     if before is None:
         before = next((h for h in committed(manifest.path, name) if h != now), None)
+    if before is None and record.began(name, now):
+        raise DeployError(
+            f"{name} had no hash before {now}: to go back to that, take LAZYIMPORT_HASH "
+            f"out of {manifest.path}:{application.line}; to go to another, "
+            f"lazyimport deploy {quote(manifest.path)} --app {quote(name)} --hash HASH"
+        )
     if before is None:
         raise DeployError(
             f"nobody knows what {name} ran before {now or 'now'}: it was not deployed "
