@@ -192,7 +192,7 @@ _GC_EXAMPLES = """\
 examples:
   lazyimport gc --store gs://bucket/code
   lazyimport gc --keep-last 20 --older-than 90d --delete
-  kubectl get rayservice,rayjob -A -o yaml | lazyimport gc --keep-from - --delete
+  kubectl get rayservice,rayjob -Ao yaml | lazyimport gc --keep-from - --delete
 """
 
 _KEYGEN = """\
