@@ -274,17 +274,20 @@ def test_a_copy_in_the_image_does_not_stand_for_the_archive(
         sys.path.insert(0, {str(tmp_path)!r})
         import image_copy
         ray.init({cluster.address!r}, log_to_driver=False)
+        found = []
         for env in {{}}, {{"LAZYIMPORT_HASH": "c" * 64, "LAZYIMPORT_STORE": {cluster.store!r}}}:
             env = {{"env_vars": {{"PYTHONPATH": {str(tmp_path)!r}, **env}}}}
             task = ray.remote(image_copy.version).options(runtime_env=env, max_retries=0)
-            try: print(ray.get(task.remote()))
-            except Exception as error: print("ArchiveMissing" in str(error), "'version' is not run" in str(error))
+            try: found.append(ray.get(task.remote()))
+            except Exception as error: found.append(("ArchiveMissing" in str(error), "'version' is not run" in str(error)))
+        print(found)
     """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
 
-    assert done.stdout == "of the image\nTrue True\n", done.stderr
+    # Ray 2.40 warns on stdout
+    assert "['of the image', (True, True)]" in done.stdout.splitlines(), done.stderr
 
 
 def test_code_of_another_archive_is_refused(
