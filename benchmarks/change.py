@@ -28,7 +28,7 @@ CHANGED = "package3/module7.py"
 COUNTED = """
 import sys
 from lazyimport import cli
-from lazyimport.delivery.stores.file import FileStore
+from lazyimport.stores.file import FileStore
 read, count = FileStore.read, 0
 def counted(*arguments, **options):
     global count

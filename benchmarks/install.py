@@ -13,7 +13,7 @@ import statistics
 import sys
 
 from benchmarks import measure
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.format.digest import sha256
 from lazyimport.format.image import build_index, listing_of
 from lazyimport.format.index import DIRECTORY, Code, Entry, Variant

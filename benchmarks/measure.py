@@ -23,10 +23,10 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.pack import pack
+from lazyimport.packing.packer import pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -34,13 +34,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 from benchmarks.measure import arguments, figure, say_where, scratch, table
-from lazyimport.ray.cluster import Cluster
+from lazyimport.deploy.cluster import Cluster
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazyimport.ray.cluster import Replica
+    from lazyimport.deploy.cluster import Replica
 
 REPLICAS = 3
 _LIMIT = 600

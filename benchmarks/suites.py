@@ -35,12 +35,12 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from benchmarks.sweep import install
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.importing.materialise import files_under
+from lazyimport.cache.materialize import files_under
+from lazyimport.cache.node import NodeCache
 from lazyimport.importing.tree import Tree
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.pack import pack
+from lazyimport.packing.packer import pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

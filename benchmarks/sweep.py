@@ -30,11 +30,11 @@ from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 from typing import NamedTuple
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.pack import pack
-from tests.support.portrait import differences, modules_of, portrait
+from lazyimport.packing.packer import pack
+from tests.support.snapshot import differences, modules_of, snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def compare(name: str, folder: Path, work: Path) -> Result:
     cache = work / "cache"
     packed = pack([str(folder)], Config(), find_interpreters([]), NodeCache(str(cache)))
     out = work / "out"
-    directory = portrait(folder, modules, out=out)
-    archive = portrait(folder, modules, hash=packed.hash, cache=cache, out=out)
+    directory = snapshot(folder, modules, out=out)
+    archive = snapshot(folder, modules, hash=packed.hash, cache=cache, out=out)
     expected, unexpected = [], []
     for line in differences(directory, archive):
         reason = next(

@@ -49,7 +49,7 @@ def start() -> None:
 
 def _shown(url: str) -> str:
     """Return *url* as messages may show it: without user, password and query."""
-    from lazyimport.delivery.stores.base import redact
+    from lazyimport.stores.protocol import redact
 
     return redact(url)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def ensure_directory(path: str) -> str:
         try:
             make_directories(path)
         except OSError as error:
-            raise lazyimport.errors.CacheError(
+            raise errors.CacheError(
                 f"cannot create the cache directory {path}: {error.strerror}; set "
                 "LAZYIMPORT_CACHE_DIR to a directory this user may write",
                 path=path,
@@ -53,14 +53,14 @@ def is_directory(path: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise lazyimport.errors.CacheError(
+        raise errors.CacheError(
             f"cannot use the cache directory {path}: {error.strerror}; set "
             "LAZYIMPORT_CACHE_DIR to a directory this user may write",
             path=path,
             errno=error.errno,
         ) from error
     if status.st_mode & 0o170000 != 0o040000:
-        raise lazyimport.errors.CacheError(
+        raise errors.CacheError(
             f"the cache directory {path} is not a directory; remove what is there, or "
             "set LAZYIMPORT_CACHE_DIR to another",
             path=path,
@@ -72,7 +72,7 @@ def is_directory(path: str) -> bool:
         other = f"a folder in it, such as {path}/cache, or to another"
     else:
         return True
-    raise lazyimport.errors.CacheError(
+    raise errors.CacheError(
         f"refusing the cache directory {path}: it {whose}, who could put code "
         f"there that this process would run; set LAZYIMPORT_CACHE_DIR to {other}",
         path=path,
@@ -188,14 +188,14 @@ class FileLock:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in {EAGAIN, EACCES}:
-                    raise lazyimport.errors.CacheError(
+                    raise errors.CacheError(
                         f"cannot lock {self.path}: {error.strerror}; the node cache "
                         "needs a file system with locks, see LAZYIMPORT_CACHE_DIR",
                         path=self.path,
                         errno=error.errno,
                     ) from error
                 if time.monotonic() > deadline:
-                    raise lazyimport.errors.CacheError(
+                    raise errors.CacheError(
                         f"another process has held {self.path} for more than "
                         f"{self.timeout:g} s; it is probably still downloading "
                         "(raise LAZYIMPORT_TIMEOUT), or it hangs (find it with "
@@ -220,7 +220,7 @@ class FileLock:
                 self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         except OSError as error:
-            raise lazyimport.errors.CacheError(
+            raise errors.CacheError(
                 f"cannot make the lock {self.path}: {error.strerror}; set "
                 "LAZYIMPORT_CACHE_DIR to a directory this user may write",
                 path=self.path,

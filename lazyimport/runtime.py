@@ -11,8 +11,8 @@ import sys
 from _thread import RLock
 from time import perf_counter
 
-import lazyimport
-from lazyimport.delivery.cache import NodeCache
+from lazyimport import lazy_errors as errors
+from lazyimport.cache.node import NodeCache
 from lazyimport.files import ensure_directory
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.loader import TREES, ArchiveLoader
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
-    from lazyimport.importing.lessons import Lessons
+    from lazyimport.importing.stdlib_patches import Lessons
 
 __all__ = ["Installation", "current", "install", "uninstall"]
 
@@ -117,7 +117,7 @@ def install(
     """
     global _current  # noqa: PLW0603
     if sum(map(bool, (hash, channel, artifact))) > 1:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             "pass one of hash, channel= and artifact=, which may not mean the same, not "
             f"{' and '.join(repr(one) for one in (hash, channel, artifact) if one)}",
             name="hash",
@@ -149,7 +149,7 @@ def install(
             other = bool(channel and _current.channel not in {None, channel})
             if _current.hash == settings.hash and not other:
                 return _current
-            raise lazyimport.errors.InstallError(
+            raise errors.InstallError(
                 f"this process already runs archive {_current.hash}"
                 f"{f' of channel {_current.channel!r}' if _current.channel else ''}, "
                 f"so it cannot run {f'channel {channel!r}' if other else settings.hash} "
@@ -207,7 +207,7 @@ class Installation:
         self.fetched = fetched
         self.tree = Tree(archive, self.root)
         if self.tree.variant < 0:  # what gets compiled here is worth keeping
-            from lazyimport.bytecode import BytecodeCache
+            from lazyimport.cache.bytecode import BytecodeCache
 
             self.tree.kept = BytecodeCache(cache.path, *running_python())
         finder, path_finder = ArchiveFinder, ArchivePathFinder
@@ -288,7 +288,7 @@ class Installation:
 
     def _our_lessons(self) -> Lessons:
         if self._lessons is None:
-            from lazyimport.importing.lessons import Lessons
+            from lazyimport.importing.stdlib_patches import Lessons
 
             # one for all threads: a second one would never be taken back
             vars(self).setdefault("_lessons", Lessons(self.tree))
@@ -351,7 +351,7 @@ class Installation:
 def _look_up(settings: Settings) -> Settings:
     """Return *settings* with the hash that their channel means now."""
     if settings.channel is None:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             "no archive to install: pass its hash or set LAZYIMPORT_HASH, or name a "
             "channel with LAZYIMPORT_CHANNEL, or an artifact with LAZYIMPORT_ARTIFACT",
             name="hash",
@@ -359,7 +359,7 @@ def _look_up(settings: Settings) -> Settings:
         )
     import logging  # after a look into a store it weighs nothing
 
-    from lazyimport.delivery.channels import resolve_channel
+    from lazyimport.registry.channels import resolve_channel
 
     change = resolve_channel(settings, settings.channel)
     logging.getLogger("lazyimport").info(
@@ -377,7 +377,7 @@ def _deliver(settings: Settings) -> tuple[Archive, int]:
     if hash is not None and settings.cache_mode != "memory":
         try:
             archive = NodeCache(settings.cache_dir).open(hash)
-        except (lazyimport.errors.ArchiveError, lazyimport.errors.CacheError):
+        except (errors.ArchiveError, errors.CacheError):
             archive = None  # fetch repairs it, does without it or says so
         if archive is not None:
             return _repairing(archive, settings), 0
@@ -424,7 +424,7 @@ def _check_python(archive: Archive) -> None:
     if not required:
         runs_on = [m for m in range(64) if archive.index.minors >> m & 1]
         required = ", ".join(f"3.{m}" for m in runs_on) or "no Python at all"
-    raise lazyimport.errors.WrongPython(
+    raise errors.WrongPython(
         f"archive {archive.hash} is for Python {required}, and this is "
         f"{sys.version.split()[0]}; use an image with such a Python, or push the tree "
         "with a requires-python that allows this one",
@@ -440,7 +440,7 @@ def _refuse_leftovers(hash: str) -> None:
         if type(loader) is ArchiveLoader and loader.hash != hash:
             old.setdefault(loader.hash, []).append(name)
     for installed, names in old.items():
-        raise lazyimport.errors.InstallError(
+        raise errors.InstallError(
             f"modules of archive {installed} are still in this process "
             f"({', '.join(sorted(names)[:3])}, {len(names)} in all), so it cannot run "
             f"{hash}; start a new process for it",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Settings:
         artifact = _artifact(_text("artifact", artifact)) if artifact else None
         put(self, "artifact", artifact)
         if not self.cache_dir.startswith("/"):
-            raise lazyimport.errors.SettingsError(
+            raise errors.SettingsError(
                 f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
                 "set LAZYIMPORT_CACHE_DIR or pass cache_dir=",
                 name="cache_dir",
@@ -224,7 +224,7 @@ def check_hash(value: str) -> str:
     """
     text = value.strip().lower() if isinstance(value, str) else value
     if not isinstance(text, str) or not is_sha256(text):
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
             "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
             name="hash",
@@ -255,7 +255,7 @@ def byte_count(text: str) -> int | None:
     except ValueError:
         count = -1.0
     if not 0 <= count < 1e18:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             "LAZYIMPORT_CACHE_LIMIT must be a size such as 20GiB or 500MB, or off, "
             f"not {text!r}",
             name="cache_limit",
@@ -280,7 +280,7 @@ def check_channel(name: str) -> str:
     elif len(name) >= 6 and not name.lower().strip("0123456789abcdef"):
         why = "six or more hexadecimal digits would be the beginning of a hash"
     if why:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"not the name of a channel: {name!r} ({why}; set LAZYIMPORT_CHANNEL or "
             "pass channel=)",
             name="channel",
@@ -303,7 +303,7 @@ def _artifact(url: str) -> str:
     if url.startswith("/"):
         return "file://" + url.replace("%", "%25")
     if "://" not in url:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"not an artifact: {url!r} (an artifact is a URL such as "
             "gs://bucket/app.zip or file:///folder/app.whl; set LAZYIMPORT_ARTIFACT or "
             "pass artifact=)",
@@ -336,7 +336,7 @@ def _text(name: str, value: object) -> str:
     if hasattr(value, "__fspath__"):
         value = value.__fspath__()
     if not isinstance(value, str):
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"{name} must be a string, not {value!r}; set {ENVIRONMENT[name]} or pass "
             f"{name}=",
             name=name,
@@ -353,7 +353,7 @@ def _store(url: str) -> str:
         import os
 
         folder = os.path.abspath(os.path.expanduser(url)).replace("%", "%25")
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix, or "
             f"file://{folder} for this folder; set LAZYIMPORT_STORE or pass store=)",
             name="store",
@@ -364,7 +364,7 @@ def _store(url: str) -> str:
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"{ENVIRONMENT[name]} must be one of {', '.join(allowed)}, not {value!r}",
             name=name,
             value=value,
@@ -378,7 +378,7 @@ def _seconds(value: float | str) -> float:
     except (TypeError, ValueError):
         seconds = -1.0
     if not 0 < seconds < 1e6:
-        raise lazyimport.errors.SettingsError(
+        raise errors.SettingsError(
             f"LAZYIMPORT_TIMEOUT must be a number of seconds above 0, not {value!r}",
             name="timeout",
             value=value,

@@ -48,7 +48,7 @@ def stats() -> Stats:
     installation = current()
     if installation is None:
         return _undelivered()
-    from lazyimport.delivery.stores.base import redact
+    from lazyimport.stores.protocol import redact
 
     store = installation.settings.store
     modules, read = _imported(installation.tree)

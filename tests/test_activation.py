@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from lazyimport import activation
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.delivery.channels import set_channel
+from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import mutable, open_store
-from tests.support.judge import pack_tree, write_tree
+from lazyimport.registry.channels import set_channel
+from lazyimport.stores import mutable, open_store
+from tests.support.compare_importers import pack_tree, write_tree
 
 TREE = {
     "shipped/__init__.py": "",

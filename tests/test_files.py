@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.delivery.stores.file import _Lock as StoreLock
 from lazyimport.errors import CacheError, StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, ensure_directory
+from lazyimport.stores.file import _Lock as StoreLock
 
 
 def open_files() -> int:

@@ -37,7 +37,7 @@ from lazyimport.errors import (
 from lazyimport.format.archive import Archive
 from lazyimport.importing.loader import TREES
 from lazyimport.packing.config import Config
-from tests.support.judge import Files, from_archive, pack_tree, write_tree
+from tests.support.compare_importers import Files, from_archive, pack_tree, write_tree
 
 TREE: Files = {
     "shipped/__init__.py": "where = __name__\n",

@@ -16,10 +16,7 @@ from typing import BinaryIO
 import pytest
 
 import lazyimport
-from lazyimport.delivery.channels import LARGEST, channel_key, read_channel
-from lazyimport.delivery.fetch import archive_key
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import mutable, open_store, writable
 from lazyimport.errors import (
     ArchiveImportError,
     CacheError,
@@ -29,10 +26,13 @@ from lazyimport.errors import (
 from lazyimport.format.digest import sha256
 from lazyimport.importing.tree import running_python
 from lazyimport.packing.config import Config
-from lazyimport.packing.pack import pack
+from lazyimport.packing.packer import pack
+from lazyimport.registry.archives import archive_key
+from lazyimport.registry.channels import LARGEST, channel_key, read_channel
+from lazyimport.stores import mutable, open_store, writable
 from tests.delivery.test_fetch import Site, everything
+from tests.support.compare_importers import Files, pack_tree, write_tree
 from tests.support.disks import NOBODY, need_root
-from tests.support.judge import Files, pack_tree, write_tree
 
 PACKAGE = Path(lazyimport.__file__).parent
 UNPICKLES = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from tests.support.judge import pack_tree, write_tree
+from tests.support.compare_importers import pack_tree, write_tree
 
 TREE = {
     "shipped/__init__.py": "import shipped.inner\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
 from lazyimport.format.archive import HEADER_SIZE, Header, decode_notes
 from lazyimport.format.index import Index
@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lazyimport.delivery.stores import ReadStore
     from lazyimport.settings import Settings
+    from lazyimport.stores import ReadStore
 
 __all__ = [
     "Contents",
@@ -61,8 +61,8 @@ def cached_archives(settings: Settings) -> list[Held]:
 
 def stored_archives(settings: Settings, prefix: str = "") -> Iterator[Held]:
     """Yield the archives in the store whose hashes begin with *prefix*, by hash."""
-    from lazyimport.delivery import stored
-    from lazyimport.delivery.stores import writable
+    from lazyimport.registry import archives as stored
+    from lazyimport.stores import writable
 
     for name, item in stored.stored_archives(writable(_store(settings)), prefix):
         yield Held(name, item.size, item.modified)
@@ -96,7 +96,7 @@ def look_into(hash: str, settings: Settings) -> Contents:
             return contents
     from lazyimport.cli.progress import Notes
     from lazyimport.delivery.fetch import fetch
-    from lazyimport.delivery.stores.base import redact
+    from lazyimport.stores.protocol import redact
 
     archive, _ = fetch(settings, hash, Notes().warn)
     place = redact(settings.store) if settings.store else settings.cache_dir
@@ -104,8 +104,7 @@ def look_into(hash: str, settings: Settings) -> Contents:
 
 
 def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
-    from lazyimport.delivery.fetch import archive_key
-    from lazyimport.delivery.stored import read_header
+    from lazyimport.registry.archives import archive_key, read_header
 
     key = archive_key(hash)
     what = f"{store.url}/{key}"
@@ -133,7 +132,7 @@ def _look_into_stored(hash: str, store: ReadStore) -> Contents | None:
 
 
 def _store(settings: Settings) -> ReadStore:
-    from lazyimport.delivery.stores import open_store
+    from lazyimport.stores import open_store
 
     assert settings.store is not None
     return open_store(settings.store, timeout=settings.timeout)

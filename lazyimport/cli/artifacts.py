@@ -10,9 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from lazyimport.cache.node import NodeCache
     from lazyimport.cli.progress import Notes
-    from lazyimport.delivery.cache import NodeCache
-    from lazyimport.packing.pack import Packed
+    from lazyimport.packing.packer import Packed
     from lazyimport.settings import Settings
 
 __all__ = ["install_artifact", "is_artifact", "pack_artifact"]

@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from lazyimport.delivery.signing import Signer
     from lazyimport.packing.config import Config
+    from lazyimport.registry.signing import Signer
 
 __all__ = [
     "ACTIVATING",
@@ -110,9 +110,9 @@ def resolve(text: str, settings: Settings) -> str:
             name="hash",
             value=text,
         )
+    from lazyimport.cache.node import NodeCache
     from lazyimport.cli.archives import cached_archives, stored_archives
-    from lazyimport.delivery.cache import NodeCache
-    from lazyimport.packing.last import hashes
+    from lazyimport.packing.previous import hashes
 
     here = [archive.hash for archive in cached_archives(settings)]
     here += [name for name, _ in hashes(NodeCache(settings.cache_dir))]
@@ -151,14 +151,14 @@ def load_signer(arguments: argparse.Namespace) -> Signer | None:
     source = arguments.sign or os.environ.get("LAZYIMPORT_SIGNING_KEY")
     if not source:
         return None
-    from lazyimport.delivery.signing import PASSPHRASE, Signer
+    from lazyimport.registry.signing import PASSPHRASE, Signer
 
     return Signer.load(source, os.environ.get(PASSPHRASE))
 
 
 def _look_up(name: str, settings: Settings) -> str:
-    from lazyimport.delivery.channels import resolve_channel
     from lazyimport.errors import ChannelError
+    from lazyimport.registry.channels import resolve_channel
 
     try:
         return str(resolve_channel(settings, name).hash)

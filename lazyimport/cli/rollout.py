@@ -10,10 +10,10 @@ from contextlib import nullcontext
 from lazyimport.cli.options import UsageError
 from lazyimport.cli.progress import is_terminal
 from lazyimport.cli.tables import columns
-from lazyimport.ray.cluster import Cluster
-from lazyimport.ray.errors import DeployError
-from lazyimport.ray.manifest import CRON_JOB, JOB, SERVE, SERVICE
-from lazyimport.ray.rollout import follow
+from lazyimport.deploy.cluster import Cluster
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.manifest import CRON_JOB, JOB, SERVE, SERVICE
+from lazyimport.deploy.rollout import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lazyimport.cli.progress import Notes
-    from lazyimport.ray.cluster import Served
-    from lazyimport.ray.manifest import Application, Manifest
+    from lazyimport.deploy.cluster import Served
+    from lazyimport.deploy.manifest import Application, Manifest
 
 __all__ = ["apply", "check_options", "cluster", "prefetch", "wait"]
 
@@ -104,7 +104,7 @@ def apply(
 def _apply_by_kubectl(
     manifest: Manifest, applications: Sequence[Application], notes: Notes
 ) -> None:
-    from lazyimport.ray import kubectl
+    from lazyimport.deploy import kubectl
 
     verb = "create" if manifest.generates_names else "apply"
     notes.wait(f"kubectl {verb}")
@@ -132,7 +132,7 @@ def prefetch(
     with _address(applications[0], arguments) as address:
         target = _connect(address)
         for hash, store in {(app.hash, app.store) for app in applications if app.hash}:
-            words = ["python", "-m", "lazyimport.ray.warm", hash]
+            words = ["python", "-m", "lazyimport.ray.prefetch_job", hash]
             command = join([*words, store] if store else words)
             for line in target.run(command, arguments.timeout):
                 notes.say(line)
@@ -182,7 +182,7 @@ def _address(
     application: Application, arguments: argparse.Namespace
 ) -> AbstractContextManager[str]:
     if application.kind == SERVICE and not arguments.address:
-        from lazyimport.ray.kubectl import dashboard_of
+        from lazyimport.deploy.kubectl import dashboard_of
 
         assert application.resource is not None
         return dashboard_of(*application.resource)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -150,7 +150,7 @@ def download(artifact: Artifact, path: str, timeout: float) -> tuple[int, str]:
 
     Raises what `deliver` raises for it.
     """
-    from lazyimport.delivery.stores import open_store
+    from lazyimport.stores import open_store
 
     store = open_store(artifact.store, timeout=timeout)
     with open(path, "wb") as file:
@@ -211,7 +211,7 @@ def _make(
     """Download the artifact and make it an archive; the lock must be held."""
     import shutil
 
-    from lazyimport.delivery.eviction import make_room
+    from lazyimport.cache.evict import make_room
 
     staging = f"{cache.path}/staging"
     ensure_directory(f"{cache.path}/artifacts")
@@ -341,7 +341,7 @@ def _stays_inside(path: str) -> bool:
 
 def _shown(url: str) -> str:
     """Return *url* without password."""
-    from lazyimport.delivery.stores.base import redact  # whoever finds it has no need
+    from lazyimport.stores.protocol import redact  # whoever finds it has no need
 
     return redact(url)
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from mmap import mmap
 
-from lazyimport.delivery.fetch import archive_key
 from lazyimport.errors import ArchiveError, KeyMissing, StoreMissing
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA
 from lazyimport.format.index import MAX_ROOT_HEAD, Index, read_root_head
 from lazyimport.format.patch import differing_pages
+from lazyimport.registry.archives import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lazyimport.delivery.cache import NodeCache
-    from lazyimport.delivery.stores import Store
+    from lazyimport.cache.node import NodeCache
     from lazyimport.format.index import Variant
+    from lazyimport.stores import Store
 
 __all__ = ["Base", "find_bases"]
 

@@ -8,10 +8,8 @@ import tempfile
 import time
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
-from lazyimport.delivery.cache import NodeCache, map_file
-from lazyimport.delivery.eviction import make_room
-from lazyimport.delivery.stores import open_store
-from lazyimport.delivery.stores.base import redact
+from lazyimport.cache.evict import make_room
+from lazyimport.cache.node import NodeCache, map_file
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -24,6 +22,9 @@ from lazyimport.errors import (
 from lazyimport.format.archive import Archive, Header, open_header
 from lazyimport.format.delta import apply_delta
 from lazyimport.format.writer import recode
+from lazyimport.registry.archives import archive_key
+from lazyimport.stores import open_store
+from lazyimport.stores.protocol import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import BinaryIO
 
-    from lazyimport.delivery.stores import ReadStore
     from lazyimport.format.delta import Revision
     from lazyimport.settings import Settings
+    from lazyimport.stores import ReadStore
 
-__all__ = ["NO_DISK", "archive_key", "fetch"]
+__all__ = ["NO_DISK", "fetch"]
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
@@ -48,11 +49,6 @@ def warn(text: str) -> None:
     import warnings
 
     warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-def archive_key(hash: str) -> str:
-    """Return the key under which a store keeps the archive *hash*."""
-    return f"archives/{hash}"
 
 
 def fetch(
@@ -282,6 +278,6 @@ def _pushed_from_here(cache: NodeCache, hash: str) -> Revision | None:
     """Return the archive *hash* if a push from this cache has just made it."""
     if not os.path.isdir(f"{cache.path}/packs"):
         return None
-    from lazyimport.packing.last import find
+    from lazyimport.packing.previous import find
 
     return find(cache, hash)

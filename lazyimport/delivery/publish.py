@@ -5,10 +5,6 @@ from __future__ import annotations
 import tempfile
 
 from lazyimport.delivery.bases import find_bases
-from lazyimport.delivery.condemned import renew, wait_until_decided
-from lazyimport.delivery.fetch import archive_key
-from lazyimport.delivery.stored import find_header, require_archive
-from lazyimport.delivery.stores import mutable
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -18,15 +14,18 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
+from lazyimport.registry.archives import archive_key, find_header, require_archive
+from lazyimport.registry.gc_lock import renew, wait_until_decided
+from lazyimport.stores import mutable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.bases import Base
-    from lazyimport.delivery.cache import NodeCache
-    from lazyimport.delivery.stores import Store
     from lazyimport.format.archive import Archive
+    from lazyimport.stores import Store
 
 __all__ = ["Published", "publish"]
 

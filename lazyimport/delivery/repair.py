@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import prove
 from lazyimport.delivery.artifact import deliver
-from lazyimport.delivery.cache import NodeCache
 from lazyimport.delivery.fetch import fetch
-from lazyimport.delivery.stores.base import redact
-from lazyimport.delivery.verify import prove
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
+from lazyimport.stores.protocol import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

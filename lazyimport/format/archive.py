@@ -9,7 +9,7 @@ from __future__ import annotations
 from _struct import Struct
 from zlib import crc32
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import MAX_ROOT, Code, Entry, Index
 
@@ -132,16 +132,12 @@ class Header:
         Raises MalformedArchive, or UnsupportedArchive for a newer version.
         """
         if data[: len(MAGIC)] != MAGIC:
-            raise lazyimport.errors.MalformedArchive(
-                f"{what}: not a lazyimport archive"
-            )
+            raise errors.MalformedArchive(f"{what}: not a lazyimport archive")
         if len(data) < HEADER_SIZE:
-            raise lazyimport.errors.MalformedArchive(
-                f"{what}: cut short inside the header"
-            )
+            raise errors.MalformedArchive(f"{what}: cut short inside the header")
         _, version, flags, zero, name, base, *sizes = _HEADER.unpack_from(data)
         if version > VERSION:
-            raise lazyimport.errors.UnsupportedArchive(
+            raise errors.UnsupportedArchive(
                 f"{what}: written in archive format {version}, and this lazyimport "
                 f"reads up to {VERSION}; install a newer ray-lazyimport in the image "
                 "or push with the older one",
@@ -149,7 +145,7 @@ class Header:
             )
         (check,) = _CHECK.unpack_from(data, _HEADER.size)
         if check != crc32(data[: _HEADER.size]):
-            raise lazyimport.errors.MalformedArchive(f"{what}: the header is damaged")
+            raise errors.MalformedArchive(f"{what}: the header is damaged")
         root, pages, slots, members, notes, warm = sizes
         if (
             version != VERSION
@@ -162,9 +158,7 @@ class Header:
             or notes > MAX_NOTES
             or warm > members
         ):
-            raise lazyimport.errors.MalformedArchive(
-                f"{what}: the header makes no sense"
-            )
+            raise errors.MalformedArchive(f"{what}: the header makes no sense")
         return cls(
             name.hex(),
             base=base.hex() if flags & DELTA else None,
@@ -198,7 +192,7 @@ class Archive:
     ) -> None:
         header = open_header(buffer, hash, what)
         if header.base is not None:
-            raise lazyimport.errors.MalformedArchive(
+            raise errors.MalformedArchive(
                 f"{what}: a delta, to be read with its base {header.base}", hash=hash
             )
         self._buffer = buffer
@@ -210,9 +204,7 @@ class Archive:
             buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what
         )
         if self.index.slots * SLOT.size != header.slots_size:
-            raise lazyimport.errors.MalformedArchive(
-                f"{what}: the slots do not add up", hash=hash
-            )
+            raise errors.MalformedArchive(f"{what}: the slots do not add up", hash=hash)
         self._members = Members(buffer, header, what)
 
     def content(self, entry: Entry) -> bytes | memoryview:
@@ -232,7 +224,7 @@ class Archive:
         """Return the proved bytes of the member in *slot*; *path* names it."""
         try:
             return self._members.read(slot, size, digest, path)
-        except lazyimport.errors.DamagedArchive as error:
+        except errors.DamagedArchive as error:
             self._heal(error)
             return self._members.read(slot, size, digest, path)
 
@@ -310,7 +302,7 @@ class Members:
                 from lazyimport.format import codec  # not for raw members
 
                 data = codec.decompress(data, size)
-            except lazyimport.errors.DamagedArchive as error:
+            except errors.DamagedArchive as error:
                 raise self._damaged(path, digest, str(error)) from None
         actual = sha256(data)
         if actual != digest:
@@ -320,7 +312,7 @@ class Members:
     def _damaged(
         self, path: str, digest: bytes, why: str, actual: bytes = b""
     ) -> DamagedArchive:
-        return lazyimport.errors.DamagedArchive(
+        return errors.DamagedArchive(
             f"{self._what}: {path or 'the top directory'} of archive {self._hash} "
             f"is damaged: {why}",
             hash=self._hash,
@@ -339,11 +331,11 @@ def open_header(
     header = Header.decode(buffer[:HEADER_SIZE], what)
     if header.size != len(buffer):
         cut = "cut short" if len(buffer) < header.size else "longer than it says"
-        raise lazyimport.errors.MalformedArchive(
+        raise errors.MalformedArchive(
             f"{what}: {cut} ({len(buffer)} of {header.size} bytes)", hash=header.hash
         )
     if hash is not None and header.hash != hash:
-        raise lazyimport.errors.MalformedArchive(
+        raise errors.MalformedArchive(
             f"{what}: this is archive {header.hash}, not {hash}", hash=hash
         )
     return header

@@ -14,7 +14,7 @@ from __future__ import annotations
 from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from zlib import crc32
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
@@ -266,7 +266,7 @@ def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
                 raise ValueError(f"{name!r} is no name, or not in its place")
             last = check_path(name)
     except ValueError as error:
-        raise lazyimport.errors.MalformedArchive(
+        raise errors.MalformedArchive(
             f"an unreadable directory listing: {error}"
         ) from None
     return children
@@ -314,7 +314,7 @@ class Index:
     ) -> None:
         actual = sha256(memoryview(buffer)[at : at + root_size]).hex()
         if actual != hash:
-            raise lazyimport.errors.DamagedArchive(
+            raise errors.DamagedArchive(
                 f"{what}: the index of archive {hash} is damaged or another "
                 f"archive's (its hash is {actual})",
                 hash=hash,
@@ -341,7 +341,7 @@ class Index:
             pages != pages_for(self.files + self.directories)
             or self._pages_at - self._records_at != PAGE.size * pages
         ):
-            raise lazyimport.errors.MalformedArchive(
+            raise errors.MalformedArchive(
                 f"{what}: the root of archive {hash} does not add up", hash=hash
             )
 
@@ -396,7 +396,7 @@ class Index:
                 files += 1 - entry.kind
                 yield entry
         if (files, directories, slots) != (self.files, self.directories, self.slots):
-            raise lazyimport.errors.MalformedArchive(
+            raise errors.MalformedArchive(
                 f"{self.what}: the pages of archive {self.hash} do not add up",
                 hash=self.hash,
             )
@@ -493,7 +493,7 @@ class Index:
         end += self._pages_at
         actual = sha256(memoryview(self._buffer)[start:end])
         if actual != digest:
-            error = lazyimport.errors.DamagedArchive(
+            error = errors.DamagedArchive(
                 f"{self.what}: page {number} of the index of archive {self.hash} "
                 "is damaged",
                 hash=self.hash,
@@ -512,7 +512,7 @@ class Index:
         return known
 
     def _malformed(self, page: int, why: object) -> MalformedArchive:
-        return lazyimport.errors.MalformedArchive(
+        return errors.MalformedArchive(
             f"{self.what}: page {page} of the index of archive {self.hash} makes no "
             f"sense: {why}",
             hash=self.hash,
@@ -549,7 +549,7 @@ def read_root_head(
             raise ValueError("its variants are not in order")
         variants = tuple(map(Variant.decode, records))
     except (StructError, ValueError) as error:
-        raise lazyimport.errors.MalformedArchive(
+        raise errors.MalformedArchive(
             f"{what}: the root of archive {hash} makes no sense: {error}", hash=hash
         ) from None
     return minors, files, directories, pages, slots, variants

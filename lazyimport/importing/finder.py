@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 from lazyimport.importing.loader import ArchiveLoader
 from lazyimport.importing.machinery import (
     EXTENSION_SUFFIXES,
@@ -245,8 +245,8 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     """Return the spec of the module at *stem* of the tree, or None."""
     try:
         module = tree.module(stem)
-    except lazyimport.errors.ArchiveError as error:
-        raise lazyimport.errors.ArchiveImportError(
+    except errors.ArchiveError as error:
+        raise errors.ArchiveImportError(
             f"cannot look for {fullname!r}: {error}",
             name=fullname,
             path=tree.inside + stem,
@@ -319,7 +319,7 @@ class MissingFinder:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 return spec
-        raise lazyimport.errors.ArchiveModuleMissing(
+        raise errors.ArchiveModuleMissing(
             f"No module named {fullname!r}",
             lambda: self._explain(fullname),
             name=fullname,

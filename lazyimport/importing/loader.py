@@ -8,7 +8,7 @@ from marshal import loads
 from os import fspath
 from time import perf_counter
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 from lazyimport.importing.machinery import SourcelessFileLoader, hidden, without_frames
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ class ArchiveLoader:
                 body = loads(tree.archive.bytecode(entry, code))
             else:
                 body = _compiled(self)
-        except lazyimport.errors.ArchiveError as error:
+        except errors.ArchiveError as error:
             raise self._damaged("import", error) from error
         if self.path.endswith(".py"):  # what came as a .pyc names its source
             _fix_co_filename(body, self.path)
@@ -104,7 +104,7 @@ class ArchiveLoader:
 
         try:
             return decode_source(self._tree.read(self._entry))
-        except lazyimport.errors.ArchiveError as error:
+        except errors.ArchiveError as error:
             raise self._damaged("read the source of", error) from error
 
     def get_data(self, path: str) -> bytes:
@@ -145,7 +145,7 @@ class ArchiveLoader:
         return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)
 
     def _damaged(self, what: str, error: Exception) -> ImportError:
-        return lazyimport.errors.ArchiveImportError(
+        return errors.ArchiveImportError(
             f"cannot {what} {self.name!r}: {error}",
             name=self.name,
             path=self.path,
@@ -250,7 +250,7 @@ class _Detached(ArchiveLoader):
     def __getattr__(self, attribute: str) -> Any:
         if attribute not in {"_tree", "_entry"}:
             raise AttributeError(attribute)
-        raise lazyimport.errors.ArchiveImportError(
+        raise errors.ArchiveImportError(
             f"cannot load {self.name!r}: archive {self.hash} is not installed in "
             "this process; set LAZYIMPORT_HASH for it or call lazyimport.install()",
             name=self.name,

@@ -8,7 +8,7 @@ from os import listdir
 from os.path import normpath
 from pathlib import Path
 
-from lazyimport.importing.materialise import files_under
+from lazyimport.cache.materialize import files_under
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -104,7 +104,7 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
         if inner.partition("/")[0].lower().endswith(_SUFFIXES):
             return _beside(tree, inner)
         if not tree.write(path) and inner and tree.is_directory(inner):
-            tree.materialise(inner.partition("/")[0])
+            tree.materialize(inner.partition("/")[0])
         return path
 
 

@@ -41,7 +41,7 @@ class ArchiveResources(TraversableResources):
         top = self._folder.partition("/")[0]
         if not top:  # all that was packed, for one module at the top
             return ArchivePath(self._tree, "")
-        if self._tree.flags(top) & IN_MEMORY or not self._tree.materialise(top):
+        if self._tree.flags(top) & IN_MEMORY or not self._tree.materialize(top):
             return ArchivePath(self._tree, self._folder)
         return Path(self._tree.inside + self._folder)
 
@@ -57,7 +57,7 @@ class ArchiveResources(TraversableResources):
         return self.files().joinpath(resource).open("rb")  # type: ignore[return-value]
 
 
-def materialise_portions(tree: Tree, portions: Iterable[str]) -> None:
+def materialize_portions(tree: Tree, portions: Iterable[str]) -> None:
     """Put those *portions* of a namespace package on disk that are in *tree*.
 
     `importlib.resources.readers.NamespaceReader` takes directories and zip files only.
@@ -65,7 +65,7 @@ def materialise_portions(tree: Tree, portions: Iterable[str]) -> None:
     for portion in portions:
         folder = tree.relative(portion)
         if folder and not tree.flags(folder.partition("/")[0]) & IN_MEMORY:
-            tree.materialise(folder.partition("/")[0])
+            tree.materialize(folder.partition("/")[0])
 
 
 class ArchivePath(Traversable):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-import lazyimport
+from lazyimport import lazy_errors as errors
 from lazyimport.format.index import IN_MEMORY, NATIVE, Entry, parse_listing
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
@@ -20,7 +20,7 @@ from lazyimport.importing.machinery import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.bytecode import BytecodeCache
+    from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.format.archive import Archive
     from lazyimport.importing.metadata import LocatedFile
 
@@ -169,11 +169,11 @@ class Tree:
                 )
             if self.archive.stored(entry.slot)[1] == entry.size:
                 return self.read(entry)
-            from lazyimport.importing.decoded import read
+            from lazyimport.importing.data_cache import read
 
             return read(self, entry)
-        except lazyimport.errors.ArchiveError as error:
-            raise lazyimport.errors.ArchiveReadError(
+        except errors.ArchiveError as error:
+            raise errors.ArchiveReadError(
                 f"cannot read {path}: {error}",
                 errno=errno.EIO,
                 filename=path,
@@ -202,9 +202,9 @@ class Tree:
             flags = self.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            there = not (flags or wanted) or self.materialise(top, strict=True)
-        except (lazyimport.errors.ArchiveError, lazyimport.errors.CacheError) as error:
-            raise lazyimport.errors.ArchiveImportError(
+            there = not (flags or wanted) or self.materialize(top, strict=True)
+        except (errors.ArchiveError, errors.CacheError) as error:
+            raise errors.ArchiveImportError(
                 f"cannot put the files of {top or 'the top directory'} on disk: {error}",
                 name=top or None,
                 path=self.inside + top,
@@ -222,18 +222,18 @@ class Tree:
             )
         self._prepared.add(top)
 
-    def materialise(self, top: str, *, strict: bool = False) -> bool:
+    def materialize(self, top: str, *, strict: bool = False) -> bool:
         """Put a top-level package on disk; whether it is there now.
 
         With *strict* a cache that may not be trusted is a CacheError.
         """
-        from lazyimport.importing.materialise import materialise
+        from lazyimport.cache.materialize import materialize
 
         try:
-            materialise(self, top)
+            materialize(self, top)
         except OSError:
             return False
-        except lazyimport.errors.CacheError as error:
+        except errors.CacheError as error:
             if strict and error.errno is None:  # refused by us, not by the disk
                 raise
             return False
@@ -257,7 +257,7 @@ class Tree:
             top, inside, _ = entry.path.partition("/")
             top = top if inside else ""
             if not self.flags(top) & IN_MEMORY:
-                return self.materialise(top) and os.path.exists(path)
+                return self.materialize(top) and os.path.exists(path)
         from lazyimport.files import AtomicFile, ensure_directory, make_directories
 
         try:
@@ -269,7 +269,7 @@ class Tree:
                 place, 0o555 if entry.flags & 1 else 0o444, durable=False
             ) as file:
                 file.write(self.archive.content(entry))
-        except (OSError, lazyimport.errors.CacheError):
+        except (OSError, errors.CacheError):
             return False
         return True
 

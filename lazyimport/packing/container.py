@@ -6,17 +6,17 @@ import os
 
 from lazyimport.errors import PackError
 from lazyimport.packing.compile import find_interpreters
-from lazyimport.packing.foreign import unpack
 from lazyimport.packing.layout import find_layout
-from lazyimport.packing.pack import pack
+from lazyimport.packing.packer import pack
+from lazyimport.packing.unpack import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.cache.node import NodeCache
     from lazyimport.packing.config import Config
-    from lazyimport.packing.pack import Packed
+    from lazyimport.packing.packer import Packed
 
 __all__ = ["pack_container"]
 

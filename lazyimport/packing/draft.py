@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lazyimport.packing.collect import SourceFile, Tree
     from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.config import Config
-    from lazyimport.packing.last import Last
+    from lazyimport.packing.previous import Last
 
 __all__ = ["Draft"]
 

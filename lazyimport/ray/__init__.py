@@ -14,13 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.ray.environment import runtime_env, ship
     from lazyimport.ray.metrics import report
-    from lazyimport.ray.nodes import NodeFetch, prefetch
+    from lazyimport.ray.prefetching import NodeFetch, prefetch
 
 __all__ = ["NodeFetch", "prefetch", "report", "runtime_env", "ship"]
 
 _HOMES = {
-    "NodeFetch": "lazyimport.ray.nodes",
-    "prefetch": "lazyimport.ray.nodes",
+    "NodeFetch": "lazyimport.ray.prefetching",
+    "prefetch": "lazyimport.ray.prefetching",
     "report": "lazyimport.ray.metrics",
     "runtime_env": "lazyimport.ray.environment",
     "ship": "lazyimport.ray.environment",

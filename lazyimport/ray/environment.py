@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lazyimport.packing.pack import Packed
+    from lazyimport.packing.packer import Packed
 
 __all__ = ["FIELD", "check_agreement", "runtime_env", "ship"]
 
@@ -50,9 +50,9 @@ def ship(
     Raises SettingsError, PackError, StoreError or CacheError, and InstallError
     if this process was to *install* and runs another archive already.
     """
-    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.publish import publish
-    from lazyimport.delivery.stores import open_store, writable
+    from lazyimport.stores import open_store, writable
 
     environ = {k: v for k, v in os.environ.items() if k != ENVIRONMENT["hash"]}
     settings = Settings.from_environ(environ, store=store, cache_dir=cache_dir)
@@ -155,7 +155,7 @@ def _check_executable(command: str | None) -> None:
 def _pack(roots: list[str], cache: Any) -> Packed:
     from lazyimport.packing.compile import find_interpreters
     from lazyimport.packing.config import read_config
-    from lazyimport.packing.pack import pack
+    from lazyimport.packing.packer import pack
 
     first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
     config = read_config(first or ".")

@@ -22,11 +22,11 @@ import time
 
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.delivery.stores.base import redact
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import LazyImportError, SettingsError
 from lazyimport.ray.environment import FIELD, check_agreement
 from lazyimport.settings import ENVIRONMENT, Settings, check_hash
+from lazyimport.stores.protocol import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class ArchivePlugin(RuntimeEnvPlugin):
         Where a process still uses it, its file goes and what it has made files of
         stays, for the cache's own eviction: Ray has stopped counting it.
         """
-        from lazyimport.delivery.eviction import discard
+        from lazyimport.cache.evict import discard
 
         try:
             size = os.stat(uri).st_size

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from tests.support.trees import make_archive
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lazyimport.ray.history import Record
+from lazyimport.deploy.history import Record
 
 pytest.importorskip("ruamel.yaml")
 

@@ -14,7 +14,7 @@ import pytest
 
 from lazyimport.packing import distributions
 from lazyimport.packing.compile import Interpreter, find_interpreters
-from tests.support.judge import from_archive, pack_tree, write_tree
+from tests.support.compare_importers import from_archive, pack_tree, write_tree
 
 
 def lazyimport(*arguments: object) -> subprocess.CompletedProcess[str]:

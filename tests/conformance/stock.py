@@ -65,7 +65,7 @@ class Directories:
                 if str(known).startswith(path):
                     del sys.path_importer_cache[known]
 
-    # What `materialise_portions` asks of a tree, here of whichever has the path.
+    # What `materialize_portions` asks of a tree, here of whichever has the path.
 
     def relative(self, path: str) -> str | None:
         self._asked = self.tree_at(path)
@@ -74,15 +74,15 @@ class Directories:
     def flags(self, top: str) -> int:
         return self._asked.flags(top)  # type: ignore[no-any-return]
 
-    def materialise(self, top: str) -> bool:
-        return self._asked.materialise(top)  # type: ignore[no-any-return]
+    def materialize(self, top: str) -> bool:
+        return self._asked.materialize(top)  # type: ignore[no-any-return]
 
     def _pack(self, path: str) -> Any:
-        from lazyimport.delivery.cache import NodeCache
+        from lazyimport.cache.node import NodeCache
         from lazyimport.errors import PackError
         from lazyimport.importing.tree import Tree
         from lazyimport.packing.config import Config
-        from lazyimport.packing.pack import pack
+        from lazyimport.packing.packer import pack
 
         try:
             packed = pack([path], Config(), self._interpreters, NodeCache(self._cache))
@@ -185,7 +185,7 @@ def without(suite: unittest.TestSuite, patterns: Iterable[str]) -> unittest.Test
 
 def install(directories: Directories) -> None:
     """Let *directories* serve this process."""
-    from lazyimport.importing.resources import materialise_portions
+    from lazyimport.importing.resources import materialize_portions
 
     sys.path_hooks.insert(0, directories.hook)
     sys.meta_path.insert(sys.meta_path.index(PathFinder), directories)
@@ -193,7 +193,7 @@ def install(directories: Directories) -> None:
     make = readers.NamespaceReader.__init__
 
     def initialise(self: Any, namespace_path: Any) -> None:
-        materialise_portions(directories, namespace_path)  # type: ignore[arg-type]
+        materialize_portions(directories, namespace_path)  # type: ignore[arg-type]
         make(self, namespace_path)
 
     readers.NamespaceReader.__init__ = initialise

@@ -17,10 +17,10 @@ from unittest import TestCase
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder
 from lazyimport.importing.tree import Tree
-from tests.support.judge import Files, pack_tree, write_tree
+from tests.support.compare_importers import Files, pack_tree, write_tree
 
 contracts: Any = pytest.importorskip(
     "test.test_importlib.abc",

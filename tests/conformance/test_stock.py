@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.pack import pack
+from lazyimport.packing.packer import pack
 
 #: test modules, under the names they have had from Python 3.10 on
 MODULES = [

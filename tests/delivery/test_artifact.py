@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import prove
 from lazyimport.delivery import artifact as module
 from lazyimport.delivery.artifact import Artifact, deliver
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.delivery.verify import prove
 from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
@@ -150,7 +150,7 @@ def test_the_archive_is_the_one_that_packing_the_tree_gives(
     bucket: Path, cache: Path, tmp_path: Path
 ) -> None:
     """The hash says what is in it, not who brought it, nor in what."""
-    from tests.support.judge import pack_tree, write_tree
+    from tests.support.compare_importers import pack_tree, write_tree
 
     hashes = {
         deliver(settings(make_container(FILES, bucket / f"app{s}"), cache))[0].hash

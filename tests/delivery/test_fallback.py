@@ -14,17 +14,18 @@ from typing import BinaryIO
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.delivery.fetch import archive_key, fetch
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import prove
+from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
-from lazyimport.delivery.stores import open_store, writable
-from lazyimport.delivery.stores.file import FileStore
-from lazyimport.delivery.verify import prove
 from lazyimport.errors import ArchiveMissing, CacheError, StoreMissing
+from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
+from lazyimport.stores import open_store, writable
+from lazyimport.stores.file import FileStore
+from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.disks import NOBODY, mounted, need_root
-from tests.support.judge import pack_tree, write_tree
-from tests.support.late import HASH, LATE
+from tests.support.late_activation import HASH, LATE
 
 
 class Site:
@@ -279,7 +280,7 @@ def test_node_that_has_the_archive_needs_no_network(site: Site) -> None:
         check=True,
     )
 
-    assert done.stdout == "hello ['lazyimport.delivery.cache']\n"
+    assert done.stdout == "hello ['lazyimport.cache.node']\n"
 
 
 def test_node_with_the_base_alone_says_what_is_missing(site: Site) -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.delivery.fetch import archive_key, fetch
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
-from lazyimport.delivery.stores import open_store, writable
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -25,9 +24,11 @@ from lazyimport.errors import (
     UnsupportedArchive,
 )
 from lazyimport.format.archive import Archive
+from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
+from lazyimport.stores import open_store, writable
 from tests.support import forge
-from tests.support.judge import Files, pack_tree, write_tree
+from tests.support.compare_importers import Files, pack_tree, write_tree
 
 TREE: Files = {
     **{f"pkg/m{n}.py": f"def f{n}():\n    return {n} * {n}\n" for n in range(40)},
@@ -333,7 +334,7 @@ def test_damaged_cache_is_fetched_anew(site: Site, where: int) -> None:
 FETCH = """
 import sys, time
 from lazyimport.delivery import fetch as module
-from lazyimport.delivery.stores.file import FileStore
+from lazyimport.stores.file import FileStore
 download = FileStore.download
 def counted(self, key, out):
     open(sys.argv[4], "a").write(key + "\\n")

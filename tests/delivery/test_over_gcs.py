@@ -13,8 +13,6 @@ import pytest
 pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
 
 from lazyimport.delivery.artifact import deliver
-from lazyimport.delivery.fetch import archive_key
-from lazyimport.delivery.stores.gcs import GcsStore
 from lazyimport.errors import (
     ArchiveMissing,
     DamagedArchive,
@@ -22,7 +20,9 @@ from lazyimport.errors import (
     StoreDenied,
     StoreMissing,
 )
+from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
+from lazyimport.stores.gcs import GcsStore
 from tests.delivery.test_fetch import Site, contents, everything
 from tests.fakes.gcs import FakeGcs
 from tests.support.containers import make_container, named_by_hash

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("obstore", reason="needs the extra 'objects'")
 
+from lazyimport.cache.verify import prove
 from lazyimport.delivery.artifact import deliver
-from lazyimport.delivery.stores import open_store, writable
-from lazyimport.delivery.verify import prove
 from lazyimport.errors import ArchiveMissing, DamagedArchive, StoreMissing
 from lazyimport.settings import Settings
+from lazyimport.stores import open_store, writable
 from tests.delivery.test_fetch import Site, contents
 from tests.fakes import services
 from tests.support.containers import make_container, named_by_hash

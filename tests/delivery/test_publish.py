@@ -12,19 +12,20 @@ from typing import Any
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.delivery.fetch import archive_key, fetch
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
-from lazyimport.delivery.stores import open_store
-from lazyimport.delivery.stores.counting import Counts, counting
-from lazyimport.delivery.stores.wrapped import wrap
 from lazyimport.errors import CacheError
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.pack import pack
+from lazyimport.packing.packer import pack
+from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
-from tests.support.judge import write_tree
+from lazyimport.stores import open_store
+from lazyimport.stores.counting import Counts, counting
+from lazyimport.stores.wrapped import wrap
+from tests.support.compare_importers import write_tree
 from tests.support.scale import scaled
 
 MODULES = 1000

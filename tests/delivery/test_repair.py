@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import prove
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import open_store, writable
-from lazyimport.delivery.verify import prove
 from lazyimport.format.archive import Archive
-from tests.support.judge import pack_tree, write_tree
-from tests.support.late import HASH, LATE
+from lazyimport.stores import open_store, writable
+from tests.support.compare_importers import pack_tree, write_tree
+from tests.support.late_activation import HASH, LATE
 
 
 class Node:

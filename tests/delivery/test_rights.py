@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.bytecode import BytecodeCache
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.bytecode import BytecodeCache
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import prove
 from lazyimport.delivery.fetch import fetch
-from lazyimport.delivery.verify import prove
 from lazyimport.errors import CacheError, StoreDenied
 from lazyimport.importing.tree import Tree
 from tests.delivery.test_fallback import Site
@@ -113,7 +113,7 @@ def test_files_that_cannot_be_made_are_done_without(site: Site, folder: str) -> 
     (site.node / folder).chmod(0o500)
     tree = Tree(archive, NodeCache(str(site.node)).tree_path(archive.hash))
     with as_nobody():
-        assert not tree.materialise("shop")
+        assert not tree.materialize("shop")
         prove(archive)
 
 

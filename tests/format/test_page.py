@@ -12,7 +12,7 @@ from lazyimport.format import archive as archive_module, index as index_module
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256_hex
 from lazyimport.format.index import HAS_DATA, Variant
-from tests.support import by_the_page
+from tests.support import reference_reader
 from tests.support.reading import read_everything
 from tests.support.trees import Tree
 
@@ -115,7 +115,7 @@ class TestExample:
     def test_is_read(self, data: bytes, name: str) -> None:
         assert (
             read_everything(data, name)
-            == by_the_page.read(data, name)
+            == reference_reader.read(data, name)
             == {
                 "": (1, 0, b"dhello\0", {}),
                 "hello": (1, HAS_DATA, b"f__init__.py\0fdata.txt\0", {}),

@@ -12,7 +12,7 @@ from lazyimport.format.digest import sha256
 from lazyimport.format.image import build_index, listing_of
 from lazyimport.format.index import DIRECTORY, FILE, Variant, parse_listing, stem_of
 from lazyimport.format.writer import recode
-from tests.support import by_the_page
+from tests.support import reference_reader
 from tests.support.reading import read_delta, read_everything
 from tests.support.trees import Tree
 
@@ -87,7 +87,7 @@ class TestIdentity:
     def test_what_is_written_is_read(self, tree: Tree, raw: bool, notes: bytes) -> None:
         made = tree.archive(raw=raw, notes=notes)
         assert read_everything(*made) == expected(tree)
-        assert by_the_page.read(*made) == expected(tree)
+        assert reference_reader.read(*made) == expected(tree)
 
     @common
     @given(trees(), st.randoms(use_true_random=False), st.booleans())
@@ -183,7 +183,7 @@ class TestLookup:
             tree.listings, DIRECTORY
         )
         for path, kind in kinds.items():
-            stem = by_the_page.stem(kind, path.encode()).decode()
+            stem = reference_reader.stem(kind, path.encode()).decode()
             model[stem].append((kind, path.encode()))
         asked = {*model, *others, *tree.files, *prefixes(tree), "plumless", "buckeroo"}
         for stem in asked:
@@ -195,7 +195,9 @@ class TestLookup:
     @common
     @given(st.text(), st.sampled_from([FILE, DIRECTORY]))
     def test_stems(self, path: str, kind: int) -> None:
-        assert stem_of(path, kind).encode() == by_the_page.stem(kind, path.encode())
+        assert stem_of(path, kind).encode() == reference_reader.stem(
+            kind, path.encode()
+        )
 
     @common
     @given(st.dictionaries(names, st.sampled_from([FILE, DIRECTORY])))
@@ -222,7 +224,7 @@ class TestDelta:
             return
         assert made[1] == new.image().hash
         assert read_delta(*made, base) == expected(new)
-        assert by_the_page.read_delta(*made, base[0]) == expected(new)
+        assert reference_reader.read_delta(*made, base[0]) == expected(new)
 
     @common
     @given(trees(), st.data())
@@ -237,7 +239,7 @@ class TestDelta:
         made = new.delta(Archive(*base).index)
         if made is not None:
             assert read_delta(*made, base) == expected(new)
-            assert by_the_page.read_delta(*made, base[0]) == expected(new)
+            assert reference_reader.read_delta(*made, base[0]) == expected(new)
 
 
 def expected(tree: Tree) -> dict[str, tuple[int, int, bytes, dict[int, bytes]]]:

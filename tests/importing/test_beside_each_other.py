@@ -12,7 +12,12 @@ from textwrap import dedent
 
 import pytest
 
-from tests.support.judge import from_archive, from_directory, pack_tree, write_tree
+from tests.support.compare_importers import (
+    from_archive,
+    from_directory,
+    pack_tree,
+    write_tree,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

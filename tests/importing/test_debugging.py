@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
+from tests.support.compare_importers import Files, pack_tree, write_tree
 from tests.support.installed import are_installed
-from tests.support.judge import Files, pack_tree, write_tree
 
 SOURCES: Files = {
     "app/__init__.py": "",
@@ -90,7 +90,7 @@ class Shipped:
         )
         return self.run(program, *arguments, typed=typed)
 
-    def materialise(self) -> None:
+    def materialize(self) -> None:
         self.as_module("lazyimport", "materialize", self.hash)
 
 
@@ -155,7 +155,7 @@ def test_breakpoint_of_debugpy(shipped: Shipped, mapped: bool) -> None:
     if mapped:
         sources = shipped.sources
         mappings = [{"localRoot": str(sources), "remoteRoot": str(shipped.root)}]
-    shipped.materialise()
+    shipped.materialize()
     program = (
         "import debugpy\n"
         "print(debugpy.listen(('127.0.0.1', 0))[1], flush=True)\n"
@@ -200,7 +200,7 @@ def test_report_of_coverage(shipped: Shipped, tmp_path: Path) -> None:
         f"[paths]\nsource =\n    {shipped.sources}/app\n    */trees/*/app\n"
     )
 
-    shipped.materialise()  # "coverage run -m" looks for a file
+    shipped.materialize()  # "coverage run -m" looks for a file
 
     shipped.as_module("coverage", "run", f"--rcfile={rc}", "-m", "app")
     shipped.as_module("coverage", "combine", f"--rcfile={rc}")
@@ -210,9 +210,9 @@ def test_report_of_coverage(shipped: Shipped, tmp_path: Path) -> None:
     assert rows[str(shipped.sources / "app" / "core.py")] == ["5", "1", "80%", "7"]
 
 
-def test_pytest_from_a_materialised_tree(shipped: Shipped) -> None:
+def test_pytest_from_a_materialized_tree(shipped: Shipped) -> None:
     """pytest looks for files, and imports what they stand for from the archive."""
-    shipped.materialise()
+    shipped.materialize()
 
     output = shipped.as_module(
         "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(shipped.root)
@@ -235,12 +235,12 @@ def test_pdb(shipped: Shipped) -> None:
 
 
 def test_tools_that_look_for_files(shipped: Shipped) -> None:
-    """They find none of a pure package, and all once it is materialised."""
+    """They find none of a pure package, and all once it is materialized."""
     program = "import pdb, app.core\npdb.run('app.core.double(4)')"
     typed = "b app/core.py:3\nc\np result\nc\n"
 
     before = shipped.run(program, typed=typed)
-    shipped.materialise()
+    shipped.materialize()
     after = shipped.run(program, typed=typed)
 
     assert "Breakpoint 1" not in before

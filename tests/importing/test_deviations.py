@@ -13,11 +13,11 @@ from textwrap import dedent
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import open_store, writable
 from lazyimport.packing.config import Config
-from tests.support.judge import (
+from lazyimport.stores import open_store, writable
+from tests.support.compare_importers import (
     Files,
     from_archive,
     from_directory,
@@ -199,7 +199,7 @@ def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
         pytest.main(["-q", "-p", "no:cacheprovider", "-c", os.devnull, "-s", where])
         """
     from_archive(
-        hash_, cache, "import lazyimport as l; l.current().tree.materialise('pure')"
+        hash_, cache, "import lazyimport as l; l.current().tree.materialize('pure')"
     )
 
     outputs = [

@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 
 import lazyimport
-from tests.support.judge import (
+from tests.support.compare_importers import (
     Files,
     from_archive,
     from_directory,

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.support.judge import (
+from tests.support.compare_importers import (
     Files,
     Outcome,
     from_archive,

@@ -11,11 +11,11 @@ from textwrap import dedent
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.stores import open_store, writable
 from lazyimport.packing.config import Config
-from tests.support.judge import (
+from lazyimport.stores import open_store, writable
+from tests.support.compare_importers import (
     Files,
     Outcome,
     from_archive,
@@ -375,7 +375,7 @@ def test_where_no_file_can_be_made(tree: Trees, tmp_path: Path) -> None:
 def test_only_who_asks_pays(tree: Trees) -> None:
     program = """
         import sys, single, pure.beside
-        print({"pkg_resources", "lazyimport.importing.legacy"} & set(sys.modules))
+        print({"pkg_resources", "lazyimport.importing.pkg_resources_support"} & set(sys.modules))
         """
 
     done = from_archive(tree.hash, tree.cache, dedent(program))

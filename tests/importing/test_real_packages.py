@@ -13,15 +13,15 @@ from textwrap import dedent
 import pytest
 
 from lazyimport.packing.config import Config
-from tests.support.installed import are_installed, copy_installed
-from tests.support.judge import (
+from tests.support.compare_importers import (
     Files,
     from_archive,
     from_directory,
     pack_tree,
     write_tree,
 )
-from tests.support.portrait import differences, modules_of, portrait
+from tests.support.installed import are_installed, copy_installed
+from tests.support.snapshot import differences, modules_of, snapshot
 
 #: a project of our own, beside each of them
 PROJECT: Files = {
@@ -252,8 +252,8 @@ def test_nothing_else_to_see(tmp_path: Path) -> None:
     modules = modules_of(folder, copy_installed(names, folder))
     hash_ = pack_tree(folder, cache)
 
-    directory = portrait(folder, modules, out=tmp_path / "out")
-    archive = portrait(folder, modules, hash=hash_, cache=cache, out=tmp_path / "out")
+    directory = snapshot(folder, modules, out=tmp_path / "out")
+    archive = snapshot(folder, modules, hash=hash_, cache=cache, out=tmp_path / "out")
 
     assert list(differences(directory, archive)) == []
     assert len(directory["modules"]) > 50

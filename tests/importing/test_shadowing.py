@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.support.judge import Files, pack_tree, write_tree
+from tests.support.compare_importers import Files, pack_tree, write_tree
 
 ARCHIVE: Files = {
     "both/__init__.py": "where = 'archive'\n",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.packing.config import Config
-from tests.support.judge import Files, from_archive, pack_tree, write_tree
+from tests.support.compare_importers import Files, from_archive, pack_tree, write_tree
 from tests.support.scale import scaled
 
 #: every module says that it ran, and whether the files beside it were there then

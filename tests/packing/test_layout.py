@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
 from lazyimport.packing.container import pack_container
 from tests.support.containers import Files, make_container

@@ -22,7 +22,7 @@ import pytest
 pytest.importorskip("ray")
 pytest.importorskip("ruamel.yaml")
 
-from lazyimport.ray.cluster import Cluster as RayCluster
+from lazyimport.deploy.cluster import Cluster as RayCluster
 from tests.support.cluster import Cluster, write
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lazyimport.delivery.stores import Item, MutableStore, ReadStore, open_store
 from lazyimport.errors import KeyMissing, SettingsError, StoreError, StoreMissing
+from lazyimport.stores import Item, MutableStore, ReadStore, open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from lazyimport.delivery.stores.gcs import GcsStore
+from lazyimport.stores.gcs import GcsStore
 from tests.stores.suite import Place, StoreTests
 
 pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")

@@ -18,8 +18,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from lazyimport.delivery.stores import file as file_module, open_store
-from lazyimport.delivery.stores.file import FileStore
 from lazyimport.errors import (
     KeyMissing,
     SettingsError,
@@ -28,6 +26,8 @@ from lazyimport.errors import (
     StoreMissing,
     StoreUnavailable,
 )
+from lazyimport.stores import file as file_module, open_store
+from lazyimport.stores.file import FileStore
 from tests.stores.suite import (
     MutableStoreTests,
     Place,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 #: Waits for a line, then puts its number; prints whether it created the object.
 RACER = """
 import io, sys
-from lazyimport.delivery.stores import open_store
+from lazyimport.stores import open_store
 url, number = sys.argv[1:]
 store = open_store(url)
 print("ready", flush=True)
@@ -56,7 +56,7 @@ print(store.put("dir/k", io.BytesIO(bytes([int(number)]) * 3_000_000)))
 #: Waits for a line, then adds lines to an object, one at a time.
 ADDER = """
 import sys
-from lazyimport.delivery.stores import mutable, open_store
+from lazyimport.stores import mutable, open_store
 url, name = sys.argv[1:]
 store = mutable(open_store(url))
 print("ready", flush=True)
@@ -71,7 +71,7 @@ print("done")
 #: Is about to replace an object, and stops there.
 HOLDER = """
 import os, sys
-from lazyimport.delivery.stores import mutable, open_store
+from lazyimport.stores import mutable, open_store
 def rename(*paths):
     print("in the middle", flush=True)
     sys.stdin.read()
@@ -82,7 +82,7 @@ store.replace("k", b"second", store.read_versioned("k")[1])
 #: Puts a file that stops in the middle.
 STUCK = """
 import io, sys
-from lazyimport.delivery.stores import open_store
+from lazyimport.stores import open_store
 class Stuck(io.BytesIO):
     def read(self, size=-1):
         if self.tell() == 0:

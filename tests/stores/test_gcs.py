@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from lazyimport.delivery.stores import open_store
-from lazyimport.delivery.stores.gcs import GcsStore
 from lazyimport.errors import (
     KeyMissing,
     StoreDenied,
@@ -23,6 +21,8 @@ from lazyimport.errors import (
     StoreMissing,
     StoreUnavailable,
 )
+from lazyimport.stores import open_store
+from lazyimport.stores.gcs import GcsStore
 from tests.stores.suite import (
     MIB,
     MutableStoreTests,
@@ -597,7 +597,7 @@ class TestCredentials:
 #: Uses a store on both sides of a fork.
 FORKER = """
 import os, sys, warnings
-from lazyimport.delivery.stores import open_store
+from lazyimport.stores import open_store
 warnings.simplefilter("ignore", DeprecationWarning)
 store = open_store("gs://bucket")
 assert store.read("k") == b"content"
@@ -623,7 +623,7 @@ class Nothing(importlib.abc.MetaPathFinder):
         if name.partition(".")[0] in {"google", "google_crc32c"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Nothing())
-from lazyimport.delivery.stores import open_store
+from lazyimport.stores import open_store
 from lazyimport.errors import StoreError
 store = open_store("gs://bucket/p")
 for call in (

@@ -10,16 +10,16 @@ import uuid
 import pytest
 from hypothesis import settings
 
-from lazyimport.delivery.stores import mutable, open_store, writable
-from lazyimport.delivery.stores.base import is_key
-from lazyimport.delivery.stores.memory import MemoryStore
 from lazyimport.errors import SettingsError
+from lazyimport.stores import mutable, open_store, writable
+from lazyimport.stores.memory import MemoryStore
+from lazyimport.stores.protocol import is_key
 from tests.stores.suite import MutableStoreTests, Place, StoreMachine
 
 #: What a fresh process says of a store that its parent has filled.
 ELSEWHERE = """
 import sys
-from lazyimport.delivery.stores import mutable, open_store, writable
+from lazyimport.stores import mutable, open_store, writable
 print(list(open_store(sys.argv[1]).list()))
 """
 
@@ -27,7 +27,7 @@ print(list(open_store(sys.argv[1]).list()))
 #: Reads in a child of a fork, which deletes, and then in the parent.
 FORKING = """
 import os
-from lazyimport.delivery.stores.memory import MemoryStore
+from lazyimport.stores.memory import MemoryStore
 store = MemoryStore("name")
 store.replace("k", b"1", None)
 if not os.fork():

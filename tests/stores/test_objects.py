@@ -13,13 +13,6 @@ from typing import cast
 
 import pytest
 
-from lazyimport.delivery.stores import (
-    MutableStore,
-    mutable,
-    open_store,
-    retry,
-    writable,
-)
 from lazyimport.errors import (
     KeyMissing,
     SettingsError,
@@ -27,6 +20,7 @@ from lazyimport.errors import (
     StoreError,
     StoreUnavailable,
 )
+from lazyimport.stores import MutableStore, mutable, open_store, retry, writable
 from tests.fakes import services
 from tests.stores.suite import (
     MIB,
@@ -51,7 +45,7 @@ if TYPE_CHECKING:
 #: Reads, forks, and ends with 7 if the child was refused.
 FORKING = """
 import os, signal, sys
-from lazyimport.delivery.stores import open_store
+from lazyimport.stores import open_store
 from lazyimport.errors import StoreError
 store = open_store(sys.argv[1])
 print(store.read("k"), flush=True)
@@ -373,7 +367,7 @@ def test_what_is_too_large_is_told_before_it_is_sent(
 #: Sends a file, and prints by how many MiB the peak of its private memory grew.
 UPLOADER = """
 import re, sys, threading
-from lazyimport.delivery.stores import open_store
+from lazyimport.stores import open_store
 def private():
     with open("/proc/self/status") as file:
         return int(re.search(r"RssAnon:\\s*(\\d+)", file.read())[1]) >> 10

@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 
-from lazyimport.delivery.stores import mutable, writable
-from lazyimport.delivery.stores.counting import counting
-from lazyimport.delivery.stores.memory import MemoryStore
-from lazyimport.delivery.stores.retry import retrying
-from lazyimport.delivery.stores.wrapped import wrap
 from lazyimport.errors import (
     KeyMissing,
     SettingsError,
@@ -22,6 +17,11 @@ from lazyimport.errors import (
     StoreError,
     StoreUnavailable,
 )
+from lazyimport.stores import mutable, writable
+from lazyimport.stores.counting import counting
+from lazyimport.stores.memory import MemoryStore
+from lazyimport.stores.retry import retrying
+from lazyimport.stores.wrapped import wrap
 from tests.stores.suite import MIB, MutableStoreTests, Place, calls
 from tests.stores.test_memory import MemoryPlace
 

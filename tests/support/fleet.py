@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 
-from lazyimport.delivery.cache import NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.publish import Published, publish
-from lazyimport.delivery.stores import open_store, writable
 from lazyimport.settings import Settings
-from tests.support.judge import pack_tree, write_tree
-from tests.support.late import HASH, LATE
+from lazyimport.stores import open_store, writable
+from tests.support.compare_importers import pack_tree, write_tree
+from tests.support.late_activation import HASH, LATE
 from tests.support.scale import scaled
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ __all__ = ["Fleet", "ends"]
 #: Counts what the store is asked for, then runs: import, look at files, say it.
 PROGRAM = """
 import os, signal, sys
-from lazyimport.delivery.stores.file import FileStore
+from lazyimport.stores.file import FileStore
 download = FileStore.download
 def counted(self, key, out):
     if os.environ.get("DIE") and not os.path.exists(os.environ["DIE"]):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from lazyimport.delivery.fetch import archive_key
-from lazyimport.delivery.stores import Store
 from lazyimport.format.archive import Header
+from lazyimport.registry.archives import archive_key
+from lazyimport.stores import Store
 
 
 def hold(store: Store, hash_: str, base: str | None = None) -> str:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from lazyimport.delivery.cache import NodeCache
-    from lazyimport.delivery.eviction import Kept, Pruned
+    from lazyimport.cache.evict import Kept, Pruned
+    from lazyimport.cache.node import NodeCache
     from lazyimport.settings import Settings
 
 __all__ = ["run"]
@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 def run(arguments: argparse.Namespace) -> int:
     """Show, check or tidy the node cache; 1 if something is damaged, or stays."""
-    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.cache.node import NodeCache
 
     settings = read_settings(arguments)
     actions: dict[str, Callable[[argparse.Namespace, NodeCache], int]] = {
@@ -52,7 +52,7 @@ def _refuse_store(cache: NodeCache, settings: Settings) -> None:
 
 
 def _ls(arguments: argparse.Namespace, cache: NodeCache) -> int:
-    from lazyimport.delivery.eviction import survey, usage
+    from lazyimport.cache.evict import survey, usage
 
     kept = survey(cache)[::-1]
     total = usage(cache)
@@ -80,7 +80,7 @@ def _ls(arguments: argparse.Namespace, cache: NodeCache) -> int:
 
 
 def _verify(arguments: argparse.Namespace, cache: NodeCache) -> int:
-    from lazyimport.delivery.verify import verify
+    from lazyimport.cache.verify import verify
 
     notes = Notes()
     found = verify(cache, remove=not arguments.dry_run, progress=notes.progress)
@@ -118,7 +118,7 @@ def _verdict(damages: int, arguments: argparse.Namespace) -> str:
 
 
 def _prune(arguments: argparse.Namespace, cache: NodeCache) -> int:
-    from lazyimport.delivery.eviction import default_limit, prune
+    from lazyimport.cache.evict import default_limit, prune
     from lazyimport.settings import byte_count
 
     limit = byte_count(arguments.limit) if arguments.limit else default_limit(cache)
@@ -128,7 +128,7 @@ def _prune(arguments: argparse.Namespace, cache: NodeCache) -> int:
 
 
 def _clear(arguments: argparse.Namespace, cache: NodeCache) -> int:
-    from lazyimport.delivery.eviction import clear
+    from lazyimport.cache.evict import clear
 
     pruned = clear(cache, force=arguments.force)
     _print_pruned(arguments, cache, pruned)

@@ -13,7 +13,7 @@ from lazyimport.cli.options import (
 )
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
-from lazyimport.delivery.channels import (
+from lazyimport.registry.channels import (
     read_channel,
     read_channels,
     remove_channel,
@@ -21,18 +21,18 @@ from lazyimport.delivery.channels import (
     roll_back,
     set_channel,
 )
-from lazyimport.delivery.provenance import builder, read_provenance
-from lazyimport.delivery.stores import mutable, open_store, writable
+from lazyimport.registry.provenance import builder, read_provenance
 from lazyimport.settings import check_channel
+from lazyimport.stores import mutable, open_store, writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from lazyimport.delivery.channels import Change, Channel
-    from lazyimport.delivery.signing import Signer, Trusted
-    from lazyimport.delivery.stores import MutableStore, ReadStore
+    from lazyimport.registry.channels import Change, Channel
+    from lazyimport.registry.signing import Signer, Trusted
     from lazyimport.settings import Settings
+    from lazyimport.stores import MutableStore, ReadStore
 
 __all__ = ["point_channel", "run"]
 
@@ -193,7 +193,7 @@ def _one_of(prefix: str, hashes: list[str], name: str) -> str:
 
 
 def _trusted(settings: Settings) -> Trusted | None:
-    from lazyimport.delivery.signing import Trusted
+    from lazyimport.registry.signing import Trusted
 
     return Trusted.parse(settings.trusted_keys) if settings.trusted_keys else None
 

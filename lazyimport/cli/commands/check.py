@@ -36,7 +36,7 @@ def try_entries(
     by_value: Sequence[str] = (),
 ) -> None:
     """Check *entries* and tell about it. Raises DeployError."""
-    from lazyimport.ray.check import check
+    from lazyimport.deploy.preflight import check
 
     python = arguments.check_python or sys.executable
     notes.wait(f"importing {', '.join(entries)} with {python}")

@@ -7,11 +7,11 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli import INTERRUPTED
 from lazyimport.cli.demo.workers import ProcessWorkers, RayWorkers, activates
 from lazyimport.cli.options import store_url
 from lazyimport.cli.progress import Notes, paint
-from lazyimport.delivery.cache import NodeCache
 from lazyimport.errors import LazyImportError
 from lazyimport.settings import Settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lazyimport.cli.demo.workers import Workers
-    from lazyimport.delivery.stores import Store
+    from lazyimport.stores import Store
 
 __all__ = ["run"]
 
@@ -69,7 +69,7 @@ def _play(workers: Workers, node: Settings, folder: str, notes: Notes) -> None:
     """Tell the story with an application in *folder*, and stop the workers."""
     from lazyimport.cli.demo.application import Application
     from lazyimport.cli.demo.story import Story
-    from lazyimport.delivery.stores import open_store, writable
+    from lazyimport.stores import open_store, writable
 
     assert node.store is not None
     store = writable(open_store(node.store))
@@ -143,7 +143,7 @@ def _folder(*, short: bool) -> Iterator[str]:
 
 def _delete(store: Store, hashes: list[str]) -> None:
     """Remove from the store what this demo has put there."""
-    from lazyimport.delivery.fetch import archive_key
+    from lazyimport.registry.archives import archive_key
 
     for name in hashes:
         with suppress(LazyImportError):

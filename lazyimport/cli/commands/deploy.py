@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli.options import (
     UsageError,
     load_signer,
@@ -15,17 +16,16 @@ from lazyimport.cli.options import (
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import apply, check_options, cluster, prefetch, wait
 from lazyimport.cli.tables import tolerant
-from lazyimport.delivery.cache import NodeCache
-from lazyimport.ray.errors import DeployError
-from lazyimport.ray.history import Record
-from lazyimport.ray.manifest import SERVE, Manifest
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.history import Record
+from lazyimport.deploy.manifest import SERVE, Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from lazyimport.ray.manifest import Application
+    from lazyimport.deploy.manifest import Application
     from lazyimport.settings import Settings
 
 __all__ = ["change", "run"]
@@ -180,7 +180,7 @@ def _hash(
         signer = load_signer(arguments)
         return push(arguments.push, arguments, settings, notes, check, signer).hash
     if arguments.channel:
-        from lazyimport.delivery.channels import resolve_channel
+        from lazyimport.registry.channels import resolve_channel
 
         required_store(settings)
         hash = str(resolve_channel(settings, arguments.channel).hash)
@@ -216,10 +216,10 @@ def _check(
 
 def _check_stored(hash: str, url: str, settings: Settings) -> None:
     """Raise ArchiveMissing unless the store has the archive."""
-    from lazyimport.delivery.fetch import archive_key
-    from lazyimport.delivery.stores import open_store
     from lazyimport.errors import ArchiveMissing, KeyMissing
     from lazyimport.format.archive import HEADER_SIZE
+    from lazyimport.registry.archives import archive_key
+    from lazyimport.stores import open_store
 
     try:
         open_store(url, timeout=settings.timeout).read(

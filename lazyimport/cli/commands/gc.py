@@ -10,18 +10,18 @@ import time
 from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, moment, print_json, print_table, size
-from lazyimport.delivery.gc import SHORTEST_AGE, Rules, collect, survey
-from lazyimport.delivery.provenance import builder
-from lazyimport.delivery.stores import open_store, writable
+from lazyimport.registry.gc import SHORTEST_AGE, Rules, collect, survey
+from lazyimport.registry.provenance import builder
 from lazyimport.settings import check_channel
+from lazyimport.stores import open_store, writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from lazyimport.delivery.gc import Fate, Survey
-    from lazyimport.delivery.stores import Store
+    from lazyimport.registry.gc import Fate, Survey
     from lazyimport.settings import Settings
+    from lazyimport.stores import Store
 
 __all__ = ["run"]
 

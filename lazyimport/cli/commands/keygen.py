@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lazyimport.cli.progress import Notes
-from lazyimport.delivery.signing import make_key
+from lazyimport.registry.signing import make_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

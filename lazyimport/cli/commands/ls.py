@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazyimport.cli.archives import Contents
-    from lazyimport.delivery.stores import ReadStore
     from lazyimport.format.index import Entry
     from lazyimport.settings import Settings
+    from lazyimport.stores import ReadStore
 
 __all__ = ["run"]
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--shadowed needs the hash of an archive")
     if arguments.hash is None:
         if settings.store and not arguments.cached:
-            from lazyimport.delivery.stores import open_store
+            from lazyimport.stores import open_store
 
             store = open_store(settings.store, timeout=settings.timeout)
             held = list(stored_archives(settings))
@@ -83,7 +83,7 @@ def _provenances(
     """Return by hash what *store* knows of how the archives were made."""
     if store is None:
         return {}
-    from lazyimport.delivery.provenance import read_provenance
+    from lazyimport.registry.provenance import read_provenance
 
     return {a.hash: read_provenance(store, a.hash) for a in shown}
 
@@ -136,7 +136,7 @@ def _print_shadowed(
     hash: str, arguments: argparse.Namespace, settings: Settings
 ) -> None:
     """Print the names that are both in the archive and in this environment."""
-    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.fetch import fetch
     from lazyimport.importing.shadowing import shadowed
     from lazyimport.importing.tree import Tree

@@ -17,9 +17,9 @@ __all__ = ["run"]
 
 def run(arguments: argparse.Namespace) -> int:
     """Put the archive's files on disk and print where."""
-    from lazyimport.delivery.cache import NodeCache
+    from lazyimport.cache.materialize import export, materialize_all
+    from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.fetch import fetch
-    from lazyimport.importing.materialise import export, materialise_all
     from lazyimport.importing.tree import Tree
 
     settings = read_settings(arguments)
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = os.path.abspath(os.path.expanduser(arguments.folder))
         export(tree, folder)
     else:
-        materialise_all(tree)
+        materialize_all(tree)
     Notes().say(f"{amount(archive.index.files, 'file')} of archive {wanted}")
     print(folder)
     return 0

@@ -6,11 +6,11 @@ import os
 import tempfile
 import time
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli.artifacts import is_artifact, pack_artifact
 from lazyimport.cli.options import UsageError, read_settings, with_options
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, python_of, size
-from lazyimport.delivery.cache import NodeCache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lazyimport.format.archive import Archive
     from lazyimport.packing.compile import Interpreter
-    from lazyimport.packing.pack import Packed
+    from lazyimport.packing.packer import Packed
     from lazyimport.settings import Settings
 
 __all__ = ["pack_roots", "run"]
@@ -76,7 +76,7 @@ def _pack_trees(
 ) -> Packed:
     from lazyimport.packing.compile import find_interpreters
     from lazyimport.packing.config import read_config
-    from lazyimport.packing.pack import pack
+    from lazyimport.packing.packer import pack
 
     roots = roots or ["."]
     first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])

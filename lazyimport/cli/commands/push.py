@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli.artifacts import is_artifact
 from lazyimport.cli.commands.pack import pack_roots
 from lazyimport.cli.options import (
@@ -16,7 +17,6 @@ from lazyimport.cli.options import (
 )
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import python_of, size
-from lazyimport.delivery.cache import NodeCache
 from lazyimport.errors import ArchiveError, StoreError
 from lazyimport.settings import check_channel
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from lazyimport.delivery.provenance import Provenance
     from lazyimport.delivery.publish import Published
-    from lazyimport.delivery.signing import Signer
-    from lazyimport.delivery.stores import Store
     from lazyimport.format.archive import Archive
     from lazyimport.format.delta import Revision
-    from lazyimport.packing.pack import Packed
+    from lazyimport.packing.packer import Packed
+    from lazyimport.registry.provenance import Provenance
+    from lazyimport.registry.signing import Signer
     from lazyimport.settings import Settings
+    from lazyimport.stores import Store
 
 __all__ = ["describe", "push", "run"]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack, publish, sign, point the channel, print the hash."""
-    from lazyimport.delivery.stores import open_store, writable
+    from lazyimport.stores import open_store, writable
 
     notes = Notes(quiet=arguments.quiet)
     settings = read_settings(arguments)
@@ -79,9 +79,9 @@ def push(
 
     *check* is called with the hash before anything is sent, and may raise.
     """
-    from lazyimport.delivery.provenance import Provenance
     from lazyimport.delivery.publish import publish
-    from lazyimport.delivery.stores import open_store, writable
+    from lazyimport.registry.provenance import Provenance
+    from lazyimport.stores import open_store, writable
 
     url = required_store(settings)
     store = writable(open_store(url, timeout=settings.timeout))
@@ -122,7 +122,7 @@ def push(
             notes.clear()
         _tell_where_from(archive, provenance, store, notes)
     if signer is not None:
-        from lazyimport.delivery.signing import sign_archive
+        from lazyimport.registry.signing import sign_archive
 
         sign_archive(store, published.hash, signer)
     seconds = time.perf_counter() - started
@@ -134,7 +134,7 @@ def _tell_where_from(
     archive: Archive | Revision, provenance: Provenance, store: Store, notes: Notes
 ) -> None:
     """Keep the provenance; the archive is there, so a failure is but a warning."""
-    from lazyimport.delivery.provenance import keep_provenance
+    from lazyimport.registry.provenance import keep_provenance
 
     pythons = [python_of(variant) for variant in archive.index.variants]
     facts = provenance.facts(own_version(), pythons)
@@ -168,7 +168,7 @@ def _is_archive(path: str) -> bool:
 
 def _import(path: str, cache: NodeCache, settings: Settings) -> Archive:
     """Take an archive's file into the node cache, proved in full, and open it."""
-    from lazyimport.delivery.cache import map_file
+    from lazyimport.cache.node import map_file
     from lazyimport.errors import CacheError
     from lazyimport.format.archive import Archive, open_header
     from lazyimport.format.writer import recode

@@ -9,16 +9,16 @@ from lazyimport.cli.options import UsageError, read_settings
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import check_options, cluster, follow_to_end
 from lazyimport.cli.tables import tolerant
-from lazyimport.ray.errors import DeployError
-from lazyimport.ray.history import Record, committed
-from lazyimport.ray.manifest import Manifest
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.history import Record, committed
+from lazyimport.deploy.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from lazyimport.ray.cluster import Served
-    from lazyimport.ray.manifest import Application
+    from lazyimport.deploy.cluster import Served
+    from lazyimport.deploy.manifest import Application
     from lazyimport.settings import Settings
 
 __all__ = ["run"]

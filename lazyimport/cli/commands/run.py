@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             ) from error
         raise
     if installed.fetched and is_terminal(sys.stderr):
-        from lazyimport.delivery.stores.base import redact
+        from lazyimport.stores.protocol import redact
 
         place = redact(settings.store or "")
         Notes().say(f"fetched {size(installed.fetched)} from {place}")

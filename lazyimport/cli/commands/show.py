@@ -101,8 +101,8 @@ def _provenance(hash: str, settings: Settings) -> dict[str, object]:
     """Return what the store knows of how the archive was made."""
     if not settings.store:
         return {}
-    from lazyimport.delivery.provenance import read_provenance
-    from lazyimport.delivery.stores import open_store
+    from lazyimport.registry.provenance import read_provenance
+    from lazyimport.stores import open_store
 
     store = open_store(settings.store, timeout=settings.timeout)
     return read_provenance(store, hash)

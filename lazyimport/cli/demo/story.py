@@ -15,13 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from lazyimport.cache.node import NodeCache
     from lazyimport.cli.demo.application import Application
     from lazyimport.cli.demo.workers import Workers
     from lazyimport.cli.progress import Notes
-    from lazyimport.delivery.cache import NodeCache
     from lazyimport.delivery.publish import Published
-    from lazyimport.delivery.stores import Store
-    from lazyimport.packing.pack import Packed
+    from lazyimport.packing.packer import Packed
+    from lazyimport.stores import Store
 
 __all__ = ["Story"]
 
@@ -164,7 +164,7 @@ class Story:
         from lazyimport.delivery.publish import publish
         from lazyimport.packing.compile import find_interpreters
         from lazyimport.packing.config import Config
-        from lazyimport.packing.pack import pack
+        from lazyimport.packing.packer import pack
 
         started = time.perf_counter()
         packed = pack(

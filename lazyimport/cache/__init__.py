@@ -1,0 +1,1 @@
+"""The node cache: everything that knows a path in it."""

@@ -1,0 +1,83 @@
+"""kubectl: what must go through Kubernetes because KubeRay keeps it there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from contextlib import contextmanager
+
+from lazyimport.deploy.errors import DeployError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["apply", "dashboard_of"]
+
+#: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
+_PORT = "dashboard"
+_FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
+
+
+def apply(path: str, verb: str = "apply") -> str:
+    """Apply (or create) what is in the file *path*; return what kubectl printed.
+
+    Raises DeployError.
+    """
+    process = _start([verb, "--filename", path], subprocess.PIPE)
+    said, errors = process.communicate()
+    if process.returncode:
+        raise DeployError(f"kubectl {verb} --filename {path} failed: {errors.strip()}")
+    return said.strip()
+
+
+@contextmanager
+def dashboard_of(service: str, namespace: str | None) -> Iterator[str]:
+    """Give the address of the dashboard of the RayService *service*, while it lasts.
+
+    Raises DeployError where kubectl cannot forward a port.
+    """
+    words = ["port-forward", f"service/{service}-head-svc", f":{_PORT}"]
+    if namespace:
+        words += ["--namespace", namespace]
+    process = _start(words, subprocess.STDOUT)
+    try:
+        yield _forwarded(process, service)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _forwarded(process: subprocess.Popen[str], service: str) -> str:
+    """Return the address that ends at the dashboard, when kubectl says it."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        found = _FORWARDING.search(line)
+        if found is not None:
+            # It goes on with a line for each connection, and waits when nobody reads.
+            threading.Thread(target=process.communicate, daemon=True).start()
+            return f"http://{found[1]}"
+        said += line
+    process.communicate()
+    raise DeployError(
+        f"kubectl cannot reach the dashboard of RayService {service!r}: "
+        f"{said.strip()}; forward the port of the dashboard by yourself and name it "
+        "with --address"
+    )
+
+
+def _start(words: Sequence[str], errors: int) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            ["kubectl", *words],  # noqa: S607 - the kubectl that the person uses
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise DeployError(
+            "what is of Kubernetes is applied by kubectl, which is not on PATH"
+        ) from error

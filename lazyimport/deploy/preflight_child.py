@@ -1,0 +1,184 @@
+"""The other side of `lazyimport.deploy.preflight`: runs in a clean child interpreter.
+
+It reads one JSON object from stdin and writes one to the file that this names.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from importlib import import_module
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from lazyimport.runtime import Installation
+
+__all__ = ["main"]
+
+_OURS = {__file__, import_module.__code__.co_filename}
+
+
+def main() -> None:
+    """Answer the question on stdin."""
+    question = json.loads(sys.stdin.read())
+    answer = _load(question) if "pickled" in question else _import(question)
+    with open(question["answer"], "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+    os._exit(0)  # a thread that a module has started would keep the process
+
+
+def _import(question: dict[str, Any]) -> dict[str, Any]:
+    """Import the entries from the archive, as the task that builds an application."""
+    path = list(sys.path)
+    from lazyimport.errors import LazyImportError
+    from lazyimport.runtime import install
+
+    try:
+        installed = install(question["hash"], **question["settings"])
+    except LazyImportError as error:
+        return {"refused": str(error)}
+    path = [folder for folder in path if folder not in question["own"]]
+    shadowed = _shadowed(installed, path, question["never"])
+    answer: dict[str, Any] = {"shadowed": shadowed}
+    if any(name in question["never"] for name, _ in shadowed):
+        return answer  # nothing that follows would say what is really wrong
+    started = time.perf_counter()
+    answer["errors"] = errors = []
+    for entry in question["entries"]:
+        try:
+            _look_up(entry)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises
+            errors.append({"entry": entry, **_describe(error)})
+    answer["seconds"] = time.perf_counter() - started
+    if not errors:
+        answer["modules"] = _count(installed)
+        try:
+            answer["pickled"] = _pickled(question["by_value"], installed)
+        except BaseException as error:  # noqa: BLE001 - as above
+            entries = ", ".join(question["entries"])
+            errors.append({"entry": entries, **_describe(error)})
+    return answer
+
+
+def _shadowed(
+    installed: Installation, path: list[str], never: list[str]
+) -> list[tuple[str, str]]:
+    """Return (name, place) of what is installed and has a name of the archive's.
+
+    Names in *never* count wherever they are installed.
+    """
+    found = []
+    for child, kind in installed.tree.children(""):
+        name, dot, ending = child.partition(".")
+        if not name.isidentifier() or (not kind and dot and ending != "py"):
+            continue
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.origin:
+            found.append((name, spec.origin))
+        elif name in never:
+            found.append((name, "the image's"))
+    return found
+
+
+def _look_up(entry: str) -> Any:
+    name, _, attribute = entry.partition(":")
+    if not attribute and entry.count("."):
+        try:  # a path with dots alone, as Ray takes it too
+            return import_module(entry)
+        except ModuleNotFoundError as error:
+            if error.name != entry:
+                raise
+            name, _, attribute = entry.rpartition(".")
+    found = import_module(name)
+    for part in attribute.split(".") if attribute else ():
+        found = getattr(found, part)
+    return found
+
+
+def _count(installed: Installation) -> int:
+    root = f"{installed.root}/"
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return sum(isinstance(file, str) and file.startswith(root) for file in files)
+
+
+def _pickled(paths: list[str], installed: Installation) -> list[tuple[str, str]]:
+    """Return (name, pickle) of what Serve will unpickle outside of replicas.
+
+    These are the policies and routers at import *paths*, and those of all
+    deployments that the entries have made.
+    """
+    found: list[tuple[str, str]] = []
+
+    def add(name: str, data: bytes | None) -> None:
+        if data:
+            found.append((name, base64.b64encode(data).decode()))
+
+    for path in paths:
+        target = _look_up(path)
+        module = sys.modules[target.__module__]
+        if str(getattr(module, "__file__", "")).startswith(installed.root):
+            from ray import cloudpickle
+
+            cloudpickle.register_pickle_by_value(module)
+            add(path, cloudpickle.dumps(target))
+            cloudpickle.unregister_pickle_by_value(module)
+    serve = sys.modules.get("ray.serve")
+    if serve is not None:
+        for deployment in gc.get_objects():
+            # Not isinstance(): it asks proxies, and they ask who knows what.
+            if issubclass(type(deployment), serve.Deployment):
+                _of_deployment(deployment, add)
+    return found
+
+
+def _of_deployment(deployment: Any, add: Any) -> None:
+    config = deployment._deployment_config  # noqa: SLF001 - Serve's own pickles
+    scaling = getattr(config.autoscaling_config, "policy", None)
+    if scaling is not None:
+        name = f"the autoscaling policy of {deployment.name}"
+        add(name, scaling.get_serialized_policy_def())
+    routing = getattr(config, "request_router_config", None)
+    if routing is not None:
+        name = f"the request router of {deployment.name}"
+        add(name, routing.get_serialized_request_router_cls())
+
+
+def _load(question: dict[str, Any]) -> dict[str, Any]:
+    """Unpickle as Serve's controller and proxies do: without the archive."""
+    from ray import cloudpickle
+
+    for name, data in question["pickled"]:
+        try:
+            cloudpickle.loads(base64.b64decode(data))
+        except BaseException as error:  # noqa: BLE001 - whatever it raises
+            return {"name": name, "error": _describe(error)}
+    return {}
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    text = "".join(traceback.format_exception(error.with_traceback(_theirs(error))))
+    return {
+        "type": type(error).__name__,
+        "text": text.strip(),
+        "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
+    }
+
+
+def _theirs(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the first frame on that is the program's own."""
+    tb = error.__traceback__
+    while tb is not None:
+        file = tb.tb_frame.f_code.co_filename
+        if file not in _OURS and not file.startswith("<frozen importlib"):
+            break
+        tb = tb.tb_next
+    return tb

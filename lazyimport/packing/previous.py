@@ -1,0 +1,168 @@
+"""What the last packing of the same roots found and made, so that the next can skip it.
+
+One file, ``<cache>/packs/<name>``: what stat() said of every file that was packed,
+the hash that came out, and that archive, told as a delta to one in the node cache.
+Whatever is wrong with the file, it counts as not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from struct import Struct, error as StructError  # noqa: N812
+
+from lazyimport.errors import ArchiveError
+from lazyimport.files import AtomicFile, remove_leftovers
+from lazyimport.format.delta import Revision
+from lazyimport.format.digest import sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lazyimport.cache.node import NodeCache
+    from lazyimport.packing.collect import SourceFile
+
+__all__ = ["Last", "find", "hashes", "load", "save"]
+
+_MAGIC = b"LZYPACK1"
+_HEAD = Struct("<8s32sQQ")  # magic, SHA-256 of what lies before the delta, sizes
+#: size, mtime, ctime, inode, device (all as in SourceFile.signature), flags
+_STAT = Struct("<qqqQQB")
+#: How what is kept begins, in JSON: the hash.
+_HASH = b'{"hash": "'
+_HASH_SIZE = 64
+_LOCK_SECONDS = 600.0
+#: Two edits within one tick of a file system's clock leave the same times behind.
+#: Ticks are milliseconds, on old file systems up to two seconds; as git does with
+#: its index, what was touched so shortly before it was read is read again.
+_TICK = 2_000_000_000
+
+
+class Last:
+    """The last packing: the archive it made, and what it knew of its files.
+
+    ``flags`` are those of the index by path, ``problems`` why a source has no
+    bytecode.
+    """
+
+    __slots__ = ("_signatures", "flags", "problems", "revision")
+
+    def __init__(
+        self,
+        revision: Revision,
+        signatures: Mapping[str, tuple[int, ...]],
+        flags: Mapping[str, int],
+        problems: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.revision = revision
+        self.flags = flags
+        self.problems = problems
+        self._signatures = signatures
+
+    def has(self, file: SourceFile) -> bool:
+        """Whether *file* is what it was, as far as stat() can tell for sure."""
+        return (
+            self._signatures.get(file.path) == file.signature
+            and self.flags[file.path] & 1 == file.executable
+        )
+
+
+def load(path: str, cache: NodeCache) -> Last | None:
+    """Return what lies at *path*, None if nothing of use does.
+
+    Raises CacheError if the node cache may not be trusted.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        magic, digest, said, stats = _HEAD.unpack_from(data)
+        at = _HEAD.size + said
+        end = at + stats
+        if magic != _MAGIC or sha256(memoryview(data)[_HEAD.size : end]) != digest:
+            return None
+        about = json.loads(data[_HEAD.size : at])
+        base = cache.open(about["base"])
+        if base is None:
+            return None
+        delta = data[end:] or None
+        revision = Revision(base, delta, about["hash"], path)
+        rows = _STAT.iter_unpack(memoryview(data)[at:end])
+        table = dict(zip(about["paths"], rows, strict=True))
+    except (OSError, ValueError, KeyError, TypeError, StructError, ArchiveError):
+        return None
+    return Last(
+        revision,
+        {path: row[:5] for path, row in table.items()},
+        {path: row[5] for path, row in table.items()},
+        about["problems"],
+    )
+
+
+def hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
+    """Yield the archives that the last packings in *cache* made: hash and path."""
+    folder = f"{cache.path}/packs"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        path = f"{folder}/{name}"
+        try:
+            with open(path, "rb") as file:
+                head = file.read(_HEAD.size + len(_HASH) + _HASH_SIZE)
+        except OSError:
+            continue
+        if name[0] != "." and head.startswith(_HASH, _HEAD.size):
+            yield head[-_HASH_SIZE:].decode("ascii", "replace"), path
+
+
+def find(cache: NodeCache, hash: str) -> Revision | None:
+    """Return the archive *hash* if a last packing in *cache* made it.
+
+    A push of a changed line writes the difference alone: so the whole is here,
+    though not as an archive. Raises CacheError if the cache may not be trusted.
+    """
+    for name, path in hashes(cache):
+        last = load(path, cache) if name == hash else None
+        if last is not None and last.revision.hash == hash:
+            return last.revision
+    return None
+
+
+def save(
+    path: str,
+    cache: NodeCache,
+    files: Sequence[SourceFile],
+    flags: Mapping[str, int],
+    problems: Mapping[str, Sequence[str]],
+    revision: Revision,
+    taken: int,
+) -> None:
+    """Keep at *path* that *files* gave the archive *revision*.
+
+    *taken* is the time in nanoseconds before the first file was looked at. Two
+    that save at once both succeed, and one of them is kept. Raises OSError.
+    """
+    about = {
+        "hash": revision.hash,
+        "base": revision.base.hash,
+        "problems": dict(problems),
+        "paths": [file.path for file in files],
+    }
+    said = json.dumps(about).encode()
+    sure = taken - _TICK
+    stats = b"".join(
+        _STAT.pack(*file.signature, flags[file.path])
+        if file.signature[1] < sure and file.signature[2] < sure
+        else _STAT.pack(-1, 0, 0, 0, 0, flags[file.path])
+        for file in files
+    )
+    with cache.lock(path.rpartition("/")[2], _LOCK_SECONDS):
+        remove_leftovers(path)
+        with AtomicFile(path, durable=False) as file:
+            digest = sha256(said + stats)
+            file.write(_HEAD.pack(_MAGIC, digest, len(said), len(stats)))
+            file.write(said)
+            file.write(stats)
+            file.write(revision.delta or b"")

@@ -1,0 +1,91 @@
+"""Archives as a store holds them: which there are, and their headers."""
+
+from __future__ import annotations
+
+from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
+from lazyimport.format.archive import HEADER_SIZE, Header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazyimport.stores import Item, ReadStore, Store
+
+__all__ = [
+    "archive_key",
+    "find_header",
+    "read_header",
+    "require_archive",
+    "stored_archives",
+]
+
+
+def archive_key(hash: str) -> str:
+    """Return the key under which a store keeps the archive *hash*."""
+    return f"archives/{hash}"
+
+
+def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]]:
+    """Yield hash and object of the archives whose hashes begin with *prefix*."""
+    folder = archive_key("")
+    for item in store.list(folder + prefix):
+        name = item.key[len(folder) :]
+        if len(name) == 64 and not name.strip("0123456789abcdef"):
+            yield name, item
+
+
+def read_header(store: ReadStore, hash: str) -> Header:
+    """Return the header of the archive *hash*, which names its base.
+
+    Raises KeyMissing, StoreError, or ArchiveError if the object is not that
+    archive.
+    """
+    key = archive_key(hash)
+    what = f"{store.url}/{key}"
+    data = store.read(key, 0, HEADER_SIZE)
+    try:
+        header = Header.decode(data, what)
+    except MalformedArchive as error:
+        raise MalformedArchive(
+            f"{error}; delete it there and push again", hash=hash
+        ) from error
+    if header.hash != hash:
+        raise MalformedArchive(
+            f"{what}: this is archive {header.hash}, not {hash}; somebody put it "
+            "there under a wrong name: delete it there and push again",
+            hash=hash,
+        )
+    return header
+
+
+def find_header(store: ReadStore, hash: str) -> Header | None:
+    """Return the header of the archive *hash*, None if the store has it not.
+
+    Raises StoreError, or ArchiveError if the object is not that archive.
+    """
+    try:
+        return read_header(store, hash)
+    except (KeyMissing, StoreMissing):
+        return None  # put() makes the folder, or says that the bucket is missing
+
+
+def require_archive(store: ReadStore, hash: str) -> Header:
+    """Return the header of the archive *hash* once sure that its base is there too.
+
+    Raises ArchiveMissing, StoreError or ArchiveError.
+    """
+    wanted = hash
+    try:
+        header = read_header(store, hash)
+        if header.base is not None:
+            wanted = header.base
+            read_header(store, wanted)
+    except KeyMissing as error:
+        base = "" if wanted == hash else f", the base of {hash},"
+        raise ArchiveMissing(
+            f"archive {wanted}{base} is not in {store.url}; push it there first: "
+            f"lazyimport push DIR --store {store.url}",
+            hash=wanted,
+            store=store.url,
+        ) from error
+    return header

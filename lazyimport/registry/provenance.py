@@ -1,0 +1,153 @@
+"""Provenance: where an archive came from, kept beside it and not in its hash.
+
+``provenance/<hash>.json`` in the store is written once, by whoever pushes the
+archive first; another push of the same contents changes nothing. It is for people:
+nothing proves it, and nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import time
+
+from lazyimport.errors import KeyMissing, StoreMissing
+from lazyimport.stores.protocol import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lazyimport.stores import ReadStore, Store
+
+__all__ = [
+    "Provenance",
+    "builder",
+    "keep_provenance",
+    "provenance_key",
+    "read_provenance",
+]
+
+_LARGEST = 1 << 16
+_GIT_SECONDS = 30
+#: Variables with the address of the running job: GitLab, Jenkins, Buildkite, CircleCI.
+_JOB_URLS = ("CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
+
+
+def provenance_key(hash: str) -> str:
+    """Return the key under which a store keeps where the archive *hash* came from."""
+    return f"provenance/{hash}.json"
+
+
+class Provenance:
+    """Where what is packed comes from; git is asked in the background.
+
+    *roots* are what is packed, *environ* the environment of the process.
+    """
+
+    def __init__(self, roots: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._roots = [os.path.abspath(root) for root in roots]
+        self._environ = environ
+        self._git = _ask_git(self._roots[0]) if self._roots else None
+
+    def facts(self, version: str, pythons: Sequence[str]) -> dict[str, object]:
+        """Return all that is known; *version* is lazyimport's own.
+
+        ``commit``, ``branch`` and ``dirty`` are missing where git, or a repository,
+        is. No address has a password or query in it.
+        """
+        return {
+            **self._git_facts(),
+            "builder": builder(self._environ),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "lazyimport": version,
+            "pythons": list(pythons),
+            "roots": self._roots,
+        }
+
+    def __enter__(self) -> Provenance:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._git is not None:
+            self._git.kill()
+            self._git.communicate()
+
+    def _git_facts(self) -> dict[str, object]:
+        """Return commit, branch and whether anything is not committed."""
+        if self._git is None:
+            return {}
+        try:
+            said = self._git.communicate(timeout=_GIT_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            return {}
+        failed, self._git = self._git.returncode, None
+        if failed:
+            return {}
+        facts: dict[str, object] = {}
+        lines = said.decode("utf-8", "replace").split("\0")
+        for line in lines:
+            if line.startswith("# branch.oid ") and "(" not in line:
+                facts["commit"] = line.split(" ")[2]
+            elif line.startswith("# branch.head ") and "(" not in line:
+                facts["branch"] = line.split(" ", 2)[2]
+        facts["dirty"] = any(line and not line.startswith("# ") for line in lines)
+        return facts
+
+
+def keep_provenance(store: Store, hash: str, facts: dict[str, object]) -> bool:
+    """Keep *facts* in *store* unless it has some for *hash*; whether they were kept.
+
+    Raises StoreError.
+    """
+    text = json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True)
+    data = text.encode("utf-8", "backslashreplace")
+    return store.put(provenance_key(hash), io.BytesIO(data))
+
+
+def read_provenance(store: ReadStore, hash: str) -> dict[str, object]:
+    """Return what *store* knows of *hash*; empty if nothing. Raises StoreError."""
+    try:
+        facts = json.loads(store.read(provenance_key(hash), 0, _LARGEST))
+    except (KeyMissing, StoreMissing, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _ask_git(root: str) -> subprocess.Popen[bytes] | None:
+    """Start asking git about the folder of *root*; None if there is no git."""
+    folder = root if os.path.isdir(root) else os.path.dirname(root)
+    command = ["git", "-C", folder, "--no-optional-locks", "status", "-z"]
+    command += ["--porcelain=v2", "--branch", "--", "."]
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+
+
+def builder(environ: Mapping[str, str]) -> str:
+    """Return the address of the CI job that runs this, or user@host."""
+    if environ.get("GITHUB_RUN_ID"):
+        parts = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+        server, repository, run = (environ.get(name, "") for name in parts)
+        return redact(f"{server}/{repository}/actions/runs/{run}")
+    for name in _JOB_URLS:
+        if environ.get(name):
+            return redact(environ[name])
+    return f"{_user(environ)}@{os.uname().nodename}"
+
+
+def _user(environ: Mapping[str, str]) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user that is only a number
+        return environ.get("USER") or str(os.getuid())

@@ -1,0 +1,119 @@
+"""Stores: where published archives are kept.
+
+`open_store` turns a URL into a `ReadStore`; what it needs for the scheme is
+imported then and no sooner. `writable` and `mutable` ask for more of it.
+"""
+
+from __future__ import annotations
+
+from lazyimport.errors import SettingsError
+from lazyimport.stores.protocol import (
+    Item,
+    MutableStore,
+    ReadStore,
+    Store,
+    check_key,
+    redact,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = [
+    "Item",
+    "MutableStore",
+    "ReadStore",
+    "Store",
+    "check_key",
+    "mutable",
+    "open_store",
+    "writable",
+]
+
+
+def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
+    """Return the store that *url* names, without asking it anything yet.
+
+    ``file:///folder``
+        a folder, local or on a shared file system;
+        ``%`` begins an escape and is written ``%25`` itself,
+    ``gs://bucket/prefix``
+        Google Cloud Storage,
+    ``s3://bucket/prefix?endpoint=URL&region=NAME``
+        Amazon S3, or what speaks its protocol at *endpoint*,
+    ``az://container/prefix?account_name=NAME``
+        Azure Blob Storage,
+    ``https://host/folder``
+        whatever serves the folder of a ``file://`` store, to read,
+    ``memory://name``
+        in this process alone, for tests and notebooks.
+
+    All but ``https`` are `MutableStore`; who needs that says so with `writable`
+    or `mutable`.
+
+    *timeout* is the number of seconds after which a store on the network is
+    given up (StoreUnavailable), with all repetitions; a folder answers when its
+    file system does.
+
+    Raises SettingsError for a URL that names no store.
+    """
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme == "file":
+        from lazyimport.stores.file import FileStore
+
+        return FileStore.from_url(url)
+    if scheme == "gs":
+        from lazyimport.stores.gcs import GcsStore
+
+        return GcsStore.from_url(url, timeout=timeout)
+    if scheme in {"s3", "az", "http", "https"}:
+        from lazyimport.stores import objects
+        from lazyimport.stores.retry import retrying
+
+        kinds = {"s3": objects.S3Store, "az": objects.AzureStore}
+        kind = kinds.get(scheme, objects.HttpStore)
+        able: ReadStore = retrying(kind(url, timeout=timeout), timeout)
+        return able
+    if scheme == "memory":
+        from lazyimport.stores.memory import MemoryStore
+
+        return MemoryStore.from_url(url)
+    raise SettingsError(
+        f"not a store: {redact(url)!r} (stores are file:///folder, "
+        "gs://bucket/prefix, s3://bucket/prefix, az://container/prefix, "
+        "https://host/folder and memory://name; set LAZYIMPORT_STORE or pass store=)",
+        name="store",
+        value=redact(url),
+    )
+
+
+def writable(store: ReadStore) -> Store:
+    """Return *store* as one to put into, list and delete from.
+
+    Raises SettingsError for a store that can only be read.
+    """
+    able: Any = store
+    if not hasattr(store, "put"):
+        raise _cannot(store, "can only be read", "list, publish or delete")
+    return able  # type: ignore[no-any-return]
+
+
+def mutable(store: ReadStore) -> MutableStore:
+    """Return *store* as one whose objects can be replaced.
+
+    Raises SettingsError for a store where they cannot.
+    """
+    able: Any = writable(store)
+    if not hasattr(store, "replace"):
+        raise _cannot(store, "cannot replace an object", "change a channel")
+    return able  # type: ignore[no-any-return]
+
+
+def _cannot(store: ReadStore, what: str, wish: str) -> SettingsError:
+    return SettingsError(
+        f"the store {store.url} {what}: to {wish}, name the bucket or folder behind "
+        "it (file:///folder, gs://, s3:// or az://) in LAZYIMPORT_STORE or store=",
+        name="store",
+        value=store.url,
+    )

@@ -1,0 +1,67 @@
+"""Verifying the node cache, while others make room in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache import verify as module
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import verify
+from lazyimport.format.digest import sha256
+from tests.cache.test_evict import DAY, keep, materialized
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def filled(cache: NodeCache) -> None:
+    """Put an archive, its tree, the blobs of that, and bytecode into *cache*."""
+    root = materialized(cache, keep(cache, used=DAY))
+    code = Path(cache.bytecode_path, "cpython-311/ab", "ab" * 32)
+    code.parent.mkdir(parents=True)
+    code.write_bytes(sha256(b"code") + b"code")
+    for path in Path(root).rglob("*.*"):  # no links, so that they are looked at
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["sound", "damaged"])
+@pytest.mark.parametrize("folder", ["blobs", "trees", "bytecode"])
+def test_what_vanishes_meanwhile_counts_as_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, damaged: bool
+) -> None:
+    """Before it is read, or when it is found damaged and to be removed."""
+    cache = NodeCache(str(tmp_path / "cache"))
+    filled(cache)
+    gone: list[str] = []
+    real = module._files
+    note = module.Damage
+
+    def files(where: str) -> Iterator[tuple[str, int]]:
+        for path, inode in real(where):
+            if f"/{folder}/" in path:
+                if damaged:
+                    os.chmod(path, 0o600)
+                    Path(path).write_bytes(b"damaged" * 10)
+                else:
+                    os.unlink(path)
+                    gone.append(path)
+            yield path, inode
+
+    def noted(path: str, why: str) -> module.Damage:
+        os.unlink(path)
+        gone.append(path)
+        return note(path, why)
+
+    monkeypatch.setattr(module, "_files", files)
+    monkeypatch.setattr(module, "Damage", noted)
+
+    found = verify(cache, remove=True)
+
+    assert gone
+    assert [each.path for each in found.damages] == (gone if damaged else [])

@@ -1,0 +1,413 @@
+"""Channels: one winner, nothing lost, and a process tree of one version."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lazyimport
+from lazyimport.errors import (
+    ArchiveMissing,
+    ChannelError,
+    InstallError,
+    SettingsError,
+    StoreError,
+    StoreMissing,
+)
+from lazyimport.registry.archives import archive_key
+from lazyimport.registry.channels import (
+    HISTORY,
+    channel_key,
+    read_channel,
+    read_channels,
+    remove_channel,
+    resolve_channel,
+    roll_back,
+    set_channel,
+)
+from lazyimport.settings import Settings
+from lazyimport.stores import MutableStore, mutable, open_store
+from tests.delivery.test_fetch import Site
+from tests.support.held import hold
+
+A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
+
+
+@pytest.fixture(params=["memory", "file", "gcs"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> MutableStore:
+    """An empty store of every kind that can hold channels."""
+    if request.param == "gcs":
+        pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
+        request.getfixturevalue("fake")
+        return mutable(open_store("gs://bucket/code"))
+    if request.param == "file":
+        return mutable(open_store(f"file://{tmp_path}/store"))
+    return mutable(open_store(f"memory://{tmp_path.name}"))
+
+
+@pytest.fixture
+def held(store: MutableStore) -> MutableStore:
+    for name in (A, B, C):
+        hold(store, name)
+    return store
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> MutableStore:
+    """Where what is tested is not the store's."""
+    store = mutable(open_store(f"memory://{tmp_path.name}"))
+    for name in (A, B, C):
+        hold(store, name)
+    return store
+
+
+def point(store: MutableStore, hash_: str, **more: Any) -> None:
+    set_channel(store, "prod", hash_, **{"by": "ada@laptop", **more})
+
+
+def test_set_and_read(held: MutableStore) -> None:
+    point(held, A, message="first", commit="9f31")
+    point(held, B)
+
+    channel = read_channel(held, "prod")
+
+    assert (channel.name, channel.hash) == ("prod", B)
+    assert [(c.number, c.hash, c.by) for c in channel.changes] == [
+        (2, B, "ada@laptop"),
+        (1, A, "ada@laptop"),
+    ]
+    assert (channel.changes[1].message, channel.changes[1].commit) == ("first", "9f31")
+    assert [found.name for found in read_channels(held)] == ["prod"]
+
+
+def test_setting_it_to_what_it_means_changes_nothing(held: MutableStore) -> None:
+    point(held, A)
+    before = held.read_versioned(channel_key("prod"))
+
+    point(held, A, message="again")
+
+    assert before == held.read_versioned(channel_key("prod"))
+
+
+def test_only_what_the_store_holds_can_be_meant(store: MutableStore) -> None:
+    hold(store, A)
+    hold(store, B, base=C)
+
+    with pytest.raises(ArchiveMissing, match=f"archive {C}, the base of {B},"):
+        point(store, B)
+    with pytest.raises(ArchiveMissing, match=C):
+        point(store, C)
+    with pytest.raises(ChannelError, match="no channel 'prod'"):
+        read_channel(store, "prod")
+
+
+def test_rollback_is_a_change_of_its_own(held: MutableStore) -> None:
+    for name in (A, B, B, C):
+        point(held, name)
+
+    assert roll_back(held, "prod", by="bo").hash == B
+    assert roll_back(held, "prod", 1, by="bo").hash == A
+    channel = roll_back(held, "prod", C, by="bo", message="was fine")
+
+    assert [(c.number, c.hash, c.message) for c in channel.changes[:3]] == [
+        (6, C, "was fine"),
+        (5, A, "rollback to #1"),
+        (4, B, "rollback to #2"),
+    ]
+
+
+@pytest.mark.parametrize("to", [None, 7, 1, "0d" * 32])
+def test_nothing_to_roll_back_to(memory: MutableStore, to: int | str | None) -> None:
+    held = memory
+    point(held, A)
+
+    with pytest.raises(ChannelError, match=r"history of 1 change.*channel log prod"):
+        roll_back(held, "prod", to, by="bo")
+    assert len(read_channel(held, "prod").changes) == 1
+
+
+def test_rollback_to_what_is_no_longer_there(held: MutableStore) -> None:
+    point(held, A)
+    point(held, B)
+    held.delete(archive_key(A))
+
+    with pytest.raises(ArchiveMissing, match=A):
+        roll_back(held, "prod", by="bo")
+
+
+def test_removed_channel_keeps_its_numbers(held: MutableStore) -> None:
+    """So that an old state of it can never be taken for a new one."""
+    point(held, A)
+
+    assert remove_channel(held, "prod", by="bo").hash is None
+    assert remove_channel(held, "prod", by="bo").newest.number == 2
+    settings = Settings(store=held.url)
+    with pytest.raises(ChannelError, match=r"was removed \(#2, .* by bo\)"):
+        resolve_channel(settings, "prod")
+    assert roll_back(held, "prod", by="bo").newest.number == 3
+    with pytest.raises(ChannelError, match="no channel 'other'"):
+        remove_channel(held, "other", by="bo")
+
+
+def test_history_is_bounded(memory: MutableStore) -> None:
+    for number in range(HISTORY + 3):
+        point(memory, (A, B)[number % 2])
+
+    numbers = [change.number for change in read_channel(memory, "prod").changes]
+
+    assert numbers == list(range(HISTORY + 3, 3, -1))
+
+
+class Rival:
+    """A store where somebody else is always a moment faster."""
+
+    def __init__(self, store: MutableStore, hash_: str) -> None:
+        self._store = store
+        self._hash = hash_
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        set_channel(self._store, "prod", self._hash, by="rival@ci", message="mine")
+        return self._store.replace(key, data, version)
+
+
+def test_loser_is_told_what_it_means_now(held: MutableStore) -> None:
+    point(held, A)
+    late: Any = Rival(held, B)
+
+    with pytest.raises(ChannelError) as caught:
+        point(late, C)
+
+    for text in (B, "#2", "rival@ci", "mine", "channel log prod"):
+        assert text in str(caught.value)
+    assert [change.hash for change in read_channel(held, "prod").changes] == [B, A]
+
+
+def test_answer_that_got_lost_is_no_conflict(held: MutableStore) -> None:
+    """A client that repeats its request is then refused by its own success."""
+
+    class Forgetful(Rival):
+        def replace(self, key: str, data: bytes, version: str | None) -> bool:
+            assert self._store.replace(key, data, version)
+            return self._store.replace(key, data, version)
+
+    store: Any = Forgetful(held, A)
+    point(store, A)
+
+    assert [change.hash for change in read_channel(held, "prod").changes] == [A]
+
+
+WRITER = """
+import sys
+from lazyimport.registry.channels import set_channel
+from lazyimport.stores import mutable, open_store
+from lazyimport.errors import ChannelError
+
+url, me, *hashes = sys.argv[1:]
+store = mutable(open_store(url))
+sys.stdin.readline()
+for hash_ in hashes:
+    try:
+        print(set_channel(store, "prod", hash_, by=me).newest.number, hash_)
+    except ChannelError as error:
+        assert "somebody else" in str(error), error
+        print("lost", hash_)
+"""
+
+
+def test_two_writers_at_once(tmp_path: Path) -> None:
+    """Every change that was reported is in the history, once, and no other is."""
+    store = mutable(open_store(f"file://{tmp_path}/store"))
+    names = [f"{n:02x}" * 32 for n in range(40)]
+    for name in names:
+        hold(store, name)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, store.url, f"writer-{n}", *names[n::2]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    said = [
+        tuple(line.split()) for w in writers for line in w.communicate()[0].splitlines()
+    ]
+
+    channel = read_channel(store, "prod")
+
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert len(said) == 40
+    reported = sorted((int(n), h) for n, h in said if n != "lost")
+    assert reported == sorted((c.number, c.hash) for c in channel.changes)
+    assert [number for number, _ in reported] == list(range(1, len(reported) + 1))
+    assert reported  # of two that meet, one always wins
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"format": 1, "channel": "prod", "changes": []}',
+        b'{"format": 2, "channel": "prod", "changes": [{"number": 1, "hash": null}]}',
+        b'{"format": 1, "channel": "test", "changes": [{"number": 1, "hash": null}]}',
+        b'{"format": 1, "channel": "prod", "changes": [{"number": "1", "hash": null}]}',
+        b'{"format": 1, "channel": "prod", "changes": [{"number": 0, "hash": null}]}',
+        b'{"format": 1, "channel": "prod", "changes": [{"number": 1, "hash": "x"}]}',
+        b'{"format": 1, "channel": "prod", "changes": [{"number": 1, "hash": 7}]}',
+        b'{"format": 1, "channel": "prod", "changes": 3}',
+        b"[" * 100_000,
+        b'{"format": 1, "channel": "prod", "changes": "' + b"x" * (1 << 20) + b'"}',
+    ],
+    ids=lambda content: content[:48].decode(),
+)
+def test_object_that_is_no_channel(memory: MutableStore, content: bytes) -> None:
+    store = memory
+    store.put(channel_key("prod"), io.BytesIO(content))
+
+    for call in (
+        lambda: read_channel(store, "prod"),
+        lambda: read_channels(store),
+        lambda: resolve_channel(Settings(store=store.url), "prod"),
+        lambda: point(store, A),
+    ):
+        with pytest.raises(ChannelError) as caught:
+            call()
+        assert f"{store.url}/channels/prod.json" in str(caught.value)
+        assert len(str(caught.value)) < 1000
+
+
+def test_store_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing):
+        resolve_channel(Settings(store=f"file://{tmp_path}/none"), "prod")
+    with pytest.raises(SettingsError, match="LAZYIMPORT_STORE"):
+        resolve_channel(Settings(), "prod")
+
+
+# -- install() ---------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Two pushed versions of a tree, and a node that knows its store."""
+    for name in [name for name in os.environ if name.startswith("LAZYIMPORT_")]:
+        monkeypatch.delenv(name)
+    site = Site(tmp_path)
+    monkeypatch.setenv("LAZYIMPORT_STORE", site.url)
+    monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", str(site.node))
+    yield site
+    lazyimport.uninstall()
+
+
+def push(site: Site, text: str) -> str:
+    (site.tree / "version.py").write_text(f"text = {text!r}\n")
+    return site.push().hash
+
+
+def aim(site: Site, hash_: str, name: str = "prod") -> None:
+    set_channel(mutable(open_store(site.url)), name, hash_, by="ada")
+
+
+def test_install_looks_it_up_and_says_what_it_got(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = push(site, "one")
+    aim(site, wanted)
+    monkeypatch.setenv("LAZYIMPORT_CHANNEL", "prod")
+    caplog.set_level("INFO", logger="lazyimport")
+
+    with lazyimport.install() as handle:
+        assert (handle.hash, handle.channel) == (wanted, "prod")
+        assert wanted in caplog.text
+        assert "prod" in caplog.text
+        assert os.environ["LAZYIMPORT_HASH"] == wanted
+        assert "LAZYIMPORT_CHANNEL" not in os.environ
+        assert lazyimport.install() is handle
+
+    assert os.environ["LAZYIMPORT_CHANNEL"] == "prod"
+    assert "LAZYIMPORT_HASH" not in os.environ
+
+
+def test_children_are_of_the_same_version(site: Site) -> None:
+    """Though the channel has moved on, and though they name it themselves."""
+    first, second = push(site, "one"), push(site, "two")
+    aim(site, first)
+    program = (
+        "import lazyimport; print(lazyimport.install(channel='prod').hash); "
+        "import version; print(version.text)"
+    )
+
+    with lazyimport.install(channel="prod"):
+        aim(site, second)
+        child = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+    alone = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert child.stdout == f"{first}\none\n"
+    assert alone.stdout == f"{second}\ntwo\n"
+
+
+def test_pinned_by_hash_no_channel_is_read(site: Site) -> None:
+    """Not even where the store is gone, or the channel's name means nothing."""
+    wanted = push(site, "one")
+    site.fetch(wanted)
+    (site.base / "store").rename(site.base / "gone")
+
+    with lazyimport.install(wanted) as handle:
+        assert handle.channel is None
+        assert lazyimport.install(channel="never-heard-of").hash == wanted
+
+
+def test_one_process_does_not_follow_two_channels(site: Site) -> None:
+    aim(site, push(site, "one"))
+
+    with lazyimport.install(channel="prod") as handle:
+        with pytest.raises(InstallError, match=r"of channel 'prod'.*channel 'test'"):
+            lazyimport.install(channel="test")
+        assert lazyimport.install(channel="prod") is handle
+    with pytest.raises(SettingsError, match="pass one of hash, channel= and artifact="):
+        lazyimport.install(handle.hash, channel="prod")
+
+
+def test_offline_is_an_error_that_names_what_it_meant(site: Site) -> None:
+    """Only the store knows what a channel means: there is no guess."""
+    wanted = push(site, "one")
+    aim(site, wanted)
+    with lazyimport.install(channel="prod"):
+        pass
+    (site.base / "store").rename(site.base / "gone")
+
+    with pytest.raises(StoreError) as caught:
+        lazyimport.install(channel="prod")
+
+    assert f"(#1), set LAZYIMPORT_HASH={wanted}" in str(caught.value)
+    assert lazyimport.install(wanted).hash == wanted
+
+
+def test_what_a_channel_says_is_remembered_for_this_user_only(site: Site) -> None:
+    aim(site, push(site, "one"))
+    with lazyimport.install(channel="prod") as handle:
+        (kept,) = (site.node / "channels").iterdir()
+
+    assert json.loads(kept.read_text()) == {"number": 1, "hash": handle.hash}
+    assert kept.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,528 @@
+"""Garbage collection: what stays, what goes, and nobody who is hurt by it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from lazyimport.delivery.publish import publish
+from lazyimport.errors import (
+    ArchiveError,
+    ArchiveMissing,
+    ChannelError,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+)
+from lazyimport.registry.archives import archive_key
+from lazyimport.registry.channels import (
+    channel_key,
+    read_channel,
+    remove_channel,
+    set_channel,
+)
+from lazyimport.registry.gc import Rules, Survey, collect, survey
+from lazyimport.registry.gc_lock import RUNNING, Announcement, renew, renewals_key
+from lazyimport.stores import MutableStore, Store, mutable, open_store
+from tests.delivery.test_fetch import Site, everything
+from tests.support.held import hold
+from tests.support.scale import scaled
+
+HOUR, DAY = 3600.0, 86400.0
+NOW = time.time()
+NAMES = [f"{n:02x}" * 32 for n in range(16)]
+A, B, C, D = NAMES[10:14]
+OLD = Rules(older_than=30 * DAY)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MutableStore:
+    (tmp_path / "store").mkdir()
+    return mutable(open_store(f"file://{tmp_path}/store"))
+
+
+def age(store: Store, days: float, key: str | None = None) -> None:
+    """Let *key*, or all there is in *store*, have come so many days ago."""
+    root = store.url.removeprefix("file://")
+    for item in list(store.list(key or "")):
+        if key in (None, item.key):
+            when = NOW - days * DAY
+            os.utime(f"{root}/{item.key}", (when, when))
+
+
+def held(store: Store, hash_: str, days: float, base: str | None = None) -> str:
+    hold(store, hash_, base)
+    age(store, days, archive_key(hash_))
+    return hash_
+
+
+def reasons(found: Survey) -> dict[str, list[str]]:
+    return {fate.hash: fate.reasons for fate in found.fates}
+
+
+def archives(store: Store) -> set[str]:
+    return {item.key.partition("/")[2] for item in store.list("archives/")}
+
+
+# -- what stays --------------------------------------------------------------
+
+
+def test_old_goes_and_young_stays(store: MutableStore) -> None:
+    held(store, A, 31)
+    held(store, B, 29)
+
+    assert reasons(survey(store, OLD, NOW)) == {B: ["young"], A: []}
+    assert [f.hash for f in collect(store, OLD, NOW, "ada").deleted] == [A]
+    assert archives(store) == {B}
+
+
+def test_newest_stay_whatever_their_age(store: MutableStore) -> None:
+    for number, name in enumerate(NAMES[:5]):
+        held(store, name, 100 + number)
+
+    done = collect(store, Rules(older_than=DAY, keep_last=2), NOW, "ada")
+
+    assert archives(store) == set(NAMES[:2])
+    assert {fate.hash for fate in done.deleted} == set(NAMES[2:5])
+
+
+def test_base_of_what_stays_stays(store: MutableStore) -> None:
+    held(store, A, 90)
+    held(store, B, 1, base=A)
+    held(store, C, 80, base=A)
+
+    found = survey(store, OLD, NOW)
+
+    assert reasons(found) == {B: ["young"], C: [], A: [f"base of {B[:12]}"]}
+    collect(store, OLD, NOW, "ada")
+    assert archives(store) == {A, B}
+
+
+def test_base_goes_after_its_deltas(store: MutableStore) -> None:
+    held(store, A, 90)
+    for name in NAMES[:4]:
+        held(store, name, 60, base=A)
+
+    goes = survey(store, OLD, NOW).goes
+
+    assert [fate.hash for fate in goes][-1] == A
+    collect(store, OLD, NOW, "ada")
+    assert archives(store) == set()
+
+
+def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:
+    for name in NAMES:
+        held(store, name, 60)
+    for name in NAMES[:8]:
+        set_channel(store, "prod", name, by="ada")
+    set_channel(store, "test", NAMES[8], by="ada")
+    set_channel(store, "test", NAMES[9], by="ada")
+    set_channel(store, "gone", NAMES[10], by="ada")
+    remove_channel(store, "gone", by="ada")
+
+    everyones = reasons(survey(store, OLD, NOW))
+    of_one = reasons(
+        survey(store, Rules(older_than=DAY, history=2, channels=["test"]), NOW)
+    )
+
+    assert everyones[NAMES[7]] == ["channel prod"]
+    assert everyones[NAMES[3]] == ["channel prod #4"]
+    kept = {name for name, why in everyones.items() if why}
+    assert kept == {*NAMES[3:8], NAMES[8], NAMES[9]}
+    kept = {name for name, why in of_one.items() if why}
+    assert kept == {NAMES[7], NAMES[8], NAMES[9]}
+
+
+def test_what_is_named_stays_with_its_base(store: MutableStore) -> None:
+    held(store, A, 60)
+    held(store, B, 60, base=A)
+    held(store, C, 60)
+
+    collect(store, Rules(older_than=DAY, hashes=[B]), NOW, "ada")
+
+    assert archives(store) == {A, B}
+
+
+def test_nothing_of_the_last_hour_goes(store: MutableStore) -> None:
+    held(store, A, 0.5 / 24)
+
+    assert reasons(survey(store, Rules(older_than=0), NOW)) == {A: ["young"]}
+
+
+def test_pushed_again_is_young_again(store: MutableStore) -> None:
+    held(store, A, 60)
+    renew(store, A)
+    renew(store, A)
+
+    assert reasons(survey(store, OLD, time.time())) == {A: ["young"]}
+
+
+@pytest.mark.parametrize("skew", [-400 * DAY, 400 * DAY])
+def test_only_the_clock_of_the_store_counts(store: MutableStore, skew: float) -> None:
+    """Whatever the machine that collects believes, nothing young goes."""
+    held(store, A, 60)
+    held(store, B, 0)
+
+    done = collect(store, OLD, NOW + skew, "ada")
+
+    assert archives(store) == {B}
+    assert done.spared == ([B] if skew > 0 else [])
+
+
+# -- what goes with it -------------------------------------------------------
+
+
+def test_records_go_with_their_archive(store: MutableStore) -> None:
+    held(store, A, 60)
+    held(store, B, 1)
+    for name in (A, B, C):
+        store.put(f"provenance/{name}.json", io.BytesIO(b"{}"))
+        store.put(f"signatures/{name}/k.json", io.BytesIO(b"{}"))
+    renew(store, A)
+    age(store, 60)
+    age(store, 1, archive_key(B))
+
+    found = survey(store, OLD, NOW)
+    done = collect(store, OLD, NOW, "ada")
+
+    assert len(found.leftovers) == done.leftovers == 2  # those of C
+    left = {item.key for item in store.list()}
+    records = {f"provenance/{B}.json", f"signatures/{B}/k.json"}
+    assert left == {archive_key(B), *records}
+
+
+def test_record_that_came_before_its_archive_stays(store: MutableStore) -> None:
+    """A push that is under way."""
+    store.put(f"provenance/{A}.json", io.BytesIO(b"{}"))
+
+    assert survey(store, OLD, time.time()).leftovers == []
+
+
+def test_what_is_not_ours_stays(store: MutableStore) -> None:
+    for key in ("notes.txt", "archives/readme", "code-0a0b.zip", "gc/other"):
+        store.put(key, io.BytesIO(b"x"))
+    age(store, 600)
+
+    collect(store, OLD, NOW, "ada")
+
+    assert len(list(store.list())) == 4
+
+
+# -- what cannot be read -----------------------------------------------------
+
+
+def test_nothing_goes_if_a_channel_cannot_be_read(store: MutableStore) -> None:
+    held(store, A, 60)
+    store.put(channel_key("prod"), io.BytesIO(b"{"))
+
+    with pytest.raises(ChannelError, match=r"prod.json.*nothing had been deleted"):
+        collect(store, OLD, NOW, "ada")
+    assert archives(store) == {A}
+
+
+def test_nothing_goes_if_an_archive_cannot_be_read(store: MutableStore) -> None:
+    """It may be a delta to anything."""
+    held(store, A, 60)
+    store.put(archive_key(B), io.BytesIO(b"x" * 500))
+
+    with pytest.raises(ArchiveError, match=f"archives/{B}.*nothing had been deleted"):
+        collect(store, OLD, NOW, "ada")
+    assert archives(store) == {A, B}
+
+
+class Through:
+    """A store that runs *before* ahead of a call of the method *name*."""
+
+    def __init__(self, store: Store, name: str, before: Any) -> None:
+        self._store = store
+        self._name = name
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if name != self._name:
+            return method
+
+        def call(*arguments: Any) -> Any:
+            self._before(*arguments)
+            return method(*arguments)
+
+        return call
+
+
+def test_refused_half_way_says_how_far_it_came(store: MutableStore) -> None:
+    for name in NAMES[:3]:
+        held(store, name, 60)
+    deleted: list[str] = []
+
+    def refuse(key: str) -> None:
+        deleted.append(key)
+        if len([key for key in deleted if key.startswith("archives/")]) == 2:
+            raise StoreDenied("not yours", url=store.url, key=key)
+
+    acting: Any = Through(store, "delete", refuse)
+    with pytest.raises(StoreDenied, match=r"not yours \(1 had been deleted by then\)"):
+        collect(acting, OLD, NOW, "ada")
+    assert len(archives(store)) == 2
+
+
+# -- together with others ----------------------------------------------------
+
+
+def announcing(store: Store, action: Any) -> Any:
+    """Return *store*, in which *action* happens right after gc's announcement."""
+
+    def before(key: str) -> None:
+        # gc lists its announcement first to know the time
+        if key == RUNNING:
+            action()
+
+    return Through(store, "list", before)
+
+
+def test_channel_set_after_the_plan_is_heeded(store: MutableStore) -> None:
+    held(store, A, 60)
+
+    def rival() -> None:
+        # as somebody does who looked for announcements a moment before
+        change = b'{"format":1,"channel":"prod","changes":[{"number":1,"hash":"%s"}]}'
+        store.put(channel_key("prod"), io.BytesIO(change % A.encode()))
+
+    done = collect(announcing(store, rival), OLD, NOW, "ada")
+
+    assert (done.deleted, done.spared) == ([], [A])
+
+
+def test_delta_that_comes_after_the_plan_keeps_its_base(store: MutableStore) -> None:
+    held(store, A, 60)
+
+    done = collect(announcing(store, lambda: hold(store, B, A)), OLD, NOW, "ada")
+
+    assert (done.deleted, done.spared) == ([], [A])
+
+
+def test_two_collections_at_once(store: MutableStore) -> None:
+    held(store, A, 60)
+    other = Announcement("theirs", "bo@laptop", frozenset([A]))
+    store.put(RUNNING, io.BytesIO(other.encode()))
+
+    with pytest.raises(StoreError, match=r"by bo@laptop is running.*gc/running\.json"):
+        collect(store, OLD, NOW, "ada")
+    assert archives(store) == {A}
+    assert [item.key for item in store.list("gc/")] == [RUNNING]
+
+
+def test_collection_that_died_is_taken_over(store: MutableStore) -> None:
+    held(store, A, 60)
+    other = Announcement("theirs", "bo@laptop", frozenset([A]))
+    store.put(RUNNING, io.BytesIO(other.encode()))
+    age(store, 2 / 24, RUNNING)
+
+    collect(store, OLD, NOW, "ada")
+
+    assert [item.key for item in store.list()] == []
+
+
+def test_collection_that_was_taken_over_stops(store: MutableStore) -> None:
+    for name in NAMES[:3]:
+        held(store, name, 60)
+
+    def take_over(key: str) -> None:
+        if key.startswith("archives/") and RUNNING in {i.key for i in store.list()}:
+            store.delete(RUNNING)
+
+    acting: Any = Through(store, "delete", take_over)
+    with pytest.raises(StoreError, match=r"somebody removed gc/running\.json"):
+        collect(acting, OLD, NOW, "ada")
+    assert len(archives(store)) == 2
+
+
+def test_channel_is_not_left_at_what_was_just_deleted(store: MutableStore) -> None:
+    held(store, A, 60)
+    held(store, B, 60)
+    set_channel(store, "prod", A, by="ada")
+
+    def collected(key: str, *_: object) -> None:
+        if key == channel_key("prod") and B in archives(store):
+            store.delete(archive_key(B))
+
+    acting: Any = Through(store, "replace", collected)
+    with pytest.raises(ArchiveMissing, match=f"put back to {A}"):
+        set_channel(acting, "prod", B, by="ada")
+    changes = read_channel(store, "prod").changes
+    assert [change.hash for change in changes] == [A, B, A]
+
+
+def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:
+    """The request was repeated, and found what the first one had put there."""
+    held(store, A, 60)
+
+    class Lost(Through):
+        def put(self, key: str, data: BinaryIO) -> bool:
+            return store.put(key, data) and key != RUNNING
+
+    acting: Any = Lost(store, "", None)
+    assert [fate.hash for fate in collect(acting, OLD, NOW, "ada").deleted] == [A]
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"[" * 900_000], ids=["", "list", "deep"]
+)
+def test_announcement_that_makes_no_sense(store: MutableStore, data: bytes) -> None:
+    store.put(RUNNING, io.BytesIO(data))
+
+    with pytest.raises(StoreUnavailable, match=r"running\.json makes no sense.*delete"):
+        Announcement.read(store)
+
+
+def test_who_needs_what_is_announced_waits(store: MutableStore) -> None:
+    """And gives up when it takes too long, and says who and what."""
+    from lazyimport.registry.gc_lock import wait_until_decided
+
+    held(store, A, 60)
+    other = Announcement("theirs", "bo@laptop", frozenset([A]))
+    store.put(RUNNING, io.BytesIO(other.encode()))
+
+    assert not wait_until_decided(store, [B])
+    with pytest.raises(StoreUnavailable, match=f"bo@laptop is about to delete .*{A}"):
+        wait_until_decided(store, [A, B], timeout=0.1)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_push_of_what_is_there_renews_it(site: Site) -> None:
+    first = site.push()
+    store = mutable(open_store(site.url))
+    age(store, 60)
+
+    assert site.push().kind == "present"
+
+    assert reasons(survey(store, OLD, time.time())) == {first.hash: ["young"]}
+    (renewal,) = store.list("gc/")
+    assert renewal.key.startswith(renewals_key(first.hash))
+
+
+def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:
+    """The newest push counts; those before it are removed by who may."""
+    name = site.push().hash
+    archive = site.author.open(name)
+    assert archive is not None
+    store = mutable(open_store(site.url))
+    age(store, 90)
+
+    def refuse(key: str) -> None:
+        raise StoreDenied("not yours", url=store.url, key=key)
+
+    pushing: Any = Through(store, "delete", refuse)
+    renewals: list[str] = []
+    for days in (60, 40, 20):
+        assert publish(archive, pushing, site.author).kind == "present"
+        new = {item.key for item in store.list("gc/")} - {*renewals}
+        renewals += new
+        assert len(new) == 1
+        age(store, days, renewals[-1])
+
+    found = survey(store, OLD, NOW)
+    done = collect(store, OLD, NOW, "ada")
+
+    assert reasons(found) == {name: ["young"]}
+    assert sorted(found.leftovers) == sorted(renewals[:2])
+    assert (done.deleted, done.leftovers) == ([], 2)
+    assert [item.key for item in store.list("gc/")] == renewals[2:]
+
+    age(store, 50)
+    assert [fate.hash for fate in collect(store, OLD, NOW, "ada").deleted] == [name]
+    assert list(store.list("gc/")) == []
+
+
+def test_push_of_a_delta_that_lost_its_base(site: Site) -> None:
+    """What nobody can use is replaced by a whole archive."""
+    base = site.push()
+    (site.tree / "pkg/m3.py").write_text("x = 'changed'\n")
+    delta = site.push()
+    assert delta.kind == "delta"
+    site.object(base.hash).unlink()
+
+    assert site.push().kind == "full"
+
+    archive, _ = site.fetch(delta.hash)
+    everything(archive)
+
+
+PUSHER = """
+import os, sys, time
+from lazyimport.cache.node import NodeCache
+from lazyimport.registry.channels import remove_channel, set_channel
+from lazyimport.delivery.publish import publish
+from lazyimport.registry.archives import require_archive
+from lazyimport.stores import mutable, open_store
+from lazyimport.errors import ArchiveMissing
+
+url, cache, stop, *hashes = sys.argv[1:]
+store, node = mutable(open_store(url)), NodeCache(cache)
+root = url.removeprefix("file://")
+resent = put_back = 0
+while not os.path.exists(stop):
+    for name in hashes:
+        resent += publish(node.open(name), store, node).kind != "present"
+        require_archive(store, name)          # what push said is true
+    for item in list(store.list()):           # then two months go by
+        if item.key.startswith(("archives/", "gc/pushed/")):
+            try:
+                os.utime(f"{root}/{item.key}", (time.time() - 5e6,) * 2)
+            except FileNotFoundError:
+                pass
+    try:
+        set_channel(store, "prod", hashes[-1], by="pusher")
+        require_archive(store, hashes[-1])    # and so is what the channel says
+        remove_channel(store, "prod", by="pusher")
+    except ArchiveMissing:
+        put_back += 1
+print(resent, put_back)
+"""
+
+
+def test_push_and_channel_set_during_collections(site: Site) -> None:
+    """Real processes: one collects all the time, one pushes what just became old."""
+    base = site.push().hash
+    (site.tree / "pkg/m3.py").write_text("x = 'changed'\n")
+    delta = site.push()
+    assert delta.kind == "delta"
+    stop = site.base / "stop"
+    pusher = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            PUSHER,
+            site.url,
+            site.author.path,
+            str(stop),
+            base,
+            delta.hash,
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    store = mutable(open_store(site.url))
+    deleted = 0
+    try:
+        while pusher.poll() is None and deleted < scaled(15, 150):
+            deleted += len(collect(store, OLD, time.time(), "ada").deleted)
+    finally:
+        stop.touch()
+        out = pusher.communicate()[0]
+
+    assert pusher.returncode == 0
+    assert int(out.split()[0]) > 1, "nothing that was deleted was pushed again"
+    assert [item.key for item in store.list(RUNNING)] == []

@@ -1,0 +1,81 @@
+"""A disk that is full at any write: the archive runs all the same, and heals later."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import prove, verify
+from lazyimport.delivery.fetch import fetch
+from lazyimport.importing.tree import Tree
+from tests.support.disks import mounted
+from tests.support.fleet import Fleet
+from tests.support.scale import scaled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STEPS = scaled(8, 400)
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def start(fleet: Fleet, node: str, mode: str) -> tuple[int, bool]:
+    """Fetch and materialize; return the lines said, and whether the files are there."""
+    said: list[str] = []
+    settings = fleet.settings(node, cache_mode=mode)
+    archive, _ = fetch(settings, fleet.second.hash, said.append)
+    prove(archive)
+    tree = Tree(archive, NodeCache(settings.cache_dir).tree_path(archive.hash))
+    return len(said), tree.materialize("shop")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
+@pytest.mark.parametrize("mode", ["raw", "zstd"])
+def test_every_file_may_be_cut_anywhere(tmp_path: Path, mode: str) -> None:
+    fleet = Fleet(tmp_path)
+    assert start(fleet, "whole", mode) == (0, True)
+    largest = max(
+        os.stat(f"{folder}/{name}").st_size
+        for folder, _, names in os.walk(tmp_path / "whole")
+        for name in names
+    )
+    said = []
+    for step in range(STEPS):
+        node = f"node{step % 7}"  # that has what others left there
+        with no_file_larger_than(largest * step // STEPS):
+            said.append(start(fleet, node, mode)[0])
+        assert verify(NodeCache(str(tmp_path / node)), remove=False).damages == []
+    assert said[0] == 1
+    for number in range(7):
+        assert start(fleet, f"node{number}", mode) == (0, True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
+def test_disk_of_every_size(tmp_path: Path) -> None:
+    """From no page at all to room for everything."""
+    fleet = Fleet(tmp_path)
+    step = scaled(400, 8) << 10
+    size, said, there = step, 1, False
+    while said or not there:
+        with mounted(tmp_path / "node", f"size={size}", "mode=0700"):
+            said, there = start(fleet, "node", "raw")
+            assert verify(NodeCache(str(tmp_path / "node")), remove=False).damages == []
+        size += step
+    assert size < 8 << 20

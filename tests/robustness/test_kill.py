@@ -1,0 +1,99 @@
+"""Killed at any moment: the next start succeeds, nothing damaged, nothing left."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.evict import prune
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import verify
+from tests.support.fleet import PROGRAM, Fleet, ends
+from tests.support.scale import scaled
+
+KILLS = scaled(6, 500)
+
+#: Throws everything away, then fetches, transcodes, materializes and makes room.
+#: SIGALRM kills as SIGKILL does, at any instruction, and needs nobody to send it.
+BUSY = """
+import os, signal, sys, time
+import lazyimport, lazyimport.runtime, lazyimport.delivery.fetch
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.evict import clear, make_room
+from lazyimport.delivery.fetch import fetch
+from lazyimport.settings import Settings
+import lazyimport.format.codec, lazyimport.cache.materialize, shutil
+cache = NodeCache(os.environ["LAZYIMPORT_CACHE_DIR"])
+began = time.perf_counter()
+signal.setitimer(signal.ITIMER_REAL, float(os.environ["AFTER"]))
+make_room(cache, "1B")
+lazyimport.install()
+import shop.plain, shop.looks
+lazyimport.uninstall()
+settings = Settings.from_environ(os.environ)
+fetch(settings, os.environ["OTHER"])
+make_room(cache, "1B")
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(time.perf_counter() - began)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(scaled(300, 3600))
+@pytest.mark.parametrize("mode", ["raw", "zstd"])
+def test_killed_at_any_moment(tmp_path: Path, mode: str) -> None:
+    fleet = Fleet(tmp_path)
+    chance = random.Random(f"{mode} {KILLS}")
+    cache = NodeCache(str(tmp_path / "node"))
+    hashes = [fleet.first.hash, fleet.second.hash]
+
+    def busy(after: float) -> str:
+        wanted, other = chance.sample(hashes, 2)
+        child = fleet.start(
+            "node",
+            wanted,
+            BUSY,
+            OTHER=other,
+            AFTER=str(after),
+            LAZYIMPORT_CACHE_MODE=mode,
+        )
+        return ends(child)
+
+    whole = float(busy(100))
+    killed = 0
+    while killed < KILLS // 2:
+        ended = busy(chance.uniform(0, 1) * whole + 1e-6)
+        if not ended.startswith("-14: "):  # before its time was up
+            whole = float(ended)
+            continue
+        killed += 1
+        wanted = chance.choice([fleet.first, fleet.second])
+        child = fleet.start("node", wanted.hash, PROGRAM, LAZYIMPORT_CACHE_MODE=mode)
+        version = "first" if wanted is fleet.first else "second"
+        assert ends(child) == f"{version} 300000\n"
+        assert verify(cache, remove=False).damages == []
+
+    unfinished = [path for path in leftovers(cache) if "archives" not in path]
+    assert len(unfinished) <= killed
+    for path in unfinished:
+        os.utime(path, (0, 0))
+    prune(cache, limit=0)
+    assert leftovers(cache) == []
+    assert files(cache) == []
+    print(f"{mode}: {killed} killed, of which {len(unfinished)} left something")
+
+
+def leftovers(cache: NodeCache) -> list[str]:
+    return [path for path in files(cache) if path.endswith(".tmp")]
+
+
+def files(cache: NodeCache) -> list[str]:
+    return [
+        f"{folder}/{name}"
+        for folder, _, names in os.walk(cache.path)
+        for name in names
+        if not folder.endswith("/locks")
+    ]
