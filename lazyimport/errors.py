@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from typing_extensions import Self
+
 __all__ = [
     "ArchiveError",
     "ArchiveImportError",
@@ -78,6 +80,10 @@ class LazyImportError(Exception):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+    def with_text(self, text: str) -> Self:
+        """Return a copy that says *text*: of the same type, with the same facts."""
+        return type(self)(text, **self._facts())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, self._facts()

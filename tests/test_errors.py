@@ -30,7 +30,12 @@ CLASSES = [getattr(lazyimport.errors, name) for name in lazyimport.errors.__all_
 def facts_of(kind: type[LazyImportError]) -> dict[str, Any]:
     """Return a value for every fact that *kind* and its bases declare."""
     values: dict[str, Any] = {"int": 7, "tuple[str, ...]": ("one", "two")}
-    return {
+    facts: dict[str, Any] = {}
+    if issubclass(kind, ImportError):
+        facts.update(name="pkg.mod", path="/cache/trees/x/pkg/mod.py")
+    if issubclass(kind, OSError):
+        facts.update(errno=5, filename="/cache/trees/x/pkg/data.txt")
+    return facts | {
         name: values.get(annotation, f"value of {name}")
         for base in kind.__mro__
         if base.__module__ == lazyimport.errors.__name__
@@ -45,10 +50,6 @@ def test_survives_pickling_with_its_facts(
 ) -> None:
     """Ray sends what a task raises to the driver."""
     facts = facts_of(kind)
-    if issubclass(kind, ImportError):
-        facts.update(name="pkg.mod", path="/cache/trees/x/pkg/mod.py")
-    if issubclass(kind, OSError):
-        facts.update(errno=5, filename="/cache/trees/x/pkg/data.txt")
     error = kind("what happened; what to do", **facts)
     for other in (pickle.loads(pickle.dumps(error, protocol)), copy.copy(error)):
         assert type(other) is kind
@@ -64,6 +65,21 @@ def test_survives_without_facts(kind: type[LazyImportError]) -> None:
     assert (type(other), str(other)) == (kind, "only words")
     assert str(kind("")) == ""
     assert repr(kind("x")).startswith(f"{kind.__name__}('x'")
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_another_text_keeps_the_facts(kind: type[LazyImportError]) -> None:
+    facts = facts_of(kind)
+    error = kind("what happened", **facts)
+    other = error.with_text(f"{error}; what to do")
+    assert type(other) is kind
+    assert (str(error), str(other)) == ("what happened", "what happened; what to do")
+    assert {name: getattr(other, name) for name in facts} == facts
+
+
+def test_an_explanation_is_told_once() -> None:
+    error = ArchiveModuleMissing("no pkg", explain=lambda: "; ask Ann", name="pkg")
+    assert str(error.with_text(f"{error}!")) == "no pkg; ask Ann!"
 
 
 def test_notes_travel_too() -> None:

@@ -163,9 +163,7 @@ def _look_up(name: str, settings: Settings) -> str:
     try:
         return str(resolve_channel(settings, name).hash)
     except ChannelError as error:
-        raise ChannelError(
-            f"{name!r} is no hash, and {error}", **vars(error)
-        ) from error
+        raise error.with_text(f"{name!r} is no hash, and {error}") from error
 
 
 def _is_channel(text: str) -> bool:

@@ -172,7 +172,7 @@ def follow_to_end(
     except DeployError as error:
         if error.superseded:
             raise
-        raise DeployError(f"{error}\nto go back: {undo}", **vars(error)) from error
+        raise error.with_text(f"{error}\nto go back: {undo}") from error
     seconds = time.monotonic() - started
     names = ", ".join(wanted)
     notes.say(f"{names}: all {count} replicas run it, after {seconds:.1f} s")

@@ -104,9 +104,8 @@ class _Fetch:
             if error.hash != hash or not self._settings.store:
                 raise
             advice = f"delete {archive_key(hash)} there and push the tree again"
-            raise type(error)(
-                f"{error}; so the store cannot deliver it: {advice}", **vars(error)
-            ) from error
+            text = f"{error}; so the store cannot deliver it: {advice}"
+            raise error.with_text(text) from error
 
     def _archive(self, hash: str) -> tuple[Archive, int]:
         if self._without_disk:
@@ -239,7 +238,7 @@ class _Fetch:
             ) from error
         except StoreError as error:
             text = f"{about} base cannot be had: {error}"
-            raise type(error)(text, **vars(error)) from error
+            raise error.with_text(text) from error
 
     def _recode(self, wire: Archive, out: BinaryIO) -> None:
         recode(wire, out, raw=self._raw)
@@ -271,7 +270,7 @@ class _Fetch:
                 f"archive {hash} is not in the node cache {self._cache.path}, and "
                 f"cannot be fetched: {error}"
             )
-            raise type(error)(text, **vars(error)) from error
+            raise error.with_text(text) from error
 
 
 def _pushed_from_here(cache: NodeCache, hash: str) -> Revision | None:

@@ -90,4 +90,4 @@ def _replaced(settings: Settings, hash: str) -> Archive | None:
 
 
 def _with(damage: DamagedArchive, text: str) -> DamagedArchive:
-    return DamagedArchive(f"{damage}; {text}", **vars(damage))
+    return damage.with_text(f"{damage}; {text}")

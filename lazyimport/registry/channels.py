@@ -342,7 +342,7 @@ def resolve_channel(settings: Settings, name: str) -> Change:
                 f"; to run what it meant when this node last asked (#{seen.number}), "
                 f"set LAZYIMPORT_HASH={seen.hash}"
             )
-        raise type(error)(f"{error}; {hint}", **vars(error)) from error
+        raise error.with_text(f"{error}; {hint}") from error
     change = channel.newest
     if trusted is not None:
         what = f"#{change.number} of channel {name!r} in {store.url}"
@@ -491,10 +491,9 @@ def _outlast_collection(
             return {"hash": before, "by": by, "commit": "", "message": message}
 
         _change(store, changed.name, put_back, signer)
-        raise ArchiveMissing(
+        raise error.with_text(
             f"a garbage collection deleted what channel {changed.name!r} was just "
-            f"set to, so it was put back to {before or 'nothing'}: {error}",
-            **vars(error),
+            f"set to, so it was put back to {before or 'nothing'}: {error}"
         ) from error
 
 

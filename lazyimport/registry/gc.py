@@ -144,9 +144,8 @@ def collect(
         _collect(store, rules, now, by, tell, done)
     except LazyImportError as error:
         count = len(done.deleted) or "nothing"
-        raise type(error)(
-            f"{error} ({count} had been deleted by then)", **vars(error)
-        ) from error
+        text = f"{error} ({count} had been deleted by then)"
+        raise error.with_text(text) from error
     return done
 
 

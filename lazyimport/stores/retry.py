@@ -134,5 +134,5 @@ class _Tries:
         now = time.monotonic()
         if self._row >= _MOST or now + pause >= self._until:
             text = f"{error} (tried {self.failures} times in {now - self._start:.1f} s)"
-            raise type(error)(text, **vars(error)) from error
+            raise error.with_text(text) from error
         time.sleep(pause)

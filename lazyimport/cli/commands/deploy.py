@@ -141,10 +141,9 @@ def _apply(
     try:
         apply(manifest, applications, arguments, notes)
     except DeployError as error:
-        raise DeployError(
+        raise error.with_text(
             f"{error}\n{manifest.path} names {applications[0].hash} already: to try "
-            f"again, run this again; to take it back: {undo}",
-            **vars(error),
+            f"again, run this again; to take it back: {undo}"
         ) from error
 
 

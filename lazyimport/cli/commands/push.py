@@ -99,10 +99,9 @@ def push(
             try:
                 archive = _import(files[0], cache, settings)
             except ArchiveError as error:
-                raise type(error)(
+                raise error.with_text(
                     f"{error}; copy the file again from where it was packed, or pack "
-                    "it anew, and push that: nothing was sent",
-                    **vars(error),
+                    "it anew, and push that: nothing was sent"
                 ) from error
             notes.say(f"read archive {archive.hash} from {files[0]}")
         else:
