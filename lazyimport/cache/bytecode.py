@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from lazyimport.cache.layout import Layout
 from lazyimport.errors import CacheError
 from lazyimport.files import (
     AtomicFile,
@@ -27,15 +28,15 @@ class BytecodeCache:
     """
 
     def __init__(self, root: str, tag: str, magic: bytes, optimization: int) -> None:
-        self._root = root
-        self._folder = f"{root}/bytecode/{tag}-{magic.hex()}-O{optimization}"
+        self._layout = Layout(root)
+        self._python = tag, magic, optimization
         self._trusted = False
 
     def get(self, source_digest: bytes) -> bytes | None:
         """Return the bytecode kept for a source, proved, or None."""
         try:
             # Anybody may have made it since this process began without one.
-            self._trusted = self._trusted or is_directory(self._root)
+            self._trusted = self._trusted or is_directory(self._layout.path)
             if not self._trusted:
                 return None
             with open(self._path(source_digest), "rb") as file:
@@ -49,7 +50,7 @@ class BytecodeCache:
         """Keep the bytecode of a source."""
         path = self._path(source_digest)
         try:
-            ensure_directory(self._root)
+            ensure_directory(self._layout.path)
             make_directories(os.path.dirname(path))
             with AtomicFile(path, durable=False) as file:
                 file.write(sha256(code))
@@ -58,5 +59,4 @@ class BytecodeCache:
             pass  # a node that cannot keep it compiles again
 
     def _path(self, source_digest: bytes) -> str:
-        name = source_digest.hex()
-        return f"{self._folder}/{name[:2]}/{name}"
+        return self._layout.bytecode_path(*self._python, source_digest)

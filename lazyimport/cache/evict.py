@@ -21,6 +21,7 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 from time import time
 
+from lazyimport.cache.layout import BYTECODE
 from lazyimport.errors import CacheError
 from lazyimport.files import remove_leftovers
 from lazyimport.settings import byte_count
@@ -283,7 +284,7 @@ class _Eviction:
                     _unlink(path)
 
     def _sweep_bytecode(self, *, everything: bool) -> None:
-        for path, status in list(_files(self._cache.bytecode_path)):
+        for path, status in list(_files(self._cache.folder(BYTECODE))):
             unused = self._now - max(status.st_atime, status.st_mtime)
             if everything or unused > _BYTECODE_UNUSED:
                 _unlink(path)

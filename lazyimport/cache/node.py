@@ -1,15 +1,9 @@
 """The node cache: archives that every process of the node maps read-only.
 
-::
-
-    <cache>/archives/<hash>   the archive; appears whole, by rename, and never changes
-    <cache>/locks/<hash>      held while somebody fetches or removes that archive
-    <cache>/trees/<hash>/     where ``__file__`` points; files appear when needed
-    <cache>/bytecode/         code compiled here, see lazyimport.cache.bytecode
-
-A process that has an archive open holds a shared lock on its file, which goes when
-the process and all that it forked are gone, however they end. The time of access
-says when one was last opened. `lazyimport.cache.evict` goes by both.
+An archive appears whole, by rename, and never changes. A process that has it open
+holds a shared lock on its file until the process and all that it forked are gone,
+however they end; the time of access says when it was last opened. Eviction
+(`lazyimport.cache.evict`) goes by both.
 """
 
 from __future__ import annotations
@@ -23,14 +17,10 @@ from mmap import ACCESS_READ, mmap
 from time import time_ns
 
 from lazyimport import lazy_errors as errors
-from lazyimport.files import (
-    AtomicFile,
-    FileLock,
-    ensure_directory,
-    is_directory,
-    remove_leftovers,
-)
+from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout
+from lazyimport.files import AtomicFile, FileLock, is_directory, remove_leftovers
 from lazyimport.format.archive import Archive
+from lazyimport.settings import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,24 +33,8 @@ __all__ = ["NodeCache"]
 _RECENT = 60 * 10**9
 
 
-class NodeCache:
+class NodeCache(Layout):
     """The archives on this node, in the directory *path* (absolute)."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path.rstrip("/")
-
-    def archive_path(self, hash: str) -> str:
-        """Return where the archive *hash* lies when it is here."""
-        return f"{self.path}/archives/{hash}"
-
-    def tree_path(self, hash: str) -> str:
-        """Return the directory that the archive *hash* stands for."""
-        return f"{self.path}/trees/{hash}"
-
-    @property
-    def bytecode_path(self) -> str:
-        """Where bytecode compiled on this node is kept."""
-        return f"{self.path}/bytecode"
 
     def open(self, hash: str) -> Archive | None:
         """Return the archive, mapped, or None if it is not here.
@@ -94,9 +68,9 @@ class NodeCache:
         """
         found = []
         try:
-            with os.scandir(f"{self.path}/archives") as items:
+            with os.scandir(self.folder(ARCHIVES)) as items:
                 for item in items:
-                    if len(item.name) == 64 and not item.name.startswith("."):
+                    if is_sha256(item.name):
                         try:
                             status = item.stat()
                         except FileNotFoundError:
@@ -118,12 +92,8 @@ class NodeCache:
         Without it, N workers that start together would download N times, and
         one that cleans up after a dead writer could remove a living one's file.
         """
-        self._folder("locks")
+        self.make_folder(LOCKS)
         return FileLock(self.lock_path(hash), timeout)
-
-    def lock_path(self, name: str) -> str:
-        """Return the file of the lock *name*."""
-        return f"{self.path}/locks/{name}"
 
     def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> None:
         """Let *write* make the archive, and make it visible when it is whole.
@@ -131,7 +101,7 @@ class NodeCache:
         The lock must be held. Raises CacheError if the disk refuses.
         """
         path = self.archive_path(hash)
-        self._folder("archives")
+        self.make_folder(ARCHIVES)
         try:
             remove_leftovers(path)
             with AtomicFile(path, 0o444) as file:
@@ -151,7 +121,7 @@ class NodeCache:
 
     def scratch_folder(self) -> str:
         """Return the directory for nameless files on the disk of the cache."""
-        return self._folder("archives")
+        return self.make_folder(ARCHIVES)
 
     def remove(self, hash: str) -> None:
         """Remove an archive; processes that have it mapped keep it."""
@@ -159,10 +129,6 @@ class NodeCache:
             os.unlink(self.archive_path(hash))
         except FileNotFoundError:
             pass
-
-    def _folder(self, name: str) -> str:
-        ensure_directory(self.path)
-        return ensure_directory(f"{self.path}/{name}")
 
 
 def _hold(descriptor: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from mmap import ACCESS_READ, mmap
 
+from lazyimport.cache.layout import BYTECODE
 from lazyimport.cache.node import map_file
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.format.archive import Archive
@@ -180,7 +181,7 @@ def _unlink(path: str) -> None:
 
 
 def _check_bytecode(cache: NodeCache, found: Verified, *, remove: bool) -> None:
-    for path, _ in _files(cache.bytecode_path):
+    for path, _ in _files(cache.folder(BYTECODE)):
         try:
             with open(path, "rb") as file:
                 data = file.read()

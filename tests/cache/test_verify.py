@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def filled(cache: NodeCache) -> None:
     """Put an archive, its tree, the blobs of that, and bytecode into *cache*."""
     root = materialized(cache, keep(cache, used=DAY))
-    code = Path(cache.bytecode_path, "cpython-311/ab", "ab" * 32)
+    code = Path(cache.folder("bytecode"), "cpython-311/ab", "ab" * 32)
     code.parent.mkdir(parents=True)
     code.write_bytes(sha256(b"code") + b"code")
     for path in Path(root).rglob("*.*"):  # no links, so that they are looked at

@@ -1,0 +1,194 @@
+"""The layout of the node cache: where everything lies, and which names are whose.
+
+::
+
+    <cache>/archives/<hash>              the archive
+    <cache>/trees/<hash>/                the directory that ``__file__`` points into
+    <cache>/trees/<hash>.ready/<mark>    a mark: that part of the tree is on disk
+    <cache>/trees/<hash>.metadata/       distributions that somebody opened
+    <cache>/blobs/ab/<digest>            files of trees; they are hard links to these
+    <cache>/bytecode/<python>/ab/<digest>  code compiled here, by the source's digest
+    <cache>/packs/<name>                 what the last packing of some roots found
+    <cache>/artifacts/<name>             which archive an artifact was made into
+    <cache>/channels/<store>-<name>.json   the newest change of a channel seen here
+    <cache>/deployments/<name>           what was deployed from here to one target
+    <cache>/staging/                     where an artifact is being unpacked
+    <cache>/locks/<name>                 for an archive its hash, or what is locked
+
+A name that begins with a dot and ends with ``.tmp`` is of a file that is being
+written, or moved out of the way: it belongs to the process that does so. Whoever
+reads the cache passes over it, and eviction removes it when its writer is dead.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lazyimport.files import ensure_directory
+from lazyimport.settings import is_sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "ARCHIVES",
+    "ARTIFACTS",
+    "BLOBS",
+    "BYTECODE",
+    "CHANNELS",
+    "DEPLOYMENTS",
+    "FILES_AT_THE_TOP",
+    "LOCKS",
+    "NEIGHBORS",
+    "PACKS",
+    "TREES",
+    "Layout",
+    "hash_in",
+    "is_unfinished",
+    "mark_path",
+    "metadata_path",
+    "unfinished",
+    "walk",
+]
+
+#: The folders of a cache.
+ARCHIVES = "archives"
+TREES = "trees"
+BLOBS = "blobs"
+BYTECODE = "bytecode"
+PACKS = "packs"
+ARTIFACTS = "artifacts"
+CHANNELS = "channels"
+DEPLOYMENTS = "deployments"
+LOCKS = "locks"
+
+#: The marks of parts of a tree that are no package; no package has such a name.
+FILES_AT_THE_TOP = ":"
+#: These, and the directories beside the packages that hold no module.
+NEIGHBORS = "::"
+
+_READY = ".ready"
+_METADATA = ".metadata"
+
+
+class Layout:
+    """The paths of the node cache in the directory *path* (absolute)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path.rstrip("/")
+
+    @classmethod
+    def of_tree(cls, root: str) -> Layout:
+        """Return the layout of the cache in which the tree *root* lies."""
+        return Layout(os.path.dirname(os.path.dirname(root)))
+
+    def folder(self, name: str) -> str:
+        """Return the path of a folder of the cache, such as `ARCHIVES`."""
+        return f"{self.path}/{name}"
+
+    def make_folder(self, name: str) -> str:
+        """Return the path of a folder of the cache, which is made if it is missing.
+
+        Raises CacheError if that fails, or if others may write to the cache.
+        """
+        ensure_directory(self.path)
+        return ensure_directory(self.folder(name))
+
+    def archive_path(self, hash: str) -> str:
+        """Return where the archive *hash* lies when it is here."""
+        return f"{self.path}/{ARCHIVES}/{hash}"
+
+    def tree_path(self, hash: str) -> str:
+        """Return the directory that the archive *hash* stands for: its tree's root."""
+        return f"{self.path}/{TREES}/{hash}"
+
+    def tree_parts(self, hash: str) -> tuple[str, str, str]:
+        """Return all that a tree has on disk: its marks, its root, its metadata."""
+        root = self.tree_path(hash)
+        return root + _READY, root, root + _METADATA
+
+    def blob_path(self, digest: bytes, *, executable: bool) -> str:
+        """Return where the file of a tree with this SHA-256 lies."""
+        name = digest.hex()
+        return f"{self.path}/{BLOBS}/{name[:2]}/{name}{'x' * executable}"
+
+    def bytecode_path(
+        self, tag: str, magic: bytes, optimization: int, digest: bytes
+    ) -> str:
+        """Return where a Python's bytecode of the source with this SHA-256 lies."""
+        name = digest.hex()
+        python = f"{tag}-{magic.hex()}-O{optimization}"
+        return f"{self.path}/{BYTECODE}/{python}/{name[:2]}/{name}"
+
+    def channel_path(self, store: str, name: str) -> str:
+        """Return where the newest change seen of a channel in a store (URL) lies."""
+        from hashlib import sha256  # only for those who ask a channel
+
+        where = sha256(store.encode()).hexdigest()[:16]
+        return f"{self.path}/{CHANNELS}/{where}-{name}.json"
+
+    def staging_path(self) -> str:
+        """Return the directory in which an artifact is being unpacked."""
+        return f"{self.path}/staging"
+
+    def lock_path(self, name: str) -> str:
+        """Return the file of the lock *name*."""
+        return f"{self.path}/{LOCKS}/{name}"
+
+
+def mark_path(root: str, mark: str) -> str:
+    """Return the file that is there when a part of the tree *root* is on disk.
+
+    *mark* is a package's name, `FILES_AT_THE_TOP` or `NEIGHBORS`.
+    """
+    return f"{root}{_READY}/{mark}"
+
+
+def metadata_path(root: str, inner: str) -> str:
+    """Return where *inner*, of a distribution in the tree *root*, lies when opened."""
+    return f"{root}{_METADATA}/{inner}"
+
+
+def hash_in(path: str) -> str | None:
+    """Return the hash of the archive whose tree the file *path* lies in, or None."""
+    folders = path.split("/")[:-1]
+    for place, folder in enumerate(folders[:-1]):
+        if folder == TREES and is_sha256(folders[place + 1]):
+            return folders[place + 1]
+    return None
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is being written, or was when its writer died."""
+    return name[:1] == "." and name[-4:] == ".tmp"
+
+
+def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield path and status of the files below *folder*, except unfinished ones.
+
+    A file that is removed meanwhile is left out. Raises OSError.
+    """
+    return _files(folder, whole=True)
+
+
+def unfinished(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield path and status of the unfinished files below *folder*, as `walk` does."""
+    return _files(folder, whole=False)
+
+
+def _files(folder: str, *, whole: bool) -> Iterator[tuple[str, os.stat_result]]:
+    try:
+        with os.scandir(folder) as found:
+            items = list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for item in items:
+        if item.is_dir(follow_symlinks=False):
+            yield from _files(item.path, whole=whole)
+        elif is_unfinished(item.name) != whole:
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield item.path, status
