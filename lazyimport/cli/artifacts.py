@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.settings import artifact_suffix
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -15,29 +13,7 @@ if TYPE_CHECKING:
     from lazyimport.packing.packer import Packed
     from lazyimport.settings import Settings
 
-__all__ = ["install_artifact", "is_artifact", "pack_artifact"]
-
-
-def is_artifact(text: str) -> bool:
-    """Whether *text* names a zip, wheel or tarball."""
-    path = text.partition("#")[0].partition("?")[0]
-    return bool(artifact_suffix(path)) and not os.path.isdir(text)
-
-
-def install_artifact(text: str, settings: Settings) -> str:
-    """Bring the artifact *text* into the node cache; return the archive's hash."""
-    from lazyimport.delivery.artifact import deliver
-    from lazyimport.settings import Settings
-
-    wanted = Settings(
-        None,
-        settings.store,
-        settings.cache_dir,
-        timeout=settings.timeout,
-        cache_limit=settings.cache_limit,
-        artifact=_url(text),
-    )
-    return deliver(wanted)[0].hash
+__all__ = ["pack_artifact"]
 
 
 def pack_artifact(
@@ -51,10 +27,10 @@ def pack_artifact(
     from tempfile import TemporaryDirectory
 
     from lazyimport.cli.options import with_options
-    from lazyimport.delivery.artifact import Artifact, download
+    from lazyimport.delivery.artifact import Artifact, artifact_url, download
     from lazyimport.packing.container import pack_container
 
-    artifact = Artifact(_url(text))
+    artifact = Artifact(artifact_url(text))
     with TemporaryDirectory(prefix="lazyimport-") as folder:
         file = os.path.join(folder, artifact.name)
         notes.wait(f"reading {artifact.url}")
@@ -76,14 +52,3 @@ def pack_artifact(
     known = "as it should be" if artifact.sha256 else "not checked: nobody says"
     notes.say(f"read {artifact.url}, SHA-256 {digest} ({known})")
     return packed
-
-
-def _url(text: str) -> str:
-    """Return the URL of an artifact, which may be a file's path."""
-    if "://" in text:
-        return text
-    path, mark, options = text.rpartition("#") if "#" in text else (text, "", "")
-    path = os.path.abspath(os.path.expanduser(path))
-    for character in "%#?":
-        path = path.replace(character, f"%{ord(character):02X}")
-    return f"file://{path}{mark}{options}"

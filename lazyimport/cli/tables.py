@@ -6,13 +6,14 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "amount",
     "columns",
     "moment",
     "one_line",
+    "origin_of",
     "print_json",
     "print_table",
     "python_of",
@@ -53,6 +54,16 @@ def one_line(text: str) -> str:
     """Return what somebody else wrote, without what a terminal would act on."""
     shown = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(shown.split())
+
+
+def origin_of(facts: Mapping[str, object]) -> str:
+    """Return where an archive came from, in words; empty if *facts* do not say."""
+    commit = str(facts.get("commit", ""))[:10]
+    if not commit:
+        return ""
+    branch = facts.get("branch")
+    text = f"{commit} on {branch}" if branch else commit
+    return f"{text}, with uncommitted changes" if facts.get("dirty") else text
 
 
 def python_of(variant: object) -> str:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from lazyimport.settings import Settings
 
-__all__ = ["Artifact", "deliver", "download"]
+__all__ = ["Artifact", "artifact_url", "deliver", "download", "is_artifact"]
 
 #: Changes when the same artifact would become another archive.
 _RULES = 1
@@ -95,6 +95,23 @@ class Artifact:
     def url(self) -> str:
         """Where it is, to be shown."""
         return _shown(self._place)
+
+
+def is_artifact(text: str) -> bool:
+    """Whether *text* names a zip, wheel or tarball, and not a folder called so."""
+    path = text.partition("#")[0].partition("?")[0]
+    return bool(artifact_suffix(path)) and not os.path.isdir(text)
+
+
+def artifact_url(text: str) -> str:
+    """Return the URL of an artifact, for which *text* may be the path of a file."""
+    if "://" in text:
+        return text
+    path, mark, options = text.rpartition("#") if "#" in text else (text, "", "")
+    path = os.path.abspath(os.path.expanduser(path))
+    for character in "%#?":
+        path = path.replace(character, f"%{ord(character):02X}")
+    return f"file://{path}{mark}{options}"
 
 
 def deliver(

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.archives import (
-    Held,
-    cached_archives,
-    look_into,
-    origin_of,
-    stored_archives,
-)
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli.options import UsageError, read_settings, resolve
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import (
     amount,
     moment,
+    origin_of,
     print_json,
     print_table,
     python_of,
     size,
     tolerant,
 )
+from lazyimport.delivery.contents import read_contents
+from lazyimport.registry.archives import stored_archives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lazyimport.cli.archives import Contents
+    from lazyimport.delivery.contents import Contents
     from lazyimport.format.index import Entry
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
 
 __all__ = ["run"]
+
+#: hash, size where it is, when it came there
+_Held = tuple[str, int, float]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,19 +42,23 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--shadowed needs the hash of an archive")
     if arguments.hash is None:
         if settings.store and not arguments.cached:
-            from lazyimport.stores import open_store
+            from lazyimport.stores import open_store, writable
 
             store = open_store(settings.store, timeout=settings.timeout)
-            held = list(stored_archives(settings))
+            held = [
+                (name, item.size, item.modified)
+                for name, item in stored_archives(writable(store))
+            ]
             _print_archives(held, settings.store, arguments, store)
         else:
             place = f"the node cache {settings.cache_dir}"
-            _print_archives(cached_archives(settings), place, arguments)
+            held = NodeCache(settings.cache_dir).archives()
+            _print_archives(held, place, arguments)
         return 0
     if arguments.shadowed:
         _print_shadowed(resolve(arguments.hash, settings), arguments, settings)
         return 0
-    contents = look_into(resolve(arguments.hash, settings), settings)
+    contents = read_contents(resolve(arguments.hash, settings), settings)
     entries = [e for e in contents.index.entries() if not e.is_directory]
     entries.sort(key=lambda entry: entry.path.encode())
     if arguments.json:
@@ -78,35 +82,35 @@ def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
 
 
 def _provenances(
-    shown: Sequence[Held], store: ReadStore | None
+    shown: Sequence[_Held], store: ReadStore | None
 ) -> dict[str, dict[str, object]]:
     """Return by hash what *store* knows of how the archives were made."""
     if store is None:
         return {}
     from lazyimport.registry.provenance import read_provenance
 
-    return {a.hash: read_provenance(store, a.hash) for a in shown}
+    return {hash: read_provenance(store, hash) for hash, _, _ in shown}
 
 
 def _print_archives(
-    held: Sequence[Held],
+    held: Sequence[_Held],
     place: str,
     arguments: argparse.Namespace,
     store: ReadStore | None = None,
 ) -> None:
     notes = Notes()
-    newest = sorted(held, key=lambda archive: (-archive.modified, archive.hash))
+    newest = sorted(held, key=lambda archive: (-archive[2], archive[0]))
     shown = newest[: arguments.limit or None]
     made = _provenances(shown, store)
     if arguments.json:
         archives = [
             {
-                "hash": a.hash,
-                "size": a.size,
-                "modified": a.modified,
-                "provenance": made.get(a.hash, {}),
+                "hash": hash,
+                "size": count,
+                "modified": modified,
+                "provenance": made.get(hash, {}),
             }
-            for a in shown
+            for hash, count, modified in shown
         ]
         print_json({"count": len(held), "archives": archives})
         return
@@ -115,17 +119,12 @@ def _print_archives(
         return
     print_table(
         [
-            (
-                a.hash,
-                size(a.size),
-                moment(a.modified),
-                origin_of(made.get(a.hash, {})),
-            )
-            for a in shown
+            (hash, size(count), moment(modified), origin_of(made.get(hash, {})))
+            for hash, count, modified in shown
         ],
         right=(1,),
     )
-    total = size(sum(archive.size for archive in held))
+    total = size(sum(archive[1] for archive in held))
     text = f"{amount(len(held), 'archive')} in {place}, {total}"
     if len(shown) < len(held):
         text += f"; the {len(shown)} newest are shown (-n 0 shows all)"
@@ -136,7 +135,6 @@ def _print_shadowed(
     hash: str, arguments: argparse.Namespace, settings: Settings
 ) -> None:
     """Print the names that are both in the archive and in this environment."""
-    from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.fetch import fetch
     from lazyimport.importing.shadowing import shadowed
     from lazyimport.importing.tree import Tree

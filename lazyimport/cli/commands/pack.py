@@ -7,10 +7,11 @@ import tempfile
 import time
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.cli.artifacts import is_artifact, pack_artifact
+from lazyimport.cli.artifacts import pack_artifact
 from lazyimport.cli.options import UsageError, read_settings, with_options
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import amount, python_of, size
+from lazyimport.delivery.artifact import is_artifact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import os
 import time
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.cli.artifacts import is_artifact
 from lazyimport.cli.commands.pack import pack_roots
 from lazyimport.cli.options import (
     UsageError,
@@ -17,6 +16,7 @@ from lazyimport.cli.options import (
 )
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.tables import python_of, size
+from lazyimport.delivery.artifact import is_artifact
 from lazyimport.errors import ArchiveError, StoreError
 from lazyimport.settings import check_channel
 

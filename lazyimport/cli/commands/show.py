@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.archives import look_into, origin_of
 from lazyimport.cli.options import read_settings, resolve
 from lazyimport.cli.tables import (
     amount,
+    origin_of,
     print_json,
     print_table,
     python_of,
     size,
     tolerant,
 )
+from lazyimport.delivery.contents import read_contents
 from lazyimport.format.index import (
     ALL_MINORS,
     CONFIGURED,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from lazyimport.cli.archives import Contents
+    from lazyimport.delivery.contents import Contents
     from lazyimport.settings import Settings
 
 __all__ = ["run"]
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print all about one archive."""
     tolerant()
     settings = read_settings(arguments)
-    contents = look_into(resolve(arguments.hash, settings), settings)
+    contents = read_contents(resolve(arguments.hash, settings), settings)
     facts = _facts(contents)
     made = _provenance(contents.index.hash, settings)
     if arguments.json:

@@ -1,0 +1,118 @@
+"""Looking an archive up: what a person types goes in, the archive's hash comes out.
+
+A person may type a hash, its first digits, the name of a channel, or where an
+artifact is. `lazyimport.settings` takes whole hashes only, for processes.
+"""
+
+from __future__ import annotations
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.artifact import artifact_url, deliver, is_artifact
+from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError
+from lazyimport.packing.previous import hashes
+from lazyimport.registry.archives import stored_archives
+from lazyimport.registry.channels import resolve_channel
+from lazyimport.settings import Settings, check_channel, is_sha256
+from lazyimport.stores import open_store, writable
+
+__all__ = ["SHORTEST_PREFIX", "cached_hashes", "resolve"]
+
+#: With fewer digits a prefix would be taken for a name, and hit too much by chance.
+SHORTEST_PREFIX = 6
+_SHOWN = 5
+
+
+def resolve(text: str, settings: Settings) -> str:
+    """Return the hash of the archive that *text* names.
+
+    *text* is a hash, six or more of its first digits, the name of a channel, or
+    the path or URL of an artifact, which is brought into the node cache. For a
+    prefix the node cache is searched first, and the store where that finds none
+    or several.
+
+    Raises SettingsError, ArchiveMissing, ChannelError, SignatureError, StoreError,
+    or what `lazyimport.delivery.artifact.deliver` raises.
+    """
+    if is_artifact(text):
+        return _resolve_artifact(text, settings)
+    prefix = text.strip().lower()
+    if is_sha256(prefix):
+        return prefix
+    if SHORTEST_PREFIX <= len(prefix) < 64 and not prefix.strip("0123456789abcdef"):
+        return _resolve_prefix(prefix, settings)
+    if settings.store and _can_be_channel(text):
+        return _resolve_channel(text, settings)
+    raise SettingsError(
+        f"not an archive's hash: {text!r} (a hash is 64 hex digits, as 'lazyimport "
+        f"push' prints it; the first {SHORTEST_PREFIX} are enough if only one archive "
+        "begins with them; a channel's name counts where a store is named)",
+        name="hash",
+        value=text,
+    )
+
+
+def cached_hashes(settings: Settings, prefix: str = "") -> set[str]:
+    """Return the hashes of the archives in the node cache that begin with *prefix*.
+
+    Those of the last packings count, which may be there as differences alone.
+    """
+    cache = NodeCache(settings.cache_dir)
+    found = [name for name, _, _ in cache.archives()]
+    found += [name for name, _ in hashes(cache)]
+    return {name for name in found if name.startswith(prefix)}
+
+
+def _resolve_artifact(text: str, settings: Settings) -> str:
+    wanted = Settings(
+        None,
+        settings.store,
+        settings.cache_dir,
+        timeout=settings.timeout,
+        cache_limit=settings.cache_limit,
+        artifact=artifact_url(text),
+    )
+    return deliver(wanted)[0].hash
+
+
+def _resolve_prefix(prefix: str, settings: Settings) -> str:
+    found = cached_hashes(settings, prefix)
+    places = f"the node cache {settings.cache_dir}"
+    if len(found) != 1 and settings.store:
+        store = writable(open_store(settings.store, timeout=settings.timeout))
+        found |= {name for name, _ in stored_archives(store, prefix)}
+        places += f" or {settings.store}"
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        shown = ", ".join(sorted(found)[:_SHOWN])
+        raise SettingsError(
+            f"{len(found)} archives in {places} begin with {prefix}: {shown}"
+            f"{', ...' if len(found) > _SHOWN else ''}; write more digits",
+            name="hash",
+            value=prefix,
+        )
+    advice = (
+        f"see 'lazyimport ls --store {settings.store}' for what is there"
+        if settings.store
+        else "name the store to look in with --store, or set LAZYIMPORT_STORE"
+    )
+    raise ArchiveMissing(
+        f"no archive in {places} begins with {prefix}; {advice}",
+        hash=prefix,
+        store=settings.store,
+    )
+
+
+def _resolve_channel(name: str, settings: Settings) -> str:
+    try:
+        return str(resolve_channel(settings, name).hash)
+    except ChannelError as error:
+        raise error.with_text(f"{name!r} is no hash, and {error}") from error
+
+
+def _can_be_channel(text: str) -> bool:
+    try:
+        check_channel(text)
+    except SettingsError:
+        return False
+    return True
