@@ -1,0 +1,89 @@
+"""Collects the pages of the documentation site in build/pages.
+
+Most lie in docs/; some lie elsewhere in the checkout, and the reference of the
+commands is made from the code. Pages keep links that work in a checkout: here
+they are turned into links within the site.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+PAGES = CHECKOUT / "build" / "pages"
+#: file of the checkout -> page of the site
+ELSEWHERE = {
+    "CHANGELOG.md": "changelog.md",
+    "CODE_OF_CONDUCT.md": "conduct.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "reporting.md",
+    "benchmarks/README.md": "benchmarks.md",
+}
+EXAMPLES = "examples.md"
+_LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+
+
+def main() -> None:
+    """Write all pages."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.copytree(CHECKOUT / "docs", PAGES)
+    for path in CHECKOUT.glob("docs/**/*.md"):
+        source = path.relative_to(CHECKOUT).as_posix()
+        write(source.removeprefix("docs/"), relink(path.read_text("utf-8"), source))
+    for source, page in ELSEWHERE.items():
+        write(page, relink((CHECKOUT / source).read_text("utf-8"), source))
+    write(EXAMPLES, examples())
+
+
+def write(page: str, text: str) -> None:
+    """Write one page of the site."""
+    (PAGES / page).write_text(text, encoding="utf-8")
+
+
+def relink(text: str, source: str) -> str:
+    """Return the Markdown of the file *source* with links within the site.
+
+    Ends the program at a link to a file that the site does not show.
+    """
+    here = Path(source).parent
+    page_dir = Path(ELSEWHERE.get(source, source.removeprefix("docs/"))).parent
+
+    def replace(match: re.Match[str]) -> str:
+        begin, link, anchor, end = match.groups(default="")
+        if "://" in link or link.startswith("mailto:"):
+            return match[0]
+        target = (CHECKOUT / here / link).resolve().relative_to(CHECKOUT)
+        if target.as_posix() in ELSEWHERE:
+            page = ELSEWHERE[target.as_posix()]
+        elif target.parts[0] == "examples":
+            page = EXAMPLES
+        elif target.parts[0] == "docs":
+            page = target.relative_to("docs").as_posix()
+        else:
+            sys.exit(f"{source}: {link!r} is not a page of the site")
+        up = "../" * len(page_dir.parts)
+        return f"{begin}{up}{page}{anchor}{end}"
+
+    # Code blocks show links as they are.
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
+    parts[::2] = [_LINK.sub(replace, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def examples() -> str:
+    """Return a page that shows the files of examples/."""
+    parts = [
+        "# Example files\n\nAn image, a Serve config and a RayService to start from.\n"
+    ]
+    for path in sorted(CHECKOUT.glob("examples/*")):
+        language = "yaml" if path.suffix == ".yaml" else "dockerfile"
+        text = path.read_text("utf-8")
+        parts.append(f"## {path.name}\n\n```{language}\n{text}```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()
