@@ -13,7 +13,6 @@ from time import perf_counter
 
 from lazyimport import lazy_errors as errors
 from lazyimport.cache.node import NodeCache
-from lazyimport.files import ensure_directory
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.loader import TREES, ArchiveLoader
 from lazyimport.importing.machinery import PathFinder
@@ -209,7 +208,7 @@ class Installation:
         if self.tree.variant < 0:  # what gets compiled here is worth keeping
             from lazyimport.cache.bytecode import BytecodeCache
 
-            self.tree.kept = BytecodeCache(cache.path, *running_python())
+            self.tree.kept = BytecodeCache(cache, *running_python())
         finder, path_finder = ArchiveFinder, ArchivePathFinder
         if settings.policy == "refuse":
             from lazyimport.importing import shadowing
@@ -383,7 +382,7 @@ def _deliver(settings: Settings) -> tuple[Archive, int]:
             return _repairing(archive, settings), 0
     if os.path.lexists(settings.cache_dir):
         # Also who runs from memory finds libraries and compiled code there.
-        ensure_directory(settings.cache_dir)
+        NodeCache(settings.cache_dir).make()
     # only the one that downloads pays
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import deliver

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.errors import CacheError, StoreUnavailable
-from lazyimport.files import AtomicFile, FileLock, ensure_directory
+from lazyimport.errors import StoreUnavailable
+from lazyimport.files import AtomicFile, FileLock, LockTimeout
 from lazyimport.stores.file import _Lock as StoreLock
 
 
@@ -28,17 +28,17 @@ class TestLock:
     def test_one_at_a_time(self, path: str) -> None:
         """Threads of one process too."""
         with FileLock(path, 1):
-            refused: list[CacheError] = []
+            refused: list[LockTimeout] = []
 
             def other() -> None:
-                with pytest.raises(CacheError, match="another process has held") as e:
+                with pytest.raises(LockTimeout) as caught:
                     FileLock(path, 0).__enter__()
-                refused.append(e.value)
+                refused.append(caught.value)
 
             thread = threading.Thread(target=other)
             thread.start()
             thread.join()
-        assert refused[0].path == path
+        assert len(refused) == 1
         with FileLock(path, 0):
             pass
 
@@ -70,7 +70,7 @@ class TestLock:
     def test_a_waiter_leaves_no_file_open(self, path: str) -> None:
         with FileLock(path, 1):
             before = open_files()
-            with pytest.raises(CacheError):
+            with pytest.raises(LockTimeout):
                 FileLock(path, 0).__enter__()
             assert open_files() == before
 
@@ -136,14 +136,3 @@ class TestAtomicFile:
             file.write(b"x")
 
         assert os.listdir(tmp_path) == ["folder"]
-
-
-def test_new_directory_and_its_parents_are_for_this_user_only(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        ensure_directory(str(tmp_path / "a/b/c"))
-    finally:
-        os.umask(before)
-
-    for folder in ("a", "a/b", "a/b/c"):
-        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700

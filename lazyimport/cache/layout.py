@@ -15,21 +15,24 @@
     <cache>/staging/                     where an artifact is being unpacked
     <cache>/locks/<name>                 for an archive its hash, or what is locked
 
-A name that begins with a dot and ends with ``.tmp`` is of a file that is being
-written, or moved out of the way: it belongs to the process that does so. Whoever
-reads the cache passes over it, and eviction removes it when its writer is dead.
+A file is unfinished (`lazyimport.files.is_unfinished`) while it is being written:
+it belongs to its writer. Everybody else passes over it, except eviction, which
+removes it when its writer must be dead.
 """
 
 from __future__ import annotations
 
 import os
 
-from lazyimport.files import ensure_directory
+from lazyimport.cache.trust import is_trusted, make_trusted
+from lazyimport.files import is_unfinished
 from lazyimport.settings import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from typing_extensions import Self
 
 __all__ = [
     "ARCHIVES",
@@ -45,7 +48,6 @@ __all__ = [
     "TREES",
     "Layout",
     "hash_in",
-    "is_unfinished",
     "mark_path",
     "metadata_path",
     "unfinished",
@@ -79,21 +81,32 @@ class Layout:
         self.path = path.rstrip("/")
 
     @classmethod
-    def of_tree(cls, root: str) -> Layout:
-        """Return the layout of the cache in which the tree *root* lies."""
-        return Layout(os.path.dirname(os.path.dirname(root)))
+    def around(cls, path: str) -> Self:
+        """Return the cache in which the archive, or root of a tree, *path* lies."""
+        return cls(os.path.dirname(os.path.dirname(path)))
 
     def folder(self, name: str) -> str:
         """Return the path of a folder of the cache, such as `ARCHIVES`."""
         return f"{self.path}/{name}"
 
-    def make_folder(self, name: str) -> str:
-        """Return the path of a folder of the cache, which is made if it is missing.
+    def exists(self) -> bool:
+        """Return whether the cache exists.
 
-        Raises CacheError if that fails, or if others may write to the cache.
+        Raises CacheError if it may not be trusted, see `is_trusted`.
         """
-        ensure_directory(self.path)
-        return ensure_directory(self.folder(name))
+        return is_trusted(self.path)
+
+    def make(self) -> None:
+        """Make the cache if it is missing.
+
+        Raises CacheError if that fails, or if it may not be trusted.
+        """
+        make_trusted(self.path)
+
+    def make_folder(self, name: str) -> str:
+        """Make a folder of the cache as `make` makes the cache; return its path."""
+        make_trusted(self.path)
+        return make_trusted(self.folder(name))
 
     def archive_path(self, hash: str) -> str:
         """Return where the archive *hash* lies when it is here."""
@@ -157,11 +170,6 @@ def hash_in(path: str) -> str | None:
         if folder == TREES and is_sha256(folders[place + 1]):
             return folders[place + 1]
     return None
-
-
-def is_unfinished(name: str) -> bool:
-    """Whether a file of this name is being written, or was when its writer died."""
-    return name[:1] == "." and name[-4:] == ".tmp"
 
 
 def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:

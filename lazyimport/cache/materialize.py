@@ -23,7 +23,8 @@ from errno import EEXIST
 from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 
-from lazyimport.files import AtomicFile, ensure_directory, make_directories
+from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, Layout, mark_path
+from lazyimport.files import AtomicFile, make_directories
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import (
     CONFIGURED,
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "files_under", "materialize", "materialize_all"]
 
-#: The mark of the files beside the packages; no package has such a name.
-_FILES_AT_THE_TOP = ":"
-#: The mark of these and the folders without modules.
-_NEIGHBOURS = "::"
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
 
@@ -78,7 +75,7 @@ def _hold(root: str) -> None:
     What is there counts only if the cache may be trusted: CacheError, if not.
     """
     if root not in _held:
-        ensure_directory(_cache_of(root))
+        Layout.around(root).make()
     while root not in _held:
         make_directories(root)
         descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
@@ -99,7 +96,7 @@ def _hold(root: str) -> None:
 
 
 def _materialize(tree: Tree, top: str, begun: set[str]) -> None:
-    mark = f"{tree.root}.ready/{top or _FILES_AT_THE_TOP}"
+    mark = mark_path(tree.root, top or FILES_AT_THE_TOP)
     if top in begun or os.path.exists(mark):
         return
     begun.add(top)
@@ -115,7 +112,7 @@ def _materialize(tree: Tree, top: str, begun: set[str]) -> None:
 
 
 def _materialize_neighbours(tree: Tree, begun: set[str]) -> None:
-    mark = f"{tree.root}.ready/{_NEIGHBOURS}"
+    mark = mark_path(tree.root, NEIGHBORS)
     if os.path.exists(mark):
         return
     for top in tree.tops():
@@ -205,8 +202,8 @@ def _put(tree: Tree, entry: Entry) -> None:
 
 def _blob(tree: Tree, entry: Entry, mode: int) -> str:
     """Return the path of the bytes, by digest; read-only, for many trees share it."""
-    name = entry.digest.hex() + ("x" if mode & 0o100 else "")
-    blob = f"{_cache_of(tree.root)}/blobs/{name[:2]}/{name}"
+    cache = Layout.around(tree.root)
+    blob = cache.blob_path(entry.digest, executable=bool(entry.flags & EXECUTABLE))
     try:
         if _is_sound(blob, entry):
             return blob
@@ -215,10 +212,6 @@ def _blob(tree: Tree, entry: Entry, mode: int) -> str:
     with AtomicFile(blob, mode, durable=False) as file:
         file.write(tree.archive.content(entry))
     return blob
-
-
-def _cache_of(root: str) -> str:
-    return os.path.dirname(os.path.dirname(root))
 
 
 def _is_sound(blob: str, entry: Entry) -> bool:

@@ -18,7 +18,13 @@ from time import time_ns
 
 from lazyimport import lazy_errors as errors
 from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout
-from lazyimport.files import AtomicFile, FileLock, is_directory, remove_leftovers
+from lazyimport.files import (
+    AtomicFile,
+    FileLock,
+    LockTimeout,
+    remove_file,
+    remove_leftovers,
+)
 from lazyimport.format.archive import Archive
 from lazyimport.settings import is_sha256
 
@@ -27,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO, BinaryIO
 
-__all__ = ["NodeCache"]
+__all__ = ["NodeCache", "map_file"]
 
-#: Opening an archive again so soon is not worth a write to the disk.
+#: Nanoseconds within which opening an archive again is not worth a write to disk.
 _RECENT = 60 * 10**9
 
 
@@ -37,14 +43,14 @@ class NodeCache(Layout):
     """The archives on this node, in the directory *path* (absolute)."""
 
     def open(self, hash: str) -> Archive | None:
-        """Return the archive, mapped, or None if it is not here.
+        """Return an archive, mapped, or None if it is not here.
 
-        Raises ArchiveError if what is here is damaged, CacheError if the
-        directory may not be trusted or the file not be read.
+        Raises ArchiveError if what is here is damaged, and CacheError if the
+        cache may not be trusted or the file cannot be read.
         """
         path = self.archive_path(hash)
         try:
-            if not is_directory(self.path):
+            if not self.exists():
                 return None
             with open_code(path) as file:
                 if not _hold(file.fileno()):
@@ -61,44 +67,46 @@ class NodeCache(Layout):
             ) from error
         return Archive(buffer, hash, path)
 
-    def archives(self) -> list[tuple[str, int, float]]:
-        """Return (hash, size in bytes, time of arrival) of all archives here.
+    def archives(self) -> dict[str, os.stat_result]:
+        """Return the archives here: the status of the file of each, by hash.
 
         Raises CacheError if the directory cannot be read.
         """
-        found = []
+        found = {}
         try:
             with os.scandir(self.folder(ARCHIVES)) as items:
                 for item in items:
                     if is_sha256(item.name):
                         try:
-                            status = item.stat()
+                            found[item.name] = item.stat()
                         except FileNotFoundError:
-                            continue  # removed since it was listed
-                        found.append((item.name, status.st_size, status.st_mtime))
+                            pass  # removed since it was listed
         except FileNotFoundError:
             pass
         except OSError as error:
             raise errors.CacheError(
-                f"cannot read the node cache {self.path}: {error.strerror}",
+                f"cannot read the node cache {self.path}: {error.strerror}; set "
+                "LAZYIMPORT_CACHE_DIR to a directory that this user may read",
                 path=self.path,
                 errno=error.errno,
             ) from error
         return found
 
-    def lock(self, hash: str, timeout: float) -> FileLock:
-        """Return the lock under which one process fetches *hash* for all.
+    def lock(self, name: str, timeout: float) -> FileLock:
+        """Return a lock of the cache; the one called by a hash is for that archive.
 
-        Without it, N workers that start together would download N times, and
-        one that cleans up after a dead writer could remove a living one's file.
+        One process fetches an archive for all under it. Without it, N workers that
+        start together would download N times, and one that cleans up after a dead
+        writer could remove the file of a living one. Entering it raises CacheError.
         """
         self.make_folder(LOCKS)
-        return FileLock(self.lock_path(hash), timeout)
+        return _CacheLock(self.lock_path(name), timeout)
 
-    def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> None:
-        """Let *write* make the archive, and make it visible when it is whole.
+    def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> Archive:
+        """Let *write* make an archive; return it when it is here, whole and open.
 
-        The lock must be held. Raises CacheError if the disk refuses.
+        The lock must be held. Raises CacheError if the disk refuses, and ArchiveError
+        for what is not that archive.
         """
         path = self.archive_path(hash)
         self.make_folder(ARCHIVES)
@@ -108,11 +116,19 @@ class NodeCache(Layout):
                 write(file)
         except OSError as error:
             raise self.refused(hash, error) from error
+        archive = self.open(hash)
+        if archive is None:
+            raise errors.CacheError(
+                f"archive {hash} vanished from the node cache {self.path} right after "
+                "it was put there; see whether something else deletes files in it",
+                path=path,
+            )
+        return archive
 
     def refused(self, hash: str, error: OSError) -> errors.CacheError:
-        """Return what to raise where the disk does not take the archive *hash*."""
+        """Return the error for a disk that does not take the archive *hash*."""
         return errors.CacheError(
-            f"cannot keep archive {hash} in the node cache {self.path}: "
+            f"cannot put archive {hash} into the node cache {self.path}: "
             f"{error.strerror or error}; free space there, or set "
             "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
             path=self.archive_path(hash),
@@ -124,18 +140,38 @@ class NodeCache(Layout):
         return self.make_folder(ARCHIVES)
 
     def remove(self, hash: str) -> None:
-        """Remove an archive; processes that have it mapped keep it."""
+        """Remove the file of an archive; processes that have it open keep it."""
+        remove_file(self.archive_path(hash))
+
+
+class _CacheLock(FileLock):
+    """A lock of a node cache: its failures are CacheErrors."""
+
+    def __enter__(self) -> FileLock:
         try:
-            os.unlink(self.archive_path(hash))
-        except FileNotFoundError:
-            pass
+            return super().__enter__()
+        except LockTimeout as error:
+            raise errors.CacheError(
+                f"another process has held {self.path} for more than "
+                f"{self.timeout:g} s; it is probably still downloading (raise "
+                "LAZYIMPORT_TIMEOUT), or it hangs (find it with "
+                f"'fuser {self.path}')",
+                path=self.path,
+            ) from error
+        except OSError as error:
+            raise errors.CacheError(
+                f"cannot lock {self.path}: {error.strerror}; set LAZYIMPORT_CACHE_DIR "
+                "to a directory that this user may write, on a file system with locks",
+                path=self.path,
+                errno=error.errno,
+            ) from error
 
 
 def _hold(descriptor: int) -> bool:
     """Record that the archive behind *descriptor* is in use from now on.
 
-    The lock lasts as long as the mapping, which keeps a duplicate of the
-    descriptor. False if the file was removed before it could be recorded.
+    The lock lasts as long as the mapping, which has a duplicate of the descriptor.
+    Returns False if the file was removed before the use could be recorded.
     """
     try:
         flock(descriptor, LOCK_SH)
@@ -152,9 +188,10 @@ def _hold(descriptor: int) -> bool:
 
 
 def map_file(file: IO[bytes], path: str, hash: str | None = None) -> mmap:
-    """Return the whole of *file* mapped read-only; MalformedArchive if empty.
+    """Return the whole of *file*, mapped read-only.
 
-    *hash* is that of the archive which should be in it.
+    *path* and *hash* name it and its archive in errors. Raises MalformedArchive if
+    it is empty.
     """
     try:
         return mmap(file.fileno(), 0, access=ACCESS_READ)

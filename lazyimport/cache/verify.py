@@ -1,8 +1,8 @@
-"""Verifying: what will run from the node cache, against the digest it must have.
+"""Verifying: everything that will run from the node cache, against its digest.
 
-Archives prove themselves, blobs are named by their digest, files of a tree that are
-no links to blobs have one in the archive's index, bytecode brings its own. What is
-removed meanwhile counts as not there.
+Archives prove themselves; blobs are called by their digest; a file of a tree that
+is no link to a blob has its digest in the archive's index; bytecode brings its own.
+A file that is removed meanwhile counts as missing.
 """
 
 from __future__ import annotations
@@ -10,25 +10,34 @@ from __future__ import annotations
 import os
 from mmap import ACCESS_READ, mmap
 
-from lazyimport.cache.layout import BYTECODE
+from lazyimport.cache.bytecode import proved
+from lazyimport.cache.layout import (
+    BLOBS,
+    BYTECODE,
+    FILES_AT_THE_TOP,
+    NEIGHBORS,
+    TREES,
+    mark_path,
+    walk,
+)
 from lazyimport.cache.node import map_file
 from lazyimport.errors import ArchiveError, UnsupportedArchive
+from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256, sha256_hex
+from lazyimport.format.digest import sha256
+from lazyimport.reporting import SILENT
+from lazyimport.settings import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from lazyimport.cache.node import NodeCache
+    from lazyimport.reporting import Reporter
 
 __all__ = ["Damage", "Verified", "prove", "verify"]
 
-_DIGEST_SIZE = 32
-
 
 class Damage:
-    """A file of the cache that is not what it should be: *path*, and *why*."""
+    """A file of the cache that is not what it should be: its *path*, and *why*."""
 
     __slots__ = ("path", "why")
 
@@ -38,7 +47,7 @@ class Damage:
 
 
 class Verified:
-    """What `verify` read: numbers of ``archives``, ``files`` (all others), bytes.
+    """What `verify` read: numbers of ``archives``, of other ``files``, of bytes.
 
     ``newer`` is the number of archives that only a newer lazyimport can read;
     ``damages`` is a list of `Damage`.
@@ -62,156 +71,133 @@ def prove(archive: Archive) -> None:
             archive.bytecode(entry, code)
 
 
-def verify(
-    cache: NodeCache,
-    *,
-    remove: bool,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> Verified:
+def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Verified:
     """Check all that is in *cache*; with *remove* what is damaged is removed.
 
-    What is removed is fetched or made anew when it is needed; processes that
-    have it open keep what they have. *progress* is told (what, done, of how many).
+    What is removed is fetched or made again when it is needed; processes that have
+    it open go on with what they have.
 
-    Raises CacheError or OSError if the cache cannot be read, or not be changed.
+    Raises CacheError or OSError if the cache cannot be read, or cannot be changed.
     """
-    found = Verified()
-    archives = cache.archives()
-    sound: dict[str, Archive] = {}
-    for number, (name, size, _) in enumerate(archives):
-        path = cache.archive_path(name)
-        found.archives += 1
-        found.size += size
+    check = _Check(cache, remove=remove)
+    check.archives(reporter)
+    check.blobs()
+    check.trees()
+    check.remove_blobs()
+    check.bytecode()
+    return check.found
+
+
+class _Check:
+    """One pass over a cache, which fills in what was *found*."""
+
+    def __init__(self, cache: NodeCache, *, remove: bool) -> None:
+        self._cache = cache
+        self._remove = remove
+        self._sound: dict[str, Archive] = {}
+        #: path by inode: files of trees are links to them
+        self._damaged_blobs: dict[int, str] = {}
+        self.found = Verified()
+
+    def archives(self, reporter: Reporter) -> None:
+        found = self._cache.archives()
+        for done, (hash, status) in enumerate(found.items(), 1):
+            self._archive(hash, status.st_size)
+            reporter.step("verifying archives", done, len(found))
+
+    def _archive(self, hash: str, size: int) -> None:
+        path = self._cache.archive_path(hash)
         try:
-            # not opened as by a process that runs it: this is no use of it
+            # not opened as a process does that runs it: that would be a use of it
             with open(path, "rb") as file:
-                archive = Archive(map_file(file, path, name), name, path)
+                archive = Archive(map_file(file, path, hash), hash, path)
             prove(archive)
-            sound[name] = archive
         except FileNotFoundError:
-            continue
+            return
         except UnsupportedArchive:  # another version shares this cache
-            found.archives -= 1
-            found.size -= size
-            found.newer += 1
+            self.found.newer += 1
+            return
         except ArchiveError as error:
-            found.damages.append(Damage(path, str(error)))
-            if remove:
-                cache.remove(name)
-        progress("verifying archives", number + 1, len(archives))
-    damaged = _check_blobs(cache, found)
-    _check_trees(cache, sound, damaged, found, remove=remove)
-    if remove:
-        for path in damaged.values():
-            _unlink(path)
-    _check_bytecode(cache, found, remove=remove)
-    return found
+            self.found.damages.append(Damage(path, str(error)))
+            if self._remove:
+                self._cache.remove(hash)
+        else:
+            self._sound[hash] = archive
+        self.found.archives += 1
+        self.found.size += size
 
+    def blobs(self) -> None:
+        for path, status in walk(self._cache.folder(BLOBS)):
+            name = os.path.basename(path).removesuffix("x")
+            if not self._holds(path, name):
+                self._damaged_blobs[status.st_ino] = path
 
-def _check_blobs(cache: NodeCache, found: Verified) -> dict[int, str]:
-    """Return the damaged blobs: inode -> path."""
-    damaged = {}
-    for path, inode in _files(f"{cache.path}/blobs"):
-        name = os.path.basename(path)
-        try:
-            digest, size = _digest(path)
-        except FileNotFoundError:
-            continue
-        found.files += 1
-        found.size += size
-        if digest.hex() != name.removesuffix("x"):
-            why = f"its SHA-256 is {digest.hex()}"
-            found.damages.append(Damage(path, why))
-            damaged[inode] = path
-    return damaged
-
-
-def _check_trees(
-    cache: NodeCache,
-    archives: dict[str, Archive],
-    damaged: dict[int, str],
-    found: Verified,
-    *,
-    remove: bool,
-) -> None:
-    for name in _trees(cache):
-        root = cache.tree_path(name)
-        archive = archives.get(name)
-        for path, inode in _files(root):
-            inner = path[len(root) + 1 :]
-            if inode not in damaged:
+    def trees(self) -> None:
+        root = self._cache.folder(TREES)
+        for path, status in walk(root):
+            hash, _, inner = path[len(root) + 1 :].partition("/")
+            if not is_sha256(hash):
+                continue  # marks, metadata
+            if status.st_ino not in self._damaged_blobs:
+                archive = self._sound.get(hash)
                 entry = archive.index.entry(inner) if archive else None
-                try:
-                    if entry is None or os.stat(path).st_nlink > 1:
-                        continue
-                    digest, size = _digest(path)
-                except FileNotFoundError:
+                linked = status.st_nlink > 1
+                if linked or entry is None or self._holds(path, entry.digest.hex()):
                     continue
-                found.files += 1
-                found.size += size
-                if digest == entry.digest:
-                    continue
-                why = f"its SHA-256 is {digest.hex()}, not {entry.digest.hex()}"
-                found.damages.append(Damage(path, why))
-            if remove:
-                _forget(root, inner)
+            if self._remove:
+                _forget(self._cache.tree_path(hash), inner)
 
+    def remove_blobs(self) -> None:
+        if self._remove:
+            for path in self._damaged_blobs.values():
+                remove_file(path)
 
-def _trees(cache: NodeCache) -> list[str]:
-    try:
-        names = os.listdir(f"{cache.path}/trees")
-    except FileNotFoundError:
-        return []
-    return [name for name in names if len(name) == 64]
+    def bytecode(self) -> None:
+        for path, _ in walk(self._cache.folder(BYTECODE)):
+            try:
+                with open(path, "rb") as file:
+                    data = file.read()
+            except FileNotFoundError:
+                continue
+            self._count(len(data))
+            if proved(data) is None:
+                self._damaged(path, "its SHA-256 does not hold")
+                if self._remove:
+                    remove_file(path)
+
+    def _holds(self, path: str, expected: str) -> bool:
+        """Return whether a file is gone or has the SHA-256 *expected*."""
+        try:
+            actual, size = _digest(path)
+        except FileNotFoundError:
+            return True
+        self._count(size)
+        if actual == expected:
+            return True
+        self._damaged(path, f"its SHA-256 is {actual}, not {expected}")
+        return False
+
+    def _count(self, size: int) -> None:
+        self.found.files += 1
+        self.found.size += size
+
+    def _damaged(self, path: str, why: str) -> None:
+        self.found.damages.append(Damage(path, why))
 
 
 def _forget(root: str, inner: str) -> None:
-    """Remove a file of a tree, and the marks that all of its package is there."""
+    """Remove a file of a tree, and the marks that say that its package is there."""
     top, inside, _ = inner.partition("/")
-    for mark in (top if inside else ":", "::"):
-        _unlink(f"{root}.ready/{mark}")
-    _unlink(f"{root}/{inner}")
+    for mark in (top if inside else FILES_AT_THE_TOP, NEIGHBORS):
+        remove_file(mark_path(root, mark))
+    remove_file(f"{root}/{inner}")
 
 
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _check_bytecode(cache: NodeCache, found: Verified, *, remove: bool) -> None:
-    for path, _ in _files(cache.folder(BYTECODE)):
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            continue
-        found.files += 1
-        found.size += len(data)
-        if sha256_hex(data[_DIGEST_SIZE:]) != data[:_DIGEST_SIZE].hex():
-            found.damages.append(Damage(path, "its SHA-256 does not hold"))
-            if remove:
-                _unlink(path)
-
-
-def _files(folder: str) -> Iterator[tuple[str, int]]:
-    """Yield path and inode of the finished files below *folder*."""
-    for where, _, names in os.walk(folder):
-        for name in names:
-            if not name.startswith(".") or not name.endswith(".tmp"):
-                path = f"{where}/{name}"
-                try:
-                    yield path, os.lstat(path).st_ino
-                except FileNotFoundError:  # removed meanwhile
-                    continue
-
-
-def _digest(path: str) -> tuple[bytes, int]:
-    """Return the SHA-256 of a file, and its size in bytes."""
+def _digest(path: str) -> tuple[str, int]:
+    """Return the SHA-256 of a file in hex, and its size in bytes."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
-            return sha256(b""), 0
+            return sha256(b"").hex(), 0
         with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            return sha256(data), size
+            return sha256(data).hex(), size

@@ -6,9 +6,11 @@ import os
 import sys
 import time
 
+from lazyimport.reporting import Reporter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import Literal, TextIO
 
 __all__ = ["Notes", "paint"]
 
@@ -29,7 +31,7 @@ def paint(text: str, style: str, stream: TextIO) -> str:
     return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
 
 
-class Notes:
+class Notes(Reporter):
     """Lines on stderr, and below them at most one that is overwritten: progress.
 
     Progress shows on a terminal only, so that logs hold no half lines.
@@ -55,6 +57,19 @@ class Notes:
             self._stream.write(f"\r\x1b[K{text[: _columns() - 1]}")
             self._stream.flush()
             self._shown = True
+
+    def step(
+        self,
+        text: str,
+        done: int | None = None,
+        total: int | None = None,
+        unit: Literal["items", "bytes"] = "items",  # noqa: ARG002
+    ) -> None:
+        """Show what a call is doing, and how far it is."""
+        if done is None or total is None:
+            self.wait(text)
+        else:
+            self.progress(text, done, total)
 
     def wait(self, what: str) -> None:
         """Show *what* is going on until the next line."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 import sys
 
+from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import (
     ArchiveError,
@@ -32,7 +33,7 @@ from lazyimport.errors import (
     KeyMissing,
     SettingsError,
 )
-from lazyimport.files import AtomicFile, ensure_directory
+from lazyimport.files import AtomicFile
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256
 from lazyimport.settings import artifact_suffix, is_sha256
@@ -152,7 +153,7 @@ def _through_cache(artifact: Artifact, settings: Settings) -> tuple[Archive, int
         archive = _cached(cache, before)
         if archive is not None:
             return _as_asked(archive, settings), 0
-    with cache.lock("artifacts", settings.timeout):
+    with cache.lock(ARTIFACTS, settings.timeout):
         now = memory.read()
         if artifact.sha256 or now != before:
             archive = _cached(cache, now)
@@ -207,7 +208,7 @@ class _Memory:
             sys.implementation.cache_tag or "",
         )
         name = sha256("\n".join(identity).encode("utf-8", "surrogateescape")).hex()
-        self._path = f"{cache.path}/artifacts/{name}"
+        self._path = f"{cache.folder(ARTIFACTS)}/{name}"
 
     def read(self) -> str:
         """Return what is remembered; "" if nothing is."""
@@ -230,8 +231,8 @@ def _make(
 
     from lazyimport.cache.evict import make_room
 
-    staging = f"{cache.path}/staging"
-    ensure_directory(f"{cache.path}/artifacts")
+    staging = cache.staging_path()
+    cache.make_folder(ARTIFACTS)
     shutil.rmtree(staging, ignore_errors=True)  # a killed process left it
     try:
         os.mkdir(staging, 0o700)

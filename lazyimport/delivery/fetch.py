@@ -9,6 +9,7 @@ import time
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
 from lazyimport.cache.evict import make_room
+from lazyimport.cache.layout import PACKS
 from lazyimport.cache.node import NodeCache, map_file
 from lazyimport.errors import (
     ArchiveError,
@@ -275,7 +276,7 @@ class _Fetch:
 
 def _pushed_from_here(cache: NodeCache, hash: str) -> Revision | None:
     """Return the archive *hash* if a push from this cache has just made it."""
-    if not os.path.isdir(f"{cache.path}/packs"):
+    if not os.path.isdir(cache.folder(PACKS)):
         return None
     from lazyimport.packing.previous import find
 

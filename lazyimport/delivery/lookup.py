@@ -57,7 +57,7 @@ def cached_hashes(settings: Settings, prefix: str = "") -> set[str]:
     Those of the last packings count, which may be there as differences alone.
     """
     cache = NodeCache(settings.cache_dir)
-    found = [name for name, _, _ in cache.archives()]
+    found = list(cache.archives())
     found += [name for name, _ in hashes(cache)]
     return {name for name in found if name.startswith(prefix)}
 

@@ -12,9 +12,10 @@ import json
 import os
 import time
 
+from lazyimport.cache.layout import DEPLOYMENTS, Layout
 from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.manifest import Manifest
-from lazyimport.files import AtomicFile, ensure_directory
+from lazyimport.files import AtomicFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ class Record:
         if "://" not in target:
             target = os.path.realpath(target)
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
-        self._folder = f"{cache_dir}/deployments"
-        self._path = f"{self._folder}/{name}"
-        self._cache_dir = cache_dir
+        self._cache = Layout(cache_dir)
+        self._path = f"{self._cache.folder(DEPLOYMENTS)}/{name}"
         self._target = target
 
     def add(self, app: str, before: str | None, after: str) -> None:
@@ -44,8 +44,7 @@ class Record:
             return
         line = {"time": time.time(), "app": app, "before": before, "after": after}
         lines = [*self._lines(), line][-_KEPT:]
-        ensure_directory(self._cache_dir)
-        ensure_directory(self._folder)
+        self._cache.make_folder(DEPLOYMENTS)
         with AtomicFile(self._path) as file:
             for each in lines:
                 file.write(

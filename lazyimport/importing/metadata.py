@@ -8,6 +8,7 @@ from os import listdir
 from os.path import normpath
 from pathlib import Path
 
+from lazyimport.cache.layout import metadata_path
 from lazyimport.cache.materialize import files_under
 from lazyimport.importing.resources import ArchivePath
 
@@ -109,10 +110,10 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
 
 
 def _beside(tree: Tree, inner: str) -> str:
-    place = f"{tree.root}.metadata/{inner}"
+    place = metadata_path(tree.root, inner)
     if tree.is_directory(inner):
         for entry in files_under(tree, inner):
-            tree.write(tree.inside + entry.path, f"{tree.root}.metadata/{entry.path}")
+            tree.write(tree.inside + entry.path, metadata_path(tree.root, entry.path))
     elif not tree.write(tree.inside + inner, place):
         return tree.inside + inner
     return place

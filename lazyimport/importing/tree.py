@@ -258,10 +258,11 @@ class Tree:
             top = top if inside else ""
             if not self.flags(top) & IN_MEMORY:
                 return self.materialize(top) and os.path.exists(path)
-        from lazyimport.files import AtomicFile, ensure_directory, make_directories
+        from lazyimport.cache.layout import Layout
+        from lazyimport.files import AtomicFile, make_directories
 
         try:
-            ensure_directory(os.path.dirname(os.path.dirname(self.root)))
+            Layout.around(self.root).make()
             if os.path.exists(place):
                 return True
             make_directories(os.path.dirname(place))

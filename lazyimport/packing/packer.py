@@ -9,8 +9,8 @@ import time
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 
+from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError, CacheError, PackError
-from lazyimport.files import ensure_directory
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.index import ALL_MINORS
 from lazyimport.format.patch import image_of
@@ -116,7 +116,7 @@ def pack(
     names = frozenset().union(*(i.stdlib_names for i in interpreters))
     taken = time.time_ns()
     tree = collect([*roots, *staged], config, stdlib_names=names)
-    folder = ensure_directory(f"{ensure_directory(cache.path)}/packs")
+    folder = cache.make_folder(PACKS)
     path = f"{folder}/{_name_of(roots, interpreters, config)}"
     last = memory.load(path, cache)
     with _room(cache), tempfile.TemporaryFile(dir=folder) as spool:

@@ -11,6 +11,7 @@ import json
 import os
 from struct import Struct, error as StructError  # noqa: N812
 
+from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile, remove_leftovers
 from lazyimport.format.delta import Revision
@@ -101,7 +102,7 @@ def load(path: str, cache: NodeCache) -> Last | None:
 
 def hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
     """Yield the archives that the last packings in *cache* made: hash and path."""
-    folder = f"{cache.path}/packs"
+    folder = cache.folder(PACKS)
     try:
         names = os.listdir(folder)
     except OSError:

@@ -105,16 +105,15 @@ class ArchivePlugin(RuntimeEnvPlugin):
         Where a process still uses it, its file goes and what it has made files of
         stays, for the cache's own eviction: Ray has stopped counting it.
         """
-        from lazyimport.cache.evict import discard
+        from lazyimport.cache.removal import remove_unless_used
 
         try:
             size = os.stat(uri).st_size
         except FileNotFoundError:
             return 0
-        folder, _, hash = uri.rpartition("/archives/")
-        cache = NodeCache(folder)
+        cache, hash = NodeCache.around(uri), os.path.basename(uri)
         try:
-            if not discard(cache, hash):
+            if not remove_unless_used(cache, hash):
                 cache.remove(hash)
         except (LazyImportError, OSError) as error:
             logger.warning("lazyimport: cannot remove archive %s: %s", hash, error)

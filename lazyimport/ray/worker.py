@@ -8,8 +8,9 @@ gone when it has seen them.
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
+
+from lazyimport.cache.layout import hash_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
-__all__ = ["archive_of", "refuse_others", "report_when_connected", "watch"]
+__all__ = ["refuse_others", "report_when_connected", "watch"]
 
 #: modules of Ray's own whose tasks and actors run the code of an application
 _RUN_APPLICATIONS = (
@@ -77,7 +78,7 @@ def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
 
     @functools.wraps(make_function)
     def checked(code: CodeType, *rest: Any) -> Any:
-        theirs = archive_of(code.co_filename)
+        theirs = hash_in(code.co_filename)
         if theirs and (failure or theirs != hash):
             from lazyimport.errors import InstallError
 
@@ -135,15 +136,6 @@ class _Refusing:
     def __getattr__(self, name: str) -> Any:
         """Answer as pickle does."""
         return getattr(self._pickle, name)
-
-
-def archive_of(filename: str) -> str | None:
-    """Return the hash of the archive that the code's file name lies in, or None."""
-    folders = filename.split("/")[:-1]
-    for folder, hash in itertools.pairwise(folders):
-        if folder == "trees" and len(hash) == 64 and not hash.strip("0123456789abcdef"):
-            return hash
-    return None
 
 
 class _Waiting:

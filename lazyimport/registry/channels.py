@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import json
 
+from lazyimport.cache.layout import CHANNELS, Layout
 from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
@@ -47,7 +48,7 @@ from lazyimport.errors import (
     StoreError,
     StoreMissing,
 )
-from lazyimport.files import AtomicFile, ensure_directory, is_directory
+from lazyimport.files import AtomicFile
 from lazyimport.registry.archives import read_header, require_archive
 from lazyimport.registry.gc_lock import wait_until_decided
 from lazyimport.registry.signing import Trusted, archive_signer
@@ -367,16 +368,13 @@ class _Seen:
     """
 
     def __init__(self, settings: Settings, name: str, url: str) -> None:
-        from hashlib import sha256
-
-        where = sha256(url.encode()).hexdigest()[:16]
-        self._root = settings.cache_dir.rstrip("/")
-        self.path = f"{self._root}/channels/{where}-{name}{_SUFFIX}"
+        self._cache = Layout(settings.cache_dir)
+        self.path = self._cache.channel_path(url, name)
         self._off = settings.cache_mode == "memory"
         self.number = 0
         self.hash: str | None = None
         try:
-            if not is_directory(self._root):
+            if not self._cache.exists():
                 return
             with open(self.path, "rb") as file:
                 facts = json.loads(file.read())
@@ -404,7 +402,7 @@ class _Seen:
             return
         facts = {"number": change.number, "hash": change.hash}
         try:
-            ensure_directory(ensure_directory(self._root) + "/channels")
+            self._cache.make_folder(CHANNELS)
             with AtomicFile(self.path, 0o600, durable=False) as file:
                 file.write(json.dumps(facts).encode())
         except (OSError, CacheError):

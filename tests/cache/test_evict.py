@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.evict import clear, make_room, prune, survey, usage
+from lazyimport.cache.evict import clear, make_room, prune
 from lazyimport.cache.materialize import materialize_all
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.usage import archives_by_use, usage
 from lazyimport.files import AtomicFile
 from lazyimport.importing.tree import Tree
 from tests.support.trees import make_archive
@@ -39,7 +40,7 @@ def keep(cache: NodeCache, *, used: float, **files: str | bytes) -> str:
 
 
 def names(cache: NodeCache) -> list[str]:
-    return [kept.hash for kept in survey(cache)]
+    return [kept.hash for kept in archives_by_use(cache)]
 
 
 def everything(cache: NodeCache) -> list[str]:
@@ -95,7 +96,7 @@ def test_archive_that_vanishes_while_they_are_listed(
 
     monkeypatch.setattr(os, "scandir", scandir)
 
-    assert {name for name, _, _ in cache.archives()} == kept
+    assert cache.archives().keys() == kept
     assert len(kept) == 4
 
 
@@ -127,10 +128,10 @@ def test_opening_is_using(cache: NodeCache) -> None:
 
 def test_time_of_arrival_stays(cache: NodeCache) -> None:
     name = keep(cache, used=3 * DAY)
-    before = cache.archives()
+    before = cache.archives()[name].st_mtime
     cache.open(name)
 
-    assert before == cache.archives()
+    assert before == cache.archives()[name].st_mtime
 
 
 def test_what_is_open_is_in_use_until_it_is_closed(cache: NodeCache) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache import verify as module
+from lazyimport.cache import layout, verify as module
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
 from lazyimport.format.digest import sha256
@@ -39,11 +39,11 @@ def test_what_vanishes_meanwhile_counts_as_not_there(
     cache = NodeCache(str(tmp_path / "cache"))
     filled(cache)
     gone: list[str] = []
-    real = module._files
+    real = layout.walk
     note = module.Damage
 
-    def files(where: str) -> Iterator[tuple[str, int]]:
-        for path, inode in real(where):
+    def walk(where: str) -> Iterator[tuple[str, os.stat_result]]:
+        for path, status in real(where):
             if f"/{folder}/" in path:
                 if damaged:
                     os.chmod(path, 0o600)
@@ -51,14 +51,14 @@ def test_what_vanishes_meanwhile_counts_as_not_there(
                 else:
                     os.unlink(path)
                     gone.append(path)
-            yield path, inode
+            yield path, status
 
     def noted(path: str, why: str) -> module.Damage:
         os.unlink(path)
         gone.append(path)
         return note(path, why)
 
-    monkeypatch.setattr(module, "_files", files)
+    monkeypatch.setattr(module, "walk", walk)
     monkeypatch.setattr(module, "Damage", noted)
 
     found = verify(cache, remove=True)

@@ -187,7 +187,7 @@ def test_wrong_bytes_are_refused_and_both_digests_named(
     assert DIGEST in str(caught.value)
     assert actual in str(caught.value)
     assert "LAZYIMPORT_ARTIFACT_SHA256" in str(caught.value)
-    assert NodeCache(str(cache)).archives() == []
+    assert NodeCache(str(cache)).archives() == {}
     deliver(settings(path, cache, options=f"#sha256={actual}"))
 
 
@@ -202,7 +202,7 @@ def test_a_malicious_artifact_leaves_nothing(bucket: Path, cache: Path) -> None:
     with pytest.raises(PackError, match=r"file://.*'\.\./evil\.py'"):
         deliver(settings(path, cache))
 
-    assert NodeCache(str(cache)).archives() == []
+    assert NodeCache(str(cache)).archives() == {}
     assert not (cache / "staging").exists()
 
 

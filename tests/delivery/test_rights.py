@@ -119,7 +119,7 @@ def test_files_that_cannot_be_made_are_done_without(site: Site, folder: str) -> 
 
 def test_bytecode_that_cannot_be_kept_is_done_without(site: Site) -> None:
     (site.node / "bytecode").chmod(0o500)
-    kept = BytecodeCache(str(site.node), "cpython", b"abcd", 0)
+    kept = BytecodeCache(NodeCache(str(site.node)), "cpython", b"abcd", 0)
     with as_nobody():
         kept.put(b"d" * 32, b"code")
         assert kept.get(b"d" * 32) is None

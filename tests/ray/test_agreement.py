@@ -13,7 +13,7 @@ import pytest
 
 from lazyimport.errors import InstallError
 from lazyimport.ray import ship
-from lazyimport.ray.worker import archive_of, refuse_others
+from lazyimport.ray.worker import refuse_others
 from tests.support.cluster import Cluster, write
 
 A, B = "a" * 64, "b" * 64
@@ -86,12 +86,6 @@ def test_functions_that_pass_are_pickled_under_their_own_name() -> None:
 
     assert make.__qualname__ == cloudpickle._make_function.__qualname__
     assert make.__module__ == cloudpickle._make_function.__module__
-
-
-def test_archive_of_a_file_name() -> None:
-    assert archive_of(f"/cache/trees/{A}/pkg/mod.py") == A
-    assert archive_of(f"/trees/cache/trees/{A}/trees/mod.py") == A
-    assert archive_of("/cache/archives/mod.py") is None
 
 
 @pytest.mark.ray

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from lazyimport.cache.evict import Kept, Pruned
+    from lazyimport.cache.evict import Pruned
     from lazyimport.cache.node import NodeCache
+    from lazyimport.cache.usage import CachedArchive
     from lazyimport.settings import Settings
 
 __all__ = ["run"]
@@ -52,9 +53,9 @@ def _refuse_store(cache: NodeCache, settings: Settings) -> None:
 
 
 def _ls(arguments: argparse.Namespace, cache: NodeCache) -> int:
-    from lazyimport.cache.evict import survey, usage
+    from lazyimport.cache.usage import archives_by_use, usage
 
-    kept = survey(cache)[::-1]
+    kept = archives_by_use(cache)[::-1]
     total = usage(cache)
     if arguments.json:
         print_json(
@@ -83,7 +84,7 @@ def _verify(arguments: argparse.Namespace, cache: NodeCache) -> int:
     from lazyimport.cache.verify import verify
 
     notes = Notes()
-    found = verify(cache, remove=not arguments.dry_run, progress=notes.progress)
+    found = verify(cache, remove=not arguments.dry_run, reporter=notes)
     if arguments.json:
         print_json(
             {
@@ -118,7 +119,8 @@ def _verdict(damages: int, arguments: argparse.Namespace) -> str:
 
 
 def _prune(arguments: argparse.Namespace, cache: NodeCache) -> int:
-    from lazyimport.cache.evict import default_limit, prune
+    from lazyimport.cache.evict import prune
+    from lazyimport.cache.usage import default_limit
     from lazyimport.settings import byte_count
 
     limit = byte_count(arguments.limit) if arguments.limit else default_limit(cache)
@@ -165,7 +167,7 @@ def _print_pruned(
     )
 
 
-def _facts(archive: Kept) -> dict[str, object]:
+def _facts(archive: CachedArchive) -> dict[str, object]:
     return {
         "hash": archive.hash,
         "size": archive.size,

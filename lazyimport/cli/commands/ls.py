@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
             _print_archives(held, settings.store, arguments, store)
         else:
             place = f"the node cache {settings.cache_dir}"
-            held = NodeCache(settings.cache_dir).archives()
+            cached = NodeCache(settings.cache_dir).archives()
+            held = [(name, s.st_size, s.st_mtime) for name, s in cached.items()]
             _print_archives(held, place, arguments)
         return 0
     if arguments.shadowed:

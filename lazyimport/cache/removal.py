@@ -1,0 +1,108 @@
+"""Removal: one archive leaves the node cache with its tree, unless it is in use.
+
+A process that has an archive open shares a lock on its file
+(`lazyimport.cache.node`), one that uses files of a tree a lock on its root
+(`lazyimport.cache.materialize`). The kernel releases both when the process ends,
+however it ends. On a file system without locks everything counts as used.
+
+The race: a process opens an archive while it is being removed. ::
+
+    S: open archives/H           E: lock locks/H, archives/H exclusively
+    S: wait for a shared lock    E: unlink archives/H, move trees/H away
+    S: has it; the file has no   E: release, delete what was moved
+       name any more: not here
+    S: lock locks/H, fetch H
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+
+from lazyimport.cache.layout import ARCHIVES
+from lazyimport.errors import CacheError
+from lazyimport.files import remove_leftovers, unfinished_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazyimport.cache.node import NodeCache
+
+__all__ = ["delete_folder", "is_used", "remove_unless_used"]
+
+
+def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> bool:
+    """Remove an archive with its tree; return False if a process uses one of them.
+
+    With *force* they are removed all the same. Never waits. Raises CacheError or
+    OSError if the disk refuses.
+    """
+    root = cache.tree_path(hash)
+    try:
+        with cache.lock(hash, 0) as lock:
+            with _locked(cache.archive_path(hash)) as archive, _locked(root) as tree:
+                if not (force or (archive and tree)):
+                    return False
+                moved = _take_away(cache, hash)
+            for folder in moved:
+                delete_folder(folder)
+            lock.remove()
+    except CacheError as error:
+        if error.errno is None:
+            return False  # another process is fetching it
+        raise
+    return True
+
+
+def is_used(path: str) -> bool:
+    """Return whether a process uses the archive or tree at *path*, if it is there."""
+    with _locked(path) as free:
+        return not free
+
+
+def delete_folder(path: str) -> None:
+    """Delete a directory with all that is in it, as far as the disk allows."""
+    from shutil import rmtree
+
+    rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[bool]:
+    """Keep others from using *path*; gives False if somebody does, or may."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _take_away(cache: NodeCache, hash: str) -> list[str]:
+    """Remove the archive, and move its tree out of sight; return where it is now.
+
+    In this order: an archive without a tree is one that nobody has used yet, and a
+    tree without marks is completed before anybody uses it.
+    """
+    cache.remove(hash)
+    if os.path.isdir(cache.folder(ARCHIVES)):
+        remove_leftovers(cache.archive_path(hash))
+    moved = []
+    for part in cache.tree_parts(hash):
+        hidden = unfinished_path(part)
+        try:
+            os.rename(part, hidden)
+        except FileNotFoundError:
+            continue
+        moved.append(hidden)
+    return moved
