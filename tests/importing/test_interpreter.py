@@ -113,7 +113,9 @@ def test_importtime_names_the_same_modules(trees: tuple[Path, Path, str]) -> Non
 
     names = [
         re.findall(
-            r"^import time: +\d+ \| +\d+ \|( +(?:app|space|single).*)$", o, re.MULTILINE
+            r"^import time: +\d+ \| +\d+ \|( +(?:app|space|single)(?:\..*)?)$",
+            o,
+            re.MULTILINE,
         )
         for o in outputs
     ]
