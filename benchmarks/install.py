@@ -18,7 +18,7 @@ from lazyimport.format.digest import sha256
 from lazyimport.format.image import build_index, listing_of
 from lazyimport.format.index import DIRECTORY, Code, Entry, Variant
 from lazyimport.format.writer import write_archive
-from lazyimport.importing.tree import running_python
+from lazyimport.importing.machinery import running_python
 
 FLAGS = ("-I", "-I -S")
 FOLDER_SIZE = 100

@@ -35,7 +35,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from benchmarks.sweep import install
-from lazyimport.cache.materialize import files_under
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.tree import Tree
 from lazyimport.packing.compile import find_interpreters
@@ -132,7 +132,8 @@ def compare(name: str, project: Project, folder: Path, work: Path) -> Result:
     python = make_environment(work / "environment")
     cache = work / "cache"
     packed = pack([str(folder)], Config(), find_interpreters([]), NodeCache(str(cache)))
-    tree = Tree(packed.archive, NodeCache(str(cache)).tree_path(packed.hash))
+    inside = NodeCache(str(cache)).tree_path(packed.hash)
+    tree = Tree(packed.archive, inside, lambda: Materializer(packed.archive, inside))
     sides = {
         "directory": (folder, {"PYTHONPATH": str(folder)}),
         "archive": (
@@ -209,7 +210,7 @@ def unpack(sdist: Path, sources: Sequence[str], folder: Path) -> None:
 
 def show_tests(tree: Tree, name: str) -> None:
     """Put what pytest must see of tests in the archive on disk."""
-    for entry in files_under(tree, name):
+    for entry in tree.archive.files_under(name):
         if re.search(r"(^|/)(tests/.*|conftest|__init__|test_\w+)\.py$", entry.path):
             tree.write(tree.inside + entry.path)
 

@@ -15,8 +15,8 @@ from lazyimport import lazy_errors as errors
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.loader import TREES, ArchiveLoader
-from lazyimport.importing.machinery import PathFinder
-from lazyimport.importing.tree import Tree, running_python
+from lazyimport.importing.machinery import PathFinder, running_python
+from lazyimport.importing.tree import Tree
 from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from lazyimport.cache.materialize import Materializer
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
     from lazyimport.importing.stdlib_patches import Lessons
@@ -54,6 +55,8 @@ _INSTALLED = ("/site-packages", "/dist-packages")
 
 _lock = RLock()
 _current: Installation | None = None
+#: root of a tree that this process uses -> the descriptor whose lock says so
+_held: dict[str, int] = {}
 
 
 def _forked() -> None:
@@ -204,11 +207,11 @@ class Installation:
         self.channel = channel
         self.root = cache.tree_path(archive.hash)
         self.fetched = fetched
-        self.tree = Tree(archive, self.root)
+        self.tree = Tree(archive, self.root, lambda: _materializer(archive, self.root))
         if self.tree.variant < 0:  # what gets compiled here is worth keeping
             from lazyimport.cache.bytecode import BytecodeCache
 
-            self.tree.kept = BytecodeCache(cache, *running_python())
+            self.tree.bytecode = BytecodeCache(cache, *running_python())
         finder, path_finder = ArchiveFinder, ArchivePathFinder
         if settings.policy == "refuse":
             from lazyimport.importing import shadowing
@@ -345,6 +348,12 @@ class Installation:
     def __repr__(self) -> str:
         state = "installed" if _current is self else "uninstalled"
         return f"<Installation of archive {self.hash}, {state}>"
+
+
+def _materializer(archive: Archive, root: str) -> Materializer:
+    from lazyimport.cache.materialize import Materializer  # few archives need it
+
+    return Materializer(archive, root, _held)
 
 
 def _look_up(settings: Settings) -> Settings:

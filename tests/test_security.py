@@ -24,7 +24,7 @@ from lazyimport.errors import (
     LazyImportError,
 )
 from lazyimport.format.digest import sha256
-from lazyimport.importing.tree import running_python
+from lazyimport.importing.machinery import running_python
 from lazyimport.packing.config import Config
 from lazyimport.packing.packer import pack
 from lazyimport.registry.archives import archive_key

@@ -8,8 +8,8 @@ A file that is removed meanwhile counts as missing.
 from __future__ import annotations
 
 import os
-from mmap import ACCESS_READ, mmap
 
+from lazyimport.cache.blobs import file_digest
 from lazyimport.cache.bytecode import proved
 from lazyimport.cache.layout import (
     BLOBS,
@@ -24,7 +24,6 @@ from lazyimport.cache.node import map_file
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256
 from lazyimport.reporting import SILENT
 from lazyimport.settings import is_sha256
 
@@ -168,7 +167,7 @@ class _Check:
     def _holds(self, path: str, expected: str) -> bool:
         """Return whether a file is gone or has the SHA-256 *expected*."""
         try:
-            actual, size = _digest(path)
+            actual, size = file_digest(path)
         except FileNotFoundError:
             return True
         self._count(size)
@@ -191,13 +190,3 @@ def _forget(root: str, inner: str) -> None:
     for mark in (top if inside else FILES_AT_THE_TOP, NEIGHBORS):
         remove_file(mark_path(root, mark))
     remove_file(f"{root}/{inner}")
-
-
-def _digest(path: str) -> tuple[str, int]:
-    """Return the SHA-256 of a file in hex, and its size in bytes."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            return sha256(b"").hex(), 0
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            return sha256(data).hex(), size

@@ -77,7 +77,7 @@ def _shadowed(
     Names in *never* count wherever they are installed.
     """
     found = []
-    for child, kind in installed.tree.children(""):
+    for child, kind in installed.tree.archive.children(""):
         name, dot, ending = child.partition(".")
         if not name.isidentifier() or (not kind and dot and ending != "py"):
             continue

@@ -11,11 +11,11 @@ from zlib import crc32
 
 from lazyimport import lazy_errors as errors
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import MAX_ROOT, Code, Entry, Index
+from lazyimport.format.index import MAX_ROOT, Code, Entry, Index, parse_listing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from mmap import mmap
 
     from lazyimport.errors import DamagedArchive
@@ -28,6 +28,7 @@ __all__ = [
     "Members",
     "decode_notes",
     "open_header",
+    "top_of",
 ]
 
 MAGIC = b"\x89LZY\r\n\x1a\n"
@@ -214,6 +215,40 @@ class Archive:
         """
         return self.member(entry.slot, entry.size, entry.digest, entry.path)
 
+    def directory(self, path: str) -> Entry | None:
+        """Return the entry of the directory *path* (``""`` is the top), or None."""
+        for entry in self.index.find(path):
+            if entry.is_directory and entry.path == path:
+                return entry
+        return None
+
+    def children(self, path: str) -> list[tuple[str, int]]:
+        """Return (name, kind) of what lies in the directory *path*, sorted by name."""
+        entry = self.directory(path)
+        return [] if entry is None else parse_listing(self.content(entry))
+
+    def tops(self) -> list[str]:
+        """Return the directories at the top, after ``""`` for the files there."""
+        return ["", *(name for name, kind in self.children("") if kind)]
+
+    def flags(self, top: str) -> int:
+        """Return the flags of a directory at the top: format.md section 7."""
+        entry = self.directory(top)
+        return 0 if entry is None else entry.flags
+
+    def files_under(self, path: str) -> Iterator[Entry]:
+        """Yield the files in the directory *path* and below; of ``""`` only its own."""
+        folders = [path]
+        while folders:
+            folder = folders.pop()
+            for name, kind in self.children(folder):
+                inner = f"{folder}/{name}" if folder else name
+                if kind:
+                    if folder:
+                        folders.append(inner)
+                elif (entry := self.index.entry(inner)) is not None:
+                    yield entry
+
     def bytecode(self, entry: Entry, code: Code) -> bytes | memoryview:
         """Return the proved bytecode *code* of *entry*: what marshal reads."""
         return self.member(code.slot, code.size, code.digest, entry.path)
@@ -320,6 +355,12 @@ class Members:
             expected=digest.hex(),
             actual=actual.hex(),
         )
+
+
+def top_of(path: str) -> str:
+    """Return the directory at the top in which the file *path* lies, or ``""``."""
+    top, inside, _ = path.partition("/")
+    return top if inside else ""
 
 
 def open_header(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.machinery import ExtensionFileLoader
 
 from lazyimport.errors import ArchiveImportError
+from lazyimport.format.archive import top_of
 from lazyimport.importing.loader import TREES
 
 TYPE_CHECKING = False
@@ -29,9 +30,8 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return the module; its file, and shared libraries beside it, exist by now."""
-        tree, path = self._tree, self._entry.path
-        top, inside, _ = path.partition("/")
-        tree.prepare(top if inside else "")
+        tree = self._tree
+        tree.prepare(top_of(self._entry.path))
         if not tree.write(self.path):
             raise ArchiveImportError(
                 f"cannot import {self.name!r}: no file can be made at {self.path} "

@@ -223,7 +223,7 @@ class ArchivePathFinder:
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
         """Yield (name with *prefix*, is a package) of the modules here (`pkgutil`)."""
         seen: set[str] = set()
-        for name, _ in self.tree.children(self._inside[:-1]):
+        for name, _ in self.tree.archive.children(self._inside[:-1]):
             stem = name.partition(".")[0]
             # no rule on names: Django's migrations begin with digits
             if not stem or stem in seen or stem == "__init__":

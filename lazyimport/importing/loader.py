@@ -9,7 +9,13 @@ from os import fspath
 from time import perf_counter
 
 from lazyimport import lazy_errors as errors
-from lazyimport.importing.machinery import SourcelessFileLoader, hidden, without_frames
+from lazyimport.format.archive import top_of
+from lazyimport.importing.machinery import (
+    MAGIC_NUMBER,
+    SourcelessFileLoader,
+    hidden,
+    without_frames,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +71,7 @@ class ArchiveLoader:
         sys.audit("lazyimport.exec", self.hash, self.name)
         started = perf_counter()
         tree, entry = self._tree, self._entry
-        top, inside, _ = entry.path.partition("/")
-        tree.prepare(top if inside else "")
+        tree.prepare(top_of(entry.path))
         code = entry.code(tree.variant)
         try:
             if code is not None:
@@ -179,24 +184,22 @@ def _compiled(loader: ArchiveLoader) -> CodeType:
     tree, entry = loader._tree, loader._entry  # noqa: SLF001 - same module
     if not loader.path.endswith(".py"):  # sourceless: a .pyc as it came
         return _sourceless(loader)
-    kept = tree.kept and tree.kept.get(entry.digest)
-    if kept:
-        return loads(kept)  # type: ignore[no-any-return]
+    known = tree.bytecode and tree.bytecode.get(entry.digest)
+    if known:
+        return loads(known)  # type: ignore[no-any-return]
     code: CodeType = without_frames(
         compile, tree.read(entry), loader.path, "exec", dont_inherit=True
     )
-    if tree.kept:
+    if tree.bytecode:
         from marshal import dumps
 
-        tree.kept.put(entry.digest, dumps(code))
+        tree.bytecode.put(entry.digest, dumps(code))
     return code
 
 
 def _sourceless(loader: ArchiveLoader) -> CodeType:
-    from lazyimport.importing.tree import running_python
-
     data = loader._tree.read(loader._entry)  # noqa: SLF001
-    if data[:4] != running_python()[1]:
+    if data[:4] != MAGIC_NUMBER:
         raise ImportError(
             f"bad magic number in {loader.name!r}: {data[:4]!r}; the archive "
             f"{loader.hash} has a sourceless .pyc of another Python",

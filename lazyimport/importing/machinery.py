@@ -13,6 +13,7 @@ few functions of ours that can stand there say they are the machinery's.
 
 from __future__ import annotations
 
+import sys
 from _frozen_importlib import (  # type: ignore[attr-defined]
     ModuleSpec,
     # CPython looks for the function by its name in the traceback.
@@ -43,6 +44,7 @@ __all__ = [
     "PathFinder",
     "SourcelessFileLoader",
     "hidden",
+    "running_python",
     "without_frames",
 ]
 
@@ -53,3 +55,8 @@ def hidden(function: Function) -> Function:
         co_filename="<frozen importlib._bootstrap_external>"
     )
     return function
+
+
+def running_python() -> tuple[str, bytes, int]:
+    """Return (cache tag, magic number, optimization) of this interpreter."""
+    return sys.implementation.cache_tag or "", MAGIC_NUMBER, sys.flags.optimize

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from importlib.metadata import Distribution
 from os import listdir
 from os.path import normpath
 from pathlib import Path
 
-from lazyimport.cache.layout import metadata_path
-from lazyimport.cache.materialize import files_under
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -21,20 +20,24 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveDistribution", "find_distributions", "located"]
+__all__ = ["SUFFIXES", "ArchiveDistribution", "find_distributions", "on_disk"]
 
 # Path itself cannot be subclassed up to Python 3.11.
 _ConcretePath: Any = type(Path())
 
-_SUFFIXES = (".dist-info", ".egg-info")
+#: how directories of metadata end, or files
+SUFFIXES = (".dist-info", ".egg-info")
 
 
 class ArchiveDistribution(Distribution):
-    """A distribution whose metadata directory (or file) is at *path* of the tree."""
+    """A distribution whose metadata directory (or file) is at *path* of the tree.
 
-    def __init__(self, tree: Tree, path: str) -> None:
-        self._tree = tree
+    *located* is the class of paths into the tree.
+    """
+
+    def __init__(self, tree: Tree, path: str, located: type[LocatedFile]) -> None:
         self._inside = ArchivePath(tree, path)
+        self._locate = partial(located, tree.root)
         # importlib.metadata takes this from distributions of an .egg-info
         self._path = self.locate_file(path)
 
@@ -56,30 +59,25 @@ class ArchiveDistribution(Distribution):
 
     def locate_file(self, path: str | PathLike[str]) -> LocatedFile:
         """Return where the distribution's file *path* is, or will be when opened."""
-        return located(self._tree)(self._tree.root, path)
-
-
-def located(tree: Tree) -> type[LocatedFile]:
-    """Return the class of paths into *tree*: what is joined to one is one as well."""
-    if tree.located is None:
-        tree.located = type("LocatedFile", (LocatedFile,), {"tree": tree})
-    return tree.located
+        return self._locate(path)
 
 
 class LocatedFile(_ConcretePath):  # type: ignore[misc]
-    """The path of an archive's file, which is put there when somebody opens it."""
+    """The path of an archive's file, which is put there when somebody opens it.
 
-    tree: Tree | None = None
+    A subclass for each tree has it as ``tree``: what is joined to a path is of its
+    class, and knows nothing else of it.
+    """
+
+    tree: Tree
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the plain path."""
         return _ConcretePath, (str(self),)
 
     def exists(self, **_: object) -> bool:
-        """Whether the archive has the file, or the disk."""
-        return (self.tree is not None and self.tree.at(str(self)) is not None) or (
-            super().exists()
-        )
+        """Return whether the archive has the file, or the disk."""
+        return self.tree.at(str(self)) is not None or super().exists()
 
     def iterdir(self) -> Iterator[LocatedFile]:
         """Yield what lies in the directory; pathlib would list it by its name."""
@@ -91,32 +89,25 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
         return type(self)(normpath(str(self)))
 
     def __fspath__(self) -> str:
-        """Return where the file is; it is put there.
+        """Return where the file is; it is put there."""
+        return on_disk(self.tree, str(self))
 
-        Metadata is put beside the tree, not in it: what lies in an entry of
-        ``sys.path`` is found by the path finder, which would list a distribution
-        again that the archive has listed.
-        """
-        path = str(self)
-        tree = self.tree
-        if tree is None:
-            return path
-        inner = tree.relative(path) or ""
-        if inner.partition("/")[0].lower().endswith(_SUFFIXES):
-            return _beside(tree, inner)
-        if not tree.write(path) and inner and tree.is_directory(inner):
-            tree.materialize(inner.partition("/")[0])
+
+def on_disk(tree: Tree, path: str) -> str:
+    """Return where the file or directory at an absolute *path* is; it is put there.
+
+    Metadata is put beside the tree, so that is another path. If the disk refuses,
+    it is *path*, where nothing is.
+    """
+    inner = tree.relative(path)
+    if inner is None:
         return path
-
-
-def _beside(tree: Tree, inner: str) -> str:
-    place = metadata_path(tree.root, inner)
-    if tree.is_directory(inner):
-        for entry in files_under(tree, inner):
-            tree.write(tree.inside + entry.path, metadata_path(tree.root, entry.path))
-    elif not tree.write(tree.inside + inner, place):
-        return tree.inside + inner
-    return place
+    top = inner.partition("/")[0]
+    if top.lower().endswith(SUFFIXES):
+        return tree.write_metadata(inner) or path
+    if not tree.write(path) and top and tree.is_directory(inner):
+        tree.materialize(top)
+    return path
 
 
 def find_distributions(
@@ -128,12 +119,13 @@ def find_distributions(
     """
     if tree.root not in context.path:
         return
+    located = type("LocatedFile", (LocatedFile,), {"tree": tree})
     wanted = None if context.name is None else _normalized(context.name)
-    for name, _ in tree.children(""):
-        if name.lower().endswith(_SUFFIXES) and (
+    for name, _ in tree.archive.children(""):
+        if name.lower().endswith(SUFFIXES) and (
             wanted is None or _normalized(_project(name)) == wanted
         ):
-            yield ArchiveDistribution(tree, name)
+            yield ArchiveDistribution(tree, name, located)
 
 
 def _project(directory: str) -> str:

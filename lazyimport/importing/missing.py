@@ -69,7 +69,7 @@ def _nearest(tree: Tree, fullname: str) -> list[str]:
     folder = parent.replace(".", "/")
     names = {
         name.partition(".")[0]
-        for name, kind in tree.children(folder)
+        for name, kind in tree.archive.children(folder)
         if kind or name.endswith((".py", ".pyc", ".so", ".pyd"))
     }
     found = get_close_matches(tail, names - {"__init__", tail}, n=3, cutoff=0.6)

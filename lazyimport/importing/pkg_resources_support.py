@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lazyimport.importing.finder import ArchivePathFinder
 from lazyimport.importing.loader import ArchiveLoader
-from lazyimport.importing.metadata import located
+from lazyimport.importing.metadata import SUFFIXES, on_disk
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class _Provider:
     @property
     def egg_info(self) -> str:
         """The directory of metadata, on disk for who opens files of it."""
-        return self._metadata and os.fspath(located(self._tree)(self._metadata))
+        return self._metadata and on_disk(self._tree, self._metadata)
 
     # On import all distributions are asked for some: that puts nothing on disk.
 
@@ -55,7 +55,7 @@ class _Provider:
 
     def get_resource_filename(self, _: object, name: str) -> str:
         path = self._fn(self.module_path, name)
-        return os.fspath(located(self._tree)(path)) + "/" * path.endswith("/")
+        return on_disk(self._tree, path.rstrip("/")) + "/" * path.endswith("/")
 
     def get_resource_stream(self, _: object, name: str) -> IO[bytes]:
         return self._at(self._fn(self.module_path, name)).open("rb")
@@ -105,12 +105,12 @@ def _distributions(
 ) -> Iterator[Any]:
     """Yield the distributions in a directory as `pkg_resources.find_on_path` does."""
     tree, place = importer.tree, importer.path
-    for name, is_folder in tree.children(tree.relative(place) or ""):
+    for name, is_folder in tree.archive.children(tree.relative(place) or ""):
         path = f"{place}/{name}"
-        if is_folder and name.lower().endswith((".dist-info", ".egg-info")):
+        if is_folder and name.lower().endswith(SUFFIXES):
             metadata = kind(tree, place, path)
         elif name.lower().endswith(".egg-info"):
-            metadata = pkg_resources.FileMetadata(os.fspath(located(tree)(path)))
+            metadata = pkg_resources.FileMetadata(on_disk(tree, path))
         else:
             continue
         yield pkg_resources.Distribution.from_location(

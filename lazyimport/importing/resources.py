@@ -12,8 +12,6 @@ import sys
 from errno import ENOENT, ENOTDIR
 from pathlib import Path
 
-from lazyimport.format.index import IN_MEMORY
-
 if sys.version_info >= (3, 11):
     from importlib.resources.abc import Traversable, TraversableResources
 else:
@@ -41,7 +39,7 @@ class ArchiveResources(TraversableResources):
         top = self._folder.partition("/")[0]
         if not top:  # all that was packed, for one module at the top
             return ArchivePath(self._tree, "")
-        if self._tree.flags(top) & IN_MEMORY or not self._tree.materialize(top):
+        if self._tree.stays_in_memory(top) or not self._tree.materialize(top):
             return ArchivePath(self._tree, self._folder)
         return Path(self._tree.inside + self._folder)
 
@@ -63,9 +61,9 @@ def materialize_portions(tree: Tree, portions: Iterable[str]) -> None:
     `importlib.resources.readers.NamespaceReader` takes directories and zip files only.
     """
     for portion in portions:
-        folder = tree.relative(portion)
-        if folder and not tree.flags(folder.partition("/")[0]) & IN_MEMORY:
-            tree.materialize(folder.partition("/")[0])
+        top = (tree.relative(portion) or "").partition("/")[0]
+        if top and not tree.stays_in_memory(top):
+            tree.materialize(top)
 
 
 class ArchivePath(Traversable):
@@ -88,7 +86,7 @@ class ArchivePath(Traversable):
         if not self.is_dir():
             code = ENOTDIR if self.is_file() else ENOENT
             raise OSError(code, "not a directory of the archive", str(self))
-        for name, _ in self._tree.children(self._path):
+        for name, _ in self._tree.archive.children(self._path):
             yield self.joinpath(name)
 
     def is_dir(self) -> bool:

@@ -155,7 +155,7 @@ def _place(spec: ModuleSpec | None, tree: Tree) -> str | None:
 
 def _names(tree: Tree) -> Iterator[tuple[str, str]]:
     """Yield (name, path in the archive) of what can be imported at the top."""
-    for name in {name.partition(".")[0] for name, _ in tree.children("")}:
+    for name in {name.partition(".")[0] for name, _ in tree.archive.children("")}:
         place = _path_of(tree, name)
         if place is not None:
             yield name, place
@@ -175,7 +175,7 @@ def _path_of(tree: Tree, name: str) -> str | None:
 
 def _has_modules(tree: Tree, folder: str) -> bool:
     """Whether there is a module anywhere in *folder*: else it is a folder of data."""
-    for name, is_folder in tree.children(folder):
+    for name, is_folder in tree.archive.children(folder):
         path = f"{folder}/{name}"
         if is_folder:
             if _has_modules(tree, path):

@@ -172,7 +172,7 @@ class Lessons:
             folder = _folder_of_tests(self._tree, os.fspath(start_dir))
             if folder is None:
                 return
-            tops = [folder.partition("/")[0]] if folder else self._tree.tops()
+            tops = [folder.partition("/")[0]] if folder else self._tree.archive.tops()
             for top in tops:
                 self._tree.prepare(top, wanted=True)
 

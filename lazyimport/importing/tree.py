@@ -1,30 +1,48 @@
 """The tree: an open archive as the directory that it stands for.
 
-Maps module names and absolute paths to entries, and entries to bytes. What
-makes specs and loaders out of them is next door.
+Maps the names of modules and absolute paths to entries, and entries to bytes. What
+makes specs and loaders of them is next door. What puts files of the tree on disk
+lies below and is handed in.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 
 from lazyimport import lazy_errors as errors
-from lazyimport.format.index import IN_MEMORY, NATIVE, Entry, parse_listing
+from lazyimport.format.index import IN_MEMORY, NATIVE, Entry
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
-    MAGIC_NUMBER,
     SOURCE_SUFFIXES,
+    running_python,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
     from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.format.archive import Archive
-    from lazyimport.importing.metadata import LocatedFile
 
-__all__ = ["Module", "Tree", "running_python"]
+    class Files(Protocol):
+        """Puts files of a tree on disk, as `lazyimport.cache.materialize` does.
+
+        Each method returns where they are, and raises OSError or CacheError.
+        """
+
+        def put_package(self, top: str) -> str:
+            """Put a directory at the top on disk; ``""`` is the files there."""
+
+        def put_file(self, entry: Entry) -> str:
+            """Put one file on disk."""
+
+        def put_metadata(self, path: str) -> str:
+            """Put a file or directory of a distribution on disk."""
+
+
+__all__ = ["Module", "Tree"]
 
 #: suffix of a module's file -> its place in the order FileFinder tries them
 _RANKS = {
@@ -51,25 +69,29 @@ class Tree:
     """An archive seen as the directory *root*, which need not exist.
 
     *root* is absolute, without a slash at its end: the directory that
-    ``__file__`` and ``__path__`` name. *kept* holds bytecode for a Python that
+    ``__file__`` and ``__path__`` name. *files* returns what puts files there when
+    somebody needs them. *bytecode* holds code for a Python that
     the archive has none for, or is None. ``loads`` are the seconds that it took
     to make each code object of it: a list, because threads may append at once.
     """
 
     def __init__(
-        self, archive: Archive, root: str, kept: BytecodeCache | None = None
+        self,
+        archive: Archive,
+        root: str,
+        files: Callable[[], Files] | None = None,
+        bytecode: BytecodeCache | None = None,
     ) -> None:
         self.archive = archive
         self.hash = archive.hash
         self.root = root
-        self.kept = kept
         self.inside = root + "/"
+        self.bytecode = bytecode
         self.variant = archive.index.variant(*running_python())
-        self._find = archive.index.find
-        self._prepared: set[str] = set()
         self.loads: list[float] = []
-        #: the class of paths into it, see lazyimport.importing.metadata
-        self.located: type[LocatedFile] | None = None
+        self._find = archive.index.find
+        self._files = files or _no_files
+        self._prepared: set[str] = set()
 
     def module(self, stem: str) -> Module | None:
         """Return the module whose path without suffix is *stem* (``pkg/mod``).
@@ -104,23 +126,12 @@ class Tree:
         return None
 
     def is_directory(self, path: str) -> bool:
-        """Whether *path*, relative to the root, is a directory."""
-        return any(e.path == path and e.is_directory for e in self._find(path))
+        """Return whether *path*, relative to the root, is a directory."""
+        return self.archive.directory(path) is not None
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry at *path*, relative to the root, or None."""
         return self.archive.index.entry(path)
-
-    def children(self, path: str) -> list[tuple[str, int]]:
-        """Return (name, kind) of what lies in the directory *path*, sorted."""
-        for entry in self._find(path):
-            if entry.is_directory and entry.path == path:
-                return parse_listing(bytes(self.archive.content(entry)))
-        return []
-
-    def tops(self) -> list[str]:
-        """Return what can be put on disk: ``""`` (the files there) and directories."""
-        return ["", *(name for name, is_folder in self.children("") if is_folder)]
 
     def relative(self, path: str) -> str | None:
         """Return an absolute *path* relative to the root, or None if outside."""
@@ -151,8 +162,8 @@ class Tree:
     def data(self, inner: str, path: str) -> bytes:
         """Return the proved bytes of the file *inner*, called *path* in errors.
 
-        Who reads data may come back for it, so it is decoded once, if it must be.
-        Raises FileNotFoundError, IsADirectoryError, or ArchiveReadError if the
+        Code that reads data may come back for it, so it is decoded once, if it must
+        be. Raises FileNotFoundError, IsADirectoryError, or ArchiveReadError if the
         bytes are damaged.
         """
         import errno
@@ -171,7 +182,7 @@ class Tree:
                 return self.read(entry)
             from lazyimport.importing.data_cache import read
 
-            return read(self, entry)
+            return read(self.archive, entry)
         except errors.ArchiveError as error:
             raise errors.ArchiveReadError(
                 f"cannot read {path}: {error}",
@@ -180,29 +191,29 @@ class Tree:
                 hash=self.hash,
             ) from error
 
-    def flags(self, top: str) -> int:
-        """Return the flags of a top-level package: format.md section 7."""
-        for entry in self._find(top):
-            if entry.is_directory and entry.path == top:
-                return entry.flags
-        return 0
+    def stays_in_memory(self, top: str) -> bool:
+        """Return whether a directory at the top is configured to stay off the disk."""
+        return bool(self.archive.flags(top) & IN_MEMORY)
 
     def prepare(self, top: str, *, wanted: bool = False) -> None:
-        """Put a top-level package on disk, before its first module runs, if it must be.
+        """Put a package on disk, before its first module runs, if it must be there.
 
         ``""`` stands for the modules that are single files at the top. With *wanted*
         somebody asks for the files, whatever was decided when packing.
 
         Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
-        to somebody else by now: the package would open what that one put there.
+        to another user by now: the package would open what that user put there.
         """
         if top in self._prepared and not wanted:
             return
         try:
-            flags = self.flags(top)
+            flags = self.archive.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            there = not (flags or wanted) or self.materialize(top, strict=True)
+            if (flags or wanted) and not self._put(
+                lambda files: files.put_package(top), strict=True
+            ):
+                self._warn_without(top)
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
                 f"cannot put the files of {top or 'the top directory'} on disk: {error}",
@@ -210,41 +221,14 @@ class Tree:
                 path=self.inside + top,
                 hash=self.hash,
             ) from error
-        if not there:
-            from warnings import warn
-
-            warn(
-                f"the files of {top or 'the top directory'} of archive {self.hash} "
-                f"cannot be put on disk at {self.inside}{top}; code that opens files "
-                "beside itself will not find them",
-                RuntimeWarning,
-                stacklevel=2,
-            )
         self._prepared.add(top)
 
-    def materialize(self, top: str, *, strict: bool = False) -> bool:
-        """Put a top-level package on disk; whether it is there now.
+    def materialize(self, top: str) -> bool:
+        """Put a package on disk; return whether it is there now."""
+        return bool(self._put(lambda files: files.put_package(top)))
 
-        With *strict* a cache that may not be trusted is a CacheError.
-        """
-        from lazyimport.cache.materialize import materialize
-
-        try:
-            materialize(self, top)
-        except OSError:
-            return False
-        except errors.CacheError as error:
-            if strict and error.errno is None:  # refused by us, not by the disk
-                raise
-            return False
-        return True
-
-    def write(self, path: str, place: str | None = None) -> bool:
-        """Put the file at the absolute *path* on disk; whether it is there now.
-
-        With all of its top-level package, for who lists a directory must not see a
-        part of it; unless that is to stay in memory. With *place* the file alone is
-        put there instead.
+    def write(self, path: str) -> bool:
+        """Put the file at the absolute *path* on disk; return whether it is there now.
 
         For readers that cannot be told where the bytes really are, such as the
         interpreter's own traceback printer up to Python 3.12.
@@ -252,32 +236,40 @@ class Tree:
         entry = self.at(path)
         if entry is None or entry.is_directory:
             return False
-        if place is None:
-            place = path
-            top, inside, _ = entry.path.partition("/")
-            top = top if inside else ""
-            if not self.flags(top) & IN_MEMORY:
-                return self.materialize(top) and os.path.exists(path)
-        from lazyimport.cache.layout import Layout
-        from lazyimport.files import AtomicFile, make_directories
+        return bool(self._put(lambda files: files.put_file(entry)))
 
+    def write_metadata(self, inner: str) -> str | None:
+        """Put a distribution's file or directory on disk; return where, or None."""
+        return self._put(lambda files: files.put_metadata(inner))
+
+    def _put(self, put: Callable[[Files], str], *, strict: bool = False) -> str | None:
+        """Return where *put* has put something, or None if the disk refuses.
+
+        With *strict* a cache that may not be trusted is a CacheError.
+        """
         try:
-            Layout.around(self.root).make()
-            if os.path.exists(place):
-                return True
-            make_directories(os.path.dirname(place))
-            with AtomicFile(
-                place, 0o555 if entry.flags & 1 else 0o444, durable=False
-            ) as file:
-                file.write(self.archive.content(entry))
-        except (OSError, errors.CacheError):
-            return False
-        return True
+            return put(self._files())
+        except OSError:
+            return None
+        except errors.CacheError as error:
+            if strict and error.errno is None:  # refused by us, not by the disk
+                raise
+            return None
+
+    def _warn_without(self, top: str) -> None:
+        from warnings import warn
+
+        warn(
+            f"the files of {top or 'the top directory'} of archive {self.hash} "
+            f"cannot be put on disk at {self.inside}{top}; code that opens files "
+            "beside itself will not find them",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def __repr__(self) -> str:
         return f"<Tree {self.hash[:12]} at {self.root}>"
 
 
-def running_python() -> tuple[str, bytes, int]:
-    """Return (cache tag, magic number, optimization) of this interpreter."""
-    return sys.implementation.cache_tag or "", MAGIC_NUMBER, sys.flags.optimize
+def _no_files() -> Files:
+    raise OSError("this tree is not put on disk")

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache.evict import clear, make_room, prune
-from lazyimport.cache.materialize import materialize_all
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.usage import archives_by_use, usage
 from lazyimport.files import AtomicFile
-from lazyimport.importing.tree import Tree
 from tests.support.trees import make_archive
 
 SIZE = 40_000
@@ -56,11 +55,10 @@ def materialized(cache: NodeCache, name: str) -> str:
     """Put the tree of an archive on disk, in a process that ends."""
     program = (
         "import sys; from lazyimport.cache.node import NodeCache; "
-        "from lazyimport.importing.tree import Tree; "
-        "from lazyimport.cache.materialize import materialize_all; "
+        "from lazyimport.cache.materialize import Materializer; "
         "cache = NodeCache(sys.argv[1]); "
         "root = cache.tree_path(sys.argv[2]); "
-        "materialize_all(Tree(cache.open(sys.argv[2]), root)); print(root)"
+        "Materializer(cache.open(sys.argv[2]), root).put_all(); print(root)"
     )
     return subprocess.check_output(
         [sys.executable, "-c", program, cache.path, name], text=True
@@ -113,7 +111,7 @@ def test_files_of_a_tree_count_where_they_are_no_links(
     monkeypatch.setattr(os, "link", refuse)
     archive = cache.open(name)
     assert archive is not None
-    materialize_all(Tree(archive, cache.tree_path(name)))
+    Materializer(archive, cache.tree_path(name)).put_all()
 
     assert usage(cache) >= linked + 2 * SIZE  # the blob, and the file of the tree
 
@@ -219,11 +217,11 @@ def test_used_tree_of_memory_mode_stays(cache: NodeCache) -> None:
     data, name = make_archive({"pkg/__init__.py": "", "pkg/x.txt": "x"})
     from lazyimport.format.archive import Archive
 
-    tree = Tree(Archive(data, name), cache.tree_path(name))
-    materialize_all(tree)
+    root = cache.tree_path(name)
+    Materializer(Archive(data, name), root).put_all()
 
     clear(cache)
-    assert Path(tree.root, "pkg/x.txt").read_text() == "x"
+    assert Path(root, "pkg/x.txt").read_text() == "x"
 
     clear(cache, force=True)
     assert everything(cache) == []

@@ -71,13 +71,14 @@ class Directories:
         self._asked = self.tree_at(path)
         return self._asked and self._asked.relative(path)  # type: ignore[no-any-return]
 
-    def flags(self, top: str) -> int:
-        return self._asked.flags(top)  # type: ignore[no-any-return]
+    def stays_in_memory(self, top: str) -> bool:
+        return self._asked.stays_in_memory(top)  # type: ignore[no-any-return]
 
     def materialize(self, top: str) -> bool:
         return self._asked.materialize(top)  # type: ignore[no-any-return]
 
     def _pack(self, path: str) -> Any:
+        from lazyimport.cache.materialize import Materializer
         from lazyimport.cache.node import NodeCache
         from lazyimport.errors import PackError
         from lazyimport.importing.tree import Tree
@@ -90,7 +91,9 @@ class Directories:
             return None
         os.rename(path, f"{path}.packed-{len(self._trees)}")
         os.mkdir(path)
-        self._trees[path] = Tree(packed.archive, path)
+        self._trees[path] = Tree(
+            packed.archive, path, lambda: Materializer(packed.archive, path)
+        )
         return self._trees[path]
 
     def hook(self, path: str) -> Any:

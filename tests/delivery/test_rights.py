@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache.bytecode import BytecodeCache
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.fetch import fetch
@@ -111,7 +112,8 @@ def test_files_that_cannot_be_made_are_done_without(site: Site, folder: str) -> 
     with as_nobody():
         archive, _ = fetch(site.settings(), pushed.hash)
     (site.node / folder).chmod(0o500)
-    tree = Tree(archive, NodeCache(str(site.node)).tree_path(archive.hash))
+    root = NodeCache(str(site.node)).tree_path(archive.hash)
+    tree = Tree(archive, root, lambda: Materializer(archive, root))
     with as_nobody():
         assert not tree.materialize("shop")
         prove(archive)

@@ -1,4 +1,4 @@
-"""Data of compressed members is decoded once, in a bounded room, by any thread."""
+"""Data of compressed members is decoded once, in bounded memory, by any thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cachetools import Cache
 
 from lazyimport.format.archive import Archive
-from lazyimport.importing import data_cache as decoded
+from lazyimport.importing import data_cache
 from lazyimport.importing.resources import ArchivePath
 from lazyimport.importing.tree import Tree
 from tests.support.trees import make_archive
@@ -25,7 +25,7 @@ def _archive() -> tuple[bytes, str]:
 
 @pytest.fixture
 def tree(archive: tuple[bytes, str]) -> Tree:
-    decoded._kept.clear()
+    data_cache._cache.clear()
     return Tree(Archive(*archive), "/nowhere")
 
 
@@ -40,14 +40,14 @@ def test_same_bytes_again(tree: Tree) -> None:
     assert text(tree, 1) is first
 
 
-def test_room_is_bounded(tree: Tree) -> None:
-    """The longest unread goes first."""
-    kept = text(tree, 0)
+def test_memory_is_bounded(tree: Tree) -> None:
+    """What has not been read for longest goes first."""
+    first = text(tree, 0)
     for number in range(50):
         text(tree, number)
-        assert text(tree, 0) is kept
-        assert decoded._kept.currsize <= decoded.LIMIT == 32 << 20
-    assert len(decoded._kept) < 50
+        assert text(tree, 0) is first
+        assert data_cache._cache.currsize <= data_cache.LIMIT == 32 << 20
+    assert len(data_cache._cache) < 50
 
 
 def test_large_file_pushes_nothing_out(tree: Tree) -> None:
@@ -56,15 +56,15 @@ def test_large_file_pushes_nothing_out(tree: Tree) -> None:
     large = ArchivePath(Tree(Archive(data, name), "/nowhere"), "pkg/large")
 
     assert len(large.read_bytes()) == 9 << 20
-    assert list(decoded._kept.values()) == [small]
+    assert list(data_cache._cache.values()) == [small]
 
 
-def test_raw_members_are_not_kept() -> None:
-    decoded._kept.clear()
+def test_raw_members_are_not_cached() -> None:
+    data_cache._cache.clear()
     raw = Tree(Archive(*make_archive({"pkg/a.txt": "x" * 1000})), "/nowhere")
 
     assert ArchivePath(raw, "pkg/a.txt").read_bytes() == b"x" * 1000
-    assert not decoded._kept
+    assert not data_cache._cache
 
 
 def test_threads(tree: Tree) -> None:
@@ -88,7 +88,7 @@ def test_threads(tree: Tree) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_another_thread_reads(tree: Tree) -> None:
-    with decoded._lock:
+    with data_cache._lock:
         child = os.fork()
         if not child:
             status = 1
@@ -102,26 +102,26 @@ def test_fork_while_another_thread_reads(tree: Tree) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_another_thread_pushes_something_out(tree: Tree) -> None:
-    """The child begins with nothing kept: what it inherits may be half done.
+    """The child begins with an empty cache: what it inherits may be half done.
 
     Such a state cachetools could not even clear before version 7.1.
     """
     for number in range(40):
         text(tree, number)
     # the state in the middle of LRUCache.__delitem__
-    Cache.__delitem__(decoded._kept, next(iter(decoded._kept)))
+    Cache.__delitem__(data_cache._cache, next(iter(data_cache._cache)))
 
     child = os.fork()
     if not child:
         status = 1
         try:
-            assert not decoded._kept
+            assert not data_cache._cache
             for number in range(50):
                 assert text(tree, number) == FILES[f"pkg/{number}.txt"].encode()
             status = 0
         finally:
             sys.stderr.flush()
             os._exit(status)
-    decoded._forked()  # here too, for the tests to come
+    data_cache._forked()  # here too, for the tests to come
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery.fetch import fetch
@@ -40,7 +41,8 @@ def start(fleet: Fleet, node: str, mode: str) -> tuple[int, bool]:
     settings = fleet.settings(node, cache_mode=mode)
     archive, _ = fetch(settings, fleet.second.hash, said.append)
     prove(archive)
-    tree = Tree(archive, NodeCache(settings.cache_dir).tree_path(archive.hash))
+    root = NodeCache(settings.cache_dir).tree_path(archive.hash)
+    tree = Tree(archive, root, lambda: Materializer(archive, root))
     return len(said), tree.materialize("shop")
 
 

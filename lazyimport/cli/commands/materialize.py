@@ -17,21 +17,19 @@ __all__ = ["run"]
 
 def run(arguments: argparse.Namespace) -> int:
     """Put the archive's files on disk and print where."""
-    from lazyimport.cache.materialize import export, materialize_all
+    from lazyimport.cache.materialize import Materializer, export
     from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.fetch import fetch
-    from lazyimport.importing.tree import Tree
 
     settings = read_settings(arguments)
     wanted = resolve(arguments.hash, settings)
     archive, _ = fetch(settings, wanted, Notes().warn)
     folder = NodeCache(settings.cache_dir).tree_path(wanted)
-    tree = Tree(archive, folder)
     if arguments.folder:
         folder = os.path.abspath(os.path.expanduser(arguments.folder))
-        export(tree, folder)
+        export(archive, folder)
     else:
-        materialize_all(tree)
+        Materializer(archive, folder).put_all()
     Notes().say(f"{amount(archive.index.files, 'file')} of archive {wanted}")
     print(folder)
     return 0
