@@ -1,4 +1,4 @@
-"""What every test of the project shares."""
+"""What all tests of the project share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from tests.fakes.gcs import FakeGcs
 
-#: distributions whose version explains a failure
+#: distributions whose versions may explain a failure
 OF_INTEREST = ("cachetools", "zstandard", "google-cloud-storage", "obstore", "ray")
 
 
 def pytest_report_header() -> list[str]:
-    """Say which lazyimport is tested, and what it stands on."""
+    """Print which lazyimport is tested, and with which versions of its dependencies."""
     spec = importlib.util.find_spec("lazyimport")
     origin = spec.origin if spec else None
     return [
@@ -30,10 +30,10 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run every test, and all that it starts, in an empty folder.
+    """Run every test and its child processes in an empty folder.
 
-    Python 3.10 puts the current folder of a child before site-packages, and Ray
-    that of the driver: from the checkout they would import the checkout.
+    Python 3.10 puts the current folder of a child before site-packages, and Ray puts
+    the folder of the driver there. Both would import from the checkout.
     """
     before = os.getcwd()
     os.chdir(tmp_path_factory.mktemp("nowhere"))
@@ -43,7 +43,7 @@ def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(name="fake")
 def _fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
-    """A strict stand-in for Cloud Storage, where this process now finds it."""
+    """A strict stand-in for Cloud Storage, which this process now uses."""
     from tests.fakes.gcs import FakeGcs  # needs the extra 'gcs'
 
     with FakeGcs() as fake:

@@ -25,7 +25,7 @@ from lazyimport.stores import open_store, writable
 from lazyimport.stores.file import FileStore
 from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.disks import NOBODY, mounted, need_root
-from tests.support.late_activation import HASH, LATE
+from tests.support.late_activation import HASH_FOR_LATER, SET_HASH
 
 
 class Site:
@@ -166,10 +166,10 @@ def test_activated_process_says_it_in_one_line(site: Site) -> None:
     """And ``__file__`` names the place where the file would be."""
     pushed = site.push(text="hello")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LATE + CHILD],
+        [sys.executable, "-W", "ignore", "-c", SET_HASH + CHILD],
         env={
             **os.environ,
-            HASH: pushed.hash,
+            HASH_FOR_LATER: pushed.hash,
             "LAZYIMPORT_STORE": site.url,
             "LAZYIMPORT_CACHE_DIR": str(site.node),
         },
@@ -268,10 +268,10 @@ def test_node_that_has_the_archive_needs_no_network(site: Site) -> None:
     pushed = site.push(text="hello")
     fetch(site.settings(), pushed.hash)
     done = subprocess.run(
-        [sys.executable, "-c", LATE + OFFLINE],
+        [sys.executable, "-c", SET_HASH + OFFLINE],
         env={
             **os.environ,
-            HASH: pushed.hash,
+            HASH_FOR_LATER: pushed.hash,
             "LAZYIMPORT_STORE": "gs://no-such-bucket/code",
             "LAZYIMPORT_CACHE_DIR": str(site.node),
         },

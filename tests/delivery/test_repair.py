@@ -15,7 +15,7 @@ from lazyimport.delivery.publish import publish
 from lazyimport.format.archive import Archive
 from lazyimport.stores import open_store, writable
 from tests.support.compare_importers import pack_tree, write_tree
-from tests.support.late_activation import HASH, LATE
+from tests.support.late_activation import HASH_FOR_LATER, SET_HASH
 
 
 class Node:
@@ -47,10 +47,10 @@ class Node:
     ) -> subprocess.CompletedProcess[str]:
         start = "import lazyimport.activation as a; a.start()" if activate else ""
         return subprocess.run(
-            [sys.executable, "-c", f"{LATE}{start}\nimport lazyimport\n{program}"],
+            [sys.executable, "-c", f"{SET_HASH}{start}\nimport lazyimport\n{program}"],
             env={
                 **os.environ,
-                HASH: self.hash,
+                HASH_FOR_LATER: self.hash,
                 "LAZYIMPORT_STORE": self.url,
                 "LAZYIMPORT_CACHE_DIR": self.cache.path,
                 **environ,
@@ -140,13 +140,13 @@ print(looks.here)
 """
     environ = {
         **os.environ,
-        HASH: node.hash,
+        HASH_FOR_LATER: node.hash,
         "LAZYIMPORT_STORE": "file:///nowhere",
         "LAZYIMPORT_CACHE_DIR": node.cache.path,
     }
     start = "import lazyimport.activation as a; a.start()"
     with subprocess.Popen(
-        [sys.executable, "-c", LATE + start + program],
+        [sys.executable, "-c", SET_HASH + start + program],
         env=environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

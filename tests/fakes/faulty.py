@@ -1,4 +1,4 @@
-"""A bad line to a good service: a proxy that spoils what it passes on."""
+"""A bad line to a good service: a proxy that spoils some of the traffic."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULTS", "Faulty"]
 
-#: "reset" breaks the connection, "stall" never answers, "truncate" breaks it in
-#: the middle of the content, "short" sends the first half as if it were all, and
-#: "long" promises more than there is; the rest are answers.
+#: "reset" breaks the connection, "stall" never answers, "truncate" breaks the
+#: connection in the middle of the content, "short" sends the first half as if that
+#: were all, "long" promises more than there is; numbers are the status of an answer.
 FAULTS = ("429", "500", "503", "reset", "stall", "truncate", "short", "long")
 
 
 class Faulty:
-    """Passes requests on to *upstream*, *share* of them with one of *faults*.
+    """Pass requests on to *upstream*, a *share* of them with one of *faults*.
 
-    The same *seed* spoils the same requests. ``requests`` counts all of them,
-    ``faults`` those that were spoiled, by kind.
+    The same *seed* spoils the same requests. ``requests`` counts all requests,
+    ``faults`` the spoiled ones by kind.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Faulty:
 
     @property
     def url(self) -> str:
-        """The URL that *upstream* is reached by, over the bad line."""
+        """The URL that leads to *upstream* over the bad line."""
         port = self._server.server_address[1]
         return f"http://127.0.0.1:{port}{self.upstream.path}"
 
     def choose(self) -> str:
-        """Return how the next request is spoiled, or an empty text."""
+        """Return the fault of the next request, "" for none."""
         with self._lock:
             self.requests += 1
             if self._random.random() >= self._share:
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: what was done is in ``Faulty.faults``."""
+        """Print nothing; ``Faulty.faults`` has the record."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -140,6 +140,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _break(self) -> None:
         self.wfile.flush()
-        linger = struct.pack("ii", 1, 0)  # a reset in place of a farewell
+        linger = struct.pack("ii", 1, 0)  # a reset in place of an orderly end
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.close_connection = True

@@ -1,9 +1,9 @@
 """A small and strict stand-in for Google Cloud Storage, for tests.
 
 It speaks as much of the JSON API as the google-cloud-storage library uses for
-objects, and holds to what the service promises: preconditions, checksums both
-ways, ranges, pages, the order of listings. What it does not know, a parameter
-of a request included, it refuses, so that no test passes because something was
+objects, and keeps the promises of the service: preconditions, checksums in both
+directions, ranges, pages, the order of listings. It refuses everything that it does
+not know, even an unknown parameter, so that no test passes because something was
 ignored. ::
 
     with FakeGcs(buckets=["b"]) as fake:
@@ -34,9 +34,10 @@ from typing import Any
 
 import google_crc32c
 
-PIECE = 256 << 10  # what every piece of an upload but the last is a multiple of
+#: every piece of an upload but the last is a multiple of this
+PIECE = 256 << 10
 
-#: What each operation may be asked with, beside what `COMMON` has.
+#: the parameters of each operation, beside those in `COMMON`
 PARAMETERS = {
     "bucket.get": {"projection"},
     "object.delete": {"generation", "ifGenerationMatch", "ifMetagenerationMatch"},
@@ -102,7 +103,7 @@ class Stored:
 
 @dataclass
 class Upload:
-    """A resumable upload; ``done`` holds its last answer."""
+    """A resumable upload; ``done`` is its last answer."""
 
     bucket: str
     name: str
@@ -115,7 +116,7 @@ class Upload:
 
 @dataclass
 class Answer:
-    """``cut`` is where the connection breaks, ``drip`` seconds between drops."""
+    """``cut``: where the connection breaks; ``drip``: seconds between drops."""
 
     status: int = 200
     body: bytes = b""
@@ -125,7 +126,7 @@ class Answer:
 
 
 class Refusal(Exception):
-    """Ends the handling of a request with an error."""
+    """The error that ends the handling of a request."""
 
     def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
         super().__init__(status, message)
@@ -136,7 +137,7 @@ class Refusal(Exception):
 
 @dataclass
 class Fault:
-    """``times`` more requests of operations that begin with ``only`` go wrong."""
+    """The next ``times`` requests of operations that begin with ``only`` go wrong."""
 
     kind: str
     times: int
@@ -147,7 +148,7 @@ class Fault:
 
 
 class Objects(MutableMapping[str, bytes]):
-    """The contents by ``bucket/name``; what is written here is on the server."""
+    """The contents by ``bucket/name``; writing here changes what the server has."""
 
     def __init__(self, fake: FakeGcs) -> None:
         self._fake = fake
@@ -177,26 +178,25 @@ class FakeGcs:
     """The service on a port of this machine, while the ``with`` block lasts.
 
     ``objects``
-        contents by ``bucket/name``, to look at and to set up,
+        the contents by ``bucket/name``, to read and to set up,
     ``requests``
-        how often each operation of `PARAMETERS` was asked for, refused ones
-        included,
+        how often each operation of `PARAMETERS` was requested, even if refused,
     ``sent``, ``received``
-        bytes of content that went out and came in,
+        bytes of content sent and received,
     ``denied``
-        permissions (``storage.objects.get``) that get 403,
+        the permissions (``storage.objects.get``) that are denied with 403,
     ``anonymous``
-        everything gets 401,
+        whether every request is denied with 401,
     ``hashes``
-        whether answers with content carry checksums,
+        whether answers with content have checksums,
     ``ranges``
-        whether ranges are answered, or the whole object in their place,
+        whether a request for a range gets the range, or the whole object,
     ``conditions_at_start``
-        whether a resumable upload is refused before it begins, or, as the
-        service has done, when its last piece came
+        whether a condition is checked before a resumable upload begins, or, as the
+        service has also done, when the last piece has arrived
         (https://github.com/googleapis/google-cloud-java/issues/201),
     ``page``
-        the most objects in a page of a listing.
+        the number of objects in a page of a listing.
     """
 
     def __init__(self, buckets: Iterable[str] = ("bucket",)) -> None:
@@ -239,21 +239,21 @@ class FakeGcs:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What makes the library, in this or another process, come here."""
+        """The variables that point the library to this server."""
         return {"STORAGE_EMULATOR_HOST": self.url, "NO_PROXY": "127.0.0.1"}
 
-    # What can go wrong. "only" is the beginning of an operation's name.
+    # Faults. "only" is the beginning of the names of operations.
 
     def fail(self, times: int = 1, status: int = 503, *, only: str = "") -> None:
-        """Answer *status* and do nothing; 0 breaks the connection."""
+        """Answer with *status* and do nothing; 0 breaks the connection."""
         self._faults.append(Fault("fail", times, only, status))
 
     def lose(self, times: int = 1, status: int = 503, *, only: str = "") -> None:
-        """Do what is asked, and answer *status* all the same."""
+        """Do what is requested, but answer with *status*."""
         self._faults.append(Fault("lose", times, only, status))
 
     def hang(self, times: int = 1, *, only: str = "") -> None:
-        """Give no answer while the server runs."""
+        """Do not answer as long as the server runs."""
         self._faults.append(Fault("hang", times, only))
 
     def corrupt(self, times: int = 1) -> None:
@@ -269,15 +269,15 @@ class FakeGcs:
         self._faults.append(Fault("drip", times, "object.media", seconds=seconds))
 
     def damage(self, times: int = 1, *, only: str = "") -> None:
-        """Change one byte of content that arrives, before looking at it."""
+        """Change one byte of content that arrives, before its checksum is checked."""
         self._faults.append(Fault("damage", times, only))
 
     def rot(self, times: int = 1) -> None:
-        """Change one byte of an upload in pieces after looking at it."""
+        """Change one byte of an upload in pieces after its checksum is checked."""
         self._faults.append(Fault("rot", times, "upload.piece"))
 
     def keep_less(self, times: int = 1) -> None:
-        """Keep only the first 256 KiB of a piece of an upload, and say so."""
+        """Keep only the first 256 KiB of a piece of an upload, and answer so."""
         self._faults.append(Fault("keep_less", times, "upload.piece"))
 
     def fault(self, kind: str, operation: str) -> Fault | None:
@@ -303,7 +303,7 @@ class FakeGcs:
         self.buckets[bucket][name] = stored
         return stored
 
-    # The operations. Each one is called with the lock held.
+    # The operations, each called with the lock held.
 
     def bucket_get(self, request: Request) -> Answer:
         self._bucket(request)
@@ -393,7 +393,7 @@ class FakeGcs:
         return self._finish(request.bucket, name, data, metadata, request, content_type)
 
     def token(self, request: Request) -> Answer:
-        """Let anybody in: the ``token_uri`` of a service account is ``url/token``."""
+        """Give a token to anybody; ``token_uri`` of a service account is url/token."""
         token = {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}
         return as_json(token, {})
 
@@ -561,7 +561,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: what was asked is in ``FakeGcs.requests``."""
+        """Print nothing; ``FakeGcs.requests`` has the record."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -693,7 +693,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def refused(refusal: Refusal, *, plain: bool) -> Answer:
-    """Return the error as the service words it: plain text for content."""
+    """Return the error in the form of the service: plain text for content."""
     if plain:
         body, kind = refusal.message.encode(), "text/html; charset=UTF-8"
     else:
@@ -711,7 +711,7 @@ def refused(refusal: Refusal, *, plain: bool) -> Answer:
 
 
 def as_json(resource: dict[str, Any], query: dict[str, str]) -> Answer:
-    """Return *resource*, or the fields of it that were asked for."""
+    """Return *resource*, or those of its fields that were requested."""
     if mask := query.get("fields"):
         resource = masked(resource, mask)
     headers = [("Content-Type", "application/json; charset=UTF-8")]
@@ -758,7 +758,7 @@ def resource_of(bucket: str, name: str, stored: Stored) -> dict[str, Any]:
 
 
 def multipart(request: Request) -> tuple[dict[str, Any], bytes, str]:
-    """Return metadata, content and type of the content of a multipart upload."""
+    """Return metadata, content and content type of a multipart upload."""
     match = re.fullmatch(
         r'multipart/related; boundary="([^"]+)"',
         request.headers.get("content-type", ""),
@@ -780,7 +780,7 @@ def multipart(request: Request) -> tuple[dict[str, Any], bytes, str]:
 
 
 def range_of(asked: str, size: int) -> tuple[int, int]:
-    """Return start and end (exclusive) of a Range header."""
+    """Return the start and the exclusive end of a Range header."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", asked)
     if not match or asked == "bytes=-":
         raise Refusal(400, f"Invalid range {asked!r}")

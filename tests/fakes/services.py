@@ -1,4 +1,4 @@
-"""Services that others wrote, on ports of this machine: moto, Azurite, web servers."""
+"""Services that others wrote, run on this machine: moto, Azurite, web servers."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-#: Microsoft's own emulator, of Node: npm install -g azurite
+#: Microsoft's own emulator of Azure Blob Storage: npm install -g azurite
 AZURITE = "azurite-blob"
-#: The account that every Azurite has, and its key, as its documentation gives them.
+#: The account and the key that every Azurite has, from its documentation.
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
-    """Serve S3 as moto understands it; give its URL.
+    """Serve S3 with moto and yield the URL.
 
-    moto looks at a condition and then writes, with other requests in between;
-    S3 does both at once, and so does this.
+    moto may handle another request after it checks a condition and before it writes.
+    S3 does both at once, so this handles one request at a time.
     """
     moto = pytest.importorskip("moto.server", reason="needs moto")
     serving = pytest.importorskip("werkzeug.serving")
@@ -64,7 +64,7 @@ def has_azurite() -> bool:
 
 @contextlib.contextmanager
 def azurite(folder: Path) -> Iterator[str]:
-    """Serve Azure Blob Storage as Azurite does."""
+    """Serve Azure Blob Storage with Azurite and yield the URL of the account."""
     process = subprocess.Popen(
         [
             *(AZURITE, "--blobPort", "0", "--skipApiVersionCheck", "--silent"),
@@ -83,13 +83,13 @@ def azurite(folder: Path) -> Iterator[str]:
                     threading.Thread(target=process.stdout.read, daemon=True).start()
                     yield f"{found[1]}/{AZURITE_ACCOUNT}"
                     return
-            pytest.fail("azurite-blob ended without a word of its port")
+            pytest.fail("azurite-blob ended before it printed its port")
         finally:
             process.terminate()
 
 
 def make_container(blobs: str, name: str) -> None:
-    """Make a container in Azurite, which obstore cannot; with a Shared Key."""
+    """Make a container in Azurite with a Shared Key, since obstore cannot."""
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
     path = f"/{AZURITE_ACCOUNT}/{AZURITE_ACCOUNT}/{name}\nrestype:container"
     canonical = "".join(f"{key}:{value}\n" for key, value in sorted(headers.items()))
@@ -104,12 +104,12 @@ def make_container(blobs: str, name: str) -> None:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Python's own web server, which answers every request with the whole file."""
+    """Python's own web server, which always sends the whole file."""
 
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Print nothing."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -120,12 +120,12 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
     def instead(self) -> bool:
-        """Answer, and return True; or leave it to Python."""
+        """Answer and return True, or return False to leave the answer to Python."""
         return False
 
 
 class Ranges(Quiet):
-    """A web server as most are: it can send a part of a file."""
+    """A web server that can send a part of a file, as most can."""
 
     def instead(self) -> bool:
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -158,7 +158,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def web_server(folder: Path, handler: type[Quiet] = Quiet) -> Iterator[str]:
-    """Serve *folder*; give its URL."""
+    """Serve *folder* and yield the URL."""
     bound = functools.partial(handler, directory=str(folder))
     with Server(("127.0.0.1", 0), bound) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -167,7 +167,7 @@ def web_server(folder: Path, handler: type[Quiet] = Quiet) -> Iterator[str]:
 
 
 def ask(method: str, url: str, headers: dict[str, str] | None = None) -> bytes:
-    """Send a request without the store under test."""
+    """Send a request without using the store under test, and return the answer."""
     request = urllib.request.Request(url, method=method, headers=headers or {})
     with urllib.request.urlopen(request, timeout=30) as answer:
         data: bytes = answer.read()

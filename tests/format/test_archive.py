@@ -18,7 +18,7 @@ from lazyimport.format.digest import sha256, sha256_hex
 from lazyimport.format.index import Entry, Variant
 from lazyimport.format.writer import encode_notes, recode, write_archive
 from tests.support import forge
-from tests.support.reading import read_everything
+from tests.support.read_everything import read_everything
 from tests.support.trees import Tree, make_archive
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lazyimport.format.archive import Archive
-from tests.support.reading import CLEAN, read_delta, read_everything
+from tests.support.read_everything import CLEAN, read_delta, read_everything
 from tests.support.trees import Tree
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
-    from tests.support.reading import Everything
+    from tests.support.read_everything import Everything
     from tests.support.trees import Files
 
     #: the bytes, how to read them, what they hold

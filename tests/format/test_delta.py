@@ -13,7 +13,7 @@ from lazyimport.format.delta import apply_delta, write_delta
 from lazyimport.format.index import Variant
 from lazyimport.format.patch import index_of
 from tests.support import forge
-from tests.support.reading import read_delta, read_everything
+from tests.support.read_everything import read_delta, read_everything
 from tests.support.trees import Tree
 
 OLD = {

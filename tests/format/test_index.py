@@ -30,7 +30,7 @@ from lazyimport.format.index import (
     stem_of,
 )
 from tests.support import forge
-from tests.support.reading import read_everything
+from tests.support.read_everything import read_everything
 from tests.support.trees import Tree, make_archive, running_variant
 
 TYPE_CHECKING = False

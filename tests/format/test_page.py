@@ -13,7 +13,7 @@ from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256_hex
 from lazyimport.format.index import HAS_DATA, Variant
 from tests.support import reference_reader
-from tests.support.reading import read_everything
+from tests.support.read_everything import read_everything
 from tests.support.trees import Tree
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"

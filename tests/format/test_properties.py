@@ -13,7 +13,7 @@ from lazyimport.format.image import build_index, listing_of
 from lazyimport.format.index import DIRECTORY, FILE, Variant, parse_listing, stem_of
 from lazyimport.format.writer import recode
 from tests.support import reference_reader
-from tests.support.reading import read_delta, read_everything
+from tests.support.read_everything import read_delta, read_everything
 from tests.support.trees import Tree
 
 TYPE_CHECKING = False

@@ -36,7 +36,7 @@ from lazyimport.registry.channels import (
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
 from tests.delivery.test_fetch import Site
-from tests.support.held import hold
+from tests.support.headers import put_header
 
 A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
 
@@ -54,9 +54,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> MutableStore:
 
 
 @pytest.fixture
-def held(store: MutableStore) -> MutableStore:
+def stocked(store: MutableStore) -> MutableStore:
     for name in (A, B, C):
-        hold(store, name)
+        put_header(store, name)
     return store
 
 
@@ -65,7 +65,7 @@ def memory(tmp_path: Path) -> MutableStore:
     """Where what is tested is not the store's."""
     store = mutable(open_store(f"memory://{tmp_path.name}"))
     for name in (A, B, C):
-        hold(store, name)
+        put_header(store, name)
     return store
 
 
@@ -73,11 +73,11 @@ def point(store: MutableStore, hash_: str, **more: Any) -> None:
     set_channel(store, "prod", hash_, **{"by": "ada@laptop", **more})
 
 
-def test_set_and_read(held: MutableStore) -> None:
-    point(held, A, message="first", commit="9f31")
-    point(held, B)
+def test_set_and_read(stocked: MutableStore) -> None:
+    point(stocked, A, message="first", commit="9f31")
+    point(stocked, B)
 
-    channel = read_channel(held, "prod")
+    channel = read_channel(stocked, "prod")
 
     assert (channel.name, channel.hash) == ("prod", B)
     assert [(c.number, c.hash, c.by) for c in channel.changes] == [
@@ -85,21 +85,21 @@ def test_set_and_read(held: MutableStore) -> None:
         (1, A, "ada@laptop"),
     ]
     assert (channel.changes[1].message, channel.changes[1].commit) == ("first", "9f31")
-    assert [found.name for found in read_channels(held)] == ["prod"]
+    assert [found.name for found in read_channels(stocked)] == ["prod"]
 
 
-def test_setting_it_to_what_it_means_changes_nothing(held: MutableStore) -> None:
-    point(held, A)
-    before = held.read_versioned(channel_key("prod"))
+def test_setting_it_to_what_it_means_changes_nothing(stocked: MutableStore) -> None:
+    point(stocked, A)
+    before = stocked.read_versioned(channel_key("prod"))
 
-    point(held, A, message="again")
+    point(stocked, A, message="again")
 
-    assert before == held.read_versioned(channel_key("prod"))
+    assert before == stocked.read_versioned(channel_key("prod"))
 
 
 def test_only_what_the_store_holds_can_be_meant(store: MutableStore) -> None:
-    hold(store, A)
-    hold(store, B, base=C)
+    put_header(store, A)
+    put_header(store, B, base=C)
 
     with pytest.raises(ArchiveMissing, match=f"archive {C}, the base of {B},"):
         point(store, B)
@@ -109,13 +109,13 @@ def test_only_what_the_store_holds_can_be_meant(store: MutableStore) -> None:
         read_channel(store, "prod")
 
 
-def test_rollback_is_a_change_of_its_own(held: MutableStore) -> None:
+def test_rollback_is_a_change_of_its_own(stocked: MutableStore) -> None:
     for name in (A, B, B, C):
-        point(held, name)
+        point(stocked, name)
 
-    assert roll_back(held, "prod", by="bo").hash == B
-    assert roll_back(held, "prod", 1, by="bo").hash == A
-    channel = roll_back(held, "prod", C, by="bo", message="was fine")
+    assert roll_back(stocked, "prod", by="bo").hash == B
+    assert roll_back(stocked, "prod", 1, by="bo").hash == A
+    channel = roll_back(stocked, "prod", C, by="bo", message="was fine")
 
     assert [(c.number, c.hash, c.message) for c in channel.changes[:3]] == [
         (6, C, "was fine"),
@@ -126,35 +126,35 @@ def test_rollback_is_a_change_of_its_own(held: MutableStore) -> None:
 
 @pytest.mark.parametrize("to", [None, 7, 1, "0d" * 32])
 def test_nothing_to_roll_back_to(memory: MutableStore, to: int | str | None) -> None:
-    held = memory
-    point(held, A)
+    stocked = memory
+    point(stocked, A)
 
     with pytest.raises(ChannelError, match=r"history of 1 change.*channel log prod"):
-        roll_back(held, "prod", to, by="bo")
-    assert len(read_channel(held, "prod").changes) == 1
+        roll_back(stocked, "prod", to, by="bo")
+    assert len(read_channel(stocked, "prod").changes) == 1
 
 
-def test_rollback_to_what_is_no_longer_there(held: MutableStore) -> None:
-    point(held, A)
-    point(held, B)
-    held.delete(archive_key(A))
+def test_rollback_to_what_is_no_longer_there(stocked: MutableStore) -> None:
+    point(stocked, A)
+    point(stocked, B)
+    stocked.delete(archive_key(A))
 
     with pytest.raises(ArchiveMissing, match=A):
-        roll_back(held, "prod", by="bo")
+        roll_back(stocked, "prod", by="bo")
 
 
-def test_removed_channel_keeps_its_numbers(held: MutableStore) -> None:
+def test_removed_channel_keeps_its_numbers(stocked: MutableStore) -> None:
     """So that an old state of it can never be taken for a new one."""
-    point(held, A)
+    point(stocked, A)
 
-    assert remove_channel(held, "prod", by="bo").hash is None
-    assert remove_channel(held, "prod", by="bo").newest.number == 2
-    settings = Settings(store=held.url)
+    assert remove_channel(stocked, "prod", by="bo").hash is None
+    assert remove_channel(stocked, "prod", by="bo").newest.number == 2
+    settings = Settings(store=stocked.url)
     with pytest.raises(ChannelError, match=r"was removed \(#2, .* by bo\)"):
         resolve_channel(settings, "prod")
-    assert roll_back(held, "prod", by="bo").newest.number == 3
+    assert roll_back(stocked, "prod", by="bo").newest.number == 3
     with pytest.raises(ChannelError, match="no channel 'other'"):
-        remove_channel(held, "other", by="bo")
+        remove_channel(stocked, "other", by="bo")
 
 
 def test_history_is_bounded(memory: MutableStore) -> None:
@@ -181,19 +181,19 @@ class Rival:
         return self._store.replace(key, data, version)
 
 
-def test_loser_is_told_what_it_means_now(held: MutableStore) -> None:
-    point(held, A)
-    late: Any = Rival(held, B)
+def test_loser_is_told_what_it_means_now(stocked: MutableStore) -> None:
+    point(stocked, A)
+    late: Any = Rival(stocked, B)
 
     with pytest.raises(ChannelError) as caught:
         point(late, C)
 
     for text in (B, "#2", "rival@ci", "mine", "channel log prod"):
         assert text in str(caught.value)
-    assert [change.hash for change in read_channel(held, "prod").changes] == [B, A]
+    assert [change.hash for change in read_channel(stocked, "prod").changes] == [B, A]
 
 
-def test_answer_that_got_lost_is_no_conflict(held: MutableStore) -> None:
+def test_answer_that_got_lost_is_no_conflict(stocked: MutableStore) -> None:
     """A client that repeats its request is then refused by its own success."""
 
     class Forgetful(Rival):
@@ -201,10 +201,10 @@ def test_answer_that_got_lost_is_no_conflict(held: MutableStore) -> None:
             assert self._store.replace(key, data, version)
             return self._store.replace(key, data, version)
 
-    store: Any = Forgetful(held, A)
+    store: Any = Forgetful(stocked, A)
     point(store, A)
 
-    assert [change.hash for change in read_channel(held, "prod").changes] == [A]
+    assert [change.hash for change in read_channel(stocked, "prod").changes] == [A]
 
 
 WRITER = """
@@ -230,7 +230,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
     store = mutable(open_store(f"file://{tmp_path}/store"))
     names = [f"{n:02x}" * 32 for n in range(40)]
     for name in names:
-        hold(store, name)
+        put_header(store, name)
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, store.url, f"writer-{n}", *names[n::2]],

@@ -32,7 +32,7 @@ from lazyimport.registry.gc import Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import RUNNING, Announcement, renew, renewals_key
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
-from tests.support.held import hold
+from tests.support.headers import put_header
 from tests.support.scale import scaled
 
 HOUR, DAY = 3600.0, 86400.0
@@ -57,8 +57,8 @@ def age(store: Store, days: float, key: str | None = None) -> None:
             os.utime(f"{root}/{item.key}", (when, when))
 
 
-def held(store: Store, hash_: str, days: float, base: str | None = None) -> str:
-    hold(store, hash_, base)
+def put_aged(store: Store, hash_: str, days: float, base: str | None = None) -> str:
+    put_header(store, hash_, base)
     age(store, days, archive_key(hash_))
     return hash_
 
@@ -75,8 +75,8 @@ def archives(store: Store) -> set[str]:
 
 
 def test_old_goes_and_young_stays(store: MutableStore) -> None:
-    held(store, A, 31)
-    held(store, B, 29)
+    put_aged(store, A, 31)
+    put_aged(store, B, 29)
 
     assert reasons(survey(store, OLD, NOW)) == {B: ["young"], A: []}
     assert [f.hash for f in collect(store, OLD, NOW, "ada").deleted] == [A]
@@ -85,7 +85,7 @@ def test_old_goes_and_young_stays(store: MutableStore) -> None:
 
 def test_newest_stay_whatever_their_age(store: MutableStore) -> None:
     for number, name in enumerate(NAMES[:5]):
-        held(store, name, 100 + number)
+        put_aged(store, name, 100 + number)
 
     done = collect(store, Rules(older_than=DAY, keep_last=2), NOW, "ada")
 
@@ -94,9 +94,9 @@ def test_newest_stay_whatever_their_age(store: MutableStore) -> None:
 
 
 def test_base_of_what_stays_stays(store: MutableStore) -> None:
-    held(store, A, 90)
-    held(store, B, 1, base=A)
-    held(store, C, 80, base=A)
+    put_aged(store, A, 90)
+    put_aged(store, B, 1, base=A)
+    put_aged(store, C, 80, base=A)
 
     found = survey(store, OLD, NOW)
 
@@ -106,9 +106,9 @@ def test_base_of_what_stays_stays(store: MutableStore) -> None:
 
 
 def test_base_goes_after_its_deltas(store: MutableStore) -> None:
-    held(store, A, 90)
+    put_aged(store, A, 90)
     for name in NAMES[:4]:
-        held(store, name, 60, base=A)
+        put_aged(store, name, 60, base=A)
 
     goes = survey(store, OLD, NOW).goes
 
@@ -119,7 +119,7 @@ def test_base_goes_after_its_deltas(store: MutableStore) -> None:
 
 def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:
     for name in NAMES:
-        held(store, name, 60)
+        put_aged(store, name, 60)
     for name in NAMES[:8]:
         set_channel(store, "prod", name, by="ada")
     set_channel(store, "test", NAMES[8], by="ada")
@@ -141,9 +141,9 @@ def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:
 
 
 def test_what_is_named_stays_with_its_base(store: MutableStore) -> None:
-    held(store, A, 60)
-    held(store, B, 60, base=A)
-    held(store, C, 60)
+    put_aged(store, A, 60)
+    put_aged(store, B, 60, base=A)
+    put_aged(store, C, 60)
 
     collect(store, Rules(older_than=DAY, hashes=[B]), NOW, "ada")
 
@@ -151,13 +151,13 @@ def test_what_is_named_stays_with_its_base(store: MutableStore) -> None:
 
 
 def test_nothing_of_the_last_hour_goes(store: MutableStore) -> None:
-    held(store, A, 0.5 / 24)
+    put_aged(store, A, 0.5 / 24)
 
     assert reasons(survey(store, Rules(older_than=0), NOW)) == {A: ["young"]}
 
 
 def test_pushed_again_is_young_again(store: MutableStore) -> None:
-    held(store, A, 60)
+    put_aged(store, A, 60)
     renew(store, A)
     renew(store, A)
 
@@ -167,8 +167,8 @@ def test_pushed_again_is_young_again(store: MutableStore) -> None:
 @pytest.mark.parametrize("skew", [-400 * DAY, 400 * DAY])
 def test_only_the_clock_of_the_store_counts(store: MutableStore, skew: float) -> None:
     """Whatever the machine that collects believes, nothing young goes."""
-    held(store, A, 60)
-    held(store, B, 0)
+    put_aged(store, A, 60)
+    put_aged(store, B, 0)
 
     done = collect(store, OLD, NOW + skew, "ada")
 
@@ -180,8 +180,8 @@ def test_only_the_clock_of_the_store_counts(store: MutableStore, skew: float) ->
 
 
 def test_records_go_with_their_archive(store: MutableStore) -> None:
-    held(store, A, 60)
-    held(store, B, 1)
+    put_aged(store, A, 60)
+    put_aged(store, B, 1)
     for name in (A, B, C):
         store.put(f"provenance/{name}.json", io.BytesIO(b"{}"))
         store.put(f"signatures/{name}/k.json", io.BytesIO(b"{}"))
@@ -219,7 +219,7 @@ def test_what_is_not_ours_stays(store: MutableStore) -> None:
 
 
 def test_nothing_goes_if_a_channel_cannot_be_read(store: MutableStore) -> None:
-    held(store, A, 60)
+    put_aged(store, A, 60)
     store.put(channel_key("prod"), io.BytesIO(b"{"))
 
     with pytest.raises(ChannelError, match=r"prod.json.*nothing had been deleted"):
@@ -229,7 +229,7 @@ def test_nothing_goes_if_a_channel_cannot_be_read(store: MutableStore) -> None:
 
 def test_nothing_goes_if_an_archive_cannot_be_read(store: MutableStore) -> None:
     """It may be a delta to anything."""
-    held(store, A, 60)
+    put_aged(store, A, 60)
     store.put(archive_key(B), io.BytesIO(b"x" * 500))
 
     with pytest.raises(ArchiveError, match=f"archives/{B}.*nothing had been deleted"):
@@ -259,7 +259,7 @@ class Through:
 
 def test_refused_half_way_says_how_far_it_came(store: MutableStore) -> None:
     for name in NAMES[:3]:
-        held(store, name, 60)
+        put_aged(store, name, 60)
     deleted: list[str] = []
 
     def refuse(key: str) -> None:
@@ -288,7 +288,7 @@ def announcing(store: Store, action: Any) -> Any:
 
 
 def test_channel_set_after_the_plan_is_heeded(store: MutableStore) -> None:
-    held(store, A, 60)
+    put_aged(store, A, 60)
 
     def rival() -> None:
         # as somebody does who looked for announcements a moment before
@@ -301,15 +301,15 @@ def test_channel_set_after_the_plan_is_heeded(store: MutableStore) -> None:
 
 
 def test_delta_that_comes_after_the_plan_keeps_its_base(store: MutableStore) -> None:
-    held(store, A, 60)
+    put_aged(store, A, 60)
 
-    done = collect(announcing(store, lambda: hold(store, B, A)), OLD, NOW, "ada")
+    done = collect(announcing(store, lambda: put_header(store, B, A)), OLD, NOW, "ada")
 
     assert (done.deleted, done.spared) == ([], [A])
 
 
 def test_two_collections_at_once(store: MutableStore) -> None:
-    held(store, A, 60)
+    put_aged(store, A, 60)
     other = Announcement("theirs", "bo@laptop", frozenset([A]))
     store.put(RUNNING, io.BytesIO(other.encode()))
 
@@ -320,7 +320,7 @@ def test_two_collections_at_once(store: MutableStore) -> None:
 
 
 def test_collection_that_died_is_taken_over(store: MutableStore) -> None:
-    held(store, A, 60)
+    put_aged(store, A, 60)
     other = Announcement("theirs", "bo@laptop", frozenset([A]))
     store.put(RUNNING, io.BytesIO(other.encode()))
     age(store, 2 / 24, RUNNING)
@@ -332,7 +332,7 @@ def test_collection_that_died_is_taken_over(store: MutableStore) -> None:
 
 def test_collection_that_was_taken_over_stops(store: MutableStore) -> None:
     for name in NAMES[:3]:
-        held(store, name, 60)
+        put_aged(store, name, 60)
 
     def take_over(key: str) -> None:
         if key.startswith("archives/") and RUNNING in {i.key for i in store.list()}:
@@ -345,8 +345,8 @@ def test_collection_that_was_taken_over_stops(store: MutableStore) -> None:
 
 
 def test_channel_is_not_left_at_what_was_just_deleted(store: MutableStore) -> None:
-    held(store, A, 60)
-    held(store, B, 60)
+    put_aged(store, A, 60)
+    put_aged(store, B, 60)
     set_channel(store, "prod", A, by="ada")
 
     def collected(key: str, *_: object) -> None:
@@ -362,7 +362,7 @@ def test_channel_is_not_left_at_what_was_just_deleted(store: MutableStore) -> No
 
 def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:
     """The request was repeated, and found what the first one had put there."""
-    held(store, A, 60)
+    put_aged(store, A, 60)
 
     class Lost(Through):
         def put(self, key: str, data: BinaryIO) -> bool:
@@ -387,7 +387,7 @@ def test_who_needs_what_is_announced_waits(store: MutableStore) -> None:
     """And gives up when it takes too long, and says who and what."""
     from lazyimport.registry.gc_lock import wait_until_decided
 
-    held(store, A, 60)
+    put_aged(store, A, 60)
     other = Announcement("theirs", "bo@laptop", frozenset([A]))
     store.put(RUNNING, io.BytesIO(other.encode()))
 

@@ -37,7 +37,7 @@ from lazyimport.registry.signing import (
 )
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
-from tests.support.held import hold
+from tests.support.headers import put_header
 
 A, B = "0a" * 32, "0b" * 32
 
@@ -45,8 +45,8 @@ A, B = "0a" * 32, "0b" * 32
 @pytest.fixture
 def store(tmp_path: Path) -> MutableStore:
     store = mutable(open_store(f"memory://{tmp_path.name}"))
-    hold(store, A)
-    hold(store, B)
+    put_header(store, A)
+    put_header(store, B)
     return store
 
 

@@ -1,4 +1,4 @@
-"""Every byte of a cached archive flipped in turn: repaired, or refused cleanly."""
+"""Flip each byte of a cached archive in turn: it is repaired, or refused cleanly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lazyimport.errors import DamagedArchive
 from lazyimport.format.archive import Archive
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
-from tests.support.reading import read_everything
+from tests.support.read_everything import read_everything
 from tests.support.scale import scaled
 from tests.support.trees import make_archive
 
@@ -22,17 +22,17 @@ EVERY = scaled(41, 1)
 
 
 class Process:
-    """What a process does with an archive, without its imports."""
+    """Everything that a process does with an archive, except for the imports."""
 
     def __init__(self, settings: Settings, hash_: str) -> None:
-        self.said: list[str] = []
+        self.warnings: list[str] = []
         self.settings = settings
         self.hash = hash_
 
     def start(self) -> Archive:
-        archive, _ = fetch(self.settings, self.hash, self.said.append)
+        archive, _ = fetch(self.settings, self.hash, self.warnings.append)
         archive.repair = lambda error: repair(
-            self.settings, self.hash, error, self.said.append
+            self.settings, self.hash, error, self.warnings.append
         )
         archive.index.report = lambda error: give_up(self.settings, self.hash, error)
         return archive
@@ -70,17 +70,17 @@ def test_every_byte_of_a_cached_archive(tmp_path: Path, mode: str) -> None:
     for at in range(0, len(sound), EVERY):
         path.unlink()
         path.write_bytes(sound[:at] + bytes([sound[at] ^ 0xFF]) + sound[at + 1 :])
-        process.said.clear()
+        process.warnings.clear()
         try:
             assert process.read() == whole
-        except DamagedArchive:  # in the index: removed, and the next start has it
+        except DamagedArchive:  # in the index: removed, so the next start fetches it
             assert process.read() == whole
             refused += 1
         else:
-            repaired += len(process.said)
-            unseen += not process.said
+            repaired += len(process.warnings)
+            unseen += not process.warnings
         if path.read_bytes() != sound:
-            # Not proved, because nobody relies on it: notes, and the size of a start
+            # Not verified, since nothing relies on it: notes, and the size of a start
             assert read_everything(path.read_bytes(), name)
             path.unlink()
             process.start()

@@ -1,4 +1,4 @@
-"""Starts over a bad line: 30 % of all requests fail, in every way they can."""
+"""Starts over a bad line, on which 30 % of all requests fail in one of many ways."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(scaled(300, 3600))
 
 STARTS = scaled(12, 500)
-#: Faults that leave no trace in what the transport itself can check.
+#: the faults that the transport itself cannot notice
 LIES = {"short"}
 
 
 @pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for a stalled answer for a whole minute, nor between tries."""
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less than a minute for an answer that stalls, and little between tries."""
     from lazyimport.stores import gcs, objects, retry
 
     monkeypatch.setattr(gcs, "_ANSWER", 0.5)
@@ -41,7 +41,7 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Line:
-    """A site whose archive is in a store that is reached over a bad line."""
+    """A site whose store is at the other end of a bad line."""
 
     def __init__(self, site: Site, pushed: Published, url: str) -> None:
         self.site = site
@@ -52,7 +52,7 @@ class Line:
         self.expected = contents(author)
 
     def start(self) -> str:
-        """Start a node without anything; return what went wrong, or nothing."""
+        """Start a node with an empty cache; return what went wrong, "" for nothing."""
         shutil.rmtree(self.site.node, ignore_errors=True)
         try:
             archive, _ = self.site.fetch(self.pushed.hash, store=self.url, timeout="60")
@@ -74,7 +74,7 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def upstream(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, Callable[[str], Line]]]:
-    """A service with an archive; and what makes a `Line` of a proxy's URL."""
+    """The URL of a service with an archive, and a function from proxy to `Line`."""
     site = Site(tmp_path)
     if request.param == "gs":
         pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
@@ -123,7 +123,7 @@ def upstream(
 def test_every_start_succeeds(
     upstream: tuple[str, Callable[[str], Line]],
 ) -> None:
-    """Of what the transport can notice nothing gets through, nor costs much."""
+    """No fault that the transport can notice gets through or costs many requests."""
     url, reached = upstream
     honest = [kind for kind in FAULTS if kind not in LIES]
     with Faulty(url, seed=4, faults=honest) as faulty:
@@ -136,7 +136,7 @@ def test_every_start_succeeds(
 def test_a_lie_about_the_length_is_found_and_named(
     upstream: tuple[str, Callable[[str], Line]],
 ) -> None:
-    """Half an archive that calls itself whole is never imported from."""
+    """Nothing is imported from half an archive that claims to be whole."""
     url, reached = upstream
     with Faulty(url, seed=5) as faulty:
         line = reached(faulty.url)
@@ -149,10 +149,10 @@ def test_a_lie_about_the_length_is_found_and_named(
     assert faulty.requests <= 4 * STARTS
 
 
-def test_a_line_that_is_dead(
+def test_dead_line(
     upstream: tuple[str, Callable[[str], Line]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The start gives up, and says of which store and for which archive."""
+    """The start gives up, and its error names the store and the archive."""
     url, reached = upstream
     monkeypatch.setattr("lazyimport.stores.retry._MOST", 4)
     with Faulty(url, seed=6, share=1, faults=["503", "reset"]) as faulty:
@@ -165,16 +165,16 @@ def test_a_line_that_is_dead(
     assert faulty.requests <= 12
 
 
-def test_what_is_put_over_the_same_line(
+def test_put(
     upstream: tuple[str, Callable[[str], Line]],
 ) -> None:
-    """What was stored is whole."""
+    """Every object that was put is whole."""
     url, reached = upstream
     honest = [kind for kind in FAULTS if kind not in LIES]
     with Faulty(url, seed=7, faults=honest) as faulty:
         line = reached(faulty.url)
         if line.url.startswith("http"):
-            pytest.skip("a web server takes nothing")
+            pytest.skip("a web server can only be read")
         store = writable(open_store(line.url, timeout=60))
         for number in range(scaled(5, 100)):
             data = f"{number}".encode() * 1000

@@ -1,4 +1,4 @@
-"""A disk that is full at any write: the archive runs all the same, and heals later."""
+"""A disk that is full at any write: the archive still runs, and heals later."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def no_file_larger_than(size: int) -> Iterator[None]:
 
 
 def start(fleet: Fleet, node: str, mode: str) -> tuple[int, bool]:
-    """Fetch and materialize; return the lines said, and whether the files are there."""
-    said: list[str] = []
+    """Fetch and materialize; return the number of warnings, and whether files exist."""
+    warnings: list[str] = []
     settings = fleet.settings(node, cache_mode=mode)
-    archive, _ = fetch(settings, fleet.second.hash, said.append)
+    archive, _ = fetch(settings, fleet.second.hash, warnings.append)
     prove(archive)
     root = NodeCache(settings.cache_dir).tree_path(archive.hash)
     tree = Tree(archive, root, lambda: Materializer(archive, root))
-    return len(said), tree.materialize("shop")
+    return len(warnings), tree.materialize("shop")
 
 
 @pytest.mark.slow
@@ -57,13 +57,13 @@ def test_every_file_may_be_cut_anywhere(tmp_path: Path, mode: str) -> None:
         for folder, _, names in os.walk(tmp_path / "whole")
         for name in names
     )
-    said = []
+    warnings = []
     for step in range(STEPS):
-        node = f"node{step % 7}"  # that has what others left there
+        node = f"node{step % 7}"  # with what earlier steps left there
         with no_file_larger_than(largest * step // STEPS):
-            said.append(start(fleet, node, mode)[0])
+            warnings.append(start(fleet, node, mode)[0])
         assert verify(NodeCache(str(tmp_path / node)), remove=False).damages == []
-    assert said[0] == 1
+    assert warnings[0] == 1
     for number in range(7):
         assert start(fleet, f"node{number}", mode) == (0, True)
 
@@ -71,13 +71,13 @@ def test_every_file_may_be_cut_anywhere(tmp_path: Path, mode: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 def test_disk_of_every_size(tmp_path: Path) -> None:
-    """From no page at all to room for everything."""
+    """From a disk without a single page to one with room for everything."""
     fleet = Fleet(tmp_path)
     step = scaled(400, 8) << 10
-    size, said, there = step, 1, False
-    while said or not there:
+    size, warnings, there = step, 1, False
+    while warnings or not there:
         with mounted(tmp_path / "node", f"size={size}", "mode=0700"):
-            said, there = start(fleet, "node", "raw")
+            warnings, there = start(fleet, "node", "raw")
             assert verify(NodeCache(str(tmp_path / "node")), remove=False).damages == []
         size += step
     assert size < 8 << 20

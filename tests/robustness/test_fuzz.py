@@ -1,7 +1,7 @@
-"""Archives and deltas that somebody made up: content or a clean error, in little room.
+"""Malicious archives and deltas give content or a clean error, and use little memory.
 
-The digests are made to hold again after each change, so that what is behind them
-is reached too: an archive proves its hash, not the good will of who named it.
+After each change the digests are made valid again, so that the code behind them runs
+as well: a hash says that bytes are as they were named, not that they are harmless.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 from lazyimport.format.archive import HEADER_SIZE, Archive, Header
 from lazyimport.format.index import PAGE, ROOT, root_head_size
-from tests.support.reading import CLEAN, read_delta, read_everything
+from tests.support.read_everything import CLEAN, read_delta, read_everything
 from tests.support.scale import scaled
 from tests.support.trees import Tree
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.support.trees import Files
 
 ARCHIVES = scaled(1_500, 200_000)
-ROOM = 256 << 20
+MEMORY = 256 << 20
 
 FILES: Files = {
     **{f"pkg/m{n}.py": f"x = {n}\n" for n in range(5)},
@@ -39,7 +39,7 @@ NUMBERS = [0, 1, 0x7F, 0xFF, 0xFFFF, 1 << 31, (1 << 32) - 1, (1 << 63), (1 << 64
 
 
 def mutate(data: bytearray, chance: random.Random) -> None:
-    """Change a few places: bits, numbers of all sizes, pieces moved or lost."""
+    """Change a few places: flip bits, set numbers, copy, remove or insert bytes."""
     for _ in range(chance.choice((1, 1, 2, 5))):
         at = chance.randrange(len(data))
         what = chance.randrange(5)
@@ -77,7 +77,7 @@ def sections(data: bytes) -> list[bytearray]:
 
 
 def sealed(parts: list[bytearray], *, delta: bool) -> tuple[bytes, str]:
-    """Return an object of *parts* whose digests hold as far as they can."""
+    """Return an object of *parts*, with valid digests as far as that is possible."""
     head, root, pages, slots, members, notes = parts
     if not delta and len(root) > ROOT.size:
         at = root_head_size(min(root[32], 64))
@@ -98,12 +98,12 @@ def sealed(parts: list[bytearray], *, delta: bool) -> tuple[bytes, str]:
 
 
 @contextmanager
-def little_room() -> Iterator[None]:
-    """Let no allocation succeed that is larger than these archives justify."""
+def little_memory() -> Iterator[None]:
+    """Let every allocation fail that is larger than these archives justify."""
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, before[1]))
     try:
         yield
     finally:
@@ -113,7 +113,7 @@ def little_room() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 @pytest.mark.parametrize("kind", ["raw", "zstd", "delta"])
-def test_made_up_objects(kind: str) -> None:
+def test_malicious_objects(kind: str) -> None:
     chance = random.Random(kind)
     base = Tree(FILES).archive(raw=True)
     if kind == "delta":
@@ -124,17 +124,17 @@ def test_made_up_objects(kind: str) -> None:
         data, _ = Tree(FILES).archive(raw=kind == "raw")
     original = sections(data)
     read = refused = 0
-    with little_room():
+    with little_memory():
         for _ in range(ARCHIVES // 3):
             parts = [bytearray(part) for part in original]
             number = chance.choice((1, 2, 2, 3, 4))
             mutate(parts[number], chance)
-            spoilt, name = sealed(parts, delta=kind == "delta")
+            changed, name = sealed(parts, delta=kind == "delta")
             try:
                 if kind == "delta":
-                    read_delta(spoilt, name, base)
+                    read_delta(changed, name, base)
                 else:
-                    read_everything(spoilt, name)
+                    read_everything(changed, name)
                 read += 1
             except CLEAN:
                 refused += 1

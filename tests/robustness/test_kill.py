@@ -1,4 +1,4 @@
-"""Killed at any moment: the next start succeeds, nothing damaged, nothing left."""
+"""A process killed at any moment damages nothing, and the next start succeeds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from lazyimport.cache.evict import prune
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
-from tests.support.fleet import PROGRAM, Fleet, ends
+from tests.support.fleet import PROGRAM, Fleet, output_of
 from tests.support.scale import scaled
 
 KILLS = scaled(6, 500)
 
-#: Throws everything away, then fetches, transcodes, materializes and makes room.
-#: SIGALRM kills as SIGKILL does, at any instruction, and needs nobody to send it.
+#: Deletes everything, then fetches, transcodes, materializes and makes room.
+#: SIGALRM kills at any instruction, as SIGKILL does, but needs no other process.
 BUSY = """
 import os, signal, sys, time
 import lazyimport, lazyimport.runtime, lazyimport.delivery.fetch
@@ -60,20 +60,20 @@ def test_killed_at_any_moment(tmp_path: Path, mode: str) -> None:
             AFTER=str(after),
             LAZYIMPORT_CACHE_MODE=mode,
         )
-        return ends(child)
+        return output_of(child)
 
     whole = float(busy(100))
     killed = 0
     while killed < KILLS // 2:
         ended = busy(chance.uniform(0, 1) * whole + 1e-6)
-        if not ended.startswith("-14: "):  # before its time was up
+        if not ended.startswith("-14: "):  # it was done before the alarm
             whole = float(ended)
             continue
         killed += 1
         wanted = chance.choice([fleet.first, fleet.second])
         child = fleet.start("node", wanted.hash, PROGRAM, LAZYIMPORT_CACHE_MODE=mode)
         version = "first" if wanted is fleet.first else "second"
-        assert ends(child) == f"{version} 300000\n"
+        assert output_of(child) == f"{version} 300000\n"
         assert verify(cache, remove=False).damages == []
 
     unfinished = [path for path in leftovers(cache) if "archives" not in path]
@@ -83,7 +83,7 @@ def test_killed_at_any_moment(tmp_path: Path, mode: str) -> None:
     prune(cache, limit=0)
     assert leftovers(cache) == []
     assert files(cache) == []
-    print(f"{mode}: {killed} killed, of which {len(unfinished)} left something")
+    print(f"{mode}: {killed} killed, {len(unfinished)} of them left a file")
 
 
 def leftovers(cache: NodeCache) -> list[str]:

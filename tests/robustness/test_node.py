@@ -1,4 +1,4 @@
-"""One download for a node, however many processes start and whoever is killed."""
+"""A node downloads once, however many processes start and whichever is killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fleet import Fleet, ends
+from tests.support.fleet import Fleet, output_of
 from tests.support.scale import scaled
 
 PROCESSES = scaled(6, 64)
@@ -25,22 +25,22 @@ def both(fleet: Fleet) -> list[tuple[str, int]]:
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 def test_cold_start_of_a_node(fleet: Fleet) -> None:
-    """Base and delta come once each."""
+    """Base and delta are downloaded once each."""
     children = [fleet.start("node", fleet.second.hash) for _ in range(PROCESSES)]
 
-    assert {ends(child) for child in children} == {"second 300000\n"}
+    assert {output_of(child) for child in children} == {"second 300000\n"}
     assert sorted(fleet.downloads()) == both(fleet)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 def test_downloader_is_killed_half_way(fleet: Fleet) -> None:
-    """One of those that wait takes over; what it had is thrown away."""
+    """A waiting process takes over and discards the unfinished download."""
     die = str(fleet.base / "die")
     children = [
         fleet.start("node", fleet.second.hash, DIE=die) for _ in range(PROCESSES)
     ]
-    results = [ends(child) for child in children]
+    results = [output_of(child) for child in children]
 
     assert sorted(results) == sorted(["-9: "] + ["second 300000\n"] * (PROCESSES - 1))
     assert sorted(fleet.downloads()) == both(fleet)
@@ -51,19 +51,19 @@ def test_downloader_is_killed_half_way(fleet: Fleet) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 def test_many_nodes_at_once(fleet: Fleet) -> None:
-    """Each asks for two objects, and moves their bytes and no more."""
+    """Each downloads two objects, and no bytes besides."""
     children = [fleet.start(f"node{n}", fleet.second.hash) for n in range(NODES)]
 
-    assert {ends(child) for child in children} == {"second 300000\n"}
+    assert {output_of(child) for child in children} == {"second 300000\n"}
     assert sorted(fleet.downloads()) == sorted(both(fleet) * NODES)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 def test_next_version_costs_a_node_its_delta(fleet: Fleet) -> None:
-    assert ends(fleet.start("node", fleet.first.hash)) == "first 300000\n"
+    assert output_of(fleet.start("node", fleet.first.hash)) == "first 300000\n"
     fleet.log.unlink()
 
-    assert ends(fleet.start("node", fleet.second.hash)) == "second 300000\n"
+    assert output_of(fleet.start("node", fleet.second.hash)) == "second 300000\n"
     assert fleet.downloads() == [(fleet.second.hash, fleet.second.size)]
     assert fleet.second.size < fleet.first.size / 20

@@ -1,4 +1,4 @@
-"""A Ray on this machine for the tests that need one, and code for its workers."""
+"""A Ray cluster on this machine, and an application for its workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 PLUGINS = '[{"class": "lazyimport.ray.plugin.ArchivePlugin"}]'
 
-#: an application whose answers tell the version and what ran
+#: an application that answers with its version, its file, and the hash
 APPLICATION = {
     "my_app/__init__.py": "VERSION = 'A'\n",
     "my_app/work.py": """\
@@ -26,7 +26,7 @@ import my_app
 
 
 def where():
-    \"\"\"The version, the file, and the hash of this process.\"\"\"
+    \"\"\"Return the version, the file, and the hash of this process.\"\"\"
     return my_app.VERSION, __file__, os.environ.get("LAZYIMPORT_HASH")
 
 
@@ -49,8 +49,8 @@ class Actor:
         return ray.get(task.remote())
 
     def child(self):
-        self.held = Actor.remote()
-        return ray.get(self.held.where.remote())
+        self.other = Actor.remote()
+        return ray.get(self.other.where.remote())
 
     def end(self):
         ray.actor.exit_actor()
@@ -75,10 +75,10 @@ if __name__ == "__main__":
 
 
 class Cluster:
-    """A Ray of one node, started as in production: by ``ray start``.
+    """A Ray cluster of one node, started by ``ray start`` as in production.
 
-    Its node cache is ``cache``; ``store`` is the URL of a folder. The plugin keeps
-    no archive that no worker needs.
+    Its node cache is ``cache``; ``store`` is the URL of a folder. The plugin deletes
+    an archive as soon as no worker needs it.
     """
 
     def __init__(self, folder: str) -> None:
@@ -108,14 +108,14 @@ class Cluster:
             + [f"--{name}={value}" for name, value in arguments.items()],
             env={
                 **environ,
-                # What a job calls python is this one.
+                # A job that calls python gets this one.
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "LAZYIMPORT_CACHE_DIR": self.cache,
                 "RAY_RUNTIME_ENV_PLUGINS": PLUGINS,
                 "RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB": "0",
-                # Shorter ones lose what a busy agent does not take in half the time.
+                # With a shorter interval, a busy agent loses reports.
                 "RAY_metrics_report_interval_ms": "4000",
-                # On a busy machine a raylet whose agents are late dies: try again.
+                # On a busy machine agents start late, and then their raylet dies.
                 "RAY_raylet_start_wait_time_s": "240",
                 "RAY_agent_register_timeout_ms": "240000",
                 "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "60",
@@ -131,26 +131,26 @@ class Cluster:
         )
         try:
             self._wait()
-        except BaseException:  # a timeout too: nobody else would end it
+        except BaseException:  # also a timeout: nothing else would end the processes
             self.stop()
             raise
 
     def _wait(self) -> None:
         assert self._process.stdout is not None
-        said = []
+        output = []
         for line in self._process.stdout:
-            said.append(line)
+            output.append(line)
             if "Ray runtime started" in line:
                 return
-        raise AssertionError("Ray did not start:\n" + "".join(said))
+        raise AssertionError("Ray did not start:\n" + "".join(output))
 
     def log(self, name: str) -> str:
-        """Return what is in a log file of the session, "" if it is not there."""
+        """Return the text of a log file of the session, "" if there is no such file."""
         path = Path(self.folder, "session_latest", "logs", name)
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def metrics(self) -> str:
-        """Return what the node tells Prometheus, "" if it does not just now."""
+        """Return the metrics for Prometheus, "" while the node does not answer."""
         try:
             with urllib.request.urlopen(self._metrics, timeout=10) as answer:
                 return str(answer.read().decode())
@@ -158,10 +158,10 @@ class Cluster:
             return ""
 
     def stop(self) -> None:
-        """End it with all its processes."""
+        """End all processes of the cluster."""
         self._process.kill()
         self._process.communicate()
-        # Until all are gone: what ends writes into the folder.
+        # Wait for the last one, since they write to the folder until they end.
         while left := _processes_of(self._process.pid, self.folder):
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -170,7 +170,7 @@ class Cluster:
 
 
 def write(files: dict[str, str], folder: Path) -> Path:
-    """Write a tree of sources."""
+    """Write *files*, a mapping of paths to texts, below *folder* and return it."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,10 +187,9 @@ def _free_ports(number: int) -> list[int]:
 
 
 def _processes_of(session: int, folder: str) -> list[int]:
-    """Return what runs in the session, or names the folder.
+    """Return the processes of the session, and all that name *folder*.
 
-    Some of Ray's processes call themselves something else, jobs have a session of
-    their own.
+    Some of Ray's processes change their command line; jobs have a session of their own.
     """
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):

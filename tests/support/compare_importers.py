@@ -1,7 +1,7 @@
-"""The stock importer as the judge: one program, run on a directory and on an archive.
+"""The stock importer as the judge: run one program on a directory and on an archive.
 
-Both see the same files. The program's output, errors and exit code must be the
-same, once the two roots have been called ``ROOT``.
+Both have the same files. The program must print the same, write the same errors, and
+end with the same exit code, once either root is replaced by ``ROOT``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Files = Mapping[str, str | bytes]
 
 
 class Outcome(NamedTuple):
-    """What a child printed and how it ended."""
+    """What a child process printed, and its exit code."""
 
     stdout: str
     stderr: str
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 def write_tree(files: Files, folder: Path) -> Path:
-    """Write *files*, path to contents, below *folder* and return it."""
+    """Write *files*, a mapping of paths to contents, below *folder* and return it."""
     for path, content in files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +56,9 @@ def from_directory(
     alone: bool = False,
     **environ: str,
 ) -> Outcome:
-    """Run *program* with *folder* on ``sys.path``, where site-packages would be.
+    """Run *program* with *folder* on ``sys.path`` in the place of site-packages.
 
-    *alone*: nothing that is installed in this environment can be imported.
+    With *alone*, nothing that is installed in this environment can be imported.
     """
     if alone:
         flags, environ = ["-S", *flags], {"PYTHONPATH": "", **environ}
@@ -77,7 +77,7 @@ def from_archive(
 ) -> Outcome:
     """Run *program* with the archive *hash* installed.
 
-    *alone*: nothing that is installed in this environment can be imported.
+    With *alone*, nothing that is installed in this environment can be imported.
     """
     start = f"import lazyimport; lazyimport.install({hash!r}, cache_dir={str(cache)!r})"
     if alone:
@@ -99,7 +99,7 @@ def _run(
     roots: Sequence[str],
     environ: Mapping[str, str],
 ) -> Outcome:
-    # one line before the program on both sides, so that line numbers are equal
+    # Either start is one line, so that line numbers are the same.
     done = subprocess.run(
         [sys.executable, *flags, "-c", f"{start}\n{program}"],
         capture_output=True,

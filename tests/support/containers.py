@@ -1,4 +1,4 @@
-"""Zips, wheels and tarballs as other tools make them, and as nobody should."""
+"""Zips, wheels and tarballs as other tools make them, and as no tool should."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Files = Mapping[str, str | bytes]
 
 
 def make_zip(files: Files, path: Path, compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    """Write *files*, member name to content, as a zip."""
+    """Write *files*, a mapping of member names to contents, as a zip."""
     with zipfile.ZipFile(path, "w", compression) as container:
         for name, content in files.items():
             container.writestr(name, content)
@@ -22,7 +22,7 @@ def make_zip(files: Files, path: Path, compression: int = zipfile.ZIP_DEFLATED) 
 
 
 def make_tar(files: Files, path: Path) -> Path:
-    """Write *files* as a tarball, compressed as the name of *path* says."""
+    """Write *files* as a tarball, compressed according to the name of *path*."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as container:
         for name, content in files.items():
@@ -35,7 +35,7 @@ def make_tar(files: Files, path: Path) -> Path:
 
 
 def compress(plain: bytes, name: str) -> bytes:
-    """Compress the bytes of a tarball as the suffix of *name* says."""
+    """Compress the bytes of a tarball according to the suffix of *name*."""
     if not name.endswith(".zst"):
         return gzip.compress(plain, mtime=0)
     try:
@@ -48,7 +48,7 @@ def compress(plain: bytes, name: str) -> bytes:
 
 
 def make_container(files: Files, path: Path) -> Path:
-    """Write *files* as what the suffix of *path* says."""
+    """Write *files* in the format that the suffix of *path* names."""
     return (make_zip if path.suffix in {".zip", ".whl"} else make_tar)(files, path)
 
 

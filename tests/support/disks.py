@@ -1,4 +1,4 @@
-"""Disks that refuse: full, read-only, another user's."""
+"""Disks that refuse to be written: full, read-only, or another user's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMITED", "NOBODY", "as_nobody", "mounted", "need_root"]
 
 NOBODY = 65534
-#: What begins a command in which permissions hold, for root too.
+#: The beginning of a command for which permissions hold, even for root.
 LIMITED = (
     ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner"]
     if os.geteuid() == 0
@@ -25,14 +25,14 @@ LIMITED = (
 
 
 def need_root() -> None:
-    """Skip a test that only root can do."""
+    """Skip the test unless it runs as root."""
     if os.geteuid() != 0:
-        pytest.skip("only root can do this")
+        pytest.skip("needs root")
 
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Drop root's exemption from permissions, for this process and a while."""
+    """Drop root's exemption from permissions in this process for a while."""
     if os.geteuid() != 0:
         yield
         return
@@ -45,7 +45,7 @@ def as_nobody() -> Iterator[None]:
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """Mount a tmpfs with *options* at *folder*; skip where that is not allowed."""
+    """Mount a tmpfs with *options* at *folder*; skip the test if not allowed."""
     need_root()
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]

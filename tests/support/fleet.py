@@ -1,4 +1,4 @@
-"""A store, and nodes whose processes fetch, import and say what they moved."""
+"""A store and nodes, whose processes fetch, import, and log what they downloaded."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lazyimport.delivery.publish import Published, publish
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.support.compare_importers import pack_tree, write_tree
-from tests.support.late_activation import HASH, LATE
+from tests.support.late_activation import HASH_FOR_LATER, SET_HASH
 from tests.support.scale import scaled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Fleet", "ends"]
+__all__ = ["Fleet", "output_of"]
 
-#: Counts what the store is asked for, then runs: import, look at files, say it.
+#: Logs every download from the store; imports, reads a data file, and prints both.
 PROGRAM = """
 import os, signal, sys
 from lazyimport.stores.file import FileStore
@@ -49,7 +49,7 @@ with open(shop.looks.data, "rb") as file:
 
 
 class Fleet:
-    """An author who pushed two versions, the second as a delta to the first."""
+    """Two pushed versions, the second as a delta to the first, and nodes for them."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -83,12 +83,12 @@ class Fleet:
     def start(
         self, node: str, hash_: str, program: str = PROGRAM, **environ: str
     ) -> subprocess.Popen[str]:
-        """Start a process on *node* that runs the archive *hash_*."""
+        """Start a process on *node* that runs *program* with the archive *hash_*."""
         return subprocess.Popen(
-            [sys.executable, "-c", LATE + program],
+            [sys.executable, "-c", SET_HASH + program],
             env={
                 **os.environ,
-                HASH: hash_,
+                HASH_FOR_LATER: hash_,
                 "LAZYIMPORT_STORE": self.url,
                 "LAZYIMPORT_CACHE_DIR": str(self.base / node),
                 "LOG": str(self.log),
@@ -100,14 +100,14 @@ class Fleet:
         )
 
     def downloads(self) -> list[tuple[str, int]]:
-        """Return (hash, bytes) of every download that came to its end."""
+        """Return (hash, bytes) of every download that was completed."""
         if not self.log.exists():
             return []
         lines = [line.split() for line in self.log.read_text().splitlines()]
         return [(key.rpartition("/")[2], int(size)) for key, size in lines]
 
 
-def ends(child: subprocess.Popen[str]) -> str:
-    """Return what a child printed, or what went wrong."""
+def output_of(child: subprocess.Popen[str]) -> str:
+    """Return what a child printed, or its exit code and errors if it failed."""
     out, errors = child.communicate(timeout=scaled(250, 3000))
     return out if child.returncode == 0 else f"{child.returncode}: {errors}"

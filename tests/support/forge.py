@@ -1,6 +1,6 @@
-"""Objects put together by hand from ``docs/format.md``, right or wrong.
+"""Archives put together by hand from ``docs/format.md``, valid or not.
 
-Nothing here uses the writer: what it gets wrong cannot be wrong here as well.
+Nothing here uses the writer, so a mistake of the writer is not repeated here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIELDS = (
 
 
 def fields_of(data: bytes) -> dict[str, Any]:
-    """Return the fields of the header that *data* begins with."""
+    """Return the fields of the header at the beginning of *data*."""
     return dict(zip(FIELDS, HEADER.unpack_from(data), strict=True))
 
 
@@ -43,7 +43,7 @@ def header(**fields: Any) -> bytes:
 
 
 def reheaded(data: bytes, **changes: Any) -> bytes:
-    """Return *data* with fields of its header changed, under a right check."""
+    """Return *data* with fields of its header changed and a valid checksum."""
     return header(**{**fields_of(data), **changes}) + data[128:]
 
 
@@ -58,7 +58,7 @@ def row(
     size: int | None = None,
     path_size: int | None = None,
 ) -> bytes:
-    """Return a row of a page."""
+    """Return one row of a page."""
     name = path.encode() if isinstance(path, str) else path
     head = Struct("<BBHIQ32s").pack(
         kind,
@@ -72,7 +72,7 @@ def row(
 
 
 def page(rows: Sequence[tuple[str | bytes, bytes]], count: int | None = None) -> bytes:
-    """Return a page of (stem, row) in the order given, one slot for each row."""
+    """Return a page of (stem, row) in the given order, with one slot for each row."""
     at = 4 + 12 * len(rows)
     parts = [(len(rows) if count is None else count).to_bytes(4, "little")]
     for slot, (stem, data) in enumerate(rows):
@@ -95,7 +95,7 @@ def root(
     reserved: bytes = b"",
     ends: Sequence[int] | None = None,
 ) -> bytes:
-    """Return a root whose digests hold, whatever else it says."""
+    """Return a root with valid digests, whatever else it says."""
     data = Struct("<8sQIIIIB15s").pack(
         magic,
         (1 << 64) - 1,
@@ -121,9 +121,9 @@ def archive(
     members: Sequence[bytes | tuple[int, int]] = (),
     tail: bytes = b"",
 ) -> tuple[bytes, str]:
-    """Return an object that its hash truly names, and that hash.
+    """Return an archive and the hash that really names it.
 
-    *members* fill the slots: bytes to store, or (offset, stored size) as it is.
+    *members* fill the slots: either bytes to store, or a literal (offset, stored size).
     """
     slots, body = [], []
     at = 0
@@ -157,7 +157,7 @@ def one_page(
     members: Sequence[bytes | tuple[int, int]] = (),
     **options: Any,
 ) -> tuple[bytes, str]:
-    """Return an archive of one page with these rows, and its hash."""
+    """Return an archive of a single page with these rows, and its hash."""
     body = page(rows)
     options.setdefault("files", len(rows) - 1)
     return archive(root([body], **options), body, members or [b""] * len(rows))
@@ -168,7 +168,7 @@ def zstd_frame(
 ) -> bytes:
     """Return a frame of zero bytes in RLE blocks of these lengths (RFC 8878).
 
-    *content_size* is what it declares, None to declare nothing.
+    The frame declares *content_size*, or no size for None.
     """
     descriptor = (0xC0 if content_size is not None else 0) | (1 if dictionary else 0)
     parts = [b"\x28\xb5\x2f\xfd", bytes([descriptor, 0x50])]  # a window of 1 MiB

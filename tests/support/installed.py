@@ -1,4 +1,4 @@
-"""Distributions of the environment that runs the tests, as trees to pack."""
+"""Copies of the distributions in the environment of the tests, as roots to pack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 
 def are_installed(names: Iterable[str]) -> bool:
-    """Whether all the distributions *names* are there."""
+    """Whether all the distributions *names* are installed."""
     try:
         return all(distribution(name) for name in names)
     except PackageNotFoundError:
@@ -21,9 +21,9 @@ def are_installed(names: Iterable[str]) -> bool:
 
 
 def copy_installed(names: Iterable[str], folder: Path) -> list[str]:
-    """Copy the distributions *names* and what they require to *folder*.
+    """Copy the distributions *names* and all that they require to *folder*.
 
-    Returns the files of *names* alone, relative to *folder*.
+    Returns the files of *names* only, relative to *folder*.
     """
     own = []
     rest, seen = [(name, True) for name in names], set()

@@ -1,13 +1,16 @@
-"""Children that are given their archive by their own first line.
+"""For child processes that activate their archive later than at the start of Python.
 
 Where the wheel is installed, a child with ``LAZYIMPORT_HASH`` is activated before
-its first line, which is too late for one that wants to count, limit or refuse.
+the first line of its program runs. A program that first wants to count, limit or
+refuse something gets the hash in `HASH_FOR_LATER` instead and begins with `SET_HASH`.
 """
 
 from __future__ import annotations
 
-__all__ = ["HASH", "LATE"]
+__all__ = ["HASH_FOR_LATER", "SET_HASH"]
 
-#: variable that names the archive
-HASH = "HASH_OF_THE_TEST"
-LATE = f"import os; os.environ['LAZYIMPORT_HASH'] = os.environ.pop({HASH!r})\n"
+#: the variable that holds the hash until `SET_HASH` runs
+HASH_FOR_LATER = "HASH_OF_THE_TEST"
+SET_HASH = (
+    f"import os; os.environ['LAZYIMPORT_HASH'] = os.environ.pop({HASH_FOR_LATER!r})\n"
+)

@@ -1,7 +1,7 @@
 """A second reader of archives, written from ``docs/format.md`` and nothing else.
 
-It imports nothing of lazyimport and asserts whatever the page says must be: what
-the writer makes is read here, or the page is not enough to read it.
+It imports nothing of lazyimport and asserts every rule of the page. If it cannot read
+what the writer made, then either the writer or the page is wrong.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    #: path -> kind, flags, content, bytecode by variant
+    #: path to kind, flags, content, bytecode by variant
     Everything: TypeAlias = dict[str, tuple[int, int, bytes, dict[int, bytes]]]
-    #: (kind, path) -> the bytes of the row
+    #: kind and path to the bytes of the row
     Rows: TypeAlias = dict[tuple[int, bytes], bytes]
 
 __all__ = ["read", "read_delta", "stem"]
@@ -30,7 +30,7 @@ _IN_BASE = (2**64 - 1, 0)
 
 
 def read(data: bytes, name: str) -> Everything:
-    """Return all that the full archive *data* of the hash *name* holds."""
+    """Return everything in the full archive *data* whose hash is *name*."""
     base, root, pages, slots, members = _sections(data, name)
     assert base == bytes(32)
     assert sha256(root).hexdigest() == name
@@ -39,14 +39,14 @@ def read(data: bytes, name: str) -> Everything:
 
 
 def read_delta(data: bytes, name: str, base_data: bytes) -> Everything:
-    """Return the archive *name* that the delta *data* and its full base give."""
+    """Return everything in the archive *name*, made of a delta and its full base."""
     base, root, body, slots, members = _sections(data, name)
     _, base_root, base_pages, base_slots, base_members = _sections(
         base_data, base.hex()
     )
     assert sha256(base_root).digest() == base
     rows = _rows_of(base_root, base_pages)
-    held = _members(_owned(rows), base_slots, base_members)
+    content_of = _members(_owned(rows), base_slots, base_members)
     (removed,) = struct.unpack_from("<I", body)
     at = 4
     for _ in range(removed):
@@ -57,15 +57,15 @@ def read_delta(data: bytes, name: str, base_data: bytes) -> Everything:
     patch = _page(body[at:])
     for _, path in patch:
         rows = {key: row for key, row in rows.items() if key[1] != path}
-    for digest, content in _members(_owned(patch), slots, members, held).items():
-        assert held.setdefault(digest, content) == content
+    for digest, content in _members(_owned(patch), slots, members, content_of).items():
+        assert content_of.setdefault(digest, content) == content
     whole, _ = _index(root, {**rows, **patch})
     assert sha256(whole).hexdigest() == name
-    return _everything({**rows, **patch}, held)
+    return _everything({**rows, **patch}, content_of)
 
 
 def _sections(data: bytes, name: str) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """Section 2: return the base's hash, root, pages, slots and members."""
+    """Section 2: return the hash of the base, root, pages, slots and members."""
     magic, version, flags, zero, own, base, *sizes, warm, check = struct.unpack_from(
         "<8sHHI32s32sQQQQIQI", data
     )
@@ -86,7 +86,7 @@ def _sections(data: bytes, name: str) -> tuple[bytes, bytes, bytes, bytes, bytes
 
 
 def _rows_of(root: bytes, pages: bytes) -> Rows:
-    """Sections 3 and 4: return the rows of all pages, in their order."""
+    """Sections 3 and 4: return the rows of all pages in order."""
     magic, _, files, directories, count, slots, variants, zero = struct.unpack_from(
         "<8sQIIIIB15s", root
     )
@@ -146,7 +146,7 @@ def _page(page: bytes) -> Rows:
 
 
 def stem(kind: int, path: bytes) -> bytes:
-    """Section 4: return what decides the page of *path*."""
+    """Section 4: return the stem of *path*, which decides its page."""
     folder, slash, name = path.rpartition(b"/")
     if kind == 1 or not name.endswith((b".py", b".pyc", b".so", b".pyd")):
         return path
@@ -155,7 +155,7 @@ def stem(kind: int, path: bytes) -> bytes:
 
 
 def _index(head: bytes, rows: Rows) -> tuple[bytes, bytes]:
-    """Return root and pages of *rows*; minors and variants are those of *head*."""
+    """Return root and pages of *rows*, with the minors and variants of *head*."""
     count = 1
     while len(rows) > 32 * count:
         count *= 2
@@ -185,7 +185,7 @@ def _index(head: bytes, rows: Rows) -> tuple[bytes, bytes]:
 
 
 def _owned(rows: Rows) -> list[tuple[int, bytes]]:
-    """Section 5: return size and digest of what lies in each slot."""
+    """Section 5: return size and digest of the member in each slot."""
     found = []
     for (_, path), row in rows.items():
         found.append(struct.unpack_from("<Q32s", row, 8))
@@ -199,7 +199,7 @@ def _members(
     members: bytes,
     base: dict[bytes, bytes] | None = None,
 ) -> dict[bytes, bytes]:
-    """Section 5: return the proved members by digest."""
+    """Section 5: return the verified members by digest."""
     found = {}
     assert len(slots) == 16 * len(owned)
     for (size, digest), (offset, stored) in zip(
@@ -236,7 +236,7 @@ def _everything(rows: Rows, members: dict[bytes, bytes]) -> Everything:
 
 
 def _check_listings(found: Everything) -> None:
-    """Section 4: every directory lists what it holds, and holds something."""
+    """Section 4: every directory lists its entries, and none but the root is empty."""
     for path, (kind, _, listing, _) in found.items():
         if kind:
             inside = path + "/" if path else ""

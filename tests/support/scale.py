@@ -1,4 +1,4 @@
-"""How often a proof is repeated: a few times by default, in full when asked to."""
+"""How often a robustness test repeats: a few times, or many when that is asked for."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What programs can see of a tree of packages: modules, sources, data, metadata.
+"""All that programs can see of some packages: modules, sources, data, metadata.
 
-`snapshot` takes it in a child process, from a directory or from an archive, and
-`differences` says where two of them differ. The same files must give the same
+`snapshot` takes a snapshot in a child process, from a directory or from an archive,
+and `differences` lists where two of them differ. The same files must give the same
 snapshot, whichever importer found them.
 
-Run as a script, this file is that child; it must not import anything that the
-tree could have as well.
+Run as a script, this file is the child process. It must not import any module that
+the packages under test may contain as well.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-#: how many functions and classes of a module are asked for their source
+#: how many functions and classes of each module are asked for their source
 OBJECTS = 2
-#: seconds a child may take for everything
-PATIENCE = 1200.0
-#: entries of a module that depend on the process or on the importer by right
+#: seconds that a child process may take
+TIMEOUT = 1200.0
+#: attributes of a module that may depend on the process or on the importer
 PRIVATE = {"__builtins__", "__warningregistry__", "__cached__", "__loader__"}
 
-Portrait = dict[str, Any]
+Snapshot = dict[str, Any]
 
 
 def modules_of(folder: Path, files: Iterable[str]) -> list[str]:
@@ -42,7 +42,7 @@ def modules_of(folder: Path, files: Iterable[str]) -> list[str]:
         )
         if match and (folder / file).is_file():
             name = match[1].replace("/", ".").removesuffix(".__init__")
-            if name.rpartition(".")[2] != "__main__":  # these are programs
+            if name.rpartition(".")[2] != "__main__":  # a program
                 names.add(name)
     return sorted(names)
 
@@ -54,14 +54,14 @@ def snapshot(
     hash: str | None = None,
     cache: Path | None = None,
     out: Path,
-) -> Portrait:
-    """Return what can be seen of *modules* and of all that lies in *folder*.
+) -> Snapshot:
+    """Return what can be seen of *modules* and of everything else in *folder*.
 
-    With *hash* and *cache* the archive is looked at instead. *out* is a file to
-    use. A module that takes the child down with it is noted as a crash, and a new
-    child goes on behind it.
+    With *hash* and *cache* the archive takes the place of *folder*. *out* is a scratch
+    file. A module that crashes the child process is noted as a crash, and a new child
+    goes on with the next module.
     """
-    seen: Portrait = {"modules": {}}
+    seen: Snapshot = {"modules": {}}
     rest = list(modules)
     root = str(folder)
     while True:
@@ -106,7 +106,7 @@ def _run(job: Mapping[str, object]) -> str:
         "OMP_NUM_THREADS": "1",
     }
     environ.pop("PYTHONPATH", None)
-    order = Path(f"{job['out']}.job")  # of too many modules for a command line
+    order = Path(f"{job['out']}.job")  # a command line cannot hold that many modules
     order.write_text(json.dumps(job))
     try:
         status = subprocess.run(
@@ -114,8 +114,8 @@ def _run(job: Mapping[str, object]) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=os.path.dirname(str(job["out"])),  # modules may leave files there
-            timeout=PATIENCE,
+            cwd=os.path.dirname(str(job["out"])),  # where modules may leave files
+            timeout=TIMEOUT,
             env=environ,
             check=False,
         ).returncode
@@ -148,10 +148,10 @@ def differences(directory: Any, archive: Any, where: str = "") -> Iterator[str]:
             yield f"{where}: directory {directory!r}, archive {archive!r}"
 
 
-# The child.
+# The child process.
 
 
-class _Painter:
+class _Observer:
     def __init__(self, job: Mapping[str, Any]) -> None:
         self.roots = [job["root"]]
         if job["hash"]:
@@ -166,7 +166,7 @@ class _Painter:
         self.out.write(text + "\n")
         self.out.flush()
 
-    def paint(self) -> None:
+    def observe(self) -> None:
         for name in self.modules:
             self.say("begin", name)
             self.say("module", (name, _module(name, self.roots[0])))
@@ -346,8 +346,8 @@ def _child() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     sys.argv[1:] = []
     if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-        del sys.path[0]  # as PYTHONSAFEPATH has done where it is known
-    painter = _Painter(job)
+        del sys.path[0]  # Python 3.10 does not know PYTHONSAFEPATH
+    observer = _Observer(job)
     if job["hash"]:
         sys.path.append(job["path"])
         lazyimport = importlib.import_module("lazyimport")
@@ -360,8 +360,8 @@ def _child() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    painter.paint()
-    os._exit(0)  # whatever threads and exit handlers the modules have left
+    observer.observe()
+    os._exit(0)  # without the threads and exit handlers that modules left behind
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Trees for tests: a dict of path to text becomes an archive in memory.
+"""Trees for tests: a dict of paths to texts becomes an archive in memory.
 
-``make_archive({"pkg/__init__.py": "x = 1"})`` gives its bytes and its hash, with
-bytecode for the running Python. `Tree` is for tests that need the parts.
+``make_archive({"pkg/__init__.py": "x = 1"})`` returns its bytes and its hash, with
+bytecode for the running Python. `Tree` is for tests that need the single parts.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Files: TypeAlias = Mapping[str, str | bytes]
-    #: source, variant -> what marshal reads, or None for a source with no bytecode
+    #: from source and variant to marshaled code, or None for no bytecode
     Compile: TypeAlias = Callable[[bytes, Variant], bytes | None]
 
 
 def running_variant() -> Variant:
-    """Return the variant of bytecode that this Python uses."""
+    """Return the variant of bytecode that this Python runs."""
     tag = sys.implementation.cache_tag
     assert tag is not None
     return Variant(tag, MAGIC_NUMBER, sys.flags.optimize)
 
 
 def compile_here(source: bytes, variant: Variant) -> bytes | None:
-    """Compile with the running Python, whatever *variant* says."""
+    """Compile with the running Python, whichever Python *variant* names."""
     try:
         code = compile(
             source, "<lazyimport>", "exec", 0, True, optimize=variant.optimization
@@ -56,11 +56,11 @@ def compile_here(source: bytes, variant: Variant) -> bytes | None:
 
 
 class Tree:
-    """Files as what an archive is made of: entries, and bytes by digest.
+    """The parts of an archive of *files*: entries, and bytes by digest.
 
-    *files* maps paths to their content; directories follow from them. *flags*
-    maps paths, of directories too, to flags. Sources get bytecode for each of
-    *variants*, by default for the running Python alone.
+    *files* maps paths to contents; directories follow from the paths. *flags* maps
+    paths of files and directories to flags. Sources get bytecode for each of
+    *variants*, by default for the running Python only.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class Tree:
         return build_index(self.entries, self.variants, self.minors)
 
     def archive(self, **options: Any) -> tuple[bytes, str]:
-        """Return the archive's bytes and its hash; options as for `write_archive`."""
+        """Return the archive's bytes and its hash; *options* are `write_archive`'s."""
         image = self.image()
         out = io.BytesIO()
         write_archive(out, image, self.blobs.__getitem__, **options)
         return out.getvalue(), image.hash
 
     def delta(self, base: Index, **options: Any) -> tuple[bytes, str] | None:
-        """Return the same as a delta to *base*, or None where there is none."""
+        """Return a delta to *base* and its hash, or None if no delta can be made."""
         index = index_of(self.image())
         out = io.BytesIO()
         if write_delta(out, base, index, self.blobs.__getitem__, **options) is None:
@@ -133,7 +133,7 @@ def make_archive(
     first: Sequence[bytes] = (),
     **tree: Any,
 ) -> tuple[bytes, str]:
-    """Return the bytes of an archive of *files*, and its hash; *tree* as for `Tree`."""
+    """Return the bytes of an archive of *files* and its hash; *tree* is for `Tree`."""
     return Tree(files, **tree).archive(
         raw=raw, first=first, notes=b"" if notes is None else encode_notes(notes)
     )
@@ -144,7 +144,7 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 def _listings(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the listing of every directory that *files* imply, the top one too."""
+    """Return the listing of every directory that *files* imply, including the root."""
     children: dict[str, dict[str, int]] = defaultdict(dict)
     children[""] = {}
     for path in files:

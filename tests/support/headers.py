@@ -1,4 +1,4 @@
-"""Stores that hold archives as far as their headers say, and no members."""
+"""Stores with archives of which only the header can be read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from lazyimport.registry.archives import archive_key
 from lazyimport.stores import Store
 
 
-def hold(store: Store, hash_: str, base: str | None = None) -> str:
-    """Put the beginning of an archive into *store*, and return its hash."""
+def put_header(store: Store, hash_: str, base: str | None = None) -> str:
+    """Put an archive without members into *store* and return its hash."""
     header = Header(hash_, base=base, root_size=112, pages_size=96, slots_size=0)
     data = header.encode() + bytes(header.size - len(header.encode()))
     assert store.put(archive_key(hash_), io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""Everything that an archive answers, as one value to compare."""
+"""Everything that can be read from an archive, as one value to compare."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    #: path -> kind, flags, content, bytecode by variant
+    #: path to kind, flags, content, bytecode by variant
     Everything: TypeAlias = dict[str, tuple[int, int, bytes, dict[int, bytes]]]
 
-#: what reading may end with, whatever the bytes (format.md section 11)
+#: the errors that reading may end with, whatever the bytes are (format.md section 11)
 CLEAN = (DamagedArchive, MalformedArchive, UnsupportedArchive)
 
 
 def read_everything(buffer: bytes, hash: str) -> Everything:
-    """Read all that is in an archive, by walking it and by looking it up."""
+    """Read the whole archive, both by walking it and by looking up each path."""
     archive = Archive(buffer, hash)
     assert isinstance(archive.notes, dict)
     found: Everything = {}
@@ -41,7 +41,7 @@ def read_everything(buffer: bytes, hash: str) -> Everything:
 
 
 def read_delta(delta: bytes, hash: str, base: tuple[bytes, str]) -> Everything:
-    """Read all of the archive that *delta* gives with *base*, (bytes, hash)."""
+    """Read the whole archive that *delta* makes of *base*, given as (bytes, hash)."""
     out = io.BytesIO()
     apply_delta(delta, hash, Archive(*base), out, raw=True)
     return read_everything(out.getvalue(), hash)
