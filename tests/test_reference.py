@@ -1,0 +1,131 @@
+"""The reference pages list exactly what exists: settings, public names, floors."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+
+import pytest
+
+import lazyimport
+from lazyimport.packing import config
+from lazyimport.settings import ENVIRONMENT, Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CHECKOUT = Path(__file__).parents[1]
+DOCS = CHECKOUT / "docs"
+PACKAGE = CHECKOUT / "lazyimport"
+pytestmark = pytest.mark.skipif(
+    not DOCS.exists(), reason="the tests run without the documentation"
+)
+
+#: the public modules, whose __all__ is on the page of the Python API
+PUBLIC = [
+    "lazyimport",
+    "lazyimport.ray",
+    "lazyimport.stores",
+    "lazyimport.errors",
+]
+#: set for child processes, or by those who maintain lazyimport
+_NO_SETTINGS = {"LAZYIMPORT_TEST_FULL"}
+
+
+def read(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def settings_table() -> list[dict[str, str]]:
+    """Return the rows of the one table of settings, without marks of code."""
+    lines = re.findall(r"^\|(.*)\|$", read("settings.md"), re.MULTILINE)
+    rows = [
+        [cell.strip().replace("`", "") for cell in line.split("|")] for line in lines
+    ]
+    head, _, *rest = rows
+    return [dict(zip(head, row, strict=True)) for row in rest if len(row) == len(head)]
+
+
+def column(name: str) -> list[str]:
+    return [row[name] for row in settings_table() if row[name]]
+
+
+class TestSettings:
+    def test_each_environment_variable_stands_beside_its_argument(self) -> None:
+        documented = {
+            row["Argument"]: row["Environment"]
+            for row in settings_table()
+            if row["Environment"]
+        }
+        assert ENVIRONMENT == documented
+
+    def test_arguments_of_install(self) -> None:
+        running = {row["Argument"] for row in settings_table() if row["Environment"]}
+
+        assert set(signature(Settings).parameters) == {*running, "environ"}
+        assert set(signature(lazyimport.install).parameters) <= running
+
+    def test_keys_of_packing(self) -> None:
+        assert sorted(config._KEYS) == sorted(column("[tool.lazyimport]"))
+
+    def test_every_row_has_its_section(self) -> None:
+        text = read("settings.md")
+        for link in re.findall(r"^\| \[.*?\]\(#(.*?)\)", text, re.MULTILINE):
+            heads = re.findall(r"^### (.*)$", text, re.MULTILINE)
+            plain = [
+                re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads
+            ]
+            assert link in plain
+
+    def test_every_variable_of_the_code_is_on_a_page(self) -> None:
+        used = variables(PACKAGE.rglob("*.py"))
+        documented = variables([DOCS / "settings.md"])
+
+        assert used == documented
+        assert variables(DOCS.rglob("*.md")) - used <= _NO_SETTINGS
+
+
+def variables(paths: object) -> set[str]:
+    found: set[str] = set()
+    for path in paths:  # type: ignore[attr-defined]
+        found |= set(
+            re.findall(r"\bLAZYIMPORT_[A-Z0-9_]*[A-Z0-9]\b", path.read_text("utf-8"))
+        )
+    return found
+
+
+def test_public_names() -> None:
+    shown = re.findall(r"^::: (\S+)$", read("api.md"), re.MULTILINE)
+    public = {
+        f"{name}.{each}" for name in PUBLIC for each in import_module(name).__all__
+    }
+
+    assert len(shown) == len(set(shown))
+    assert public == {
+        f"{name}.{each}" if each else name
+        for name in shown
+        for each in (import_module(name).__all__ if name in PUBLIC else [""])
+    }
+
+
+def test_floors_of_the_drawing() -> None:
+    """From top to bottom, as the contract in pyproject.toml has them."""
+    text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    rooms = [re.findall(r"\w+", layer) for layer in layers]
+    drawn = re.findall(r'class="name" x="\d+" y="(\d+)">(\w+)<', read("floors.svg"))
+    floors: dict[str, list[str]] = {}
+    for height, room in drawn:
+        floors.setdefault(height, []).append(room)
+
+    not_drawn = {"__main__", "lazy_errors"}
+    expected = [sorted(set(floor) - not_drawn) for floor in rooms]
+    assert [floor for floor in expected if floor] == [
+        sorted(f) for f in floors.values()
+    ]
