@@ -1,0 +1,115 @@
+"""The public interface as a program of a user sees it, for type checkers only.
+
+`tox -e types` checks it with mypy and with pyright; it is never run. Every public
+name is used here: `tests/test_public_api.py` holds that.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from typing_extensions import assert_type
+
+import lazyimport
+import lazyimport.ray
+from lazyimport import stores
+
+
+def installing(path: Path) -> None:
+    assert_type(lazyimport.install(), lazyimport.Installation)
+    with lazyimport.install("4be8", store="gs://bucket/code") as handle:
+        assert_type(handle, lazyimport.Installation)
+        assert_type(handle.hash, str)
+        assert_type(handle.channel, str | None)
+        assert_type(handle.root, str)
+        assert_type(handle.fetched, int)
+        assert_type(handle.seconds, float)
+        assert_type(handle.settings.store, str | None)
+    lazyimport.install(
+        store=path,
+        cache_dir=path,
+        cache_mode="zstd",
+        policy="refuse",
+        timeout=30,
+        cache_limit="10GB",
+        channel="prod",
+    )
+    lazyimport.install(artifact="https://host/app.zip", cache_dir=os.curdir)
+    assert_type(lazyimport.current(), lazyimport.Installation | None)
+    lazyimport.uninstall()
+
+
+def statistics() -> None:
+    stats = lazyimport.stats()
+    assert_type(stats, lazyimport.Stats)
+    assert_type(stats.hash, str | None)
+    assert_type(stats.store, str | None)
+    assert_type(stats.failure, str | None)
+    assert_type(stats.cache_hit, bool)
+    assert_type(stats.fetched, int)
+    assert_type(stats.seconds, float)
+    assert_type(stats.modules, int)
+    assert_type(stats.read, int)
+    assert_type(stats.imports, int)
+    assert_type(stats.import_seconds, float)
+
+
+def errors() -> None:
+    try:
+        lazyimport.install()
+    except lazyimport.errors.ArchiveMissing as error:
+        assert_type(error.retryable, bool)
+    except lazyimport.LazyImportError as error:
+        assert_type(error.retryable, bool)
+    assert_type(lazyimport.__version__, str)
+
+
+def reading_a_store(store: stores.ReadStore) -> None:
+    assert_type(store, stores.ReadStore)
+    assert_type(stores.open_store("file:///folder"), stores.ReadStore)
+    assert_type(stores.open_store("gs://bucket", timeout=3.5), stores.ReadStore)
+    assert_type(store.url, str)
+    assert_type(store.read("key", 0, 10), bytes)
+    assert_type(store.download("key", io.BytesIO(), 5), int)
+    assert_type(stores.check_key("key"), str)
+
+
+def writing_to_a_store() -> None:
+    store = stores.writable(stores.open_store("s3://bucket/code"))
+    assert_type(store, stores.Store)
+    assert_type(store.put("key", io.BytesIO(b"data")), bool)
+    assert_type(store.list("prefix/"), Iterator[stores.Item])
+    for item in store.list():
+        assert_type(item.key, str)
+        assert_type(item.size, int)
+    store.delete("key")
+    mutable = stores.mutable(store)
+    assert_type(mutable, stores.MutableStore)
+    data, version = mutable.read_versioned("key")
+    assert_type(data, bytes)
+    assert_type(mutable.replace("key", data, version), bool)
+    assert_type(mutable.replace("key", data, None), bool)
+
+
+def running_in_ray(module: ModuleType, path: Path) -> None:
+    env = lazyimport.ray.ship("src", path, module, store="gs://bucket", install=True)
+    assert_type(env, dict[str, Any])
+    env = lazyimport.ray.runtime_env(
+        "4be8", store="gs://bucket", plugin=True, pip=["numpy"], env_vars={"A": "1"}
+    )
+    assert_type(env, dict[str, Any])
+    assert_type(lazyimport.ray.report(), lazyimport.Stats)
+    nodes = lazyimport.ray.prefetch("4be8", store="gs://bucket", timeout=60)
+    assert_type(nodes, list[lazyimport.ray.NodeFetch])
+    for node in nodes:
+        assert_type(node.node, str)
+        assert_type(node.address, str)
+        assert_type(node.fetched, int)
+        assert_type(node.milliseconds, float)
+        assert_type(node.error, str | None)
+        assert_type(node.hit, bool)
