@@ -40,7 +40,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazyimport.deploy.cluster import Replica
+    from lazyimport.deploy.status import Replica
 
 REPLICAS = 3
 _LIMIT = 600

@@ -1,4 +1,4 @@
-"""The errors of lazyimport, one tree; those of deploying are in ``ray.errors``.
+"""The errors of lazyimport, one tree; that of deploying is in ``deploy.errors``.
 
 ::
 

@@ -1,1 +1,81 @@
-"""A hash in a manifest, into a cluster, followed to its end. Imports no Ray."""
+"""Deploying: a hash in a manifest, into a cluster, followed to its end.
+
+::
+
+    from lazyimport import deploy
+
+    manifest = deploy.Manifest.read("serve.yaml")
+    plan = deploy.Plan(manifest, hash)
+    target, history = deploy.Target(), deploy.History(settings.cache_dir)
+    plan = plan.write(history)
+    plan.apply(target, history)
+    for applications in plan.follow(target, timeout=600):
+        ...
+
+It runs on a laptop or in CI, and imports no Ray. Every failure is a `DeployError`.
+The names below are imported when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.deploy.application import Application
+    from lazyimport.deploy.cluster import Cluster
+    from lazyimport.deploy.errors import DeployError, ImpossibleError, ManifestError
+    from lazyimport.deploy.history import History
+    from lazyimport.deploy.manifest import Manifest
+    from lazyimport.deploy.plan import Plan, Step
+    from lazyimport.deploy.preflight import Checked, check
+    from lazyimport.deploy.rollback import ClusterRollback, plan_rollback
+    from lazyimport.deploy.rollout import follow
+    from lazyimport.deploy.status import Process, Replica, Served
+    from lazyimport.deploy.target import Target
+
+__all__ = [
+    "Application",
+    "Checked",
+    "Cluster",
+    "ClusterRollback",
+    "DeployError",
+    "History",
+    "ImpossibleError",
+    "Manifest",
+    "ManifestError",
+    "Plan",
+    "Process",
+    "Replica",
+    "Served",
+    "Step",
+    "Target",
+    "check",
+    "follow",
+    "plan_rollback",
+]
+
+_HOMES = {
+    "application": ("Application",),
+    "cluster": ("Cluster",),
+    "errors": ("DeployError", "ImpossibleError", "ManifestError"),
+    "history": ("History",),
+    "manifest": ("Manifest",),
+    "plan": ("Plan", "Step"),
+    "preflight": ("Checked", "check"),
+    "rollback": ("ClusterRollback", "plan_rollback"),
+    "rollout": ("follow",),
+    "status": ("Process", "Replica", "Served"),
+    "target": ("Target",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            module = __import__(f"{__name__}.{home}", fromlist=[name])
+            value = globals()[name] = getattr(module, name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazyimport.errors import LazyImportError
 
-__all__ = ["DeployError", "ManifestError"]
+__all__ = ["DeployError", "ImpossibleError", "ManifestError"]
 
 
 class DeployError(LazyImportError):
@@ -16,8 +16,12 @@ class DeployError(LazyImportError):
     superseded: bool = False
 
 
+class ImpossibleError(DeployError):
+    """What was asked for cannot be done with such a manifest, whatever it names."""
+
+
 class ManifestError(DeployError):
-    """A manifest that cannot be read, or contradicts itself.
+    """A manifest cannot be read, or contradicts itself.
 
     ``path`` names the file and ``line`` the line, counted from 1.
     """

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from typing import NamedTuple
 
 from lazyimport.cache.layout import DEPLOYMENTS, Layout
 from lazyimport.deploy.errors import ManifestError
@@ -21,63 +22,74 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Record", "committed"]
+__all__ = ["Deployment", "History", "committed"]
 
 _KEPT = 200
 _COMMITS = 200
 
 
-class Record:
-    """What was deployed from this machine to one *target*: a file or an address."""
+class Deployment(NamedTuple):
+    """What *app* ran from a moment on, and ``before`` it; None for no hash."""
 
-    def __init__(self, cache_dir: str, target: str) -> None:
-        if "://" not in target:
-            target = os.path.realpath(target)
-        name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
-        self._cache = Layout(cache_dir)
-        self._path = f"{self._cache.folder(DEPLOYMENTS)}/{name}"
-        self._target = target
+    time: float
+    app: str
+    before: str | None
+    after: str
 
-    def add(self, app: str, before: str | None, after: str) -> None:
-        """Note that *app* runs *after* from now on. Raises CacheError or OSError."""
+
+class History:
+    """What was deployed from this machine, as the node cache *cache_dir* records it.
+
+    A *target* is the path of a manifest or the address of a cluster.
+    """
+
+    def __init__(self, cache_dir: str) -> None:
+        self._layout = Layout(cache_dir)
+
+    def add(self, target: str, app: str, before: str | None, after: str) -> None:
+        """Record that *app* runs *after* from now on. Raises CacheError or OSError."""
         if before == after:
             return
-        line = {"time": time.time(), "app": app, "before": before, "after": after}
-        lines = [*self._lines(), line][-_KEPT:]
-        self._cache.make_folder(DEPLOYMENTS)
-        with AtomicFile(self._path) as file:
-            for each in lines:
-                file.write(
-                    json.dumps({"target": self._target, **each}).encode() + b"\n"
-                )
+        target = _absolute(target)
+        new = Deployment(time.time(), app, before, after)
+        self._layout.make_folder(DEPLOYMENTS)
+        kept = [*self._deployments(target), new][-_KEPT:]
+        with AtomicFile(self._path(target)) as file:
+            for each in kept:
+                text = json.dumps({"target": target, **each._asdict()})
+                file.write(text.encode() + b"\n")
 
-    def before(self, app: str, hash: str | None) -> str | None:
-        """Return what *app* ran before *hash*, or None where that is not known."""
-        for line in reversed(self._lines()):
-            if line.get("app") == app and line.get("after") == hash:
-                before = line.get("before")
-                return None if before is None else str(before)
+    def deployment(self, target: str, app: str, hash: str | None) -> Deployment | None:
+        """Return the newest deployment of *hash* for *app*, or None."""
+        for each in reversed(self._deployments(_absolute(target))):
+            if (each.app, each.after) == (app, hash):
+                return each
         return None
 
-    def began(self, app: str, hash: str | None) -> bool:
-        """Whether *app* had no hash before it was deployed from here with *hash*."""
-        return any(
-            line.get("app") == app and line.get("after") == hash
-            for line in self._lines()
-        )
-
-    def _lines(self) -> list[dict[str, object]]:
+    def _deployments(self, target: str) -> list[Deployment]:
         try:
-            with open(self._path, "rb") as file:
-                return [json.loads(line) for line in file]
-        except (FileNotFoundError, ValueError):
-            return []
+            with open(self._path(target), "rb") as file:
+                lines = [json.loads(line) for line in file]
+            return [
+                Deployment(*(line[name] for name in Deployment._fields))
+                for line in lines
+            ]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return []  # nothing yet, or nothing of ours
+
+    def _path(self, target: str) -> str:
+        name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
+        return f"{self._layout.folder(DEPLOYMENTS)}/{name}"
+
+
+def _absolute(target: str) -> str:
+    return target if "://" in target else os.path.realpath(target)
 
 
 def committed(path: str, app: str) -> Iterator[str]:
-    """Yield the hashes that *app* had in the commits of the file *path*, newest first.
+    """Yield the hashes of *app* in the commits of the file *path*, newest first.
 
-    Yields nothing where the file is not in git.
+    Yields nothing if the file is not in git.
     """
     import subprocess
 

@@ -1,4 +1,4 @@
-"""kubectl: what must go through Kubernetes because KubeRay keeps it there."""
+"""kubectl: applying what KubeRay keeps in Kubernetes, and reaching what it has made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["apply", "dashboard_of"]
+__all__ = ["apply", "forwarded_dashboard"]
 
 #: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
 _PORT = "dashboard"
@@ -33,24 +33,24 @@ def apply(path: str, verb: str = "apply") -> str:
 
 
 @contextmanager
-def dashboard_of(service: str, namespace: str | None) -> Iterator[str]:
-    """Give the address of the dashboard of the RayService *service*, while it lasts.
+def forwarded_dashboard(service: str, namespace: str | None) -> Iterator[str]:
+    """Forward a port to the dashboard of the RayService *service*; give its address.
 
-    Raises DeployError where kubectl cannot forward a port.
+    Raises DeployError if kubectl cannot.
     """
     words = ["port-forward", f"service/{service}-head-svc", f":{_PORT}"]
     if namespace:
         words += ["--namespace", namespace]
     process = _start(words, subprocess.STDOUT)
     try:
-        yield _forwarded(process, service)
+        yield _address(process, service)
     finally:
         process.terminate()
         process.wait()
 
 
-def _forwarded(process: subprocess.Popen[str], service: str) -> str:
-    """Return the address that ends at the dashboard, when kubectl says it."""
+def _address(process: subprocess.Popen[str], service: str) -> str:
+    """Return the address that leads to the dashboard, once kubectl has printed it."""
     assert process.stdout is not None
     said = ""
     for line in process.stdout:
@@ -63,7 +63,7 @@ def _forwarded(process: subprocess.Popen[str], service: str) -> str:
     process.communicate()
     raise DeployError(
         f"kubectl cannot reach the dashboard of RayService {service!r}: "
-        f"{said.strip()}; forward the port of the dashboard by yourself and name it "
+        f"{said.strip()}; forward the port of the dashboard yourself and name it "
         "with --address"
     )
 
@@ -79,5 +79,5 @@ def _start(words: Sequence[str], errors: int) -> subprocess.Popen[str]:
         )
     except FileNotFoundError as error:
         raise DeployError(
-            "what is of Kubernetes is applied by kubectl, which is not on PATH"
+            "Kubernetes objects are applied by kubectl, which is not on PATH"
         ) from error

@@ -1,4 +1,4 @@
-"""Trying an archive before a cluster does: import its entry in a clean child."""
+"""Pre-flight: import what a worker will, before a cluster does, in a clean child."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lazyimport.settings import ENVIRONMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from lazyimport.settings import Settings
@@ -24,10 +24,10 @@ __all__ = ["Checked", "check"]
 #: names that, taken by an archive, break every worker
 _NEVER = ("ray", "lazyimport")
 #: what would activate another archive in the child
-_OTHERS = {ENVIRONMENT[name] for name in ("hash", "channel", "artifact")}
+_ACTIVATING = {ENVIRONMENT[name] for name in ("hash", "channel", "artifact")}
 _PROGRAM = (
     "import sys; sys.path.extend(sys.argv[1:]); "
-    "from lazyimport.deploy.preflight_child import main; main()"
+    "from lazyimport.ray.preflight_child import main; main()"
 )
 
 
@@ -45,34 +45,27 @@ class Checked(NamedTuple):
 
 def check(
     hash: str,
-    settings: Settings,
     entries: Sequence[str],
+    settings: Settings,
     *,
+    environ: Mapping[str, str],
     python: str = sys.executable,
     by_value: Sequence[str] = (),
 ) -> Checked:
     """Import *entries* (``module:attribute``) from the archive *hash*.
 
-    That is done by the interpreter *python*, with what is installed for it and
-    nothing else of this process; it stands for the image. *by_value* are import
-    paths of what Serve's controller and proxies will run, where there is no
-    archive; those that deployments name in code are found.
+    The interpreter *python* does that, with what is installed for it and the
+    variables *environ*, but nothing else of this process: it stands for the image.
+    *settings* say where the archive is. *by_value* are import paths of what Serve's
+    controller and proxies will run, where there is no archive; those that
+    deployments name in code are found.
 
     Raises DeployError with the reason if a worker could not do it either.
     """
-    question = {
-        "hash": hash,
-        "settings": {
-            "store": settings.store,
-            "cache_dir": settings.cache_dir,
-            "policy": settings.policy,
-            "timeout": settings.timeout,
-        },
-        "entries": list(entries),
-        "by_value": list(by_value),
-        "never": _NEVER,
-    }
-    answer = _ask(python, question, hash)
+    variables = {k: v for k, v in environ.items() if k not in ENVIRONMENT.values()}
+    variables |= settings.to_environ()
+    child = _Child(python, hash, variables)
+    answer = child.ask(entries=entries, by_value=by_value, never=_NEVER)
     if "refused" in answer:
         raise DeployError(answer["refused"], hash=hash)
     _refuse_shadowing(answer, hash)
@@ -80,7 +73,7 @@ def check(
         reasons = [_reason(error, hash, entries, python) for error in answer["errors"]]
         raise DeployError("\n".join(reasons), hash=hash)
     if answer["pickled"]:
-        _check_pickled(python, answer["pickled"], hash)
+        _refuse_pickled(child.ask(pickled=answer["pickled"]), hash)
     shadowed = tuple((name, place) for name, place in answer["shadowed"])
     return Checked(answer["modules"], answer["seconds"], shadowed)
 
@@ -112,8 +105,7 @@ def _named(module: str, entries: Sequence[str]) -> bool:
     return any(f"{e.partition(':')[0]}.".startswith(f"{module}.") for e in entries)
 
 
-def _check_pickled(python: str, pickled: list[list[str]], hash: str) -> None:
-    answer = _ask(python, {"pickled": pickled}, hash)
+def _refuse_pickled(answer: dict[str, Any], hash: str) -> None:
     if "error" in answer:
         raise DeployError(
             f"{answer['name']} runs in Serve's controller or proxies, which have no "
@@ -124,20 +116,41 @@ def _check_pickled(python: str, pickled: list[list[str]], hash: str) -> None:
         )
 
 
-def _ask(python: str, question: dict[str, Any], hash: str) -> dict[str, Any]:
-    """Return the answer of a child that knows nothing but the question."""
-    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # A checkout must be named to the child; what is installed there it finds.
-    installed = os.path.basename(own) in {"site-packages", "dist-packages"}
-    paths = [] if installed else [own]
-    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
-        question = {**question, "own": paths, "answer": f"{folder}/answer"}
+class _Child:
+    """Interpreters *python* that know nothing but *variables* and a question."""
+
+    def __init__(self, python: str, hash: str, variables: Mapping[str, str]) -> None:
+        self._python = python
+        self._hash = hash
+        self._environ = {k: v for k, v in variables.items() if k not in _ACTIVATING}
+
+    def ask(self, **question: object) -> dict[str, Any]:
+        """Return the answer of a new child. Raises DeployError if there is none."""
+        paths = _own_paths()
+        with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
+            place = f"{folder}/answer"
+            question |= {"hash": self._hash, "own": paths, "answer": place}
+            child = self._run(json.dumps(question), paths, folder)
+            try:
+                with open(place, encoding="utf-8") as file:
+                    answer: dict[str, Any] = json.load(file)
+            except FileNotFoundError:
+                raise DeployError(
+                    f"{self._python} ended with exit code {child.returncode} before "
+                    f"archive {self._hash} was imported:\n{child.stderr.strip()}",
+                    hash=self._hash,
+                ) from None
+        return answer
+
+    def _run(
+        self, question: str, paths: Sequence[str], folder: str
+    ) -> subprocess.CompletedProcess[str]:
         try:
-            child = subprocess.run(
-                [python, "-I", "-c", _PROGRAM, *paths],
-                input=json.dumps(question),
+            return subprocess.run(
+                [self._python, "-I", "-c", _PROGRAM, *paths],
+                input=question,
                 cwd=folder,
-                env={k: v for k, v in os.environ.items() if k not in _OTHERS},
+                env=self._environ,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
@@ -145,14 +158,11 @@ def _ask(python: str, question: dict[str, Any], hash: str) -> dict[str, Any]:
                 check=False,
             )
         except OSError as error:
-            raise DeployError(f"cannot run {python}: {error.strerror}") from error
-        try:
-            with open(f"{folder}/answer", encoding="utf-8") as file:
-                answer: dict[str, Any] = json.load(file)
-        except FileNotFoundError:
-            raise DeployError(
-                f"{python} ended with exit code {child.returncode} before archive "
-                f"{hash} was imported:\n{child.stderr.strip()}",
-                hash=hash,
-            ) from None
-    return answer
+            raise DeployError(f"cannot run {self._python}: {error.strerror}") from error
+
+
+def _own_paths() -> list[str]:
+    """Return what to add to the path of a child: a checkout, which is not installed."""
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    installed = os.path.basename(own) in {"site-packages", "dist-packages"}
+    return [] if installed else [own]

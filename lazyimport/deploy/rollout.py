@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lazyimport.deploy.cluster import Cluster, Served
+    from lazyimport.deploy.cluster import Cluster
+    from lazyimport.deploy.status import Served
 
 __all__ = ["follow"]
 
@@ -21,7 +22,7 @@ _SECONDS_OF_SILENCE = 120.0
 
 
 def follow(
-    cluster: Cluster, wanted: Mapping[str, str], timeout: float
+    cluster: Cluster, wanted: Mapping[str, str], timeout: float, undo: str = ""
 ) -> Iterator[list[Served]]:
     """Yield the applications *wanted* (name -> hash) until all of them run theirs.
 
@@ -29,38 +30,39 @@ def follow(
     should have, and no replica of another hash is left.
 
     Raises DeployError with Serve's own message and traceback when one fails, after
-    *timeout* seconds, and where the cluster cannot be reached for two minutes.
+    *timeout* seconds, when somebody deploys another hash, and if the cluster is
+    unreachable for two minutes. *undo* is the command that goes back, for the text
+    of the error.
     """
+    try:
+        yield from _until_all_run(cluster, wanted, timeout)
+    except DeployError as error:
+        if error.superseded or not undo:
+            raise
+        raise error.with_text(f"{error}\nto go back: {undo}") from error
+
+
+def _until_all_run(
+    cluster: Cluster, wanted: Mapping[str, str], timeout: float
+) -> Iterator[list[Served]]:
     deadline = time.monotonic() + timeout
     begun: set[str] = set()
     while True:
         served = _ask(cluster, min(deadline, time.monotonic() + _SECONDS_OF_SILENCE))
         now = [served[name] for name in wanted if name in served]
         yield now
-        failed = next((a for a in now if _failed(a, wanted[a.name])), None)
-        if failed is not None:
-            raise _error(
-                failed,
-                wanted[failed.name],
-                f"application {failed.name!r} cannot be deployed with archive "
-                f"{wanted[failed.name]}:\n{failed.message.strip()}",
-            )
-        begun |= {app.name for app in now if app.hash == wanted[app.name]}
         for app in now:
-            if app.name in begun and app.hash != wanted[app.name]:
-                raise DeployError(
-                    f"application {app.name!r} was deployed anew meanwhile, with "
-                    f"{app.hash or 'no hash'}: archive {wanted[app.name]} will not "
-                    "become what it runs",
-                    app=app.name,
-                    hash=wanted[app.name],
-                    superseded=True,
-                )
-        late = [name for name, hash in wanted.items() if not _done(served, name, hash)]
+            _refuse_failure(app, wanted[app.name])
+            if app.hash == wanted[app.name]:
+                begun.add(app.name)
+            elif app.name in begun:
+                raise _superseded(app, wanted[app.name])
+        running = {app.name for app in now if app.runs(wanted[app.name])}
+        late = [name for name in wanted if name not in running]
         if not late:
             return
         if time.monotonic() > deadline:
-            raise _timeout(served, late[0], wanted[late[0]], timeout)
+            raise _timeout(served.get(late[0]), late[0], wanted[late[0]], timeout)
         time.sleep(_SECONDS_BETWEEN)
 
 
@@ -75,24 +77,27 @@ def _ask(cluster: Cluster, deadline: float) -> dict[str, Served]:
         time.sleep(_SECONDS_BETWEEN)
 
 
-def _done(served: Mapping[str, Served], name: str, hash: str) -> bool:
-    app = served.get(name)
-    if app is None or app.hash != hash or app.status != "RUNNING" or not app.targets:
-        return False
-    running = Counter(r.deployment for r in app.replicas if r.state == "RUNNING")
-    return all(replica.hash == hash for replica in app.replicas) and all(
-        running[deployment] == count for deployment, count in app.targets.items()
+def _refuse_failure(app: Served, hash: str) -> None:
+    if app.hash == hash and app.status == "DEPLOY_FAILED":
+        raise _error(
+            app,
+            hash,
+            f"application {app.name!r} cannot be deployed with archive {hash}:\n"
+            f"{app.message.strip()}",
+        )
+
+
+def _superseded(app: Served, hash: str) -> DeployError:
+    return DeployError(
+        f"application {app.name!r} was deployed again meanwhile, with "
+        f"{app.hash or 'no hash'}: archive {hash} will not become what it runs",
+        app=app.name,
+        hash=hash,
+        superseded=True,
     )
 
 
-def _failed(app: Served, hash: str) -> bool:
-    return app.hash == hash and app.status == "DEPLOY_FAILED"
-
-
-def _timeout(
-    served: Mapping[str, Served], name: str, hash: str, timeout: float
-) -> DeployError:
-    app = served.get(name)
+def _timeout(app: Served | None, name: str, hash: str, timeout: float) -> DeployError:
     if app is None:
         return DeployError(
             f"after {timeout:.0f} s Serve has no application {name!r} yet; is this the "
@@ -109,10 +114,8 @@ def _timeout(
 
 def _error(app: Served, hash: str, text: str) -> DeployError:
     """Return the error with what serves now, which is what a person asks next."""
-    running = Counter(r.hash for r in app.replicas if r.serves)
-    serving = ", ".join(
-        f"{count} with {running_hash or 'no hash'}"
-        for running_hash, count in running.items()
+    hashes = Counter(replica.hash for replica in app.replicas if replica.serves)
+    serving = ", ".join(f"{count} with {h or 'no hash'}" for h, count in hashes.items())
+    return DeployError(
+        f"{text}\nreplicas that serve now: {serving or 'none'}", app=app.name, hash=hash
     )
-    lines = [text, f"replicas that serve now: {serving or 'none'}"]
-    return DeployError("\n".join(lines), app=app.name, hash=hash)

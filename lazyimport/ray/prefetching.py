@@ -63,7 +63,9 @@ def prefetch(
     waiting: dict[Any, tuple[str, str]] = {}
     for node in alive:
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = _fetch_here.options(scheduling_strategy=here)
+        task = ray.remote(fetch_here).options(
+            num_cpus=0, max_retries=0, scheduling_strategy=here
+        )
         where = (node["NodeID"], node["NodeManagerAddress"])
         waiting[task.remote(hash, store, timeout)] = where
     results: list[NodeFetch] = []
@@ -91,8 +93,7 @@ def _result(done: Any, node: str, address: str) -> NodeFetch:
     return NodeFetch(node, address, fetched, milliseconds, error)
 
 
-@ray.remote(num_cpus=0, max_retries=0)
-def _fetch_here(
+def fetch_here(
     hash: str, store: str | None, timeout: float | None
 ) -> tuple[int, float, str | None]:
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lazyimport.deploy.history import Record
+from lazyimport.deploy.history import History
+from tests.fakes.dashboard import Dashboard
 
 pytest.importorskip("ruamel.yaml")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from typing import Any
 
     from tests.cli.conftest import CommandLine
 
 A, B = "a1" * 32, "b2" * 32
-ENDED = {"status": "SUCCEEDED"}
 
 SERVE = """\
 applications:
@@ -32,59 +28,6 @@ applications:
     runtime_env:
       env_vars: {{LAZYIMPORT_HASH: {}}}
 """
-
-
-class Dashboard(ThreadingHTTPServer):
-    """Stands for Ray's: it can run a job when it is asked for the third time."""
-
-    submitted = 0
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.tokens: list[str | None] = []
-        self._thread = threading.Thread(target=self.serve_forever)
-
-    def __enter__(self) -> Dashboard:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-
-class _Answers(BaseHTTPRequestHandler):
-    server: Dashboard
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.submitted += 1
-        self.server.meanwhile()
-        if self.server.submitted < 3:
-            self.send_error(500, "No available agent to submit job")
-        else:
-            self._send({"submission_id": "job"})
-
-    def do_PUT(self) -> None:
-        self.server.tokens.append(self.headers["Authorization"])
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._send({})
-
-    def do_GET(self) -> None:
-        logs = self.path.endswith("/logs")
-        self._send({"logs": "prefetched to 1 of 1 nodes\n"} if logs else ENDED)
-
-    def _send(self, value: object) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture(name="file")
@@ -269,17 +212,19 @@ class TestWithoutACluster:
 
         cli.fail(*deploy, "127.0.0.1:9")
         with Dashboard() as dashboard:
-            address = f"http://127.0.0.1:{dashboard.server_port}"
+            address = dashboard.address
             cli.run(*deploy, address)
 
-        assert Record(str(cli.cache), address).before("shop", B) == A
+        known = History(str(cli.cache)).deployment(address, "shop", B)
+        assert known is not None
+        assert A == known.before
 
     def test_a_dashboard_that_is_not_ready_is_asked_again(
         self, cli: CommandLine, file: Path
     ) -> None:
         """Just started, it has no agent yet that could run a job."""
         with Dashboard() as dashboard:
-            address = f"http://127.0.0.1:{dashboard.server_port}"
+            address = dashboard.address
             more = ("--prefetch", "--address", address, "--timeout", "60")
             done = cli.run("deploy", file, "--hash", B, *more)
 
@@ -369,7 +314,7 @@ class TestWithoutACluster:
         text = file.read_text()
         with Dashboard() as dashboard:
             dashboard.meanwhile = lambda: file.write_text(f"{text}  # by hand\n")
-            address = f"http://127.0.0.1:{dashboard.server_port}"
+            address = dashboard.address
             more = ("--prefetch", "--address", address, "--timeout", "60")
             done = cli.run("deploy", file, "--hash", B, *more)
 
@@ -415,7 +360,7 @@ class TestWithoutACluster:
             "home": {"HOME": str(cli.folder)},
         }[place]
         with Dashboard() as dashboard:
-            address = f"http://127.0.0.1:{dashboard.server_port}"
+            address = dashboard.address
             more = ("--apply", "--address", address)
             cli.run("deploy", file, "--hash", B, *more, **environ)
 

@@ -11,8 +11,9 @@ pytest.importorskip("ruamel.yaml")
 
 from hypothesis import given, settings, strategies as st
 
+from lazyimport.deploy.application import CRON_JOB, JOB, SERVE, SERVICE
 from lazyimport.deploy.errors import DeployError, ManifestError
-from lazyimport.deploy.manifest import CRON_JOB, JOB, SERVE, SERVICE, Manifest
+from lazyimport.deploy.manifest import Manifest
 from lazyimport.errors import SettingsError
 
 TYPE_CHECKING = False
@@ -415,13 +416,19 @@ def test_what_is_empty_runs_nothing() -> None:
 
 def test_values_are_what_ray_reads() -> None:
     """YAML 1.1, in which no is a boolean."""
-    text = service(SERVED.replace("proxy_location: EveryNode", "x: no"))
-    values = Manifest(text.replace("{hash}", A), "f.yaml").serve_configs()
+    text = SERVED.replace("proxy_location: EveryNode", "x: no")
+    value = Manifest(text.replace("{hash}", A), "f.yaml").serve_config()
 
-    assert len(values) == 1
-    assert isinstance(values[0], dict)
-    assert values[0]["x"] is False
-    assert "shop" == values[0]["applications"][0]["name"]
+    assert isinstance(value, dict)
+    assert value["x"] is False
+    assert "shop" == value["applications"][0]["name"]
+
+
+def test_a_cluster_runs_one_serve_config() -> None:
+    text = f"{SERVED}---\n{SERVED.replace('shop ', 'till ')}".replace("{hash}", A)
+
+    with pytest.raises(DeployError, match=r"f\.yaml has 2 Serve configs"):
+        Manifest(text, "f.yaml").serve_config()
 
 
 COMMENTS = st.sampled_from(["", "# c", "#- x: {", "\n", "  # ü 🚀"])

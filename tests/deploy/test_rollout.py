@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lazyimport.deploy.cluster import Cluster, Replica, Served
+from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.rollout import follow
+from lazyimport.deploy.status import Replica, Served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
 A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
 
@@ -42,31 +42,53 @@ def test_a_newer_deployment_is_told_at_once() -> None:
     """To go back would take away what somebody else has deployed since."""
     cluster = Acted(app(A), app(B), app(C))
 
-    with pytest.raises(DeployError, match=f"deployed anew meanwhile, with {C}") as info:
+    with pytest.raises(
+        DeployError, match=f"deployed again meanwhile, with {C}"
+    ) as info:
         list(follow(cluster, {"shop": B}, 60))
     assert info.value.superseded
 
 
-def test_the_config_is_given_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = {"name": "shop", "import_path": "shop:app"}
-    answer: dict[str, Any] = {
-        "target_capacity": 50,
-        "applications": {"shop": {"deployed_app_config": config}, "x": {}},
-    }
-    monkeypatch.setattr(Cluster, "_ask", lambda *_: answer)
+def test_a_failure_says_why_what_serves_and_how_to_go_back() -> None:
+    failed = app(B, "DEPLOY_FAILED")._replace(message="Traceback ...\n")
+    cluster = Acted(app(A), app(B), failed)
 
-    assert {"target_capacity": 50, "applications": [config]} == Cluster("x").config()
+    with pytest.raises(DeployError) as info:
+        list(follow(cluster, {"shop": B}, 60, "lazyimport rollback f.yaml"))
+    assert [
+        f"application 'shop' cannot be deployed with archive {B}:",
+        "Traceback ...",
+        f"replicas that serve now: 1 with {A}",
+        "to go back: lazyimport rollback f.yaml",
+    ] == str(info.value).splitlines()
+    assert (info.value.app, info.value.hash) == ("shop", B)  # type: ignore[attr-defined]
 
 
-def test_dead_actors_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray remembers them by the thousand, and answers with so many actors at most."""
-    asked = []
+def test_the_failure_of_the_one_before_is_not_its_own() -> None:
+    cluster = Acted(app(A, "DEPLOY_FAILED"), app(B, "RUNNING", runs=B))
 
-    def ask(_: Cluster, method: str, path: str) -> Any:
-        asked.append((method, path))
-        return [] if "jobs" in path else {"data": {"result": {"result": []}}}
+    assert 2 == len(list(follow(cluster, {"shop": B}, 60)))
 
-    monkeypatch.setattr(Cluster, "_ask", ask)
 
-    assert [] == Cluster("x").processes()
-    assert "filter_predicates=!%3D&filter_values=DEAD" in asked[0][1]
+def test_the_time_ends() -> None:
+    with pytest.raises(DeployError, match=f"still DEPLOYING after 0 s, not all .*{B}"):
+        list(follow(Acted(app(B)), {"shop": B}, 1e-9))
+    with pytest.raises(DeployError, match="Serve has no application 'till' yet"):
+        list(follow(Acted(app(B)), {"till": B}, 1e-9))
+
+
+def test_a_cluster_that_does_not_answer_is_asked_again() -> None:
+    class Busy(Acted):
+        asked = 0
+
+        def served(self) -> dict[str, Served]:
+            self.asked += 1
+            if self.asked < 3:
+                raise DeployError("busy", retryable=self.asked == 1)
+            return super().served()
+
+    busy = Busy(app(B, "RUNNING", runs=B))
+    with pytest.raises(DeployError, match="busy"):
+        list(follow(busy, {"shop": B}, 60))
+    assert 2 == busy.asked
+    assert 1 == len(list(follow(busy, {"shop": B}, 60)))

@@ -208,12 +208,14 @@ def test_a_cache_that_cannot_be_written_is_no_success(
     monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", cache)
     monkeypatch.setattr(metrics, "count_fetch", lambda *_, **__: None)
 
-    fetched, _, error = nodes._fetch_here._function(hash, store, None)
+    fetched, _, error = nodes.fetch_here(hash, store, None)
     with pytest.raises(CacheError, match=cache):
         plugin._fetch(Settings(hash, store, cache_dir=cache), LOGGER)
 
     assert fetched == 0
-    assert error.startswith(f"CacheError: cannot create the cache directory {cache}")
+    assert str(error).startswith(
+        f"CacheError: cannot create the cache directory {cache}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lazyimport.cli.options import read_settings, resolve
@@ -36,12 +37,19 @@ def try_entries(
     by_value: Sequence[str] = (),
 ) -> None:
     """Check *entries* and tell about it. Raises DeployError."""
-    from lazyimport.deploy.preflight import check
+    from lazyimport.deploy import check
 
     python = arguments.check_python or sys.executable
     notes.wait(f"importing {', '.join(entries)} with {python}")
     try:
-        checked = check(hash, settings, entries, python=python, by_value=by_value)
+        checked = check(
+            hash,
+            entries,
+            settings,
+            environ=os.environ,
+            python=python,
+            by_value=by_value,
+        )
     finally:
         notes.clear()
     for name, place in checked.shadowed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.cli.progress import Notes
-from lazyimport.cli.rollout import cluster
+from lazyimport.cli.rollout import make_target
 from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
 
 TYPE_CHECKING = False
@@ -18,10 +18,8 @@ _LONGEST = 60
 def run(arguments: argparse.Namespace) -> int:
     """Print which hash everything in a cluster runs."""
     tolerant()
-    target = cluster(arguments)
-    processes = sorted(
-        target.processes(), key=lambda p: (p.kind != "replica", p.kind, p.name)
-    )
+    cluster = make_target(arguments).cluster()
+    processes = cluster.processes()
     if arguments.json:
         print_json([process._asdict() for process in processes])
         return 0
@@ -41,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(rows, right=(5,))
     hashes = {process.hash for process in processes if process.hash}
     Notes().say(
-        f"{target.address}: {amount(len(processes), 'row')}, different hashes: "
+        f"{cluster.address}: {amount(len(processes), 'row')}, different hashes: "
         f"{len(hashes)}"
     )
     return 0

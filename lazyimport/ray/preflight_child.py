@@ -1,6 +1,7 @@
-"""The other side of `lazyimport.deploy.preflight`: runs in a clean child interpreter.
+"""The other side of `lazyimport.deploy.check`: runs in a clean child interpreter.
 
-It reads one JSON object from stdin and writes one to the file that this names.
+It reads one JSON object from stdin and writes one to the file that this names. It
+stands for what Ray does, and asks the Ray of that interpreter if it has to.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from importlib.machinery import PathFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any
 
@@ -38,35 +40,39 @@ def main() -> None:
 
 def _import(question: dict[str, Any]) -> dict[str, Any]:
     """Import the entries from the archive, as the task that builds an application."""
-    path = list(sys.path)
+    path = [folder for folder in sys.path if folder not in question["own"]]
     from lazyimport.errors import LazyImportError
     from lazyimport.runtime import install
 
     try:
-        installed = install(question["hash"], **question["settings"])
+        installed = install(question["hash"])
     except LazyImportError as error:
         return {"refused": str(error)}
-    path = [folder for folder in path if folder not in question["own"]]
     shadowed = _shadowed(installed, path, question["never"])
-    answer: dict[str, Any] = {"shadowed": shadowed}
     if any(name in question["never"] for name, _ in shadowed):
-        return answer  # nothing that follows would say what is really wrong
+        # Nothing that follows would say what is really wrong.
+        return {"shadowed": shadowed}
+    entries = question["entries"]
     started = time.perf_counter()
-    answer["errors"] = errors = []
-    for entry in question["entries"]:
-        try:
-            _look_up(entry)
-        except BaseException as error:  # noqa: BLE001 - whatever user code raises
-            errors.append({"entry": entry, **_describe(error)})
-    answer["seconds"] = time.perf_counter() - started
+    errors = list(_failures(entries))
+    seconds = time.perf_counter() - started
+    answer = {"shadowed": shadowed, "errors": errors, "seconds": seconds}
     if not errors:
         answer["modules"] = _count(installed)
         try:
             answer["pickled"] = _pickled(question["by_value"], installed)
-        except BaseException as error:  # noqa: BLE001 - as above
-            entries = ", ".join(question["entries"])
-            errors.append({"entry": entries, **_describe(error)})
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises
+            errors.append({"entry": ", ".join(entries), **_describe(error)})
     return answer
+
+
+def _failures(entries: list[str]) -> Iterator[dict[str, Any]]:
+    """Look up every entry; yield what went wrong."""
+    for entry in entries:
+        try:
+            _look_up(entry)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises
+            yield {"entry": entry, **_describe(error)}
 
 
 def _shadowed(

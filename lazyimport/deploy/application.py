@@ -1,0 +1,238 @@
+"""Applications: what in a manifest runs an archive, and where its hash stands."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from lazyimport.deploy.nodes import entry, find, is_mapping, items, sequence, text_of
+from lazyimport.settings import ENVIRONMENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazyimport.deploy.errors import ManifestError
+    from lazyimport.deploy.nodes import Node
+    from lazyimport.deploy.yamltext import Edit, YamlText
+
+__all__ = [
+    "CRON_JOB",
+    "JOB",
+    "SERVE",
+    "SERVICE",
+    "VARIABLE",
+    "Application",
+    "applications_in",
+]
+
+SERVE, SERVICE = "Serve config", "RayService"
+JOB, CRON_JOB = "RayJob", "RayCronJob"
+VARIABLE = ENVIRONMENT["hash"]
+
+_ASSIGNED = re.compile(rf"\b{VARIABLE}=")
+#: where a deployment or an application has import paths of what runs in Serve's
+#: controller or proxies, not in a replica
+_BY_VALUE = (
+    ("autoscaling_policy", "policy_function"),
+    ("autoscaling_config", "policy", "policy_function"),
+    ("request_router_config", "request_router_class"),
+)
+
+
+class _Place(NamedTuple):
+    """Where a hash stands, or will: under the keys *path* of *root*, in *text*.
+
+    ``environment`` is the runtime environment around it, None if there is none yet;
+    ``value`` is what to put there, with ``{}`` in place of the hash.
+    """
+
+    text: YamlText
+    root: Node
+    path: tuple[str, ...]
+    environment: Node | None
+    value: str = "{}"
+
+    @property
+    def node(self) -> Node | None:
+        """The hash, or None."""
+        return find(self.root, *self.path)
+
+
+class Application:
+    """One thing in a manifest that runs an archive.
+
+    ``name``
+        of the Serve application, or of the RayJob or RayCronJob; what it begins
+        with if Kubernetes makes up the name of a job.
+    ``kind``
+        `SERVE`, `SERVICE`, `JOB` or `CRON_JOB`.
+    ``resource``
+        Name and namespace (or None) of the Kubernetes object; None for a Serve
+        config.
+    ``line``
+        The line of the file where it begins, counted from 1.
+    ``hash``, ``store``
+        The archive and the store that the manifest names for it, or None.
+    ``import_path``
+        Of a Serve application, or None.
+    ``by_value``
+        Import paths of policies and routers, which Serve's controller and
+        proxies run.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        resource: tuple[str, str | None] | None,
+        line: int,
+        place: _Place,
+        node: Node,
+    ) -> None:
+        environment = place.environment
+        self.kind = kind
+        self.name = name
+        self.resource = resource
+        self.line = line
+        self.hash = text_of(place.node) or None
+        self.store = text_of(
+            find(environment, "lazyimport", "store")
+            or find(environment, "env_vars", ENVIRONMENT["store"])
+        )
+        self.import_path = text_of(entry(node, "import_path"))
+        self.by_value = tuple(_by_value(node))
+        self.place = place
+        self._node = node
+
+    def edit(self, hash: str) -> Edit:
+        """Return the edit of the file that makes this application run *hash*.
+
+        Raises ManifestError if something else in the manifest would win over it.
+        """
+        for contradiction in (
+            *self._anchors(),
+            *self._second_hashes(),
+            *self._commands(),
+            *self._own_hashes(),
+        ):
+            raise contradiction
+        place = self.place
+        after = "import_path" if self.kind in (SERVE, SERVICE) else "entrypoint"
+        return place.text.put(place.root, place.path, place.value.format(hash), after)
+
+    def _anchors(self) -> Iterator[ManifestError]:
+        """Yield what stands around the hash and is referred to from elsewhere."""
+        text, root, path = self.place.text, self.place.root, self.place.path
+        for depth in range(len(path) + 1):
+            node = find(root, *path[:depth])
+            if node is not None and text.is_shared(node):
+                yield text.error(
+                    node,
+                    "this is an anchor, and whatever else refers to it would get the "
+                    f"hash of {self.name!r} too; write it out",
+                )
+
+    def _second_hashes(self) -> Iterator[ManifestError]:
+        text, path = self.place.text, self.place.path
+        parent = find(self.place.root, *path[:-1])
+        same = [key for name, key, _ in items(parent) if name == path[-1]]
+        for key in same[1:]:
+            yield text.error(
+                key,
+                f"{path[-1]} is here a second time, after line {text.line(same[0])}",
+            )
+        variable = find(self.place.environment, "env_vars", VARIABLE)
+        if variable is not None and variable is not self.place.node:
+            yield text.error(
+                variable,
+                f"{VARIABLE} is set here, and runtime_env.lazyimport names a hash as "
+                "well; keep one of them",
+            )
+
+    def _commands(self) -> Iterator[ManifestError]:
+        """Yield the commands that set the variable themselves."""
+        for node, name in (
+            (entry(self.place.environment, "py_executable"), "py_executable"),
+            (entry(self._node, "entrypoint"), "the entrypoint"),
+        ):
+            if _ASSIGNED.search(text_of(node) or ""):
+                yield self.place.text.error(
+                    node, f"{name} sets {VARIABLE}, which would win"
+                )
+
+    def _own_hashes(self) -> Iterator[ManifestError]:
+        """Yield the hashes of single deployments."""
+        for deployment in sequence(entry(self._node, "deployments")):
+            own = find(deployment, "ray_actor_options", "runtime_env")
+            hash = find(own, "env_vars", VARIABLE) or find(own, "lazyimport")
+            if hash is not None:
+                yield self.place.text.error(
+                    hash,
+                    f"deployment {text_of(entry(deployment, 'name'))!r} names a hash "
+                    "of its own: classes of one archive would run with the modules of "
+                    "another; remove it, the application's counts for every deployment",
+                )
+
+
+def applications_in(file: YamlText, document: Node) -> Iterator[Application]:
+    """Yield what can run an archive in one document of a file."""
+    kind = text_of(entry(document, "kind"))
+    metadata, spec = entry(document, "metadata"), entry(document, "spec")
+    name = text_of(entry(metadata, "name")) or text_of(entry(metadata, "generateName"))
+    resource = name or "", text_of(entry(metadata, "namespace"))
+    if kind is None:
+        yield from _served(SERVE, file, document, None)
+    elif kind == SERVICE:
+        config = entry(spec, "serveConfigV2")
+        if text_of(config) is not None:
+            inner = file.inside(config)
+            for root in inner.documents[:1]:
+                yield from _served(SERVICE, inner, root, resource)
+    elif kind in (JOB, CRON_JOB):
+        job = spec if kind == JOB else entry(spec, "jobTemplate")
+        if job is not None and is_mapping(job):
+            place = _place_in_job(file, job)
+            yield Application(kind, resource[0], resource, file.line(job), place, job)
+
+
+def _served(
+    kind: str, text: YamlText, config: Node, resource: tuple[str, str | None] | None
+) -> Iterator[Application]:
+    for node in filter(is_mapping, sequence(entry(config, "applications"))):
+        environment = entry(node, "runtime_env")
+        path = ("runtime_env", *_path_in(environment))
+        place = _Place(text, node, path, environment)
+        name = text_of(entry(node, "name")) or "default"
+        yield Application(kind, name, resource, text.line(node), place, node)
+
+
+def _place_in_job(file: YamlText, job: Node) -> _Place:
+    environment = entry(job, "runtimeEnvYAML")
+    if environment is None:
+        value = f'env_vars:\n  {VARIABLE}: "{{}}"\n'
+        return _Place(file, job, ("runtimeEnvYAML",), None, value)
+    if text_of(environment) is None:
+        raise file.error(
+            environment, "runtimeEnvYAML must be a string of YAML; write | after it"
+        )
+    inner = file.inside(environment)
+    if not inner.documents:
+        raise file.error(environment, "runtimeEnvYAML is empty; remove it")
+    root = inner.documents[0]
+    return _Place(inner, root, _path_in(root), root)
+
+
+def _path_in(environment: Node | None) -> tuple[str, str]:
+    """Return where a runtime environment names its hash, or would."""
+    if find(environment, "lazyimport", "hash") is not None:
+        return "lazyimport", "hash"  # the field of our plugin, where it is in use
+    return "env_vars", VARIABLE
+
+
+def _by_value(application: Node) -> Iterator[str]:
+    for node in (application, *sequence(entry(application, "deployments"))):
+        for path in _BY_VALUE:
+            text = text_of(find(node, *path))
+            if text:
+                yield text

@@ -1,0 +1,123 @@
+"""Nodes of a YAML text, as ruamel.yaml composes them: what they hold, by key.
+
+A node says where it stands in its text, which the value alone would not. Those of
+scalars hold a string, those of mappings pairs of nodes, those of sequences nodes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    Node: TypeAlias = Any
+
+__all__ = [
+    "entry",
+    "find",
+    "is_mapping",
+    "is_null",
+    "items",
+    "meaning",
+    "sequence",
+    "shared",
+    "text_of",
+    "walk",
+]
+
+
+def is_mapping(node: Node) -> bool:
+    """Whether *node* is a mapping."""
+    return str(node.tag) == "tag:yaml.org,2002:map"
+
+
+def is_null(node: Node) -> bool:
+    """Whether *node* has no value, be it written out (``null``, ``~``) or left out."""
+    return str(node.tag) == "tag:yaml.org,2002:null"
+
+
+def items(mapping: Node | None) -> Iterator[tuple[str, Node, Node]]:
+    """Yield (key, node of the key, node of the value) if *mapping* is one."""
+    if mapping is not None and is_mapping(mapping):
+        for key, value in mapping.value:
+            if isinstance(key.value, str):
+                yield key.value, key, value
+
+
+def entry(mapping: Node | None, name: str) -> Node | None:
+    """Return the value of a key, or None."""
+    return next((value for key, _, value in items(mapping) if key == name), None)
+
+
+def find(node: Node | None, *names: str) -> Node | None:
+    """Return the value at nested keys, or None."""
+    for name in names:
+        node = entry(node, name)
+    return node
+
+
+def sequence(node: Node | None) -> Sequence[Node]:
+    """Return the items of a sequence; none if *node* is anything else."""
+    if node is None or isinstance(node.value, str) or is_mapping(node):
+        return ()
+    found: list[Node] = node.value
+    return found
+
+
+def text_of(node: Node | None) -> str | None:
+    """Return the text of a scalar; None for null and for anything else."""
+    if node is None or is_null(node) or not isinstance(node.value, str):
+        return None
+    return node.value
+
+
+def walk(root: Node) -> Iterator[Node]:
+    """Yield *root* and all nodes under it, each once."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            waiting.extend(_children(node))
+
+
+def shared(roots: Sequence[Node]) -> set[int]:
+    """Return the ids of the nodes that are reached in more than one way."""
+    reached = Counter(
+        id(child) for root in roots for node in walk(root) for child in _children(node)
+    )
+    return {node for node, count in reached.items() if count > 1}
+
+
+def meaning(
+    node: Node, skipped: Container[int] = (), inner: Mapping[int, list[Node]] = {}
+) -> object:
+    """Return a value that is equal for nodes that mean the same.
+
+    Null, empty, and nodes whose id is in *skipped* count as absent. *inner* maps
+    the id of a scalar that is itself YAML to the documents in it.
+    """
+    if id(node) in skipped:
+        return None
+    if id(node) in inner:
+        documents = [meaning(root, skipped, inner) for root in inner[id(node)]]
+        return [document for document in documents if document is not None] or None
+    if isinstance(node.value, str):
+        return None if is_null(node) else (str(node.tag), node.value)
+    if is_mapping(node):
+        pairs = [(meaning(k), meaning(v, skipped, inner)) for k, v in node.value]
+        return [pair for pair in pairs if pair[1] is not None] or None
+    return [meaning(item, skipped, inner) for item in node.value] or None
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node.value, str):
+        return []
+    if is_mapping(node):
+        return [child for pair in node.value for child in pair]
+    return list(node.value)

@@ -1,0 +1,150 @@
+"""Plans: what changes in a manifest so that its applications run another hash."""
+
+from __future__ import annotations
+
+import shlex
+from difflib import unified_diff
+from typing import NamedTuple
+
+from lazyimport.deploy.application import SERVE
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.rollout import follow
+from lazyimport.reporting import SILENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lazyimport.deploy.application import Application
+    from lazyimport.deploy.history import History
+    from lazyimport.deploy.manifest import Manifest
+    from lazyimport.deploy.status import Served
+    from lazyimport.deploy.target import Target
+    from lazyimport.reporting import Reporter
+
+__all__ = ["Plan", "Step"]
+
+
+class Step(NamedTuple):
+    """One application, as it will be, and the hash that it has ``before``."""
+
+    application: Application
+    before: str | None
+
+
+class Plan:
+    """The change that lets the applications *names* of a manifest run *hash*.
+
+    Nothing is changed before `write` and `apply`. *names* may be empty if the
+    manifest has one application. *store* is the one that has the archive, if known.
+
+    ``before``, ``after``
+        the manifest now, and as it will be,
+    ``steps``
+        what changes for each application,
+    ``warnings``
+        what a person may not expect,
+    ``undo``
+        the command that goes back.
+
+    Raises ManifestError, DeployError or SettingsError, as `Manifest.with_hash` does.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        hash: str,
+        names: Sequence[str] = (),
+        *,
+        store: str | None = None,
+    ) -> None:
+        self.before = manifest
+        self.after = manifest.with_hash(hash, names)
+        self.applications = self.after.choose(names)
+        hashes = [application.hash for application in manifest.choose(names)]
+        self.steps = list(map(Step, self.applications, hashes))
+        self.warnings = [*self.after.warnings, *self._other_stores(store)]
+        words = [word for name in names for word in ("--app", name)]
+        self.undo = shlex.join(["lazyimport", "rollback", manifest.path, *words])
+        self._arguments = (hash, names, store)
+
+    def diff(self) -> str:
+        """Return the difference as ``diff -u`` prints it; empty if there is none."""
+        lines = unified_diff(
+            self.before.text.splitlines(keepends=True),
+            self.after.text.splitlines(keepends=True),
+            self.before.path,
+            self.before.path,
+        )
+        return "".join(
+            line if line.endswith("\n") else f"{line}\n\\ no newline\n"
+            for line in lines
+        )
+
+    def prefetch(self, target: Target, timeout: float) -> Iterator[str]:
+        """Bring the archive to every node of the cluster; yield a line for each.
+
+        Raises DeployError if a node cannot get it, and after *timeout* seconds.
+        """
+        with target.cluster_of(self.applications[0]) as cluster:
+            for hash, store in {(app.hash, app.store) for app in self.applications}:
+                assert hash is not None
+                yield from cluster.prefetch(hash, store, timeout)
+
+    def write(self, history: History, reporter: Reporter = SILENT) -> Plan:
+        """Write the manifest and record the change; return the plan as it came true.
+
+        If somebody has changed the file meanwhile, that change stays.
+        """
+        now = self.before.fresh()
+        if now is not self.before:
+            reporter.warn(
+                f"{now.path} was changed by somebody meanwhile; the hash goes into it "
+                "as it is now"
+            )
+            hash, names, store = self._arguments
+            return Plan(now, hash, names, store=store).write(history, reporter)
+        if self.after.text != now.text:
+            self.after.write()
+            for app, before in self.steps:
+                assert app.hash is not None
+                history.add(now.path, app.name, before, app.hash)
+        return self
+
+    def apply(
+        self, target: Target, history: History, reporter: Reporter = SILENT
+    ) -> str:
+        """Apply the manifest, which is written, and record it; return what was done.
+
+        Raises DeployError.
+        """
+        path = self.after.path
+        try:
+            done = target.apply(self.after, self.applications, reporter)
+        except DeployError as error:
+            raise error.with_text(
+                f"{error}\n{path} names {self.applications[0].hash} already: to try "
+                f"again, run this again; to take it back: {self.undo}"
+            ) from error
+        for app, before in self.steps:
+            if app.kind == SERVE and app.hash is not None:
+                known = history.deployment(path, app.name, app.hash)
+                # The same: written by a run that could not apply it.
+                was = known and known.before if before == app.hash else before
+                history.add(target.cluster().address, app.name, was, app.hash)
+        return done
+
+    def follow(self, target: Target, timeout: float) -> Iterator[list[Served]]:
+        """Follow the rollout to its end, as `lazyimport.deploy.follow` does."""
+        wanted = {app.name: app.hash for app in self.applications if app.hash}
+        with target.cluster_of(self.applications[0]) as cluster:
+            yield from follow(cluster, wanted, timeout, f"{self.undo} --apply --wait")
+
+    def _other_stores(self, ours: str | None) -> Iterator[str]:
+        for app in self.applications:
+            theirs = app.store
+            if theirs and ours and theirs.rstrip("/") != ours.rstrip("/"):
+                yield (
+                    f"the workers of {app.name} look in {theirs}, as the manifest says, "
+                    f"and here the store is {ours}: the archive must be in theirs"
+                )

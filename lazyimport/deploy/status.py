@@ -1,0 +1,179 @@
+"""What a cluster runs: Serve's applications and replicas, actors, jobs, and hashes.
+
+The functions read Ray's answers, as its dashboard gives them, into these values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+__all__ = ["ENDED", "Process", "Replica", "Served", "named_hash", "processes", "served"]
+
+_SERVES_OWN = ("ServeController", "ProxyActor")
+#: states of a job that is over
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Replica(NamedTuple):
+    """A replica of a deployment, and the ``hash`` that its process runs.
+
+    ``state`` is Serve's; ``ALIVE`` if only Ray knows the replica, as it is with those
+    that go on serving after a deployment has failed. ``started`` is in seconds since
+    the epoch, None if Serve does not tell.
+    """
+
+    deployment: str
+    id: str
+    hash: str | None
+    state: str
+    started: float | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it answers requests."""
+        return self.state in {"RUNNING", "ALIVE"}
+
+
+class Served(NamedTuple):
+    """A Serve application in a cluster.
+
+    ``hash`` is what its config names; ``status`` and ``message`` are Serve's, with
+    the messages of its deployments; ``targets`` says how many replicas each
+    deployment is to have.
+    """
+
+    name: str
+    hash: str | None
+    status: str
+    message: str
+    targets: Mapping[str, int]
+    replicas: tuple[Replica, ...]
+
+    def runs(self, hash: str) -> bool:
+        """Whether all its replicas are up and run *hash*, and no other one is left."""
+        if self.hash != hash or self.status != "RUNNING" or not self.targets:
+            return False
+        running = Counter(r.deployment for r in self.replicas if r.state == "RUNNING")
+        return all(replica.hash == hash for replica in self.replicas) and all(
+            running[deployment] == count for deployment, count in self.targets.items()
+        )
+
+
+class Process(NamedTuple):
+    """An actor, replica or job, and the hash that it runs.
+
+    ``kind`` is ``actor``, ``replica`` or ``job``; ``node`` begins the id of the node.
+    """
+
+    kind: str
+    name: str
+    hash: str | None
+    state: str
+    node: str
+    pid: int | None
+
+
+def named_hash(runtime_env: Any) -> str | None:
+    """Return the hash that a runtime environment names, or None."""
+    if not isinstance(runtime_env, dict):
+        return None
+    plugin = runtime_env.get("lazyimport")
+    if isinstance(plugin, dict) and plugin.get("hash"):
+        return str(plugin["hash"])
+    return (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")
+
+
+def served(
+    applications: Mapping[str, Any], actors: Iterable[dict[str, Any]]
+) -> dict[str, Served]:
+    """Return Serve's *applications* by name; *actors* tell what replicas run."""
+    alive = [actor for actor in actors if actor["state"] == "ALIVE"]
+    return {name: _served(name, app, alive) for name, app in applications.items()}
+
+
+def processes(
+    actors: Iterable[dict[str, Any]], jobs: Iterable[dict[str, Any]]
+) -> list[Process]:
+    """Return the living actors, replicas and jobs but Serve's own, replicas first."""
+    found = [*_of_actors(actors), *_of_jobs(jobs)]
+    return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
+
+
+def _of_actors(actors: Iterable[dict[str, Any]]) -> Iterator[Process]:
+    for actor in actors:
+        if actor["state"] == "DEAD" or actor["class_name"] in _SERVES_OWN:
+            continue
+        kind, name = "actor", actor["name"] or actor["class_name"]
+        if actor["class_name"].startswith("ServeReplica:"):
+            kind = "replica"
+            name = name.removeprefix("SERVE_REPLICA::").replace("#", "/")
+        node = (actor.get("node_id") or "")[:8]
+        hash, state = _actor_hash(actor), actor["state"]
+        yield Process(kind, name, hash, state, node, actor.get("pid"))
+
+
+def _of_jobs(jobs: Iterable[dict[str, Any]]) -> Iterator[Process]:
+    for job in jobs:
+        if job["status"] not in ENDED:
+            pid = (job.get("driver_info") or {}).get("pid")
+            yield Process(
+                "job",
+                job["submission_id"] or job["entrypoint"],
+                named_hash(job.get("runtime_env")),
+                job["status"],
+                (job.get("driver_node_id") or "")[:8],
+                int(pid) if pid else None,
+            )
+
+
+def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Served:
+    deployments: dict[str, Any] = app.get("deployments") or {}
+    messages = [app.get("message"), *(d.get("message") for d in deployments.values())]
+    replicas = list(_replicas(deployments, actors))
+    replicas += _left(name, {replica.id for replica in replicas}, actors)
+    return Served(
+        name,
+        named_hash((app.get("deployed_app_config") or {}).get("runtime_env")),
+        app["status"],
+        "\n".join(message for message in messages if message),
+        {key: d.get("target_num_replicas") or 0 for key, d in deployments.items()},
+        tuple(replicas),
+    )
+
+
+def _replicas(
+    deployments: Mapping[str, Any], actors: list[dict[str, Any]]
+) -> Iterator[Replica]:
+    """Yield the replicas that Serve lists."""
+    hashes = {actor["actor_id"]: _actor_hash(actor) for actor in actors}
+    for deployment, facts in deployments.items():
+        for replica in facts["replicas"]:
+            yield Replica(
+                deployment,
+                replica["replica_id"],
+                hashes.get(replica.get("actor_id") or ""),
+                replica["state"],
+                replica["start_time_s"],
+            )
+
+
+def _left(
+    application: str, known: set[str], actors: list[dict[str, Any]]
+) -> Iterator[Replica]:
+    """Yield the replicas that live although Serve does not list them any more."""
+    for actor in actors:
+        kind, _, deployment = actor["class_name"].partition(f":{application}:")
+        name = actor["name"].rpartition("#")[2]
+        if kind == "ServeReplica" and deployment and name not in known:
+            yield Replica(deployment, name, _actor_hash(actor), "ALIVE", None)
+
+
+def _actor_hash(actor: dict[str, Any]) -> str | None:
+    return named_hash(json.loads(actor.get("serialized_runtime_env") or "{}"))

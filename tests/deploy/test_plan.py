@@ -1,0 +1,137 @@
+"""A plan: what changes, worked out before, made true step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("ruamel.yaml")
+
+from lazyimport.deploy import DeployError, History, Manifest, Plan, Target
+from lazyimport.reporting import Reporter
+from tests.fakes.dashboard import Dashboard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A, B = "a1" * 32, "b2" * 32
+
+TEXT = """\
+applications:
+  - name: shop
+    runtime_env: {env_vars: {LAZYIMPORT_HASH: DIGITS}}
+  - name: till
+    runtime_env:
+      env_vars: {LAZYIMPORT_STORE: gs://theirs, LAZYIMPORT_HASH: DIGITS}
+"""
+
+
+class Warned(Reporter):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path) -> Path:
+    file = tmp_path / "serve.yaml"
+    file.write_text(TEXT.replace("DIGITS", A))
+    return file
+
+
+@pytest.fixture(name="history")
+def _history(tmp_path: Path) -> History:
+    return History(str(tmp_path / "cache"))
+
+
+def planned(file: Path, *names: str, store: str | None = None) -> Plan:
+    return Plan(Manifest.read(str(file)), B, names or ("shop",), store=store)
+
+
+def test_a_plan_changes_nothing(file: Path) -> None:
+    plan = planned(file, "till", "shop")
+
+    assert file.read_text() == TEXT.replace("DIGITS", A)
+    assert [("till", A, B), ("shop", A, B)] == [
+        (app.name, before, app.hash) for app, before in plan.steps
+    ]
+    assert f"lazyimport rollback {file} --app till --app shop" == plan.undo
+
+
+def test_the_difference_is_as_diff_prints_it(file: Path) -> None:
+    file.write_text(file.read_text().rstrip("\n"))
+    lines = planned(file, "till").diff().splitlines()
+
+    assert [f"--- {file}", f"+++ {file}"] == lines[:2]
+    assert [r"\ no newline"] * 2 == [line for line in lines if line[:1] == "\\"]
+    assert Plan(Manifest.read(str(file)), A, ["till"]).diff() == ""
+
+
+def test_a_store_that_is_not_that_of_the_workers_is_warned_of(file: Path) -> None:
+    assert [] == planned(file, "till").warnings
+    assert [] == planned(file, "till", store="gs://theirs/").warnings
+    (warning,) = planned(file, "shop", "till", store="gs://ours").warnings
+    assert "the workers of till look in gs://theirs" in warning
+
+
+def test_writing_records_what_was_before(file: Path, history: History) -> None:
+    plan = planned(file)
+
+    assert plan is plan.write(history)
+    known = history.deployment(str(file), "shop", B)
+    assert known is not None
+    assert A == known.before
+    assert history.deployment(str(file), "till", B) is None
+
+
+def test_what_somebody_changed_meanwhile_stays(file: Path, history: History) -> None:
+    plan, warned = planned(file), Warned()
+    changed = "# by hand\n" + file.read_text()
+    file.write_text(changed)
+    after = plan.write(history, warned)
+
+    assert changed.replace(A, B, 1) == after.after.text == file.read_text()
+    assert ["was changed by somebody meanwhile"] == [
+        warning[len(f"{file} ") :].partition(";")[0] for warning in warned.warnings
+    ]
+
+
+def test_applying_gives_the_config_and_records_it(file: Path, history: History) -> None:
+    with Dashboard() as dashboard:
+        plan = planned(file).write(history)
+        done = plan.apply(Target(dashboard.address), history)
+
+    assert f"applied to {dashboard.address}" == done
+    ((shop, till),) = [config["applications"] for config in dashboard.applied]
+    assert B == shop["runtime_env"]["env_vars"]["LAZYIMPORT_HASH"]
+    assert A == till["runtime_env"]["env_vars"]["LAZYIMPORT_HASH"]
+    known = history.deployment(dashboard.address, "shop", B)
+    assert known is not None
+    assert A == known.before
+
+
+def test_what_cannot_be_applied_says_how_to_go_on_and_back(
+    file: Path, history: History
+) -> None:
+    plan = planned(file).write(history)
+
+    with pytest.raises(DeployError, match=f"{file} names {B} already: .*rollback"):
+        plan.apply(Target("127.0.0.1:9"), history)
+
+
+def test_prefetching_takes_the_store_of_the_workers(file: Path) -> None:
+    with Dashboard() as dashboard:
+        dashboard.submitted = 2
+        lines = list(
+            planned(file, "shop", "till").prefetch(Target(dashboard.address), 9)
+        )
+
+    assert 2 == len(lines)
+    assert [f"job {B}", f"job {B} gs://theirs"] == sorted(
+        command[len("python -m lazyimport.ray.prefetch_") :]
+        for command in dashboard.commands
+    )

@@ -1,0 +1,138 @@
+"""What Ray's answers say about what runs where."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lazyimport.deploy.status import Process, Replica, Served, processes, served
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+A, B = "a1" * 32, "b2" * 32
+
+
+def actor(name: str, kind: str, hash: str | None = A, **facts: Any) -> dict[str, Any]:
+    """An actor as Ray tells of it."""
+    env = {"env_vars": {"LAZYIMPORT_HASH": hash}} if hash else {}
+    return {
+        "actor_id": f"id of {name}",
+        "name": name,
+        "class_name": kind,
+        "state": "ALIVE",
+        "node_id": "0123456789abcdef",
+        "pid": 7,
+        "serialized_runtime_env": json.dumps(env),
+        **facts,
+    }
+
+
+def replica(number: int, **facts: Any) -> dict[str, Any]:
+    """A replica as Serve tells of it."""
+    return {
+        "replica_id": f"r{number}",
+        "actor_id": f"id of SERVE_REPLICA::shop#Shop#r{number}",
+        "state": "RUNNING",
+        "start_time_s": 5.0,
+        **facts,
+    }
+
+
+def shop(*replicas: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    deployment = {"replicas": replicas, "target_num_replicas": 2, "message": "why"}
+    config = {"runtime_env": {"env_vars": {"LAZYIMPORT_HASH": B}}}
+    return {
+        "status": "DEPLOYING",
+        "message": "",
+        "deployments": {"Shop": deployment},
+        "deployed_app_config": config,
+        **facts,
+    }
+
+
+class TestProcesses:
+    """Actors, replicas and jobs."""
+
+    def test_replicas_come_first_and_dead_and_own_ones_not_at_all(self) -> None:
+        found = processes(
+            [
+                actor("b", "Counter"),
+                actor("", "Anonymous", None),
+                actor("gone", "Counter", state="DEAD"),
+                actor("SERVE_CONTROLLER_ACTOR", "ServeController"),
+                actor("SERVE_PROXY_ACTOR-1", "ProxyActor"),
+                actor("SERVE_REPLICA::shop#Shop#r1", "ServeReplica:shop:Shop", B),
+            ],
+            [],
+        )
+
+        assert [
+            Process("replica", "shop/Shop/r1", B, "ALIVE", "01234567", 7),
+            Process("actor", "Anonymous", None, "ALIVE", "01234567", 7),
+            Process("actor", "b", A, "ALIVE", "01234567", 7),
+        ] == found
+
+    def test_jobs_that_run(self) -> None:
+        env = {"lazyimport": {"hash": B}, "env_vars": {"LAZYIMPORT_HASH": A}}
+        job = {"submission_id": "raysubmit_1", "status": "RUNNING", "runtime_env": env}
+        other = {"submission_id": None, "status": "PENDING", "entrypoint": "python x"}
+        more = {"driver_info": {"pid": "12"}, "driver_node_id": "f" * 20}
+
+        assert [
+            Process("job", "python x", None, "PENDING", "", None),
+            Process("job", "raysubmit_1", B, "RUNNING", "ffffffff", 12),
+        ] == processes([], [{**job, **more}, other, {**job, "status": "STOPPED"}])
+
+
+class TestServed:
+    """Applications of Serve."""
+
+    def test_a_replica_runs_the_hash_of_its_actor(self) -> None:
+        """Not that of the config, which may be newer."""
+        actors = [actor("SERVE_REPLICA::shop#Shop#r1", "ServeReplica:shop:Shop", A)]
+        app = served({"shop": shop(replica(1), replica(2))}, actors)["shop"]
+
+        assert (B, "DEPLOYING", "why", {"Shop": 2}) == app[1:5]
+        assert [("r1", A, 5.0), ("r2", None, 5.0)] == [
+            (r.id, r.hash, r.started) for r in app.replicas
+        ]
+
+    def test_what_a_failed_deployment_left_still_serves(self) -> None:
+        """Serve does not list these replicas any more; Ray does."""
+        actors = [
+            actor("SERVE_REPLICA::shop#Shop#old", "ServeReplica:shop:Shop", A),
+            actor("SERVE_REPLICA::till#Till#x", "ServeReplica:till:Till", A),
+        ]
+        app = served({"shop": shop(status="DEPLOY_FAILED", deployments={})}, actors)
+
+        assert (Replica("Shop", "old", A, "ALIVE", None),) == app["shop"].replicas
+        assert app["shop"].replicas[0].serves
+
+    def test_an_application_without_a_config_or_a_deployment(self) -> None:
+        app = served({"shop": {"status": "NOT_STARTED"}}, [])["shop"]
+
+        assert Served("shop", None, "NOT_STARTED", "", {}, ()) == app
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [
+        ({}, True),
+        ({"hash": A}, False),
+        ({"status": "DEPLOYING"}, False),
+        ({"targets": {}}, False),
+        ({"targets": {"Shop": 2}}, False),
+        ({"replicas": (Replica("Shop", "1", A, "RUNNING", 0),)}, False),
+        ({"replicas": (Replica("Shop", "1", B, "STARTING", 0),)}, False),
+    ],
+)
+def test_an_application_runs_a_hash_when_nothing_else_is_left(
+    change: dict[str, Any], runs: bool
+) -> None:
+    replicas = (Replica("Shop", "1", B, "RUNNING", 0),)
+    app = Served("shop", B, "RUNNING", "", {"Shop": 1}, replicas)
+
+    assert runs == app._replace(**change).runs(B)

@@ -1,0 +1,102 @@
+"""Where a manifest goes, and what can never be asked for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest.importorskip("ruamel.yaml")
+
+from lazyimport.deploy import DeployError, ImpossibleError, Manifest, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SERVE = "applications: [{name: shop}]\n"
+SERVICE = """\
+kind: RayService
+metadata: {name: x, namespace: prod}
+spec:
+  serveConfigV2: |
+    applications: [{name: shop}]
+"""
+JOB = "kind: RayJob\nmetadata: {name: job}\nspec: {entrypoint: y}\n"
+
+
+@pytest.fixture(name="kubectl")
+def _kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make a kubectl that runs a line of shell; what it was told is in the file."""
+
+    def make(script: str) -> Path:
+        told = tmp_path / "told"
+        program = tmp_path / "kubectl"
+        program.write_text(f'#!/bin/sh\necho "$@" >> {told}\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        return told
+
+    return make
+
+
+def test_a_serve_config_goes_to_the_address_or_the_local_cluster() -> None:
+    assert "http://localhost:8265" == Target().cluster().address
+    assert "http://there:1" == Target(local="there:1").cluster().address
+    (app,) = Manifest(SERVE, "f.yaml").applications
+    with Target("here:2", local="there:1").cluster_of(app) as cluster:
+        assert "http://here:2" == cluster.address
+
+
+def test_the_dashboard_of_a_rayservice_is_forwarded(
+    kubectl: Callable[[str], Path],
+) -> None:
+    """For as long as it is needed; kubectl prints a line for each connection."""
+    told = kubectl("echo 'Forwarding from 127.0.0.1:4711 -> 8265'; exec sleep 60")
+    (app,) = Manifest(SERVICE, "f.yaml").applications
+
+    with Target(local="there:1").cluster_of(app) as cluster:
+        assert "http://127.0.0.1:4711" == cluster.address
+    command = "port-forward service/x-head-svc :dashboard --namespace prod\n"
+    assert command == told.read_text()
+
+
+def test_an_address_is_taken_for_a_rayservice_as_well() -> None:
+    (app,) = Manifest(SERVICE, "f.yaml").applications
+
+    with Target("here:2").cluster_of(app) as cluster:
+        assert "http://here:2" == cluster.address
+
+
+def test_kubectl_says_why_not(kubectl: Callable[[str], Path]) -> None:
+    kubectl("echo no such service >&2; exit 1")
+    manifest = Manifest(SERVICE, "f.yaml")
+
+    with pytest.raises(DeployError, match=r"kubectl apply .* failed: no such service"):
+        Target().apply(manifest, manifest.applications)
+
+
+@pytest.mark.parametrize(
+    ("text", "wish", "said"),
+    [
+        (JOB, "wait", "no replicas to wait for"),
+        (JOB, "prefetch", "a cluster for each run"),
+        (
+            f"{SERVICE}---\n{SERVICE.replace(': x', ': y')}",
+            "wait",
+            "several RayServices",
+        ),
+        (f"{SERVICE}---\n{SERVE}", "apply", "one by one"),
+    ],
+)
+def test_what_can_never_be_done(text: str, wish: str, said: str) -> None:
+    applications = Manifest(text, "f.yaml").applications
+
+    Target().check(applications)
+    with pytest.raises(ImpossibleError, match=said):
+        Target().check(applications, **{wish: True})
+
+
+def test_a_job_may_have_a_cluster_that_is_there() -> None:
+    Target("here:2").check(Manifest(JOB, "f.yaml").applications, prefetch=True)

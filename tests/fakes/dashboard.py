@@ -1,0 +1,102 @@
+"""Ray's dashboard as a local server: applications, actors and jobs are what it is told.
+
+It can run a job when it is asked for the third time, as one that has just started.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["Dashboard"]
+
+
+class Dashboard(ThreadingHTTPServer):
+    """A dashboard at ``address``, while it is entered.
+
+    ``serve``, ``actors`` and ``jobs`` are what it answers with, ``logs`` what the one
+    job prints that it runs. ``applied`` are the configs that it was given, and
+    ``asked`` the paths of all requests; ``tokens`` came with the configs.
+    ``meanwhile`` is called when a job is submitted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.serve: dict[str, Any] = {"applications": {}}
+        self.actors: list[dict[str, Any]] = []
+        self.jobs: list[dict[str, Any]] = []
+        self.logs = "prefetched to 1 of 1 nodes\n"
+        self.status = "SUCCEEDED"
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.submitted = 0
+        self.commands: list[str] = []
+        self.applied: list[Any] = []
+        self.asked: list[str] = []
+        self.tokens: list[str | None] = []
+        self._thread = threading.Thread(target=self.serve_forever)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self) -> Dashboard:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    server: Dashboard
+
+    def do_POST(self) -> None:
+        command = self._read()["entrypoint"]
+        self.server.submitted += 1
+        self.server.meanwhile()
+        if self.server.submitted < 3:
+            self.send_error(500, "No available agent to submit job")
+        else:
+            self.server.commands.append(command)
+            self._send({"submission_id": "job"})
+
+    def do_PUT(self) -> None:
+        self.server.tokens.append(self.headers["Authorization"])
+        self.server.applied.append(self._read())
+        self._send(None)
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        path = self.path.partition("?")[0]
+        answers: dict[str, object] = {
+            "/api/serve/applications/": self.server.serve,
+            "/api/v0/actors": {"data": {"result": {"result": self.server.actors}}},
+            "/api/jobs/": self.server.jobs,
+            "/api/jobs/job": {"status": self.server.status},
+            "/api/jobs/job/logs": {"logs": self.server.logs},
+        }
+        if path in answers:
+            self._send(answers[path])
+        else:
+            self.send_error(404, "no such thing")
+
+    def _read(self) -> Any:
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _send(self, value: object) -> None:
+        body = b"" if value is None else json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
