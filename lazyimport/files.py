@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from errno import EACCES, EAGAIN
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-from time import monotonic, sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import BinaryIO
 
@@ -20,6 +21,7 @@ __all__ = [
     "make_directories",
     "remove_file",
     "remove_leftovers",
+    "tries",
     "unfinished_path",
 ]
 
@@ -152,17 +154,16 @@ class FileLock:
         self._descriptor = -1
 
     def __enter__(self) -> FileLock:
-        deadline = monotonic() + self.timeout
-        while True:
+        for _ in tries(self.timeout):
             self._descriptor = self.open()
             try:
-                self._wait(deadline)
-                if os.fstat(self._descriptor).st_nlink:
+                if self._lock():
                     return self
             except BaseException:
                 self._close()
                 raise
             self._close()
+        raise LockTimeout(self.path)
 
     def __exit__(self, *_: object) -> None:
         self._close()
@@ -175,20 +176,15 @@ class FileLock:
         """Remove the file of this lock, which is held: nobody needs it any more."""
         os.unlink(self.path)
 
-    def _wait(self, deadline: float) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                flock(self._descriptor, LOCK_EX | LOCK_NB)
-            except OSError as error:
-                if error.errno not in {EAGAIN, EACCES}:
-                    raise
-                if monotonic() > deadline:
-                    raise LockTimeout(self.path) from None
-                sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_PAUSE)
-            else:
-                return
+    def _lock(self) -> bool:
+        """Return whether this is the lock now, and its file has its name still."""
+        try:
+            flock(self._descriptor, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            if error.errno not in {EAGAIN, EACCES}:
+                raise
+            return False
+        return os.fstat(self._descriptor).st_nlink > 0
 
     def _close(self) -> None:
         try:
@@ -198,3 +194,14 @@ class FileLock:
             pass  # a file system without locks
         finally:
             os.close(self._descriptor)
+
+
+def tries(timeout: float) -> Iterator[None]:
+    """Yield once, then again after growing pauses, until *timeout* seconds are over."""
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    yield
+    while time.monotonic() <= deadline:
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        yield

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from lazyimport.errors import StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
-from lazyimport.stores.file import _Lock as StoreLock
 
 
 def open_files() -> int:
@@ -44,24 +41,17 @@ class TestLock:
 
     # from 3.12 on Python warns of a fork in a process that has threads
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-    @pytest.mark.parametrize("of_the_store", [False, True])
     def test_it_ends_with_the_block_whatever_was_forked_meanwhile(
-        self, path: str, of_the_store: bool
+        self, path: str
     ) -> None:
         """A worker that multiprocessing forks while a thread downloads lives long."""
-
-        def lock() -> AbstractContextManager[object]:
-            if of_the_store:
-                return StoreLock(path, StoreUnavailable("busy"))
-            return FileLock(path, 0)
-
-        with lock():
+        with FileLock(path, 0):
             child = os.fork()
             if not child:
                 signal.pause()
                 os._exit(0)
         try:
-            with lock():
+            with FileLock(path, 0):
                 pass
         finally:
             os.kill(child, signal.SIGKILL)

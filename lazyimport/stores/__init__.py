@@ -7,14 +7,8 @@ imported then and no sooner. `writable` and `mutable` ask for more of it.
 from __future__ import annotations
 
 from lazyimport.errors import SettingsError
-from lazyimport.stores.protocol import (
-    Item,
-    MutableStore,
-    ReadStore,
-    Store,
-    check_key,
-    redact,
-)
+from lazyimport.stores.keys import check_key
+from lazyimport.stores.protocol import Item, MutableStore, ReadStore, Store, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,14 +61,18 @@ def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
         from lazyimport.stores.gcs import GcsStore
 
         return GcsStore.from_url(url, timeout=timeout)
-    if scheme in {"s3", "az", "http", "https"}:
-        from lazyimport.stores import objects
+    if scheme in {"s3", "az"}:
+        from lazyimport.stores.buckets import AzureStore, S3Store
         from lazyimport.stores.retry import retrying
 
-        kinds = {"s3": objects.S3Store, "az": objects.AzureStore}
-        kind = kinds.get(scheme, objects.HttpStore)
-        able: ReadStore = retrying(kind(url, timeout=timeout), timeout)
-        return able
+        bucket = (S3Store if scheme == "s3" else AzureStore)(url, timeout=timeout)
+        return retrying(bucket, timeout)  # type: ignore[no-any-return]
+    if scheme in {"http", "https"}:
+        from lazyimport.stores.retry import retrying
+        from lazyimport.stores.web import HttpStore
+
+        web = HttpStore(url, timeout=timeout)
+        return retrying(web, timeout)  # type: ignore[no-any-return]
     if scheme == "memory":
         from lazyimport.stores.memory import MemoryStore
 

@@ -8,7 +8,9 @@ import threading
 import time
 
 from lazyimport.errors import KeyMissing, SettingsError
-from lazyimport.stores.protocol import Item, check_key, check_range, redact, store_error
+from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.keys import check_key, check_range
+from lazyimport.stores.protocol import Item, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,4 +121,5 @@ class MemoryStore:
 
     def _missing(self, verb: str, key: str) -> StoreError:
         advice = "publish it from this process, or correct the name or store"
-        return store_error(KeyMissing, self.url, verb, key, "no such object", advice)
+        attempt = Attempt(self.url, verb, key)
+        return attempt.error(KeyMissing, "no such object", advice)

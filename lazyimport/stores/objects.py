@@ -1,71 +1,33 @@
-"""Stores in S3, in Azure Blob Storage, and behind any web server, with obstore."""
+"""Objects that obstore reaches: what S3, Azure and web servers have in common."""
 
 from __future__ import annotations
 
-import mmap
 import os
-import re
 
-from lazyimport.errors import (
-    KeyMissing,
-    SettingsError,
-    StoreDenied,
-    StoreError,
-    StoreMissing,
-    StoreUnavailable,
-)
-from lazyimport.stores.protocol import (
-    Item,
-    Reported,
-    check_key,
-    check_range,
-    is_key,
-    redact,
-    store_error,
-)
+from lazyimport.errors import SettingsError, StoreError
+from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.keys import check_key, check_range
+from lazyimport.stores.objects_failures import explain, is_past_the_end
+from lazyimport.stores.protocol import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, BinaryIO
 
-__all__ = ["AzureStore", "HttpStore", "S3Store"]
+__all__ = ["Objects", "not_a_store", "split_url"]
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _CONNECT = 20.0
 _ANSWER = 60.0
-#: What a download passes on at a time.
+#: Bytes that a download passes on at a time.
 _BUFFER = 1 << 20
-#: An upload may take a second for each of these bytes, beside the timeout.
-_SLOWEST = 1 << 20
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_SAID = re.compile(r"<Message>([^<]+)")
-_CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
-_NETWORK = ("HttpError", "reqwest::Error", "hyper::Error")
-_METADATA = "169.254.169.254"
-
-_UNAUTHORIZED = 401
-_FORBIDDEN = 403
-_NOT_FOUND = 404
-_CONFLICT = 409
-_NO_RANGE = 416
-#: Request timeout, conflict with another request, too many requests.
-_COME_BACK = {408, _CONFLICT, 429}
 
 #: This process, once it has used obstore, or the one it was forked from.
 _processes: set[int] = set()
 
-_AWAY = (
-    "see whether this machine reaches the network and the service is up, or raise "
-    "LAZYIMPORT_TIMEOUT"
-)
-_BROKEN = {"TimedOut": "timed out", "Incomplete": "the connection broke"}
 
-
-class _Objects:
+class Objects:
     """What can be read below a URL; obstore is imported by the first call.
 
     *timeout* is how many seconds one request may take with its answer. Nothing
@@ -75,14 +37,15 @@ class _Objects:
     that was used refuses to work in the child rather than to wait for ever.
     """
 
-    __slots__ = ("_address", "_kept", "_ranges", "timeout", "url")
+    __slots__ = ("_address", "_opened", "_ranges", "timeout", "url")
 
-    _log_in = ""
+    #: How a person gets access to a store of this kind.
+    log_in = ""
 
     def __init__(self, address: str, *, timeout: float = 300.0) -> None:
         self.timeout = timeout
         self._address = address
-        self._kept: Any = None
+        self._opened: Any = None
         self._ranges = True
         self.url = self._check(address)
 
@@ -99,7 +62,7 @@ class _Objects:
         """Return the bytes from *start* up to and without *end*; see `ReadStore`."""
         check_key(key)
         check_range(start, end)
-        with self._reported("read", key):
+        with self._attempt("read", key):
             # An empty range cannot be asked for; whether there is an object must.
             stop = None if end is None else max(end, start + 1)
             data = b"".join(bytes(piece) for piece in self._pieces(key, start, stop))
@@ -113,17 +76,12 @@ class _Objects:
         """
         check_key(key)
         check_range(start, None)
-        reported = self._reported("read", key)
         total = 0
-        with reported:
-            pieces = self._pieces(key, start, None)
-        while True:
-            with reported:
-                piece = next(pieces, None)
-            if piece is None:
-                return total
-            out.write(piece)
-            total += len(piece)
+        with self._attempt("read", key) as attempt:
+            for piece in self._pieces(key, start, None):
+                attempt.pass_through(out.write, piece)
+                total += len(piece)
+        return total
 
     def _pieces(self, key: str, start: int, end: int | None) -> Iterator[memoryview]:
         """Yield the bytes of a range as they come, in pieces of bounded size."""
@@ -141,7 +99,7 @@ class _Objects:
                 self._ranges, part = False, None
                 answer = obstore.get(store, key)
         except Exception as error:
-            if _is_past_the_end(error):
+            if is_past_the_end(error):
                 return
             raise
         at = start if part else 0
@@ -155,9 +113,12 @@ class _Objects:
             if end is not None and at >= end:
                 return
 
-    def _reported(self, verb: str, key: str | None) -> Reported:
+    def _attempt(self, verb: str, key: str | None) -> Attempt:
         # What obstore raises holds the URLs it asked, with whatever is in them.
-        return Reported(self._failed, verb, key, hide=True)
+        return Attempt(self.url, verb, key, self._explain, hide=True)
+
+    def _explain(self, attempt: Attempt, error: Exception) -> StoreError | None:
+        return explain(attempt, error, self.log_in)
 
     def _store(self) -> Any:
         """Return the store of obstore."""
@@ -170,9 +131,9 @@ class _Objects:
                 key=None,
             )
         _processes.add(os.getpid())
-        if self._kept is None:
-            self._kept = self._connect(self.timeout)
-        return self._kept
+        if self._opened is None:
+            self._opened = self._connect(self.timeout)
+        return self._opened
 
     def _connect(self, seconds: float) -> Any:
         """Return a new store of obstore, whose requests may take *seconds*."""
@@ -195,299 +156,9 @@ class _Objects:
             "retry_config": {"max_retries": 0},
         }
 
-    def _failed(
-        self, verb: str, key: str | None, error: Exception
-    ) -> StoreError | None:
-        """Return the error of ours for one of obstore; None for any other."""
-        if isinstance(error, ModuleNotFoundError):
-            what = f"this store needs obstore, and {error}"
-            advice = "run: pip install 'ray-lazyimport[objects]'"
-            return self._error(StoreError, verb, key, what, advice)
-        from obstore.exceptions import BaseError
 
-        if not isinstance(error, (BaseError, FileNotFoundError, ValueError)):
-            return None
-        text = str(error)
-        status = _status(error)
-        what = _reason(text)
-        if _METADATA in text:
-            what = f"no credentials were found, nor given by this machine ({what})"
-            return self._error(StoreDenied, verb, key, what, self._log_in)
-        if status == _NOT_FOUND:
-            return self._missing(verb, key, what, text)
-        if status in {_UNAUTHORIZED, _FORBIDDEN}:
-            return self._error(StoreDenied, verb, key, what, self._log_in)
-        if status in _COME_BACK or (status is not None and status >= 500):
-            return self._error(StoreUnavailable, verb, key, what, _AWAY)
-        if status is None and any(sign in text for sign in _NETWORK):
-            return self._error(StoreUnavailable, verb, key, what, _AWAY)
-        advice = "see whether the URL of the store and its options are right"
-        return self._error(StoreError, verb, key, what, advice)
-
-    def _missing(self, verb: str, key: str | None, what: str, text: str) -> StoreError:
-        if "NoSuchBucket" in text or "ContainerNotFound" in text or key is None:
-            advice = "create it, or correct LAZYIMPORT_STORE"
-            return self._error(StoreMissing, verb, key, what, advice)
-        advice = "publish it, or correct the name or store"
-        return self._error(KeyMissing, verb, key, what, advice)
-
-    def _error(
-        self, kind: type[StoreError], verb: str, key: str | None, what: str, advice: str
-    ) -> StoreError:
-        return store_error(kind, self.url, verb, key, what, advice)
-
-
-class HttpStore(_Objects):
-    """The files below a URL, to read: what serves the folder of a `FileStore` does.
-
-    A server that cannot send a part of a file sends the whole one for every
-    part that is read, of which the rest is thrown away as it comes.
-
-    A server says of what is not there that it is not there, so a wrong folder
-    looks like a missing object (KeyMissing).
-    """
-
-    __slots__ = ()
-
-    _log_in = "write user and password as https://user:password@host/folder"
-
-    def _check(self, address: str) -> str:
-        parts = _split(address)
-        if not parts.hostname or parts.query or parts.fragment:
-            raise _wrong(
-                address, "https://host/folder", "it has a host and no query in it"
-            )
-        return redact(address).rstrip("/")
-
-    def _connect(self, seconds: float) -> Any:
-        from obstore.store import HTTPStore
-
-        options = self._options(seconds)
-        parts = _split(self._address)
-        if parts.username:
-            from base64 import b64encode
-            from urllib.parse import unquote
-
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            proof = "Basic " + b64encode(user.encode()).decode()
-            options["client_options"]["default_headers"] = {"authorization": proof}
-        return HTTPStore(self.url, **options)
-
-
-class _Bucket(_Objects):
-    """Objects in a bucket or container, to read and to write."""
-
-    __slots__ = ("_config", "bucket", "prefix")
-
-    _form = ""
-    _allowed: frozenset[str] = frozenset()
-    #: the store's class in obstore
-    _kind = ""
-    #: bytes of an object that one request can create
-    _most = 0
-
-    def _connect(self, seconds: float) -> Any:
-        from obstore import store
-
-        return getattr(store, self._kind)(
-            self.bucket,
-            prefix=self.prefix or None,
-            config=self._config,
-            **self._options(seconds),
-        )
-
-    def _check(self, address: str) -> str:
-        from urllib.parse import parse_qsl
-
-        rest, _, query = address.partition("://")[2].partition("?")
-        bucket, _, prefix = rest.partition("/")
-        if not _NAME.fullmatch(bucket):
-            raise _wrong(address, self._form, "a name has letters, digits, '-' and '.'")
-        self.bucket = bucket
-        self.prefix = prefix.strip("/")
-        if self.prefix:
-            check_key(self.prefix)
-        self._config = dict(parse_qsl(query, keep_blank_values=True))
-        self._config.pop("allow_http", None)  # said by the endpoint
-        for name in sorted(set(self._config) - self._allowed):
-            raise _wrong(
-                address,
-                self._form,
-                f"{name!r} is no option for a URL: those are "
-                f"{', '.join(sorted(self._allowed))}, and secrets belong in the "
-                "environment",
-            )
-        endpoint = self._config.get("endpoint")
-        if endpoint is not None and (
-            not _split(endpoint).hostname or "@" in _split(endpoint).netloc
-        ):
-            raise _wrong(address, self._form, "an endpoint is http(s)://host:port")
-        shown = f"{address.partition('://')[0].lower()}://{bucket}/{self.prefix}"
-        return shown.rstrip("/") + (f"?{query}" if query else "")
-
-    def put(self, key: str, data: BinaryIO) -> bool:
-        """Create the object unless it exists; see `Store.put`.
-
-        One request, on the condition that there is no object (``If-None-Match:
-        *``): the service decides, and takes some 5 GiB at most. An upload in
-        parts could be larger, but obstore can put no condition on it. A real
-        file is mapped, not read into memory.
-
-        A request whose answer got lost may have created the object all the same.
-        """
-        check_key(key)
-        with _Whole(data) as content, self._reported("store", key):
-            return self._send(key, content, "create")
-
-    def list(self, prefix: str = "") -> Iterator[Item]:
-        """Yield the objects below *prefix*, ordered by key; see `Store.list`."""
-        with self._reported("list", None):
-            store = self._store()
-            import obstore
-
-            folder = prefix.rpartition("/")[0]
-            if folder and not is_key(folder):
-                return
-            for page in obstore.list(store, folder or None):
-                for found in page:
-                    key = found["path"]
-                    if key.startswith(prefix) and is_key(key):
-                        yield Item(
-                            key, found["size"], found["last_modified"].timestamp()
-                        )
-
-    def delete(self, key: str) -> None:
-        """Delete the object; see `Store.delete`.
-
-        S3 does not say whether there was one, so it is asked before: of two
-        that delete at once both may succeed.
-        """
-        self.read(key, 0, 0)
-        with self._reported("delete", key):
-            store = self._store()
-            import obstore
-
-            obstore.delete(store, key)
-
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the object and its version; see `MutableStore.read_versioned`.
-
-        The version is its ETag.
-        """
-        check_key(key)
-        with self._reported("read", key):
-            store = self._store()
-            import obstore
-
-            answer = obstore.get(store, key)
-            data, version = bytes(answer.bytes()), answer.meta["e_tag"]
-        if not version:
-            what = "the answer names no ETag of the object"
-            advice = "this service cannot keep what changes; use another"
-            raise self._error(StoreError, "read", key, what, advice)
-        return data, version
-
-    def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it has *version*; see `MutableStore.replace`."""
-        check_key(key)
-        if version is not None and '"' not in version:  # of another store
-            return False
-        with self._reported("replace", key):
-            mode = "create" if version is None else {"e_tag": version}
-            return self._send(key, data, mode)
-
-    def _send(self, key: str, content: Any, mode: Any) -> bool:
-        if len(content) > self._most:
-            what = f"it has {len(content):,} bytes, and {self._most:,} are the most"
-            advice = "leave out of the tree what is no code, or use another store"
-            raise self._error(StoreError, "store", key, what, advice)
-        store = self._store()
-        import obstore
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
-
-        if len(content) > _SLOWEST:
-            store = self._connect(self.timeout + len(content) / _SLOWEST)
-        try:
-            obstore.put(store, key, content, mode=mode, use_multipart=False)
-        except (AlreadyExistsError, PreconditionError) as error:
-            # Another writer of the same object is not done yet; or no bucket.
-            if _status(error) == _CONFLICT and "<Code>" in str(error):
-                if "AlreadyExists" in _code(error):  # Azure says so with 409
-                    return False
-                raise self._conflict(key, error) from None
-            if _code(error) in {"NoSuchBucket", "ContainerNotFound"}:
-                raise self._missing(
-                    "store", key, _reason(str(error)), str(error)
-                ) from None
-            return False
-        return True
-
-    def _conflict(self, key: str, error: Exception) -> StoreError:
-        what = _reason(str(error))
-        return self._error(StoreUnavailable, "store", key, what, "try again")
-
-
-class S3Store(_Bucket):
-    """The objects of ``s3://bucket/prefix``, in S3 or what speaks its protocol."""
-
-    __slots__ = ()
-
-    _form = "s3://bucket/prefix?option=value"
-    _kind = "S3Store"
-    _most = 5 << 30
-    _allowed = frozenset(
-        {"endpoint", "region", "skip_signature", "virtual_hosted_style_request"}
-    )
-    _log_in = (
-        "on EKS bind the pod's service account to a role, elsewhere set "
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a public bucket takes "
-        "?skip_signature=true; reading takes s3:GetObject and s3:ListBucket, "
-        "publishing s3:PutObject, deleting s3:DeleteObject"
-    )
-
-
-class AzureStore(_Bucket):
-    """The blobs of ``az://container/prefix``, in Azure Blob Storage."""
-
-    __slots__ = ()
-
-    _form = "az://container/prefix?account_name=NAME"
-    _kind = "AzureStore"
-    _most = 5000 << 20
-    _allowed = frozenset({"account_name", "endpoint", "skip_signature", "use_emulator"})
-    _log_in = (
-        "on AKS use workload identity, elsewhere set AZURE_STORAGE_ACCOUNT_KEY or "
-        "AZURE_STORAGE_SAS_TOKEN; reading takes the role Storage Blob Data Reader, "
-        "publishing and deleting Storage Blob Data Contributor"
-    )
-
-
-class _Whole:
-    """All of a file as one buffer: mapped if it is a real file, else in memory."""
-
-    __slots__ = ("_data", "_map")
-
-    def __init__(self, data: BinaryIO) -> None:
-        self._data = data
-        self._map: mmap.mmap | None = None
-
-    def __enter__(self) -> bytes | mmap.mmap:
-        self._data.seek(0)
-        try:
-            descriptor = self._data.fileno()
-            self._data.flush()
-        except OSError:  # io.UnsupportedOperation: not a real file
-            return self._data.read()
-        if not os.fstat(descriptor).st_size:
-            return b""
-        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        return self._map
-
-    def __exit__(self, *_: object) -> None:
-        self._map = None  # closed with the last buffer of it
-
-
-def _split(url: str) -> Any:
+def split_url(url: str) -> Any:
+    """Return the parts of an HTTP URL; all empty if it is none."""
     from urllib.parse import urlsplit
 
     try:
@@ -498,38 +169,9 @@ def _split(url: str) -> Any:
     return parts if parts.scheme.lower() in {"http", "https"} else urlsplit("")
 
 
-def _wrong(url: str, form: str, why: str) -> SettingsError:
+def not_a_store(url: str, form: str, why: str) -> SettingsError:
+    """Return the error for a URL that does not have the *form* it should have."""
     shown = redact(url)
     return SettingsError(
         f"not a store: {shown!r} (write {form}; {why})", name="store", value=shown
     )
-
-
-def _status(error: Exception) -> int | None:
-    found = _STATUS.search(str(error))
-    return int(found[1]) if found else None
-
-
-def _is_past_the_end(error: Exception) -> bool:
-    text = str(error)  # Azurite answers 206 where the service itself has 416
-    return _status(error) == _NO_RANGE or bool(re.search('StartTooLarge|-1/0"', text))
-
-
-def _code(error: Exception) -> str:
-    found = _CODE.search(str(error))
-    return found[1] if found else ""
-
-
-def _reason(text: str) -> str:
-    """Return what went wrong, on one line and without any URL."""
-    status, code, said = _STATUS.search(text), _CODE.search(text), _SAID.search(text)
-    if status:
-        words = [code[1] if code else status[2].strip(), said[1] if said else ""]
-        what = ": ".join(" ".join(word.split()) for word in words if word)
-        return f"the service answered {status[1]}, {what}".rstrip(", ")
-    cause = _CAUSE.search(text)
-    broken = next((word for sign, word in _BROKEN.items() if sign in text), "")
-    first = text.partition("\n")[0].rpartition(" - ")[2]
-    first = re.sub(r"\S+://\S+", "", first.removeprefix("Generic ")).strip()
-    why = broken or (cause[1] if cause else "")
-    return f"{first} ({why})" if why else first

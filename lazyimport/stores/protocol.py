@@ -5,36 +5,14 @@ Retrying, counting and caching are not in here: they are stores around stores.
 
 from __future__ import annotations
 
-from lazyimport.errors import LazyImportError, SettingsError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
+    from collections.abc import Iterator
     from typing import BinaryIO, Protocol
-
-    from lazyimport.errors import StoreError
 else:
     Protocol = object  # importing typing would cost more than this whole module
 
-__all__ = [
-    "Item",
-    "MutableStore",
-    "ReadStore",
-    "Reported",
-    "Store",
-    "check_key",
-    "check_range",
-    "is_key",
-    "redact",
-    "store_error",
-]
-
-#: Longest key, and longest part of a key between two slashes, in UTF-8 bytes.
-#: Cloud Storage takes 1024 for a whole name; file systems take 255 for a part,
-#: of which a store keeps some for the names of its own files.
-MAX_KEY = 1024
-MAX_PART = 240
+__all__ = ["Item", "MutableStore", "ReadStore", "Store", "redact"]
 
 
 class ReadStore(Protocol):
@@ -183,120 +161,9 @@ class Item:
         return self.key, self.size, self.modified
 
 
-def check_key(key: str) -> str:
-    """Return *key* if every store can hold it.
-
-    Raises SettingsError, with the reason, otherwise.
-    """
-    reason = _why_not(key)
-    if reason:
-        raise SettingsError(f"not a key: {key!r} ({reason})", name="key", value=key)
-    return key
-
-
-def is_key(name: str) -> bool:
-    """Return whether `check_key` would accept *name*."""
-    return _why_not(name) is None
-
-
-def _why_not(key: str) -> str | None:
-    if not key:
-        return "it is empty"
-    if key.startswith("/"):
-        return "it begins with a slash; keys are relative to the store"
-    if "\\" in key:
-        return "it holds a backslash, which separates folders on some systems"
-    if any(character < " " or character == "\x7f" for character in key):
-        return "it holds a control character"
-    for part in key.split("/"):
-        if not part:
-            return "a part between two slashes is empty"
-        if part == "..":
-            return "'..' would leave its folder"
-        if part.startswith("."):
-            return f"{part!r} begins with a dot; stores keep such names for themselves"
-    return _too_long(key)
-
-
-def _too_long(key: str) -> str | None:
-    try:
-        name = key.encode()
-    except UnicodeEncodeError:
-        return "it cannot be encoded as UTF-8"
-    if len(name) > MAX_KEY:
-        return f"it is {len(name)} bytes long; {MAX_KEY} is the most"
-    longest = max(map(len, name.split(b"/")))
-    if longest > MAX_PART:
-        return f"one part is {longest} bytes long; {MAX_PART} is the most"
-    return None
-
-
-def check_range(start: int, end: int | None) -> None:
-    """Raise SettingsError unless 0 <= *start* <= *end* (or *end* is None)."""
-    if start < 0 or (end is not None and end < start):
-        raise SettingsError(
-            f"not a range of bytes: {start} to {end} (both count from the beginning "
-            "of the object, and the end does not come before the start)",
-            name="range",
-            value=(start, end),
-        )
-
-
 def redact(url: str) -> str:
     """Return *url* without what may be a secret: user, password and query."""
     scheme, separator, rest = url.partition("://")
     rest = rest.partition("?")[0]
     authority, slash, path = rest.partition("/")
     return scheme + separator + authority.rpartition("@")[2] + slash + path
-
-
-def store_error(
-    kind: type[StoreError],
-    url: str,
-    verb: str,
-    key: str | None,
-    what: str,
-    advice: str,
-) -> StoreError:
-    """Return an error of *kind* that says where, what went wrong, and what to do."""
-    doing = f"cannot {verb}" if key is None else f"cannot {verb} {key!r}"
-    return kind(f"{url}: {doing}: {what}; {advice}", url=url, key=key)
-
-
-class Reported:
-    """A block whose failures become errors of ours, with the first as the cause.
-
-    *failed* is given *verb*, *key* and what was raised, and returns the error
-    of ours for it, or None for what is not the store's and passes unchanged.
-    With *hide* the first one is left out, because it may hold a secret.
-    """
-
-    __slots__ = ("failed", "hide", "key", "verb")
-
-    def __init__(
-        self,
-        failed: Callable[[str, str | None, Exception], StoreError | None],
-        verb: str,
-        key: str | None,
-        *,
-        hide: bool = False,
-    ) -> None:
-        self.failed = failed
-        self.hide = hide
-        self.verb = verb
-        self.key = key
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not isinstance(error, Exception) or isinstance(error, LazyImportError):
-            return
-        ours = self.failed(self.verb, self.key, error)
-        if ours is not None:
-            raise ours from (None if self.hide else error)

@@ -23,9 +23,9 @@ from lazyimport.packing.packer import pack
 from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
-from lazyimport.stores.counting import Counts, counting
 from lazyimport.stores.wrapped import wrap
 from tests.support.compare_importers import write_tree
+from tests.support.counting import Counts, counting
 from tests.support.scale import scaled
 
 MODULES = 1000

@@ -72,10 +72,10 @@ print("done")
 HOLDER = """
 import os, sys
 from lazyimport.stores import mutable, open_store
-def rename(*paths):
+def replace(*paths):
     print("in the middle", flush=True)
     sys.stdin.read()
-os.rename = rename
+os.replace = replace
 store = mutable(open_store(sys.argv[1]))
 store.replace("k", b"second", store.read_versioned("k")[1])
 """
@@ -631,19 +631,19 @@ class TestReplacing:
             monkeypatch.setattr(os, name, noted)
 
         note("fsync")
-        note("rename")
+        note("replace")
         assert replace(store, b"second")
-        assert events == ["fsync", "rename", "fsync"]
+        assert events == ["fsync", "replace", "fsync"]
 
     def test_a_full_disk_changes_nothing(
         self, place: FilePlace, store: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def write(descriptor: int, data: object) -> int:
+        def fsync(descriptor: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         place.plant("k", b"first")
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", write)
+            patch.setattr(os, "fsync", fsync)
             with pytest.raises(StoreError, match="No space left") as caught:
                 replace(store, b"second")
         check_error(caught.value, store, "k")

@@ -12,8 +12,8 @@ from hypothesis import settings
 
 from lazyimport.errors import SettingsError
 from lazyimport.stores import mutable, open_store, writable
+from lazyimport.stores.keys import is_key
 from lazyimport.stores.memory import MemoryStore
-from lazyimport.stores.protocol import is_key
 from tests.stores.suite import MutableStoreTests, Place, StoreMachine
 
 #: What a fresh process says of a store that its parent has filled.

@@ -18,12 +18,12 @@ from lazyimport.errors import (
     StoreUnavailable,
 )
 from lazyimport.stores import mutable, writable
-from lazyimport.stores.counting import counting
 from lazyimport.stores.memory import MemoryStore
 from lazyimport.stores.retry import retrying
 from lazyimport.stores.wrapped import wrap
 from tests.stores.suite import MIB, MutableStoreTests, Place, calls
 from tests.stores.test_memory import MemoryPlace
+from tests.support.counting import counting
 
 ALL = ["read", "download", "put", "list", "delete", "read_versioned", "replace"]
 

@@ -1,0 +1,105 @@
+"""Attempts: what a store was asked to do, so that its failures can say so."""
+
+from __future__ import annotations
+
+from lazyimport.errors import KeyMissing, LazyImportError, StoreError, StoreMissing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+__all__ = ["UNREACHABLE", "Attempt"]
+
+#: What to do about a service that does not answer.
+UNREACHABLE = (
+    "see whether this machine reaches the network and the service is up, or raise "
+    "LAZYIMPORT_TIMEOUT"
+)
+
+
+class Attempt:
+    """A call of the store *url*: *verb* is what it does, *key* with which object.
+
+    What is raised in ``with attempt:`` becomes an error of ours, with the first as
+    its cause: *explain* is given the attempt and what was raised, and returns the
+    StoreError for it, or None for what is not the store's and passes unchanged.
+    With *hide* the cause is left out, because it may hold a secret.
+    """
+
+    __slots__ = ("_explain", "_hide", "_passed", "key", "url", "verb")
+
+    def __init__(
+        self,
+        url: str,
+        verb: str,
+        key: str | None,
+        explain: Callable[[Attempt, Exception], StoreError | None] = lambda *_: None,
+        *,
+        hide: bool = False,
+    ) -> None:
+        self.url = url
+        self.verb = verb
+        self.key = key
+        self._explain = explain
+        self._hide = hide
+        self._passed: BaseException | None = None
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, LazyImportError) or error is self._passed:
+            return
+        if isinstance(error, Exception):
+            ours = self._explain(self, error)
+            if ours is not None:
+                raise ours from (None if self._hide else error)
+
+    def pass_through(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a *function* of the caller's own, whose errors are not the store's."""
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            self._passed = error
+            raise
+
+    def error(self, kind: type[StoreError], what: str, advice: str) -> StoreError:
+        """Return an error that says where, what went wrong, and what to do."""
+        doing = self.verb if self.key is None else f"{self.verb} {self.key!r}"
+        text = f"{self.url}: cannot {doing}: {what}; {advice}"
+        return kind(text, url=self.url, key=self.key)
+
+    def key_missing(self, what: str = "no such object") -> StoreError:
+        """Return the error for an object that does not exist."""
+        advice = "publish it, or correct the name or store"
+        return self.error(KeyMissing, what, advice)
+
+    def store_missing(self, what: str) -> StoreError:
+        """Return the error for a bucket or folder that does not exist."""
+        advice = "create it, or correct LAZYIMPORT_STORE"
+        return self.error(StoreMissing, what, advice)
+
+    def damaged(self, what: str) -> StoreError:
+        """Return the error for bytes whose checksum does not hold."""
+        error = self.error(StoreError, what, "it was damaged on the way; try again")
+        error.retryable = True
+        return error
+
+    def not_installed(self, library: str, extra: str, why: Exception) -> StoreError:
+        """Return the error for a *library* that the *extra* of ours would bring."""
+        what = f"this store needs {library}, and {why}"
+        return self.error(
+            StoreError, what, f"run: pip install 'ray-lazyimport[{extra}]'"
+        )

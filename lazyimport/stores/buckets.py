@@ -1,0 +1,240 @@
+"""Stores in S3 and in Azure Blob Storage: buckets whose objects can be changed."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+
+from lazyimport.errors import StoreError
+from lazyimport.stores.keys import check_key, is_key
+from lazyimport.stores.objects import Objects, not_a_store, split_url
+from lazyimport.stores.objects_failures import CONFLICT, NO_STORE, code_of, status_of
+from lazyimport.stores.protocol import Item
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    from lazyimport.stores.attempt import Attempt
+
+__all__ = ["AzureStore", "S3Store"]
+
+#: An upload may take a second for each of these bytes, beside the timeout.
+_SLOWEST = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class _Bucket(Objects):
+    """Objects in a bucket or container, to read and to write."""
+
+    __slots__ = ("_config", "bucket", "prefix")
+
+    _form = ""
+    _allowed: frozenset[str] = frozenset()
+    #: the store's class in obstore
+    _kind = ""
+    #: bytes of an object that one request can create
+    _most = 0
+
+    def _connect(self, seconds: float) -> Any:
+        from obstore import store
+
+        return getattr(store, self._kind)(
+            self.bucket,
+            prefix=self.prefix or None,
+            config=self._config,
+            **self._options(seconds),
+        )
+
+    def _check(self, address: str) -> str:
+        from urllib.parse import parse_qsl
+
+        rest, _, query = address.partition("://")[2].partition("?")
+        bucket, _, prefix = rest.partition("/")
+        if not _NAME.fullmatch(bucket):
+            raise not_a_store(
+                address, self._form, "a name has letters, digits, '-' and '.'"
+            )
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        if self.prefix:
+            check_key(self.prefix)
+        self._config = dict(parse_qsl(query, keep_blank_values=True))
+        self._config.pop("allow_http", None)  # said by the endpoint
+        for name in sorted(set(self._config) - self._allowed):
+            raise not_a_store(
+                address,
+                self._form,
+                f"{name!r} is no option for a URL: those are "
+                f"{', '.join(sorted(self._allowed))}, and secrets belong in the "
+                "environment",
+            )
+        endpoint = self._config.get("endpoint")
+        if endpoint is not None and (
+            not split_url(endpoint).hostname or "@" in split_url(endpoint).netloc
+        ):
+            raise not_a_store(address, self._form, "an endpoint is http(s)://host:port")
+        shown = f"{address.partition('://')[0].lower()}://{bucket}/{self.prefix}"
+        return shown.rstrip("/") + (f"?{query}" if query else "")
+
+    def put(self, key: str, data: BinaryIO) -> bool:
+        """Create the object unless it exists; see `Store.put`.
+
+        One request, on the condition that there is no object (``If-None-Match:
+        *``): the service decides, and takes some 5 GiB at most. An upload in
+        parts could be larger, but obstore can put no condition on it. A real
+        file is mapped, not read into memory.
+
+        A request whose answer got lost may have created the object all the same.
+        """
+        check_key(key)
+        with _Whole(data) as content, self._attempt("store", key) as attempt:
+            return self._send(attempt, content, "create")
+
+    def list(self, prefix: str = "") -> Iterator[Item]:
+        """Yield the objects below *prefix*, ordered by key; see `Store.list`."""
+        with self._attempt("list", None):
+            store = self._store()
+            import obstore
+
+            folder = prefix.rpartition("/")[0]
+            if folder and not is_key(folder):
+                return
+            for page in obstore.list(store, folder or None):
+                for found in page:
+                    key = found["path"]
+                    if key.startswith(prefix) and is_key(key):
+                        yield Item(
+                            key, found["size"], found["last_modified"].timestamp()
+                        )
+
+    def delete(self, key: str) -> None:
+        """Delete the object; see `Store.delete`.
+
+        S3 does not say whether there was one, so it is asked before: of two
+        that delete at once both may succeed.
+        """
+        self.read(key, 0, 0)
+        with self._attempt("delete", key):
+            store = self._store()
+            import obstore
+
+            obstore.delete(store, key)
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """Return the object and its version; see `MutableStore.read_versioned`.
+
+        The version is its ETag.
+        """
+        check_key(key)
+        with self._attempt("read", key) as attempt:
+            store = self._store()
+            import obstore
+
+            answer = obstore.get(store, key)
+            data, version = bytes(answer.bytes()), answer.meta["e_tag"]
+            if not version:
+                what = "the answer names no ETag of the object"
+                advice = "this service cannot keep what changes; use another"
+                raise attempt.error(StoreError, what, advice)
+        return data, version
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        """Replace the object if it has *version*; see `MutableStore.replace`."""
+        check_key(key)
+        if version is not None and '"' not in version:  # of another store
+            return False
+        with self._attempt("replace", key) as attempt:
+            mode = "create" if version is None else {"e_tag": version}
+            return self._send(attempt, data, mode)
+
+    def _send(self, attempt: Attempt, content: Any, mode: Any) -> bool:
+        key = str(attempt.key)
+        if len(content) > self._most:
+            what = f"it has {len(content):,} bytes, and {self._most:,} are the most"
+            advice = "leave out of the tree what is no code, or use another store"
+            raise attempt.error(StoreError, what, advice)
+        store = self._store()
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        if len(content) > _SLOWEST:
+            store = self._connect(self.timeout + len(content) / _SLOWEST)
+        try:
+            obstore.put(store, key, content, mode=mode, use_multipart=False)
+        except (AlreadyExistsError, PreconditionError) as error:
+            if _has_failed(error):
+                raise
+            return False
+        return True
+
+
+def _has_failed(error: Exception) -> bool:
+    """Return whether a refusal says more than that the condition does not hold."""
+    code = code_of(error)
+    if "AlreadyExists" in code:  # Azure says so with 409
+        return False
+    # with another code: another writer of the same object is not done yet
+    return code in NO_STORE or bool(code and status_of(error) == CONFLICT)
+
+
+class S3Store(_Bucket):
+    """The objects of ``s3://bucket/prefix``, in S3 or what speaks its protocol."""
+
+    __slots__ = ()
+
+    _form = "s3://bucket/prefix?option=value"
+    _kind = "S3Store"
+    _most = 5 << 30
+    _allowed = frozenset(
+        {"endpoint", "region", "skip_signature", "virtual_hosted_style_request"}
+    )
+    log_in = (
+        "on EKS bind the pod's service account to a role, elsewhere set "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a public bucket takes "
+        "?skip_signature=true; reading takes s3:GetObject and s3:ListBucket, "
+        "publishing s3:PutObject, deleting s3:DeleteObject"
+    )
+
+
+class AzureStore(_Bucket):
+    """The blobs of ``az://container/prefix``, in Azure Blob Storage."""
+
+    __slots__ = ()
+
+    _form = "az://container/prefix?account_name=NAME"
+    _kind = "AzureStore"
+    _most = 5000 << 20
+    _allowed = frozenset({"account_name", "endpoint", "skip_signature", "use_emulator"})
+    log_in = (
+        "on AKS use workload identity, elsewhere set AZURE_STORAGE_ACCOUNT_KEY or "
+        "AZURE_STORAGE_SAS_TOKEN; reading takes the role Storage Blob Data Reader, "
+        "publishing and deleting Storage Blob Data Contributor"
+    )
+
+
+class _Whole:
+    """All of a file as one buffer: mapped if it is a real file, else in memory."""
+
+    __slots__ = ("_data", "_map")
+
+    def __init__(self, data: BinaryIO) -> None:
+        self._data = data
+        self._map: mmap.mmap | None = None
+
+    def __enter__(self) -> bytes | mmap.mmap:
+        self._data.seek(0)
+        try:
+            descriptor = self._data.fileno()
+            self._data.flush()
+        except OSError:  # io.UnsupportedOperation: not a real file
+            return self._data.read()
+        if not os.fstat(descriptor).st_size:
+            return b""
+        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        return self._map
+
+    def __exit__(self, *_: object) -> None:
+        self._map = None  # closed with the last buffer of it

@@ -1,0 +1,147 @@
+"""Failures of google-cloud-storage: which may pass, and which error of ours each is."""
+
+from __future__ import annotations
+
+from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
+from lazyimport.stores.attempt import UNREACHABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from lazyimport.stores.attempt import Attempt
+
+__all__ = ["explain", "may_be_repeated"]
+
+_LOG_IN = (
+    "on GKE give the pod's service account access by workload identity (in a pod's "
+    "first seconds its metadata server may not answer yet), elsewhere run 'gcloud auth "
+    "application-default login' or set GOOGLE_APPLICATION_CREDENTIALS"
+)
+_GRANT = (
+    "reading takes roles/storage.objectViewer on the bucket, publishing "
+    "roles/storage.objectCreator beside it, deleting roles/storage.objectUser"
+)
+_LONGEST_REASON = 400
+
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+#: Not found, and "gone", which a dropped upload may also get.
+_GONE = {404, 410}
+#: Request timeout, too many requests, and the server's own errors.
+_COME_BACK = {408, 429, 500, 502, 503, 504}
+
+
+def may_be_repeated(error: Exception) -> bool:
+    """Return whether a request that failed so may be sent again."""
+    from google.auth.exceptions import TransportError
+    from requests.exceptions import (
+        ChunkedEncodingError,
+        ConnectionError as NoConnection,
+        RequestException,
+        Timeout,
+    )
+    from urllib3.exceptions import HTTPError
+
+    response = getattr(error, "response", None)
+    if response is not None:
+        return response.status_code in _COME_BACK
+    if isinstance(error, RequestException):
+        return isinstance(error, (ChunkedEncodingError, NoConnection, Timeout))
+    return isinstance(error, (ConnectionError, HTTPError, TransportError))
+
+
+def explain(
+    attempt: Attempt,
+    error: Exception,
+    timeout: float,
+    has_bucket: Callable[[], bool],
+) -> StoreError | None:
+    """Return the error of ours for one of the library; None for any other.
+
+    *timeout* is how many seconds the attempt had; *has_bucket* asks the service.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return attempt.not_installed("google-cloud-storage", "gcs", error)
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    what = _reason(error)
+    if isinstance(error, GoogleAPICallError):
+        return _explain_answer(attempt, error, what, has_bucket)
+    if type(error).__name__ == "DataCorruption":  # its module changed with 3.0
+        return attempt.damaged(what)
+    if isinstance(error, RetryError):
+        what = f"gave up after {timeout:g} s ({_reason(error.cause or error)})"
+        return attempt.error(StoreUnavailable, what, UNREACHABLE)
+    if isinstance(error, GoogleAuthError):
+        if _may_pass(error):
+            return attempt.error(StoreUnavailable, what, UNREACHABLE)
+        return attempt.error(StoreDenied, what, _LOG_IN)
+    if isinstance(error, (RequestException, HTTPError, ConnectionError, TimeoutError)):
+        if isinstance(error, ValueError):  # as requests has it for a bad address
+            advice = "see STORAGE_EMULATOR_HOST and the proxies"
+            return attempt.error(StoreError, what, advice)
+        return attempt.error(StoreUnavailable, what, UNREACHABLE)
+    if isinstance(error, ValueError) and "unexpected state" in what:
+        # The service stored less of a piece than was sent, which it may.
+        what = "the upload lost its place"
+        return attempt.error(StoreUnavailable, what, "try again")
+    return None
+
+
+def _explain_answer(
+    attempt: Attempt, error: Any, reason: str, has_bucket: Callable[[], bool]
+) -> StoreError:
+    """Return the error for an answer with an HTTP status other than success."""
+    what = f"Cloud Storage answered {error.code}, {reason}"
+    if "match calculated" in reason:  # what an upload with a wrong CRC32C gets
+        return attempt.damaged(reason)
+    if error.code in _COME_BACK:
+        return attempt.error(StoreUnavailable, what, UNREACHABLE)
+    if error.code == _UNAUTHORIZED:
+        return attempt.error(StoreDenied, what, _LOG_IN)
+    if error.code == _FORBIDDEN:
+        return attempt.error(StoreDenied, what, _GRANT)
+    if error.code in _GONE:
+        if attempt.verb == "list" or not _says_bucket(reason, has_bucket):
+            return attempt.store_missing(what)
+        if attempt.verb in {"store", "replace"}:  # the unfinished upload
+            return attempt.error(StoreUnavailable, what, "try again")
+        return attempt.key_missing(what)
+    return attempt.error(StoreError, what, "the answer says why")
+
+
+def _says_bucket(reason: str, has_bucket: Callable[[], bool]) -> bool:
+    """Return whether the bucket is there, given the text of an answer 404."""
+    if "No such object" in reason:
+        return True
+    # Emulators and proxies have words of their own.
+    return "bucket does not exist" not in reason and has_bucket()
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether the trouble with the credentials is one of the network."""
+    from google.auth.exceptions import TransportError
+
+    return (
+        isinstance(error, TransportError)
+        or isinstance(error.__cause__, TransportError)
+        or bool(getattr(error, "retryable", False))
+    )
+
+
+def _reason(error: object) -> str:
+    """Return what the service said, or else what the library says, on one line."""
+    response = getattr(error, "response", None)
+    text = ""
+    if response is not None:
+        try:
+            text = response.json()["error"]["message"]
+        except (ValueError, LookupError, TypeError):
+            text = response.text
+    text = " ".join(str(text or error).split())
+    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + " ..."

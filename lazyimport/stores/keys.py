@@ -1,0 +1,72 @@
+"""Keys: the names of objects that every store can hold, and ranges of their bytes."""
+
+from __future__ import annotations
+
+from lazyimport.errors import SettingsError
+
+__all__ = ["check_key", "check_range", "is_key"]
+
+#: Longest key, and longest part of a key between two slashes, in UTF-8 bytes.
+#: Cloud Storage takes 1024 for a whole name; file systems take 255 for a part,
+#: of which a store needs some for the names of its own files.
+MAX_KEY = 1024
+MAX_PART = 240
+
+
+def check_key(key: str) -> str:
+    """Return *key* if every store can hold it.
+
+    Raises SettingsError, with the reason, otherwise.
+    """
+    reason = _why_not(key)
+    if reason:
+        raise SettingsError(f"not a key: {key!r} ({reason})", name="key", value=key)
+    return key
+
+
+def is_key(name: str) -> bool:
+    """Return whether `check_key` would accept *name*."""
+    return _why_not(name) is None
+
+
+def check_range(start: int, end: int | None) -> None:
+    """Raise SettingsError unless 0 <= *start* <= *end* (or *end* is None)."""
+    if start < 0 or (end is not None and end < start):
+        raise SettingsError(
+            f"not a range of bytes: {start} to {end} (both count from the beginning "
+            "of the object, and the end does not come before the start)",
+            name="range",
+            value=(start, end),
+        )
+
+
+def _why_not(key: str) -> str | None:
+    if not key:
+        return "it is empty"
+    if key.startswith("/"):
+        return "it begins with a slash; keys are relative to the store"
+    if "\\" in key:
+        return "it holds a backslash, which separates folders on some systems"
+    if any(character < " " or character == "\x7f" for character in key):
+        return "it holds a control character"
+    for part in key.split("/"):
+        if not part:
+            return "a part between two slashes is empty"
+        if part == "..":
+            return "'..' would leave its folder"
+        if part.startswith("."):
+            return f"{part!r} begins with a dot; stores use such names themselves"
+    return _too_long(key)
+
+
+def _too_long(key: str) -> str | None:
+    try:
+        name = key.encode()
+    except UnicodeEncodeError:
+        return "it cannot be encoded as UTF-8"
+    if len(name) > MAX_KEY:
+        return f"it is {len(name)} bytes long; {MAX_KEY} is the most"
+    longest = max(map(len, name.split(b"/")))
+    if longest > MAX_PART:
+        return f"one part is {longest} bytes long; {MAX_PART} is the most"
+    return None

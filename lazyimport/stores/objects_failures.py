@@ -1,0 +1,110 @@
+"""Failures of obstore: what its texts say, and which error of ours each is."""
+
+from __future__ import annotations
+
+import re
+
+from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
+from lazyimport.stores.attempt import UNREACHABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.stores.attempt import Attempt
+
+__all__ = [
+    "CONFLICT",
+    "NO_STORE",
+    "code_of",
+    "explain",
+    "is_past_the_end",
+    "status_of",
+]
+
+#: What the services call a missing bucket or container.
+NO_STORE = {"NoSuchBucket", "ContainerNotFound"}
+#: The status of an answer to a request that got into the way of another one.
+CONFLICT = 409
+
+_STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_SAID = re.compile(r"<Message>([^<]+)")
+_CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
+_URL = re.compile(r"\S+://\S+")
+#: Azurite answers 206 where the service itself has 416.
+_PAST_THE_END = re.compile('StartTooLarge|-1/0"')
+_NETWORK = ("HttpError", "reqwest::Error", "hyper::Error")
+_BROKEN = {"TimedOut": "timed out", "Incomplete": "the connection broke"}
+#: Where machines in a cloud ask for their credentials.
+_METADATA = "169.254.169.254"
+
+_DENIED = {401, 403}
+_NOT_FOUND = 404
+_NO_RANGE = 416
+#: Request timeout, conflict with another request, too many requests.
+_COME_BACK = {408, CONFLICT, 429}
+
+
+def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | None:
+    """Return the error of ours for one of obstore; None for any other.
+
+    *log_in* says how a person gets access to a store of this kind.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return attempt.not_installed("obstore", "objects", error)
+    from obstore.exceptions import BaseError
+
+    if not isinstance(error, (BaseError, FileNotFoundError, ValueError)):
+        return None
+    text = str(error)
+    status = status_of(error)
+    what = _reason(text)
+    if _METADATA in text:
+        what = f"no credentials were found, nor given by this machine ({what})"
+        return attempt.error(StoreDenied, what, log_in)
+    if (attempt.key is None and status == _NOT_FOUND) or code_of(error) in NO_STORE:
+        return attempt.store_missing(what)
+    if status == _NOT_FOUND:
+        return attempt.key_missing(what)
+    if status in _DENIED:
+        return attempt.error(StoreDenied, what, log_in)
+    if status is None:
+        away = any(sign in text for sign in _NETWORK)
+    else:
+        away = status in _COME_BACK or status >= 500
+    if away:
+        advice = "try again" if status == CONFLICT else UNREACHABLE
+        return attempt.error(StoreUnavailable, what, advice)
+    advice = "see whether the URL of the store and its options are right"
+    return attempt.error(StoreError, what, advice)
+
+
+def is_past_the_end(error: Exception) -> bool:
+    """Return whether a range was asked for that begins behind the object's end."""
+    return status_of(error) == _NO_RANGE or bool(_PAST_THE_END.search(str(error)))
+
+
+def status_of(error: Exception) -> int | None:
+    """Return the HTTP status of the answer, None if there was none."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
+
+
+def code_of(error: Exception) -> str:
+    """Return the service's own word for what went wrong, "" if it gave none."""
+    found = _CODE.search(str(error))
+    return found[1] if found else ""
+
+
+def _reason(text: str) -> str:
+    """Return what went wrong, on one line and without any URL."""
+    status, code, said = _STATUS.search(text), _CODE.search(text), _SAID.search(text)
+    if status:
+        words = [code[1] if code else status[2].strip(), said[1] if said else ""]
+        what = ": ".join(" ".join(word.split()) for word in words if word)
+        return f"the service answered {status[1]}, {what}".rstrip(", ")
+    cause = _CAUSE.search(text)
+    broken = next((word for sign, word in _BROKEN.items() if sign in text), "")
+    first = text.partition("\n")[0].rpartition(" - ")[2]
+    first = _URL.sub("", first.removeprefix("Generic ")).strip()
+    why = broken or (cause[1] if cause else "")
+    return f"{first} ({why})" if why else first
