@@ -26,7 +26,7 @@ from typing import NamedTuple
 from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ def write_bytecode(folder: str) -> None:
 def pack_tree(tree: str, cache_dir: str) -> str:
     """Pack *tree* for the running Python into the node cache; return the hash."""
     os.makedirs(cache_dir, mode=0o700, exist_ok=True)
-    return pack([tree], Config(), find_interpreters([]), NodeCache(cache_dir)).hash
+    return pack_roots(
+        [tree], Config(), find_interpreters([]), NodeCache(cache_dir)
+    ).hash
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

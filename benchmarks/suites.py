@@ -40,7 +40,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.importing.tree import Tree
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ def compare(name: str, project: Project, folder: Path, work: Path) -> Result:
     version = version_of(name, folder)
     python = make_environment(work / "environment")
     cache = work / "cache"
-    packed = pack([str(folder)], Config(), find_interpreters([]), NodeCache(str(cache)))
+    packed = pack_roots(
+        [str(folder)], Config(), find_interpreters([]), NodeCache(str(cache))
+    )
     inside = NodeCache(str(cache)).tree_path(packed.hash)
     tree = Tree(packed.archive, inside, lambda: Materializer(packed.archive, inside))
     sides = {

@@ -33,7 +33,7 @@ from typing import NamedTuple
 from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 from tests.support.snapshot import differences, modules_of, snapshot
 
 TYPE_CHECKING = False
@@ -206,7 +206,9 @@ def compare(name: str, folder: Path, work: Path) -> Result:
     files = files_of(name, folder)
     modules = modules_of(folder, files)
     cache = work / "cache"
-    packed = pack([str(folder)], Config(), find_interpreters([]), NodeCache(str(cache)))
+    packed = pack_roots(
+        [str(folder)], Config(), find_interpreters([]), NodeCache(str(cache))
+    )
     out = work / "out"
     directory = snapshot(folder, modules, out=out)
     archive = snapshot(folder, modules, hash=packed.hash, cache=cache, out=out)

@@ -17,6 +17,7 @@ from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, Missin
 from lazyimport.importing.loader import TREES, ArchiveLoader
 from lazyimport.importing.machinery import PathFinder, running_python
 from lazyimport.importing.tree import Tree
+from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
@@ -76,6 +77,13 @@ def tell(text: str) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("lazyimport"):
         frame, level = frame.f_back, level + 1
     warn(text, RuntimeWarning, stacklevel=level)
+
+
+class _Telling(Reporter):
+    """Passes warnings on to `tell`, which activation replaces."""
+
+    def warn(self, text: str) -> None:
+        tell(text)
 
 
 def install(
@@ -396,12 +404,12 @@ def _deliver(settings: Settings) -> tuple[Archive, int]:
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import deliver
 
-        archive, fetched = deliver(settings, tell)
+        archive, fetched = deliver(settings, _Telling())
     else:
         from lazyimport.delivery.fetch import fetch
 
         assert hash is not None
-        archive, fetched = fetch(settings, hash, tell)
+        archive, fetched = fetch(settings, hash, _Telling())
     return _repairing(archive, settings), fetched
 
 
@@ -412,7 +420,7 @@ def _repairing(archive: Archive, settings: Settings) -> Archive:
     def repaired(error: DamagedArchive) -> Archive:
         from lazyimport.delivery.repair import repair
 
-        return repair(settings.with_hash(hash), hash, error, tell)
+        return repair(settings.with_hash(hash), hash, error, _Telling())
 
     def reported(error: DamagedArchive) -> None:
         from lazyimport.delivery.repair import give_up

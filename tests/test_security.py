@@ -26,7 +26,7 @@ from lazyimport.errors import (
 from lazyimport.format.digest import sha256
 from lazyimport.importing.machinery import running_python
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 from lazyimport.registry.archives import archive_key
 from lazyimport.registry.channels import LARGEST, channel_key, read_channel
 from lazyimport.stores import mutable, open_store, writable
@@ -129,7 +129,7 @@ def push_late(site: Site) -> str:
         },
         site.tree,
     )
-    packed = pack([str(site.tree)], Config(), [], site.author)
+    packed = pack_roots([str(site.tree)], Config(), [], site.author)
     publish(packed.revision, writable(open_store(site.url)), site.author)
     return packed.hash
 

@@ -12,18 +12,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from lazyimport.packing.config import Config
+    from lazyimport.packing import PackOptions
     from lazyimport.registry.signing import Signer
 
 __all__ = [
     "ACTIVATING",
     "UsageError",
     "load_signer",
+    "pack_options",
     "read_settings",
     "required_store",
     "resolve",
     "store_url",
-    "with_options",
 ]
 
 #: What makes a process run an archive of its own.
@@ -32,16 +32,6 @@ ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL", "LAZYIMPORT_ARTIFACT"}
 
 class UsageError(Exception):
     """The command was asked wrongly: exit code 2."""
-
-
-def own_version() -> str:
-    """Return the version of lazyimport that is installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("ray-lazyimport")
-    except PackageNotFoundError:
-        return "(not installed: run from a checkout)"
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
@@ -97,15 +87,20 @@ def load_signer(arguments: argparse.Namespace) -> Signer | None:
     return Signer.load(source, os.environ.get(PASSPHRASE))
 
 
-def with_options(config: Config, arguments: argparse.Namespace) -> Config:
-    """Return *config* as the packing options change it."""
-    from dataclasses import replace
+def pack_options(arguments: argparse.Namespace) -> PackOptions:
+    """Return what the packing options say."""
+    from lazyimport.packing import PackOptions
 
-    return replace(
-        config,
-        exclude=config.exclude + tuple(arguments.exclude),
-        include=config.include + tuple(arguments.include),
-        gitignore=config.gitignore and not arguments.no_gitignore,
-        python=tuple(arguments.python or config.python),
-        optimize=tuple(sorted(set(arguments.optimize or config.optimize))),
+    return PackOptions(
+        exclude=tuple(arguments.exclude),
+        include=tuple(arguments.include),
+        gitignore=not arguments.no_gitignore,
+        python=tuple(arguments.python or ()),
+        optimize=tuple(arguments.optimize or ()),
+        installed=tuple(arguments.installed),
+        requirements=tuple(arguments.requirements),
+        wheels=tuple(arguments.wheel),
+        platform=arguments.platform,
+        jobs=arguments.jobs or None,
+        trust_stat=not arguments.no_stat_cache,
     )

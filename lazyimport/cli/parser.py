@@ -885,8 +885,8 @@ class _Version(argparse.Action):
         )
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from lazyimport.cli.options import own_version
         from lazyimport.format.archive import VERSION
+        from lazyimport.registry.provenance import own_version
 
         own = own_version()
         python = sys.version.split()[0]

@@ -58,7 +58,7 @@ def read_contents(
         contents = _read_stored(hash, store)
         if contents is not None:
             return contents
-    archive, _ = fetch(settings, hash, reporter.warn)
+    archive, _ = fetch(settings, hash, reporter)
     place = redact(settings.store) if settings.store else settings.cache_dir
     return Contents(archive.header, archive.index, archive.notes, place)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 import time
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
 from lazyimport.cache.evict import make_room
-from lazyimport.cache.layout import PACKS
 from lazyimport.cache.node import NodeCache, map_file
+from lazyimport.cache.previous import find_packed
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -24,16 +23,17 @@ from lazyimport.format.archive import Archive, Header, open_header
 from lazyimport.format.delta import apply_delta
 from lazyimport.format.writer import recode
 from lazyimport.registry.archives import archive_key
+from lazyimport.reporting import SILENT, WARNINGS
 from lazyimport.stores import open_store
 from lazyimport.stores.protocol import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from mmap import mmap
     from typing import BinaryIO
 
     from lazyimport.format.delta import Revision
+    from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
 
@@ -45,33 +45,25 @@ NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 _MOST_DELTAS = 4
 
 
-def warn(text: str) -> None:
-    """Issue a RuntimeWarning."""
-    import warnings
-
-    warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
 def fetch(
     settings: Settings,
     hash: str,
-    tell: Callable[[str], object] = warn,
+    reporter: Reporter = WARNINGS,
     *,
     ahead: bool = False,
 ) -> tuple[Archive, int]:
     """Return the archive *hash* and the number of bytes that were downloaded.
 
-    0 bytes if the node has it, or another process fetched it meanwhile. Where the
-    cache cannot be written, the archive comes without it, into memory. *tell* is
-    given a line about that, and about damage that was found and replaced; by
-    default they are warnings (RuntimeWarning).
+    0 bytes if the node has it, or another process fetched it meanwhile. If the
+    cache cannot be written, the archive is downloaded into memory, and *reporter*
+    is warned of that. It is also warned of damage that was found and replaced.
 
-    With *ahead* it is for processes to come, so it must end up in the cache:
-    CacheError where it cannot.
+    With *ahead* the archive is for processes that start later, so it must end up
+    in the cache: CacheError if it cannot.
 
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    return _Fetch(settings, hash, tell, ahead=ahead).archive(hash)
+    return _Fetch(settings, hash, reporter, ahead=ahead).archive(hash)
 
 
 class _Fetch:
@@ -81,14 +73,14 @@ class _Fetch:
         self,
         settings: Settings,
         wanted: str,
-        tell: Callable[[str], object],
+        reporter: Reporter,
         *,
         ahead: bool,
     ) -> None:
         self._settings = settings
         self._ahead = ahead
         self._wanted = wanted
-        self._tell = tell
+        self._reporter = reporter
         self._cache = NodeCache(settings.cache_dir)
         self._deadline = time.monotonic() + settings.timeout
         self._raw = settings.cache_mode != "zstd"
@@ -118,7 +110,7 @@ class _Fetch:
                 raise
             if not self._without_disk:  # its base may have said so already
                 self._without_disk = True
-                self._tell(
+                self._reporter.warn(
                     f"archive {self._wanted} runs from memory, downloaded by each "
                     f"process for itself, and code finds no files beside it: {error}"
                 )
@@ -128,38 +120,37 @@ class _Fetch:
         found = self._cached(hash)
         if found is not None:
             return found, 0
-        pushed = _pushed_from_here(self._cache, hash)
-        if pushed is None:
+        packed = find_packed(self._cache, hash)
+        if packed is None:
             self._store(hash)  # says that none is named before it takes a lock
         left = max(self._deadline - time.monotonic(), 0.1)
         with self._cache.lock(hash, left):
-            found = self._cached(hash, self._tell)
-            if found is None and pushed is not None:
-                found = self._write(pushed)
+            found = self._cached(hash, self._reporter)
+            if found is None and packed is not None:
+                found = self._write(packed)
             if found is not None:
                 return found, 0
             return self._download(self._store(hash), hash)
 
-    def _write(self, pushed: Revision) -> Archive | None:
-        """Return what was pushed from here, written whole; None if it is damaged."""
+    def _write(self, packed: Revision) -> Archive | None:
+        """Return what was packed here, written whole; None if it is damaged."""
         try:
-            self._cache.publish(
-                pushed.hash, lambda out: pushed.write(out, raw=self._raw)
+            return self._cache.publish(
+                packed.hash, lambda out: packed.write(out, raw=self._raw)
             )
-            return self._cache.open(pushed.hash)
         except ArchiveError:
             return None
 
-    def _cached(
-        self, hash: str, tell: Callable[[str], object] = lambda _: None
-    ) -> Archive | None:
+    def _cached(self, hash: str, reporter: Reporter = SILENT) -> Archive | None:
         try:
             return self._cache.open(hash)
         except ArchiveError as error:
             if not self._settings.store:
                 raise
             # It is replaced by the rename.
-            tell(f"{error}; fetching it anew from {redact(self._settings.store)}")
+            reporter.warn(
+                f"{error}; fetching it anew from {redact(self._settings.store)}"
+            )
             return None
 
     def _download(self, store: ReadStore, hash: str) -> tuple[Archive, int]:
@@ -175,11 +166,13 @@ class _Fetch:
         try:
             if header.base is None:
                 wire = Archive(buffer, hash, what)
-                self._cache.publish(hash, lambda out: self._recode(wire, out))
+                published = self._cache.publish(
+                    hash, lambda out: self._recode(wire, out)
+                )
             else:
                 base, more = self._base(header)
                 size += more
-                self._cache.publish(
+                published = self._cache.publish(
                     hash,
                     lambda out: apply_delta(
                         buffer, hash, base, out, raw=self._raw, what=what
@@ -188,14 +181,7 @@ class _Fetch:
         except CacheError:
             self._homeless[hash] = buffer[:]
             raise
-        published = self._cache.open(hash)
         make_room(self._cache, self._settings.cache_limit)
-        if published is None:
-            raise CacheError(
-                f"archive {hash} vanished from the node cache {self._cache.path} "
-                "right after it was put there; is something deleting files in it?",
-                path=self._cache.path,
-            )
         return published, size
 
     def _in_memory(self, hash: str) -> tuple[Archive, int]:
@@ -272,12 +258,3 @@ class _Fetch:
                 f"cannot be fetched: {error}"
             )
             raise error.with_text(text) from error
-
-
-def _pushed_from_here(cache: NodeCache, hash: str) -> Revision | None:
-    """Return the archive *hash* if a push from this cache has just made it."""
-    if not os.path.isdir(cache.folder(PACKS)):
-        return None
-    from lazyimport.packing.previous import find
-
-    return find(cache, hash)

@@ -7,13 +7,14 @@ artifact is. `lazyimport.settings` takes whole hashes only, for processes.
 from __future__ import annotations
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.delivery.artifact import artifact_url, deliver, is_artifact
+from lazyimport.cache.previous import packed_hashes
+from lazyimport.delivery.artifact import deliver
 from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError
-from lazyimport.packing.previous import hashes
 from lazyimport.registry.archives import stored_archives
 from lazyimport.registry.channels import resolve_channel
 from lazyimport.settings import Settings, check_channel, is_sha256
 from lazyimport.stores import open_store, writable
+from lazyimport.stores.artifact import artifact_url, is_artifact
 
 __all__ = ["SHORTEST_PREFIX", "cached_hashes", "resolve"]
 
@@ -54,11 +55,11 @@ def resolve(text: str, settings: Settings) -> str:
 def cached_hashes(settings: Settings, prefix: str = "") -> set[str]:
     """Return the hashes of the archives in the node cache that begin with *prefix*.
 
-    Those of the last packings count, which may be there as differences alone.
+    Those that were packed here count too, which may be there as deltas alone.
     """
     cache = NodeCache(settings.cache_dir)
     found = list(cache.archives())
-    found += [name for name, _ in hashes(cache)]
+    found += [name for name, _ in packed_hashes(cache)]
     return {name for name in found if name.startswith(prefix)}
 
 
@@ -71,7 +72,7 @@ def _resolve_artifact(text: str, settings: Settings) -> str:
         cache_limit=settings.cache_limit,
         artifact=artifact_url(text),
     )
-    return deliver(wanted)[0].hash
+    return deliver(wanted, ahead=True)[0].hash
 
 
 def _resolve_prefix(prefix: str, settings: Settings) -> str:

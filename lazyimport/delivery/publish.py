@@ -34,8 +34,8 @@ class Published:
     """What `publish` did.
 
     ``kind`` is ``"full"``, ``"delta"`` or ``"present"`` (the store had the
-    archive); ``size`` the bytes sent; ``base`` the hash a delta builds on, and
-    ``base_size`` about what would have been sent without it.
+    archive); ``size`` the bytes sent; ``base`` the hash that the delta in the store
+    builds on, and ``base_size`` about what would have been sent without it.
     """
 
     __slots__ = ("base", "base_size", "hash", "kind", "size")
@@ -74,19 +74,17 @@ def publish(archive: Archive | Revision, store: Store, cache: NodeCache) -> Publ
             continue  # others changed what was there
         if published.kind == "present":
             renew(store, revision.hash)
-        if _is_there_to_stay(revision.hash, store):
+        if _is_there_to_stay(published, store):
             return published
 
 
-def _is_there_to_stay(hash: str, store: Store) -> bool:
-    """Whether no garbage collection has taken *hash* or its base, or will now."""
-    header = find_header(store, hash)
-    if header is None:
-        return False
-    if wait_until_decided(store, [hash, header.base] if header.base else [hash]):
+def _is_there_to_stay(published: Published, store: Store) -> bool:
+    """Whether no garbage collection has taken the archive or its base, or will now."""
+    needed = [hash for hash in (published.hash, published.base) if hash]
+    if wait_until_decided(store, needed):
         return False
     try:
-        require_archive(store, hash)
+        require_archive(store, published.hash)
     except ArchiveMissing:
         return False
     return True
@@ -97,14 +95,12 @@ def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published | 
     stored = find_header(store, revision.hash)
     if stored is not None and not _lost_base(stored, store):
         _check_size(stored, store)
-        return Published(revision.hash, "present", 0)
+        return Published(revision.hash, "present", 0, stored.base)
     try:
         with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
             if stored is not None:
                 return _repair(revision, store, file)
-            return _send_delta(revision, store, cache, file) or _send_whole(
-                revision, store, file
-            )
+            return _send(revision, store, cache, file)
     except OSError as error:
         raise CacheError(
             f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
@@ -135,32 +131,39 @@ def _repair(revision: Revision, store: Store, file: BinaryIO) -> Published | Non
     return Published(revision.hash, "full", header.size)
 
 
-def _send_delta(
+def _send(
     revision: Revision, store: Store, cache: NodeCache, file: BinaryIO
 ) -> Published | None:
-    """Send a delta to a base that the store has; None if there is no good one."""
+    """Send a delta if there is a good base, else the whole; None if another did."""
+    published = _encode_delta(revision, store, cache, file)
+    if published is None:
+        _empty(file)
+        size = revision.write(file, raw=False).size
+        published = Published(revision.hash, "full", size)
+    file.seek(0)
+    return published if store.put(archive_key(revision.hash), file) else None
+
+
+def _encode_delta(
+    revision: Revision, store: Store, cache: NodeCache, file: BinaryIO
+) -> Published | None:
+    """Write a delta to a base that the store has; None if there is no good one."""
     hints = [revision.base.hash] if revision.delta is not None else []
-    key = archive_key(revision.hash)
     for base in find_bases(revision.index, store, cache, hints):
         try:
             header = _write_delta(revision, base, file)
         except ArchiveError:
             continue  # the base is damaged; if it is ours, sending the whole says so
-        if header is None:
-            continue
-        file.seek(0)
-        if not store.put(key, file):
-            return Published(revision.hash, "present", 0)
-        # If somebody removed the base meanwhile, publish() sees it and repairs.
-        size = base.header.size
-        return Published(revision.hash, "delta", header.size, base.header.hash, size)
+        if header is not None:
+            # If somebody removes the base meanwhile, publish() sees it and repairs.
+            size, whole = header.size, base.header.size
+            return Published(revision.hash, "delta", size, base.header.hash, whole)
     return None
 
 
 def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | None:
     """Write a delta to *file*; None if it is too large to be worth it."""
-    file.seek(0)
-    file.truncate()
+    _empty(file)
     limit = LARGEST_DELTA * base.header.size
     header: Header | None
     if revision.delta is not None and base.index.hash == revision.base.hash:
@@ -179,14 +182,9 @@ def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | Non
     return None if header is None or header.size > limit else header
 
 
-def _send_whole(revision: Revision, store: Store, file: BinaryIO) -> Published:
+def _empty(file: BinaryIO) -> None:
     file.seek(0)
     file.truncate()
-    header = revision.write(file, raw=False)
-    file.seek(0)
-    if not store.put(archive_key(revision.hash), file):
-        return Published(revision.hash, "present", 0)
-    return Published(revision.hash, "full", header.size)
 
 
 def _lost_base(stored: Header, store: Store) -> bool:

@@ -11,10 +11,10 @@ from lazyimport.stores.protocol import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import NoReturn
 
     from lazyimport.format.archive import Archive
+    from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
 __all__ = ["give_up", "repair"]
@@ -24,13 +24,13 @@ def repair(
     settings: Settings,
     hash: str,
     damage: DamagedArchive,
-    tell: Callable[[str], object],
+    reporter: Reporter,
 ) -> Archive:
     """Return the archive *hash*, in which *damage* was found, from sound bytes.
 
     The damaged file leaves the node cache, unless another process has replaced
     it already, and the archive is fetched anew. Processes that have the damaged
-    file open keep it: all that they read is proved. *tell* is given a line about it.
+    file open keep it: all that they read is proved. *reporter* is warned of it.
 
     Raises DamagedArchive, which says what happened to the file, where the
     archive cannot be fetched.
@@ -43,13 +43,13 @@ def repair(
             if replaced is not None:
                 return replaced
         archive, size = (
-            deliver(settings, tell)
+            deliver(settings, reporter)
             if settings.artifact
-            else fetch(settings, hash, tell)
+            else fetch(settings, hash, reporter)
         )
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be replaced: {error}") from error
-    tell(
+    reporter.warn(
         f"{damage}; archive {hash} was fetched anew from "
         f"{redact(settings.artifact or settings.store or '')} "
         f"({size} bytes)"

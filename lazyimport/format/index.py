@@ -104,6 +104,14 @@ class Variant:
             raise ValueError("an unreadable bytecode variant")
         return variant
 
+    @property
+    def python(self) -> str:
+        """The Python that this is for, as people call it: ``3.11``, ``3.11 -OO``."""
+        name, _, digits = self.tag.partition("-")
+        minor = digits[1:] if name == "cpython" and digits[:1] == "3" else ""
+        python = f"3.{minor}" if minor.isdigit() else self.tag
+        return f"{python} -{'O' * self.optimization}" if self.optimization else python
+
     def _key(self) -> tuple[str, bytes, int]:
         return self.tag, self.magic, self.optimization
 

@@ -7,8 +7,9 @@ import os
 from lazyimport.errors import PackError
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.layout import find_layout
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 from lazyimport.packing.unpack import unpack
+from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.node import NodeCache
     from lazyimport.packing.config import Config
-    from lazyimport.packing.packer import Packed
+    from lazyimport.packing.roots import Packed
+    from lazyimport.reporting import Reporter
 
 __all__ = ["pack_container"]
 
@@ -31,7 +33,7 @@ def pack_container(
     subdirectory: str = "",
     adjust: Callable[[Config], Config] = lambda config: config,
     jobs: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    reporter: Reporter = SILENT,
 ) -> Packed:
     """Pack the container at *file* and keep the archive in *cache*.
 
@@ -50,14 +52,14 @@ def pack_container(
         layout = find_layout(folder, suffix, subdirectory, what)
         config = adjust(layout.config)
         interpreters = find_interpreters(config.python)
-        return pack(
+        return pack_roots(
             [],
             config,
             interpreters,
             cache,
             staged=layout.roots,
             jobs=jobs,
-            progress=progress,
+            reporter=reporter,
             trust_stat=False,  # everything has just been written
         )
     except PackError as error:

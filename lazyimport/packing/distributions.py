@@ -20,10 +20,35 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
     from lazyimport.packing.compile import Interpreter
+    from lazyimport.packing.options import PackOptions
+    from lazyimport.reporting import Reporter
 
-__all__ = ["stage_installed", "stage_resolved"]
+__all__ = ["stage", "stage_installed", "stage_resolved"]
 
 _SHOWN = 15  # lines of an installer's last words
+
+
+def stage(
+    options: PackOptions,
+    interpreters: Sequence[Interpreter],
+    folder: str,
+    reporter: Reporter,
+) -> None:
+    """Bring the distributions that *options* ask for into *folder*.
+
+    Raises PackError.
+    """
+    stage_installed(options.installed, folder)
+    platform = options.platform
+    if options.requirements:
+        reporter.step(f"resolving {', '.join(options.requirements)}")
+        files = [("-r", os.path.abspath(file)) for file in options.requirements]
+        arguments = [word for pair in files for word in pair]
+        stage_resolved(arguments, interpreters, folder, platform=platform)
+    if options.wheels:
+        reporter.step(f"installing {', '.join(options.wheels)}")
+        arguments = ["--no-deps", *map(os.path.abspath, options.wheels)]
+        stage_resolved(arguments, interpreters, folder, platform=platform)
 
 
 def stage_installed(names: Sequence[str], folder: str) -> None:

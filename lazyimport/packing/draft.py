@@ -1,6 +1,6 @@
 """A draft: the files of a tree as entries of an index, and the bytes they stand for.
 
-What the last packing of the same roots knows is taken from it; only the rest is
+What the previous packing of the same roots knows is taken from it; only the rest is
 read, hashed and compiled.
 """
 
@@ -26,14 +26,15 @@ from lazyimport.packing.flags import looks_at_files, package_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import IO
 
+    from lazyimport.cache.previous import Previous
     from lazyimport.format.index import Index
     from lazyimport.packing.collect import SourceFile, Tree
     from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.config import Config
-    from lazyimport.packing.previous import Last
+    from lazyimport.reporting import Reporter
 
 __all__ = ["Draft"]
 
@@ -51,15 +52,15 @@ class Draft:
         tree: Tree,
         config: Config,
         interpreters: Sequence[Interpreter],
-        last: Last | None,
+        previous: Previous | None,
         spool: IO[bytes],
-        progress: Callable[[str, int, int], None],
+        reporter: Reporter,
     ) -> None:
         self._tree = tree
         self._config = config
-        self._last = last
+        self._previous = previous
         self._spool = spool
-        self._progress = progress
+        self._reporter = reporter
         compilers = {
             Variant(i.tag, i.magic, optimization): (i, optimization)
             for i in interpreters
@@ -98,8 +99,8 @@ class Draft:
             else entry
             for entry in self._read
         ]
-        if self._last is not None:
-            index = self._last.revision.index
+        if self._previous is not None:
+            index = self._previous.revision.index
             return patched(index, self._patch(index, entries), minors)
         flags = package_flags(self.flags.items(), self._config)
         for path, listing in self._list_folders(_folders(self.flags)):
@@ -107,7 +108,7 @@ class Draft:
         return index_of(build_index(entries, self._variants, minors))
 
     def read(self, digest: bytes) -> bytes | memoryview:
-        """Return bytes that this packing or the last one has seen or made."""
+        """Return bytes that this packing or the previous one has seen or made."""
         if digest in self._files:
             return self._files[digest].read(digest)
         if digest in self._listings:
@@ -116,16 +117,16 @@ class Draft:
             offset, size = self._spooled[digest]
             self._spool.seek(offset)
             return self._spool.read(size)
-        assert self._last is not None
-        return self._last.revision.read(digest)
+        assert self._previous is not None
+        return self._previous.revision.read(digest)
 
     def _read_files(self, *, trust_stat: bool) -> None:
         """Read and hash every file that is not surely what it was."""
         files: Sequence[SourceFile] = self._tree.files
-        known = self._last.flags if self._last is not None else {}
+        known = self._previous.flags if self._previous is not None else {}
         self.flags = {file.path: known.get(file.path, 0) for file in files}
-        if self._last is not None and trust_stat:
-            files = [file for file in files if not self._last.has(file)]
+        if self._previous is not None and trust_stat:
+            files = [file for file in files if not self._previous.has(file)]
         for number, file in enumerate(files, 1):
             data = file.read()
             digest = sha256(data)
@@ -135,15 +136,15 @@ class Draft:
                 flags |= LOOKS_AT_FILES
             self.flags[file.path] = flags
             self._read.append(Entry(file.path, len(data), digest, flags=flags))
-            self._progress("reading", number, len(files))
+            self._reporter.step("reading", number, len(files))
 
     def _take_over(self) -> set[bytes]:
-        """Take bytecode from the last archive; return the sources it has tried."""
+        """Take bytecode from the previous archive; return the sources it has tried."""
         settled: set[bytes] = set()
-        if self._last is None:
+        if self._previous is None:
             return settled
-        index = self._last.revision.index
-        problems = self._last.problems
+        index = self._previous.revision.index
+        problems = self._previous.problems
         self.problems = {p: list(problems[p]) for p in problems if p in self.flags}
         unknown = set()
         for entry in self._read:
@@ -189,19 +190,19 @@ class Draft:
                 self._spooled[code.digest] = (place, code.size)
                 self._spool.write(result)
                 self.compiled += 1
-            self._progress(what, done, len(todo))
+            self._reporter.step(what, done, len(todo))
 
     def _patch(self, old: Index, entries: list[Entry]) -> Patch:
-        """Return what makes the last index this one, of which *entries* were read."""
+        """Return what turns *old* into this index, of which *entries* were read."""
         changed = []
         for entry in entries:
             before = old.entry(entry.path)
             if before is None or before.row() != entry.row():
                 changed.append(entry)
-        assert self._last is not None
-        last = self._last.flags.keys()
-        folders, removed = _folders(self.flags), last - self.flags.keys()
-        moved = removed | (self.flags.keys() - last)
+        assert self._previous is not None
+        earlier = self._previous.flags.keys()
+        folders, removed = _folders(self.flags), earlier - self.flags.keys()
+        moved = removed | (self.flags.keys() - earlier)
         touched = _folders(moved) if moved else set()
         flags = package_flags(self.flags.items(), self._config)
         for path, listing in self._list_folders(folders & touched):
@@ -212,7 +213,7 @@ class Draft:
             if before.flags != flags[path]:
                 size, digest = before.size, before.digest
                 changed.append(Entry(path, size, digest, DIRECTORY, flags[path]))
-        gone = _folders(last) - folders
+        gone = _folders(earlier) - folders
         return Patch(changed, [*removed, *gone])
 
     def _list_folders(self, folders: set[str]) -> Iterable[tuple[str, bytes]]:

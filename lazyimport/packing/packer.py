@@ -1,266 +1,127 @@
-"""Packing: files and the Pythons they are for become an archive."""
+"""Packing in one call: `pack` takes what a person has and returns an archive."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
-from contextlib import contextmanager
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 
-from lazyimport.cache.layout import PACKS
-from lazyimport.errors import ArchiveError, CacheError, PackError
-from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
-from lazyimport.format.index import ALL_MINORS
-from lazyimport.format.patch import image_of
-from lazyimport.format.writer import write_archive
-from lazyimport.packing import flags, previous as memory
-from lazyimport.packing.collect import collect
-from lazyimport.packing.compile import identity
-from lazyimport.packing.draft import Draft
+from lazyimport.cache.node import NodeCache
+from lazyimport.errors import SettingsError
+from lazyimport.packing.compile import find_interpreters
+from lazyimport.packing.config import read_config
+from lazyimport.packing.container import pack_container
+from lazyimport.packing.distributions import stage
+from lazyimport.packing.options import PackOptions
+from lazyimport.packing.roots import pack_roots
+from lazyimport.reporting import SILENT
+from lazyimport.stores.artifact import Artifact, artifact_url, download, is_artifact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import BinaryIO
+    from collections.abc import Sequence
 
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.format.archive import Archive
-    from lazyimport.format.index import Index
-    from lazyimport.packing.collect import Tree
-    from lazyimport.packing.compile import Interpreter
-    from lazyimport.packing.config import Config
-    from lazyimport.packing.previous import Last
+    from lazyimport.packing.roots import Packed
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
 
-__all__ = ["Packed", "pack"]
-
-_LOCK_SECONDS = 600.0
-
-
-class Packed:
-    """What `pack` made.
-
-    ``hash``; ``revision``, the archive as a base in the node cache and a delta;
-    ``files`` and ``modules`` (Python files) in it, ``size`` of all files in bytes,
-    ``compiled`` (sources compiled now, once for each Python), ``reused`` (modules
-    that had their bytecode); ``warnings`` for people.
-    """
-
-    def __init__(
-        self,
-        revision: Revision,
-        tree: Tree,
-        config: Config,
-        draft: Draft,
-        cache: NodeCache,
-        keep: Callable[[Revision], None],
-    ) -> None:
-        index = revision.index
-        codes = index.slots - index.files - index.directories
-        self.hash = revision.hash
-        self.revision = revision
-        self.files = len(tree.files)
-        self.modules = sum(file.path.endswith(".py") for file in tree.files)
-        self.size = sum(file.signature[0] for file in tree.files)
-        self.compiled = draft.compiled
-        self.reused = codes - draft.compiled
-        problems = [text for texts in draft.problems.values() for text in texts]
-        self.warnings: tuple[str, ...] = (
-            *tree.warnings,
-            *_without_effect(tree, config),
-            *problems,
-        )
-        self._cache = cache
-        self._keep = keep
-
-    @property
-    def archive(self) -> Archive:
-        """The whole archive from the node cache; written there if it is not.
-
-        Raises CacheError.
-        """
-        return _in_cache(self._cache, self.revision)
-
-    def rebase(self) -> None:
-        """Let what comes next be told by this archive; raises CacheError."""
-        if self.revision.delta is not None:
-            with _room(self._cache):
-                self._keep(Revision(self.archive))
+__all__ = ["pack"]
 
 
 def pack(
-    roots: Sequence[str],
-    config: Config,
-    interpreters: Sequence[Interpreter],
-    cache: NodeCache,
+    roots: Sequence[str | os.PathLike[str]],
+    settings: Settings,
+    options: PackOptions | None = None,
     *,
-    staged: Sequence[str] = (),
-    jobs: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-    trust_stat: bool = True,
     whole: bool = True,
+    reporter: Reporter = SILENT,
 ) -> Packed:
-    """Pack the trees at *roots* with bytecode for *interpreters*; keep it in *cache*.
+    """Pack *roots* into an archive in the node cache of *settings*.
 
-    The hash depends on the files, *config* and the interpreters' versions, and on
-    nothing else. Bytecode of unchanged sources is taken from the last pack of the
-    same roots for the same interpreters, and files whose size, times and inode are
-    as they were then are not read again, unless *trust_stat* is false. *staged* are
-    more roots, in folders that only this call sees. *progress* is told (what, done,
-    of how many). Unless it is to be *whole*, only what differs from an older
-    archive is written, and ``revision`` of the result gives it all.
+    *roots* are directories and files, the current directory if there are none. A
+    directory with an ``__init__.py`` goes in as a package under its own name, the
+    contents of another one go in at the top. ``[tool.lazyimport]`` of the nearest
+    pyproject.toml applies, as *options* change it. In place of them, *roots* may be
+    the path or URL of one artifact: a zip, wheel or tarball.
 
-    Raises PackError with every reason found, CacheError, or MemoryError.
+    Unless it is to be *whole*, only what differs from an archive packed before is
+    written, which is enough for a push. *reporter* is told of progress, and of what
+    ``warnings`` of the result says as well.
+
+    Raises SettingsError for *roots* that do not go together, PackError with every
+    reason found, CacheError, and for an artifact StoreError, ArchiveMissing or
+    DamagedArchive.
     """
-    names = frozenset().union(*(i.stdlib_names for i in interpreters))
-    taken = time.time_ns()
-    tree = collect([*roots, *staged], config, stdlib_names=names)
-    folder = cache.make_folder(PACKS)
-    path = f"{folder}/{_name_of(roots, interpreters, config)}"
-    last = memory.load(path, cache)
-    with _room(cache), tempfile.TemporaryFile(dir=folder) as spool:
-
-        def make(last: Last | None) -> tuple[Draft, Revision]:
-            draft = Draft(tree, config, interpreters, last, spool, progress)
-            index = draft.index(minors_of(config), jobs, trust_stat=trust_stat)
-            revision = last and _revise(last, index, draft, folder)
-            return draft, revision or _write(index, draft, cache)
-
-        try:
-            draft, revision = make(last)
-        except ArchiveError:
-            if last is None:
-                raise
-            draft, revision = make(None)  # the last archive is damaged
-
-        def keep(revision: Revision) -> None:
-            memory.save(
-                path, cache, tree.files, draft.flags, draft.problems, revision, taken
-            )
-
-        keep(revision)
-    packed = Packed(revision, tree, config, draft, cache, keep)
-    packed.warnings += tuple(
-        f"no Python {i.version[0]}.{i.version[1]} will run this: requires-python is "
-        f"{config.requires_python!r}; pack for one that may, with --python"
-        for i in interpreters
-        if not revision.index.minors >> i.version[1] & 1
-    )
-    if whole:
-        _in_cache(cache, revision)
+    started = time.perf_counter()
+    options = options or PackOptions()
+    cache = NodeCache(settings.cache_dir)
+    places = [os.fspath(root) for root in roots] or ["."]
+    artifact = next(filter(is_artifact, places), None)
+    if artifact is None:
+        packed = _pack_roots(places, options, cache, reporter, whole=whole)
+    elif len(places) > 1 or options.installed or options.requirements or options.wheels:
+        raise SettingsError(
+            f"{artifact} is packed alone: without other roots, --with, --wheel or "
+            "--requirements",
+            name="roots",
+            value=places,
+        )
+    else:
+        packed = _pack_artifact(artifact, settings, options, cache, reporter)
+    packed.seconds = time.perf_counter() - started
+    for warning in packed.warnings:
+        reporter.warn(warning)
     return packed
 
 
-def _without_effect(tree: Tree, config: Config) -> Iterator[str]:
-    """Yield a warning for each name in the configuration that is no package here."""
-    tops = {file.path.partition("/")[0] for file in tree.files if "/" in file.path}
-    for key in ("materialize", "in_memory"):
-        for name in getattr(config, key):
-            if name not in tops:
-                yield (
-                    f"[tool.lazyimport] {key} names {name!r}, which is no top-level "
-                    "package of this archive, so it has no effect"
-                )
-
-
-def _revise(last: Last, index: Index, draft: Draft, folder: str) -> Revision | None:
-    """Return *index* told by the base of the last packing; None if that is too much."""
-    base = last.revision.base
-    if index.hash == last.revision.hash:
-        return last.revision
-    if index.hash == base.hash:
-        return Revision(base)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        most = int(LARGEST_DELTA * base.header.size)
-        notes = draft.notes
-        if not write_delta(file, base.index, index, draft.read, notes=notes, most=most):
-            return None
-        file.seek(0)
-        return Revision(base, file.read(), index.hash)
-
-
-def _write(index: Index, draft: Draft, cache: NodeCache) -> Revision:
-    """Write the whole archive into the node cache."""
-    image = image_of(index)
-    notes = draft.notes
-    return Revision(
-        _put(
+def _pack_roots(
+    roots: list[str],
+    options: PackOptions,
+    cache: NodeCache,
+    reporter: Reporter,
+    *,
+    whole: bool,
+) -> Packed:
+    first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
+    config = options.change(read_config(first or "."))
+    interpreters = find_interpreters(config.python)
+    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
+        stage(options, interpreters, folder, reporter)
+        return pack_roots(
+            roots,
+            config,
+            interpreters,
             cache,
-            index.hash,
-            lambda out: write_archive(out, image, draft.read, raw=True, notes=notes),
+            staged=[folder] if os.listdir(folder) else [],
+            jobs=options.jobs,
+            reporter=reporter,
+            trust_stat=options.trust_stat,
+            whole=whole,
         )
-    )
 
 
-def _in_cache(cache: NodeCache, revision: Revision) -> Archive:
-    """Return the archive, whole, from the node cache."""
-    if revision.delta is None:
-        return revision.base
-    return _put(cache, revision.hash, lambda out: revision.write(out, raw=True))
-
-
-def _put(cache: NodeCache, hash: str, write: Callable[[BinaryIO], object]) -> Archive:
-    """Return the archive *hash* from the node cache; *write* makes it if need be."""
-    with cache.lock(hash, _LOCK_SECONDS):
-        try:
-            archive = cache.open(hash)
-        except ArchiveError:
-            archive = None  # damaged: written anew
-        if archive is None:
-            cache.publish(hash, write)
-    archive = archive or cache.open(hash)
-    if archive is None:
-        raise PackError(f"archive {hash} vanished from {cache.path} while packing")
-    return archive
-
-
-@contextmanager
-def _room(cache: NodeCache) -> Iterator[None]:
-    """Say of a disk that takes nothing, or no more, which one it is."""
-    try:
-        yield
-    except OSError as error:
-        ours = str(error.filename).startswith(f"{cache.path}/")
-        if not ours and error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG}:
-            raise
-        raise CacheError(
-            f"cannot pack in the node cache {cache.path}: {error.strerror}; free space "
-            "there, or set LAZYIMPORT_CACHE_DIR to another disk or folder",
-            path=cache.path,
-            errno=error.errno,
-        ) from error
-
-
-def _name_of(
-    roots: Sequence[str], interpreters: Sequence[Interpreter], config: Config
-) -> str:
-    """Return the name that packings share which may take from each other.
-
-    Another lazyimport, if it compiles or flags files otherwise, takes nothing.
-    """
-    parts = [os.path.realpath(root) for root in roots]
-    parts += ["", *sorted(map(identity, interpreters)), *map(str, config.optimize)]
-    parts.append(flags.LOOKS_LIKE.pattern.decode())
-    joined = "\0".join(parts)
-    return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def minors_of(config: Config) -> int:
-    """Return the bits of format.md section 3 for the project's requires-python."""
-    if not config.requires_python:
-        return ALL_MINORS
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        allowed = SpecifierSet(config.requires_python)
-    except InvalidSpecifier:
-        raise PackError(
-            f"requires-python is no version specifier: {config.requires_python!r}"
-        ) from None
-    # a minor version counts if any of its releases does
-    return sum(
-        1 << minor
-        for minor in range(64)
-        if any(f"3.{minor}.{micro}" in allowed for micro in range(100))
-    )
+def _pack_artifact(
+    text: str,
+    settings: Settings,
+    options: PackOptions,
+    cache: NodeCache,
+    reporter: Reporter,
+) -> Packed:
+    artifact = Artifact(artifact_url(text))
+    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
+        file = os.path.join(folder, artifact.key)
+        reporter.step(f"reading {artifact.url}")
+        _, digest = download(artifact, file, settings.timeout)
+        packed = pack_container(
+            file,
+            artifact.suffix,
+            folder,
+            cache,
+            what=artifact.url,
+            subdirectory=artifact.subdirectory,
+            adjust=options.change,
+            jobs=options.jobs,
+            reporter=reporter,
+        )
+    packed.artifact, packed.artifact_sha256 = artifact, digest
+    return packed

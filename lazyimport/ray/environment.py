@@ -8,13 +8,13 @@ import shlex
 from types import ModuleType
 
 from lazyimport.errors import SettingsError
+from lazyimport.reporting import Reporter
 from lazyimport.settings import ENVIRONMENT, Settings, artifact_suffix, check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lazyimport.packing.packer import Packed
 
 __all__ = ["FIELD", "check_agreement", "runtime_env", "ship"]
 
@@ -50,39 +50,28 @@ def ship(
     Raises SettingsError, PackError, StoreError or CacheError, and InstallError
     if this process was to *install* and runs another archive already.
     """
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.delivery.publish import publish
-    from lazyimport.stores import open_store, writable
+    from lazyimport.delivery import push
 
     environ = {k: v for k, v in os.environ.items() if k != ENVIRONMENT["hash"]}
     settings = Settings.from_environ(environ, store=store, cache_dir=cache_dir)
-    if settings.store is None:
-        raise SettingsError(
-            "no store is named to push to: pass store= (gs://bucket/prefix or "
-            "file:///folder), or set LAZYIMPORT_STORE",
-            name="store",
-            value=None,
-        )
-    target = writable(open_store(settings.store, timeout=settings.timeout))
-    cache = NodeCache(settings.cache_dir)
-    packed = _pack([_path_of(root) for root in roots] or ["."], cache)
-    published = publish(packed.archive, target, cache)
+    pushed = push([_path_of(root) for root in roots], settings, reporter=_Logged())
+    packed = pushed.packed  # None for an archive's own file
     _logger.info(
         "archive %s: %s modules, %s compiled; %s bytes sent to %s (%s)",
-        packed.hash,
-        packed.modules,
-        packed.compiled,
-        published.size,
-        target.url,
-        published.kind,
+        pushed.hash,
+        packed.modules if packed else "no",
+        packed.compiled if packed else "none",
+        pushed.published.size,
+        pushed.store,
+        pushed.published.kind,
     )
     environment = runtime_env(
-        packed.hash, store=settings.store, plugin=plugin, **others
+        pushed.hash, store=settings.store, plugin=plugin, **others
     )
     if install:
         from lazyimport.runtime import install as install_here
 
-        install_here(packed.hash, store=settings.store, cache_dir=settings.cache_dir)
+        install_here(pushed.hash, store=settings.store, cache_dir=settings.cache_dir)
     return environment
 
 
@@ -152,17 +141,11 @@ def _check_executable(command: str | None) -> None:
             )
 
 
-def _pack(roots: list[str], cache: Any) -> Packed:
-    from lazyimport.packing.compile import find_interpreters
-    from lazyimport.packing.config import read_config
-    from lazyimport.packing.packer import pack
+class _Logged(Reporter):
+    """Writes warnings into the log."""
 
-    first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
-    config = read_config(first or ".")
-    packed = pack(roots, config, find_interpreters(config.python), cache)
-    for warning in packed.warnings:
-        _logger.warning("%s", warning)
-    return packed
+    def warn(self, text: str) -> None:
+        _logger.warning("%s", text)
 
 
 def _path_of(root: str | os.PathLike[str] | ModuleType) -> str:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Provenance",
     "builder",
+    "commit_of",
     "keep_provenance",
+    "own_version",
     "provenance_key",
     "read_provenance",
 ]
@@ -114,6 +116,26 @@ def read_provenance(store: ReadStore, hash: str) -> dict[str, object]:
     except (KeyMissing, StoreMissing, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def commit_of(store: ReadStore, hash: str) -> str:
+    """Return the git commit that the archive *hash* was packed from, "" if unknown.
+
+    ``and changes`` follows if not all of it was committed. Raises StoreError.
+    """
+    facts = read_provenance(store, hash)
+    commit = str(facts.get("commit") or "")
+    return f"{commit} and changes" if commit and facts.get("dirty") else commit
+
+
+def own_version() -> str:
+    """Return the version of lazyimport that is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ray-lazyimport")
+    except PackageNotFoundError:
+        return "(not installed: run from a checkout)"
 
 
 def _ask_git(root: str) -> subprocess.Popen[bytes] | None:

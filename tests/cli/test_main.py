@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from lazyimport.cli import main, progress, tables
-from lazyimport.cli.commands import pack
 from lazyimport.errors import StoreUnavailable
+from lazyimport.packing import packer
 
 COMMANDS = (
     "cache",
@@ -106,10 +106,10 @@ def test_asked_wrongly(
 def test_interrupted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pack, "pack_roots", interrupt)
+    monkeypatch.setattr(packer, "pack", interrupt)
 
     assert 130 == main(["pack", "."])
     said = capsys.readouterr()
@@ -120,10 +120,10 @@ def test_interrupted(
 def test_says_when_trying_again_may_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("no answer from gs://b", url="gs://b")
 
-    monkeypatch.setattr(pack, "pack_roots", fail)
+    monkeypatch.setattr(packer, "pack", fail)
 
     assert 1 == main(["pack", "."])
     assert (
@@ -135,10 +135,10 @@ def test_says_when_trying_again_may_help(
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody expected is not for a friendly sentence."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pack, "pack_roots", fail)
+    monkeypatch.setattr(packer, "pack", fail)
 
     with pytest.raises(ZeroDivisionError):
         main(["pack", "."])

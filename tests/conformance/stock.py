@@ -83,10 +83,12 @@ class Directories:
         from lazyimport.errors import PackError
         from lazyimport.importing.tree import Tree
         from lazyimport.packing.config import Config
-        from lazyimport.packing.packer import pack
+        from lazyimport.packing.roots import pack_roots
 
         try:
-            packed = pack([path], Config(), self._interpreters, NodeCache(self._cache))
+            packed = pack_roots(
+                [path], Config(), self._interpreters, NodeCache(self._cache)
+            )
         except PackError:  # there is nothing in it
             return None
         os.rename(path, f"{path}.packed-{len(self._trees)}")

@@ -23,7 +23,7 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 
 #: test modules, under the names they have had from Python 3.10 on
 MODULES = [
@@ -142,7 +142,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             else:
                 shutil.copy(path, tests)
     cache = base / "cache"
-    packed = pack(
+    packed = pack_roots(
         [str(base / "site")],
         Config(include=("test/",)),
         find_interpreters([]),

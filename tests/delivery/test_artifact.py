@@ -16,8 +16,8 @@ import pytest
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
-from lazyimport.delivery import artifact as module
-from lazyimport.delivery.artifact import Artifact, deliver
+from lazyimport.delivery import conversion as module
+from lazyimport.delivery.artifact import deliver
 from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
@@ -27,8 +27,10 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.settings import Settings
+from lazyimport.stores.artifact import Artifact, download as download_artifact
 from tests.support.containers import Files, make_container, named_by_hash
 from tests.support.disks import mounted
+from tests.support.recorder import Recorder
 
 FILES: Files = {
     "shop/__init__.py": "",
@@ -54,11 +56,10 @@ def _cache(tmp_path: Path) -> Path:
 def _downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that were downloaded in this process."""
     seen: list[str] = []
-    real = module.download
 
     def download(artifact: Artifact, path: str, timeout: float) -> tuple[int, str]:
         seen.append(artifact.url)
-        return real(artifact, path, timeout)
+        return download_artifact(artifact, path, timeout)
 
     monkeypatch.setattr(module, "download", download)
     return seen
@@ -225,7 +226,7 @@ def test_a_child_never_gets_another_version_than_its_parent(
     first, _ = deliver(settings(path, cache))
     make_container({**FILES, "more.py": ""}, path)
 
-    with pytest.raises(ArchiveMissing, match="not in the node cache any more"):
+    with pytest.raises(ArchiveMissing, match="no longer in the node cache"):
         deliver(settings(path, cache, hash=first.hash))
 
 
@@ -273,16 +274,16 @@ def test_a_disk_that_refuses(bucket: Path, cache: Path) -> None:
     (cache / "staging").write_text("a file in the way")
 
     with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
-        deliver(settings(path, cache))
+        deliver(settings(path, cache), ahead=True)
 
 
 def makes_it_in_memory(path: Path, cache: Path) -> Archive:
     """Deliver without the disk of the cache, and say so in one line."""
-    lines: list[str] = []
-    archive, size = deliver(settings(path, cache), lines.append)
+    reporter = Recorder()
+    archive, size = deliver(settings(path, cache), reporter)
     prove(archive)
     assert size == path.stat().st_size
-    (line,) = lines
+    (line,) = reporter.warnings
     for text in (str(path), str(cache), "memory", "LAZYIMPORT_CACHE_DIR"):
         assert text in line
     return archive
@@ -297,7 +298,7 @@ def test_a_disk_of_every_size(bucket: Path, cache: Path, tmp_path: Path) -> None
         with mounted(cache, option, "mode=0700"):
             assert makes_it_in_memory(path, cache).hash == raw.hash
             with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
-                deliver(settings(path, cache))
+                deliver(settings(path, cache), ahead=True)
     with mounted(cache, "size=4m", "mode=0700"):
         deliver(settings(path, cache))
         subprocess.run(["mount", "-o", "remount,ro", str(cache)], check=True)

@@ -26,6 +26,7 @@ from lazyimport.stores.file import FileStore
 from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.disks import NOBODY, mounted, need_root
 from tests.support.late_activation import HASH_FOR_LATER, SET_HASH
+from tests.support.recorder import Recorder
 
 
 class Site:
@@ -53,10 +54,10 @@ class Site:
 
     def falls_back(self, hash_: str) -> int:
         """Fetch from memory and say so in one line; return the bytes downloaded."""
-        lines: list[str] = []
-        archive, size = fetch(self.settings(), hash_, lines.append)
+        reporter = Recorder()
+        archive, size = fetch(self.settings(), hash_, reporter)
         prove(archive)
-        (line,) = lines
+        (line,) = reporter.warnings
         assert "\n" not in line
         for text in (hash_, str(self.node), "memory", "LAZYIMPORT_CACHE_DIR"):
             assert text in line

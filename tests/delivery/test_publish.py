@@ -19,7 +19,7 @@ from lazyimport.errors import CacheError
 from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
@@ -54,7 +54,7 @@ class Author:
     ) -> tuple[Published, Counts]:
         cache = NodeCache(str(self.base / machine))
         roots = [str(tree or self.tree)]
-        packed = pack(roots, Config(), find_interpreters([]), cache, whole=False)
+        packed = pack_roots(roots, Config(), find_interpreters([]), cache, whole=False)
         store, counts = counting(open_store(self.url))
         published = publish(packed.revision, store, cache)
         assert published.hash == packed.hash
@@ -138,6 +138,18 @@ def test_a_line_in_a_large_tree_moves_less_than_100_kb(tmp_path: Path) -> None:
     assert fresh_counts.received < 100_000
 
 
+def test_nothing_is_asked_twice(author: Author) -> None:
+    """What was asked before the push is asked again after it, and nothing more."""
+    author.change("x = 2\n")
+    header_base, collection, header_base_after = 2, 1, 2
+
+    delta = author.counted()[1]
+    present = author.counted()[1]
+
+    asked = header_base + collection + header_base_after
+    assert (delta.calls["read"], present.calls["read"]) == (asked, asked)
+
+
 def test_what_moves_is_not_sent_again(author: Author) -> None:
     (author.tree / "pkg3").rename(author.tree / "moved")
 
@@ -215,7 +227,7 @@ def test_of_two_that_repair_one_does_and_nothing_is_missing_meanwhile(
     kinds = []
     policy = Watched(place, {"replace": lambda: kinds.append(author.push("two").kind)})
     cache = NodeCache(str(author.base / "one"))
-    packed = pack([str(author.tree)], Config(), find_interpreters([]), cache)
+    packed = pack_roots([str(author.tree)], Config(), find_interpreters([]), cache)
 
     published = publish(packed.revision, wrap(open_store(author.url), policy), cache)
 
@@ -228,7 +240,7 @@ def test_a_base_that_goes_while_the_delta_is_sent(author: Author) -> None:
     base = author.base / "store" / archive_key(str(author.push().base))
     author.change("x = 3\n")
     cache = NodeCache(str(author.base / "one"))
-    packed = pack([str(author.tree)], Config(), find_interpreters([]), cache)
+    packed = pack_roots([str(author.tree)], Config(), find_interpreters([]), cache)
     place = author.base / "store"
     policy = Watched(place, {"put": base.unlink})
 
@@ -334,7 +346,7 @@ def test_no_room_for_what_is_to_be_sent(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_send_delta", full)
+    monkeypatch.setattr(module, "_send", full)
     author.change("x = 2\n")
     with pytest.raises(CacheError, match="No space left on device; free space"):
         author.push()

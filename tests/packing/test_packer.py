@@ -24,7 +24,7 @@ from lazyimport.format.index import (
 )
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import Packed, pack
+from lazyimport.packing.roots import Packed, pack_roots
 from tests.support.compare_importers import Files, from_archive, write_tree
 
 TREE: Files = {
@@ -42,7 +42,7 @@ def packed(
     roots: list[Path] | Path, cache: Path, config: Config | None = None
 ) -> Packed:
     folders = roots if isinstance(roots, list) else [roots]
-    return pack(
+    return pack_roots(
         [str(folder) for folder in folders],
         config or Config(),
         find_interpreters([]),

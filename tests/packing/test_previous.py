@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from lazyimport.cache import previous
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.previous import find_packed, load_previous, packed_hashes
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveMissing
-from lazyimport.packing import flags, previous as last
+from lazyimport.packing import flags
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import Packed, pack
+from lazyimport.packing.roots import Packed, pack_roots
 from lazyimport.settings import Settings
 from tests.support.compare_importers import Files, write_tree
+from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 
 TREE: Files = {
@@ -38,26 +41,27 @@ class Site:
     def __init__(self, base: Path) -> None:
         self.tree = write_tree(TREE, base / "tree")
         self.cache = NodeCache(str(base / "cache"))
-        self.read = 0
+        self._recorder = Recorder()
+
+    @property
+    def read(self) -> int:
+        """How many files the last packing has read."""
+        return sum(text == "reading" for text, _, _ in self._recorder.steps)
 
     def pack(self, cache: NodeCache | None = None, **options: Any) -> Packed:
-        self.read = 0
-        return pack(
+        self._recorder.steps.clear()
+        return pack_roots(
             [str(self.tree)],
             Config(),
             find_interpreters([]),
             cache or self.cache,
-            progress=self._progress,
+            reporter=self._recorder,
             **options,
         )
 
     def memory(self) -> Path:
         (path,) = Path(self.cache.path, "packs").iterdir()
         return path
-
-    def _progress(self, what: str, done: int, _: int) -> None:
-        if what == "reading":
-            self.read = done
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if nobody had touched the tree for long before it was packed."""
-    monkeypatch.setattr(last, "_TICK", -(10**15))
+    monkeypatch.setattr(previous, "_TICK", -(10**15))
 
 
 def contents(packed: Packed) -> dict[str, bytes]:
@@ -221,7 +225,7 @@ def test_a_damaged_memory_counts_as_none(site: Site) -> None:
     ]
     for data in damaged:
         path.write_bytes(data)
-        assert last.load(str(path), site.cache) is None
+        assert load_previous(str(path), site.cache) is None
     assert site.pack().hash == expected
     assert site.read == len(TREE)
 
@@ -235,8 +239,8 @@ def test_what_was_packed_last_is_found_by_its_hash(site: Site) -> None:
     (memory.parent / "other").write_bytes(b"")
     (memory.parent / ".other.tmp").write_bytes(memory.read_bytes())
 
-    assert [name for name, _ in last.hashes(site.cache)] == [second.hash]
-    assert last.find(site.cache, first.hash) is None
+    assert [name for name, _ in packed_hashes(site.cache)] == [second.hash]
+    assert find_packed(site.cache, first.hash) is None
     settings = Settings(cache_dir=site.cache.path)
     archive, size = fetch(settings, second.hash)
     entry = archive.index.entry("mod.py")

@@ -15,6 +15,7 @@ from lazyimport.format.archive import Archive
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.support.read_everything import read_everything
+from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 from tests.support.trees import make_archive
 
@@ -25,14 +26,14 @@ class Process:
     """Everything that a process does with an archive, except for the imports."""
 
     def __init__(self, settings: Settings, hash_: str) -> None:
-        self.warnings: list[str] = []
+        self.reporter = Recorder()
         self.settings = settings
         self.hash = hash_
 
     def start(self) -> Archive:
-        archive, _ = fetch(self.settings, self.hash, self.warnings.append)
+        archive, _ = fetch(self.settings, self.hash, self.reporter)
         archive.repair = lambda error: repair(
-            self.settings, self.hash, error, self.warnings.append
+            self.settings, self.hash, error, self.reporter
         )
         archive.index.report = lambda error: give_up(self.settings, self.hash, error)
         return archive
@@ -70,15 +71,15 @@ def test_every_byte_of_a_cached_archive(tmp_path: Path, mode: str) -> None:
     for at in range(0, len(sound), EVERY):
         path.unlink()
         path.write_bytes(sound[:at] + bytes([sound[at] ^ 0xFF]) + sound[at + 1 :])
-        process.warnings.clear()
+        process.reporter.warnings.clear()
         try:
             assert process.read() == whole
         except DamagedArchive:  # in the index: removed, so the next start fetches it
             assert process.read() == whole
             refused += 1
         else:
-            repaired += len(process.warnings)
-            unseen += not process.warnings
+            repaired += len(process.reporter.warnings)
+            unseen += not process.reporter.warnings
         if path.read_bytes() != sound:
             # Not verified, since nothing relies on it: notes, and the size of a start
             assert read_everything(path.read_bytes(), name)

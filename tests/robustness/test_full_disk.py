@@ -16,6 +16,7 @@ from lazyimport.delivery.fetch import fetch
 from lazyimport.importing.tree import Tree
 from tests.support.disks import mounted
 from tests.support.fleet import Fleet
+from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 
 TYPE_CHECKING = False
@@ -37,13 +38,13 @@ def no_file_larger_than(size: int) -> Iterator[None]:
 
 def start(fleet: Fleet, node: str, mode: str) -> tuple[int, bool]:
     """Fetch and materialize; return the number of warnings, and whether files exist."""
-    warnings: list[str] = []
+    reporter = Recorder()
     settings = fleet.settings(node, cache_mode=mode)
-    archive, _ = fetch(settings, fleet.second.hash, warnings.append)
+    archive, _ = fetch(settings, fleet.second.hash, reporter)
     prove(archive)
     root = NodeCache(settings.cache_dir).tree_path(archive.hash)
     tree = Tree(archive, root, lambda: Materializer(archive, root))
-    return len(warnings), tree.materialize("shop")
+    return len(reporter.warnings), tree.materialize("shop")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from lazyimport.cache.node import NodeCache
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
-from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import pack_roots
 
 Files = Mapping[str, str | bytes]
 
@@ -42,7 +42,7 @@ def write_tree(files: Files, folder: Path) -> Path:
 
 def pack_tree(folder: Path, cache: Path, config: Config | None = None) -> str:
     """Pack *folder* for the running Python into *cache* and return the hash."""
-    packed = pack(
+    packed = pack_roots(
         [str(folder)], config or Config(), find_interpreters([]), NodeCache(str(cache))
     )
     return packed.hash

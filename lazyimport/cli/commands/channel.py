@@ -21,7 +21,7 @@ from lazyimport.registry.channels import (
     roll_back,
     set_channel,
 )
-from lazyimport.registry.provenance import builder, read_provenance
+from lazyimport.registry.provenance import builder, commit_of
 from lazyimport.settings import check_channel
 from lazyimport.stores import mutable, open_store, writable
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     import argparse
 
     from lazyimport.registry.channels import Change, Channel
-    from lazyimport.registry.signing import Signer, Trusted
+    from lazyimport.registry.signing import Trusted
     from lazyimport.settings import Settings
-    from lazyimport.stores import MutableStore, ReadStore
+    from lazyimport.stores import ReadStore
 
-__all__ = ["point_channel", "run"]
+__all__ = ["describe", "run"]
 
 _SHORT = 12
 
@@ -48,37 +48,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def point_channel(
-    name: str,
-    hash: str,
-    settings: Settings,
-    store: ReadStore,
-    signer: Signer | None,
-    message: str = "",
-) -> str:
-    """Let the channel *name* mean the archive *hash*; return that in words."""
-    place = mutable(store)
-    channel = set_channel(
-        place,
-        name,
-        hash,
-        by=builder(os.environ),
-        message=message,
-        commit=_commit(place, hash),
-        signer=signer,
-        trusted=_trusted(settings),
-    )
-    return _describe(channel, store)
-
-
 def _set(arguments: argparse.Namespace, settings: Settings, store: ReadStore) -> None:
     check_channel(arguments.channel)
     wanted = resolve(arguments.hash, settings)
-    signer = load_signer(arguments)
-    text = point_channel(
-        arguments.channel, wanted, settings, store, signer, arguments.message
+    place = mutable(store)
+    channel = set_channel(
+        place,
+        arguments.channel,
+        wanted,
+        by=builder(os.environ),
+        message=arguments.message,
+        commit=commit_of(place, wanted),
+        signer=load_signer(arguments),
+        trusted=_trusted(settings),
     )
-    Notes().say(text)
+    Notes().say(describe(channel, store.url))
 
 
 def _get(arguments: argparse.Namespace, settings: Settings, _: ReadStore) -> None:
@@ -115,7 +99,7 @@ def _roll_back(
         signer=load_signer(arguments),
         trusted=_trusted(settings),
     )
-    Notes().say(_describe(channel, store))
+    Notes().say(describe(channel, store.url))
 
 
 def _ls(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
@@ -143,7 +127,7 @@ def _rm(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
         message=arguments.message,
         signer=load_signer(arguments),
     )
-    Notes().say(_describe(channel, store))
+    Notes().say(describe(channel, store.url))
 
 
 _ACTIONS = {
@@ -172,9 +156,10 @@ def _short_commit(commit: str) -> str:
     return f"{name[:_SHORT]}{'+' if rest else ''}" or "-"
 
 
-def _describe(channel: Channel, store: ReadStore) -> str:
+def describe(channel: Channel, store: str) -> str:
+    """Return what *channel* of the *store* (URL) points to, in words."""
     before = channel.changes[1].hash if len(channel.changes) > 1 else None
-    text = f"channel {channel.name} of {store.url} means {channel.hash or 'nothing'}"
+    text = f"channel {channel.name} of {store} means {channel.hash or 'nothing'}"
     was = f" (#{channel.newest.number}"
     was += f", was {before[:_SHORT]})" if before else ")"
     return text + was
@@ -196,10 +181,3 @@ def _trusted(settings: Settings) -> Trusted | None:
     from lazyimport.registry.signing import Trusted
 
     return Trusted.parse(settings.trusted_keys) if settings.trusted_keys else None
-
-
-def _commit(store: MutableStore, hash: str) -> str:
-    """Return the git commit that the archive was packed from, if it is known."""
-    facts = read_provenance(store, hash)
-    commit = str(facts.get("commit") or "")
-    return f"{commit} and changes" if commit and facts.get("dirty") else commit

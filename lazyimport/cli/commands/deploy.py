@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.options import (
-    UsageError,
-    load_signer,
-    read_settings,
-    required_store,
-)
+from lazyimport.cli.options import UsageError, read_settings, required_store
 from lazyimport.cli.progress import Notes
 from lazyimport.cli.rollout import carry_out, check_options, make_target
 from lazyimport.cli.tables import tolerant
@@ -60,8 +55,7 @@ def _hash(
     if arguments.push:
         from lazyimport.cli.commands.push import push
 
-        signer = load_signer(arguments)
-        return push(arguments.push, arguments, settings, notes, check, signer).hash
+        return push(arguments.push, arguments, settings, notes, check).hash
     if arguments.channel:
         from lazyimport.registry.channels import resolve_channel
 

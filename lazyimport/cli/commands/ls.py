@@ -140,7 +140,7 @@ def _print_shadowed(
     from lazyimport.importing.shadowing import shadowed
     from lazyimport.importing.tree import Tree
 
-    archive, _ = fetch(settings, hash, Notes().warn)
+    archive, _ = fetch(settings, hash, Notes())
     rows = list(shadowed(Tree(archive, NodeCache(settings.cache_dir).tree_path(hash))))
     if arguments.json:
         keys = ("name", "in_archive", "elsewhere")

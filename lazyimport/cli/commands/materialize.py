@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = read_settings(arguments)
     wanted = resolve(arguments.hash, settings)
-    archive, _ = fetch(settings, wanted, Notes().warn)
+    archive, _ = fetch(settings, wanted, Notes())
     folder = NodeCache(settings.cache_dir).tree_path(wanted)
     if arguments.folder:
         folder = os.path.abspath(os.path.expanduser(arguments.folder))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lazyimport.cli.demo.workers import Workers
     from lazyimport.cli.progress import Notes
     from lazyimport.delivery.publish import Published
-    from lazyimport.packing.packer import Packed
+    from lazyimport.packing.roots import Packed
     from lazyimport.stores import Store
 
 __all__ = ["Story"]
@@ -164,15 +164,15 @@ class Story:
         from lazyimport.delivery.publish import publish
         from lazyimport.packing.compile import find_interpreters
         from lazyimport.packing.config import Config
-        from lazyimport.packing.packer import pack
+        from lazyimport.packing.roots import pack_roots
 
         started = time.perf_counter()
-        packed = pack(
+        packed = pack_roots(
             [self._application.folder],
             Config(gitignore=False),
             find_interpreters(()),
             self._cache,
-            progress=self._notes.progress,
+            reporter=self._notes,
         )
         self._notes.wait(f"sending to {self._store.url}")
         self.created.append(packed.hash)  # ours alone: its stamp is

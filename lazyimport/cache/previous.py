@@ -1,36 +1,47 @@
-"""What the last packing of the same roots found and made, so that the next can skip it.
+"""The previous packing of some roots: what it found and made, for the next to skip.
 
 One file, ``<cache>/packs/<name>``: what stat() said of every file that was packed,
-the hash that came out, and that archive, told as a delta to one in the node cache.
-Whatever is wrong with the file, it counts as not there.
+the hash that came out, and that archive, as a delta to one in the node cache. It is
+also where an archive is found that was packed on this machine and not written whole.
+If anything is wrong with the file, it counts as missing.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from struct import Struct, error as StructError  # noqa: N812
 
 from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
-from lazyimport.files import AtomicFile, remove_leftovers
+from lazyimport.files import AtomicFile, is_unfinished, remove_leftovers
 from lazyimport.format.delta import Revision
 from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Protocol
 
     from lazyimport.cache.node import NodeCache
-    from lazyimport.packing.collect import SourceFile
 
-__all__ = ["Last", "find", "hashes", "load", "save"]
+    class PackedFile(Protocol):
+        """A file that was packed: its archive path, and what stat() said of it."""
+
+        @property
+        def path(self) -> str: ...
+        @property
+        def executable(self) -> bool: ...
+        @property
+        def signature(self) -> tuple[int, int, int, int, int]: ...
+
+
+__all__ = ["Previous", "find_packed", "load_previous", "packed_hashes", "save_packing"]
 
 _MAGIC = b"LZYPACK1"
 _HEAD = Struct("<8s32sQQ")  # magic, SHA-256 of what lies before the delta, sizes
 #: size, mtime, ctime, inode, device (all as in SourceFile.signature), flags
 _STAT = Struct("<qqqQQB")
-#: How what is kept begins, in JSON: the hash.
+#: How the JSON after the head begins.
 _HASH = b'{"hash": "'
 _HASH_SIZE = 64
 _LOCK_SECONDS = 600.0
@@ -40,11 +51,11 @@ _LOCK_SECONDS = 600.0
 _TICK = 2_000_000_000
 
 
-class Last:
-    """The last packing: the archive it made, and what it knew of its files.
+class Previous:
+    """The previous packing: the archive it made, and what it knew of its files.
 
-    ``flags`` are those of the index by path, ``problems`` why a source has no
-    bytecode.
+    ``flags`` are those of the index by path; ``problems`` says by path why a
+    source has no bytecode.
     """
 
     __slots__ = ("_signatures", "flags", "problems", "revision")
@@ -61,19 +72,21 @@ class Last:
         self.problems = problems
         self._signatures = signatures
 
-    def has(self, file: SourceFile) -> bool:
-        """Whether *file* is what it was, as far as stat() can tell for sure."""
+    def has(self, file: PackedFile) -> bool:
+        """Whether *file* is surely as it was, by what stat() says of it."""
         return (
             self._signatures.get(file.path) == file.signature
             and self.flags[file.path] & 1 == file.executable
         )
 
 
-def load(path: str, cache: NodeCache) -> Last | None:
-    """Return what lies at *path*, None if nothing of use does.
+def load_previous(path: str, cache: NodeCache) -> Previous | None:
+    """Return the packing that was saved at *path*, or None if it is of no use.
 
     Raises CacheError if the node cache may not be trusted.
     """
+    import json  # only where something was packed
+
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -92,7 +105,7 @@ def load(path: str, cache: NodeCache) -> Last | None:
         table = dict(zip(about["paths"], rows, strict=True))
     except (OSError, ValueError, KeyError, TypeError, StructError, ArchiveError):
         return None
-    return Last(
+    return Previous(
         revision,
         {path: row[:5] for path, row in table.items()},
         {path: row[5] for path, row in table.items()},
@@ -100,8 +113,8 @@ def load(path: str, cache: NodeCache) -> Last | None:
     )
 
 
-def hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
-    """Yield the archives that the last packings in *cache* made: hash and path."""
+def packed_hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
+    """Yield hash and path of each packing that was saved in *cache*."""
     folder = cache.folder(PACKS)
     try:
         names = os.listdir(folder)
@@ -114,37 +127,39 @@ def hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
                 head = file.read(_HEAD.size + len(_HASH) + _HASH_SIZE)
         except OSError:
             continue
-        if name[0] != "." and head.startswith(_HASH, _HEAD.size):
+        if not is_unfinished(name) and head.startswith(_HASH, _HEAD.size):
             yield head[-_HASH_SIZE:].decode("ascii", "replace"), path
 
 
-def find(cache: NodeCache, hash: str) -> Revision | None:
-    """Return the archive *hash* if a last packing in *cache* made it.
+def find_packed(cache: NodeCache, hash: str) -> Revision | None:
+    """Return the archive *hash* if it was packed here, though not written whole.
 
-    A push of a changed line writes the difference alone: so the whole is here,
-    though not as an archive. Raises CacheError if the cache may not be trusted.
+    A push of a changed line writes only the difference to an archive in *cache*.
+    Raises CacheError if the cache may not be trusted.
     """
-    for name, path in hashes(cache):
-        last = load(path, cache) if name == hash else None
-        if last is not None and last.revision.hash == hash:
-            return last.revision
+    for name, path in packed_hashes(cache):
+        previous = load_previous(path, cache) if name == hash else None
+        if previous is not None and previous.revision.hash == hash:
+            return previous.revision
     return None
 
 
-def save(
+def save_packing(
     path: str,
     cache: NodeCache,
-    files: Sequence[SourceFile],
+    files: Sequence[PackedFile],
     flags: Mapping[str, int],
     problems: Mapping[str, Sequence[str]],
     revision: Revision,
     taken: int,
 ) -> None:
-    """Keep at *path* that *files* gave the archive *revision*.
+    """Save at *path* that *files* gave the archive *revision*.
 
-    *taken* is the time in nanoseconds before the first file was looked at. Two
-    that save at once both succeed, and one of them is kept. Raises OSError.
+    *taken* is the time in nanoseconds before the first file was looked at. Of two
+    that save at once, the later one wins. Raises OSError.
     """
+    import json
+
     about = {
         "hash": revision.hash,
         "base": revision.base.hash,

@@ -1,0 +1,69 @@
+"""Which archive each artifact was made into on this node."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lazyimport.cache.layout import ARTIFACTS
+from lazyimport.errors import ArchiveError
+from lazyimport.files import AtomicFile
+from lazyimport.format.digest import sha256
+from lazyimport.settings import is_sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.cache.node import NodeCache
+    from lazyimport.format.archive import Archive
+    from lazyimport.stores.artifact import Artifact
+
+__all__ = ["ArtifactRecord"]
+
+#: Changes when the same artifact would become another archive.
+_RULES = 1
+_HASH_SIZE = 64
+
+
+class ArtifactRecord:
+    """A file of *cache*: the hash of what *artifact* became, for one Python.
+
+    It is found by *digest*, the SHA-256 of the artifact in hex digits, or by where
+    the artifact lies if nobody knows one. A mark after the hash differs each time
+    that it is written.
+    """
+
+    def __init__(self, cache: NodeCache, artifact: Artifact, digest: str = "") -> None:
+        identity = (
+            str(_RULES),
+            digest or artifact.sha256 or f"{artifact.store} {artifact.key}",
+            artifact.suffix,
+            artifact.subdirectory,
+            sys.implementation.cache_tag or "",
+        )
+        name = sha256("\n".join(identity).encode("utf-8", "surrogateescape")).hex()
+        self._cache = cache
+        self._path = f"{cache.folder(ARTIFACTS)}/{name}"
+
+    def read(self) -> str:
+        """Return the hash and the mark, or "" if there is no record."""
+        try:
+            with open(self._path, encoding="ascii", errors="replace") as file:
+                return file.read(200)
+        except OSError:
+            return ""
+
+    def write(self, hash: str) -> None:
+        """Record that the artifact became the archive *hash*. Raises OSError."""
+        with AtomicFile(self._path, durable=False) as file:
+            file.write(f"{hash} {os.urandom(8).hex()}\n".encode())
+
+    def archive(self, text: str | None = None) -> Archive | None:
+        """Return the archive that the record, or *text* read from it, names.
+
+        None if it names none, or one that is not in the cache or damaged there.
+        """
+        hash = (self.read() if text is None else text)[:_HASH_SIZE]
+        try:
+            return self._cache.open(hash) if is_sha256(hash) else None
+        except ArchiveError:
+            return None

@@ -1,0 +1,178 @@
+"""Pushing in one call: `push` packs, checks, publishes, signs and points a channel."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from lazyimport.cache.node import NodeCache, map_file
+from lazyimport.delivery.publish import publish
+from lazyimport.errors import ArchiveError, SettingsError, StoreError
+from lazyimport.format.archive import MAGIC, Archive, open_header
+from lazyimport.format.delta import Revision
+from lazyimport.format.writer import recode
+from lazyimport.packing.packer import pack
+from lazyimport.registry.channels import set_channel
+from lazyimport.registry.provenance import (
+    Provenance,
+    builder,
+    commit_of,
+    keep_provenance,
+    own_version,
+)
+from lazyimport.registry.signing import Trusted, sign_archive
+from lazyimport.reporting import SILENT
+from lazyimport.settings import check_channel
+from lazyimport.stores import mutable, open_store, writable
+from lazyimport.stores.artifact import is_artifact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lazyimport.delivery.publish import Published
+    from lazyimport.packing.options import PackOptions
+    from lazyimport.packing.roots import Packed
+    from lazyimport.registry.channels import Channel
+    from lazyimport.registry.signing import Signer
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+    from lazyimport.stores import Store
+
+__all__ = ["Pushed", "push"]
+
+
+class Pushed(NamedTuple):
+    """What `push` did.
+
+    ``published`` says what was sent to the ``store`` (URL) in so many ``seconds``;
+    ``packed`` what was packed, None for the file of an archive; ``channel`` the
+    channel as it is now, None if none was to be set.
+    """
+
+    hash: str
+    published: Published
+    store: str
+    seconds: float
+    packed: Packed | None
+    channel: Channel | None
+
+
+def push(
+    roots: Sequence[str | os.PathLike[str]],
+    settings: Settings,
+    options: PackOptions | None = None,
+    *,
+    check: Callable[[str], object] | None = None,
+    signer: Signer | None = None,
+    channel: str | None = None,
+    message: str = "",
+    environ: Mapping[str, str] | None = None,
+    reporter: Reporter = SILENT,
+) -> Pushed:
+    """Pack *roots* as `lazyimport.packing.pack` does, and put the archive in the store.
+
+    In place of them, *roots* may be one file that ``lazyimport pack --output`` wrote.
+    The store is the one of *settings*; it is sent the difference to an archive that
+    it has, where that is small enough. *check* is called with the hash before
+    anything is sent, with the archive whole in the node cache, and may raise.
+    *signer* signs the archive, and the change that points *channel* to it, for which
+    *message* is the reason.
+
+    With *environ*, the environment of the process, it is recorded in the store where
+    the archive comes from. If that fails, *reporter* is warned.
+
+    Raises what `lazyimport.packing.pack` does; SettingsError if no store is named;
+    ArchiveError for a damaged file; StoreError, ChannelError or SignatureError.
+    """
+    if settings.store is None:
+        raise SettingsError(
+            "no store is named to push to: pass store= (gs://bucket/prefix or "
+            "file:///folder), or set LAZYIMPORT_STORE",
+            name="store",
+            value=None,
+        )
+    if channel is not None:
+        check_channel(channel)
+    store = writable(open_store(settings.store, timeout=settings.timeout))
+    cache = NodeCache(settings.cache_dir)
+    places = [os.fspath(root) for root in roots] or ["."]
+    file = next(filter(_is_archive, places), None)
+    if file is not None and len(places) > 1:
+        raise SettingsError(
+            f"{file} is an archive: push it alone, without other roots",
+            name="roots",
+            value=places,
+        )
+    asked = [] if file or any(map(is_artifact, places)) else places
+    with Provenance(asked if environ is not None else [], environ or {}) as provenance:
+        packed: Packed | None = None
+        if file is not None:
+            revision = Revision(_read_archive(file, cache, settings))
+        else:
+            whole = check is not None
+            packed = pack(places, settings, options, whole=whole, reporter=reporter)
+            revision = packed.revision
+        if check is not None:
+            check(revision.hash)
+        started = time.perf_counter()
+        reporter.step(f"sending to {store.url}")
+        published = publish(revision, store, cache)
+        if packed is not None and published.kind == "full":
+            packed.rebase()  # the next push has it as its base here, too
+        if environ is not None:
+            _record_origin(revision, provenance, store, reporter)
+    if signer is not None:
+        sign_archive(store, published.hash, signer)
+    seconds = time.perf_counter() - started
+    pointed = None
+    if channel is not None:
+        pointed = set_channel(
+            mutable(store),
+            channel,
+            published.hash,
+            by=builder(environ or {}),
+            message=message,
+            commit=commit_of(store, published.hash),
+            signer=signer,
+            trusted=Trusted.parse(settings.trusted_keys)
+            if settings.trusted_keys
+            else None,
+        )
+    return Pushed(published.hash, published, store.url, seconds, packed, pointed)
+
+
+def _record_origin(
+    revision: Revision, provenance: Provenance, store: Store, reporter: Reporter
+) -> None:
+    pythons = [variant.python for variant in revision.index.variants]
+    try:
+        facts = provenance.facts(own_version(), pythons)
+        keep_provenance(store, revision.hash, facts)
+    except StoreError as error:
+        reporter.warn(f"the archive is there, its provenance is not: {error}")
+
+
+def _is_archive(path: str) -> bool:
+    """Whether *path* is a file that begins as an archive does."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _read_archive(path: str, cache: NodeCache, settings: Settings) -> Archive:
+    """Take the archive in the file *path* into the node cache, proved in full."""
+    try:
+        with open(path, "rb") as file:
+            buffer = map_file(file, path)
+        name = open_header(buffer, None, path).hash
+        brought = Archive(buffer, name, path)
+        with cache.lock(name, settings.timeout):
+            return cache.publish(name, lambda out: recode(brought, out, raw=True))
+    except ArchiveError as error:
+        raise error.with_text(
+            f"{error}; copy the file again from where it was packed, or pack it again, "
+            "and push that: nothing was sent"
+        ) from error
