@@ -1,10 +1,10 @@
-"""What a first push and a push after one changed line move, against a zip of the tree.
+"""The bytes of a first push and of a push after one changed line, compared with a zip.
 
-The tree is made of small packages, five hundred files and forty thousand; the store
-is a folder, so the seconds are those of packing and of the disk, and the bytes those
-that a network would have to carry. The zip is what a tool without an archive of its
-own uploads, deflated, each time. A push is the whole command, as people type it; the
-bytes that it reads of the store are counted in it.
+The sources are small packages, with five hundred files and with forty thousand. The
+store is a folder, so the seconds are those of packing and of the disk, and the bytes
+are those that would cross a network. A tool without an archive of its own uploads the
+zip, deflated, each time. A push is the whole command as people type it, and counts the
+bytes that it reads from the store.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from lazyimport.settings import Settings
 
 FOLDER_SIZE = 25
 CHANGED = "package3/module7.py"
-#: The command line, which writes what it has read of the store to its first argument.
+#: The command line. It writes the number of bytes that it read from the store to the
+#: file that its first argument names.
 COUNTED = """
 import sys
 from lazyimport import cli
@@ -45,7 +46,7 @@ sys.exit(code)
 
 def main() -> None:
     options = measure.arguments(__doc__, rounds=1).parse_args()
-    measure.say_where()
+    measure.print_machine()
     rows: list[tuple[object, ...]] = []
     for files in (100,) if options.quick else (500, 40_000):
         for _ in range(options.rounds):
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def compare(files: int, folder: str) -> list[tuple[object, ...]]:
-    """Return a row for the first push, and one for each kind of push after it."""
+    """Return a row for the first push and one for each kind of later push."""
     tree = os.path.join(folder, "tree")
     make_tree(tree, files)
     rows = [row(f"{files:,} files, first", tree, folder)]
@@ -86,7 +87,7 @@ def compare(files: int, folder: str) -> list[tuple[object, ...]]:
 def row(
     what: str, tree: str, folder: str, machine: str = "author"
 ) -> tuple[object, ...]:
-    """Push *tree* with the command, fetch it as another node would, and zip it."""
+    """Push *tree* with the command, fetch it as a node, and zip it."""
     store = os.path.join(folder, "store")
     url = f"file://{store}"
     os.makedirs(store, exist_ok=True)
@@ -146,7 +147,7 @@ def zip_tree(tree: str, path: str) -> int:
 
 
 def make_tree(tree: str, files: int) -> None:
-    """Make packages of modules that no compressor can make vanish."""
+    """Make packages of modules that do not compress to almost nothing."""
     chance = random.Random(0)
     for number in range(files):
         folder = os.path.join(tree, f"package{number // FOLDER_SIZE}")

@@ -1,12 +1,12 @@
-"""Importing real packages: a warm archive against a directory with fresh .pyc files.
+"""Importing real packages: a warm archive compared with fresh .pyc files.
 
-One tree holds them all, as site-packages would: once as a directory on sys.path,
-once as an archive in the node cache that `lazyimport.install` puts there. Both
-sides run `python -I -S`, so nothing of the machine but Python takes part, and do
-the same imports. The archive's side also imports and installs lazyimport.
+One tree contains all packages, as site-packages does: once as a directory on sys.path,
+once as an archive in the node cache, installed by `lazyimport.install`. Both sides run
+`python -I -S`, so that nothing else of the machine takes part, and do the same imports.
+The side of the archive also imports lazyimport and installs the archive.
 
-"ratio" is archive / directory over all that the process costs, "net" without what
-an interpreter costs that does nothing.
+"ratio" is archive / directory over the whole cost of the process; "net" leaves out the
+cost of an interpreter that does nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks import measure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-#: what a program that uses the package does first
+#: the first thing that a program does with the package
 CASES = {
     "sympy": "import sympy",
     "networkx": "import networkx",
@@ -48,7 +48,7 @@ def main() -> None:
     parser = measure.arguments(__doc__, rounds=41)
     parser.add_argument("--only", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument(
-        "--tree", help="where requirements.txt is, or will be, installed"
+        "--tree", help="the folder that has or gets the packages of requirements.txt"
     )
     options = parser.parse_args()
     with measure.scratch() as folder:
@@ -64,14 +64,14 @@ def main() -> None:
 
 def compare(tree: str, cases: dict[str, str], folder: str, rounds: int) -> None:
     """Print a row for each case."""
-    measure.say_where()
+    measure.print_machine()
     measure.write_bytecode(tree)
     cache = os.path.join(folder, "cache")
     hash = measure.pack_tree(tree, cache)
     python = [sys.executable, *measure.BARE, "-c"]
     directory = f"import sys; sys.path.append({tree!r})\n"
     archive = (
-        f"import sys; sys.path.append({measure.door(folder)!r})\n"
+        f"import sys; sys.path.append({measure.copy_alone(folder)!r})\n"
         f"import lazyimport; lazyimport.install({hash!r}, cache_dir={cache!r})\n"
     )
     bare = 0.0
@@ -106,7 +106,7 @@ def compare(tree: str, cases: dict[str, str], folder: str, rounds: int) -> None:
 
 
 def modules(python: list[str], directory: str, code: str, tree: str) -> int:
-    """Return how many modules of *tree* the code imports."""
+    """Return the number of modules of *tree* that *code* imports."""
     count = (
         f"\nprint(sum((getattr(m, '__file__', None) or '').startswith({tree!r})"
         " for m in list(sys.modules.values())))"
@@ -116,13 +116,13 @@ def modules(python: list[str], directory: str, code: str, tree: str) -> int:
 
 
 def default_tree() -> str:
-    """Return a folder beside the checkout's other build results, for this Python."""
+    """Return the folder for this Python among the build results of the checkout."""
     tag = sys.implementation.cache_tag
     return os.path.join(os.path.dirname(HERE), "build", f"benchmarks-{tag}")
 
 
 def download(tree: str) -> None:
-    """Install requirements.txt into *tree*, unless that was done."""
+    """Install requirements.txt into *tree* unless that has been done."""
     if os.path.isdir(tree):
         return
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", tree]
@@ -130,7 +130,7 @@ def download(tree: str) -> None:
 
 
 def make_small_tree(tree: str) -> str:
-    """Make a package of twenty modules at *tree*; return what imports it."""
+    """Make a package of twenty modules in *tree* and return code that imports them."""
     package = os.path.join(tree, "made")
     os.makedirs(package)
     for name in ["__init__", *(f"m{number}" for number in range(20))]:

@@ -1,9 +1,9 @@
-"""What `import lazyimport; lazyimport.install(hash)` costs on a warm node.
+"""The cost of `import lazyimport; lazyimport.install(hash)` on a warm node.
 
-An interpreter imports lazyimport and installs an archive from the node cache: one
-of a hundred modules, and one of fifty thousand. `-I` is an interpreter as others
-start it; `-I -S` has not even imported `os`, which lazyimport then pays for.
-Figures are CPU, without what the interpreter costs that does nothing.
+An interpreter imports lazyimport and installs an archive from the node cache, either
+of a hundred modules or of fifty thousand. With `-I` the interpreter has done what it
+usually does at its start; with `-I -S` it has not even imported `os`, so lazyimport
+pays for that. Figures are CPU time without that of an interpreter that does nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def main() -> None:
     options = measure.arguments(__doc__, rounds=101).parse_args()
     few, many = (10, 200) if options.quick else (100, 50_000)
     rounds = 2 if options.quick else options.rounds
-    measure.say_where()
+    measure.print_machine()
     with measure.scratch() as folder:
         cache = os.path.join(folder, "cache")
         os.mkdir(cache, 0o700)
-        begin = f"import sys; sys.path.append({measure.door(folder)!r})\n"
+        begin = f"import sys; sys.path.append({measure.copy_alone(folder)!r})\n"
         install = begin + "import lazyimport; lazyimport.install({!r}, cache_dir={!r})"
         hashes = {count: make_archive(count, cache) for count in (few, many)}
         codes = {0: begin} | {
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def make_archive(modules: int, cache: str) -> str:
-    """Put an archive of so many modules into the node cache; return its hash."""
+    """Put an archive with *modules* modules into the node cache; return its hash."""
     blobs: dict[bytes, bytes] = {}
 
     def keep(data: bytes) -> bytes:
@@ -75,7 +75,7 @@ def make_archive(modules: int, cache: str) -> str:
         blobs[digest] = data
         return digest
 
-    # Nobody imports them: any bytes will do for bytecode.
+    # Nothing imports the modules, so any bytes will do as their bytecode.
     code = Code(4, keep(b"code"))
     entries = []
     folders: dict[str, list[tuple[str, int]]] = {"": []}

@@ -1,9 +1,9 @@
-"""Measuring: fresh processes in turn, and how far their figures can be believed.
+"""Measure fresh processes in turn, and how far the figures can be trusted.
 
-The machine is never quiet. So every side of a comparison runs once a round, in
-random order within the round; what is compared is the two figures of one round;
-and what is printed is the median over the rounds with the interval that holds it
-in 95 of 100 resamples (bootstrap).
+No machine is ever quiet. So every side of a comparison runs once per round, in random
+order within the round, and the figures of one round are compared with each other. The
+result is the median over the rounds, with the interval that contains it in 95 of 100
+resamples (bootstrap).
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: No site, no environment, no user's folder: nothing of this machine but Python.
+#: Python without site, environment, and user folder: nothing else of this machine.
 BARE = ("-I", "-S")
 _RESAMPLES = 2000
 
 
 class Sample(NamedTuple):
-    """What one child process cost, in milliseconds."""
+    """The cost of one child process, in milliseconds."""
 
     cpu: float
     wall: float
 
 
 class Figure(NamedTuple):
-    """A median and the interval around it."""
+    """A median with the interval around it."""
 
     median: float
     low: float
@@ -59,19 +59,19 @@ class Figure(NamedTuple):
 
 
 def arguments(about: str | None, rounds: int) -> argparse.ArgumentParser:
-    """Return the arguments that every benchmark has."""
+    """Return a parser of the arguments that all benchmarks have."""
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument(
-        "--quick", action="store_true", help="only show that it runs: 2 small rounds"
+        "--quick", action="store_true", help="only show that it runs, in 2 small rounds"
     )
     return parser
 
 
 def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Sample:
-    """Run *command* to its end; raises CalledProcessError unless it succeeds."""
+    """Run *command* and return its cost; raises CalledProcessError if it fails."""
     began = time.perf_counter()
     child = subprocess.Popen(command, env=clean_environ(environ), cwd="/")
     _, status, usage = os.wait4(child.pid, 0)
@@ -83,7 +83,7 @@ def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Sam
 
 
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without what would change how Python starts."""
+    """Return the environment without variables that change how Python starts."""
     ours = ("PYTHON", "LAZYIMPORT")
     return {k: v for k, v in os.environ.items() if not k.startswith(ours)} | (
         dict(more) if more else {}
@@ -95,7 +95,7 @@ def interleave(
     rounds: int,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, list[Sample]]:
-    """Run each of *commands* once a round, in random order, and once before all."""
+    """Run *commands* once per round in random order, after a round for warming up."""
     samples: dict[str, list[Sample]] = {name: [] for name in commands}
     chance = random.Random(0)
     for count in range(rounds + 1):
@@ -119,7 +119,7 @@ def figure(values: Sequence[float]) -> Figure:
 
 
 def ratios(ones: Sequence[float], others: Sequence[float], less: float = 0) -> Figure:
-    """Return ones/others round by round, each without the fixed cost *less*."""
+    """Return ones/others round by round, after subtracting *less* from both."""
     return figure([(a - less) / (b - less) for a, b in zip(ones, others, strict=True)])
 
 
@@ -139,7 +139,7 @@ def wall(samples: Sequence[Sample]) -> list[float]:
 
 
 def package() -> str:
-    """Return the folder of the lazyimport that runs here."""
+    """Return the folder of the lazyimport that is imported here."""
     spec = importlib.util.find_spec("lazyimport")
     assert spec is not None
     assert spec.origin is not None
@@ -147,7 +147,7 @@ def package() -> str:
 
 
 def copy_package(folder: str) -> None:
-    """Put a copy of lazyimport, without bytecode, into *folder*."""
+    """Copy lazyimport without bytecode into *folder*."""
     shutil.copytree(
         package(),
         os.path.join(folder, "lazyimport"),
@@ -155,16 +155,16 @@ def copy_package(folder: str) -> None:
     )
 
 
-def door(folder: str) -> str:
-    """Return a directory with a copy of lazyimport and fresh bytecode, nothing else."""
-    target = os.path.join(folder, "door")
+def copy_alone(folder: str) -> str:
+    """Return a directory that contains lazyimport with fresh bytecode only."""
+    target = os.path.join(folder, "alone")
     copy_package(target)
     write_bytecode(target)
     return target
 
 
 def write_bytecode(folder: str) -> None:
-    """Write .pyc files as installers do; a fair directory has them."""
+    """Write .pyc files as installers do, so that the comparison is fair."""
     compileall.compile_dir(folder, quiet=2, workers=os.cpu_count() or 1)
 
 
@@ -177,12 +177,12 @@ def pack_tree(tree: str, cache_dir: str) -> str:
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a new directory that goes away with the block."""
+    """Return a context manager of a temporary directory."""
     return tempfile.TemporaryDirectory(prefix="lazyimport-benchmark-")
 
 
-def say_where() -> None:
-    """Print what a figure means nothing without."""
+def print_machine() -> None:
+    """Print the Python, the machine and the date, without which figures say nothing."""
     today = dt.datetime.now(dt.timezone.utc).date()
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} x {_processor()}, "

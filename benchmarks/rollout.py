@@ -1,19 +1,18 @@
-"""From a changed line to the first and to the last new replica, on a real Serve.
+"""The time from a changed line to the first and the last new replica of Ray Serve.
 
-A Serve application of some hundred modules and three replicas rolls from one version
+A Serve application of a few hundred modules with three replicas rolls from one version
 to the next, in five ways in turn:
 
-  archive      lazyimport: pack and push the tree, set the hash, apply
-  working_dir  Ray's: a zip of the tree at another URI
-  remote       the same, the zip on a web server (of this machine)
-  py_modules   the zip in the folder again, as a module to add
-  image        the floor: the code of both versions is on every node already, and an
-               environment variable chooses
+  archive      lazyimport packs and pushes the sources, and sets the hash
+  working_dir  Ray's working_dir is the URI of a zip of the sources
+  remote       the same with the zip on a web server on this machine
+  py_modules   Ray's py_modules has the zip
+  image        the lower limit: every node has the code of both versions, and an
+               environment variable chooses one
 
-"prepare" is what has to be done before the config is applied; the zip lies in a
-folder then, where Ray finds it without a network, as the archive does (but for
-"remote"). The other times count from applying the config. Needs the extras deploy
-and ray.
+"prepare" is everything before the config is applied; after it, archive and zip lie in
+a folder, which Ray reads without a network (except for "remote"). The other times count
+from the moment of applying the config. Needs the extras deploy and ray.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from benchmarks.measure import arguments, figure, say_where, scratch, table
+from benchmarks.measure import arguments, figure, print_machine, scratch, table
 from lazyimport.deploy.cluster import Cluster
 
 TYPE_CHECKING = False
@@ -94,7 +93,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 class Bench:
-    """A Ray in *folder* and the application in its five dresses."""
+    """A Ray cluster in *folder*, and the application in all five ways."""
 
     def __init__(self, folder: str, modules: int) -> None:
         self.folder = folder
@@ -118,7 +117,7 @@ class Bench:
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_raylet_start_wait_time_s": "200",
-                # By default 15: what else the machine does would be measured.
+                # With the default of 15, other work on the machine is measured too.
                 "RAY_worker_niceness": "0",
             },
             stdin=subprocess.PIPE,
@@ -128,10 +127,10 @@ class Bench:
         )
         assert self.process.stdout is not None
         if b"ready" not in self.process.stdout.readline():
-            raise SystemExit("Ray does not start here")
+            raise SystemExit("Ray does not start on this machine")
 
     def close(self) -> None:
-        """End Ray and everything that it started."""
+        """End Ray and all processes that it started."""
         self.web.shutdown()
         self.web.server_close()
         assert self.process.stdin is not None
@@ -143,7 +142,7 @@ class Bench:
         self.process.wait()
 
     def archive(self, version: str) -> dict[str, object]:
-        """Push the tree and set the hash, by the command line."""
+        """Push the sources and set the hash with the command line."""
         tree = self.tree(version)
         file = f"{self.folder}/serve.yaml"
         if not os.path.exists(file):
@@ -165,32 +164,32 @@ class Bench:
         return config
 
     def working_dir(self, version: str) -> dict[str, object]:
-        """Zip the tree and name the zip."""
+        """Return a config with a zip of the sources as working_dir."""
         return self.config("shop.serve:app", {"working_dir": self.zip(version)})
 
     def remote(self, version: str) -> dict[str, object]:
-        """Zip the tree and name the zip by its URL."""
+        """Return a config with the URL of a zip of the sources as working_dir."""
         name = os.path.basename(self.zip(version))
         url = f"http://127.0.0.1:{self.web.server_port}/{name}"
         return self.config("shop.serve:app", {"working_dir": url})
 
     def py_modules(self, version: str) -> dict[str, object]:
-        """Zip the tree and name the zip as a module to add."""
+        """Return a config with a zip of the sources in py_modules."""
         return self.config("shop.serve:app", {"py_modules": [self.zip(version)]})
 
     def image(self, version: str) -> dict[str, object]:
-        """Choose what is there."""
+        """Return a config with the version that every node has already."""
         number = int(version) % 2
         return self.config(f"shop{number}.serve:app", {"env_vars": {"V": version}})
 
     def zip(self, version: str) -> str:
-        """Return the URI of a zip of the tree."""
+        """Return the URI of a new zip of the sources."""
         top = os.path.dirname(self.tree(version))
         name = f"{self.folder}/zips/{version}-{time.monotonic_ns()}"
         return f"file://{shutil.make_archive(name, 'zip', top, 'tree')}"
 
     def tree(self, version: str) -> str:
-        """Return the tree, in which one line says the version."""
+        """Write the sources, in which one line has the version; return their folder."""
         folder = f"{self.folder}/src/tree"
         write_tree(folder, "shop", version, self.modules)
         return folder
@@ -204,7 +203,7 @@ class Bench:
         }
 
     def roll(self, prepare: Callable[[str], dict[str, object]], version: str) -> Times:
-        """Roll out *version* and return how long that took."""
+        """Roll out *version* and return the times."""
         before = {replica.id for replica in self.replicas()}
         began = time.perf_counter()
         config = prepare(version)
@@ -228,7 +227,7 @@ class Bench:
             time.sleep(0.1)
 
     def replicas(self) -> tuple[Replica, ...]:
-        """Return what runs now."""
+        """Return the replicas that run now."""
         served = self.cluster.served().get("shop")
         return served.replicas if served else ()
 
@@ -255,7 +254,7 @@ def write_tree(folder: str, package: str, version: str, modules: int) -> None:
             open(path, encoding="utf-8") as old,
         ):
             if old.read() == text:
-                continue  # as an editor leaves it: one file is new
+                continue  # as if only one file was edited
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
 
@@ -275,7 +274,7 @@ def main() -> None:
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     chance = random.Random(0)
-    # The folder's name must be short: Ray puts sockets there.
+    # The name of the folder must be short, since Ray puts sockets there.
     with scratch() as folder:
         bench = Bench(folder, options.modules)
         try:
@@ -291,13 +290,13 @@ def main() -> None:
             bench.roll(bench.image, "0")  # starts Serve
             for _ in range(rounds):
                 for way in chance.sample(ways, len(ways)):
-                    # To this way of shipping, then one changed line in it.
+                    # The first roll changes to this way; the second changes one line.
                     bench.roll(way, str(number))
                     times[way.__name__].append(bench.roll(way, str(number + 1)))
                     number += 2
         finally:
             bench.close()
-    say_where()
+    print_machine()
     rows = [
         (name, *(figure(column) for column in zip(*found, strict=True)))
         for name, found in times.items()

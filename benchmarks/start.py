@@ -1,8 +1,8 @@
-"""What it costs a Python process that lazyimport is installed and not used.
+"""The cost for a Python process of having lazyimport installed without using it.
 
-Two virtual environments, one with what the wheel puts into site-packages, both
-without LAZYIMPORT_HASH: `python -I -c pass` in turn, and which modules the one
-with lazyimport has loaded that the other has not.
+`python -I -c pass` runs in two virtual environments in turn, without LAZYIMPORT_HASH.
+One of them has what the wheel puts into site-packages. The table also names the modules
+that are loaded there and not in the other.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _PLACE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 def main() -> None:
     parser = measure.arguments(__doc__, rounds=401)
     parser.add_argument(
-        "--python", nargs="*", default=[sys.executable], help="interpreters to try"
+        "--python", nargs="*", default=[sys.executable], help="interpreters to measure"
     )
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
-    measure.say_where()
+    measure.print_machine()
     rows = []
     for python in options.python:
         with measure.scratch() as folder:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def row(python: str, folder: str, rounds: int) -> tuple[object, ...]:
-    """Return what a start of *python* costs without and with lazyimport."""
+    """Return the row of *python*: its start without and with lazyimport."""
     version = ask(python, "import platform; print(platform.python_version())")
     commands = {}
     modules = {}
@@ -65,7 +65,7 @@ def row(python: str, folder: str, rounds: int) -> tuple[object, ...]:
 
 
 def install(place: str, python: str) -> None:
-    """Put into site-packages *place* what the wheel puts there, with bytecode."""
+    """Put what the wheel contains into the site-packages *place*, with bytecode."""
     package = measure.package()
     for folder in (
         os.path.dirname(package),
@@ -80,7 +80,7 @@ def install(place: str, python: str) -> None:
 
 
 def ask(python: str, code: str) -> str:
-    """Return what *python* prints for *code*."""
+    """Return what *python* prints when it runs *code*."""
     return subprocess.check_output(
         [python, "-I", "-c", code], env=measure.clean_environ(), text=True
     ).strip()

@@ -1,18 +1,18 @@
-"""Projects' own test suites, from a directory and from an archive.
+"""The test suites of well-known projects, run from a directory and from an archive.
 
     python -m benchmarks.suites                    all of them
-    python -m benchmarks.suites --only networkx    one, may be given again
+    python -m benchmarks.suites --only networkx    one; repeat it for more
     python -m benchmarks.suites --list             their names
 
-Each project is installed with what its tests need into a folder (with uv, or pip),
-and the folder is packed. Then its tests run twice, in an environment that has
-pytest and lazyimport: once with the folder on PYTHONPATH, once with LAZYIMPORT_HASH
-in place of that. Tests that the project does not install come from its sdist, whose
-own copy of the package is removed. pytest finds tests by looking at files, so of
-tests that lie in the archive these files, and nothing else, are put on disk.
+Each project is installed into a folder with everything that its tests need (with uv or
+pip), and the folder is packed. Then its tests run twice in an environment that has
+pytest and lazyimport: once with the folder on PYTHONPATH, once with LAZYIMPORT_HASH.
+Tests that the project does not install come from its sdist, after the copy of the
+package in it is removed. pytest finds tests by looking at files, so the files of tests
+in the archive, and no others, are written to disk.
 
-Prints a row for each project and a line for each test that ended differently. Exit
-code 1 if there is one that is not listed below with its reason.
+Prints a row for each project and a line for each test that ended differently. The exit
+code is 1 if such a test is not listed below with a reason.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ import tempfile
 import time
 import venv
 from collections import Counter
-from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from benchmarks.sweep import install
+from benchmarks.sweep import find_distribution, install
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.tree import Tree
@@ -46,20 +45,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: name of a test -> passed, failed, skipped or error
+#: from the name of a test to passed, failure, skipped or error
 Ends = dict[str, str]
 
 #: seconds that one suite may take
-PATIENCE = 1800.0
+TIMEOUT = 1800.0
 
 
 class Project(NamedTuple):
-    """Where the tests of a distribution are, and what they need.
+    """The place of the tests of a distribution, and their needs.
 
-    ``tests`` are what pytest is given: relative to the sdist without its
-    ``sources``, or, where there are none, to the installed folder. ``data`` are
-    variables that name a folder of the sdist. ``django`` are labels for Django's own
-    runner instead.
+    ``tests`` are arguments of pytest, relative to the sdist without its ``sources``, or
+    to the installed folder if there are no ``sources``. ``data`` maps environment
+    variables to folders of the sdist. ``django`` are labels for Django's own runner,
+    which then runs in place of pytest.
     """
 
     tests: Sequence[str] = ("tests",)
@@ -107,7 +106,7 @@ PROJECTS = {
     "toolz": Project(["toolz"]),
 }
 
-#: (project, pattern of the line) -> why it is right, or not ours
+#: from project and pattern of the line to the reason why the difference is fine
 EXPECTED: dict[tuple[str, str], str] = {
     (
         "django",
@@ -117,7 +116,7 @@ EXPECTED: dict[tuple[str, str], str] = {
 
 
 class Result(NamedTuple):
-    """How the tests of one project ended on both sides."""
+    """The outcome of the tests of one project on both sides."""
 
     version: str
     directory: Ends
@@ -128,7 +127,7 @@ class Result(NamedTuple):
 def compare(name: str, project: Project, folder: Path, work: Path) -> Result:
     """Run the tests of *name*, installed in *folder*, on both sides."""
     start = time.monotonic()
-    version = version_of(name, folder)
+    version = find_distribution(name, folder).version
     python = make_environment(work / "environment")
     cache = work / "cache"
     packed = pack_roots(
@@ -161,18 +160,8 @@ def compare(name: str, project: Project, folder: Path, work: Path) -> Result:
     return Result(version, ends["directory"], ends["archive"], time.monotonic() - start)
 
 
-def version_of(name: str, folder: Path) -> str:
-    """Return the version of the distribution *name* in *folder*."""
-    wanted = _normal(name)
-    for info in folder.glob("*.dist-info"):
-        distribution: Distribution = PathDistribution(info)
-        if _normal(distribution.metadata["Name"]) == wanted:
-            return distribution.version
-    raise SystemExit(f"{folder} does not hold the distribution {name}")
-
-
 def make_environment(folder: Path) -> Path:
-    """Make an environment with our pytest and lazyimport; return its Python."""
+    """Make an environment with this pytest and lazyimport; return its Python."""
     import pytest
 
     import lazyimport
@@ -180,7 +169,7 @@ def make_environment(folder: Path) -> Path:
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     os.symlink(Path(lazyimport.__file__).parent, packages / "lazyimport")
-    # site reads .pth files by name, so that ours comes last
+    # site reads .pth files in the order of their names, so ours comes last.
     (packages / "a.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
     (packages / "lazyimport.pth").write_text(
         "import lazyimport.activation; lazyimport.activation.start()\n"
@@ -200,7 +189,7 @@ def download(name: str, version: str, work: Path) -> Path:
 
 
 def unpack(sdist: Path, sources: Sequence[str], folder: Path) -> None:
-    """Unpack *sdist* as *folder*, without the *sources* of what is tested."""
+    """Unpack *sdist* as *folder*, without the *sources* under test."""
     above = folder.with_name("unpacked")
     with tarfile.open(sdist) as archive:
         archive.extractall(above, filter="data")
@@ -211,7 +200,7 @@ def unpack(sdist: Path, sources: Sequence[str], folder: Path) -> None:
 
 
 def show_tests(tree: Tree, name: str) -> None:
-    """Put what pytest must see of tests in the archive on disk."""
+    """Write those files of the archive to disk in which pytest looks for tests."""
     for entry in tree.archive.files_under(name):
         if re.search(r"(^|/)(tests/.*|conftest|__init__|test_\w+)\.py$", entry.path):
             tree.write(tree.inside + entry.path)
@@ -220,7 +209,7 @@ def show_tests(tree: Tree, name: str) -> None:
 def assert_from(
     site: Path, name: str, python: Path, place: Path, environ: Mapping[str, str]
 ) -> None:
-    """Make sure that *name* comes from *site*, or nothing would be compared."""
+    """Raise RuntimeError unless *name* comes from *site*."""
     program = (
         "import importlib.metadata as m, sys; "
         "print(m.distribution(sys.argv[1]).locate_file(''))"
@@ -244,7 +233,7 @@ def run(
     place: Path,
     environ: Mapping[str, str],
 ) -> Ends:
-    """Run the tests below *root* and return how each ended."""
+    """Run the tests below *root* and return the outcome of each."""
     report = place / "report.xml"
     if project.django:
         command = ["runtests.py", "-v", "2", "--parallel", "1", *project.django]
@@ -263,7 +252,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -299,7 +288,7 @@ def _pytest_ends(report: Path) -> Ends:
 
 def _django_ends(text: str) -> Ends:
     found = re.findall(
-        # the first line of its docstring may stand below the name
+        # The first line of its docstring may follow the name.
         r"^(\w+ \([\w.]+\))(?:\n(?!\w+ \().*?)?.*? \.\.\. "
         r"(ok|FAIL|ERROR|skipped|expected failure)",
         text,
@@ -314,10 +303,10 @@ def _django_ends(text: str) -> Ends:
 
 
 def differences(name: str, result: Result) -> tuple[list[str], list[str]]:
-    """Return lines on what ended differently: unexpected ones, and expected."""
+    """Return a line for each test that ended differently: unexpected, and expected."""
     unexpected, expected = [], []
     for test in sorted({*result.directory, *result.archive}):
-        sides = [ends.get(test, "not there") for ends in result[1:3]]
+        sides = [ends.get(test, "missing") for ends in result[1:3]]
         if sides[0] == sides[1]:
             continue
         line = f"{test}: directory {sides[0]}, archive {sides[1]}"
@@ -331,7 +320,7 @@ def differences(name: str, result: Result) -> tuple[list[str], list[str]]:
 
 
 def show(name: str, result: Result) -> bool:
-    """Print a project's row and its differences; whether all is well."""
+    """Print the row and differences of a project; return if all are expected."""
     unexpected, expected = differences(name, result)
     counts = [Counter(ends.values()) for ends in result[1:3]]
     cells = [
@@ -351,7 +340,7 @@ def show(name: str, result: Result) -> bool:
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    """Compare what is asked for and return the exit code."""
+    """Compare the requested projects and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", action="append", metavar="NAME", choices=PROJECTS)
     parser.add_argument("--list", action="store_true")
@@ -383,10 +372,6 @@ def main(arguments: Iterable[str] | None = None) -> int:
             if not options.keep:
                 shutil.rmtree(work)
     return 0 if well else 1
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""The stock importer as judge over the most used distributions of PyPI.
+"""The most used distributions of PyPI, imported from directories and from archives.
 
     python -m benchmarks.sweep                  all of them
-    python -m benchmarks.sweep --only numpy     one, may be given again
+    python -m benchmarks.sweep --only numpy     one; repeat it for more
     python -m benchmarks.sweep --list           their names
 
-Each distribution is installed with what it needs into a folder of its own (with
-uv, or pip), the folder is packed, and every module of the distribution is imported
-from the folder and from the archive, in fresh processes. Compared are: which
-modules can be imported, and the error where not; their names, files, docstrings,
-specs, sources, the sources of a few of their functions and classes; which data
-files they have, and the bytes; what importlib.metadata says; what pkgutil lists.
+Each distribution is installed with its dependencies into a folder of its own (with uv
+or pip), the folder is packed, and every module of the distribution is imported from the
+folder and from the archive, in fresh processes. The comparison covers: the modules that
+can be imported, and the errors of the others; their names, files, docstrings, specs,
+sources, and the sources of a few functions and classes; the data files with their
+bytes; the answers of importlib.metadata; the lists of pkgutil.
 
-Prints a row for each distribution and a line for each difference. Exit code 1 if
-there is a difference that is not listed below with its reason.
+Prints a row for each distribution and a line for each difference. The exit code is 1 if
+a difference is not listed below with a reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import Distribution, PathDistribution
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,127 +40,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: The most downloaded distributions that have modules of their own, and others
-#: that do something unusual with files, extensions or the import system.
-DISTRIBUTIONS = [
-    "aiohttp",
-    "anyio",
-    "attrs",
-    "azure-core",
-    "azure-storage-blob",
-    "babel",
-    "beautifulsoup4",
-    "black",
-    "boto3",
-    "botocore",
-    "cachetools",
-    "celery",
-    "certifi",
-    "cffi",
-    "charset-normalizer",
-    "click",
-    "cloudpickle",
-    "coverage",
-    "cryptography",
-    "cython",
-    "dask",
-    "dill",
-    "distributed",
-    "django",
-    "docutils",
-    "duckdb",
-    "fastapi",
-    "flask",
-    "fsspec",
-    "gevent",
-    "google-api-core",
-    "google-cloud-storage",
-    "googleapis-common-protos",
-    "greenlet",
-    "grpcio",
-    "httpx",
-    "huggingface-hub",
-    "hypothesis",
-    "idna",
-    "importlib-metadata",
-    "importlib-resources",
-    "ipython",
-    "jinja2",
-    "jsonschema",
-    "jupyter-core",
-    "loguru",
-    "lxml",
-    "markupsafe",
-    "matplotlib",
-    "more-itertools",
-    "msgpack",
-    "multidict",
-    "mypy",
-    "networkx",
-    "nltk",
-    "numba",
-    "numpy",
-    "openpyxl",
-    "opentelemetry-api",
-    "orjson",
-    "packaging",
-    "pandas",
-    "pathspec",
-    "pillow",
-    "pip",
-    "plotly",
-    "pluggy",
-    "polars",
-    "prompt-toolkit",
-    "protobuf",
-    "psutil",
-    "psycopg2-binary",
-    "pyarrow",
-    "pydantic",
-    "pygments",
-    "pymongo",
-    "pytest",
-    "python-dateutil",
-    "pytz",
-    "pyyaml",
-    "redis",
-    "regex",
-    "requests",
-    "rich",
-    "s3fs",
-    "scikit-learn",
-    "scipy",
-    "setuptools",
-    "shapely",
-    "six",
-    "smart-open",
-    "sphinx",
-    "sqlalchemy",
-    "starlette",
-    "statsmodels",
-    "structlog",
-    "sympy",
-    "tokenizers",
-    "tomlkit",
-    "tornado",
-    "tqdm",
-    "traitlets",
-    "transformers",
-    "trio",
-    "typer",
-    "typing-extensions",
-    "tzdata",
-    "urllib3",
-    "uvicorn",
-    "websockets",
-    "werkzeug",
-    "wheel",
-    "xarray",
-    "zope.interface",
-    "zstandard",
-]
+#: The most downloaded distributions that have modules of their own, and some that do
+#: something unusual with files, extensions, or the import system.
+DISTRIBUTIONS = """
+    aiohttp anyio attrs azure-core azure-storage-blob babel beautifulsoup4 black boto3
+    botocore cachetools celery certifi cffi charset-normalizer click cloudpickle
+    coverage cryptography cython dask dill distributed django docutils duckdb fastapi
+    flask fsspec gevent google-api-core google-cloud-storage googleapis-common-protos
+    greenlet grpcio httpx huggingface-hub hypothesis idna importlib-metadata
+    importlib-resources ipython jinja2 jsonschema jupyter-core loguru lxml markupsafe
+    matplotlib more-itertools msgpack multidict mypy networkx nltk numba numpy openpyxl
+    opentelemetry-api orjson packaging pandas pathspec pillow pip plotly pluggy polars
+    prompt-toolkit protobuf psutil psycopg2-binary pyarrow pydantic pygments pymongo
+    pytest python-dateutil pytz pyyaml redis regex requests rich s3fs scikit-learn scipy
+    setuptools shapely six smart-open sphinx sqlalchemy starlette statsmodels structlog
+    sympy tokenizers tomlkit tornado tqdm traitlets transformers trio typer
+    typing-extensions tzdata urllib3 uvicorn websockets werkzeug wheel xarray
+    zope.interface zstandard
+""".split()  # noqa: SIM905 - a list would take a line for each
 
-#: (distribution, pattern of the difference) -> why it is right, or not ours
+#: from distribution and pattern of the line to the reason why the difference is fine
 EXPECTED: dict[tuple[str, str], str] = {
     (
         "black",
@@ -174,7 +73,7 @@ EXPECTED: dict[tuple[str, str], str] = {
 
 
 class Result(NamedTuple):
-    """What the comparison of one distribution gave."""
+    """The result of comparing one distribution."""
 
     modules: int
     imported: int
@@ -201,9 +100,9 @@ def install(requirements: Sequence[str], folder: Path) -> None:
 
 
 def compare(name: str, folder: Path, work: Path) -> Result:
-    """Compare the installed *folder* with its archive, as far as *name* goes."""
+    """Compare the distribution *name* in *folder* with the same in an archive of it."""
     start = time.monotonic()
-    files = files_of(name, folder)
+    files = [str(file) for file in find_distribution(name, folder).files or ()]
     modules = modules_of(folder, files)
     cache = work / "cache"
     packed = pack_roots(
@@ -239,18 +138,15 @@ def compare(name: str, folder: Path, work: Path) -> Result:
     )
 
 
-def files_of(name: str, folder: Path) -> list[str]:
-    """Return the files that the distribution *name* has in *folder*."""
-    wanted = re.sub(r"[-_.]+", "-", name).lower()
-    for info in folder.glob("*.dist-info"):
-        distribution: Distribution = PathDistribution(info)
-        if re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower() == wanted:
-            return [str(file) for file in distribution.files or ()]
-    raise SystemExit(f"{folder} does not hold the distribution {name}")
+def find_distribution(name: str, folder: Path) -> Distribution:
+    """Return the distribution *name* that is installed in *folder*."""
+    for found in Distribution.discover(name=name, path=[str(folder)]):
+        return found
+    raise SystemExit(f"{folder} does not contain the distribution {name}")
 
 
 def show(name: str, result: Result | str) -> bool:
-    """Print a distribution's row and its differences; whether all is well."""
+    """Print the row and differences of a distribution; return if all are expected."""
     if isinstance(result, str):
         print(f"{name:26} {result}", flush=True)
         return False
@@ -268,7 +164,7 @@ def show(name: str, result: Result | str) -> bool:
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    """Compare what is asked for and return the exit code."""
+    """Compare the requested distributions and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", action="append", metavar="NAME")
     parser.add_argument("--list", action="store_true")

@@ -1,9 +1,9 @@
-"""What activation costs a worker of Ray, and the plugin a node, in milliseconds.
+"""The cost of activation for a Ray worker, and of the plugin for a node.
 
-A worker's start is timed from inside: the time at which it was started, by the
-kernel, to the time at which its first task runs. Workers without a hash, with a
-hash, and with a hash and the plugin take turns, each in a process of its own. The
-plugin's own time is what Ray's log says that the environment's creation took.
+A worker's start is timed from inside, from the moment at which the kernel started the
+process to the moment at which its first task runs. Workers without a hash, with a hash,
+and with a hash and the plugin take turns, each in a new process. The time of the plugin
+is the one that Ray logs for the creation of the environment.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def measure(folder: str, rounds: int) -> None:
         for number in range(rounds):
             for kind in KINDS:
                 plugin = kind == "hash and plugin"
-                # one more variable: another environment, so another process
+                # A variable of its own makes this another environment, so Ray starts
+                # another process.
                 more = {"env_vars": {"NUMBER": f"{kind} {number}"}}
                 if kind == "no hash":
                     environment: dict[str, Any] = more
@@ -89,7 +90,7 @@ def measure(folder: str, rounds: int) -> None:
 
 
 def look() -> tuple[float, float]:
-    """Milliseconds since this process was started, and that installing took."""
+    """Return milliseconds since this process was started, and those of installing."""
     import time
 
     import lazyimport

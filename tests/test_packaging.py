@@ -1,4 +1,4 @@
-"""What `pip install ray-lazyimport` leaves on a machine."""
+"""What `pip install ray-lazyimport` puts on a machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 
 
 def installed(name: str) -> str:
-    """Return the text of *name* in the root of site-packages."""
+    """Return the text of the file *name*, relative to site-packages."""
     text = DISTRIBUTION.read_text(os.path.join(os.pardir, name))
     assert text is not None
 
@@ -43,7 +43,7 @@ def test_version_is_the_one_of_the_metadata() -> None:
 
 
 def test_wheel_installs_the_package_and_its_start_up_file_and_nothing_else() -> None:
-    """No tests, benchmarks or other files end up in somebody's site-packages."""
+    """No tests, benchmarks or other files end up in the site-packages of a user."""
     files = DISTRIBUTION.files
     assert files is not None
 
@@ -54,7 +54,7 @@ def test_wheel_installs_the_package_and_its_start_up_file_and_nothing_else() -> 
 
 
 def test_wheel_is_typed() -> None:
-    """Type checkers read our annotations (PEP 561)."""
+    """Type checkers read the annotations of the package (PEP 561)."""
     files = DISTRIBUTION.files
     assert files is not None
 
@@ -62,7 +62,7 @@ def test_wheel_is_typed() -> None:
 
 
 def test_extras_are_those_that_messages_name() -> None:
-    """An unknown extra is only a warning for pip, so a lost one goes unnoticed."""
+    """pip only warns of an unknown extra, so a lost one would go unnoticed."""
     extras = DISTRIBUTION.metadata.get_all("Provides-Extra")
 
     assert ["all", "deploy", "gcs", "objects", "ray", "sign"] == sorted(extras or [])
@@ -70,7 +70,7 @@ def test_extras_are_those_that_messages_name() -> None:
 
 @pytest.mark.parametrize("version", PYTHONS)
 def test_classifiers_name_each_python_of_the_matrix(version: str) -> None:
-    """What tox tests is what the registry's page says."""
+    """The page of the registry names the Pythons that tox tests."""
     classifiers = DISTRIBUTION.metadata.get_all("Classifier") or []
 
     assert f"Programming Language :: Python :: {version}" in classifiers
@@ -93,7 +93,7 @@ def test_pth_is_one_import_line() -> None:
 
 
 def test_pth_and_start_name_the_same_callable() -> None:
-    """Up to 3.17 the .pth is read, from 3.18 on only a .start (PEP 829)."""
+    """Pythons up to 3.17 read the .pth, later ones only the .start (PEP 829)."""
     (entry,) = installed("lazyimport/lazyimport.start").splitlines()
     module, name = entry.split(":")
     (line,) = installed("lazyimport.pth").splitlines()
@@ -102,8 +102,8 @@ def test_pth_and_start_name_the_same_callable() -> None:
     assert callable(pkgutil.resolve_name(entry))
 
 
-def test_start_up_without_a_hash_loads_nothing_of_ours() -> None:
-    """A process that does not use lazyimport pays for one look at the environment."""
+def test_start_up_without_a_hash_loads_no_module_of_lazyimport() -> None:
+    """A process that does not use lazyimport pays only for reading a variable."""
     result = child(
         "import sys",
         "print([name for name in sys.modules if name.startswith('lazyimport')])",
@@ -114,7 +114,7 @@ def test_start_up_without_a_hash_loads_nothing_of_ours() -> None:
 
 
 def test_start_up_with_a_bad_hash_does_not_stop_the_interpreter() -> None:
-    """Whatever activation meets, the program of the user runs."""
+    """The program of the user runs, whatever happens in activation."""
     result = child("print('ran')", LAZYIMPORT_HASH="not a hash")
 
     assert "ran\n" == result.stdout

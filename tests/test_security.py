@@ -1,4 +1,4 @@
-"""What docs/security.md promises, where no other test says it already."""
+"""The promises of docs/security.md that no other test covers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNPICKLES = {"pickle", "shelve", "dill", "cloudpickle", "joblib"}
 
 
 def imports(path: Path) -> set[str]:
-    """Return the top-level names of all modules that a file imports, anywhere."""
+    """Return the top-level names of all modules that a file imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -50,20 +50,17 @@ def imports(path: Path) -> set[str]:
 
 
 def test_nothing_is_unpickled() -> None:
-    """Neither from a store nor from the cache: there is nothing that could."""
-    delivering = [
-        path
-        for folder in ("delivery", "format", "importing")
-        for path in (PACKAGE / folder).rglob("*.py")
-    ]
+    """No module that handles bytes of a store or of the cache can unpickle."""
+    rooms = ("cache", "delivery", "format", "importing", "registry", "stores")
+    modules = [path for folder in rooms for path in (PACKAGE / folder).rglob("*.py")]
 
-    assert len(delivering) > 20
-    for path in [*delivering, PACKAGE / "runtime.py", PACKAGE / "activation.py"]:
+    assert len(modules) > 40
+    for path in [*modules, PACKAGE / "runtime.py", PACKAGE / "activation.py"]:
         assert not imports(path) & UNPICKLES, path
 
 
 def test_another_object_under_the_name_is_refused(tmp_path: Path) -> None:
-    """Who can write to the store can break what a hash names, and not change it."""
+    """A writer to the store can break what a hash names, but not change it."""
     site = Site(tmp_path)
     good = site.push().hash
     (site.tree / "pkg/m3.py").write_text(f"evil = {os.urandom(60000).hex()!r}\n")
@@ -78,7 +75,7 @@ def test_another_object_under_the_name_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])
 def test_cache_that_others_can_write_is_refused(tmp_path: Path, mode: str) -> None:
-    """In each mode: also in memory, libraries and compiled code would lie there."""
+    """In each mode, since libraries and compiled code lie there in memory mode too."""
     site = Site(tmp_path)
     pushed = site.push().hash
     site.node.mkdir()
@@ -102,7 +99,7 @@ def test_cache_that_others_can_write_is_refused(tmp_path: Path, mode: str) -> No
 
 
 def test_refused_cache_names_a_folder_in_it_that_works(tmp_path: Path) -> None:
-    """As in an emptyDir of Kubernetes, to which everybody may write."""
+    """As for an emptyDir of Kubernetes, which everybody may write to."""
     site = Site(tmp_path)
     pushed = site.push().hash
     site.node.mkdir()
@@ -116,8 +113,8 @@ def test_refused_cache_names_a_folder_in_it_that_works(tmp_path: Path) -> None:
     assert stat.S_IMODE((site.node / "cache").stat().st_mode) == 0o700
 
 
-def push_late(site: Site) -> str:
-    """Push two modules, one of which looks at a file, without any bytecode."""
+def push_without_bytecode(site: Site) -> str:
+    """Push two modules without bytecode, one of which reads a file."""
     write_tree(
         {
             "late.py": "said = 'honest'\n",
@@ -142,11 +139,11 @@ def plant(site: Site, files: Files) -> None:
         os.chown(path, NOBODY, NOBODY)
 
 
-def test_bytecode_that_somebody_put_there_meanwhile_is_not_run(tmp_path: Path) -> None:
-    """In memory mode there may be no cache directory at first, and then anybody's."""
+def test_bytecode_that_another_user_put_there_is_not_run(tmp_path: Path) -> None:
+    """In memory mode the cache directory may be missing, and another user make it."""
     need_root()
     site = Site(tmp_path)
-    pushed = push_late(site)
+    pushed = push_without_bytecode(site)
     name = sha256((site.tree / "late.py").read_bytes()).hex()
     tag, magic, level = running_python()
     path = f"bytecode/{tag}-{magic.hex()}-O{level}/{name[:2]}/{name}"
@@ -162,10 +159,10 @@ def test_bytecode_that_somebody_put_there_meanwhile_is_not_run(tmp_path: Path) -
     assert said == "honest"
 
 
-def test_files_that_somebody_put_there_meanwhile_are_not_opened(tmp_path: Path) -> None:
+def test_files_that_another_user_put_there_are_not_opened(tmp_path: Path) -> None:
     need_root()
     site = Site(tmp_path)
-    pushed = push_late(site)
+    pushed = push_without_bytecode(site)
 
     with lazyimport.install(
         pushed, store=site.url, cache_dir=str(site.node), cache_mode="memory"
@@ -194,9 +191,9 @@ def test_new_cache_is_for_this_user_only(tmp_path: Path) -> None:
 def test_folders_of_a_cache_are_for_this_user_only(
     tmp_path: Path, mode: str, there: bool
 ) -> None:
-    """Whatever the umask, and whatever those may who can enter the cache directory."""
+    """Whatever the umask is, and whoever may enter the cache directory."""
     site = Site(tmp_path)
-    pushed = push_late(site)
+    pushed = push_without_bytecode(site)
     before = os.umask(0)
     try:
         if there:
@@ -217,7 +214,7 @@ def test_folders_of_a_cache_are_for_this_user_only(
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
 
 
-def test_no_more_of_a_channel_is_read_than_one_can_have(tmp_path: Path) -> None:
+def test_no_more_is_read_than_a_channel_can_have(tmp_path: Path) -> None:
     store = mutable(open_store(f"memory://{tmp_path.name}"))
     store.put(channel_key("prod"), io.BytesIO(b" " * (LARGEST * 3)))
     asked = []
@@ -239,7 +236,7 @@ def test_no_more_of_a_channel_is_read_than_one_can_have(tmp_path: Path) -> None:
 
 
 def test_archive_is_no_sandbox(tmp_path: Path) -> None:
-    """Said plainly: what it holds runs with all the rights of the process."""
+    """The code of an archive runs with all the rights of the process."""
     tree = write_tree({"m.py": "import os\nrights = os.getpid()\n"}, tmp_path / "t")
     pushed = pack_tree(tree, tmp_path / "cache")
 
@@ -248,7 +245,7 @@ def test_archive_is_no_sandbox(tmp_path: Path) -> None:
     del sys.modules["m"]
 
 
-def test_what_is_exported_names_no_private_key(
+def test_exported_settings_name_no_private_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAZYIMPORT_SIGNING_KEY", "/secret/key")

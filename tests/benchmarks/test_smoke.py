@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is for people to read."""
+"""The benchmarks run; their figures are for people to read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-#: Behind everything else, so that the installed lazyimport is measured.
+#: The checkout comes last on sys.path, so that the installed lazyimport is measured.
 RUN = f"""
 import runpy, sys
 sys.path.append({ROOT!r})
@@ -19,7 +19,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 @pytest.mark.parametrize("name", ["change", "imports", "install", "start"])
 def test_benchmark_prints_its_table(name: str) -> None:
-    """Nothing is asserted about time: a machine that tests is a busy one."""
+    """Nothing is asserted about time, because a machine that runs tests is busy."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, f"benchmarks.{name}", "--quick"],
         capture_output=True,

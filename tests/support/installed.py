@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 def are_installed(names: Iterable[str]) -> bool:
@@ -29,9 +29,9 @@ def copy_installed(names: Iterable[str], folder: Path) -> list[str]:
     rest, seen = [(name, True) for name in names], set()
     while rest:
         name, asked_for = rest.pop(0)
-        if _normal(name) in seen:
+        if canonicalize_name(name) in seen:
             continue
-        seen.add(_normal(name))
+        seen.add(canonicalize_name(name))
         found = distribution(name)
         for file in found.files or ():
             path = Path(os.path.normpath(file))
@@ -48,7 +48,3 @@ def copy_installed(names: Iterable[str], folder: Path) -> list[str]:
             if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
                 rest.append((requirement.name, False))
     return own
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

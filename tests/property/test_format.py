@@ -1,4 +1,4 @@
-"""Laws of the format, with whatever trees come to mind."""
+"""Laws of the format, for arbitrary trees."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ VARIANTS = [Variant("cpython-310", b"aaaa"), Variant("cpython-311", b"bbbb", 2)]
 
 @st.composite
 def files(draw: DrawFn) -> dict[str, bytes]:
-    """Return some files that can lie in one directory."""
+    """Return files that can be in one directory together."""
     folders = st.lists(st.sampled_from(["a", "b", "pkg", "ü", "pkg.py"]), max_size=3)
     size = draw(st.sampled_from([9, 80]))
     wanted = draw(st.lists(st.tuples(folders, names, contents), max_size=size))
@@ -61,7 +61,7 @@ def files(draw: DrawFn) -> dict[str, bytes]:
 
 @st.composite
 def trees(draw: DrawFn) -> Tree:
-    """Return a tree with flags and some of the bytecode it could have."""
+    """Return a tree with flags, and bytecode for some of its sources."""
     given_files = draw(files())
     variants = draw(st.sampled_from([[], VARIANTS[:1], VARIANTS]))
     left_out = draw(st.sampled_from([b"", b"same", b"x = 1\n"]))
@@ -80,7 +80,7 @@ def trees(draw: DrawFn) -> Tree:
 
 
 class TestIdentity:
-    """The hash covers paths, kinds, flags, contents, bytecode and Pythons; no more."""
+    """The hash covers paths, kinds, flags, contents, bytecode and Pythons only."""
 
     @common
     @given(trees(), st.booleans(), st.binary(max_size=20))
@@ -172,7 +172,7 @@ class TestIdentity:
 
 
 class TestLookup:
-    """`find` agrees with a dict from stem to entries, in what it has not as well."""
+    """`find` agrees with a dict from stem to entries, also on missing stems."""
 
     @common
     @given(trees(), st.lists(names))
@@ -211,7 +211,7 @@ class TestLookup:
 
 
 class TestDelta:
-    """apply(delta) is the full archive of the target, whatever the base was."""
+    """Applying a delta gives the full archive of the target, whatever the base is."""
 
     @common
     @given(trees(), trees(), st.booleans())
@@ -243,7 +243,7 @@ class TestDelta:
 
 
 def expected(tree: Tree) -> dict[str, tuple[int, int, bytes, dict[int, bytes]]]:
-    """Return what `read_everything` must find."""
+    """Return what `read_everything` must return."""
     return {
         entry.path: (
             entry.kind,
