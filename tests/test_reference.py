@@ -29,6 +29,9 @@ pytestmark = pytest.mark.skipif(
 #: the public modules, whose __all__ is on the page of the Python API
 PUBLIC = [
     "lazyimport",
+    "lazyimport.packing",
+    "lazyimport.delivery",
+    "lazyimport.reporting",
     "lazyimport.ray",
     "lazyimport.stores",
     "lazyimport.errors",

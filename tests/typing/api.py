@@ -18,6 +18,10 @@ from typing_extensions import assert_type
 import lazyimport
 import lazyimport.ray
 from lazyimport import stores
+from lazyimport.delivery import Published, Pushed, push
+from lazyimport.packing import Packed, PackOptions, pack
+from lazyimport.reporting import SILENT, WARNINGS, Reporter
+from lazyimport.settings import Settings
 
 
 def installing(path: Path) -> None:
@@ -94,6 +98,58 @@ def writing_to_a_store() -> None:
     assert_type(data, bytes)
     assert_type(mutable.replace("key", data, version), bool)
     assert_type(mutable.replace("key", data, None), bool)
+
+
+def packing(path: Path) -> None:
+    settings = Settings(store="gs://bucket/code", cache_dir=path)
+    options = PackOptions(
+        exclude=("notebooks/",),
+        include=("shop/_version.py",),
+        gitignore=False,
+        python=("3.12",),
+        optimize=(0, 2),
+        installed=("rich",),
+        requirements=("requirements.txt",),
+        wheels=("app.whl",),
+        platform="manylinux_2_28_x86_64",
+        jobs=2,
+        trust_stat=False,
+    )
+    packed = pack(["src", path], settings, options, whole=False, reporter=SILENT)
+    assert_type(packed, Packed)
+    assert_type(packed.hash, str)
+    assert_type(packed.modules, int)
+    assert_type(packed.seconds, float)
+    assert_type(packed.warnings, tuple[str, ...])
+    assert_type(packed.save("app.lza"), int)
+
+
+def pushing(path: Path) -> None:
+    class Told(Reporter):
+        def warn(self, text: str) -> None:
+            assert_type(text, str)
+
+    settings = Settings.from_environ(os.environ, store="gs://bucket/code")
+    assert_type(push([path], settings), Pushed)
+    pushed = push(
+        ["src"],
+        settings,
+        PackOptions(),
+        check=lambda hash: assert_type(hash, str),
+        channel="prod",
+        message="why",
+        environ=os.environ,
+        reporter=Told(),
+    )
+    assert_type(pushed.hash, str)
+    assert_type(pushed.store, str)
+    assert_type(pushed.seconds, float)
+    assert_type(pushed.packed, Packed | None)
+    assert_type(pushed.published, Published)
+    assert_type(pushed.published.kind, str)
+    assert_type(pushed.published.size, int)
+    assert_type(pushed.published.base, str | None)
+    WARNINGS.step("sending", 5, 10, "bytes")
 
 
 def running_in_ray(module: ModuleType, path: Path) -> None:
