@@ -9,63 +9,63 @@ from __future__ import annotations
 import os
 import sys
 
+from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED, USAGE
 from lazyimport.errors import LazyImportError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
+
+    import click
 
 __all__ = ["main"]
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
+    """Run one command and return its exit code, one of `lazyimport.cli.exit_codes`.
 
-    0 it did what was asked; 1 it could not, and said why on stderr; 2 it was
-    asked wrongly; 130 it was interrupted. ``SystemExit`` is raised by argparse
-    (``--help``, wrong arguments) and passed on from a program under ``run``.
+    ``SystemExit`` is passed on from a program under ``run``.
     """
+    from lazyimport.cli.console import complain
+
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
-        _say("interrupted")
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         _give_up_stdout()  # the reader has enough: ``| head``
         return FAILED
 
 
-def _give_up_stdout() -> None:
-    """Let what stdout did not take go: Python would try again at its end, and fail."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
 def _run(argv: Sequence[str]) -> int:
-    from lazyimport.cli.options import UsageError
-    from lazyimport.cli.parser import cut_program, make_parser
+    import click
 
-    parser = make_parser()
-    own, program = cut_program(argv)
-    arguments = parser.parse_args(own)
-    if arguments.command is None:
-        parser.print_help(sys.stderr)
-        return USAGE
-    arguments.program = program
+    from lazyimport.cli.commands import command
+    from lazyimport.cli.declare import COMPLETE
+
+    if COMPLETE in os.environ:
+        from click.shell_completion import shell_complete
+
+        name = "lazyimport"
+        return shell_complete(command, {}, name, COMPLETE, os.environ[COMPLETE])
     try:
-        code: int = arguments.command(arguments)
+        with command.make_context("lazyimport", list(argv)) as context:
+            return _invoke(command, context)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.UsageError as error:
+        return _refused(error)
+
+
+def _invoke(command: click.Command, context: click.Context) -> int:
+    """Return the exit code of *command*, whose expected errors are told."""
+    try:
+        code = command.invoke(context)
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
-    except UsageError as error:
-        _say(str(error), f"see 'lazyimport {arguments.name} --help'")
-        return USAGE
     except LazyImportError as error:
-        return _failed(arguments, error, str(error))
+        return _failed(context, error, str(error))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -74,30 +74,35 @@ def _run(argv: Sequence[str]) -> int:
         if error.filename is None:
             _give_up_stdout()
         what = "" if error.filename is None else f"{error.filename}: "
-        return _failed(arguments, error, f"{what}{error.strerror}")
-    return code
+        return _failed(context, error, f"{what}{error.strerror}")
+    return code or DONE
 
 
-def _failed(arguments: argparse.Namespace, error: Exception, text: str) -> int:
-    if arguments.debug or os.environ.get("LAZYIMPORT_DEBUG"):
+def _failed(context: click.Context, error: Exception, text: str) -> int:
+    from lazyimport.cli.console import complain
+    from lazyimport.cli.declare import is_verbose
+
+    if is_verbose(context):
         import traceback
 
         traceback.print_exception(error)
-    notes = []
-    if isinstance(error, LazyImportError) and error.retryable:
-        notes.append("trying again may help")
-    _say(text, *notes)
+    retryable = isinstance(error, LazyImportError) and error.retryable
+    complain(text, *["trying again may help"] * retryable)
     return FAILED
 
 
-def _say(text: str, *notes: str) -> None:
-    """Print what went wrong, every line under the same name."""
-    from lazyimport.cli.tables import escaped
+def _refused(error: click.UsageError) -> int:
+    from lazyimport.cli.console import complain
+    from lazyimport.cli.declare import describe
 
-    if sys.stderr is not None:
-        # What the archive says about a missing module has our name on it already.
-        lines = [line.removeprefix("  lazyimport: ") for line in text.splitlines()]
-        lines += notes
-        # What comes from stores and archives is anybody's: nothing for the terminal.
-        shown = (f"lazyimport: {escaped(line)}" for line in lines)
-        print(*shown, sep="\n", file=sys.stderr)
+    path = error.ctx.command_path if error.ctx else "lazyimport"
+    complain(describe(error), f"see '{path} --help'")
+    return USAGE
+
+
+def _give_up_stdout() -> None:
+    """Let what stdout did not take go: Python would try again at its end, and fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,106 +1,130 @@
-"""What a person sees on stderr while something takes its time."""
+"""What a library call reports, shown on stderr while it takes its time."""
 
 from __future__ import annotations
 
-import os
 import sys
-import time
+from threading import Lock
 
+from lazyimport.cli import console
 from lazyimport.reporting import Reporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, TextIO
+    from typing import Literal
 
-__all__ = ["Notes", "paint"]
+    from rich.progress import Progress as Bar, TaskID
 
-_BOLD, _DIM, _YELLOW = "1", "2", "33"
-STYLES = {"bold": _BOLD, "dim": _DIM, "warning": _YELLOW}
-_SECONDS_BETWEEN = 0.05
+__all__ = ["Progress"]
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether *stream* shows what is written to a person, and can rewrite a line."""
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+class Progress(Reporter):
+    """Prints warnings as lines; on a terminal, shows below them how far a step is.
 
-
-def paint(text: str, style: str, stream: TextIO) -> str:
-    """Return *text* in a style, where *stream* shows styles (no-color.org)."""
-    if os.environ.get("NO_COLOR") or not is_terminal(stream):
-        return text
-    return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
-
-
-class Notes(Reporter):
-    """Lines on stderr, and below them at most one that is overwritten: progress.
-
-    Progress shows on a terminal only, so that logs hold no half lines.
+    A context manager: with its end the step disappears, and lines stay. With
+    *quiet*, only warnings show.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._stream = sys.stderr
         self._quiet = quiet
-        self._live = not quiet and is_terminal(sys.stderr)
-        self._next = 0.0
-        self._shown = False
+        self._live = not quiet and console.is_live(sys.stderr)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._text = ""
+        self._lock = Lock()
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Show that *done* of *total* are through; the last one clears the line."""
-        if not self._live:
-            return
-        now = time.monotonic()
-        if done >= total:
-            self.clear()
-        elif now >= self._next:
-            self._next = now + _SECONDS_BETWEEN
-            text = f"{what} {done} of {total}"
-            self._stream.write(f"\r\x1b[K{text[: _columns() - 1]}")
-            self._stream.flush()
-            self._shown = True
+    def say(self, text: str) -> None:
+        """Print a line, unless told to be quiet."""
+        if not self._quiet:
+            self._clear()
+            console.say(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning, also when told to be quiet."""
+        self._clear()
+        console.warn(text)
 
     def step(
         self,
         text: str,
         done: int | None = None,
         total: int | None = None,
-        unit: Literal["items", "bytes"] = "items",  # noqa: ARG002
+        unit: Literal["items", "bytes"] = "items",
     ) -> None:
-        """Show what a call is doing, and how far it is."""
-        if done is None or total is None:
-            self.wait(text)
+        """Show *text* and how much is done, until another step or a line comes."""
+        if not self._live:
+            return
+        with self._lock:
+            if done is not None and done == total:
+                self._remove()
+            else:
+                self._show(text, done, total, unit)
+
+    def _show(self, text: str, done: int | None, total: int | None, unit: str) -> None:
+        if self._bar is None:
+            self._bar = _make_bar()
+            self._bar.start()
+        if self._task is None or text != self._text:
+            self._remove()
+            self._text = text
+            shown = console.escaped(text)
+            self._task = self._bar.add_task(
+                shown, total=total, completed=done or 0, unit=unit
+            )
         else:
-            self.progress(text, done, total)
+            self._bar.update(self._task, total=total, completed=done or 0)
 
-    def wait(self, what: str) -> None:
-        """Show *what* is going on until the next line."""
-        if self._live:
-            self._stream.write(f"\r\x1b[K{what[: _columns() - 5]} ...")
-            self._stream.flush()
-            self._shown = True
+    def _remove(self) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = None
 
-    def say(self, text: str) -> None:
-        """Print a line, unless told to be quiet."""
-        if not self._quiet:
-            self._print(text)
+    def _clear(self) -> None:
+        with self._lock:
+            self._remove()
+            if self._bar is not None:
+                self._bar.stop()
+            self._bar = None
 
-    def warn(self, text: str) -> None:
-        """Print a warning, also when told to be quiet."""
-        self._print(paint("warning: ", "warning", self._stream) + text)
+    def __enter__(self) -> Progress:
+        return self
 
-    def clear(self) -> None:
-        """Remove the line of progress, if there is one."""
-        if self._shown:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._shown = False
-
-    def _print(self, text: str) -> None:
-        if self._stream is not None:
-            self.clear()
-            print(text, file=self._stream, flush=True)
+    def __exit__(self, *_: object) -> None:
+        self._clear()
 
 
-def _columns() -> int:
-    from shutil import get_terminal_size
+def _make_bar() -> Bar:
+    """Return a bar: text, how much, and for bytes the rate; then the time left."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.text import Text
 
-    return max(get_terminal_size().columns, 20)
+    class Amount(ProgressColumn):
+        """How much of a task is done, in bytes with their rate, or in numbers."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._bytes = DownloadColumn(), TransferSpeedColumn()
+            self._items = MofNCompleteColumn()
+
+        def render(self, task: Task) -> Text:
+            if task.fields["unit"] == "bytes":
+                return Text("  ").join(column.render(task) for column in self._bytes)
+            return self._items.render(task) if task.total else Text()
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        Amount(),
+        TimeRemainingColumn(compact=True),
+        console=console.console(sys.stderr),
+        transient=True,
+    )

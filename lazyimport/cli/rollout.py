@@ -6,8 +6,7 @@ import os
 import sys
 import time
 
-from lazyimport.cli.options import UsageError
-from lazyimport.cli.progress import is_terminal
+from lazyimport.cli.legacy import UsageError, is_terminal
 from lazyimport.cli.tables import columns
 from lazyimport.deploy import ImpossibleError, Target
 from lazyimport.reporting import Reporter
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from lazyimport.cli.progress import Notes
+    from lazyimport.cli.legacy import Notes
     from lazyimport.deploy import Application, History, Plan, Served
 
 __all__ = ["carry_out", "check_options", "follow", "make_target"]

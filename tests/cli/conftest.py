@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
+
+from lazyimport.cli.commands import command as root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -96,6 +99,22 @@ class CommandLine:
         self.stored(name).unlink(missing_ok=True)
         self.stored(name).write_bytes(data)
         (self.cache / "archives" / name).unlink(missing_ok=True)
+
+
+def all_commands(
+    found: click.Command = root, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, click.Command]]:
+    """Yield the words that call a command, and the command, for each there is."""
+    if path:
+        yield " ".join(path), found
+    if isinstance(found, click.Group):
+        context = click.Context(found)
+        for name in found.list_commands(context):
+            inner = found.get_command(context, name)
+            assert inner is not None
+            if type(inner) is click.Command:
+                continue  # still called with argparse
+            yield from all_commands(inner, (*path, name))
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

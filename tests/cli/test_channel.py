@@ -33,7 +33,9 @@ def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
     cli.run("channel", "set", "prod", first, "-m", "first")
     said = cli.run("channel", "set", "prod", second[:7]).stderr
 
-    assert f"channel prod of {cli.url} means {second} (#2, was {first[:12]})" in said
+    assert (
+        f"channel prod of {cli.url} points to {second} (#2, was {first[:12]})" in said
+    )
     assert "15 []\n" == cli.run("run", "prod", "-m", "shop.main").stdout
     assert second == cli.run("channel", "get", "prod").stdout.strip()
 

@@ -234,7 +234,7 @@ class TestRun:
         self, cli: CommandLine, project: Path
     ) -> None:
         """Options of ours, ``--`` and another ``-m`` are the program's by then."""
-        words = ["--store", "x", "--", "-m", "-h", "--debug", ""]
+        words = ["--store", "x", "--", "-m", "-h", "--verbose", ""]
         done = cli.run("run", cli.push(project), "-m", "shop.main", *words)
 
         assert f"30 {words}\n" == done.stdout
@@ -254,6 +254,21 @@ class TestRun:
         there = cli.run("run", name[:6].upper(), "--store", cli.url, "-m", "shop.main")
 
         assert "30 []\n" == here.stdout == there.stdout
+
+    def test_the_program_has_its_own_libraries(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        """Not the click that has parsed the command line before it."""
+        (project / "click.py").write_text("version = 'its own'\n")
+        (project / "rich").mkdir()
+        (project / "rich/__init__.py").write_text("version = 'its own'\n")
+        (project / "shop/asks.py").write_text(
+            "import click, rich, sys\n"
+            "print(click.version, rich.version, 'click.core' in sys.modules)\n"
+        )
+        done = cli.run("run", cli.push(project), "-m", "shop.asks")
+
+        assert "its own its own False\n" == done.stdout
 
     def test_exit_code_is_that_of_the_program(
         self, cli: CommandLine, project: Path

@@ -353,18 +353,18 @@ class TestDamage:
         says(text, file, "alone")
 
 
-class TestDebug:
+class TestVerbose:
     """Tracebacks are for those who ask."""
 
     @pytest.mark.parametrize("place", ["before", "after", "environment"])
     def test_shows_where_it_comes_from(self, cli: CommandLine, place: str) -> None:
         words = ["show", "nonsense"]
         if place == "environment":
-            done = cli.run(*words, code=1, LAZYIMPORT_DEBUG="1")
+            done = cli.run(*words, code=1, LAZYIMPORT_VERBOSE="1")
         elif place == "before":
-            done = cli.run("--debug", *words, code=1)
+            done = cli.run("--verbose", *words, code=1)
         else:
-            done = cli.run(*words, "--debug", code=1)
+            done = cli.run(*words, "--verbose", code=1)
 
         assert "Traceback" in done.stderr
         assert "SettingsError" in done.stderr

@@ -1,1 +1,75 @@
-"""The commands; each module has `run`, which returns an exit code."""
+"""The commands, one module each, whose ``command`` it is; and the group of them all."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lazyimport.cli.declare import LazyGroup
+from lazyimport.cli.exit_codes import USAGE
+
+__all__ = ["command"]
+
+_SECTIONS = {
+    "See it work": ["demo"],
+    "Make archives and run them": ["pack", "push", "run"],
+    "Look into archives": ["ls", "show", "materialize", "check"],
+    "Deploy": ["deploy", "rollback", "status"],
+    "Look after stores and nodes": ["channel", "gc", "keygen", "cache"],
+    "More": ["completion", "help"],
+}
+
+_EXAMPLES = """
+From a project folder into a bucket, and running it from there:
+
+  export LAZYIMPORT_STORE=gs://bucket/code
+  hash=$(lazyimport push .)
+  lazyimport run "$hash" -m my_project.train --epochs 3
+"""
+
+
+def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from lazyimport.format.archive import VERSION
+        from lazyimport.registry.provenance import own_version
+
+        python = sys.version.split()[0]
+        click.echo(
+            f"lazyimport {own_version()}, Python {python}, archive format {VERSION}"
+        )
+        context.exit()
+
+
+@click.group(
+    "lazyimport",
+    cls=LazyGroup,
+    package=__name__,
+    sections=_SECTIONS,
+    examples=_EXAMPLES,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the versions of lazyimport, Python and the archive format.",
+)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Take Python code out of the image.
+
+    Pack a tree into an archive named by the hash of what it holds, push it to a
+    store, and run it anywhere by that hash.
+
+    Settings come from options, else from the environment (LAZYIMPORT_STORE,
+    LAZYIMPORT_CACHE_DIR, LAZYIMPORT_TIMEOUT, ...); packing is configured in
+    [tool.lazyimport] of the nearest pyproject.toml.
+    """
+    if context.invoked_subcommand is None:
+        # Not on stdout: a script that lost its arguments must notice.
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE)

@@ -1,167 +1,215 @@
-"""``lazyimport cache``."""
+"""``lazyimport cache``: what is in the node cache, whether it is sound, making room."""
 
 from __future__ import annotations
 
 import os
 
-from lazyimport.cli.options import UsageError, read_settings
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, moment, print_json, print_table, size
+import click
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.exit_codes import DONE, FAILED
+from lazyimport.cli.figures import amount, moment, size
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-
     from lazyimport.cache.evict import Pruned
-    from lazyimport.cache.node import NodeCache
     from lazyimport.cache.usage import CachedArchive
+    from lazyimport.cache.verify import Verified
     from lazyimport.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["command"]
+
+_EXAMPLES = """
+lazyimport cache ls
+lazyimport cache prune --limit 5GiB --dry-run
+lazyimport cache prune --limit off --older-than 30d
+lazyimport cache verify --json
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Show, check or tidy the node cache; 1 if something is damaged, or stays."""
-    from lazyimport.cache.node import NodeCache
+@declare.group("cache", examples=_EXAMPLES, subcommand_metavar="ACTION ...")
+def command() -> None:
+    """Look into the node cache, check it, and make room in it.
 
-    settings = read_settings(arguments)
-    actions: dict[str, Callable[[argparse.Namespace, NodeCache], int]] = {
-        "ls": _ls,
-        "verify": _verify,
-        "prune": _prune,
-        "clear": _clear,
-    }
-    if arguments.limit is None:
-        arguments.limit = settings.cache_limit
-    cache = NodeCache(settings.cache_dir)
-    if arguments.action in {"prune", "clear"}:
-        _refuse_store(cache, settings)
-    return actions[arguments.action](arguments, cache)
+    Archives that a living process uses are never removed, except by 'clear
+    --force'.
+    """
 
 
-def _refuse_store(cache: NodeCache, settings: Settings) -> None:
-    """Refuse to take a store for a cache: it has archives in the same place."""
-    path = cache.path
-    if settings.store == f"file://{path}" or any(
-        os.path.isdir(f"{path}/{name}") for name in ("provenance", "signatures", "gc")
-    ):
-        raise UsageError(
-            f"{path} is a store, not a node cache; what is not needed there goes by "
-            "'lazyimport gc'"
-        )
+_dry_run = declare.option(
+    "--dry-run", is_flag=True, help="Say what would be removed, and remove nothing."
+)
 
 
-def _ls(arguments: argparse.Namespace, cache: NodeCache) -> int:
+@command.command("ls")
+@options.json
+@options.settings(store=False)
+def _ls(as_json: bool, settings: Settings) -> None:
+    """List the archives, the last used first."""
     from lazyimport.cache.usage import archives_by_use, usage
 
+    cache = NodeCache(settings.cache_dir)
     kept = archives_by_use(cache)[::-1]
     total = usage(cache)
-    if arguments.json:
-        print_json(
-            {
-                "path": cache.path,
-                "size": total,
-                "archives": [_facts(archive) for archive in kept],
-            }
-        )
-        return 0
-    if kept:
-        rows = [("HASH", "SIZE", "LAST USED", "")]
-        rows += [
-            (a.hash, size(a.size), moment(a.used), "in use" if a.in_use else "")
-            for a in kept
-        ]
-        print_table(rows, right=(1,))
-    Notes().say(
+    if as_json:
+        archives = [_facts(archive) for archive in kept]
+        console.print_json({"path": cache.path, "size": total, "archives": archives})
+        return
+    rows = [
+        (a.hash, size(a.size), moment(a.used), "in use" if a.in_use else "")
+        for a in kept
+    ]
+    console.print_table(rows, header=("HASH", "SIZE", "LAST USED", ""), right=(1,))
+    console.say(
         f"{amount(len(kept), 'archive')} in the node cache {cache.path}, {size(total)} "
         "with the files made from them"
     )
-    return 0
 
 
-def _verify(arguments: argparse.Namespace, cache: NodeCache) -> int:
+@command.command("verify")
+@_dry_run
+@options.json
+@options.settings(store=False)
+def _verify(dry_run: bool, as_json: bool, settings: Settings) -> int:
+    """Check every byte, and remove what is damaged.
+
+    What is removed is fetched again when it is needed. The exit code is 1 if
+    anything is damaged.
+    """
     from lazyimport.cache.verify import verify
 
-    notes = Notes()
-    found = verify(cache, remove=not arguments.dry_run, reporter=notes)
-    if arguments.json:
-        print_json(
-            {
-                "path": cache.path,
-                "archives": found.archives,
-                "newer": found.newer,
-                "files": found.files,
-                "size": found.size,
-                "damages": [{"path": d.path, "why": d.why} for d in found.damages],
-            }
-        )
+    cache = NodeCache(settings.cache_dir)
+    with Progress() as reporter:
+        found = verify(cache, remove=not dry_run, reporter=reporter)
+    if as_json:
+        facts = {
+            "path": cache.path,
+            "archives": found.archives,
+            "newer": found.newer,
+            "files": found.files,
+            "size": found.size,
+            "damages": [{"path": d.path, "why": d.why} for d in found.damages],
+        }
+        console.print_json(facts)
     else:
-        print_table([(damage.path, damage.why) for damage in found.damages])
-        notes.say(
-            f"{amount(found.archives, 'archive')} and {amount(found.files, 'file')} in "
-            f"the node cache {cache.path}, {size(found.size)}: "
-            + _verdict(len(found.damages), arguments)
+        console.print_table([(damage.path, damage.why) for damage in found.damages])
+        _say_verdict(found, cache, dry_run=dry_run)
+    return FAILED if found.damages else DONE
+
+
+def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
+    if not found.damages:
+        verdict = "all sound"
+    elif dry_run:
+        verdict = f"{len(found.damages):,} damaged; without --dry-run they are removed"
+    else:
+        verdict = (
+            f"{len(found.damages):,} damaged and removed; they are fetched again when "
+            "they are needed"
         )
-        if found.newer:
-            notes.say(
-                f"{amount(found.newer, 'archive')} of a newer lazyimport, not looked at"
-            )
-    return 1 if found.damages else 0
+    console.say(
+        f"{amount(found.archives, 'archive')} and {amount(found.files, 'file')} in "
+        f"the node cache {cache.path}, {size(found.size)}: {verdict}"
+    )
+    if found.newer:
+        console.say(
+            f"{amount(found.newer, 'archive')} of a newer lazyimport, not looked at"
+        )
 
 
-def _verdict(damages: int, arguments: argparse.Namespace) -> str:
-    if not damages:
-        return "all sound"
-    if arguments.dry_run:
-        return f"{damages:,} damaged; without --dry-run they are removed"
-    return f"{damages:,} damaged and removed; they come anew when they are needed"
-
-
-def _prune(arguments: argparse.Namespace, cache: NodeCache) -> int:
+@command.command("prune")
+@declare.option(
+    "--limit",
+    type=options.cache_limit,
+    envvar="LAZYIMPORT_CACHE_LIMIT",
+    metavar="SIZE",
+    show_default="a quarter of the disk",
+    help="Let this much stay, such as 20GiB; or off.",
+)
+@declare.option(
+    "--older-than",
+    type=options.age,
+    metavar="AGE",
+    help="Remove what was not used for this long, such as 12h, 30d or 8w.",
+)
+@_dry_run
+@options.json
+@options.settings(store=False)
+def _prune(
+    limit: str | None,
+    older_than: float | None,
+    dry_run: bool,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Remove what was not used for longest, until the rest fits the limit."""
     from lazyimport.cache.evict import prune
     from lazyimport.cache.usage import default_limit
     from lazyimport.settings import byte_count
 
-    limit = byte_count(arguments.limit) if arguments.limit else default_limit(cache)
-    pruned = prune(cache, limit, arguments.older_than, dry_run=arguments.dry_run)
-    _print_pruned(arguments, cache, pruned)
-    return 0
+    cache = _cache_of(settings)
+    most = byte_count(limit) if limit else default_limit(cache)
+    pruned = prune(cache, most, older_than, dry_run=dry_run)
+    _print_pruned(pruned, cache, dry_run=dry_run, as_json=as_json)
 
 
-def _clear(arguments: argparse.Namespace, cache: NodeCache) -> int:
+@command.command("clear")
+@declare.option("--force", is_flag=True, help="Remove what is in use too.")
+@options.json
+@options.settings(store=False)
+def _clear(force: bool, as_json: bool, settings: Settings) -> int:
+    """Remove everything.
+
+    The exit code is 1 if anything stays because it is in use.
+    """
     from lazyimport.cache.evict import clear
 
-    pruned = clear(cache, force=arguments.force)
-    _print_pruned(arguments, cache, pruned)
-    if pruned.in_use and not arguments.json:
-        Notes().say("what is in use stays; --force removes it too")
-    return 1 if pruned.in_use else 0
+    cache = _cache_of(settings)
+    pruned = clear(cache, force=force)
+    _print_pruned(pruned, cache, as_json=as_json)
+    if pruned.in_use and not as_json:
+        console.say("what is in use stays; --force removes it too")
+    return FAILED if pruned.in_use else DONE
+
+
+def _cache_of(settings: Settings) -> NodeCache:
+    """Return the node cache; refuse a store, whose archives are in the same place."""
+    cache = NodeCache(settings.cache_dir)
+    if settings.store == f"file://{cache.path}" or any(
+        os.path.isdir(f"{cache.path}/{name}")
+        for name in ("provenance", "signatures", "gc")
+    ):
+        raise click.UsageError(
+            f"{cache.path} is a store, not a node cache; what is not needed there goes "
+            "by 'lazyimport gc'"
+        )
+    return cache
 
 
 def _print_pruned(
-    arguments: argparse.Namespace, cache: NodeCache, pruned: Pruned
+    pruned: Pruned, cache: NodeCache, *, dry_run: bool = False, as_json: bool
 ) -> None:
-    if arguments.json:
-        print_json(
-            {
-                "path": cache.path,
-                "removed": [_facts(archive) for archive in pruned.removed],
-                "in_use": [_facts(archive) for archive in pruned.in_use],
-                "freed": pruned.freed,
-                "left": pruned.left,
-            }
-        )
+    if as_json:
+        facts = {
+            "path": cache.path,
+            "removed": [_facts(archive) for archive in pruned.removed],
+            "in_use": [_facts(archive) for archive in pruned.in_use],
+            "freed": pruned.freed,
+            "left": pruned.left,
+        }
+        console.print_json(facts)
         return
-    removed = "would be removed" if arguments.dry_run else "removed"
+    removed = "would be removed" if dry_run else "removed"
     rows = [
         (a.hash, size(a.size), moment(a.used), what)
         for what, archives in ((removed, pruned.removed), ("in use", pruned.in_use))
         for a in archives
     ]
-    print_table(rows, right=(1,))
-    freed = "would be freed at least" if arguments.dry_run else "freed"
-    Notes().say(
+    console.print_table(rows, right=(1,))
+    freed = "would be freed at least" if dry_run else "freed"
+    console.say(
         f"{size(pruned.freed)} {freed}, {size(pruned.left)} left in the node cache "
         f"{cache.path}"
     )

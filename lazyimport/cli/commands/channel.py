@@ -1,143 +1,186 @@
-"""``lazyimport channel``: names for archives, and what they meant before."""
+"""``lazyimport channel``: names for archives, and what they pointed to before."""
 
 from __future__ import annotations
 
 import os
 
-from lazyimport.cli.options import (
-    UsageError,
-    load_signer,
-    read_settings,
-    required_store,
-    resolve,
-)
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
-from lazyimport.registry.channels import (
-    read_channel,
-    read_channels,
-    remove_channel,
-    resolve_channel,
-    roll_back,
-    set_channel,
-)
-from lazyimport.registry.provenance import builder, commit_of
-from lazyimport.settings import check_channel
-from lazyimport.stores import mutable, open_store, writable
+import click
+
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount, describe_channel, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
 
-    from lazyimport.registry.channels import Change, Channel
-    from lazyimport.registry.signing import Trusted
+    from lazyimport.registry.channels import Change
+    from lazyimport.registry.signing import Signer, Trusted
     from lazyimport.settings import Settings
-    from lazyimport.stores import ReadStore
+    from lazyimport.stores import MutableStore, ReadStore
 
-__all__ = ["describe", "run"]
+__all__ = ["command"]
 
+_EXAMPLES = """
+lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
+lazyimport channel log prod
+lazyimport channel rollback prod       what it pointed to before
+lazyimport channel rollback prod 12    what it pointed to from change 12 on
+export LAZYIMPORT_HASH=$(lazyimport channel get prod)
+"""
 _SHORT = 12
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do what the word after ``channel`` says."""
-    tolerant()
-    settings = read_settings(arguments)
-    store = open_store(required_store(settings), timeout=settings.timeout)
-    _ACTIONS[arguments.action](arguments, settings, store)
-    return 0
+@declare.group("channel", examples=_EXAMPLES, subcommand_metavar="ACTION ...")
+def command() -> None:
+    """Name archives, and see what the names pointed to before.
+
+    A channel is a name in the store that points to an archive: 'prod', 'main', a
+    branch. It can be changed, and remembers who changed it, when, and to what.
+    Wherever a command takes a hash it takes the name of a channel as well.
+    """
 
 
-def _set(arguments: argparse.Namespace, settings: Settings, store: ReadStore) -> None:
-    check_channel(arguments.channel)
-    wanted = resolve(arguments.hash, settings)
-    place = mutable(store)
-    channel = set_channel(
-        place,
-        arguments.channel,
-        wanted,
-        by=builder(os.environ),
-        message=arguments.message,
-        commit=commit_of(place, wanted),
-        signer=load_signer(arguments),
-        trusted=_trusted(settings),
-    )
-    Notes().say(describe(channel, store.url))
+_name = declare.argument(
+    "name", metavar="NAME", callback=options.channel, help="The name of the channel."
+)
 
 
-def _get(arguments: argparse.Namespace, settings: Settings, _: ReadStore) -> None:
-    print(resolve_channel(settings, check_channel(arguments.channel)).hash)
-
-
-def _log(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
-    channel = read_channel(store, check_channel(arguments.channel))
-    if arguments.json:
-        print_json([change.facts for change in channel.changes])
-        return
-    rows = [("#", "ARCHIVE", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")]
-    rows += [_row(change) for change in channel.changes]
-    print_table(rows, right=(0,))
-
-
-def _roll_back(
-    arguments: argparse.Namespace, settings: Settings, store: ReadStore
+@command.command("set")
+@_name
+@options.archive()
+@options.message
+@options.sign
+@options.settings(required=True)
+def _set(
+    name: str, archive: str, message: str, signer: Signer | None, settings: Settings
 ) -> None:
-    name = check_channel(arguments.channel)
-    to: int | str | None = arguments.to
-    if isinstance(to, str):
-        digits = to.removeprefix("#")
-        to = int(digits) if digits.isdecimal() and len(digits) < 6 else to
-    if isinstance(to, str):
-        known = [change.hash for change in read_channel(store, name).changes]
-        to = _one_of(to.lower(), [hash for hash in known if hash], name)
-    channel = roll_back(
-        mutable(store),
+    """Point a channel to an archive."""
+    from lazyimport.delivery.lookup import resolve
+    from lazyimport.registry.channels import set_channel
+    from lazyimport.registry.provenance import builder, commit_of
+
+    hash = resolve(archive, settings)
+    store = _open_to_change(settings)
+    channel = set_channel(
+        store,
         name,
-        to,
+        hash,
         by=builder(os.environ),
-        message=arguments.message,
-        signer=load_signer(arguments),
+        message=message,
+        commit=commit_of(store, hash),
+        signer=signer,
         trusted=_trusted(settings),
     )
-    Notes().say(describe(channel, store.url))
+    console.say(describe_channel(channel, store.url))
 
 
-def _ls(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
-    channels = [found for found in read_channels(writable(store)) if found.hash]
-    if arguments.json:
-        print_json([{"channel": c.name, **c.newest.facts} for c in channels])
+@command.command("get")
+@_name
+@options.settings(required=True)
+def _get(name: str, settings: Settings) -> None:
+    """Print the hash that a channel points to."""
+    from lazyimport.registry.channels import resolve_channel
+
+    print(resolve_channel(settings, name).hash)
+
+
+@command.command("log")
+@_name
+@options.json
+@options.settings(required=True)
+def _log(name: str, as_json: bool, settings: Settings) -> None:
+    """List what a channel pointed to, the newest change first."""
+    from lazyimport.registry.channels import read_channel
+
+    channel = read_channel(_open(settings), name)
+    if as_json:
+        console.print_json([change.facts for change in channel.changes])
         return
-    notes = Notes()
-    if not channels:
-        notes.say(f"no channels in {store.url}")
+    header = ("#", "ARCHIVE", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")
+    console.print_table(map(_row, channel.changes), header=header, right=(0,))
+
+
+@command.command("rollback")
+@_name
+@declare.argument(
+    "to",
+    required=False,
+    metavar="[N|HASH]",
+    help="The number of a change as 'log' prints it, or a hash from there; by default "
+    "the last archive before this one.",
+)
+@options.message
+@options.sign
+@options.settings(required=True)
+def _roll_back(
+    name: str, to: str | None, message: str, signer: Signer | None, settings: Settings
+) -> None:
+    """Point a channel to what it pointed to before."""
+    from lazyimport.registry.channels import roll_back
+    from lazyimport.registry.provenance import builder
+
+    store = _open_to_change(settings)
+    channel = roll_back(
+        store,
+        name,
+        None if to is None else _target(to, store, name),
+        by=builder(os.environ),
+        message=message,
+        signer=signer,
+        trusted=_trusted(settings),
+    )
+    console.say(describe_channel(channel, store.url))
+
+
+@command.command("ls")
+@options.json
+@options.settings(required=True)
+def _ls(as_json: bool, settings: Settings) -> None:
+    """List the channels in the store."""
+    from lazyimport.registry.channels import read_channels
+    from lazyimport.stores import writable
+
+    store = writable(_open(settings))
+    channels = [found for found in read_channels(store) if found.hash]
+    if as_json:
+        console.print_json([{"channel": c.name, **c.newest.facts} for c in channels])
         return
-    rows = [("CHANNEL", "ARCHIVE", "#", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")]
+    rows = []
     for channel in channels:
         number, archive, when, by, commit, message = _row(channel.newest)
         rows.append((channel.name, archive, number, when, by, commit, message))
-    print_table(rows, right=(2,))
-    notes.say(f"{amount(len(channels), 'channel')} in {store.url}")
+    header = ("CHANNEL", "ARCHIVE", "#", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")
+    console.print_table(rows, header=header, right=(2,))
+    count = amount(len(channels), "channel") if channels else "no channels"
+    console.say(f"{count} in {store.url}")
 
 
-def _rm(arguments: argparse.Namespace, _: Settings, store: ReadStore) -> None:
-    channel = remove_channel(
-        mutable(store),
-        check_channel(arguments.channel),
-        by=builder(os.environ),
-        message=arguments.message,
-        signer=load_signer(arguments),
-    )
-    Notes().say(describe(channel, store.url))
+@command.command("rm")
+@_name
+@options.message
+@options.sign
+@options.settings(required=True)
+def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> None:
+    """Point a channel to nothing; its history stays."""
+    from lazyimport.registry.channels import remove_channel
+    from lazyimport.registry.provenance import builder
+
+    store = _open_to_change(settings)
+    by = builder(os.environ)
+    channel = remove_channel(store, name, by=by, message=message, signer=signer)
+    console.say(describe_channel(channel, store.url))
 
 
-_ACTIONS = {
-    "get": _get,
-    "log": _log,
-    "ls": _ls,
-    "rm": _rm,
-    "rollback": _roll_back,
-    "set": _set,
-}
+def _open(settings: Settings) -> ReadStore:
+    from lazyimport.stores import open_store
+
+    return open_store(str(settings.store), timeout=settings.timeout)
+
+
+def _open_to_change(settings: Settings) -> MutableStore:
+    from lazyimport.stores import mutable
+
+    return mutable(_open(settings))
 
 
 def _row(change: Change) -> tuple[str, str, str, str, str, str]:
@@ -156,22 +199,23 @@ def _short_commit(commit: str) -> str:
     return f"{name[:_SHORT]}{'+' if rest else ''}" or "-"
 
 
-def describe(channel: Channel, store: str) -> str:
-    """Return what *channel* of the *store* (URL) points to, in words."""
-    before = channel.changes[1].hash if len(channel.changes) > 1 else None
-    text = f"channel {channel.name} of {store} means {channel.hash or 'nothing'}"
-    was = f" (#{channel.newest.number}"
-    was += f", was {before[:_SHORT]})" if before else ")"
-    return text + was
+def _target(text: str, store: ReadStore, name: str) -> int | str:
+    """Return the number of a change, or the hash in the history of channel *name*."""
+    from lazyimport.registry.channels import read_channel
+
+    digits = text.removeprefix("#")
+    if digits.isdecimal() and len(digits) < 6:
+        return int(digits)
+    known = [change.hash for change in read_channel(store, name).changes]
+    return _one_of(text.lower(), [hash for hash in known if hash], name)
 
 
-def _one_of(prefix: str, hashes: list[str], name: str) -> str:
-    """Return the hash in the history of channel *name* that begins with *prefix*."""
+def _one_of(prefix: str, hashes: Sequence[str], name: str) -> str:
     found = sorted({hash for hash in hashes if hash.startswith(prefix)})
     if len(found) == 1:
         return found[0]
     listed = f": {', '.join(found)}" if found else ""
-    raise UsageError(
+    raise click.UsageError(
         f"{len(found) or 'none'} of the archives in the history of channel {name} "
         f"begin with {prefix!r}{listed}; see 'lazyimport channel log {name}'"
     )

@@ -2,60 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-from lazyimport.cli.options import read_settings, resolve
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, tolerant
+from lazyimport.cli import declare, options
+from lazyimport.cli.checking import check_and_tell, check_python
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-
     from lazyimport.settings import Settings
 
-__all__ = ["run", "try_entries"]
+__all__ = ["command"]
+
+_EXAMPLES = """
+lazyimport check 4be81c02 my_app.serve:app
+lazyimport check 4be81c02 my_app.serve:app --check-python /opt/bin/python
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Import what is named from the archive, as a worker would."""
-    tolerant()
-    settings = read_settings(arguments)
-    hash = resolve(arguments.hash, settings)
-    try_entries(hash, arguments.entries, settings, arguments, Notes())
-    return 0
-
-
-def try_entries(
-    hash: str,
-    entries: Sequence[str],
+@declare.command("check", examples=_EXAMPLES)
+@options.archive()
+@declare.argument(
+    "entries",
+    nargs=-1,
+    required=True,
+    metavar="MODULE:ATTR ...",
+    help="What to import: a Serve application, or any module.",
+)
+@check_python
+@options.settings()
+def command(
+    archive: str,
+    entries: tuple[str, ...],
+    check_python: str | None,
     settings: Settings,
-    arguments: argparse.Namespace,
-    notes: Notes,
-    by_value: Sequence[str] = (),
 ) -> None:
-    """Check *entries* and tell about it. Raises DeployError."""
-    from lazyimport.deploy import check
+    """Import from an archive what a worker will import first.
 
-    python = arguments.check_python or sys.executable
-    notes.wait(f"importing {', '.join(entries)} with {python}")
-    try:
-        checked = check(
-            hash,
-            entries,
-            settings,
-            environ=os.environ,
-            python=python,
-            by_value=by_value,
-        )
-    finally:
-        notes.clear()
-    for name, place in checked.shadowed:
-        notes.warn(f"{name} of the archive wins over the one installed in {place}")
-    notes.say(
-        f"{', '.join(entries)}: fine with {python}, "
-        f"{amount(checked.modules, 'module')} of the archive in "
-        f"{checked.seconds:.1f} s"
-    )
+    Imports in a clean Python with only what is installed for it: a missing
+    dependency, a syntax error, a policy that Serve's controller could not load are
+    found here, not in the cluster.
+    """
+    from lazyimport.delivery.lookup import resolve
+
+    with Progress() as reporter:
+        hash = resolve(archive, settings)
+        check_and_tell(hash, entries, settings, check_python, reporter)

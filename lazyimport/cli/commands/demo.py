@@ -8,10 +8,11 @@ import sys
 from contextlib import contextmanager, suppress
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.cli import INTERRUPTED
+from lazyimport.cli import legacy
 from lazyimport.cli.demo.workers import ProcessWorkers, RayWorkers, activates
+from lazyimport.cli.exit_codes import INTERRUPTED
+from lazyimport.cli.legacy import Notes, paint
 from lazyimport.cli.options import store_url
-from lazyimport.cli.progress import Notes, paint
 from lazyimport.errors import LazyImportError
 from lazyimport.settings import Settings
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from lazyimport.stores import Store
 
 __all__ = ["run"]
+
+command = legacy.command("demo", "See it work on this machine.")
 
 #: Ray's sockets lie about 82 characters below it, and may have 107.
 _LONGEST_PLACE = 24

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.options import UsageError, read_settings, required_store
-from lazyimport.cli.progress import Notes
+from lazyimport.cli import legacy
+from lazyimport.cli.legacy import Notes, UsageError, read_settings, required_store
 from lazyimport.cli.rollout import carry_out, check_options, make_target
 from lazyimport.cli.tables import tolerant
 from lazyimport.delivery.lookup import cached_hashes, resolve
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
 
 __all__ = ["run"]
+
+command = legacy.command("deploy", "Set the hash in a manifest.")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,9 +55,16 @@ def _hash(
 ) -> str:
     """Return the hash to deploy, checked: named, or of what is pushed now."""
     if arguments.push:
-        from lazyimport.cli.commands.push import push
+        from lazyimport.cli.packing import push_and_tell
 
-        return push(arguments.push, arguments, settings, notes, check).hash
+        return push_and_tell(
+            arguments.push,
+            settings,
+            legacy.pack_options(arguments),
+            notes,  # type: ignore[arg-type]
+            check=check,
+            signer=legacy.load_signer(arguments),
+        ).hash
     if arguments.channel:
         from lazyimport.registry.channels import resolve_channel
 
@@ -81,14 +90,15 @@ def _check(
     notes: Notes,
 ) -> None:
     """Import from the archive what Serve will."""
-    from lazyimport.cli.commands.check import try_entries
+    from lazyimport.cli.checking import check_and_tell
 
     paths = [a.import_path for a in applications if a.import_path]
     entries = [arguments.check] if arguments.check else paths
     if not entries:
         raise UsageError("nothing here has an import_path: name one, --check MODULE")
     by_value = [path for a in applications for path in a.by_value]
-    try_entries(hash, entries, settings, arguments, notes, by_value)
+    python = arguments.check_python
+    check_and_tell(hash, entries, settings, python, notes, by_value)  # type: ignore[arg-type]
 
 
 def _require_stored(hash: str, settings: Settings) -> None:

@@ -7,9 +7,11 @@ import re
 import sys
 import time
 
-from lazyimport.cli.options import UsageError, read_settings, required_store, resolve
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, moment, print_json, print_table, size
+import click
+
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount, moment, size
+from lazyimport.cli.progress import Progress
 from lazyimport.registry.gc import SHORTEST_AGE, Rules, collect, survey
 from lazyimport.registry.provenance import builder
 from lazyimport.settings import check_channel
@@ -17,69 +19,141 @@ from lazyimport.stores import open_store, writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
 
     from lazyimport.registry.gc import Fate, Survey
     from lazyimport.settings import Settings
     from lazyimport.stores import Store
 
-__all__ = ["run"]
+__all__ = ["command"]
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
 _REASONS_SHOWN = 3
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print what goes and what stays, and with --delete let it go."""
-    settings = read_settings(arguments)
-    store = writable(open_store(required_store(settings), timeout=settings.timeout))
-    rules = _rules(arguments, settings)
-    notes = Notes()
-    notes.wait(f"reading {store.url}")
-    try:
-        if arguments.delete:
-            return _collect(store, rules, arguments, notes)
+_EXAMPLES = """
+lazyimport gc --store gs://bucket/code
+lazyimport gc --keep-last 20 --older-than 90d --delete
+kubectl get rayservice,rayjob -Ao yaml | lazyimport gc --keep-from - --delete
+"""
+
+
+@declare.command("gc", examples=_EXAMPLES)
+@declare.option(
+    "--older-than",
+    type=options.age,
+    default="30d",
+    metavar="AGE",
+    help="Delete only what is older: 12h, 30d, 8w; at least 1h.",
+)
+@declare.option(
+    "--keep-last",
+    type=options.count,
+    default="0",
+    metavar="N",
+    help="Keep the N newest archives, whatever their age.",
+)
+@declare.option(
+    "--keep-channel",
+    multiple=True,
+    metavar="NAME|all",
+    show_default="all",
+    help="Keep also what this channel pointed to before, for rollback.",
+)
+@declare.option(
+    "--history",
+    type=options.count,
+    default="5",
+    metavar="N",
+    help="Count this many of the last changes of such a channel.",
+)
+@declare.option("--keep", multiple=True, metavar="HASH", help="Keep this archive.")
+@declare.option(
+    "--keep-from",
+    multiple=True,
+    metavar="FILE",
+    help="Keep every archive whose hash stands in this file, such as a manifest; '-' "
+    "reads standard input.",
+)
+@declare.option("--delete", is_flag=True, help="Delete, and not only say what.")
+@options.json
+@options.settings(required=True)
+def command(
+    older_than: float,
+    keep_last: int,
+    keep_channel: tuple[str, ...],
+    history: int,
+    keep: tuple[str, ...],
+    keep_from: tuple[str, ...],
+    delete: bool,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Delete from the store what nobody needs.
+
+    Without --delete, prints what would go, and why the rest stays.
+
+    What a channel points to, the base of an archive that stays, and what was pushed
+    within the last hour never go. An archive goes if it is older than --older-than
+    and nothing else keeps it. The store does not know the hashes in manifests: name
+    them with --keep or --keep-from.
+    """
+    if older_than < SHORTEST_AGE:
+        raise click.UsageError(
+            "--older-than must be at least 1h: a push that takes long may still be "
+            "under way"
+        )
+    store = writable(open_store(str(settings.store), timeout=settings.timeout))
+    rules = Rules(
+        older_than=older_than,
+        keep_last=keep_last,
+        hashes=_kept(keep, keep_from, settings),
+        history=history,
+        channels=_channels(keep_channel),
+    )
+    if delete:
+        _delete(store, rules, as_json=as_json)
+    else:
+        _tell(store, rules, as_json=as_json)
+
+
+def _kept(
+    keep: Sequence[str], keep_from: Sequence[str], settings: Settings
+) -> list[str]:
+    from lazyimport.delivery.lookup import resolve
+
+    hashes = [resolve(text, settings) for text in keep]
+    for path in keep_from:
+        hashes += _hashes_in(path)
+    return hashes
+
+
+def _channels(names: Sequence[str]) -> set[str] | None:
+    """Return the channels whose past is kept; None for all of them."""
+    chosen = {check_channel(name) for name in names if name != "all"}
+    return chosen if chosen and "all" not in names else None
+
+
+def _tell(store: Store, rules: Rules, *, as_json: bool) -> None:
+    with Progress() as reporter:
+        reporter.step(f"reading {store.url}")
         found = survey(store, rules, time.time())
-    finally:
-        notes.clear()
-    if arguments.json:
+    if as_json:
         goes = [_facts(fate) for fate in found.goes]
         stays = [{**_facts(f), "reasons": f.reasons} for f in found.fates if f.reasons]
-        print_json({"store": store.url, "goes": goes, "stays": stays})
-        return 0
-    _print_survey(found, store, notes)
-    return 0
+        console.print_json({"store": store.url, "goes": goes, "stays": stays})
+    else:
+        _print_survey(found, store)
 
 
 def _facts(fate: Fate) -> dict[str, object]:
     return {"hash": fate.hash, "size": fate.size, "modified": fate.modified}
 
 
-def _rules(arguments: argparse.Namespace, settings: Settings) -> Rules:
-    if arguments.older_than < SHORTEST_AGE:
-        raise UsageError(
-            "--older-than must be at least 1h: a push that takes long may still be "
-            "under way"
-        )
-    hashes = [resolve(text, settings) for text in arguments.keep]
-    for path in arguments.keep_from:
-        hashes += _hashes_in(path)
-    channels = {name for name in arguments.keep_channel if name != "all"}
-    for name in channels:
-        check_channel(name)
-    return Rules(
-        older_than=arguments.older_than,
-        keep_last=arguments.keep_last,
-        hashes=hashes,
-        history=arguments.history,
-        channels=channels if channels and "all" not in arguments.keep_channel else None,
-    )
-
-
 def _hashes_in(path: str) -> list[str]:
     """Return all hashes that a file mentions, manifests above all.
 
-    Raises UsageError if it mentions none: whatever should have written it failed.
+    Raises click.UsageError if it mentions none: whatever should have written it failed.
     """
     if path == "-":
         text = sys.stdin.read()
@@ -89,54 +163,54 @@ def _hashes_in(path: str) -> list[str]:
     found = [hash.lower() for hash in _HASH.findall(text)]
     if not found:
         what = "standard input" if path == "-" else path
-        raise UsageError(
+        raise click.UsageError(
             f"--keep-from {path}: no hash in {what}, so it would keep nothing; did what "
             "writes it fail?"
         )
     return found
 
 
-def _collect(
-    store: Store, rules: Rules, arguments: argparse.Namespace, notes: Notes
-) -> int:
-    done = collect(
-        store,
-        rules,
-        time.time(),
-        builder(os.environ),
-        lambda number, total: notes.progress("deleted", number, total),
-    )
-    if arguments.json:
+def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
+    with Progress() as reporter:
+        reporter.step(f"reading {store.url}")
+        done = collect(
+            store,
+            rules,
+            time.time(),
+            builder(os.environ),
+            lambda number, total: reporter.step("deleting", number, total),
+        )
+    if as_json:
         deleted = [_facts(fate) for fate in done.deleted]
-        print_json({"store": store.url, "deleted": deleted, "spared": done.spared})
-        return 0
-    print_table([(fate.hash, size(fate.size)) for fate in done.deleted], right=(1,))
+        facts = {"store": store.url, "deleted": deleted, "spared": done.spared}
+        console.print_json(facts)
+        return
+    rows = [(fate.hash, size(fate.size)) for fate in done.deleted]
+    console.print_table(rows, right=(1,))
     total = size(sum(fate.size for fate in done.deleted))
     text = f"deleted {amount(len(done.deleted), 'archive')}, {total}, from {store.url}"
     if done.leftovers:
         text += f", and {amount(done.leftovers, 'record')} of others deleted before"
     if done.spared:
         text += f"; {amount(len(done.spared), 'archive')} spared, needed since"
-    notes.say(text)
-    return 0
+    console.say(text)
 
 
-def _print_survey(found: Survey, store: Store, notes: Notes) -> None:
+def _print_survey(found: Survey, store: Store) -> None:
     goes = found.goes
     stays = [fate for fate in found.fates if fate.reasons]
-    if found.fates:
-        rows = [("ARCHIVE", "SIZE", "PUSHED", "")]
-        rows += [_row(fate, "goes") for fate in goes]
-        rows += [_row(fate, "stays: " + _reasons(fate)) for fate in stays]
-        print_table(rows, right=(1,))
+    rows = [_row(fate, "goes") for fate in goes]
+    rows += [_row(fate, "stays: " + _reasons(fate)) for fate in stays]
+    header = ("ARCHIVE", "SIZE", "PUSHED", "")
+    console.print_table(rows, header=header, right=(1,))
     text = f"{store.url}: {_sum(goes)} would go, {_sum(stays)} would stay"
     if found.leftovers:
         text += f"; {amount(len(found.leftovers), 'record')} of archives long gone"
     if goes or found.leftovers:
         text += "; nothing was deleted yet: add --delete"
-    notes.say(text)
+    console.say(text)
     if goes:
-        notes.say(
+        console.say(
             "hashes in manifests are not known here: --keep-from FILE keeps what a "
             "file mentions"
         )

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import os
+from lazyimport.cli import console, declare
+from lazyimport.cli.options import folder
 
-from lazyimport.cli.progress import Notes
-from lazyimport.registry.signing import make_key
+__all__ = ["command"]
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
+_EXAMPLES = """
+lazyimport keygen ~/.ssh/lazyimport
+lazyimport push src --sign ~/.ssh/lazyimport --channel prod
+export LAZYIMPORT_TRUSTED_KEYS="$(cat ~/.ssh/lazyimport.pub)"
+"""
 
-__all__ = ["run"]
 
+@declare.command("keygen", examples=_EXAMPLES)
+@declare.argument("file", metavar="FILE", help="Where to put the private key.")
+def command(file: str) -> None:
+    """Make a key to sign with.
 
-def run(arguments: argparse.Namespace) -> int:
-    """Make a key and print the public one."""
-    path = os.path.abspath(os.path.expanduser(arguments.file))
+    Makes an Ed25519 key: FILE for those who sign (--sign FILE or
+    LAZYIMPORT_SIGNING_KEY), and FILE.pub for those who check
+    (LAZYIMPORT_TRUSTED_KEYS). Prints the public key. A key from 'ssh-keygen -t
+    ed25519' serves as well, with a passphrase too.
+    """
+    from lazyimport.registry.signing import make_key
+
+    path = folder(file)
     signer = make_key(path)
-    Notes().say(f"private key: {path} (keep it secret)\npublic key:  {path}.pub")
+    console.say(f"private key: {path} (keep it secret)\npublic key:  {path}.pub")
     print(signer.public)
-    return 0

@@ -1,75 +1,176 @@
-"""``lazyimport ls``."""
+"""``lazyimport ls``: the archives there are, or what is in one."""
 
 from __future__ import annotations
 
-from lazyimport.cache.node import NodeCache
-from lazyimport.cli.options import UsageError, read_settings, resolve
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import (
-    amount,
-    moment,
-    origin_of,
-    print_json,
-    print_table,
-    python_of,
-    size,
-    tolerant,
-)
-from lazyimport.delivery.contents import read_contents
-from lazyimport.registry.archives import stored_archives
+import click
+
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount, moment, origin_of, size
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from lazyimport.delivery.contents import Contents
     from lazyimport.format.index import Entry
     from lazyimport.settings import Settings
-    from lazyimport.stores import ReadStore
 
-__all__ = ["run"]
+__all__ = ["command"]
 
-#: hash, size where it is, when it came there
-_Held = tuple[str, int, float]
+_EXAMPLES = """
+lazyimport ls --store gs://bucket/code
+lazyimport ls 4be81c02
+lazyimport ls 4be81c02 --long | grep template
+lazyimport ls 4be81c02 --shadowed           in the image it is to run in
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print the archives there are, or the contents of one."""
-    tolerant()
-    settings = read_settings(arguments)
-    if arguments.shadowed and arguments.hash is None:
-        raise UsageError("--shadowed needs the hash of an archive")
-    if arguments.hash is None:
-        if settings.store and not arguments.cached:
-            from lazyimport.stores import open_store, writable
+@declare.command("ls", examples=_EXAMPLES)
+@options.archive(required=False)
+@declare.option("-l", "--long", is_flag=True, help="List every file of HASH.")
+@declare.option(
+    "--shadowed",
+    is_flag=True,
+    help="List the names of HASH that can be imported from elsewhere too, in the "
+    "Python that runs this.",
+)
+@declare.option(
+    "--cached",
+    is_flag=True,
+    help="List the node cache, also where LAZYIMPORT_STORE names a store.",
+)
+@declare.option(
+    *("-n", "limit"),
+    type=options.count,
+    default="20",
+    metavar="N",
+    help="List at most N archives; 0 lists all.",
+)
+@options.json
+@options.settings()
+def command(
+    archive: str | None,
+    long: bool,
+    shadowed: bool,
+    cached: bool,
+    limit: int,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """List archives, or what is in one.
 
-            store = open_store(settings.store, timeout=settings.timeout)
-            held = [
-                (name, item.size, item.modified)
-                for name, item in stored_archives(writable(store))
-            ]
-            _print_archives(held, settings.store, arguments, store)
-        else:
-            place = f"the node cache {settings.cache_dir}"
-            cached = NodeCache(settings.cache_dir).archives()
-            held = [(name, s.st_size, s.st_mtime) for name, s in cached.items()]
-            _print_archives(held, place, arguments)
-        return 0
-    if arguments.shadowed:
-        _print_shadowed(resolve(arguments.hash, settings), arguments, settings)
-        return 0
-    contents = read_contents(resolve(arguments.hash, settings), settings)
+    Without HASH: the archives in the store, newest first; in the node cache if no
+    store is named. With HASH: what is in that archive.
+    """
+    if archive is None and shadowed:
+        raise click.UsageError("--shadowed needs the hash of an archive")
+    if archive is None and settings.store and not cached:
+        _list_store(settings, limit, as_json=as_json)
+    elif archive is None:
+        _list_cache(settings, limit, as_json=as_json)
+    elif shadowed:
+        _list_shadowed(archive, settings, as_json=as_json)
+    else:
+        _list_contents(archive, settings, long=long, as_json=as_json)
+
+
+#: an archive: hash, size, when it came where it is, provenance
+_Row = tuple[str, int, float, dict[str, object]]
+
+
+def _list_store(settings: Settings, limit: int, *, as_json: bool) -> None:
+    from lazyimport.registry.archives import stored_archives
+    from lazyimport.registry.provenance import read_provenance
+    from lazyimport.stores import open_store, writable
+
+    assert settings.store is not None
+    store = writable(open_store(settings.store, timeout=settings.timeout))
+    found = [(name, item.size, item.modified) for name, item in stored_archives(store)]
+    newest = _newest(found, limit)
+    rows = [(*row, read_provenance(store, row[0])) for row in newest]
+    _print_archives(rows, found, settings.store, as_json=as_json)
+
+
+def _list_cache(settings: Settings, limit: int, *, as_json: bool) -> None:
+    from lazyimport.cache.node import NodeCache
+
+    cached = NodeCache(settings.cache_dir).archives()
+    found = [(name, s.st_size, s.st_mtime) for name, s in cached.items()]
+    rows: list[_Row] = [(*row, {}) for row in _newest(found, limit)]
+    place = f"the node cache {settings.cache_dir}"
+    _print_archives(rows, found, place, as_json=as_json)
+
+
+def _newest(
+    found: Sequence[tuple[str, int, float]], limit: int
+) -> list[tuple[str, int, float]]:
+    return sorted(found, key=lambda row: (-row[2], row[0]))[: limit or None]
+
+
+def _print_archives(
+    rows: Sequence[_Row],
+    found: Sequence[tuple[str, int, float]],
+    place: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print *rows*, the newest of *found*."""
+    if as_json:
+        keys = ("hash", "size", "modified", "provenance")
+        archives = [dict(zip(keys, row, strict=True)) for row in rows]
+        console.print_json({"count": len(found), "archives": archives})
+        return
+    if not found:
+        console.say(f"no archives in {place}")
+        return
+    table = [(h, size(n), moment(at), origin_of(made)) for h, n, at, made in rows]
+    console.print_table(table, right=(1,))
+    total = size(sum(count for _, count, _ in found))
+    text = f"{amount(len(found), 'archive')} in {place}, {total}"
+    if len(rows) < len(found):
+        text += f"; the {len(rows)} newest are shown (-n 0 shows all)"
+    console.say(text)
+
+
+def _list_shadowed(archive: str, settings: Settings, *, as_json: bool) -> None:
+    """Print the names that are both in the archive and in this environment."""
+    from lazyimport.cache.node import NodeCache
+    from lazyimport.delivery.fetch import fetch
+    from lazyimport.delivery.lookup import resolve
+    from lazyimport.importing.shadowing import shadowed
+    from lazyimport.importing.tree import Tree
+
+    hash = resolve(archive, settings)
+    with Progress() as reporter:
+        found, _ = fetch(settings, hash, reporter)
+    rows = list(shadowed(Tree(found, NodeCache(settings.cache_dir).tree_path(hash))))
+    if as_json:
+        keys = ("name", "in_archive", "elsewhere")
+        console.print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        return
+    console.print_table(rows, header=("NAME", "IN THE ARCHIVE", "ELSEWHERE"))
+    names = amount(len(rows), "name")
+    console.say(f"{names} of archive {hash} can be imported from elsewhere too")
+
+
+def _list_contents(
+    archive: str, settings: Settings, *, long: bool, as_json: bool
+) -> None:
+    from lazyimport.delivery.contents import read_contents
+    from lazyimport.delivery.lookup import resolve
+
+    with Progress() as reporter:
+        contents = read_contents(resolve(archive, settings), settings, reporter)
     entries = [e for e in contents.index.entries() if not e.is_directory]
     entries.sort(key=lambda entry: entry.path.encode())
-    if arguments.json:
+    if as_json:
         files = [_facts(contents, entry) for entry in entries]
-        print_json({"hash": contents.index.hash, "files": files})
-    elif arguments.long:
+        console.print_json({"hash": contents.index.hash, "files": files})
+    elif long:
         _print_files(contents, entries)
     else:
         _print_names(contents, entries)
-    return 0
 
 
 def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
@@ -82,84 +183,13 @@ def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
     }
 
 
-def _provenances(
-    shown: Sequence[_Held], store: ReadStore | None
-) -> dict[str, dict[str, object]]:
-    """Return by hash what *store* knows of how the archives were made."""
-    if store is None:
-        return {}
-    from lazyimport.registry.provenance import read_provenance
-
-    return {hash: read_provenance(store, hash) for hash, _, _ in shown}
-
-
-def _print_archives(
-    held: Sequence[_Held],
-    place: str,
-    arguments: argparse.Namespace,
-    store: ReadStore | None = None,
-) -> None:
-    notes = Notes()
-    newest = sorted(held, key=lambda archive: (-archive[2], archive[0]))
-    shown = newest[: arguments.limit or None]
-    made = _provenances(shown, store)
-    if arguments.json:
-        archives = [
-            {
-                "hash": hash,
-                "size": count,
-                "modified": modified,
-                "provenance": made.get(hash, {}),
-            }
-            for hash, count, modified in shown
-        ]
-        print_json({"count": len(held), "archives": archives})
-        return
-    if not held:
-        notes.say(f"no archives in {place}")
-        return
-    print_table(
-        [
-            (hash, size(count), moment(modified), origin_of(made.get(hash, {})))
-            for hash, count, modified in shown
-        ],
-        right=(1,),
-    )
-    total = size(sum(archive[1] for archive in held))
-    text = f"{amount(len(held), 'archive')} in {place}, {total}"
-    if len(shown) < len(held):
-        text += f"; the {len(shown)} newest are shown (-n 0 shows all)"
-    notes.say(text)
-
-
-def _print_shadowed(
-    hash: str, arguments: argparse.Namespace, settings: Settings
-) -> None:
-    """Print the names that are both in the archive and in this environment."""
-    from lazyimport.delivery.fetch import fetch
-    from lazyimport.importing.shadowing import shadowed
-    from lazyimport.importing.tree import Tree
-
-    archive, _ = fetch(settings, hash, Notes())
-    rows = list(shadowed(Tree(archive, NodeCache(settings.cache_dir).tree_path(hash))))
-    if arguments.json:
-        keys = ("name", "in_archive", "elsewhere")
-        print_json([dict(zip(keys, row, strict=True)) for row in rows])
-        return
-    if rows:
-        print_table([("NAME", "IN THE ARCHIVE", "ELSEWHERE"), *rows])
-    names = amount(len(rows), "name")
-    Notes().say(f"{names} of archive {hash} can be imported from elsewhere too")
-
-
 def _print_names(contents: Contents, entries: list[Entry]) -> None:
     """Print a line for each top-level name."""
     tops: dict[str, list[Entry]] = {}
     for entry in entries:
         top, slash, _ = entry.path.partition("/")
         tops.setdefault(top + slash, []).append(entry)
-    rows = [("NAME", "MODULES", "FILES", "SIZE", "BYTECODE FOR")]
-    rows += [
+    rows = [
         (
             top,
             f"{sum(entry.path.endswith('.py') for entry in group):,}",
@@ -169,9 +199,10 @@ def _print_names(contents: Contents, entries: list[Entry]) -> None:
         )
         for top, group in tops.items()
     ]
-    print_table(rows, right=(1, 2, 3))
+    header = ("NAME", "MODULES", "FILES", "SIZE", "BYTECODE FOR")
+    console.print_table(rows, header=header, right=(1, 2, 3))
     modules = sum(entry.path.endswith(".py") for entry in entries)
-    Notes().say(
+    console.say(
         f"{amount(modules, 'module')} in {amount(len(entries), 'file')}, "
         f"{size(sum(entry.size for entry in entries))}: archive {contents.index.hash}"
     )
@@ -188,7 +219,7 @@ def _print_files(contents: Contents, entries: list[Entry]) -> None:
         )
         for entry in entries
     ]
-    print_table(rows, right=(1,))
+    console.print_table(rows, right=(1,))
 
 
 def _pythons(contents: Contents, entries: list[Entry]) -> list[str]:
@@ -197,7 +228,7 @@ def _pythons(contents: Contents, entries: list[Entry]) -> list[str]:
     for entry in entries:
         bits |= entry.variants
     return [
-        python_of(variant)
+        variant.python
         for number, variant in enumerate(contents.index.variants)
         if bits >> number & 1
     ]

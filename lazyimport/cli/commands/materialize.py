@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import os
-
-from lazyimport.cli.options import read_settings, resolve
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from lazyimport.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["command"]
+
+_EXAMPLES = """
+grep -rn TODO "$(lazyimport materialize 4be81c02)"
+lazyimport materialize 4be81c02 ./as-it-runs --store gs://bucket/code
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Put the archive's files on disk and print where."""
+@declare.command("materialize", examples=_EXAMPLES)
+@options.archive()
+@declare.argument(
+    "folder",
+    required=False,
+    metavar="[DIR]",
+    shell_complete=options.complete_folder,
+    help="Where to put the files; by default where __file__ of its modules points.",
+)
+@options.settings()
+def command(archive: str, folder: str | None, settings: Settings) -> None:
+    """Put all files of an archive on disk.
+
+    For debuggers, coverage, grep, an editor. Prints the folder, alone, on stdout.
+
+    Without DIR the files go to the very paths that __file__ and tracebacks name.
+    """
     from lazyimport.cache.materialize import Materializer, export
     from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.fetch import fetch
+    from lazyimport.delivery.lookup import resolve
 
-    settings = read_settings(arguments)
-    wanted = resolve(arguments.hash, settings)
-    archive, _ = fetch(settings, wanted, Notes())
-    folder = NodeCache(settings.cache_dir).tree_path(wanted)
-    if arguments.folder:
-        folder = os.path.abspath(os.path.expanduser(arguments.folder))
-        export(archive, folder)
+    hash = resolve(archive, settings)
+    with Progress() as reporter:
+        found, _ = fetch(settings, hash, reporter)
+    target = NodeCache(settings.cache_dir).tree_path(hash)
+    if folder:
+        target = options.folder(folder)
+        export(found, target)
     else:
-        Materializer(archive, folder).put_all()
-    Notes().say(f"{amount(archive.index.files, 'file')} of archive {wanted}")
-    print(folder)
-    return 0
+        Materializer(found, target).put_all()
+    console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
+    print(target)

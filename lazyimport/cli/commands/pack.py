@@ -2,62 +2,64 @@
 
 from __future__ import annotations
 
-import os
-
-from lazyimport.cli.options import UsageError, pack_options, read_settings
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import amount, size
-from lazyimport.errors import SettingsError
+from lazyimport.cli import declare, options
+from lazyimport.cli.figures import size
+from lazyimport.cli.packing import pack_and_tell, pack_options
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from lazyimport.packing import PackOptions
+    from lazyimport.settings import Settings
 
-    from lazyimport.packing import Packed
+__all__ = ["command"]
 
-__all__ = ["run", "summary"]
+_EXAMPLES = """
+lazyimport pack                           the tree in the current folder
+lazyimport pack src vendor/site-packages  several trees as one
+lazyimport pack --python 3.11 --python 3.12
+lazyimport pack -o code.lza               and a copy to carry elsewhere
+lazyimport pack --exclude 'notebooks/' --exclude '*.csv'
+lazyimport pack app-1.2.tar.gz            a tarball, zip or wheel, or its URL
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Pack, write the file if one is asked for, print the hash."""
-    from lazyimport.packing import pack
+@declare.command("pack", examples=_EXAMPLES)
+@declare.argument(
+    "roots",
+    nargs=-1,
+    metavar="[ROOT ...]",
+    help="Folders and files to pack, by default the current folder; or one zip, wheel "
+    "or tarball.",
+)
+@declare.option(
+    *("-o", "--output"),
+    metavar="FILE",
+    help="Write the archive, compressed, into this file too.",
+)
+@options.quiet
+@options.settings(store=False)
+@pack_options
+def command(
+    roots: tuple[str, ...],
+    output: str | None,
+    quiet: bool,
+    settings: Settings,
+    packing: PackOptions,
+) -> None:
+    """Pack a tree into an archive.
 
-    notes = Notes(quiet=arguments.quiet)
-    settings = read_settings(arguments)
-    options = pack_options(arguments)
-    try:
-        packed = pack(arguments.roots, settings, options, reporter=notes)
-    except SettingsError as error:
-        if error.name == "roots":
-            raise UsageError(str(error)) from error
-        raise
-    finally:
-        notes.clear()
-    for line in summary(packed):
-        notes.say(line)
-    if arguments.output:
-        path = os.path.abspath(arguments.output)
-        notes.wait(f"compressing into {path}")
-        try:
-            written = packed.save(path)
-        finally:
-            notes.clear()
-        notes.say(f"wrote {path}, {size(written)}")
+    Packs folders and files into one archive in the node cache, and prints its hash,
+    alone, on stdout.
+
+    A folder with an __init__.py is packed as that package; the contents of any
+    other folder go to the top of the archive, as if it were on sys.path. Unchanged
+    sources are not compiled again.
+    """
+    with Progress(quiet=quiet) as reporter:
+        packed = pack_and_tell(roots, settings, packing, reporter)
+        if output:
+            path = options.folder(output)
+            reporter.step(f"compressing into {path}")
+            reporter.say(f"wrote {path}, {size(packed.save(path))}")
     print(packed.hash)
-    return 0
-
-
-def summary(packed: Packed) -> list[str]:
-    """Return what was packed, in words."""
-    lines = []
-    if packed.artifact is not None:
-        known = "as it should be" if packed.artifact.sha256 else "not checked"
-        digest = packed.artifact_sha256
-        lines.append(f"read {packed.artifact.url}, SHA-256 {digest} ({known})")
-    pythons = ", ".join(v.python for v in packed.revision.index.variants)
-    lines.append(
-        f"packed {amount(packed.modules, 'module')} in {amount(packed.files, 'file')}, "
-        f"{size(packed.size)}, for Python {pythons}: {packed.compiled:,} compiled, "
-        f"{packed.reused:,} reused, in {packed.seconds:.1f} s"
-    )
-    return lines

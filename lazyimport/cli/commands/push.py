@@ -2,100 +2,87 @@
 
 from __future__ import annotations
 
-import os
-
-from lazyimport.cli.commands.pack import summary
-from lazyimport.cli.options import (
-    UsageError,
-    load_signer,
-    pack_options,
-    read_settings,
-    required_store,
-)
-from lazyimport.cli.progress import Notes
-from lazyimport.cli.tables import size
-from lazyimport.errors import SettingsError
+from lazyimport.cli import declare, options
+from lazyimport.cli.checking import check_and_tell, check_python
+from lazyimport.cli.figures import describe_channel
+from lazyimport.cli.packing import pack_options, push_and_tell
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
-
-    from lazyimport.delivery import Pushed
-    from lazyimport.delivery.publish import Published
+    from lazyimport.packing import PackOptions
+    from lazyimport.registry.signing import Signer
     from lazyimport.settings import Settings
 
-__all__ = ["describe", "push", "run"]
+__all__ = ["command"]
+
+_EXAMPLES = """
+lazyimport push --store gs://bucket/code
+lazyimport push src --store file:///mnt/shared/code
+lazyimport push code.lza --store gs://bucket/code      what pack -o wrote
+lazyimport push gs://bucket/app.zip --store gs://bucket/code
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Pack, publish, sign, point the channel, print the hash."""
-    notes = Notes(quiet=arguments.quiet)
-    settings = read_settings(arguments)
-
-    def check(hash: str) -> None:
-        from lazyimport.cli.commands.check import try_entries
-
-        try_entries(hash, [arguments.check], settings, arguments, notes)
-
-    wanted = check if arguments.check else None
-    channel = arguments.channel or None
-    pushed = push(arguments.roots, arguments, settings, notes, wanted, channel)
-    print(pushed.hash)
-    return 0
-
-
-def push(
-    roots: Sequence[str],
-    arguments: argparse.Namespace,
+@declare.command("push", examples=_EXAMPLES)
+@declare.argument(
+    "roots",
+    nargs=-1,
+    metavar="[ROOT|ARCHIVE ...]",
+    help="Folders and files to pack, by default the current folder; or one file that "
+    "'pack -o' wrote, or one zip, wheel or tarball.",
+)
+@declare.option(
+    "--channel",
+    metavar="NAME",
+    callback=options.channel,
+    help="Then point this channel to the archive.",
+)
+@options.message
+@options.sign
+@declare.option(
+    "--check",
+    metavar="MODULE:ATTR",
+    help="Import this from the archive before it is sent, in a clean Python.",
+)
+@check_python
+@options.quiet
+@options.settings(required=True)
+@pack_options
+def command(
+    roots: tuple[str, ...],
+    channel: str | None,
+    message: str,
+    signer: Signer | None,
+    check: str | None,
+    check_python: str | None,
+    quiet: bool,
     settings: Settings,
-    notes: Notes,
-    check: Callable[[str], object] | None = None,
-    channel: str | None = None,
-) -> Pushed:
-    """Push *roots* as the options say, and tell about it."""
-    from lazyimport.delivery import push as push_here
+    packing: PackOptions,
+) -> None:
+    """Pack a tree and put it into a store.
 
-    required_store(settings)
-    try:
-        pushed = push_here(
+    Packs (see 'lazyimport pack --help') and puts the archive into a store. Prints
+    the hash, alone, on stdout, once the store has it.
+
+    Where the store has a similar archive from here, only the difference is sent.
+    """
+    with Progress(quiet=quiet) as reporter:
+
+        def try_import(hash: str) -> None:
+            entries = [str(check)]
+            check_and_tell(hash, entries, settings, check_python, reporter)
+
+        pushed = push_and_tell(
             roots,
             settings,
-            pack_options(arguments),
-            check=check,
-            signer=load_signer(arguments),
+            packing,
+            reporter,
+            check=try_import if check else None,
+            signer=signer,
             channel=channel,
-            message=arguments.message if channel else "",
-            environ=os.environ,
-            reporter=notes,
+            message=message,
         )
-    except SettingsError as error:
-        if error.name == "roots":
-            raise UsageError(str(error)) from error
-        raise
-    finally:
-        notes.clear()
-    if pushed.packed is None:
-        notes.say(f"read archive {pushed.hash} from {roots[0]}")
-    else:
-        for line in summary(pushed.packed):
-            notes.say(line)
-    where = f"{pushed.store}, {pushed.seconds:.1f} s"
-    notes.say(f"{describe(pushed.published)} ({where})")
-    if pushed.channel is not None:
-        from lazyimport.cli.commands.channel import describe as describe_channel
-
-        notes.say(describe_channel(pushed.channel, pushed.store))
-    return pushed
-
-
-def describe(published: Published) -> str:
-    """Return what a push moved, in words."""
-    if published.kind == "present":
-        return "already there: nothing sent"
-    if published.kind == "full":
-        return f"sent {size(published.size)}, the whole archive"
-    return (
-        f"sent {size(published.size)} instead of {size(published.base_size)}: the "
-        f"difference to {str(published.base)[:12]}"
-    )
+        if pushed.channel is not None:
+            reporter.say(describe_channel(pushed.channel, pushed.store))
+    print(pushed.hash)

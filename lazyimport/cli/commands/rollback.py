@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.options import UsageError, read_settings
-from lazyimport.cli.progress import Notes
+from lazyimport.cli import legacy
+from lazyimport.cli.legacy import Notes, UsageError, read_settings
 from lazyimport.cli.rollout import carry_out, check_options, follow, make_target
 from lazyimport.cli.tables import tolerant
 from lazyimport.deploy import ClusterRollback, History, Manifest, plan_rollback
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lazyimport.deploy import Cluster
 
 __all__ = ["run"]
+
+command = legacy.command("rollback", "Set the hash that was there before.")
 
 
 def run(arguments: argparse.Namespace) -> int:

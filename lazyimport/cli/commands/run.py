@@ -5,57 +5,117 @@ from __future__ import annotations
 import os
 import sys
 
-from lazyimport.cli import INTERRUPTED
-from lazyimport.cli.options import ACTIVATING, UsageError, read_settings, resolve
-from lazyimport.cli.progress import Notes, is_terminal
-from lazyimport.cli.tables import size
+import click
+
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED
+from lazyimport.cli.figures import size
+from lazyimport.cli.progress import Progress
 from lazyimport.errors import ArchiveMissing, ArchiveModuleMissing, SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
     from types import TracebackType
 
     from lazyimport.runtime import Installation
     from lazyimport.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["command"]
+
+_EXAMPLES = """
+lazyimport run 4be81c02 -m my_project.train --epochs 3
+lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_app
+lazyimport run gs://bucket/code/app.zip -m my_project.train
+"""
+#: What the command line imports, and a program may have in another version.
+_LIBRARIES = {"click", "markdown_it", "mdurl", "pygments", "rich"}
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Install the archive in this process and run the module in it."""
-    if not arguments.module:
-        raise UsageError("which module? Add -m MODULE and its arguments at the end")
-    settings = read_settings(arguments)
+class _Run(declare.Command):
+    """A command whose line ends with a module; what follows is for the module."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse up to the module of ``-m MODULE``."""
+        end = len(args)
+        for number, word in enumerate(args):
+            if word.startswith("-m"):
+                end = number + (2 if word == "-m" else 1)
+                break
+        rest = super().parse_args(ctx, args[:end])
+        if rest and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"unexpected argument {rest[0]!r}; a module is named with -m {rest[0]}",
+                ctx,
+            )
+        ctx.params["program"] = args[end:]
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return what help shows behind the name."""
+        return ["HASH [OPTIONS] -m MODULE [ARGUMENT ...]"]
+
+
+@declare.command(
+    "run",
+    cls=_Run,
+    examples=_EXAMPLES,
+    context_settings={"allow_extra_args": True},
+)
+@options.archive()
+@declare.option(
+    *("-m", "module"),
+    metavar="MODULE",
+    help="Run this module, with all that follows as its own arguments.",
+)
+@options.settings()
+def command(
+    archive: str, module: str | None, program: Sequence[str], settings: Settings
+) -> int:
+    """Run a module of an archive.
+
+    Works as 'python -m' does: the archive is fetched if this node does not have
+    it, and the module is imported straight from it; nothing is installed.
+
+    Everything after the module's name is for the module. The exit code is that of
+    the module.
+    """
+    if not module:
+        raise click.UsageError(
+            "which module? Add -m MODULE and its arguments at the end"
+        )
     try:
-        installed = _install(arguments.hash, settings)
+        installed = _install(archive, settings)
     except (ArchiveMissing, SettingsError) as error:
-        if settings.store is None and _names_store(arguments.program):
-            raise UsageError(
+        if settings.store is None and _names_store(program):
+            raise click.UsageError(
                 f"{error}; what follows -m MODULE is for the module, so write --store "
                 "before -m"
             ) from error
         raise
-    if installed.fetched and is_terminal(sys.stderr):
-        from lazyimport.stores.protocol import redact
+    return _run_module(installed, module, program)
 
-        place = redact(settings.store or "")
-        Notes().say(f"fetched {size(installed.fetched)} from {place}")
-    return _run_module(installed, arguments.module, arguments.program)
+
+def _names_store(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == "--store" for word in words)
 
 
 def _install(text: str, settings: Settings) -> Installation:
-    """Install the archive that *text* means, in a fresh process if need be."""
+    """Install the archive that *text* names, in a fresh process if need be."""
     from lazyimport import runtime
+    from lazyimport.delivery.lookup import resolve
 
-    wanted = resolve(text, settings)
-    running = runtime.current()
-    if running is not None and running.hash != wanted:
-        _start_anew()
-    runtime.tell = Notes().warn
+    with Progress() as reporter:
+        hash = resolve(text, settings)
+        running = runtime.current()
+        if running is not None and running.hash != hash:
+            _start_afresh()
+        if settings.cache_mode != "memory":
+            _fetch(hash, settings, reporter)
+    _forget_libraries()
+    runtime.tell = console.warn
     return runtime.install(
-        wanted,
+        hash,
         store=settings.store,
         cache_dir=settings.cache_dir,
         cache_mode=settings.cache_mode,
@@ -64,18 +124,33 @@ def _install(text: str, settings: Settings) -> Installation:
     )
 
 
-def _names_store(words: Sequence[str]) -> bool:
-    return any(word.partition("=")[0] == "--store" for word in words)
+def _fetch(hash: str, settings: Settings, reporter: Progress) -> None:
+    from lazyimport.delivery.fetch import fetch
+    from lazyimport.stores.protocol import redact
+
+    _, fetched = fetch(settings, hash, reporter)
+    if fetched and console.is_live(sys.stderr):
+        reporter.say(f"fetched {size(fetched)} from {redact(settings.store or '')}")
 
 
-def _start_anew() -> None:
+def _start_afresh() -> None:
     """Replace this process, in which another archive was activated, by a fresh one."""
-    environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
+    environ = {k: v for k, v in os.environ.items() if k not in options.ACTIVATING}
     command = [sys.executable, "-m", "lazyimport", *sys.argv[1:]]
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own arguments
 
 
-def _run_module(installed: Installation, module: str, program: list[str]) -> int:
+def _forget_libraries() -> None:
+    """Let the program import its own versions of what the command line has loaded.
+
+    What runs of the command line keeps the modules that it has.
+    """
+    for name in list(sys.modules):
+        if name.partition(".")[0] in _LIBRARIES:
+            del sys.modules[name]
+
+
+def _run_module(installed: Installation, module: str, program: Sequence[str]) -> int:
     import runpy
     from types import ModuleType
 
@@ -98,8 +173,8 @@ def _run_module(installed: Installation, module: str, program: list[str]) -> int
         if isinstance(error, ImportError) and error.__traceback__ is None:
             raise _missing(installed, module, error) from None
         sys.excepthook(type(error), error, error.__traceback__)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-    return 0
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+    return DONE
 
 
 def _missing(

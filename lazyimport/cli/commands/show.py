@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.options import read_settings, resolve
-from lazyimport.cli.tables import (
-    amount,
-    origin_of,
-    print_json,
-    print_table,
-    python_of,
-    size,
-    tolerant,
-)
-from lazyimport.delivery.contents import read_contents
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount, origin_of, size
+from lazyimport.cli.progress import Progress
 from lazyimport.format.index import (
     ALL_MINORS,
     CONFIGURED,
@@ -24,14 +16,13 @@ from lazyimport.format.index import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
     from typing import Any
 
     from lazyimport.delivery.contents import Contents
     from lazyimport.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["command"]
 
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {
@@ -42,34 +33,47 @@ _REASONS = {
 }
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print all about one archive."""
-    tolerant()
-    settings = read_settings(arguments)
-    contents = read_contents(resolve(arguments.hash, settings), settings)
+@declare.command("show")
+@options.archive()
+@options.json
+@options.settings()
+def command(archive: str, as_json: bool, settings: Settings) -> None:
+    """Show all about one archive.
+
+    Its Pythons, its sizes, which packages become real files on the node and why,
+    and what was left out by which rule.
+    """
+    from lazyimport.delivery.contents import read_contents
+    from lazyimport.delivery.lookup import resolve
+
+    with Progress() as reporter:
+        contents = read_contents(resolve(archive, settings), settings, reporter)
     facts = _facts(contents)
     made = _provenance(contents.index.hash, settings)
-    if arguments.json:
-        print_json({**facts, "provenance": made})
-        return 0
+    if as_json:
+        console.print_json({**facts, "provenance": made})
+    else:
+        _print(facts, made)
+
+
+def _print(facts: Mapping[str, Any], made: Mapping[str, object]) -> None:
     base = facts["base"]
     how = f"a delta to {base}" if base else "whole"
     sizes = [f"{what} {size(facts[what])}" for what in ("sources", "bytecode", "other")]
     rows = [
         ("hash", str(facts["hash"])),
-        ("found in", f"{contents.place}: {size(facts['size'])}, {how}"),
+        ("found in", f"{facts['found_in']}: {size(facts['size'])}, {how}"),
         ("runs on", facts["runs_on"]),
         ("bytecode for", ", ".join(facts["pythons"]) or "none"),
         ("modules", f"{facts['modules']:,}"),
         ("files", f"{facts['files']:,} in {amount(facts['folders'], 'folder')}"),
         ("sizes", ", ".join(sizes)),
     ]
-    print_table([*rows, *_came_from(made)])
+    console.print_table([*rows, *_came_from(made)])
     real = facts["real_files"]
     _print_list("real files on the node", [(p or "(top)", r) for p, r in real.items()])
     dropped = facts["left_out"]
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
-    return 0
 
 
 def _facts(contents: Contents) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def _facts(contents: Contents) -> dict[str, Any]:
         "size": header.size,
         "base": header.base,
         "runs_on": _runs_on(contents),
-        "pythons": [python_of(variant) for variant in index.variants],
+        "pythons": [variant.python for variant in index.variants],
         "modules": sum(entry.path.endswith(".py") for entry in files),
         "files": index.files,
         "folders": index.directories,
@@ -146,4 +150,4 @@ def _real_packages(contents: Contents) -> list[tuple[str, str]]:
 def _print_list(title: str, rows: list[tuple[str, str]]) -> None:
     if rows:
         print(f"{title}:")
-        print_table(rows, indent="  ")
+        console.print_table(rows, indent="  ")

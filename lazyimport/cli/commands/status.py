@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lazyimport.cli.progress import Notes
+from lazyimport.cli import legacy
+from lazyimport.cli.legacy import Notes
 from lazyimport.cli.rollout import make_target
 from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import argparse
 
 __all__ = ["run"]
+
+command = legacy.command("status", "Show which hash runs where.")
 
 _LONGEST = 60
 

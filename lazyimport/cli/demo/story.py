@@ -6,8 +6,8 @@ import os
 import sys
 import time
 
-from lazyimport.cli.commands.push import describe
-from lazyimport.cli.progress import paint
+from lazyimport.cli.legacy import paint
+from lazyimport.cli.packing import describe_published as describe
 from lazyimport.cli.tables import amount, print_table, size
 from lazyimport.errors import LazyImportError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
     from lazyimport.cli.demo.application import Application
     from lazyimport.cli.demo.workers import Workers
-    from lazyimport.cli.progress import Notes
+    from lazyimport.cli.legacy import Notes
     from lazyimport.delivery.publish import Published
     from lazyimport.packing.roots import Packed
     from lazyimport.stores import Store

@@ -1,0 +1,54 @@
+"""What ``check``, ``push --check`` and ``deploy --check`` share."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lazyimport.cli.declare import option
+from lazyimport.cli.figures import amount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazyimport.cli.progress import Progress
+    from lazyimport.settings import Settings
+
+__all__ = ["check_and_tell", "check_python"]
+
+check_python = option(
+    "--check-python",
+    metavar="PATH",
+    show_default="the one that runs lazyimport",
+    help="Check with this interpreter, which stands for the image: with what is "
+    "installed for it, and nothing else.",
+)
+
+
+def check_and_tell(
+    hash: str,
+    entries: Sequence[str],
+    settings: Settings,
+    python: str | None,
+    reporter: Progress,
+    by_value: Sequence[str] = (),
+) -> None:
+    """Import *entries* from the archive, and say how that went.
+
+    Raises DeployError if a worker could not do it either.
+    """
+    from lazyimport.deploy import check
+
+    python = python or sys.executable
+    names = ", ".join(entries)
+    reporter.step(f"importing {names} with {python}")
+    checked = check(
+        hash, entries, settings, environ=os.environ, python=python, by_value=by_value
+    )
+    for name, place in checked.shadowed:
+        reporter.warn(f"{name} of the archive wins over the one installed in {place}")
+    reporter.say(
+        f"{names}: fine with {python}, {amount(checked.modules, 'module')} of the "
+        f"archive in {checked.seconds:.1f} s"
+    )

@@ -1,0 +1,29 @@
+"""``lazyimport help``."""
+
+from __future__ import annotations
+
+import click
+
+from lazyimport.cli import declare
+
+__all__ = ["command"]
+
+
+@declare.command("help", examples="lazyimport help channel set")
+@declare.argument(
+    "words",
+    nargs=-1,
+    metavar="[COMMAND ...]",
+    help="The command, and its action if it has some.",
+)
+@click.pass_context
+def command(context: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command; without one, of lazyimport."""
+    shown = context.find_root()
+    for word in words:
+        if not isinstance(shown.command, declare.Group):
+            raise click.UsageError(f"{shown.command_path} has no action {word!r}")
+        _, found, _ = shown.command.resolve_command(shown, [word])
+        assert found is not None
+        shown = click.Context(found, parent=shown, info_name=word)
+    click.echo(shown.get_help())

@@ -1,0 +1,217 @@
+"""What a person sees: tables and diffs on stdout, notes and errors on stderr.
+
+A terminal gets colors and tables that fit it, drawn by rich. Everything else (a
+pipe, a file, ``TERM=dumb``, ``NO_COLOR``) gets plain lines that stay as they are,
+and does not load rich. Whatever a terminal would act on is spelled out: names in
+archives and messages in stores are anybody's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import TextIO
+
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = [
+    "complain",
+    "console",
+    "escaped",
+    "is_live",
+    "make_table",
+    "print_diff",
+    "print_json",
+    "print_table",
+    "say",
+    "tolerate_any_name",
+    "warn",
+]
+
+_NAME = "lazyimport: "
+#: Longer tables are plain: rich would take seconds for them.
+_MOST_ROWS = 500
+#: The last column may be broken into lines, but not of fewer characters.
+_NARROWEST = 16
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def is_live(stream: TextIO | None) -> bool:
+    """Whether *stream* is a terminal on which colors and moving lines are welcome."""
+    return (
+        stream is not None
+        and stream.isatty()
+        and os.environ.get("TERM") != "dumb"
+        and not os.environ.get("NO_COLOR")
+    )
+
+
+def console(stream: TextIO) -> Console:
+    """Return the console of rich on *stream*, which takes texts as they are."""
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def escaped(text: str) -> str:
+    """Return *text* with all that a terminal would act on spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def tolerate_any_name() -> None:
+    """Let stdout escape what its encoding cannot say, names of files above all."""
+    import io
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def print_json(value: object) -> None:
+    """Print *value* on stdout for a script."""
+    import json
+
+    print(json.dumps(value, indent=2))
+
+
+def print_table(
+    rows: Iterable[Sequence[str]],
+    *,
+    header: Sequence[str] = (),
+    right: Sequence[int] = (),
+    indent: str = "",
+) -> None:
+    """Print *rows* on stdout in columns; those numbered in *right* are flush right."""
+    cells = [[escaped(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    lines = [list(header), *cells] if header else cells
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if is_live(sys.stdout) and len(cells) <= _MOST_ROWS:
+        out = console(sys.stdout)
+        if sum(widths[:-1]) + 2 * len(widths) + _NARROWEST <= out.width:
+            from rich.padding import Padding
+
+            table = make_table(cells, header=header, right=right)
+            out.print(Padding(table, (0, 0, 0, len(indent))))
+            return
+    for line in lines:
+        print(indent + _columns(line, widths, right))
+
+
+def make_table(
+    rows: Iterable[Sequence[str]],
+    *,
+    header: Sequence[str] = (),
+    right: Sequence[int] = (),
+) -> Table:
+    """Return *rows* as a table of rich, of which only the last column is broken."""
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[Text(escaped(cell)) for cell in row] for row in rows]
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+        show_header=bool(header),
+        header_style="bold",
+    )
+    last = max(map(len, [header, *cells])) - 1
+    for number in range(last + 1):
+        table.add_column(
+            header[number] if header else "",
+            justify="right" if number in right else "left",
+            no_wrap=number != last,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*row)
+    return table
+
+
+def _columns(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
+    line = "  ".join(
+        cell.rjust(width) if number in right else cell.ljust(width)
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return line.rstrip()
+
+
+def print_diff(lines: Iterable[str]) -> None:
+    """Print the lines of a unified diff on stdout."""
+    out = console(sys.stdout) if is_live(sys.stdout) else None
+    for line in lines:
+        text = escaped(line.removesuffix("\n"))
+        if out is None:
+            print(text)
+        else:
+            out.print(text, style=_DIFF_STYLES.get(text[:1]), soft_wrap=True)
+        if not line.endswith("\n"):
+            print("\\ no newline")
+
+
+def say(text: str) -> None:
+    """Print a note on stderr."""
+    if sys.stderr is not None:
+        for line in text.splitlines():
+            print(escaped(line), file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    if is_live(sys.stderr):
+        from rich.text import Text
+
+        shown = "\n".join(map(escaped, text.splitlines()))
+        line = Text.assemble(("warning: ", "yellow"), shown)
+        console(sys.stderr).print(line, soft_wrap=True)
+    else:
+        say(f"warning: {text}")
+
+
+def complain(text: str, *notes: str) -> None:
+    """Print on stderr what went wrong, and *notes* on what to do.
+
+    Each line is under our name; on a terminal, the first line is a red headline,
+    with what to do below it.
+    """
+    # What the archive says about a missing module has our name on it already.
+    lines = [line.removeprefix(f"  {_NAME}") for line in text.splitlines()]
+    if not is_live(sys.stderr):
+        say("\n".join(_NAME + line for line in [*lines, *notes]))
+        return
+    from rich.padding import Padding
+    from rich.text import Text
+
+    headline, advice = _split(escaped(lines[0]))
+    out = console(sys.stderr)
+    out.print(Text.assemble((_NAME, "red"), (headline, "bold red")))
+    for line in [*filter(None, [advice]), *map(escaped, lines[1:]), *notes]:
+        out.print(Padding(Text(line), (0, 0, 0, len(_NAME))))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return what a message says has happened, and what to do: after a semicolon.
+
+    One in quotes or parentheses does not count.
+    """
+    depth, quote = 0, ""
+    for number, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"" and not text[number - 1 : number].isalnum():
+            quote = character
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+        elif character == ";" and depth <= 0:
+            return text[:number], text[number + 1 :].strip()
+    return text, ""

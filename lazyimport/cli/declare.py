@@ -1,0 +1,236 @@
+"""Declaring commands: click's classes, with help that leaves nothing to guess.
+
+Help shows the default and the environment variable of each option, arguments beside
+options, options by section, and examples. A mistyped command or option is answered
+with what may be meant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from lazyimport.cli.exit_codes import MEANINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+__all__ = [
+    "COMPLETE",
+    "Command",
+    "Group",
+    "LazyGroup",
+    "argument",
+    "command",
+    "describe",
+    "group",
+    "is_verbose",
+    "option",
+]
+
+#: The variable by which a shell asks for completion.
+COMPLETE = "_LAZYIMPORT_COMPLETE"
+_VERBOSE = "lazyimport.verbose"
+
+
+def command(
+    name: str, *, cls: type[Command] | None = None, **attributes: Any
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function the command *name*; *examples* end its help."""
+    return click.command(name, cls=cls or Command, **attributes)
+
+
+def group(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Group]:
+    """Make a function the group of commands *name*."""
+    return click.group(name, cls=Group, no_args_is_help=False, **attributes)
+
+
+def option(*names: str, **attributes: Any) -> Callable[..., Any]:
+    """Give a command an option, which help lists under the heading *section*."""
+    return click.option(*names, cls=Option, **attributes)
+
+
+def argument(*names: str, **attributes: Any) -> Callable[..., Any]:
+    """Give a command an argument; *help* is a line about it."""
+    return click.argument(*names, cls=Argument, **attributes)
+
+
+class Option(click.Option):
+    """An option that help shows under the heading *section*."""
+
+    def __init__(self, *names: Any, section: str = "Options", **options: Any) -> None:
+        options = {"show_default": True, "show_envvar": True, **options}
+        if options.get("multiple"):
+            options["help"] += " May be repeated."
+        super().__init__(*names, **options)
+        self.section = section
+
+
+class Argument(click.Argument):
+    """An argument with a line of *help*."""
+
+    section = "Arguments"
+
+    def __init__(self, *names: Any, **options: Any) -> None:
+        text = options.pop("help")
+        super().__init__(*names, **options)
+        self.help = text
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:  # noqa: ARG002
+        """Return the name that help shows, and the line."""
+        return self.metavar or self.human_readable_name, self.help or ""
+
+
+class Command(click.Command):
+    """A command that takes ``--verbose``; *examples* end its help as they are."""
+
+    def __init__(self, *args: Any, examples: str = "", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.examples = examples
+        verbose = Option(
+            ["--verbose"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            envvar="LAZYIMPORT_VERBOSE",
+            callback=_be_verbose,
+            help="Show the traceback of an expected error too.",
+        )
+        self.params.append(verbose)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*; an error knows whose they were."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write arguments and options, each section under its heading."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                section = getattr(parameter, "section", "Options")
+                sections.setdefault(section, []).append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def format_arguments(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write nothing: arguments stand beside the options (click 8.5 asks here)."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then the epilog."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.strip().splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        super().format_epilog(ctx, formatter)
+
+
+class Group(Command, click.Group):
+    """A command with commands of its own."""
+
+    command_class = Command
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the commands below the options."""
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* call; an error says which may be meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            near = _nearest(name, self.list_commands(ctx))
+            raise click.UsageError(f"no such command: {name}{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """The commands in the modules of *package*, each loaded when it is called.
+
+    *sections* has their names by heading, in the order in which help shows them.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        package: str,
+        sections: Mapping[str, Sequence[str]],
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self._package = package
+        self._sections = sections
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands."""
+        return [name for names in self._sections.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, loaded; None if there is none of that name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"{self._package}.{cmd_name}")
+        found: click.Command = module.command
+        return found
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the commands by section, and what exit codes say."""
+        for heading, names in self._sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, self._short(ctx, name)) for name in names])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in MEANINGS.items()])
+
+    def _short(self, ctx: click.Context, name: str) -> str:
+        found = self.get_command(ctx, name)
+        return found.get_short_help_str(limit=64) if found else ""
+
+
+def is_verbose(context: click.Context) -> bool:
+    """Whether ``--verbose`` was given, before the command or after it."""
+    return bool(context.meta.get(_VERBOSE))
+
+
+def describe(error: click.UsageError) -> str:
+    """Return what was wrong with a command line, and what may be meant."""
+    if not isinstance(error, click.NoSuchOption):
+        text = error.format_message().removesuffix(".")
+        return text[:1].lower() + text[1:]
+    text = f"no such option: {error.option_name}"
+    if error.ctx is not None:
+        known = error.ctx.command.get_params(error.ctx)
+        text += _nearest(error.option_name, [n for p in known for n in p.opts])
+        if isinstance(error.ctx.command, LazyGroup):
+            text += "; options of a command follow its name"
+    return text
+
+
+def _be_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.meta[_VERBOSE] = True
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,64 @@
+"""Sizes, amounts, times and names as people read them."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lazyimport.registry.channels import Channel
+
+__all__ = ["amount", "describe_channel", "moment", "one_line", "origin_of", "size"]
+
+_UNITS = ("kB", "MB", "GB", "TB")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in decimal units: ``412 B``, ``3.1 kB``, ``24 MB``."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in _UNITS:
+        value /= 1000
+        if value < 9.95:
+            return f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+    return f"{value:.0f} {_UNITS[-1]}"
+
+
+def amount(count: int, noun: str) -> str:
+    """Return ``1 module``, ``1,234 modules``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time since the epoch in the local time zone: ``2026-11-22 20:07``."""
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def one_line(text: str) -> str:
+    """Return what somebody else wrote, without what a terminal would act on."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(shown.split())
+
+
+def origin_of(facts: Mapping[str, object]) -> str:
+    """Return the commit that an archive was packed from; "" if *facts* do not say."""
+    commit = str(facts.get("commit", ""))[:10]
+    if not commit:
+        return ""
+    branch = facts.get("branch")
+    text = f"{commit} on {branch}" if branch else commit
+    return f"{text}, with uncommitted changes" if facts.get("dirty") else text
+
+
+def describe_channel(channel: Channel, store: str) -> str:
+    """Return what *channel* of the *store* (URL) points to, and did before."""
+    before = channel.changes[1].hash if len(channel.changes) > 1 else None
+    text = f"channel {channel.name} of {store} points to {channel.hash or 'nothing'} "
+    return (
+        text + f"(#{channel.newest.number}{f', was {before[:12]}' if before else ''})"
+    )
