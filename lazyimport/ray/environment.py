@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-__all__ = ["FIELD", "check_agreement", "runtime_env", "ship"]
+__all__ = ["FIELD", "NAMED", "check_agreement", "runtime_env", "ship"]
 
 #: the field of a ``runtime_env`` that `lazyimport.ray.plugin` reads
 FIELD = "lazyimport"
 
-_NAMED = ("hash", "store")
+#: the settings that a ``runtime_env`` names
+NAMED = ("hash", "store")
 _logger = logging.getLogger("lazyimport")
 
 
@@ -94,7 +95,7 @@ def runtime_env(
     another hash or store or would start Python without activation.
     """
     ours = Settings(check_hash(hash), store)
-    named = {name: value for name in _NAMED if (value := getattr(ours, name))}
+    named = {name: value for name in NAMED if (value := getattr(ours, name))}
     check_agreement(others, **named)
     _check_executable(others.get("py_executable"))
     variables = {ENVIRONMENT[name]: value for name, value in named.items()}

@@ -1,11 +1,11 @@
 """What a process did, for those who watch the cluster: Ray's metrics, and a log line.
 
-Ray exports them on every node, in Prometheus' format, with ``ray_`` before the
-name. Every one has the tag ``hash``: the first 12 digits, or ``unknown`` where a
-channel could not be read.
+Ray exports the metrics on every node, in the format of Prometheus and with ``ray_``
+before the name. Every one has the tag ``hash``: the first 12 digits, or ``unknown``
+if a channel could not be read.
 
 ``lazyimport_installs``, ``lazyimport_failures``
-    processes that run the archive, and that were to and could not,
+    processes that run the archive, and that should but could not install it,
 ``lazyimport_fetches``, ``lazyimport_fetched_bytes``
     downloads into a node's cache, and their size,
 ``lazyimport_cache_hits``
@@ -41,7 +41,7 @@ LOG_NAME = "lazyimport.log"
 
 _TAGS = ("hash",)
 _SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
-#: half of what Ray itself takes to hand metrics on, as it comes
+#: half of the time after which Ray itself exports metrics
 _SECONDS_BETWEEN = 5.0
 _lock = threading.Lock()
 _told: set[str | None] = set()
@@ -50,11 +50,11 @@ _counted: dict[str, int] = {}
 
 
 def report() -> Stats:
-    """Hand what this process did to Ray's metrics and log, once; return it.
+    """Add what this process did to Ray's metrics and log, once, and return it.
 
-    Of its imports, those since the last call. Ray must be connected. Every worker
-    calls it when it has connected, before its first task, and counts its imports
-    from then on. A job's driver may call it itself.
+    Its imports since the last call are added each time. Ray must be connected. Every
+    worker calls this when it has connected, before its first task, and counts its
+    imports from then on. The driver of a job may call it itself.
     """
     now = stats()
     with _lock:
@@ -67,7 +67,7 @@ def report() -> Stats:
 
 
 def keep_reporting() -> None:
-    """Let this process count its imports from now on, beside what else it does."""
+    """Count the imports of this process from now on, in a thread of its own."""
 
     def work() -> None:
         while True:
@@ -82,7 +82,7 @@ def count_fetch(hash: str | None, fetched: int, *, failed: bool = False) -> None
     """Count a download of *fetched* bytes, or that the node needed none."""
     tags = _tags(hash)
     if failed:
-        _counter("failures", "Archives that could not be had.").inc(1, tags)
+        _counter("failures", "Archives that could not be fetched.").inc(1, tags)
     elif fetched:
         _counter("fetches", "Downloads into a node cache.").inc(1, tags)
         _counter("fetched_bytes", "Bytes downloaded.").inc(fetched, tags)
@@ -115,7 +115,7 @@ def _count_imports() -> None:
 
 
 def _log(now: Stats) -> None:
-    """Append one line to the log; nothing where Ray's session has no folder here."""
+    """Append one line to the log, if Ray's session has a folder here."""
     from ray._private import worker
 
     node = getattr(worker, "_global_node", None)

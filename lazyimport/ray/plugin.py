@@ -9,9 +9,9 @@ and a runtime environment uses it by a field of its own::
 
     runtime_env: {"lazyimport": {"hash": "4be8...", "store": "gs://bucket/code"}}
 
-The archive is fetched into the node cache that the workers will look in. One
-that no worker needs any more is removed when all of them together are larger
-than ``RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB`` (10 by default).
+The archive is fetched into the node cache that the workers will look in. When all
+of them together are larger than ``RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB`` (10 by
+default), those that no worker needs any more are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import LazyImportError, SettingsError
-from lazyimport.ray.environment import FIELD, check_agreement
+from lazyimport.ray.environment import FIELD, NAMED, check_agreement
 from lazyimport.settings import ENVIRONMENT, Settings, check_hash
 from lazyimport.stores.protocol import redact
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["ArchivePlugin"]
-
-_KEYS = ("hash", "store")
 
 
 class ArchivePlugin(RuntimeEnvPlugin):
@@ -62,8 +60,7 @@ class ArchivePlugin(RuntimeEnvPlugin):
             return []
         if settings.cache_mode == "memory":  # then there is nothing to fetch ahead
             return []
-        assert settings.hash is not None
-        return [NodeCache(settings.cache_dir).archive_path(settings.hash)]
+        return [_archive_path(settings)]
 
     async def create(
         self,
@@ -82,7 +79,7 @@ class ArchivePlugin(RuntimeEnvPlugin):
         # Other environments are waiting for this loop.
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(None, _fetch, settings, logger)
+            return await loop.run_in_executor(None, fetch_ahead, settings, logger)
         except LazyImportError as error:
             logger.error("lazyimport: %s: %s", type(error).__name__, error)  # noqa: TRY400 - the traceback follows in Ray's own line
             raise error from None
@@ -96,14 +93,14 @@ class ArchivePlugin(RuntimeEnvPlugin):
     ) -> None:
         """Let the workers of this environment run the archive."""
         settings = _settings(runtime_env)
-        for key in runtime_env[FIELD]:
-            context.env_vars[ENVIRONMENT[key]] = str(getattr(settings, key))
+        for name in runtime_env[FIELD]:
+            context.env_vars[ENVIRONMENT[name]] = str(getattr(settings, name))
 
     def delete_uri(self, uri: str, logger: logging.Logger) -> float:
         """Remove an archive that no environment needs; return its bytes.
 
-        Where a process still uses it, its file goes and what it has made files of
-        stays, for the cache's own eviction: Ray has stopped counting it.
+        If a process still uses it, its file goes, and what was materialized of it
+        stays for the cache's own eviction: Ray has stopped counting it.
         """
         from lazyimport.cache.removal import remove_unless_used
 
@@ -122,7 +119,8 @@ class ArchivePlugin(RuntimeEnvPlugin):
         return size
 
 
-def _fetch(settings: Settings, logger: logging.Logger) -> int:
+def fetch_ahead(settings: Settings, logger: logging.Logger) -> int:
+    """Fetch an archive into the node cache; return its size there."""
     from lazyimport.delivery.fetch import fetch
 
     assert settings.hash is not None
@@ -135,13 +133,18 @@ def _fetch(settings: Settings, logger: logging.Logger) -> int:
         fetched,
         (time.perf_counter() - started) * 1000,
     )
-    return os.stat(NodeCache(settings.cache_dir).archive_path(settings.hash)).st_size
+    return os.stat(_archive_path(settings)).st_size
+
+
+def _archive_path(settings: Settings) -> str:
+    assert settings.hash is not None
+    return NodeCache(settings.cache_dir).archive_path(settings.hash)
 
 
 def _settings(runtime_env: Any) -> Settings:
     """Return the settings that the workers of *runtime_env* will have."""
     field = runtime_env[FIELD]
-    if not isinstance(field, dict) or "hash" not in field or {*field} - {*_KEYS}:
+    if not isinstance(field, dict) or "hash" not in field or {*field} - {*NAMED}:
         raise SettingsError(
             f"the field {FIELD!r} of a runtime_env is "
             f"{{'hash': ..., 'store': ...}} (the store may be left out), not {field!r}",

@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.ray.prefetching import NodeFetch
+from lazyimport.errors import LazyImportError
+from lazyimport.reporting import Reporter
 
 __all__ = ["main"]
 
 
 def main(hash: str, store: str | None = None) -> int:
-    """Bring the archive *hash* to every node, and tell about it."""
+    """Bring the archive *hash* to every node; return the exit code."""
     import logging
 
     import ray
 
-    from lazyimport.errors import LazyImportError
     from lazyimport.ray import prefetch
 
     ray.init(logging_level=logging.ERROR)
     try:
-        prefetch(hash, store=store, progress=_tell)
+        prefetch(hash, store=store, reporter=_Printer())
     except LazyImportError as error:
         print(error)  # noqa: T201 - the job's log is shown to the person
         return 1
     return 0
 
 
-def _tell(node: NodeFetch, done: int, total: int) -> None:
-    how = "had it" if node.hit else f"{node.fetched:,} bytes"
-    print(  # noqa: T201 - as above
-        f"prefetched to {done} of {total} nodes: {node.address}, "
-        f"{node.error or how}, {node.milliseconds:.0f} ms",
-        flush=True,
-    )
+class _Printer(Reporter):
+    def step(
+        self, text: str, done: object = None, total: object = None, *_: str
+    ) -> None:
+        """Print that one more node is done."""
+        print(f"prefetched to {done} of {total} nodes: {text}", flush=True)  # noqa: T201 - as above
 
 
 if __name__ == "__main__":

@@ -10,14 +10,17 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lazyimport.errors import DeliveryError, LazyImportError
+from lazyimport.reporting import SILENT
 from lazyimport.settings import Settings, check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["NodeFetch", "prefetch"]
+    from lazyimport.reporting import Reporter
+
+__all__ = ["NodeFetch", "fetch_here", "prefetch"]
 
 
 class NodeFetch(NamedTuple):
@@ -39,41 +42,34 @@ class NodeFetch(NamedTuple):
         """Whether the node had the archive."""
         return self.error is None and self.fetched == 0
 
+    def __str__(self) -> str:
+        how = "had it" if self.hit else f"{self.fetched:,} bytes"
+        return f"{self.address}, {self.error or how}, {self.milliseconds:.0f} ms"
+
 
 def prefetch(
     hash: str,
     *,
     store: str | None = None,
     timeout: float | None = None,
-    progress: Callable[[NodeFetch, int, int], object] = lambda *_: None,
+    reporter: Reporter = SILENT,
 ) -> list[NodeFetch]:
     """Bring the archive *hash* to every living node of the cluster, all at once.
 
     Ray must be connected. *store* is the URL to fetch from, by default each
     node's own ``LAZYIMPORT_STORE``; each node uses its own node cache and gives
-    up after *timeout* seconds (default: its ``LAZYIMPORT_TIMEOUT``). *progress*
-    is called with each node's result, how many are done, and of how many.
+    up after *timeout* seconds (default: its ``LAZYIMPORT_TIMEOUT``). *reporter*
+    is told of each node when it is done.
 
     Returns the results of all nodes. Raises DeliveryError, with them as
     ``results``, if a node could not get the archive; the others have it then.
     """
-    check_hash(hash)
-    Settings(hash, store, timeout=timeout)
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    waiting: dict[Any, tuple[str, str]] = {}
-    for node in alive:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = ray.remote(fetch_here).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=here
-        )
-        where = (node["NodeID"], node["NodeManagerAddress"])
-        waiting[task.remote(hash, store, timeout)] = where
-    results: list[NodeFetch] = []
-    while waiting:
-        (done,), _ = ray.wait(list(waiting), num_returns=1)
-        result = _result(done, *waiting.pop(done))
+    Settings(check_hash(hash), store, timeout=timeout)
+    results = []
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    for result in _fetch_on(nodes, hash, store, timeout):
         results.append(result)
-        progress(result, len(results), len(alive))
+        reporter.step(str(result), len(results), len(nodes))
     failed = [result for result in results if result.error]
     if failed:
         reasons = "\n".join(f"  {each.address}: {each.error}" for each in failed)
@@ -85,12 +81,21 @@ def prefetch(
     return results
 
 
-def _result(done: Any, node: str, address: str) -> NodeFetch:
-    try:
-        fetched, milliseconds, error = ray.get(done)
-    except ray.exceptions.RayError as lost:
-        return NodeFetch(node, address, error=str(lost).strip())
-    return NodeFetch(node, address, fetched, milliseconds, error)
+def _fetch_on(nodes: list[dict[str, Any]], *wanted: Any) -> Iterator[NodeFetch]:
+    """Yield what `fetch_here` did on each of *nodes*, as they are done."""
+    fetch = ray.remote(num_cpus=0, max_retries=0)(fetch_here)
+    waiting = {}
+    for node in nodes:
+        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        task = fetch.options(scheduling_strategy=here).remote(*wanted)
+        waiting[task] = (node["NodeID"], node["NodeManagerAddress"])
+    while waiting:
+        (task,), _ = ray.wait(list(waiting), num_returns=1)
+        where = waiting.pop(task)
+        try:
+            yield NodeFetch(*where, *ray.get(task))
+        except ray.exceptions.RayError as lost:
+            yield NodeFetch(*where, error=str(lost).strip())
 
 
 def fetch_here(

@@ -122,12 +122,12 @@ def _pickled(paths: list[str], installed: Installation) -> list[tuple[str, str]]
     These are the policies and routers at import *paths*, and those of all
     deployments that the entries have made.
     """
-    found: list[tuple[str, str]] = []
+    found = [*_named(paths, installed), *_in_deployments()]
+    return [(name, base64.b64encode(data).decode()) for name, data in found if data]
 
-    def add(name: str, data: bytes | None) -> None:
-        if data:
-            found.append((name, base64.b64encode(data).decode()))
 
+def _named(paths: list[str], installed: Installation) -> Iterator[tuple[str, bytes]]:
+    """Yield what is at import *paths* in the archive, pickled as Serve does it."""
     for path in paths:
         target = _look_up(path)
         module = sys.modules[target.__module__]
@@ -135,27 +135,26 @@ def _pickled(paths: list[str], installed: Installation) -> list[tuple[str, str]]
             from ray import cloudpickle
 
             cloudpickle.register_pickle_by_value(module)
-            add(path, cloudpickle.dumps(target))
+            yield path, cloudpickle.dumps(target)
             cloudpickle.unregister_pickle_by_value(module)
-    serve = sys.modules.get("ray.serve")
-    if serve is not None:
-        for deployment in gc.get_objects():
-            # Not isinstance(): it asks proxies, and they ask who knows what.
-            if issubclass(type(deployment), serve.Deployment):
-                _of_deployment(deployment, add)
-    return found
 
 
-def _of_deployment(deployment: Any, add: Any) -> None:
-    config = deployment._deployment_config  # noqa: SLF001 - Serve's own pickles
-    scaling = getattr(config.autoscaling_config, "policy", None)
-    if scaling is not None:
-        name = f"the autoscaling policy of {deployment.name}"
-        add(name, scaling.get_serialized_policy_def())
-    routing = getattr(config, "request_router_config", None)
-    if routing is not None:
-        name = f"the request router of {deployment.name}"
-        add(name, routing.get_serialized_request_router_cls())
+def _in_deployments() -> Iterator[tuple[str, bytes | None]]:
+    """Yield what the deployments of this process have pickled already."""
+    serve: Any = sys.modules.get("ray.serve")
+    for deployment in gc.get_objects() if serve is not None else ():
+        # Not isinstance(): it asks proxies, and they ask who knows what.
+        if not issubclass(type(deployment), serve.Deployment):
+            continue
+        config = deployment._deployment_config  # noqa: SLF001 - Serve's own pickles
+        scaling = getattr(config.autoscaling_config, "policy", None)
+        if scaling is not None:
+            name = f"the autoscaling policy of {deployment.name}"
+            yield name, scaling.get_serialized_policy_def()
+        routing = getattr(config, "request_router_config", None)
+        if routing is not None:
+            name = f"the request router of {deployment.name}"
+            yield name, routing.get_serialized_request_router_cls()
 
 
 def _load(question: dict[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,13 @@ import pytest
 
 from lazyimport.errors import CacheError, DeliveryError, SettingsError
 from lazyimport.ray import runtime_env, ship
+from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 from tests.support.cluster import APPLICATION, Cluster, write
 
 ray = pytest.importorskip("ray")
 
-from lazyimport.ray import NodeFetch, metrics, plugin, prefetch, prefetching as nodes  # noqa: E402
+from lazyimport.ray import metrics, plugin, prefetch, prefetching as nodes  # noqa: E402
 from lazyimport.ray.plugin import ArchivePlugin  # noqa: E402
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -148,11 +149,11 @@ def test_prefetch_brings_it_to_every_node(
     connected: None, cluster: Cluster, pushed: Callable[[], str]
 ) -> None:
     hash = pushed()
-    told: list[tuple[NodeFetch, int, int]] = []
+    told: list[tuple[object, ...]] = []
+    reporter = Reporter()
+    reporter.step = lambda *what: told.append(what)  # type: ignore[method-assign]
 
-    first = prefetch(
-        hash, store=cluster.store, progress=lambda *what: told.append(what)
-    )
+    first = prefetch(hash, store=cluster.store, reporter=reporter)
     again = prefetch(hash, store=cluster.store)
 
     assert archive_file(cluster, hash).exists()
@@ -160,7 +161,9 @@ def test_prefetch_brings_it_to_every_node(
     assert [(node["NodeID"], False)] == [(each.node, each.hit) for each in first]
     stored = Path(cluster.store[len("file://") :], "archives", hash)
     assert 0 < first[0].fetched <= stored.stat().st_size
-    assert [(first[0], 1, 1)] == told
+    assert [(str(first[0]), 1, 1)] == told
+    assert f"{first[0].address}, {first[0].fetched:,} bytes, " in str(first[0])
+    assert f"{again[0].address}, had it, " in str(again[0])
     assert [(0, True)] == [(each.fetched, each.hit) for each in again]
 
 
@@ -210,7 +213,7 @@ def test_a_cache_that_cannot_be_written_is_no_success(
 
     fetched, _, error = nodes.fetch_here(hash, store, None)
     with pytest.raises(CacheError, match=cache):
-        plugin._fetch(Settings(hash, store, cache_dir=cache), LOGGER)
+        plugin.fetch_ahead(Settings(hash, store, cache_dir=cache), LOGGER)
 
     assert fetched == 0
     assert str(error).startswith(
