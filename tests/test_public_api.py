@@ -13,6 +13,7 @@ TYPED = Path(__file__).parent / "typing" / "api.py"
 PUBLIC = (
     "lazyimport",
     "lazyimport.delivery",
+    "lazyimport.deploy",
     "lazyimport.packing",
     "lazyimport.ray",
     "lazyimport.reporting",

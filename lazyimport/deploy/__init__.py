@@ -54,28 +54,33 @@ __all__ = [
 ]
 
 _HOMES = {
-    "application": ("Application",),
-    "cluster": ("Cluster",),
-    "errors": ("DeployError", "ImpossibleError", "ManifestError"),
-    "history": ("History",),
-    "manifest": ("Manifest",),
-    "plan": ("Plan", "Step"),
-    "preflight": ("Checked", "check"),
-    "rollback": ("ClusterRollback", "plan_rollback"),
-    "rollout": ("follow",),
-    "status": ("Process", "Replica", "Served"),
-    "target": ("Target",),
+    "Application": "lazyimport.deploy.application",
+    "Checked": "lazyimport.deploy.preflight",
+    "Cluster": "lazyimport.deploy.cluster",
+    "ClusterRollback": "lazyimport.deploy.rollback",
+    "DeployError": "lazyimport.deploy.errors",
+    "History": "lazyimport.deploy.history",
+    "ImpossibleError": "lazyimport.deploy.errors",
+    "Manifest": "lazyimport.deploy.manifest",
+    "ManifestError": "lazyimport.deploy.errors",
+    "Plan": "lazyimport.deploy.plan",
+    "Process": "lazyimport.deploy.status",
+    "Replica": "lazyimport.deploy.status",
+    "Served": "lazyimport.deploy.status",
+    "Step": "lazyimport.deploy.plan",
+    "Target": "lazyimport.deploy.target",
+    "check": "lazyimport.deploy.preflight",
+    "follow": "lazyimport.deploy.rollout",
+    "plan_rollback": "lazyimport.deploy.rollback",
 }
 
 
 def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            module = __import__(f"{__name__}.{home}", fromlist=[name])
-            value = globals()[name] = getattr(module, name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(__import__(_HOMES[name], fromlist=[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *_HOMES])

@@ -4,17 +4,18 @@
 
     ray.init(runtime_env=lazyimport.ray.ship("src", store="gs://bucket/code"))
 
-The names below are imported when somebody asks for them: workers load this
-package at their start.
+The names below are imported when somebody asks for them, because workers load this
+package when they start.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.ray.environment import runtime_env, ship
+    from lazyimport.ray.environment import runtime_env
     from lazyimport.ray.metrics import report
     from lazyimport.ray.prefetching import NodeFetch, prefetch
+    from lazyimport.ray.shipping import ship
 
 __all__ = ["NodeFetch", "prefetch", "report", "runtime_env", "ship"]
 
@@ -23,15 +24,14 @@ _HOMES = {
     "prefetch": "lazyimport.ray.prefetching",
     "report": "lazyimport.ray.metrics",
     "runtime_env": "lazyimport.ray.environment",
-    "ship": "lazyimport.ray.environment",
+    "ship": "lazyimport.ray.shipping",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = __import__(_HOMES[name], fromlist=[name])
-    value = globals()[name] = getattr(module, name)
+    value = globals()[name] = getattr(__import__(_HOMES[name], fromlist=[name]), name)
     return value
 
 

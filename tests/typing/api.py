@@ -17,7 +17,7 @@ from typing_extensions import assert_type
 
 import lazyimport
 import lazyimport.ray
-from lazyimport import stores
+from lazyimport import deploy, stores
 from lazyimport.delivery import Published, Pushed, push
 from lazyimport.packing import Packed, PackOptions, pack
 from lazyimport.reporting import SILENT, WARNINGS, Reporter
@@ -169,3 +169,62 @@ def running_in_ray(module: ModuleType, path: Path) -> None:
         assert_type(node.milliseconds, float)
         assert_type(node.error, str | None)
         assert_type(node.hit, bool)
+
+
+def planning(history: deploy.History) -> deploy.Plan:
+    manifest = deploy.Manifest.read("serve.yaml")
+    assert_type(manifest.applications, list[deploy.Application])
+    for app in manifest.choose(["shop"]):
+        assert_type(app.kind, str)
+        assert_type(app.name, str)
+        assert_type(app.hash, str | None)
+        assert_type(app.store, str | None)
+        assert_type(app.line, int)
+    assert_type(manifest.with_hash("4be8", ["shop"]).text, str)
+    plan = deploy.Plan(manifest, "4be8", ["shop"], store="gs://bucket")
+    assert_type(plan.diff(), str)
+    assert_type(plan.warnings, list[str])
+    assert_type(plan.undo, str)
+    for step in plan.steps:
+        assert_type(step, deploy.Step)
+        assert_type(step.application, deploy.Application)
+        assert_type(step.before, str | None)
+    assert_type(deploy.plan_rollback(manifest, ["shop"], history), deploy.Plan)
+    return plan
+
+
+def deploying(plan: deploy.Plan, settings: Settings) -> None:
+    history = deploy.History(settings.cache_dir)
+    target = deploy.Target("http://localhost:8265", "token")
+    target.check(plan.applications, apply=True, prefetch=True, wait=True)
+    assert_type(plan.prefetch(target, 60), Iterator[str])
+    assert_type(plan.write(history), deploy.Plan)
+    assert_type(plan.apply(target, history), str)
+    for served in plan.follow(target, timeout=60):
+        assert_type(served, list[deploy.Served])
+        for replica in served[0].replicas:
+            assert_type(replica, deploy.Replica)
+            assert_type(replica.hash, str | None)
+            assert_type(replica.serves, bool)
+    checked = deploy.check("4be8", ["shop.serve:app"], settings, environ=os.environ)
+    assert_type(checked, deploy.Checked)
+    assert_type(checked.modules, int)
+    assert_type(checked.shadowed, tuple[tuple[str, str], ...])
+
+
+def asking_a_cluster(history: deploy.History) -> None:
+    cluster = deploy.Cluster("http://localhost:8265", token=None)
+    assert_type(cluster.processes(), list[deploy.Process])
+    assert_type(cluster.served(), dict[str, deploy.Served])
+    rollback = deploy.ClusterRollback(cluster, "shop", history)
+    assert_type(rollback.hash, str)
+    rollback.apply()
+    assert_type(rollback.follow(60), Iterator[list[deploy.Served]])
+    try:
+        next(deploy.follow(cluster, {"shop": "4be8"}, 60, undo="git revert"))
+    except deploy.ManifestError as error:
+        assert_type(error.line, int)
+    except deploy.ImpossibleError:
+        pass
+    except deploy.DeployError as error:
+        assert_type(error.superseded, bool)
