@@ -1,4 +1,4 @@
-"""Says at the end how much of CPython's own tests ran on archives."""
+"""Print at the end how many of CPython's own tests ran on archives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Add up what `test_stock.py` noted."""
+    """Add up the counts that `test_stock.py` recorded."""
     counts: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:

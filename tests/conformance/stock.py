@@ -1,14 +1,14 @@
-"""A child process that runs test modules of CPython itself, and notes how each ends.
+"""A child process that runs one of CPython's own test modules and notes the outcomes.
 
 ::
 
     python stock.py JOB     where JOB is JSON: module, out, exclude, and for an
                             archive hash, cache, base
 
-Without a hash the module runs as it stands in the standard library. With one, the
-tests are imported from that archive; and every directory below *base* that a test
-puts on a path is packed when it is first looked at, and emptied: from then on the
-test sees what the archive gives.
+Without a hash the module runs from the standard library. With a hash, the tests are
+imported from that archive. Also, every directory below *base* that a test puts on a
+path is packed and emptied when it is first looked at, so that the test sees only what
+the archive gives.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Reason = tuple[type[BaseException], BaseException, TracebackType]
 
 
 class Directories:
-    """Makes an archive of every directory below *base* that somebody imports from.
+    """Turns every directory below *base* that is imported from into an archive.
 
-    On ``sys.meta_path`` and as a path hook it does what `lazyimport.install` sets
-    up for one archive, in the order of ``sys.path``.
+    On ``sys.meta_path`` and as a path hook it does for all of them, in the order of
+    ``sys.path``, what `lazyimport.install` does for one archive.
     """
 
     def __init__(self, base: str, cache: str) -> None:
@@ -46,7 +46,7 @@ class Directories:
         self._asked: Any = None
 
     def tree_at(self, path: object) -> Any:
-        """Return the tree that *path* is the root of or lies in, or None."""
+        """Return the tree whose root *path* is or is below, or None."""
         if not isinstance(path, str) or not path.startswith(self._base):
             return None
         for root, tree in self._trees.items():
@@ -56,7 +56,7 @@ class Directories:
             return None
         if os.path.exists(f"{path}/__init__.py"):
             return None  # a package, found by a relative path that is not ours
-        self._packing = True  # which imports, and so looks at every path
+        self._packing = True  # packing imports modules, which asks for paths again
         try:
             return self._pack(path)
         finally:
@@ -65,7 +65,7 @@ class Directories:
                 if str(known).startswith(path):
                     del sys.path_importer_cache[known]
 
-    # What `materialize_portions` asks of a tree, here of whichever has the path.
+    # The methods of a tree that `materialize_portions` calls, for any of the trees.
 
     def relative(self, path: str) -> str | None:
         self._asked = self.tree_at(path)
@@ -89,7 +89,7 @@ class Directories:
             packed = pack_roots(
                 [path], Config(), self._interpreters, NodeCache(self._cache)
             )
-        except PackError:  # there is nothing in it
+        except PackError:  # the directory is empty
             return None
         os.rename(path, f"{path}.packed-{len(self._trees)}")
         os.mkdir(path)
@@ -134,17 +134,17 @@ class Directories:
         """Do nothing."""
 
 
-class Notes(unittest.TestResult):
-    """How each test ended: ok, skipped or the last line of what went wrong."""
+class Outcomes(unittest.TestResult):
+    """The outcome of each test: ok, skipped, or the error."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ends: dict[str, str] = {}
+        self.by_test: dict[str, str] = {}
 
     def note(self, test: unittest.TestCase, end: str) -> None:
-        # what goes wrong in setUpClass comes with a stand-in, which has an id too
-        if self.ends.get(test.id(), "ok") in {"ok", "skipped"}:
-            self.ends[test.id()] = end
+        # An error in setUpClass comes with a stand-in for the test, with an id too.
+        if self.by_test.get(test.id(), "ok") in {"ok", "skipped"}:
+            self.by_test[test.id()] = end
 
     def addSuccess(self, test: unittest.TestCase) -> None:
         self.note(test, "ok")
@@ -159,25 +159,25 @@ class Notes(unittest.TestResult):
         self.note(test, "unexpected success")
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
-        self.note(test, self._told(err))
+        self.note(test, self._text(err))
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
-        self.note(test, self._told(err))
+        self.note(test, self._text(err))
 
     def addSubTest(
         self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any
     ) -> None:
         if err is not None:
-            self.note(test, f"{subtest._subDescription()}: {self._told(err)}")  # type: ignore[attr-defined]
+            self.note(test, f"{subtest._subDescription()}: {self._text(err)}")  # type: ignore[attr-defined]
 
-    def _told(self, err: Reason) -> str:
+    def _text(self, err: Reason) -> str:
         return f"{err[0].__name__}: {err[1]}"
 
 
 def without(suite: unittest.TestSuite, patterns: Iterable[str]) -> unittest.TestSuite:
-    """Return *suite* without the tests whose name is like one of *patterns*.
+    """Return *suite* without the tests whose names match one of *patterns*.
 
-    They must not run: what fails half-way may leave things behind for the next.
+    They must not run, because a failing test may leave things behind for the next.
     """
     kept = unittest.TestSuite()
     for test in suite:
@@ -189,7 +189,7 @@ def without(suite: unittest.TestSuite, patterns: Iterable[str]) -> unittest.Test
 
 
 def install(directories: Directories) -> None:
-    """Let *directories* serve this process."""
+    """Let *directories* serve the imports of this process."""
     from lazyimport.importing.resources import materialize_portions
 
     sys.path_hooks.insert(0, directories.hook)
@@ -197,36 +197,36 @@ def install(directories: Directories) -> None:
     readers: Any = importlib.import_module("importlib.readers")
     make = readers.NamespaceReader.__init__
 
-    def initialise(self: Any, namespace_path: Any) -> None:
+    def initialize(self: Any, namespace_path: Any) -> None:
         materialize_portions(directories, namespace_path)  # type: ignore[arg-type]
         make(self, namespace_path)
 
-    readers.NamespaceReader.__init__ = initialise
+    readers.NamespaceReader.__init__ = initialize
 
 
 def main() -> None:
     job = json.loads(sys.argv.pop())
     if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-        del sys.path[0]  # as PYTHONSAFEPATH has done where it is known
+        del sys.path[0]  # Python 3.10 does not know PYTHONSAFEPATH
     if job["hash"]:
         import lazyimport
 
         lazyimport.install(job["hash"], cache_dir=job["cache"])
         install(Directories(job["base"], job["cache"]))
-    notes = Notes()
+    outcomes = Outcomes()
     try:
         module = importlib.import_module(job["module"])
     except ModuleNotFoundError as error:
         if error.name != job["module"]:
             raise
-        notes.ends["there is no such module"] = "skipped"
+        outcomes.by_test["there is no such module"] = "skipped"
     except unittest.SkipTest as why:
-        notes.ends[str(why)] = "skipped"
+        outcomes.by_test[str(why)] = "skipped"
     else:
         suite = unittest.defaultTestLoader.loadTestsFromModule(module)
-        without(suite, job["exclude"]).run(notes)
+        without(suite, job["exclude"]).run(outcomes)
     with open(job["out"], "w", encoding="utf-8") as file:
-        json.dump(notes.ends, file)
+        json.dump(outcomes.by_test, file)
 
 
 if __name__ == "__main__":

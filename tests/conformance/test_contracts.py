@@ -1,8 +1,7 @@
-"""The abstract tests that CPython has for every finder and every loader, made real.
+"""CPython's abstract tests of finders and loaders, implemented for archives.
 
-`test.test_importlib.abc` names what each has to show; where the running Python
-ships it, nothing of that list can be left out: an abstract test that is not
-written here cannot be run.
+`test.test_importlib.abc` lists what every finder and every loader must show. None of
+its tests can be left out here, because a class with an abstract test cannot be run.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ FILES: Files = {
 
 
 class InTheArchive(TestCase):
-    """Gives ``tree``, and takes its modules out of this process again."""
+    """Provides ``tree``, and removes its modules from this process after each test."""
 
     tree: Tree
 
@@ -113,7 +112,7 @@ class LoaderTests(InTheArchive, contracts.LoaderTests):  # type: ignore[misc]
         return ArchiveFinder(self.tree).find_spec(name, path)
 
     def load(self, name: str) -> ModuleType:
-        """Do what an import statement does with the spec."""
+        """Import a module as the import statement does."""
         spec = self.spec(name)
         module = module_from_spec(spec)
         sys.modules[name] = module

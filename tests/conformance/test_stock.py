@@ -1,9 +1,9 @@
-"""CPython's own tests of importing, resources, metadata: archives for directories.
+"""CPython's own tests of importing, resources and metadata, with archives.
 
-Nothing of them is kept here: they are taken from the interpreter that runs, packed,
-and imported from that archive; directories they make are turned into archives too
-(`stock.py`). The same module runs untouched beside it: what fails there or is
-skipped says nothing about us and does not count.
+The tests come from the running interpreter. They are packed and imported from that
+archive, and the directories that they make are turned into archives too (`stock.py`).
+Each module also runs unchanged from the standard library; a test that fails or is
+skipped there does not count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots
 
-#: test modules, under the names they have had from Python 3.10 on
+#: test modules, under all names that they have had since Python 3.10
 MODULES = [
     "test_importlib.resources.test_compatibilty_files",
     "test_importlib.resources.test_contents",
@@ -63,7 +63,7 @@ MODULES = [
     "test_runpy",
 ]
 
-#: what of Lib/test they need besides
+#: the rest of Lib/test that they need
 SUPPORT = [
     "__init__.py",
     "ann_module*.py",
@@ -77,7 +77,7 @@ SUPPORT = [
     "typinganndata",
 ]
 
-#: tests that cannot pass, by pattern, and why
+#: from patterns of tests that cannot pass to the reason
 EXCLUDED = {
     "*.MultiplexedPathTest.*": "looks at a namespace package's __path__ on the disk "
     "before any of its modules has run (docs/deviations.md)",
@@ -91,7 +91,7 @@ EXCLUDED = {
     "*_FindSpecTests.test_find_submodule_parent_already_imported": "the same",
     "*.PkgutilTests.test_name_resolution": "the same",
     "*.test_run_module_filter_syntax_warnings_by_module": "wants the source compiled "
-    "anew, and the archive has bytecode",
+    "again, but the archive has bytecode",
     "*.test_run_package_init_exceptions": "changes a package after it was run",
     "*.test_runpy.RunModuleTestCase.test_run_*": "asks for the class of the loader, "
     "and removes the source to run again from a .pyc",
@@ -108,7 +108,7 @@ EXCLUDED = {
 
 
 def library() -> Path | None:
-    """Return Lib/test of the running Python if it was shipped."""
+    """Return Lib/test of the running Python, or None if it came without its tests."""
     try:
         spec = importlib.util.find_spec("test.test_importlib")
     except ModuleNotFoundError:
@@ -117,7 +117,7 @@ def library() -> Path | None:
 
 
 def exists(module: str) -> bool:
-    """Whether the running Python ships the test module."""
+    """Whether the running Python has the test module."""
     path = library()
     return (
         path is not None
@@ -127,7 +127,7 @@ def exists(module: str) -> bool:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A node cache, and in it the archive of CPython's tests."""
+    """A node cache and the hash of the archive of CPython's tests in it."""
     source = library()
     if source is None:
         pytest.skip("this Python came without its tests")
@@ -152,7 +152,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def run(module: str, folder: Path, cache: Path, hash: str | None) -> dict[str, str]:
-    """Run a test module in a child and return how each of its tests ended."""
+    """Run a test module in a child process and return the outcome of each test."""
     base = folder / ("archive" if hash else "stock")
     (base / "tmp").mkdir(parents=True)
     (base / "cwd").mkdir()
@@ -188,7 +188,7 @@ def test_like_a_directory(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """What passes on a directory passes on an archive, but for what is excluded."""
+    """Every test that passes on a directory passes on an archive, unless excluded."""
     if not exists(module):
         pytest.skip("this Python has no such test module")
     cache, hash_ = archive
