@@ -7,10 +7,13 @@ they are turned into links within the site.
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import sys
 from pathlib import Path
+
+import click
 
 CHECKOUT = Path(__file__).parents[1]
 PAGES = CHECKOUT / "build" / "pages"
@@ -23,6 +26,8 @@ ELSEWHERE = {
     "benchmarks/README.md": "benchmarks.md",
 }
 EXAMPLES = "examples.md"
+#: the line of docs/commands.md below which the commands go
+COMMANDS = "<!-- the commands -->"
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
@@ -36,6 +41,10 @@ def main() -> None:
     for source, page in ELSEWHERE.items():
         write(page, relink((CHECKOUT / source).read_text("utf-8"), source))
     write(EXAMPLES, examples())
+    write(
+        "commands.md",
+        (PAGES / "commands.md").read_text("utf-8").replace(COMMANDS, commands()),
+    )
 
 
 def write(page: str, text: str) -> None:
@@ -83,6 +92,44 @@ def examples() -> str:
         text = path.read_text("utf-8")
         parts.append(f"## {path.name}\n\n```{language}\n{text}```\n")
     return "\n".join(parts)
+
+
+def commands() -> str:
+    """Return the reference of all commands, from what click knows of them."""
+    from lazyimport.cli.commands import command
+
+    context = click.Context(command, info_name="lazyimport")
+    return "\n\n".join(described(context, 2))
+
+
+def described(context: click.Context, level: int) -> list[str]:
+    """Return the blocks of Markdown about a command and about those below it."""
+    command = context.command
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    blocks = [f"{'#' * level} {context.command_path}", f"```text\n{usage}\n```"]
+    blocks.append(_plain(inspect.cleandoc(command.help or "")))
+    records: dict[str, list[str]] = {}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None and "--help" not in parameter.opts:
+            name, text = record[0], _plain(" ".join(record[1].split()))
+            heading = getattr(parameter, "section", "Options")
+            records.setdefault(heading, []).append(f"| `{name}` | {text} |")
+    for heading, rows in records.items():
+        blocks.append("\n".join([f"| {heading} | |", "| --- | --- |", *rows]))
+    if examples := getattr(command, "examples", ""):
+        blocks.append(f"```text\n{inspect.cleandoc(examples)}\n```")
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            blocks += described(click.Context(child, context, name), level + 1)
+    return blocks
+
+
+def _plain(text: str) -> str:
+    """Return *text* so that Markdown shows it as it is."""
+    return re.sub(r"([\\_*<`\[\]])", r"\\\1", text)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import lazyimport
+from lazyimport.cli import exit_codes
 from lazyimport.packing import config
 from lazyimport.settings import ENVIRONMENT, Settings
 
@@ -103,6 +104,14 @@ def variables(paths: object) -> set[str]:
             re.findall(r"\bLAZYIMPORT_[A-Z0-9_]*[A-Z0-9]\b", path.read_text("utf-8"))
         )
     return found
+
+
+def test_exit_codes() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*)\. \|$", read("commands.md"), re.MULTILINE)
+
+    assert exit_codes.MEANINGS == {
+        int(code): text[0].lower() + text[1:] for code, text in rows
+    }
 
 
 def test_public_names() -> None:
