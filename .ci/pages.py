@@ -129,7 +129,7 @@ def described(context: click.Context, level: int) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return *text* so that Markdown shows it as it is."""
-    return re.sub(r"([\\_*<`\[\]])", r"\\\1", text)
+    return re.sub(r"([\\_*`\[\]])", r"\\\1", text).replace("<", "&lt;")
 
 
 if __name__ == "__main__":
