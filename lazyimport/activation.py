@@ -49,7 +49,7 @@ def start() -> None:
 
 def _shown(url: str) -> str:
     """Return *url* as messages may show it: without user, password and query."""
-    from lazyimport.stores.protocol import redact
+    from lazyimport.values import redact
 
     return redact(url)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from lazyimport import lazy_errors as errors
+from lazyimport.values import (
+    Value,
+    artifact_suffix,
+    byte_count,
+    check_channel,
+    check_hash,
+    file_url,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
     from os import PathLike
+    from typing import Any
 
-__all__ = [
-    "ENVIRONMENT",
-    "Settings",
-    "artifact_suffix",
-    "byte_count",
-    "check_channel",
-    "check_hash",
-    "is_sha256",
-]
+__all__ = ["ENVIRONMENT", "RESOLVED", "Settings"]
 
 #: setting -> environment variable, in the order of the arguments of Settings
 ENVIRONMENT = {
@@ -34,13 +35,12 @@ ENVIRONMENT = {
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
-ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path", "refuse")
 
 
-class Settings:
-    """What an installation needs to know.
+class Settings(Value):
+    """What an installation needs to know; invalid arguments raise SettingsError.
 
     ``hash``
         64 lower-case hex digits, or None.
@@ -57,33 +57,21 @@ class Settings:
         ``path`` (exactly the order of ``sys.path``) or ``refuse`` (a name that
         is in both is an error when it is imported).
     ``timeout``
-        Seconds that fetching an archive may take before it is given up.
+        Seconds that fetching an archive may take.
     ``cache_limit``
-        Size above which the node cache drops what was not used for longest:
+        Size above which the longest unused archives leave the node cache:
         ``20GiB``, ``500MB``, ``off``; None for a quarter of its disk.
     ``channel``
-        Name of the channel that says which archive; None beside a ``hash``,
-        which says so already.
+        Name of the channel that points to the archive; None beside a ``hash``.
     ``trusted_keys``
-        Public keys (or the path of a file of them), or None: a channel counts
-        only if signed with one of these.
+        Public keys, or the path of a file of them, with one of which a channel
+        must be signed; None if it need not be.
     ``artifact``
-        URL of a zip, wheel or tarball in any store to make the archive from,
-        or None. Beside it, ``hash`` is what it was made into.
+        URL of a zip, wheel or tarball in any store from which the archive is
+        made, or None. Beside it, ``hash`` is that of the archive made from it.
     """
 
-    __slots__ = (
-        "artifact",
-        "cache_dir",
-        "cache_limit",
-        "cache_mode",
-        "channel",
-        "hash",
-        "policy",
-        "store",
-        "timeout",
-        "trusted_keys",
-    )
+    __slots__ = tuple(ENVIRONMENT)
 
     hash: str | None
     store: str | None
@@ -111,30 +99,19 @@ class Settings:
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
-        put = object.__setattr__
-        put(self, "hash", check_hash(hash) if hash else None)
-        put(self, "store", _store(_text("store", store)) if store else None)
-        folder = _text("cache_dir", cache_dir) if cache_dir else None
-        put(self, "cache_dir", folder or _default_cache_dir(environ))
-        put(self, "cache_mode", _one_of("cache_mode", cache_mode or "raw", CACHE_MODES))
-        put(self, "policy", _one_of("policy", policy or "archive", POLICIES))
-        put(self, "timeout", _seconds(300.0 if timeout is None else timeout))
-        put(self, "cache_limit", cache_limit or None)
-        if cache_limit:
-            byte_count(cache_limit)
         channel = check_channel(_text("channel", channel)) if channel else None
-        put(self, "channel", None if self.hash else channel)
-        keys = _text("trusted_keys", trusted_keys) if trusted_keys else None
-        put(self, "trusted_keys", keys)
-        artifact = _artifact(_text("artifact", artifact)) if artifact else None
-        put(self, "artifact", artifact)
-        if not self.cache_dir.startswith("/"):
-            raise errors.SettingsError(
-                f"the cache directory must be an absolute path, not {self.cache_dir!r}; "
-                "set LAZYIMPORT_CACHE_DIR or pass cache_dir=",
-                name="cache_dir",
-                value=self.cache_dir,
-            )
+        self._set(
+            hash=check_hash(hash) if hash else None,
+            store=_store(store) if store else None,
+            cache_dir=_cache_dir(cache_dir or _default_cache_dir(environ)),
+            cache_mode=_one_of("cache_mode", cache_mode or "raw", CACHE_MODES),
+            policy=_one_of("policy", policy or "archive", POLICIES),
+            timeout=_seconds(300.0 if timeout is None else timeout),
+            cache_limit=_limit(cache_limit) if cache_limit else None,
+            channel=None if hash else channel,
+            trusted_keys=_text("trusted_keys", trusted_keys or "") or None,
+            artifact=_artifact(artifact) if artifact else None,
+        )
 
     @classmethod
     def from_environ(
@@ -145,37 +122,31 @@ class Settings:
         """Return settings read from *environ*; overrides that are not None win.
 
         ``BUCKET_NAME`` with ``SOURCE_CODE_PATH`` is the older spelling of a
-        ``gs://`` store and counts where ``LAZYIMPORT_STORE`` is not set; if the
-        path ends as an artifact's name does, of ``LAZYIMPORT_ARTIFACT``.
-        ``LAZYIMPORT_ARTIFACT_SHA256`` says what is to be in it.
+        ``gs://`` store, and counts if ``LAZYIMPORT_STORE`` is not set. A path that
+        ends as artifacts do is one of ``LAZYIMPORT_ARTIFACT``, whose SHA-256
+        ``LAZYIMPORT_ARTIFACT_SHA256`` may give.
 
         Of a hash and an artifact the override counts; of two variables the
         hash, unless it was inherited from a process that ran another artifact.
 
         Raises SettingsError for a value that cannot be used.
         """
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             name: environ.get(variable) or None
             for name, variable in ENVIRONMENT.items()
         }
-        if not values["store"] and environ.get("BUCKET_NAME"):
-            folder = environ.get("SOURCE_CODE_PATH", "").strip("/")
-            old = "artifact" if artifact_suffix(folder) else "store"
-            if not values[old]:
-                url = f"gs://{environ['BUCKET_NAME']}/{folder}".rstrip("/")
-                values[old] = url
-        if environ.get("LAZYIMPORT_ARTIFACT_SHA256") and values["artifact"]:
-            values["artifact"] = _with_sha256(
-                str(values["artifact"]), environ["LAZYIMPORT_ARTIFACT_SHA256"]
-            )
-        given = {k: v for k, v in overrides.items() if v is not None}
+        _add_older_spelling(values, environ)
+        sha256 = environ.get("LAZYIMPORT_ARTIFACT_SHA256")
+        if sha256 and values["artifact"]:
+            values["artifact"] = _with_sha256(values["artifact"], sha256)
+        given = {name: value for name, value in overrides.items() if value is not None}
         values.update(given)
         if "channel" in given and "artifact" not in given:
             values["artifact"] = None
         if values["hash"] and values["artifact"]:
             for name in _not_meant(values, given, environ.get(RESOLVED, "")):
                 values[name] = None
-        return cls(**values, environ=environ)  # type: ignore[arg-type]
+        return cls(**values, environ=environ)
 
     def to_environ(self) -> dict[str, str]:
         """Return the environment variables that give these settings again."""
@@ -192,125 +163,21 @@ class Settings:
         """Return the same settings for the archive *hash*, without a channel."""
         return Settings(hash, *(getattr(self, name) for name in list(ENVIRONMENT)[1:]))
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"Settings are immutable: cannot set {name!r}")
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"Settings are immutable: cannot delete {name!r}")
-
-    def _values(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Settings):
-            return NotImplemented
-        return self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash(self._values())
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Settings, tuple(getattr(self, name) for name in ENVIRONMENT)
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__)
-        return f"Settings({fields})"
+def _add_older_spelling(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Add the store, or artifact, in the bucket of ``BUCKET_NAME``, if none is set."""
+    if environ.get("BUCKET_NAME") and not values["store"]:
+        folder = environ.get("SOURCE_CODE_PATH", "").strip("/")
+        name = "artifact" if artifact_suffix(folder) else "store"
+        url = f"gs://{environ['BUCKET_NAME']}/{folder}".rstrip("/")
+        values[name] = values[name] or url
 
 
-def check_hash(value: str) -> str:
-    """Return *value* lower-cased if it is an archive's hash: 64 hex digits.
-
-    Raises SettingsError otherwise.
-    """
-    text = value.strip().lower() if isinstance(value, str) else value
-    if not isinstance(text, str) or not is_sha256(text):
-        raise errors.SettingsError(
-            f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
-            "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
-            name="hash",
-            value=value,
-        )
-    return text
-
-
-def byte_count(text: str) -> int | None:
-    """Return the bytes of a size such as ``500MB`` or ``20GiB``; None for ``off``.
-
-    ``k``, ``M``, ``G`` and ``T`` count thousands, ``Ki`` and so on 1024; a ``B``
-    may follow. Raises SettingsError for anything else.
-    """
-    size = str(text).strip().lower()
-    if size == "off":
-        return None
-    number = size.removesuffix("b")
-    base = 1024 if number.endswith("i") else 1000
-    number = number.removesuffix("i")
-    power = " kmgt".find(number[-1:] or " ")
-    if power > 0:
-        number = number[:-1]
-    elif base == 1024:
-        number = ""
-    try:
-        count = float(number)
-    except ValueError:
-        count = -1.0
-    if not 0 <= count < 1e18:
-        raise errors.SettingsError(
-            "LAZYIMPORT_CACHE_LIMIT must be a size such as 20GiB or 500MB, or off, "
-            f"not {text!r}",
-            name="cache_limit",
-            value=text,
-        )
-    return int(count * base ** max(power, 0))
-
-
-def check_channel(name: str) -> str:
-    """Return *name* if a channel may be called so.
-
-    1 to 64 of the characters a-z A-Z 0-9 . _ - with a letter or digit first;
-    six or more hexadecimal digits and nothing else would be taken for the
-    beginning of a hash. Raises SettingsError.
-    """
-    why = ""
-    plain = name.replace(".", "").replace("-", "").replace("_", "")
-    if len(name) > 64 or not (plain.isascii() and plain.isalnum()):
-        why = "1 to 64 letters, digits, dots, dashes and underscores"
-    elif name[0] in "._-":
-        why = "it begins with a letter or digit"
-    elif len(name) >= 6 and not name.lower().strip("0123456789abcdef"):
-        why = "six or more hexadecimal digits would be the beginning of a hash"
-    if why:
-        raise errors.SettingsError(
-            f"not the name of a channel: {name!r} ({why}; set LAZYIMPORT_CHANNEL or "
-            "pass channel=)",
-            name="channel",
-            value=name,
-        )
-    return name
-
-
-def is_sha256(text: str) -> bool:
-    """Return whether *text* is 64 hex digits."""
-    return len(text) == 64 and not text.strip("0123456789abcdefABCDEF")
-
-
-def artifact_suffix(name: str) -> str:
-    """Return how *name* ends if that is how artifacts end, in lower case, or ""."""
-    return next((end for end in ARTIFACTS if name.lower().endswith(end)), "")
-
-
-def _artifact(url: str) -> str:
-    if url.startswith("/"):
-        return "file://" + url.replace("%", "%25")
-    if "://" not in url:
-        raise errors.SettingsError(
-            f"not an artifact: {url!r} (an artifact is a URL such as "
-            "gs://bucket/app.zip or file:///folder/app.whl; set LAZYIMPORT_ARTIFACT or "
-            "pass artifact=)",
-            name="artifact",
-            value=url,
-        )
-    return url
+def _with_sha256(url: str, digest: str) -> str:
+    option = f"sha256={digest}"
+    if option in url.partition("#")[2]:
+        return url
+    return f"{url}{'&' if '#' in url else '#'}{option}"
 
 
 def _not_meant(
@@ -325,50 +192,52 @@ def _not_meant(
     return ("artifact",)
 
 
-def _with_sha256(url: str, digest: str) -> str:
-    option = f"sha256={digest}"
-    if option in url.partition("#")[2]:
-        return url
-    return f"{url}{'&' if '#' in url else '#'}{option}"
-
-
 def _text(name: str, value: object) -> str:
     if hasattr(value, "__fspath__"):
         value = value.__fspath__()
     if not isinstance(value, str):
-        raise errors.SettingsError(
-            f"{name} must be a string, not {value!r}; set {ENVIRONMENT[name]} or pass "
-            f"{name}=",
-            name=name,
-            value=value,
-        )
+        raise _bad(name, value, f"{name} must be a string, not {value!r}")
     return value
 
 
-def _store(url: str) -> str:
+def _store(value: object) -> str:
+    url = _text("store", value)
     if url.startswith("/"):
-        return "file://" + url.replace("%", "%25")
+        return file_url(url)
     if "://" not in url:
         # Not taken as it is: in a process that starts elsewhere it means another.
         import os
 
-        folder = os.path.abspath(os.path.expanduser(url)).replace("%", "%25")
-        raise errors.SettingsError(
-            f"not a store: {url!r} (a store is a URL such as gs://bucket/prefix, or "
-            f"file://{folder} for this folder; set LAZYIMPORT_STORE or pass store=)",
-            name="store",
-            value=url,
+        folder = file_url(os.path.abspath(os.path.expanduser(url)))
+        form = (
+            f"a store is a URL such as gs://bucket/prefix, or {folder} for this folder"
         )
+        raise _bad("store", url, f"not a store: {url!r} ({form})")
     return url
+
+
+def _artifact(value: object) -> str:
+    url = _text("artifact", value)
+    if url.startswith("/"):
+        return file_url(url)
+    if "://" not in url:
+        form = "a URL such as gs://bucket/app.zip or file:///folder/app.whl"
+        raise _bad("artifact", url, f"not an artifact: {url!r} (an artifact is {form})")
+    return url
+
+
+def _cache_dir(value: object) -> str:
+    path = _text("cache_dir", value)
+    if not path.startswith("/"):
+        what = f"the cache directory must be an absolute path, not {path!r}"
+        raise _bad("cache_dir", path, what)
+    return path
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise errors.SettingsError(
-            f"{ENVIRONMENT[name]} must be one of {', '.join(allowed)}, not {value!r}",
-            name=name,
-            value=value,
-        )
+        what = f"{name} must be one of {', '.join(allowed)}, not {value!r}"
+        raise _bad(name, value, what)
     return value
 
 
@@ -378,12 +247,20 @@ def _seconds(value: float | str) -> float:
     except (TypeError, ValueError):
         seconds = -1.0
     if not 0 < seconds < 1e6:
-        raise errors.SettingsError(
-            f"LAZYIMPORT_TIMEOUT must be a number of seconds above 0, not {value!r}",
-            name="timeout",
-            value=value,
-        )
+        what = f"timeout must be a number of seconds above 0, not {value!r}"
+        raise _bad("timeout", value, what)
     return seconds
+
+
+def _limit(value: object) -> str:
+    text = _text("cache_limit", value)
+    byte_count(text)
+    return text
+
+
+def _bad(name: str, value: object, what: str) -> errors.SettingsError:
+    advice = f"set {ENVIRONMENT[name]} or pass {name}="
+    return errors.SettingsError(f"{what}; {advice}", name=name, value=value)
 
 
 def _default_cache_dir(environ: Mapping[str, str]) -> str:

@@ -48,7 +48,7 @@ def stats() -> Stats:
     installation = current()
     if installation is None:
         return _undelivered()
-    from lazyimport.stores.protocol import redact
+    from lazyimport.values import redact
 
     store = installation.settings.store
     modules, read = _imported(installation.tree)

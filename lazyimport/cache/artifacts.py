@@ -9,7 +9,7 @@ from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile
 from lazyimport.format.digest import sha256
-from lazyimport.settings import is_sha256
+from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

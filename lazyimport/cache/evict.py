@@ -21,7 +21,7 @@ from lazyimport.cache.sweep import (
 from lazyimport.cache.usage import archives_by_use, default_limit, space, usage
 from lazyimport.errors import CacheError
 from lazyimport.files import remove_file
-from lazyimport.settings import byte_count
+from lazyimport.values import byte_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

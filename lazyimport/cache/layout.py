@@ -26,7 +26,7 @@ import os
 
 from lazyimport.cache.trust import is_trusted, make_trusted
 from lazyimport.files import is_unfinished
-from lazyimport.settings import is_sha256
+from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

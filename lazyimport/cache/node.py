@@ -26,7 +26,7 @@ from lazyimport.files import (
     remove_leftovers,
 )
 from lazyimport.format.archive import Archive
-from lazyimport.settings import is_sha256
+from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

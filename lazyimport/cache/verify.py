@@ -25,7 +25,7 @@ from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import SILENT
-from lazyimport.settings import is_sha256
+from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

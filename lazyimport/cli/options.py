@@ -10,7 +10,8 @@ from click.core import ParameterSource
 
 from lazyimport.cli.declare import argument, option
 from lazyimport.errors import SettingsError
-from lazyimport.settings import Settings, byte_count, check_channel
+from lazyimport.settings import Settings
+from lazyimport.values import byte_count, check_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

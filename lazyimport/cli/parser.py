@@ -502,7 +502,7 @@ def _add_cache_command(
 
 def _limit(text: str) -> str:
     from lazyimport.errors import SettingsError
-    from lazyimport.settings import byte_count
+    from lazyimport.values import byte_count
 
     try:
         byte_count(text)

@@ -10,7 +10,7 @@ from lazyimport.format.index import Index
 from lazyimport.registry.archives import archive_key, read_header
 from lazyimport.reporting import SILENT
 from lazyimport.stores import open_store
-from lazyimport.stores.protocol import redact
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

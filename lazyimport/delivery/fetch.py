@@ -25,7 +25,7 @@ from lazyimport.format.writer import recode
 from lazyimport.registry.archives import archive_key
 from lazyimport.reporting import SILENT, WARNINGS
 from lazyimport.stores import open_store
-from lazyimport.stores.protocol import redact
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from lazyimport.delivery.artifact import deliver
 from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError
 from lazyimport.registry.archives import stored_archives
 from lazyimport.registry.channels import resolve_channel
-from lazyimport.settings import Settings, check_channel, is_sha256
+from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
+from lazyimport.values import check_channel, is_sha256
 
 __all__ = ["SHORTEST_PREFIX", "cached_hashes", "resolve"]
 

@@ -23,9 +23,9 @@ from lazyimport.registry.provenance import (
 )
 from lazyimport.registry.signing import Trusted, sign_archive
 from lazyimport.reporting import SILENT
-from lazyimport.settings import check_channel
 from lazyimport.stores import mutable, open_store, writable
 from lazyimport.stores.artifact import is_artifact
+from lazyimport.values import check_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from lazyimport.cache.verify import prove
 from lazyimport.delivery.artifact import deliver
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
-from lazyimport.stores.protocol import redact
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

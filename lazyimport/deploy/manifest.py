@@ -16,7 +16,7 @@ from lazyimport.deploy.errors import DeployError, ManifestError
 from lazyimport.deploy.nodes import entry, is_mapping, meaning, text_of, walk
 from lazyimport.deploy.yamltext import YamlText
 from lazyimport.files import AtomicFile
-from lazyimport.settings import check_hash
+from lazyimport.values import check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

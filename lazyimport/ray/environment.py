@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 
 from lazyimport.errors import SettingsError
-from lazyimport.settings import ENVIRONMENT, Settings, check_hash
+from lazyimport.settings import ENVIRONMENT, Settings
+from lazyimport.values import check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

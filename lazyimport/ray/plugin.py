@@ -25,8 +25,8 @@ from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import LazyImportError, SettingsError
 from lazyimport.ray.environment import FIELD, NAMED, check_agreement
-from lazyimport.settings import ENVIRONMENT, Settings, check_hash
-from lazyimport.stores.protocol import redact
+from lazyimport.settings import ENVIRONMENT, Settings
+from lazyimport.values import check_hash, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lazyimport.errors import DeliveryError, LazyImportError
 from lazyimport.reporting import SILENT
-from lazyimport.settings import Settings, check_hash
+from lazyimport.settings import Settings
+from lazyimport.values import check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from types import ModuleType
 from lazyimport.errors import SettingsError
 from lazyimport.ray.environment import runtime_env
 from lazyimport.reporting import Reporter
-from lazyimport.settings import ENVIRONMENT, Settings, artifact_suffix
+from lazyimport.settings import ENVIRONMENT, Settings
+from lazyimport.values import artifact_suffix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -52,8 +52,8 @@ from lazyimport.files import AtomicFile
 from lazyimport.registry.archives import read_header, require_archive
 from lazyimport.registry.gc_lock import wait_until_decided
 from lazyimport.registry.signing import Trusted, archive_signer
-from lazyimport.settings import check_channel, check_hash
 from lazyimport.stores import open_store
+from lazyimport.values import check_channel, check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import subprocess
 import time
 
 from lazyimport.errors import KeyMissing, StoreMissing
-from lazyimport.stores.protocol import redact
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

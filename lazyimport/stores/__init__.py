@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from lazyimport.errors import SettingsError
 from lazyimport.stores.keys import check_key
-from lazyimport.stores.protocol import Item, MutableStore, ReadStore, Store, redact
+from lazyimport.stores.protocol import Item, MutableStore, ReadStore, Store
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

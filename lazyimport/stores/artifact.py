@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 
 from lazyimport.errors import ArchiveMissing, DamagedArchive, KeyMissing, SettingsError
-from lazyimport.settings import artifact_suffix, is_sha256
 from lazyimport.stores import open_store
-from lazyimport.stores.protocol import redact
+from lazyimport.values import artifact_suffix, is_sha256, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

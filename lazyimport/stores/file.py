@@ -18,7 +18,8 @@ from lazyimport.files import AtomicFile, FileLock, LockTimeout
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.durable import NewFile, make_folder, sync_folder
 from lazyimport.stores.keys import check_key, check_range, is_key
-from lazyimport.stores.protocol import Item, redact
+from lazyimport.stores.protocol import Item
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import time
 from lazyimport.errors import KeyMissing, SettingsError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.keys import check_key, check_range
-from lazyimport.stores.protocol import Item, redact
+from lazyimport.stores.protocol import Item
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from lazyimport.errors import SettingsError, StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.keys import check_key, check_range
 from lazyimport.stores.objects_failures import explain, is_past_the_end
-from lazyimport.stores.protocol import redact
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

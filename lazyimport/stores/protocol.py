@@ -5,6 +5,8 @@ Retrying, counting and caching are not in here: they are stores around stores.
 
 from __future__ import annotations
 
+from lazyimport.values import Value
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object  # importing typing would cost more than this whole module
 
-__all__ = ["Item", "MutableStore", "ReadStore", "Store", "redact"]
+__all__ = ["Item", "MutableStore", "ReadStore", "Store"]
 
 
 class ReadStore(Protocol):
@@ -119,51 +121,17 @@ class MutableStore(Store, Protocol):
         """
 
 
-class Item:
+class Item(Value):
     """An object in a listing: ``key``, ``size`` in bytes, ``modified`` in seconds.
 
     ``modified`` counts from the epoch, by the clock of the store.
     """
 
-    __slots__ = ("key", "modified", "size")
+    __slots__ = ("key", "size", "modified")  # noqa: RUF023 - as the arguments
 
     key: str
     size: int
     modified: float
 
     def __init__(self, key: str, size: int, modified: float) -> None:
-        put = object.__setattr__
-        put(self, "key", key)
-        put(self, "size", size)
-        put(self, "modified", modified)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"an Item is immutable: cannot set {name!r}")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"an Item is immutable: cannot delete {name!r}")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Item):
-            return NotImplemented
-        return self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash(self._values())
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Item, self._values()
-
-    def __repr__(self) -> str:
-        return f"Item({self.key!r}, size={self.size}, modified={self.modified})"
-
-    def _values(self) -> tuple[str, int, float]:
-        return self.key, self.size, self.modified
-
-
-def redact(url: str) -> str:
-    """Return *url* without what may be a secret: user, password and query."""
-    scheme, separator, rest = url.partition("://")
-    rest = rest.partition("?")[0]
-    authority, slash, path = rest.partition("/")
-    return scheme + separator + authority.rpartition("@")[2] + slash + path
+        self._set(key=key, size=size, modified=modified)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.stores.objects import Objects, not_a_store, split_url
-from lazyimport.stores.protocol import redact
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

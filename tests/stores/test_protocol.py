@@ -1,4 +1,4 @@
-"""Keys, items, URLs, and what importing stores costs."""
+"""Items, URLs, and what importing stores costs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,8 @@ import sys
 import pytest
 
 from lazyimport.errors import SettingsError
-from lazyimport.stores import (
-    Item,
-    ReadStore,
-    Store,
-    check_key,
-    mutable,
-    open_store,
-    writable,
-)
-from lazyimport.stores.protocol import redact
-from tests.stores.suite import KEYS, NO_KEYS
+from lazyimport.stores import Item, ReadStore, Store, mutable, open_store, writable
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,37 +34,6 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_keys(key: str) -> None:
-    assert check_key(key) == key
-
-
-@pytest.mark.parametrize("key", NO_KEYS)
-def test_no_keys(key: str) -> None:
-    with pytest.raises(SettingsError, match="not a key") as caught:
-        check_key(key)
-    assert (caught.value.name, caught.value.value) == ("key", key)
-
-
-@pytest.mark.parametrize(
-    ("key", "reason"),
-    [
-        ("", "empty"),
-        ("/a", "begins with a slash"),
-        ("a/../b", "'..' would leave"),
-        ("a\\b", "backslash"),
-        ("a\0", "control character"),
-        ("a//b", "between two slashes"),
-        (".git", "begins with a dot"),
-        ("\udc80", "UTF-8"),
-        ("ä" * 121, "242 bytes long; 240"),
-    ],
-)
-def test_why_it_is_no_key(key: str, reason: str) -> None:
-    with pytest.raises(SettingsError, match=reason):
-        check_key(key)
-
-
 def test_an_item_is_a_value() -> None:
     item = Item("k", 3, 1.5)
     assert item == Item("k", 3, 1.5)
@@ -81,25 +41,12 @@ def test_an_item_is_a_value() -> None:
     assert item != ("k", 3, 1.5)
     assert hash(item) == hash(Item("k", 3, 1.5))
     assert pickle.loads(pickle.dumps(item)) == item
-    assert repr(item) == "Item('k', size=3, modified=1.5)"
+    assert repr(item) == "Item(key='k', size=3, modified=1.5)"
     with pytest.raises(AttributeError, match="immutable"):
         item.size = 4
     with pytest.raises(AttributeError, match="immutable"):
         del item.size
     assert item.size == 3
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("gs://bucket/prefix", "gs://bucket/prefix"),
-        ("https://me:secret@host/a@b?sig=secret", "https://host/a@b"),
-        ("s3://key:sec@ret@bucket", "s3://bucket"),
-        ("plain", "plain"),
-    ],
-)
-def test_redact(url: str, shown: str) -> None:
-    assert redact(url) == shown
 
 
 @pytest.mark.parametrize(

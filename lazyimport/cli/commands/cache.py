@@ -147,7 +147,7 @@ def _prune(
     """Remove what was not used for longest, until the rest fits the limit."""
     from lazyimport.cache.evict import prune
     from lazyimport.cache.usage import default_limit
-    from lazyimport.settings import byte_count
+    from lazyimport.values import byte_count
 
     cache = _cache_of(settings)
     most = byte_count(limit) if limit else default_limit(cache)

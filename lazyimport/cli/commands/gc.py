@@ -14,8 +14,8 @@ from lazyimport.cli.figures import amount, moment, size
 from lazyimport.cli.progress import Progress
 from lazyimport.registry.gc import SHORTEST_AGE, Rules, collect, survey
 from lazyimport.registry.provenance import builder
-from lazyimport.settings import check_channel
 from lazyimport.stores import open_store, writable
+from lazyimport.values import check_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -126,7 +126,7 @@ def _install(text: str, settings: Settings) -> Installation:
 
 def _fetch(hash: str, settings: Settings, reporter: Progress) -> None:
     from lazyimport.delivery.fetch import fetch
-    from lazyimport.stores.protocol import redact
+    from lazyimport.values import redact
 
     _, fetched = fetch(settings, hash, reporter)
     if fetched and console.is_live(sys.stderr):

@@ -1,0 +1,166 @@
+"""Values as people and files write them: hashes, channels, sizes, URLs."""
+
+from __future__ import annotations
+
+from lazyimport import lazy_errors as errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = [
+    "Value",
+    "artifact_suffix",
+    "byte_count",
+    "check_channel",
+    "check_hash",
+    "file_url",
+    "is_hex",
+    "is_sha256",
+    "redact",
+]
+
+_ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
+_DIGITS = "0123456789abcdefABCDEF"
+#: So many hexadecimal digits and more are taken for the beginning of a hash.
+_SHORTEST_PREFIX = 6
+
+
+class Value:
+    """An immutable object that equals another if their slots do.
+
+    A subclass names its attributes in ``__slots__``, in the order of its arguments,
+    and sets all of them in ``__init__``, once, with `_set`.
+    """
+
+    __slots__: tuple[str, ...] = ()
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(
+            f"{type(self).__name__} is immutable: cannot delete {name!r}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._values()
+
+    def __repr__(self) -> str:
+        pairs = zip(self.__slots__, self._values(), strict=True)
+        fields = ", ".join(f"{name}={value!r}" for name, value in pairs)
+        return f"{type(self).__name__}({fields})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+
+def check_hash(value: str) -> str:
+    """Return *value* in lower case if it is an archive's hash: 64 hex digits.
+
+    Raises SettingsError otherwise.
+    """
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if not is_sha256(text):
+        raise errors.SettingsError(
+            f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
+            "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
+            name="hash",
+            value=value,
+        )
+    return text
+
+
+def check_channel(name: str) -> str:
+    """Return *name* if a channel may have it.
+
+    1 to 64 of the characters a-z A-Z 0-9 . _ - with a letter or digit first, but
+    not six or more hexadecimal digits alone. Raises SettingsError otherwise.
+    """
+    why = ""
+    plain = name.replace(".", "").replace("-", "").replace("_", "")
+    if len(name) > 64 or not (plain.isascii() and plain.isalnum()):
+        why = "it has 1 to 64 letters, digits, dots, dashes and underscores"
+    elif name[0] in "._-":
+        why = "it begins with a letter or digit"
+    elif len(name) >= _SHORTEST_PREFIX and is_hex(name):
+        why = "six or more hexadecimal digits would be the beginning of a hash"
+    if why:
+        raise errors.SettingsError(
+            f"not the name of a channel: {name!r} ({why}; set LAZYIMPORT_CHANNEL or "
+            "pass channel=)",
+            name="channel",
+            value=name,
+        )
+    return name
+
+
+def byte_count(text: str) -> int | None:
+    """Return the bytes of a size such as ``500MB`` or ``20GiB``; None for ``off``.
+
+    ``k``, ``M``, ``G`` and ``T`` count thousands, ``Ki`` and so on 1024; a ``B``
+    may follow. Raises SettingsError for anything else.
+    """
+    size = text.strip().lower()
+    if size == "off":
+        return None
+    number = size.removesuffix("b")
+    base = 1024 if number.endswith("i") else 1000
+    number = number.removesuffix("i")
+    power = " kmgt".find(number[-1:] or " ")
+    if power > 0:
+        number = number[:-1]
+    elif base == 1024:
+        number = ""
+    try:
+        count = float(number)
+    except ValueError:
+        count = -1.0
+    if not 0 <= count < 1e18:
+        raise errors.SettingsError(
+            f"not the size of a cache: {text!r} (write a size such as 20GiB or 500MB, "
+            "or off; set LAZYIMPORT_CACHE_LIMIT or pass cache_limit=)",
+            name="cache_limit",
+            value=text,
+        )
+    return int(count * base ** max(power, 0))
+
+
+def is_hex(text: str) -> bool:
+    """Return whether *text* has hexadecimal digits and nothing else."""
+    return not text.strip(_DIGITS)
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether *text* is 64 hexadecimal digits."""
+    return len(text) == 64 and is_hex(text)
+
+
+def artifact_suffix(name: str) -> str:
+    """Return how *name* ends, in lower case, if artifacts end like that; else ""."""
+    return next((end for end in _ARTIFACTS if name.lower().endswith(end)), "")
+
+
+def file_url(path: str) -> str:
+    """Return the URL of an absolute *path* on this machine."""
+    return "file://" + path.replace("%", "%25")
+
+
+def redact(url: str) -> str:
+    """Return *url* without what may be a secret: user, password and query."""
+    scheme, separator, rest = url.partition("://")
+    rest = rest.partition("?")[0]
+    authority, slash, path = rest.partition("/")
+    return scheme + separator + authority.rpartition("@")[2] + slash + path
