@@ -146,17 +146,18 @@ def _columns(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) 
     return line.rstrip()
 
 
-def print_diff(lines: Iterable[str]) -> None:
-    """Print the lines of a unified diff on stdout."""
-    out = console(sys.stdout) if is_live(sys.stdout) else None
+def print_diff(text: str) -> None:
+    """Print a unified diff on stdout."""
+    lines = [escaped(line) for line in text.splitlines()]
+    if not is_live(sys.stdout):
+        for line in lines:
+            print(line)
+        return
+    from rich.text import Text
+
+    out = console(sys.stdout)
     for line in lines:
-        text = escaped(line.removesuffix("\n"))
-        if out is None:
-            print(text)
-        else:
-            out.print(text, style=_DIFF_STYLES.get(text[:1]), soft_wrap=True)
-        if not line.endswith("\n"):
-            print("\\ no newline")
+        out.print(Text(line, _DIFF_STYLES.get(line[:1], "")), soft_wrap=True)
 
 
 def say(text: str) -> None:
@@ -181,37 +182,44 @@ def warn(text: str) -> None:
 def complain(text: str, *notes: str) -> None:
     """Print on stderr what went wrong, and *notes* on what to do.
 
-    Each line is under our name; on a terminal, the first line is a red headline,
-    with what to do below it.
+    Each line is under our name; on a terminal, what happened is a red headline, with
+    what to do below it.
     """
     # What the archive says about a missing module has our name on it already.
     lines = [line.removeprefix(f"  {_NAME}") for line in text.splitlines()]
     if not is_live(sys.stderr):
         say("\n".join(_NAME + line for line in [*lines, *notes]))
         return
-    from rich.padding import Padding
     from rich.text import Text
 
     headline, advice = _split(escaped(lines[0]))
     out = console(sys.stderr)
-    out.print(Text.assemble((_NAME, "red"), (headline, "bold red")))
+    # Not broken into lines: what is to be copied stays in one piece.
+    red = Text.assemble((_NAME, "red"), (headline, "bold red"))
+    out.print(red, soft_wrap=True)
     for line in [*filter(None, [advice]), *map(escaped, lines[1:]), *notes]:
-        out.print(Padding(Text(line), (0, 0, 0, len(_NAME))))
+        out.print(f"  {line}", soft_wrap=True)
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Return what a message says has happened, and what to do: after a semicolon.
+    """Return what a message says has happened, and what to do.
 
-    One in quotes or parentheses does not count.
+    That follows a semicolon, or stands in parentheses at the end. What is in quotes
+    or in other parentheses is passed over.
     """
-    depth, quote = 0, ""
+    depth, quote, opened = 0, "", len(text)
     for number, character in enumerate(text):
         if quote:
             quote = "" if character == quote else quote
         elif character in "'\"" and not text[number - 1 : number].isalnum():
             quote = character
-        elif character in "()":
-            depth += 1 if character == "(" else -1
+        elif character == "(":
+            opened = opened if depth else number
+            depth += 1
+        elif character == ")":
+            depth -= 1
         elif character == ";" and depth <= 0:
             return text[:number], text[number + 1 :].strip()
+    if text.endswith(")") and opened:
+        return text[:opened].rstrip(), text[opened + 1 : -1]
     return text, ""

@@ -57,7 +57,8 @@ def complete_archive(
 
     found = cached_hashes(Settings.from_environ(os.environ), incomplete.lower())
     names = sorted(name[: max(_COMPLETED, len(incomplete))] for name in found)
-    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+    # bash forgets what was before an item of another type than plain
+    return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]
 
 
 def complete_folder(

@@ -87,6 +87,13 @@ def test_every_command_is_shown() -> None:
     assert len(typed) > 50
 
 
+def test_exit_codes_are_listed() -> None:
+    text = (CHECKOUT / "docs/commands.md").read_text(encoding="utf-8")
+
+    listed = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert list(exit_codes.MEANINGS) == list(map(int, listed))
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of the headings, as GitHub makes them."""
     heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)

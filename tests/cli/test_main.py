@@ -18,6 +18,11 @@ from tests.cli.conftest import all_commands
 COMMANDS = dict(all_commands())
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 class Terminal(io.StringIO):
     """What a terminal would be sent."""
 
@@ -139,6 +144,8 @@ class TestCompletion:
             ("channel r", ["plain,rm", "plain,rollback"]),
             ("gc --keep-l", ["plain,--keep-last"]),
             ("completion z", ["plain,zsh"]),
+            ("show 4", ["file,4", f"plain,{'4b' * 6}"]),
+            (f"ls {'4b' * 7}", [f"file,{'4b' * 7}", f"plain,{'4b' * 7}"]),
             ("cache ls --cache-dir /tm", ["dir,/tm"]),
         ],
     )
@@ -148,7 +155,11 @@ class TestCompletion:
         offered: list[str],
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
     ) -> None:
+        (tmp_path / "archives").mkdir(mode=0o700)
+        (tmp_path / "archives" / ("4b" * 32)).touch()
+        monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", str(tmp_path))
         monkeypatch.setenv("_LAZYIMPORT_COMPLETE", "bash_complete")
         monkeypatch.setenv("COMP_WORDS", f"lazyimport {words}")
         monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
@@ -259,9 +270,33 @@ class TestOnATerminal:
         lines = terminal.getvalue().splitlines()
         assert lines[0].startswith("\x1b[31mlazyimport: ")
         assert "\x1b[1;31mno answer from gs://b (403; x)\x1b" in lines[0]
-        assert ["set 'a;b'", "trying again may help"] == [
-            line.strip() for line in lines[1:]
-        ]
+        assert ["  set 'a;b'", "  trying again may help"] == lines[1:]
+
+    @pytest.mark.parametrize(
+        ("text", "headline", "advice"),
+        [
+            ("no x; add y; or z", "no x", "add y; or z"),
+            ("not a store: 'x' (a URL; or ./x)", "not a store: 'x'", "a URL; or ./x"),
+            ("https://h: 403 (no); ask (h)", "https://h: 403 (no)", "ask (h)"),
+            ("it isn't there; look", "it isn't there", "look"),
+            ("just so", "just so", ""),
+            ("(all of it)", "(all of it)", ""),
+            ("open ( only; x", "open ( only; x", ""),
+        ],
+    )
+    def test_what_to_do_stands_below(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        text: str,
+        headline: str,
+        advice: str,
+    ) -> None:
+        terminal = on_terminal(monkeypatch)
+        console.complain(text)
+
+        plain = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
+        lines = [f"lazyimport: {headline}", *[f"  {advice}"] * bool(advice)]
+        assert lines == plain.splitlines()
 
     @pytest.mark.parametrize("variable", ["NO_COLOR=1", "TERM=dumb"])
     def test_not_with_no_color(
@@ -395,19 +430,21 @@ class TestTables:
 class TestDiff:
     """Lines of a diff as they are, and colored on a terminal."""
 
-    LINES = ("--- a\n", "@@ -1 +1 @@\n", "-x\n", "+y\x1b")
+    TEXT = "--- a\n@@ -1 +1 @@\n-x\n+y\x1b\n\\ no newline\n"
 
     def test_plain(self, capsys: pytest.CaptureFixture[str]) -> None:
-        console.print_diff(self.LINES)
+        console.print_diff(self.TEXT)
 
-        expected = "--- a\n@@ -1 +1 @@\n-x\n+y\\x1b\n\\ no newline\n"
-        assert expected == capsys.readouterr().out
+        assert self.TEXT.replace("\x1b", r"\x1b") == capsys.readouterr().out
 
     def test_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = on_terminal(monkeypatch, "stdout")
-        console.print_diff(self.LINES)
+        console.print_diff(self.TEXT)
 
-        assert "\x1b[31m-x\x1b[0m\n\x1b[32m+y\\x1b\x1b[0m\n" in terminal.getvalue()
+        text = terminal.getvalue()
+        assert "\x1b[31m-x\x1b[0m\n" in text
+        assert "\x1b[32m+y\\x1b\x1b[0m\n" in text
+        assert text.endswith("\n\\ no newline\n")
 
 
 class TestFigures:
