@@ -14,9 +14,9 @@ import sys
 
 from benchmarks import measure
 from lazyimport.cache.node import NodeCache
+from lazyimport.format.build import build_index
 from lazyimport.format.digest import sha256
-from lazyimport.format.image import build_index, listing_of
-from lazyimport.format.index import DIRECTORY, Code, Entry, Variant
+from lazyimport.format.entries import DIRECTORY, Code, Entry, Variant, listing_of
 from lazyimport.format.writer import write_archive
 from lazyimport.importing.machinery import running_python
 
@@ -91,11 +91,11 @@ def make_archive(modules: int, cache: str) -> str:
     for path, children in folders.items():
         listing = listing_of(children)
         entries.append(Entry(path, len(listing), keep(listing), DIRECTORY))
-    image = build_index(entries, [Variant(*running_python())])
+    index = build_index(entries, [Variant(*running_python())])
     NodeCache(cache).publish(
-        image.hash, lambda out: write_archive(out, image, blobs.__getitem__, raw=True)
+        index.hash, lambda out: write_archive(out, index, blobs.__getitem__, raw=True)
     )
-    return image.hash
+    return index.hash
 
 
 if __name__ == "__main__":

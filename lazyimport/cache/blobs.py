@@ -11,13 +11,13 @@ from mmap import ACCESS_READ, mmap
 
 from lazyimport.files import AtomicFile, make_directories
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import EXECUTABLE
+from lazyimport.format.entries import EXECUTABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.layout import Layout
     from lazyimport.format.archive import Archive
-    from lazyimport.format.index import Entry
+    from lazyimport.format.entries import Entry
 
 __all__ = ["file_digest", "link_file"]
 

@@ -30,7 +30,7 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.files import make_directories
 from lazyimport.format.archive import top_of
-from lazyimport.format.index import (
+from lazyimport.format.entries import (
     CONFIGURED,
     EXECUTABLE,
     HAS_DATA,
@@ -43,7 +43,7 @@ from lazyimport.format.index import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
-    from lazyimport.format.index import Entry
+    from lazyimport.format.entries import Entry
 
 __all__ = ["Materializer", "export"]
 

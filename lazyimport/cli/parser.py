@@ -885,7 +885,7 @@ class _Version(argparse.Action):
         )
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from lazyimport.format.archive import VERSION
+        from lazyimport.format.header import VERSION
         from lazyimport.registry.provenance import own_version
 
         own = own_version()

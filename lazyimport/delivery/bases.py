@@ -10,8 +10,8 @@ from __future__ import annotations
 from mmap import mmap
 
 from lazyimport.errors import ArchiveError, KeyMissing, StoreMissing
-from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA
+from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import MAX_ROOT_HEAD, Index, read_root_head
 from lazyimport.format.patch import differing_pages
 from lazyimport.registry.archives import archive_key
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lazyimport.cache.node import NodeCache
-    from lazyimport.format.index import Variant
+    from lazyimport.format.entries import Variant
     from lazyimport.stores import Store
 
 __all__ = ["Base", "find_bases"]
@@ -87,7 +87,7 @@ class _Search:
         """Yield what serves as a base of *hashes* and what they are deltas to."""
         headers = [h for h in map(self._full_and_alike, hashes) if h is not None]
         bases = [base for base in map(self._open, headers[:_TRIED]) if base]
-        bases.sort(key=lambda base: len(self._differing(base.index)))
+        bases.sort(key=lambda base: len(differing_pages(base.index, self._index)))
         for base in bases:
             if not base.partial or self._load_pages(base):
                 yield base
@@ -137,16 +137,12 @@ class _Search:
             return None
         return Base(header, index, buffer)
 
-    def _differing(self, index: Index) -> list[int]:
-        pages = differing_pages(index, self._index)
-        return list(range(index.pages)) if pages is None else pages
-
     def _load_pages(self, base: Base) -> bool:
         """Read the pages that differ; False if they are too many to be worth it."""
         buffer, header = base.buffer, base.header
         assert buffer is not None
         ranges: list[list[int]] = []
-        for number in self._differing(base.index):
+        for number in differing_pages(base.index, self._index):
             start, end = base.index.page_place(number)
             if ranges and start - ranges[-1][1] <= _GAP:
                 ranges[-1][1] = end

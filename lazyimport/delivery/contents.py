@@ -5,7 +5,8 @@ from __future__ import annotations
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
-from lazyimport.format.archive import HEADER_SIZE, Header, decode_notes
+from lazyimport.format.archive import decode_notes
+from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import Index
 from lazyimport.registry.archives import archive_key, read_header
 from lazyimport.reporting import SILENT

@@ -19,8 +19,9 @@ from lazyimport.errors import (
     MalformedArchive,
     StoreError,
 )
-from lazyimport.format.archive import Archive, Header, open_header
-from lazyimport.format.delta import apply_delta
+from lazyimport.format.archive import Archive
+from lazyimport.format.delta import Revision
+from lazyimport.format.header import Header, open_header
 from lazyimport.format.writer import recode
 from lazyimport.registry.archives import archive_key
 from lazyimport.reporting import SILENT, WARNINGS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import BinaryIO
 
-    from lazyimport.format.delta import Revision
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
@@ -174,8 +174,8 @@ class _Fetch:
                 size += more
                 published = self._cache.publish(
                     hash,
-                    lambda out: apply_delta(
-                        buffer, hash, base, out, raw=self._raw, what=what
+                    lambda out: Revision(base, buffer, hash, what).write(
+                        out, raw=self._raw
                     ),
                 )
         except CacheError:
@@ -197,7 +197,7 @@ class _Fetch:
         if header.base is not None:
             base, more = self._base(header)
             out = io.BytesIO()
-            apply_delta(buffer, hash, base, out, raw=True, what=what)
+            Revision(base, buffer, hash, what).write(out, raw=True)
             buffer = out.getvalue()
             size += more
         return Archive(buffer, hash, what), size

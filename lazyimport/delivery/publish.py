@@ -12,8 +12,8 @@ from lazyimport.errors import (
     KeyMissing,
     MalformedArchive,
 )
-from lazyimport.format.archive import HEADER_SIZE, Header
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
+from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.registry.archives import archive_key, find_header, require_archive
 from lazyimport.registry.gc_lock import renew, wait_until_decided
 from lazyimport.stores import mutable

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from lazyimport.cache.node import NodeCache, map_file
 from lazyimport.delivery.publish import publish
 from lazyimport.errors import ArchiveError, SettingsError, StoreError
-from lazyimport.format.archive import MAGIC, Archive, open_header
+from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
+from lazyimport.format.header import MAGIC, open_header
 from lazyimport.format.writer import recode
 from lazyimport.packing.packer import pack
 from lazyimport.registry.channels import set_channel

@@ -1,4 +1,4 @@
-"""Deltas: an archive told as what differs from its base.
+"""Deltas: an archive as the difference to another one, its base.
 
 ``docs/format.md`` section 8.
 """
@@ -8,30 +8,18 @@ from __future__ import annotations
 from struct import Struct, error as StructError  # noqa: N812
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
-from lazyimport.format.archive import (
-    HEADER_SIZE,
-    IN_BASE,
-    SLOT,
-    Archive,
-    Header,
-    Members,
-    open_header,
-)
-from lazyimport.format.image import encode_page, rank
-from lazyimport.format.index import (
-    MAX_MEMBER,
-    MAX_ROOT_HEAD,
-    check_path,
-    decode_rows,
-    read_root_head,
-    root_head_size,
-)
-from lazyimport.format.patch import Patch, difference, image_of, patched
+from lazyimport.format.archive import Archive, Members
+from lazyimport.format.build import encode_page, rank
+from lazyimport.format.entries import MAX_MEMBER, check_path, decode_page
+from lazyimport.format.header import HEADER_SIZE, IN_BASE, Header, open_header
+from lazyimport.format.index import MAX_ROOT_HEAD, read_root_head, root_head_size
+from lazyimport.format.patch import Patch, difference, patched
 from lazyimport.format.writer import (
     checked,
     member_order,
+    members_of,
     recode,
-    write_image,
+    write_archive,
     write_object,
 )
 
@@ -39,11 +27,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from mmap import mmap
-    from typing import BinaryIO
+    from typing import BinaryIO, TypeAlias
 
-    from lazyimport.format.index import Index, Variant
+    from lazyimport.format.entries import Entry, Variant
+    from lazyimport.format.index import Index
 
-__all__ = ["LARGEST_DELTA", "Revision", "apply_delta", "write_delta"]
+    #: slot, size, and the path that names it
+    Place: TypeAlias = tuple[int, int, str]
+
+__all__ = ["LARGEST_DELTA", "Revision", "write_delta"]
 
 #: A delta larger than this part of its base is not worth a second object.
 LARGEST_DELTA = 0.2
@@ -64,44 +56,35 @@ def write_delta(
 ) -> Header | None:
     """Write *target* as a delta to *base*; None, and nothing written, if it cannot be.
 
-    It cannot where the two have other variants, are the same archive, or differ in
+    It cannot if the two have other variants, are the same archive, or differ in
     members of more than *most* bytes. *read* gives the bytes of a digest that the
-    base does not hold. Of a *partial* base only the pages that differ are there.
+    base does not have. Of a *partial* base only the pages that differ are there.
     """
     if target.variants != base.variants or target.hash == base.hash:
         return None
     patch = difference(base, target)
-    entries = patch.changed
-    page, members = encode_page(rank(entries))
-    body = _encode_removed(patch.removed) + page
-    held = patch.known
+    ranked = rank(patch.changed)
+    members = members_of(entry for *_, entry in ranked)
+    known = patch.known
     if not partial:
-        held = held | _held(base, {digest for _, digest in members} - held)
-    if sum(size for size, digest in members if digest not in held) > most:
+        known = known | _known(base, {digest for _, digest in members} - known)
+    if sum(size for size, digest in members if digest not in known) > most:
         return None
-    order, warm = member_order(entries)
-    header = Header(
-        target.hash,
-        base=base.hash,
-        root_size=root_head_size(len(target.variants)),
-        pages_size=len(body),
-        slots_size=len(members) * SLOT.size,
-    )
+    order, warm = member_order(patch.changed)
+    root = target.root[: root_head_size(len(target.variants))]
     return write_object(
         out,
-        header,
-        target.root[: header.root_size],
-        body,
-        members,
-        [digest for digest in order if digest not in held],
-        sum(digest not in held for digest in order[:warm]),
+        (target.hash, base.hash),
+        (root, _encode_removed(patch.removed) + encode_page(ranked), members),
+        [digest for digest in order if digest not in known],
+        sum(digest not in known for digest in order[:warm]),
         checked(read, target.hash, members),
-        False,
-        notes,
+        raw=False,
+        notes=notes,
     )
 
 
-def _held(base: Index, digests: set[bytes]) -> set[bytes]:
+def _known(base: Index, digests: set[bytes]) -> set[bytes]:
     """Return those of *digests* that a member of *base* has."""
     digests = base.perhaps(digests)
     if not digests:
@@ -111,14 +94,14 @@ def _held(base: Index, digests: set[bytes]) -> set[bytes]:
 
 
 class Revision:
-    """An archive told by its base and a delta: as good as whole, and not written.
+    """An archive as its base and a delta: as good as whole, though not written.
 
-    *delta* is the object's bytes, *hash* what it must give together with *base*;
+    *delta* is the object's bytes, *hash* the archive that it must give with *base*;
     *what* names it in errors. Without a delta it is the base itself. ``index`` is
     the archive's whole index.
 
-    Raises MalformedArchive, DamagedArchive or UnsupportedArchive, also when the
-    two do not give an archive of that hash.
+    Raises MalformedArchive, DamagedArchive or UnsupportedArchive, also if the two
+    do not give the archive *hash*.
     """
 
     __slots__ = ("_brought", "_in_base", "_members", "base", "delta", "index")
@@ -133,9 +116,9 @@ class Revision:
         self.base = base
         self.delta = delta
         self.index = base.index
-        #: digest of a member of the delta's rows -> slot, size, path
-        self._brought: dict[bytes, tuple[int, int, str]] = {}
-        self._in_base: dict[bytes, tuple[int, int, str]] | None = None
+        #: by digest, what the rows of the delta refer to
+        self._brought: dict[bytes, Place] = {}
+        self._in_base: dict[bytes, Place] | None = None
         self._members: Members | None = None
         if delta is not None:
             self._apply(delta, hash or base.hash, what)
@@ -154,27 +137,28 @@ class Revision:
         return self.delta[header.notes_at : header.size]
 
     def read(self, digest: bytes) -> bytes | memoryview:
-        """Return the proved bytes of a digest; KeyError if there are none such."""
-        brought = self._brought.get(digest)
-        members = self._members
-        if members and brought and members.stored(brought[0])[0] != IN_BASE:
-            return members.read(brought[0], brought[1], digest, brought[2])
-        if self._in_base is None:
-            self._in_base = {}
-            for entry in self.base.index.entries():
-                for slot, size, held in entry.members():
-                    self._in_base.setdefault(held, (slot, size, entry.path))
-        if members and brought and digest not in self._in_base:
-            return members.read(brought[0], brought[1], digest, brought[2])
-        slot, size, path = self._in_base[digest]
+        """Return the proved bytes of a digest. Raises KeyError for an unknown one."""
+        place = self._brought.get(digest)
+        if place is not None and self._members is not None:
+            slot, size, path = place
+            elsewhere = self._members.stored(slot)[0] == IN_BASE
+            if not (elsewhere and digest in self._places_in_base()):
+                return self._members.read(slot, size, digest, path)
+        slot, size, path = self._places_in_base()[digest]
         return self.base.member(slot, size, digest, path)
+
+    def _places_in_base(self) -> dict[bytes, Place]:
+        if self._in_base is None:
+            self._in_base = _places(self.base.index.entries())
+        return self._in_base
 
     def write(self, out: BinaryIO, *, raw: bool) -> Header:
         """Write the whole archive to *out*, every member proved."""
         if self.delta is None:
             return recode(self.base, out, raw=raw)
-        image = image_of(self.index)
-        return write_image(out, image, self.read, raw=raw, notes=self.notes)
+        return write_archive(
+            out, self.index, self.read, raw=raw, notes=self.notes, proved=True
+        )
 
     def _apply(self, delta: bytes | mmap, hash: str, what: str) -> None:
         header = open_header(delta, hash, what)
@@ -187,11 +171,8 @@ class Revision:
         minors, variants = _read_head(delta, header, what)
         try:
             removed, page_at = _decode_removed(delta, header.pages_at, header.slots_at)
-            rows = list(decode_rows(delta, page_at, header.slots_at, variants))
-            # before patched(), which may give the entries the slots of the archive
-            for entry in rows:
-                for slot, size, digest in entry.members():
-                    self._brought.setdefault(digest, (slot, size, entry.path))
+            rows = list(decode_page(delta, page_at, header.slots_at, variants))
+            self._brought = _places(rows)
             self.index = patched(base.index, Patch(rows, removed), minors)
         except (StructError, ValueError) as error:
             raise MalformedArchive(
@@ -209,20 +190,13 @@ class Revision:
         self._members = Members(delta, header, what)
 
 
-def apply_delta(
-    buffer: bytes | mmap,
-    hash: str,
-    base: Archive,
-    out: BinaryIO,
-    *,
-    raw: bool,
-    what: str = "this delta",
-) -> Header:
-    """Write the archive *hash* that the delta in *buffer* and its *base* give.
-
-    *what* names the delta in errors. Raises as `Revision` does.
-    """
-    return Revision(base, buffer, hash, what).write(out, raw=raw)
+def _places(entries: Iterable[Entry]) -> dict[bytes, Place]:
+    """Return by digest where the members of *entries* are."""
+    places: dict[bytes, Place] = {}
+    for entry in entries:
+        for slot, size, digest in entry.members():
+            places.setdefault(digest, (slot, size, entry.path))
+    return places
 
 
 def _read_head(
@@ -239,7 +213,7 @@ def _read_head(
 
 
 def _encode_removed(removed: Iterable[str]) -> bytes:
-    """Return the part of a patch that says which paths are gone."""
+    """Return the part of a patch that lists the removed paths."""
     names = sorted(path.encode() for path in removed)
     parts = [_COUNT.pack(len(names))]
     parts += [_LENGTH.pack(len(name)) + name for name in names]
@@ -255,6 +229,6 @@ def _decode_removed(buffer: bytes | mmap, at: int, end: int) -> tuple[list[str],
         (length,) = _LENGTH.unpack_from(buffer, at)
         at += _LENGTH.size + length
         if at > end:
-            raise ValueError("a removed path reaches beyond it")
+            raise ValueError("a removed path exceeds it")
         removed.append(check_path(buffer[at - length : at].decode()))
     return removed, at

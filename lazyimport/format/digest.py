@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def digest(self) -> bytes: ...
 
 
-__all__ = ["sha256", "sha256_hex"]
+__all__ = ["sha256"]
 
 #: Bytes after which OpenSSL has paid for itself (4 ms against 5 ns a byte).
 _ENOUGH = 1 << 19
@@ -31,11 +31,6 @@ _ENOUGH = 1 << 19
 def sha256(data: Data) -> bytes:
     """Return the SHA-256 of *data* as 32 bytes."""
     return _implementation(data).digest()
-
-
-def sha256_hex(data: Data) -> str:
-    """Return the SHA-256 of *data* as 64 lower-case hex digits."""
-    return sha256(data).hex()
 
 
 def _counted(data: Data) -> _Hash:

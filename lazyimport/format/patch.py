@@ -6,37 +6,25 @@ change of one file costs the same in a tree of ten files and of a million.
 
 from __future__ import annotations
 
+from lazyimport.format.build import build_index, encode_page, join_pages, rank
 from lazyimport.format.digest import sha256
-from lazyimport.format.image import (
-    IndexImage,
-    build_index,
-    encode_page,
-    encode_root_head,
-    rank,
-)
-from lazyimport.format.index import (
-    DIRECTORY,
-    FILE,
-    PAGE,
-    Index,
-    check_path,
-    pages_for,
-    stem_of,
-)
+from lazyimport.format.entries import DIRECTORY, FILE, check_path, stem_of
+from lazyimport.format.index import pages_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lazyimport.format.index import Entry
+    from lazyimport.format.entries import Entry
+    from lazyimport.format.index import Index
 
-__all__ = ["Patch", "difference", "differing_pages", "image_of", "index_of", "patched"]
+__all__ = ["Patch", "difference", "differing_pages", "patched"]
 
 
 class Patch:
-    """How one archive becomes another: entries that are new or other, paths gone.
+    """How one archive becomes another: entries that are new or changed, paths gone.
 
-    ``known`` are digests of members that the first one holds: those found while
+    ``known`` are digests of members that the first one has: those found while
     comparing, not all.
     """
 
@@ -53,31 +41,32 @@ class Patch:
         self.known = set(known)
 
 
-def differing_pages(old: Index, new: Index) -> list[int] | None:
-    """Return which pages differ; None where the two have not as many."""
+def differing_pages(old: Index, new: Index) -> Sequence[int]:
+    """Return the pages of *old* that differ: all, if *new* has another number."""
+    pages = range(old.pages)
     if old.pages != new.pages:
-        return None
-    return [
-        number
-        for number in range(new.pages)
-        if old.page_digest(number) != new.page_digest(number)
-    ]
+        return pages
+    return [n for n in pages if old.page_digest(n) != new.page_digest(n)]
 
 
 def difference(old: Index, new: Index) -> Patch:
-    """Return the patch that makes *new* of *old*.
+    """Return the patch that turns *old* into *new*.
 
     Raises DamagedArchive or MalformedArchive for a page that is not what it must be.
     """
-    pages = differing_pages(old, new)
     rows: dict[str, bytes] = {}
     known: set[bytes] = set()
-    for entry in _entries_of(old, pages):
-        rows[entry.path] = entry.row()
-        known.update(digest for _, _, digest in entry.members())
-    entries = list(_entries_of(new, pages))
-    changed = [entry for entry in entries if rows.get(entry.path) != entry.row()]
-    return Patch(changed, rows.keys() - {entry.path for entry in entries}, known)
+    for number in differing_pages(old, new):
+        for entry in old.page_entries(number):
+            rows[entry.path] = entry.row()
+            known.update(digest for _, _, digest in entry.members())
+    changed = [
+        entry
+        for number in differing_pages(new, old)
+        for entry in new.page_entries(number)
+        if rows.pop(entry.path, None) != entry.row()
+    ]
+    return Patch(changed, rows, known)
 
 
 def patched(old: Index, patch: Patch, minors: int) -> Index:
@@ -94,35 +83,11 @@ def patched(old: Index, patch: Patch, minors: int) -> Index:
         pages.remove(check_path(entry.path))
     if pages_for(pages.entries + len(patch.changed)) != old.pages:
         gone = {*patch.removed, *(entry.path for entry in patch.changed)}
-        kept = [entry for entry in old.entries() if entry.path not in gone]
-        return index_of(
-            build_index([*kept, *patch.changed], old.variants, minors), old.what
-        )
+        stay = [entry for entry in old.entries() if entry.path not in gone]
+        return build_index([*stay, *patch.changed], old.variants, minors, old.what)
     for entry in patch.changed:
         pages.add(entry)
     return pages.index(minors)
-
-
-def index_of(image: IndexImage, what: str = "these bytes") -> Index:
-    """Return *image* as it is read."""
-    root, pages = image.root, image.pages
-    return Index(root + pages, image.hash, 0, len(root), len(pages), what)
-
-
-def image_of(index: Index) -> IndexImage:
-    """Return the whole of *index*, every entry of it decoded."""
-    entries = list(index.entries())
-    members = [
-        (size, digest) for entry in entries for _, size, digest in entry.members()
-    ]
-    body = b"".join(map(index.page_bytes, range(index.pages)))
-    return IndexImage(index.root, body, entries, members)
-
-
-def _entries_of(index: Index, pages: Sequence[int] | None) -> Iterable[Entry]:
-    if pages is None:
-        return index.entries()
-    return (entry for number in pages for entry in index.page_entries(number))
 
 
 class _Pages:
@@ -154,27 +119,25 @@ class _Pages:
 
     def index(self, minors: int) -> Index:
         """Return the index that the pages give."""
-        records, body = [], []
-        end = slots = 0
         old = self._old
-        for number in range(old.pages):
-            if number in self._opened:
-                data, owned = encode_page(rank(self._opened[number].values()))
-                digest, count = sha256(data), len(owned)
-            else:
-                data, digest = old.page_bytes(number), old.page_digest(number)
-                count = old.page_slots(number)
-            end += len(data)
-            records.append(PAGE.pack(digest, end, slots))
-            body.append(data)
-            slots += count
-        head = encode_root_head(
-            self._files, self._directories, old.variants, minors, old.pages, slots
+        return join_pages(
+            map(self._encoded, range(old.pages)),
+            self._files,
+            self._directories,
+            old.variants,
+            minors,
+            old.what,
         )
-        root = head + b"".join(records)
-        pages = b"".join(body)
-        hash = sha256(root).hex()
-        return Index(root + pages, hash, 0, len(root), len(pages), old.what)
+
+    def _encoded(self, number: int) -> tuple[bytes, bytes, int]:
+        """Return the bytes, the digest and the number of slots of a page."""
+        if number not in self._opened:
+            old = self._old
+            data, digest = old.page_bytes(number), old.page_digest(number)
+            return data, digest, old.page_slots(number)
+        entries = self._opened[number].values()
+        data = encode_page(rank(entries))
+        return data, sha256(data), sum(entry.slots for entry in entries)
 
     def _open(self, stem: str) -> dict[str, Entry]:
         number = self._old.page_of(stem)

@@ -1,38 +1,32 @@
 """Writing archives: header, index, slots, members, notes. ``docs/format.md``.
 
-No IO of its own: the bytes of each digest come from a function, and go to a
-writable binary file.
+No IO of its own: a function gives the bytes of each digest, and what is written goes
+to a binary file that can seek.
 """
 
 from __future__ import annotations
 
 from lazyimport.errors import DamagedArchive
-from lazyimport.format.archive import IN_BASE, MAX_NOTES, SLOT, Archive, Header
 from lazyimport.format.digest import sha256
+from lazyimport.format.header import IN_BASE, MAX_NOTES, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from lazyimport.format.image import IndexImage
-    from lazyimport.format.index import Entry
+    from lazyimport.format.archive import Archive
+    from lazyimport.format.entries import Entry
+    from lazyimport.format.index import Index
 
     #: gives the bytes of a digest
     Read = Callable[[bytes], bytes | memoryview]
 
-__all__ = [
-    "encode_notes",
-    "member_order",
-    "recode",
-    "write_archive",
-    "write_image",
-    "write_object",
-]
+__all__ = ["checked", "encode_notes", "member_order", "recode", "write_archive"]
 
 
 def encode_notes(notes: dict[str, object]) -> bytes:
-    """Return notes as bytes; none of them where they exceed the limit."""
+    """Return notes as bytes; empty ones if they exceed the limit."""
     import json
 
     text = json.dumps(notes, ensure_ascii=False, sort_keys=True)
@@ -43,54 +37,41 @@ def encode_notes(notes: dict[str, object]) -> bytes:
 
 def write_archive(
     out: BinaryIO,
-    image: IndexImage,
+    index: Index,
     read: Read,
     *,
     first: Sequence[bytes] = (),
     raw: bool = False,
     notes: bytes = b"",
+    proved: bool = False,
 ) -> Header:
-    """Write the archive of *image* to *out*, a seekable file, and return its header.
+    """Write the archive of *index* to *out*, a seekable file, and return its header.
 
-    *read* gives the bytes of a digest; they are checked, and DamagedArchive is
-    raised if they are others. *first* are digests to lie before all others, in
-    order: a recorded start; those that the archive does not hold are ignored.
-    With *raw* members are stored uncompressed, else as zstd where that is smaller.
+    *read* gives the bytes of a digest; unless it has *proved* them, they are checked,
+    and DamagedArchive is raised if they are not those. *first* are digests to lie
+    before all others, in order: a recorded start; digests that the archive does not
+    have are ignored. With *raw* members are stored uncompressed, else as zstd where
+    that is smaller.
     """
-    read = checked(read, image.hash, image.members)
-    return write_image(out, image, read, first=first, raw=raw, notes=notes)
-
-
-def write_image(
-    out: BinaryIO,
-    image: IndexImage,
-    read: Read,
-    *,
-    first: Sequence[bytes] = (),
-    raw: bool,
-    notes: bytes,
-) -> Header:
-    """Write an archive as `write_archive` does; *read* gives bytes already proved."""
-    order, warm = member_order(image.entries, first)
-    header = Header(
-        image.hash,
-        root_size=len(image.root),
-        pages_size=len(image.pages),
-        slots_size=len(image.members) * SLOT.size,
-    )
-    root, pages, members = image.root, image.pages, image.members
+    entries = list(index.entries())
+    members = members_of(entries)
+    if not proved:
+        read = checked(read, index.hash, members)
+    order, warm = member_order(entries, first)
+    sections = index.root, index.body, members
     return write_object(
-        out, header, root, pages, members, order, warm, read, raw, notes
+        out, (index.hash, None), sections, order, warm, read, raw=raw, notes=notes
     )
 
 
 def recode(archive: Archive, out: BinaryIO, *, raw: bool) -> Header:
-    """Write *archive* once more, proved in full, with its members in their order."""
-    # Digest: offset, stored size (the empty member lies before its neighbour), and how
+    """Write *archive* again, proved in full, with its members in the same order."""
+    index = archive.index
+    # Digest: offset, stored size (the empty member lies before its neighbor), and how
     # to read it
     where: dict[bytes, tuple[int, int, int, int, str]] = {}
     members: list[tuple[int, bytes]] = []
-    for entry in archive.index.entries():
+    for entry in index.entries():
         for slot, size, digest in entry.members():
             members.append((size, digest))
             if digest not in where:
@@ -102,16 +83,10 @@ def recode(archive: Archive, out: BinaryIO, *, raw: bool) -> Header:
         _, _, slot, size, path = where[digest]
         return archive.member(slot, size, digest, path)
 
-    root, pages, notes = archive.sections()
-    header = Header(
-        archive.hash,
-        root_size=len(root),
-        pages_size=len(pages),
-        slots_size=len(members) * SLOT.size,
-    )
-    return write_object(
-        out, header, root, pages, members, order, warm, read, raw, notes
-    )
+    names = archive.hash, None
+    sections = index.root, index.body, members
+    notes = archive.raw_notes
+    return write_object(out, names, sections, order, warm, read, raw=raw, notes=notes)
 
 
 def checked(read: Read, hash: str, members: Iterable[tuple[int, bytes]]) -> Read:
@@ -134,6 +109,11 @@ def checked(read: Read, hash: str, members: Iterable[tuple[int, bytes]]) -> Read
     return read_checked
 
 
+def members_of(entries: Iterable[Entry]) -> list[tuple[int, bytes]]:
+    """Return the size and digest of what lies in each slot of *entries*, in order."""
+    return [(size, digest) for entry in entries for _, size, digest in entry.members()]
+
+
 def member_order(
     entries: Iterable[Entry], first: Sequence[bytes] = ()
 ) -> tuple[list[bytes], int]:
@@ -149,36 +129,44 @@ def member_order(
         content, *codes = [digest for _, _, digest in entry.members()]
         (sources if codes else data)[content] = None
         bytecode.update(dict.fromkeys(codes))
-    held = bytecode | data | sources
-    recorded = dict.fromkeys(digest for digest in first if digest in held)
+    known = bytecode | data | sources
+    recorded = dict.fromkeys(digest for digest in first if digest in known)
     warm = recorded | bytecode | data
     return list(warm | sources), len(warm)
 
 
 def write_object(
     out: BinaryIO,
-    header: Header,
-    root: bytes,
-    pages: bytes,
-    slots: Sequence[tuple[int, bytes]],
+    names: tuple[str, str | None],
+    sections: tuple[bytes, bytes, Sequence[tuple[int, bytes]]],
     order: Sequence[bytes],
     warm: int,
     read: Read,
+    *,
     raw: bool,
     notes: bytes,
 ) -> Header:
-    """Write one object, archive or delta, whose slots are those of (size, digest).
+    """Write one object, archive or delta, and return its header.
 
-    *read* gives the proved bytes of each digest in *order*, which get a member;
-    the others are said to be in the base. The first *warm* of them are what a
-    start needs. Fills in what *header* cannot know before.
+    *names* are the hash and the base; *sections* are the root, the pages, and the
+    size and digest of what each slot refers to. *read* gives the proved bytes of
+    each digest in *order*, which become members; the other digests are said to be
+    in the base. The first *warm* members are those that a start needs.
     """
     if len(notes) > MAX_NOTES:
         raise ValueError(f"notes of {len(notes)} bytes exceed {MAX_NOTES}")
+    root, pages, slots = sections
+    header = Header(
+        names[0],
+        base=names[1],
+        root_size=len(root),
+        pages_size=len(pages),
+        slots_size=len(slots) * SLOT.size,
+        notes_size=len(notes),
+    )
     start = out.tell()
     out.seek(start + header.members_at)
     places: dict[bytes, bytes] = {}
-    offset = 0
     data: Iterator[bytes | memoryview] = map(read, order)
     if not raw:
         from lazyimport.format import codec
@@ -186,12 +174,10 @@ def write_object(
         data = codec.compress_all(data)
     for digest, stored in zip(order, data, strict=True):
         out.write(stored)
-        places[digest] = SLOT.pack(offset, len(stored))
-        offset += len(stored)
+        places[digest] = SLOT.pack(header.members_size, len(stored))
+        header.members_size += len(stored)
         if len(places) == warm:
-            header.warm = offset
-    header.members_size = offset
-    header.notes_size = len(notes)
+            header.warm = header.members_size
     out.write(notes)
     out.seek(start)
     out.write(header.encode())

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
-    from lazyimport.format.index import Entry
+    from lazyimport.format.entries import Entry
 
 __all__ = ["LIMIT", "read"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from lazyimport.format.index import Entry
+    from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
 __all__ = ["ArchiveExtensionLoader", "restore"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from lazyimport import lazy_errors as errors
-from lazyimport.format.index import IN_MEMORY, NATIVE, Entry
+from lazyimport.format.entries import IN_MEMORY, NATIVE, Entry
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
+from lazyimport.format.build import build_index
 from lazyimport.format.digest import sha256
-from lazyimport.format.image import build_index, listing_of
-from lazyimport.format.index import (
+from lazyimport.format.entries import (
     DIRECTORY,
     EXECUTABLE,
     FILE,
@@ -18,8 +18,9 @@ from lazyimport.format.index import (
     Code,
     Entry,
     Variant,
+    listing_of,
 )
-from lazyimport.format.patch import Patch, index_of, patched
+from lazyimport.format.patch import Patch, patched
 from lazyimport.format.writer import encode_notes
 from lazyimport.packing.compile import SyntaxProblem, compile_sources
 from lazyimport.packing.flags import looks_at_files, package_flags
@@ -105,7 +106,7 @@ class Draft:
         flags = package_flags(self.flags.items(), self._config)
         for path, listing in self._list_folders(_folders(self.flags)):
             entries.append(_directory(path, listing, flags))
-        return index_of(build_index(entries, self._variants, minors))
+        return build_index(entries, self._variants, minors)
 
     def read(self, digest: bytes) -> bytes | memoryview:
         """Return bytes that this packing or the previous one has seen or made."""

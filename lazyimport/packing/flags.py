@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lazyimport.format.index import (
+from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
     IN_MEMORY,

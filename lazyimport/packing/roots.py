@@ -15,7 +15,6 @@ from lazyimport.errors import ArchiveError, CacheError, PackError
 from lazyimport.files import AtomicFile
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.index import ALL_MINORS
-from lazyimport.format.patch import image_of
 from lazyimport.format.writer import recode, write_archive
 from lazyimport.packing import flags
 from lazyimport.packing.collect import collect
@@ -209,13 +208,12 @@ def _revise(
 
 def _write(index: Index, draft: Draft, cache: NodeCache) -> Revision:
     """Write the whole archive into the node cache."""
-    image = image_of(index)
     notes = draft.notes
     return Revision(
         _put(
             cache,
             index.hash,
-            lambda out: write_archive(out, image, draft.read, raw=True, notes=notes),
+            lambda out: write_archive(out, index, draft.read, raw=True, notes=notes),
         )
     )
 

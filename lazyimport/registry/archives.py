@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
-from lazyimport.format.archive import HEADER_SIZE, Header
+from lazyimport.format.header import HEADER_SIZE, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import CacheError
-from lazyimport.format.archive import HEADER_SIZE, Header
+from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots

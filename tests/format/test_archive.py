@@ -13,9 +13,10 @@ from struct import Struct
 import pytest
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
-from lazyimport.format.archive import IN_BASE, MAX_NOTES, Archive, decode_notes
-from lazyimport.format.digest import sha256, sha256_hex
-from lazyimport.format.index import Entry, Variant
+from lazyimport.format.archive import Archive, decode_notes
+from lazyimport.format.digest import sha256
+from lazyimport.format.entries import Entry, Variant
+from lazyimport.format.header import IN_BASE, MAX_NOTES
 from lazyimport.format.writer import encode_notes, recode, write_archive
 from tests.support import forge
 from tests.support.read_everything import read_everything
@@ -178,7 +179,7 @@ class TestSlots:
             archive.content(entry_of(archive, "a"))
         error = caught.value
         assert (error.hash, error.member) == (name, "a")
-        assert error.expected == sha256_hex(b"12345")
+        assert error.expected == sha256(b"12345").hex()
         assert str(error).startswith("gs://x: a of archive")
 
     def test_another_digest(self) -> None:
@@ -187,7 +188,7 @@ class TestSlots:
         archive = Archive(data.replace(b"12345", b"12346"), name)
         with pytest.raises(DamagedArchive, match="digest") as caught:
             archive.content(entry_of(archive, "a"))
-        assert caught.value.actual == sha256_hex(b"12346")
+        assert caught.value.actual == sha256(b"12346").hex()
         assert archive.content(entry_of(archive, "")), "others are not affected"
 
     def test_the_top_directory_has_a_name_in_errors(self) -> None:
@@ -306,27 +307,27 @@ class TestWriting:
 
     def test_at_the_place_where_the_file_is(self) -> None:
         tree = Tree(FILES)
-        image = tree.image()
+        index = tree.index()
         out = io.BytesIO(b"before")
         out.seek(6)
-        header = write_archive(out, image, tree.blobs.__getitem__)
+        header = write_archive(out, index, tree.blobs.__getitem__)
         assert out.tell() == 6 + header.size
         out.write(b"after")
         data = out.getvalue()
         assert (data[:6], data[-5:]) == (b"before", b"after")
-        assert read_everything(data[6:-5], image.hash)
+        assert read_everything(data[6:-5], index.hash)
         assert header.encode() == data[6 : 6 + 128]
 
     @pytest.mark.parametrize("raw", [True, False])
     def test_bytes_that_changed_meanwhile(self, raw: bool) -> None:
         tree = Tree({"a.txt": "12345"})
-        image = tree.image()
+        index = tree.index()
         tree.blobs[sha256(b"12345")] = b"12346"
         with pytest.raises(
             DamagedArchive, match="changed while it was written"
         ) as error:
-            write_archive(io.BytesIO(), image, tree.blobs.__getitem__, raw=raw)
-        assert error.value.expected == sha256_hex(b"12345")
+            write_archive(io.BytesIO(), index, tree.blobs.__getitem__, raw=raw)
+        assert error.value.expected == sha256(b"12345").hex()
 
     def test_a_size_that_was_never_true(self) -> None:
         tree = Tree({"a.txt": "12345"})
@@ -342,7 +343,7 @@ class TestWriting:
 
         for raw in (True, False):
             with pytest.raises(KeyError):
-                write_archive(io.BytesIO(), tree.image(), read, raw=raw)
+                write_archive(io.BytesIO(), tree.index(), read, raw=raw)
 
     def test_the_hash_does_not_depend_on_how_it_is_stored(self) -> None:
         one = make_archive(FILES, raw=True)

@@ -9,9 +9,8 @@ import pytest
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive
-from lazyimport.format.delta import apply_delta, write_delta
-from lazyimport.format.index import Variant
-from lazyimport.format.patch import index_of
+from lazyimport.format.delta import Revision, write_delta
+from lazyimport.format.entries import Variant
 from tests.support import forge
 from tests.support.read_everything import read_delta, read_everything
 from tests.support.trees import Tree
@@ -39,7 +38,7 @@ FULL = TARGET.archive()
 def make_delta(tree: Tree = TARGET, base: tuple[bytes, str] = BASE) -> bytes:
     made = tree.delta(Archive(*base).index)
     assert made is not None
-    assert made[1] == tree.image().hash
+    assert made[1] == tree.index().hash
     return made[0]
 
 
@@ -68,7 +67,7 @@ class TestDelta:
         assert made is not None
         out = io.BytesIO(b"before")
         out.seek(6)
-        header = apply_delta(made[0], FULL[1], Archive(*BASE), out, raw=raw)
+        header = Revision(Archive(*BASE), *made).write(out, raw=raw)
         whole = TARGET.archive(raw=raw, notes=notes)[0]
         assert out.getvalue()[6:] == whole
         assert header.size == len(whole)
@@ -79,13 +78,13 @@ class TestDelta:
         assert (fields["flags"], fields["base"].hex()) == (1, BASE[1])
         assert fields["hash"].hex() == FULL[1]
         assert fields["root"] == 48 + 32
-        image = TARGET.image()
-        assert delta[128 : 128 + 80] == image.root[:80]
+        index = TARGET.index()
+        assert delta[128 : 128 + 80] == index.root[:80]
         gone = b"\2\0\0\0" + b"\x0f\0folder/only.txt" + b"\x0b\0pkg/gone.py"
         assert delta[208 : 208 + len(gone)] == gone
         # Of 9 entries all but pkg/same.txt are new or not the same as before.
         assert delta[208 + len(gone) :][:4] == b"\x08\0\0\0"
-        assert fields["pages"] - len(gone) < len(image.pages)
+        assert fields["pages"] - len(gone) < len(index.body)
 
     def test_brings_only_what_the_base_has_not(self) -> None:
         delta = make_delta()
@@ -120,7 +119,7 @@ class TestDelta:
         delta = make_delta(target, base)
         assert len(delta) < 1000
         assert len(base[0]) > 400_000
-        assert read_delta(delta, target.image().hash, base) == read_everything(
+        assert read_delta(delta, target.index().hash, base) == read_everything(
             *target.archive()
         )
 
@@ -128,12 +127,12 @@ class TestDelta:
         target = Tree(OLD, flags={"pkg": 1, "thing": 1})
         delta = make_delta(target)
         assert forge.fields_of(delta)["members"] == 0
-        found = read_delta(delta, target.image().hash, BASE)
+        found = read_delta(delta, target.index().hash, BASE)
         assert (found["pkg"][1], found["thing"][1], found["folder"][1]) == (1, 1, 0)
 
     def test_only_minors_changed(self) -> None:
         target = Tree(OLD, minors=1 << 11)
-        assert read_delta(make_delta(target), target.image().hash, BASE)
+        assert read_delta(make_delta(target), target.index().hash, BASE)
 
     def test_of_a_compressed_base(self) -> None:
         base = Tree(OLD).archive(raw=False)
@@ -141,13 +140,13 @@ class TestDelta:
 
     def test_leaves_the_index_as_it_was(self) -> None:
         """A push that finds the delta too large writes the full archive from it."""
-        index = index_of(TARGET.image())
+        index = TARGET.index()
         slots = [entry.slot for entry in index.entries()]
         write_delta(io.BytesIO(), Archive(*BASE).index, index, TARGET.blobs.__getitem__)
         assert [entry.slot for entry in index.entries()] == slots
 
     def test_bytes_that_changed_meanwhile(self) -> None:
-        index = index_of(TARGET.image())
+        index = TARGET.index()
         with pytest.raises(DamagedArchive, match="changed while it was written"):
             write_delta(io.BytesIO(), Archive(*BASE).index, index, lambda digest: b"?")
 
@@ -175,11 +174,11 @@ class TestRefused:
     def test_another_base(self) -> None:
         other = Archive(*Tree({"a": ""}).archive())
         with pytest.raises(MalformedArchive, match=f"{BASE[1]}, not .*{other.hash}"):
-            apply_delta(make_delta(), FULL[1], other, io.BytesIO(), raw=True)
+            Revision(other, make_delta(), FULL[1])
 
     def test_a_full_archive(self) -> None:
         with pytest.raises(MalformedArchive, match="a full archive"):
-            apply_delta(FULL[0], FULL[1], Archive(*BASE), io.BytesIO(), raw=True)
+            Revision(Archive(*BASE), *FULL)
 
     def test_another_hash(self) -> None:
         with pytest.raises(MalformedArchive):
@@ -194,14 +193,12 @@ class TestRefused:
         name = forge.fields_of(delta)["hash"].hex()
         out = io.BytesIO()
         with pytest.raises(DamagedArchive) as caught:
-            apply_delta(
+            Revision(
+                Archive(*BASE),
                 delta.replace(b"0123456789", b"012345678x"),
                 name,
-                Archive(*BASE),
-                out,
-                raw=True,
-                what="gs://bucket/delta",
-            )
+                "gs://bucket/delta",
+            ).write(out, raw=True)
         assert caught.value.member == "new.bin"
         assert caught.value.hash == name
         assert str(caught.value).startswith("gs://bucket/delta: new.bin")
@@ -210,7 +207,7 @@ class TestRefused:
         damaged = BASE[0].replace(b"the same", b"the sama"), BASE[1]
         base = Archive(*damaged, "/cache/base")
         with pytest.raises(DamagedArchive) as caught:
-            apply_delta(make_delta(), FULL[1], base, io.BytesIO(), raw=True)
+            Revision(base, make_delta(), FULL[1]).write(io.BytesIO(), raw=True)
         assert caught.value.hash == BASE[1], "the base is to be fetched anew"
         assert str(caught.value).startswith("/cache/base: ")
 

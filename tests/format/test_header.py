@@ -7,7 +7,8 @@ from hashlib import sha256
 import pytest
 
 from lazyimport.errors import MalformedArchive, UnsupportedArchive
-from lazyimport.format.archive import HEADER_SIZE, MAX_NOTES, Archive, Header
+from lazyimport.format.archive import Archive
+from lazyimport.format.header import HEADER_SIZE, MAX_NOTES, Header
 from tests.support.forge import fields_of, reheaded
 from tests.support.trees import make_archive
 

@@ -12,9 +12,9 @@ import pytest
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive
+from lazyimport.format.build import build_index
 from lazyimport.format.digest import sha256
-from lazyimport.format.image import build_index, listing_of
-from lazyimport.format.index import (
+from lazyimport.format.entries import (
     DIRECTORY,
     EXECUTABLE,
     FILE,
@@ -25,10 +25,11 @@ from lazyimport.format.index import (
     Entry,
     Variant,
     check_path,
-    pages_for,
+    listing_of,
     parse_listing,
     stem_of,
 )
+from lazyimport.format.index import pages_for
 from tests.support import forge
 from tests.support.read_everything import read_everything
 from tests.support.trees import Tree, make_archive, running_variant
@@ -147,15 +148,15 @@ class TestRoot:
         variants = [Variant("cpython-313", b"abcd", 2), Variant("cpython-310", b"efgh")]
         files = {f"p/m{number}.py": f"x = {number}" for number in range(60)}
         tree = Tree(files, variants=variants, minors=1 << 10)
-        image = tree.image()
+        index = tree.index()
         magic, minors, count, directories, pages, slots, kinds, _ = Struct(
             "<8sQIIIIB15s"
-        ).unpack_from(image.root)
+        ).unpack_from(index.root)
         assert (magic, minors, kinds) == (b"LZYROOT1", 1 << 10, 2)
         assert (count, directories, pages, slots) == (60, 2, 2, 60 * 3 + 2)
-        assert len(image.root) == 48 + 2 * 32 + 2 * 40
-        assert image.root[48:80] == b"cpython-310".ljust(24, b"\0") + b"efgh\0\0\0\0"
-        assert image.root[80:112] == b"cpython-313".ljust(24, b"\0") + b"abcd\2\0\0\0"
+        assert len(index.root) == 48 + 2 * 32 + 2 * 40
+        assert index.root[48:80] == b"cpython-310".ljust(24, b"\0") + b"efgh\0\0\0\0"
+        assert index.root[80:112] == b"cpython-313".ljust(24, b"\0") + b"abcd\2\0\0\0"
 
     def test_an_archive_of_nothing(self) -> None:
         made = make_archive({})
@@ -273,15 +274,15 @@ class TestPages:
     def test_layout(self) -> None:
         files = {f"d{number % 7}/m{number}.py": f"x = {number}" for number in range(99)}
         files["d1.py"] = files["d1/__init__.py"] = "pass"
-        image = Tree(files).image()
+        index = Tree(files).index()
         count = 4
-        assert len(image.root) == 48 + 32 + 40 * count
+        assert len(index.root) == 48 + 32 + 40 * count
         begin = slot = seen = 0
         for number in range(count):
             digest, end, first = Struct("<32sII").unpack_from(
-                image.root, 80 + 40 * number
+                index.root, 80 + 40 * number
             )
-            body = image.pages[begin:end]
+            body = index.body[begin:end]
             assert sha256(body) == digest
             assert first == slot
             (entries,) = Struct("<I").unpack_from(body)
@@ -301,9 +302,9 @@ class TestPages:
             assert at == len(body)
             seen += entries
             begin = end
-        assert begin == len(image.pages)
-        assert seen == len(image.entries) == 99 + 2 + 8
-        assert slot == len(image.members)
+        assert begin == len(index.body)
+        assert seen == len(list(index.entries())) == 99 + 2 + 8
+        assert slot == index.slots
 
     def test_a_damaged_page_is_named(self) -> None:
         data, name = make_archive({f"m{number}.py": "" for number in range(50)})
@@ -368,13 +369,12 @@ class TestBuilding:
 
     def test_gives_the_entries_their_slots(self) -> None:
         tree = Tree({"p/a.py": "x = 1", "p/b.txt": "t"})
-        image = tree.image()
-        assert sorted(map(repr, image.entries)) == sorted(map(repr, tree.entries))
-        slots = [slot for entry in image.entries for slot, _, _ in entry.members()]
-        assert slots == list(range(len(image.members)))
-        assert image.members == [
-            (size, digest) for e in image.entries for _, size, digest in e.members()
-        ]
+        index = tree.index()
+        entries = list(index.entries())
+        assert sorted(map(repr, entries)) == sorted(map(repr, tree.entries))
+        slots = [slot for entry in entries for slot, _, _ in entry.members()]
+        assert slots == list(range(index.slots))
+        assert [entry.slot for entry in tree.entries] == [-1] * len(tree.entries)
 
     def test_twice(self) -> None:
         entries = Tree({"a": ""}).entries
@@ -397,13 +397,13 @@ class TestBuilding:
 
     def test_directory_that_holds_nothing(self) -> None:
         entries = Tree({"a": ""}).entries
-        with pytest.raises(ValueError, match="directory 'b' holds nothing"):
+        with pytest.raises(ValueError, match="directory 'b' is empty"):
             build_index([*entries, Entry("b", 0, bytes(32), DIRECTORY)], [])
 
     def test_bytecode_of_data(self) -> None:
         entries = Tree({"a": ""}).entries
         entries[0] = entries[0].with_codes({0: Code(1, bytes(32))})
-        with pytest.raises(ValueError, match="no source: 'a'"):
+        with pytest.raises(ValueError, match="not a source: 'a'"):
             build_index(entries, [running_variant()])
 
 
@@ -493,7 +493,7 @@ class TestRows:
         made = forge.one_page(
             rows, files=len(rows) - directories, directories=directories
         )
-        with pytest.raises(MalformedArchive, match="not in order"):
+        with pytest.raises(MalformedArchive, match="out of order"):
             list(Archive(*made).index.entries())
 
     def test_a_file_of_the_top_directorys_path(self) -> None:
@@ -512,7 +512,7 @@ class TestRows:
         odd = forge.row("", kind=1, variants=1, codes=bytes(36))
         variant = b"cpython-311".ljust(32, b"\0")
         made = forge.one_page([("", odd)], [b"", b""], variants=variant, slots=2)
-        with pytest.raises(MalformedArchive, match="no source"):
+        with pytest.raises(MalformedArchive, match="not a source"):
             list(Archive(*made).index.entries())
 
     def test_entries_in_the_wrong_page(self) -> None:
@@ -528,7 +528,9 @@ class TestRows:
             root = forge.root(pages, files=32)
             data, name = forge.archive(root, b"".join(pages), [b""] * 33)
             index = Archive(data, name).index
-            with pytest.raises(MalformedArchive, match="slots" if good else "in order"):
+            with pytest.raises(
+                MalformedArchive, match="slots" if good else "out of order"
+            ):
                 list(index.entries())
             assert bool(index.find("00")) is good
 
@@ -623,19 +625,20 @@ import ctypes, mmap, resource
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 from lazyimport.format.archive import Archive
 from lazyimport.format.digest import sha256
-from lazyimport.format.index import (DIRECTORY, Entry)
-from lazyimport.format.image import (build_index, listing_of)
+from lazyimport.format.entries import DIRECTORY, Entry
+from lazyimport.format.build import build_index
+from lazyimport.format.entries import listing_of
 from lazyimport.format.writer import (write_archive)
 import io
 
 blob = b"x" * 100_000
 listing = listing_of([("a.txt", 0)])
 blobs = {sha256(data): data for data in (blob, listing)}
-image = build_index(
+index = build_index(
     [Entry("a.txt", len(blob), sha256(blob)),
      Entry("", len(listing), sha256(listing), DIRECTORY)], [])
 out = io.BytesIO()
-write_archive(out, image, blobs.__getitem__, raw=True, first=[sha256(blob)])
+write_archive(out, index, blobs.__getitem__, raw=True, first=[sha256(blob)])
 memory = mmap.mmap(-1, len(out.getvalue()))
 memory[:] = out.getvalue()
 address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
@@ -644,7 +647,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 rest = ctypes.c_size_t((len(memory) + page - 1) // page * page - page)
 if libc.mprotect(ctypes.c_void_p(address + page), rest, 0):
     raise OSError(ctypes.get_errno())
-archive = Archive(memory, image.hash)
+archive = Archive(memory, index.hash)
 print("opened", flush=True)
 entry, = archive.index.find("a.txt")
 print("found", flush=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.format import archive as archive_module, index as index_module
+from lazyimport.format import entries, header, index
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256_hex
-from lazyimport.format.index import HAS_DATA, Variant
+from lazyimport.format.digest import sha256
+from lazyimport.format.entries import HAS_DATA, Variant
 from tests.support import reference_reader
 from tests.support.read_everything import read_everything
 from tests.support.trees import Tree
@@ -53,12 +53,12 @@ class TestTables:
     @pytest.mark.parametrize(
         ("number", "table", "layouts"),
         [
-            (2, 0, [archive_module._HEADER, archive_module._CHECK]),
-            (3, 0, [index_module.ROOT]),
-            (3, 1, [index_module._VARIANT]),
-            (3, 2, [index_module.PAGE]),
-            (4, 1, [index_module._ROW]),
-            (5, 0, [archive_module.SLOT]),
+            (2, 0, [header._HEADER, header._CHECK]),
+            (3, 0, [index.ROOT]),
+            (3, 1, [entries.VARIANT]),
+            (3, 2, [index.PAGE]),
+            (4, 1, [entries.ROW]),
+            (5, 0, [header.SLOT]),
         ],
         ids=["header", "root", "variant", "page record", "row", "slot"],
     )
@@ -76,12 +76,12 @@ class TestTables:
     def test_limits(self) -> None:
         text = section(10)
         for limit in (
-            f"path | {index_module.MAX_PATH:,} bytes",
-            f"entries | 2^{index_module.MAX_ENTRIES.bit_length() - 1} ",
-            f"variants | {index_module.MAX_VARIANTS} ",
-            f"root | 2^{index_module.MAX_ROOT.bit_length() - 1} bytes",
-            f"other member | 2^{index_module.MAX_MEMBER.bit_length() - 1} bytes",
-            f"notes | 2^{archive_module.MAX_NOTES.bit_length() - 1} bytes",
+            f"path | {entries.MAX_PATH:,} bytes",
+            f"entries | 2^{index.MAX_ENTRIES.bit_length() - 1} ",
+            f"variants | {index.MAX_VARIANTS} ",
+            f"root | 2^{index.MAX_ROOT.bit_length() - 1} bytes",
+            f"other member | 2^{entries.MAX_MEMBER.bit_length() - 1} bytes",
+            f"notes | 2^{header.MAX_NOTES.bit_length() - 1} bytes",
         ):
             assert limit in text
 
@@ -147,7 +147,7 @@ class TestExample:
         for begin, end in re.findall(
             r"SHA-256 of ([0-9a-f]{4}) to ([0-9a-f]{4})", text
         ):
-            digest = sha256_hex(data[int(begin, 16) : int(end, 16) + 1])
+            digest = sha256(data[int(begin, 16) : int(end, 16) + 1]).hex()
             assert bytes.fromhex(digest) in data
         at = {
             int(offset, 16): int(number)

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from lazyimport.format.index import Index
-from lazyimport.format.patch import (
-    Patch,
-    difference,
-    differing_pages,
-    index_of,
-    patched,
-)
+from lazyimport.format.patch import Patch, difference, differing_pages, patched
 from tests.support.trees import Tree
 
 #: Names that can be a file in one tree and a folder in the other, and share stems.
@@ -30,7 +24,7 @@ TREES = st.dictionaries(PATHS, st.sampled_from(["", "x = 1\n"]), max_size=12).fi
 
 
 def index(files: dict[str, str], **options: object) -> Index:
-    return index_of(Tree(files, **options).image())  # type: ignore[arg-type]
+    return Tree(files, **options).index()  # type: ignore[arg-type]
 
 
 def pages(index: Index) -> bytes:

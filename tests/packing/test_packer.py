@@ -14,7 +14,7 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
 from lazyimport.format.archive import Archive
-from lazyimport.format.index import (
+from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
     IN_MEMORY,

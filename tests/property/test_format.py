@@ -8,9 +8,16 @@ from collections import defaultdict
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from lazyimport.format.archive import Archive
+from lazyimport.format.build import build_index
 from lazyimport.format.digest import sha256
-from lazyimport.format.image import build_index, listing_of
-from lazyimport.format.index import DIRECTORY, FILE, Variant, parse_listing, stem_of
+from lazyimport.format.entries import (
+    DIRECTORY,
+    FILE,
+    Variant,
+    listing_of,
+    parse_listing,
+    stem_of,
+)
 from lazyimport.format.writer import recode
 from tests.support import reference_reader
 from tests.support.read_everything import read_delta, read_everything
@@ -106,7 +113,7 @@ class TestIdentity:
     def test_it_depends_on_everything_else(
         self, tree: Tree, data: st.DataObject
     ) -> None:
-        name = tree.image().hash
+        name = tree.index().hash
         entry = data.draw(st.sampled_from(tree.entries))
         for attribute, value in (
             ("flags", entry.flags ^ 2),
@@ -115,18 +122,18 @@ class TestIdentity:
         ):
             before = getattr(entry, attribute)
             setattr(entry, attribute, value)
-            assert tree.image().hash != name, attribute
+            assert tree.index().hash != name, attribute
             setattr(entry, attribute, before)
-        assert tree.image().hash == name
+        assert tree.index().hash == name
         tree.minors ^= 1 << 14
-        assert tree.image().hash != name
+        assert tree.index().hash != name
         tree.minors ^= 1 << 14
         tree.variants.append(Variant("more", b"cccc"))
-        assert tree.image().hash != name
+        assert tree.index().hash != name
         tree.variants.pop()
         for index, variant in enumerate(tree.variants):
             tree.variants[index] = Variant(variant.tag, b"zzzz", variant.optimization)
-            assert tree.image().hash != name
+            assert tree.index().hash != name
             tree.variants[index] = variant
 
     @common
@@ -138,22 +145,22 @@ class TestIdentity:
     def test_other_files_have_another(
         self, one: dict[str, bytes], other: dict[str, bytes]
     ) -> None:
-        hashes = [Tree(each, variants=[]).image().hash for each in (one, other)]
+        hashes = [Tree(each, variants=[]).index().hash for each in (one, other)]
         assert (hashes[0] == hashes[1]) == (one == other)
 
     @common
     @given(trees())
     def test_bytecode_is_part_of_it(self, tree: Tree) -> None:
         changed = [entry for entry in tree.entries if entry.variants]
-        name = tree.image().hash
+        name = tree.index().hash
         for entry in changed:
             codes = dict(entry.codes())
             number, code = codes.popitem()
             for other in (codes, {**codes, number: type(code)(code.size, bytes(32))}):
                 entries = [item for item in tree.entries if item is not entry]
                 entries.append(entry.with_codes(other))
-                image = build_index(entries, tree.variants, tree.minors)
-                assert image.hash != name
+                index = build_index(entries, tree.variants, tree.minors)
+                assert index.hash != name
 
     @common
     @given(trees(), st.booleans(), st.booleans())
@@ -220,9 +227,9 @@ class TestDelta:
         made = new.delta(Archive(*base).index, notes=b"notes")
         if made is None:
             same = old.variants == new.variants
-            assert not same or old.image().hash == new.image().hash
+            assert not same or old.index().hash == new.index().hash
             return
-        assert made[1] == new.image().hash
+        assert made[1] == new.index().hash
         assert read_delta(*made, base) == expected(new)
         assert reference_reader.read_delta(*made, base[0]) == expected(new)
 

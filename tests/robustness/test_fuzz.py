@@ -16,7 +16,8 @@ from zlib import crc32
 
 import pytest
 
-from lazyimport.format.archive import HEADER_SIZE, Archive, Header
+from lazyimport.format.archive import Archive
+from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import PAGE, ROOT, root_head_size
 from tests.support.read_everything import CLEAN, read_delta, read_everything
 from tests.support.scale import scaled

@@ -6,8 +6,8 @@ import io
 
 from lazyimport.errors import DamagedArchive, MalformedArchive, UnsupportedArchive
 from lazyimport.format.archive import Archive
-from lazyimport.format.delta import apply_delta
-from lazyimport.format.index import stem_of
+from lazyimport.format.delta import Revision
+from lazyimport.format.entries import stem_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,5 +43,5 @@ def read_everything(buffer: bytes, hash: str) -> Everything:
 def read_delta(delta: bytes, hash: str, base: tuple[bytes, str]) -> Everything:
     """Read the whole archive that *delta* makes of *base*, given as (bytes, hash)."""
     out = io.BytesIO()
-    apply_delta(delta, hash, Archive(*base), out, raw=True)
+    Revision(Archive(*base), delta, hash).write(out, raw=True)
     return read_everything(out.getvalue(), hash)

@@ -12,19 +12,11 @@ import sys
 from collections import defaultdict
 from importlib.util import MAGIC_NUMBER
 
+from lazyimport.format.build import build_index
 from lazyimport.format.delta import write_delta
 from lazyimport.format.digest import sha256
-from lazyimport.format.image import IndexImage, build_index, listing_of
-from lazyimport.format.index import (
-    ALL_MINORS,
-    DIRECTORY,
-    FILE,
-    Code,
-    Entry,
-    Index,
-    Variant,
-)
-from lazyimport.format.patch import index_of
+from lazyimport.format.entries import DIRECTORY, FILE, Code, Entry, Variant, listing_of
+from lazyimport.format.index import ALL_MINORS, Index
 from lazyimport.format.writer import encode_notes, write_archive
 
 TYPE_CHECKING = False
@@ -92,20 +84,20 @@ class Tree:
             bits = flags.get(path, 0)
             self.entries.append(Entry(path, len(listing), digest, DIRECTORY, bits))
 
-    def image(self) -> IndexImage:
+    def index(self) -> Index:
         """Return the index."""
         return build_index(self.entries, self.variants, self.minors)
 
     def archive(self, **options: Any) -> tuple[bytes, str]:
         """Return the archive's bytes and its hash; *options* are `write_archive`'s."""
-        image = self.image()
+        index = self.index()
         out = io.BytesIO()
-        write_archive(out, image, self.blobs.__getitem__, **options)
-        return out.getvalue(), image.hash
+        write_archive(out, index, self.blobs.__getitem__, **options)
+        return out.getvalue(), index.hash
 
     def delta(self, base: Index, **options: Any) -> tuple[bytes, str] | None:
         """Return a delta to *base* and its hash, or None if no delta can be made."""
-        index = index_of(self.image())
+        index = self.index()
         out = io.BytesIO()
         if write_delta(out, base, index, self.blobs.__getitem__, **options) is None:
             return None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazyimport.delivery.contents import Contents
-    from lazyimport.format.index import Entry
+    from lazyimport.format.entries import Entry
     from lazyimport.settings import Settings
 
 __all__ = ["command"]

@@ -5,14 +5,8 @@ from __future__ import annotations
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, origin_of, size
 from lazyimport.cli.progress import Progress
-from lazyimport.format.index import (
-    ALL_MINORS,
-    CONFIGURED,
-    HAS_DATA,
-    IN_MEMORY,
-    LOOKS,
-    NATIVE,
-)
+from lazyimport.format.entries import CONFIGURED, HAS_DATA, IN_MEMORY, LOOKS, NATIVE
+from lazyimport.format.index import ALL_MINORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,0 +1,318 @@
+"""Entries: the files and directories of an archive, as values and as rows of a page.
+
+``docs/format.md`` section 4. `Entry.row` and `decode_page` are each other's inverse.
+"""
+
+from __future__ import annotations
+
+from _struct import Struct
+from zlib import crc32
+
+from lazyimport import lazy_errors as errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from mmap import mmap
+
+__all__ = [
+    "DIRECTORY",
+    "EXECUTABLE",
+    "FILE",
+    "LOOKS_AT_FILES",
+    "MAX_MEMBER",
+    "Code",
+    "Entry",
+    "Variant",
+    "check_path",
+    "listing_of",
+    "parse_listing",
+    "stem_of",
+]
+
+FILE, DIRECTORY = 0, 1
+EXECUTABLE, LOOKS_AT_FILES = 1, 2  # flags of a file
+LOOKS, HAS_DATA, NATIVE, CONFIGURED, IN_MEMORY = 1, 2, 4, 8, 16  # of a directory
+KNOWN_FLAGS = (
+    EXECUTABLE | LOOKS_AT_FILES,
+    LOOKS | HAS_DATA | NATIVE | CONFIGURED | IN_MEMORY,
+)
+MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+MAX_PATH = 4096
+MAX_MEMBER = 1 << 40
+
+VARIANT = Struct("<24s4sB3s")  # tag, magic, optimization, reserved: 32
+COUNT = Struct("<I")
+DIRECTORY_ITEM = Struct("<III")  # crc, row offset, slot offset: 12
+ROW = Struct("<BBHIQ32s")  # kind, flags, path size, variants, size, digest: 48
+CODE = Struct("<I32s")  # size, digest: 36
+
+
+class Variant:
+    """One kind of bytecode: the Python and optimization it is for."""
+
+    __slots__ = ("magic", "optimization", "tag")
+
+    def __init__(self, tag: str, magic: bytes, optimization: int = 0) -> None:
+        self.tag = tag
+        self.magic = magic
+        self.optimization = optimization
+
+    def encode(self) -> bytes:
+        """Return the 32 bytes of the record; ValueError if they cannot hold it."""
+        tag = self.tag.encode("ascii")
+        if not (
+            0 < len(tag) <= 24
+            and self.tag.isprintable()
+            and len(self.magic) == 4
+            and self.optimization in {0, 1, 2}
+        ):
+            raise ValueError(f"not a variant: {self!r}")
+        return VARIANT.pack(tag, self.magic, self.optimization, b"")
+
+    @classmethod
+    def decode(cls, data: bytes) -> Variant:
+        """Return the variant whose record is *data*; ValueError if there is none."""
+        tag, magic, optimization, _ = VARIANT.unpack(data)
+        variant = cls(tag.rstrip(b"\0").decode("ascii"), magic, optimization)
+        if variant.encode() != data:
+            raise ValueError("an unreadable bytecode variant")
+        return variant
+
+    @property
+    def python(self) -> str:
+        """The Python that this is for, as people call it: ``3.11``, ``3.11 -OO``."""
+        name, _, digits = self.tag.partition("-")
+        minor = digits[1:] if name == "cpython" and digits[:1] == "3" else ""
+        python = f"3.{minor}" if minor.isdigit() else self.tag
+        return f"{python} -{'O' * self.optimization}" if self.optimization else python
+
+    def _key(self) -> tuple[str, bytes, int]:
+        return self.tag, self.magic, self.optimization
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Variant):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Variant({self.tag!r}, {self.magic!r}, {self.optimization})"
+
+    def __str__(self) -> str:
+        return self.tag + (f"-O{self.optimization}" if self.optimization else "")
+
+
+class Code:
+    """Bytecode of one variant: its size, its digest and the number of its slot."""
+
+    __slots__ = ("digest", "size", "slot")
+
+    def __init__(self, size: int, digest: bytes, slot: int = -1) -> None:
+        self.size = size
+        self.digest = digest
+        self.slot = slot
+
+
+class Entry:
+    """A file or directory of the archive.
+
+    ``size`` and ``digest`` are those of the file's bytes, or of a directory's
+    listing. ``slot`` is the number of its first slot, -1 while it has none.
+    ``variants`` is the bit set of the variants that it has bytecode of, and
+    ``packed_codes`` their sizes and digests as they stand in the row.
+    """
+
+    __slots__ = (
+        "digest",
+        "flags",
+        "kind",
+        "packed_codes",
+        "path",
+        "size",
+        "slot",
+        "variants",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        digest: bytes,
+        kind: int = FILE,
+        flags: int = 0,
+        variants: int = 0,
+        packed_codes: bytes = b"",
+        slot: int = -1,
+    ) -> None:
+        self.path = path
+        self.size = size
+        self.digest = digest
+        self.kind = kind
+        self.flags = flags
+        self.variants = variants
+        self.packed_codes = packed_codes
+        self.slot = slot
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the entry is a directory."""
+        return self.kind == DIRECTORY
+
+    def with_codes(self, codes: dict[int, Code]) -> Entry:
+        """Return the entry with bytecode, which is given by number of variant."""
+        bits = sum(1 << number for number in codes)
+        packed = b"".join(CODE.pack(c.size, c.digest) for _, c in sorted(codes.items()))
+        return Entry(
+            self.path, self.size, self.digest, self.kind, self.flags, bits, packed
+        )
+
+    def code(self, variant: int) -> Code | None:
+        """Return the bytecode of a variant, or None if the entry has none."""
+        if variant < 0 or not self.variants >> variant & 1:
+            return None
+        before = (self.variants & (1 << variant) - 1).bit_count()
+        size, digest = CODE.unpack_from(self.packed_codes, before * CODE.size)
+        return Code(size, digest, self.slot + 1 + before)
+
+    def codes(self) -> Iterator[tuple[int, Code]]:
+        """Yield the number of each variant and its bytecode, lowest first."""
+        for variant in range(self.variants.bit_length()):
+            code = self.code(variant)
+            if code is not None:
+                yield variant, code
+
+    def members(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the slot number, size and digest of each member the entry has."""
+        yield self.slot, self.size, self.digest
+        codes = CODE.iter_unpack(self.packed_codes)
+        for slot, (size, digest) in enumerate(codes, self.slot + 1):
+            yield slot, size, digest
+
+    def row(self) -> bytes:
+        """Return the entry as a row of a page."""
+        path = self.path.encode()
+        head = ROW.pack(
+            self.kind, self.flags, len(path), self.variants, self.size, self.digest
+        )
+        return head + path + self.packed_codes
+
+    @property
+    def slots(self) -> int:
+        """Number of slots the entry owns."""
+        return 1 + self.variants.bit_count()
+
+    def __repr__(self) -> str:
+        kind = "directory" if self.kind else "file"
+        return f"<{kind} {self.path!r} {self.size} bytes {self.digest.hex()[:12]}>"
+
+
+def check_path(path: str) -> str:
+    """Return *path* if an archive may have it; ValueError with the reason if not."""
+    if len(path.encode()) > MAX_PATH:
+        raise ValueError(f"path longer than {MAX_PATH} bytes: {path[:80]!r}...")
+    if "\0" in path or "\\" in path:
+        raise ValueError(f"NUL or backslash in path {path!r}")
+    framed = f"/{path}/"
+    if path and ("//" in framed or "/./" in framed or "/../" in framed):
+        raise ValueError(f"empty, '.' or '..' component in path {path!r}")
+    return path
+
+
+def stem_of(path: str, kind: int = FILE) -> str:
+    """Return the stem, which decides the page of the entry at *path*."""
+    if kind == DIRECTORY or not path.endswith(MODULE_SUFFIXES):
+        return path
+    name_at = path.rfind("/") + 1
+    dot = path.find(".", name_at)
+    if dot == name_at:
+        return path
+    if path.startswith("__init__.", name_at):
+        return path[: max(name_at - 1, 0)]
+    return path[:dot]
+
+
+def listing_of(children: Iterable[tuple[str, int]]) -> bytes:
+    """Return the listing that names *children*, given as (name, kind)."""
+    named = sorted((name.encode(), b"fd"[kind : kind + 1]) for name, kind in children)
+    return b"".join(letter + name + b"\0" for name, letter in named)
+
+
+def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
+    """Return the (name, kind) pairs of a listing. Raises MalformedArchive."""
+    try:
+        items = bytes(data).decode().split("\0")
+        if items.pop():
+            raise ValueError("its last name is cut")
+        children = [(item[1:], "fd".index(item[:1] or "?")) for item in items]
+        last = ""
+        for name, _ in children:
+            # Code points have the order of their UTF-8 bytes.
+            if name <= last or "/" in name:
+                raise ValueError(f"{name!r} is not a name, or is out of order")
+            last = check_path(name)
+    except ValueError as error:
+        raise errors.MalformedArchive(
+            f"an unreadable directory listing: {error}"
+        ) from None
+    return children
+
+
+def decode_row(buffer: bytes | mmap, at: int, end: int, slot: int) -> Entry:
+    """Return the entry whose row begins at *at*. Raises struct.error or ValueError."""
+    kind, flags, length, variants, size, digest = ROW.unpack_from(buffer, at)
+    path_at = at + ROW.size
+    codes_at = path_at + length
+    stop = codes_at + variants.bit_count() * CODE.size if variants else codes_at
+    if stop > end or kind > DIRECTORY or size > MAX_MEMBER:
+        raise ValueError("a row exceeds its page or a limit")
+    path = buffer[path_at:codes_at].decode()
+    return Entry(path, size, digest, kind, flags, variants, buffer[codes_at:stop], slot)
+
+
+def decode_page(
+    buffer: bytes | mmap,
+    start: int,
+    end: int,
+    variants: Sequence[Variant],
+    mask: int = 0,
+    number: int = 0,
+) -> Iterator[Entry]:
+    """Yield the entries of the page in ``[start, end)``, checked for the one form.
+
+    Slots are counted from 0. *mask* and *number* say which stems belong here.
+    Raises struct.error or ValueError.
+    """
+    (count,) = COUNT.unpack_from(buffer, start)
+    items = start + COUNT.size
+    row = items + count * DIRECTORY_ITEM.size
+    if row > end:
+        raise ValueError("its directory exceeds it")
+    slots = 0
+    last = (-1, 0, b"")
+    for at in range(items, row, DIRECTORY_ITEM.size):
+        crc, offset, slot = DIRECTORY_ITEM.unpack_from(buffer, at)
+        if start + offset != row or slot != slots:
+            raise ValueError("a row is not where it should be")
+        entry = decode_row(buffer, row, end, slot)
+        path = entry.path.encode()
+        here = (crc, entry.kind, path)
+        if here <= last or crc & mask != number:
+            raise ValueError("its entries are out of order")
+        if crc != crc32(stem_of(entry.path, entry.kind).encode()):
+            raise ValueError("an entry under a stem that is not its own")
+        if entry.flags & ~KNOWN_FLAGS[entry.kind] or entry.variants >> len(variants):
+            raise ValueError("an entry with unknown flags or variants")
+        if entry.variants and (entry.kind or not path.endswith(b".py")):
+            raise ValueError("bytecode of something that is not a source")
+        if not (path or entry.kind):
+            raise ValueError("a file with the path of the top directory")
+        check_path(entry.path)
+        last = here
+        slots += entry.slots
+        row += ROW.size + len(path) + len(entry.packed_codes)
+        yield entry
+    if row != end:
+        raise ValueError("something follows its last row")

@@ -1,0 +1,174 @@
+"""The header: what an object is, and how long its sections are. ``docs/format.md``."""
+
+from __future__ import annotations
+
+from _struct import Struct
+from zlib import crc32
+
+from lazyimport import lazy_errors as errors
+from lazyimport.format.index import MAX_ROOT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmap import mmap
+
+__all__ = ["HEADER_SIZE", "MAGIC", "VERSION", "Header", "open_header"]
+
+MAGIC = b"\x89LZY\r\n\x1a\n"
+VERSION = 1
+DELTA = 1
+MAX_NOTES = 1 << 20
+IN_BASE = (1 << 64) - 1
+
+# magic, version, flags, reserved; hash, base; sizes of the five sections; warm
+_HEADER = Struct("<8sHH4s32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
+_CHECK = Struct("<I")
+SLOT = Struct("<QQ")  # offset, stored size: 16
+HEADER_SIZE = _HEADER.size + _CHECK.size  # 128
+
+
+class Header:
+    """The first 128 bytes: what an object is and how long its sections are.
+
+    ``hash`` and ``base`` are hex digits; ``base`` is None unless the object is
+    a delta. Sizes are in bytes.
+    """
+
+    __slots__ = (
+        "base",
+        "hash",
+        "members_size",
+        "notes_size",
+        "pages_size",
+        "root_size",
+        "slots_size",
+        "warm",
+    )
+
+    def __init__(
+        self,
+        hash: str,
+        *,
+        base: str | None = None,
+        root_size: int,
+        pages_size: int,
+        slots_size: int,
+        members_size: int = 0,
+        notes_size: int = 0,
+        warm: int = 0,
+    ) -> None:
+        self.hash = hash
+        self.base = base
+        self.root_size = root_size
+        self.pages_size = pages_size
+        self.slots_size = slots_size
+        self.members_size = members_size
+        self.notes_size = notes_size
+        self.warm = warm
+
+    @property
+    def pages_at(self) -> int:
+        """Offset of the pages section."""
+        return HEADER_SIZE + self.root_size
+
+    @property
+    def slots_at(self) -> int:
+        """Offset of the slots section, which is the size of header and index."""
+        return self.pages_at + self.pages_size
+
+    @property
+    def members_at(self) -> int:
+        """Offset of the members section."""
+        return self.slots_at + self.slots_size
+
+    @property
+    def notes_at(self) -> int:
+        """Offset of the notes."""
+        return self.members_at + self.members_size
+
+    @property
+    def size(self) -> int:
+        """Size of the whole object."""
+        return self.notes_at + self.notes_size
+
+    def encode(self) -> bytes:
+        """Return the 128 bytes."""
+        head = _HEADER.pack(
+            MAGIC,
+            VERSION,
+            DELTA if self.base else 0,
+            b"",
+            bytes.fromhex(self.hash),
+            bytes.fromhex(self.base) if self.base else b"",
+            self.root_size,
+            self.pages_size,
+            self.slots_size,
+            self.members_size,
+            self.notes_size,
+            self.warm,
+        )
+        return head + _CHECK.pack(crc32(head))
+
+    @classmethod
+    def decode(cls, data: bytes, what: str = "these bytes") -> Header:
+        """Return the header that *data* begins with; *what* names it in errors.
+
+        Raises MalformedArchive, or UnsupportedArchive for a newer version.
+        """
+        if data[: len(MAGIC)] != MAGIC:
+            raise errors.MalformedArchive(f"{what}: not a lazyimport archive")
+        if len(data) < HEADER_SIZE:
+            raise errors.MalformedArchive(f"{what}: cut short inside the header")
+        _, version, flags, zero, name, base, *sizes = _HEADER.unpack_from(data)
+        if version > VERSION:
+            raise errors.UnsupportedArchive(
+                f"{what}: written in archive format {version}, and this lazyimport "
+                f"reads up to {VERSION}; install a newer ray-lazyimport in the image "
+                "or push with the older one",
+                version=version,
+            )
+        (check,) = _CHECK.unpack_from(data, _HEADER.size)
+        if check != crc32(data[: _HEADER.size]):
+            raise errors.MalformedArchive(f"{what}: the header is damaged")
+        root, pages, slots, members, notes, warm = sizes
+        if (
+            version != VERSION
+            or flags & ~DELTA
+            or any(zero)
+            or bool(flags & DELTA) != any(base)
+            or root > MAX_ROOT
+            or pages >= 1 << 32
+            or slots % SLOT.size
+            or notes > MAX_NOTES
+            or warm > members
+        ):
+            raise errors.MalformedArchive(f"{what}: the header makes no sense")
+        return cls(
+            name.hex(),
+            base=base.hex() if flags & DELTA else None,
+            root_size=root,
+            pages_size=pages,
+            slots_size=slots,
+            members_size=members,
+            notes_size=notes,
+            warm=warm,
+        )
+
+
+def open_header(
+    buffer: bytes | mmap,
+    hash: str | None,
+    what: str,
+) -> Header:
+    """Return the header of a whole object: sizes add up, and it claims *hash*."""
+    header = Header.decode(buffer[:HEADER_SIZE], what)
+    if header.size != len(buffer):
+        cut = "cut short" if len(buffer) < header.size else "longer than it says"
+        raise errors.MalformedArchive(
+            f"{what}: {cut} ({len(buffer)} of {header.size} bytes)", hash=header.hash
+        )
+    if hash is not None and header.hash != hash:
+        raise errors.MalformedArchive(
+            f"{what}: this is archive {header.hash}, not {hash}", hash=hash
+        )
+    return header
