@@ -93,7 +93,7 @@ class Progress(Reporter):
 
 
 def _make_bar() -> Bar:
-    """Return a bar: text, how much, and for bytes the rate; then the time left."""
+    """Return a bar: text, how much, and for bytes the rate; then the time."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -120,11 +120,19 @@ def _make_bar() -> Bar:
                 return Text("  ").join(column.render(task) for column in self._bytes)
             return self._items.render(task) if task.total else Text()
 
+    class Time(TimeRemainingColumn):
+        """The time left; the time so far while nobody knows how much there is."""
+
+        def render(self, task: Task) -> Text:
+            if task.total is not None:
+                return super().render(task)
+            return Text(f"{task.elapsed or 0:.1f} s", style="progress.elapsed")
+
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         Amount(),
-        TimeRemainingColumn(compact=True),
+        Time(compact=True),
         console=console.console(sys.stderr),
         transient=True,
     )

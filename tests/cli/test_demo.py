@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from lazyimport.cli.demo.application import Application
-from lazyimport.cli.demo.workers import end_processes
+from lazyimport.cli.demo.application import write
+from lazyimport.cli.demo.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,29 +20,38 @@ if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
 
 
-def figures(text: str) -> dict[str, str]:
-    """Return the table at the end."""
-    return dict(re.findall(r"^  (\w.+?)  +(\S.*)$", text, re.MULTILINE))
-
-
 @pytest.mark.slow
 def test_tells_the_whole_story(cli: CommandLine, tmp_path: Path) -> None:
     """More than 200 modules go in, fewer are imported, and a change is small."""
     (tmp_path / "t").mkdir()
     done = cli.run("demo", "--workers", "processes", TMPDIR=str(tmp_path / "t"))
-    found = figures(done.stdout)
+    text = done.stdout
 
-    modules = int(found["modules in the archive"].replace(",", ""))
-    assert modules > 200
-    assert 10 < int(found["modules imported by a worker"]) < modules
-    assert re.fullmatch(r"\d.* [kM]B", found["moved by the first push"])
-    assert re.fullmatch(r"[\d.]+ k?B", found["moved by the change"])
-    assert "three licences for the team cost 324" in done.stdout
-    assert "three licences for the team cost 270" in done.stdout
-    assert "a file that does not exist" in done.stdout
-    assert "everything removed" in done.stdout
+    packed, sent = re.findall(
+        r"^   (\d+) modules, (\S+ [kM]?B) sent", text, re.MULTILINE
+    )[0]
+    imported = re.findall(r"tasks, (\d+) modules imported", text, re.MULTILINE)
+    assert int(packed) > 200
+    assert all(10 < int(modules) < int(packed) for modules in imported)
+    assert "3 team licenses cost 324" in text
+    assert "3 team licenses cost 270" in text
+    assert "a file that does not exist" in text
+    assert "removed" in text
     assert "" == done.stderr
     assert [] == list((tmp_path / "t").iterdir())
+
+    whole, change, back = table(text)
+    assert [sent, sent] == whole[2:]
+    assert re.fullmatch(r"[\d.]+ k?B", change[2])
+    assert change[2] == change[3]
+    assert ["0 B", "0 B"] == back[2:]
+    assert all(re.fullmatch(r"\d+\.\d\d s", row[1]) for row in (whole, change, back))
+
+
+def table(text: str) -> list[list[str]]:
+    """Return the rows at the end: what, took, sent, fetched."""
+    rows = text.partition("What moved")[2].splitlines()[1:4]
+    return [re.split(r"  +", row.strip()) for row in rows]
 
 
 @pytest.mark.slow
@@ -56,7 +66,7 @@ def test_leaves_nothing_in_a_store_of_ones_own(cli: CommandLine, project: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["app", "push", "tasks"])
+@pytest.mark.parametrize("moment", ["$ lazyimport push", ">>> lazyimport", "4 tasks"])
 def test_interrupted_it_leaves_nothing(
     cli: CommandLine, tmp_path: Path, moment: str, number: signal.Signals
 ) -> None:
@@ -65,7 +75,7 @@ def test_interrupted_it_leaves_nothing(
     process = cli.start("demo", "--workers", "processes", TMPDIR=str(folder))
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith(f"  {moment}"):
+        if line.startswith(f"   {moment}"):
             break
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -107,7 +117,7 @@ def test_ray_that_cannot_be_shown_is_an_error_when_asked_for(
 
     assert 1 == done.returncode, done.stderr
     assert "lazyimport: " in done.stderr
-    assert "pip install" in done.stderr
+    assert "extra 'ray'" in done.stderr
 
 
 def test_processes_are_ended_by_the_folder_they_were_started_with(
@@ -129,13 +139,11 @@ def test_processes_are_ended_by_the_folder_they_were_started_with(
             assert process.stdout is not None
             assert b"ready\n" == process.stdout.readline()
         ours.terminate()
-        ended = subprocess.Popen(["true"])
-        ended.wait()
         import threading
 
         reaper = threading.Thread(target=ours.wait)
         reaper.start()
-        end_processes(str(tmp_path / "ours"))
+        Workers(str(tmp_path / "ours")).stop()
         reaper.join(timeout=30)
 
         assert -signal.SIGKILL == ours.returncode
@@ -150,47 +158,35 @@ def test_processes_are_ended_by_the_folder_they_were_started_with(
 
 def test_application_is_the_same_whenever_it_is_written(tmp_path: Path) -> None:
     """Else the change would be more than the edit."""
-    app = Application(str(tmp_path / "app"), "stamp")
 
-    def contents() -> dict[str, bytes]:
-        return {
-            str(path.relative_to(tmp_path)): path.read_bytes()
+    def written(discount: int) -> dict[str, list[bytes]]:
+        write(str(tmp_path), discount)
+        files = {
+            str(path.relative_to(tmp_path)): path.read_bytes().splitlines()
             for path in (tmp_path / "app").rglob("*")
             if path.is_file()
         }
+        shutil.rmtree(tmp_path / "app")
+        return files
 
-    app.write(10)
-    first = contents()
-    app.remove()
-    assert not (tmp_path / "app").exists()
-    app.write(10)
-    assert first == contents()
-    app.edit(10, 25)
-    second = contents()
+    first, second = written(10), written(25)
+    assert first == written(10)
+    assert len([name for name in first if name.endswith(".py")]) > 200
 
-    changed = {name for name in first if first[name] != second[name]}
-    assert {"app/demo_app/pricing.py"} == changed
-    lines = zip(
-        first["app/demo_app/pricing.py"].splitlines(),
-        second["app/demo_app/pricing.py"].splitlines(),
-        strict=True,
-    )
-    assert [(b"DISCOUNT = 10  # per cent", b"DISCOUNT = 25  # per cent")] == [
-        (a, b) for a, b in lines if a != b
+    changed = [name for name in first if first[name] != second[name]]
+    assert ["app/demo_shop/prices.py"] == changed
+    [(before, after)] = [
+        lines
+        for lines in zip(first[changed[0]], second[changed[0]], strict=True)
+        if lines[0] != lines[1]
     ]
+    assert (b"DISCOUNT = 10", b"DISCOUNT = 25") == (before, after)
 
 
-def test_application_where_next_to_nothing_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Packages of the standard library make up for it: more than 200 in any case."""
-    from lazyimport.cli.demo import application
-
-    few = ("packaging", "cachetools", "pathspec")
-    installed = [pair for pair in application._installed() if pair[0] in few]
-    monkeypatch.setattr(application, "_installed", lambda: iter(installed))
-    app = Application(str(tmp_path / "app"), "stamp")
-    app.write(10)
-
-    assert len(list((tmp_path / "app").rglob("*.py"))) > 200
-    assert (tmp_path / "app/demo_app/standard/json").is_dir()
+def test_applications_of_two_runs_differ(tmp_path: Path) -> None:
+    """Else one run would delete from a store what another one has put there."""
+    texts = set()
+    for run in ("one", "two"):
+        write(str(tmp_path / run), 10)
+        texts.add((tmp_path / run / "app/demo_shop/__init__.py").read_text())
+    assert 2 == len(texts)

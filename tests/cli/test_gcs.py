@@ -69,5 +69,5 @@ def test_demo_leaves_the_bucket_as_it_was(cli: CommandLine, fake: FakeGcs) -> No
     fake.objects["bucket/code/archives/other"] = b"not ours"
     done = cli.run("demo", "--workers", "processes", "--store", STORE)
 
-    assert re.search(r"moved by the change +[\d.]+ k?B", done.stdout)
+    assert re.search(r"one line, from edit to running +\S+ s +[\d.]+ k?B", done.stdout)
     assert ["bucket/code/archives/other"] == list(fake.objects)

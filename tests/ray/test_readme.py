@@ -62,8 +62,8 @@ def test_demo(copy: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     table = done.stdout[-2000:]
-    assert "modules in the archive" in table, done.stdout + done.stderr
-    assert re.search(r"from the edit to new code running +[0-9.]+ s", table), table
+    assert "What moved, and how long it took" in table, done.stdout + done.stderr
+    assert re.search(r"one line, from edit to running +[0-9.]+ s", table), table
 
 
 @pytest.mark.timeout(900)
