@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from importlib import import_module
@@ -126,6 +127,33 @@ def test_public_names() -> None:
         for name in shown
         for each in (import_module(name).__all__ if name in PUBLIC else [""])
     }
+
+
+def spelled(node: ast.AST) -> str:
+    """Return the text of a string in the code, with "…" for what is filled in."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(spelled(value) for value in node.values)
+    return "…"
+
+
+def test_messages_that_are_explained_are_in_the_code() -> None:
+    messages = {
+        spelled(node)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, (ast.Constant, ast.JoinedStr))
+    }
+    explained = re.findall("^### (.*)$", read("troubleshooting.md"), re.MULTILINE)
+    text = "\n".join(messages)
+
+    assert len(explained) > 20
+    assert [] == [
+        title
+        for title in explained
+        if not re.search(".*".join(map(re.escape, title.split("…"))), text)
+    ]
 
 
 def test_floors_of_the_drawing() -> None:
