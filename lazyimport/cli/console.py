@@ -29,7 +29,6 @@ __all__ = [
     "print_json",
     "print_table",
     "say",
-    "tolerate_any_name",
     "warn",
 ]
 
@@ -67,14 +66,6 @@ def escaped(text: str) -> str:
     )
 
 
-def tolerate_any_name() -> None:
-    """Let stdout escape what its encoding cannot say, names of files above all."""
-    import io
-
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def print_json(value: object) -> None:
     """Print *value* on stdout for a script."""
     import json
@@ -103,6 +94,7 @@ def print_table(
             table = make_table(cells, header=header, right=right)
             out.print(Padding(table, (0, 0, 0, len(indent))))
             return
+    _tolerate_any_name()
     for line in lines:
         print(indent + _columns(line, widths, right))
 
@@ -146,10 +138,19 @@ def _columns(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) 
     return line.rstrip()
 
 
+def _tolerate_any_name() -> None:
+    """Let stdout escape what its encoding cannot say, names of files above all."""
+    import io
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def print_diff(text: str) -> None:
     """Print a unified diff on stdout."""
     lines = [escaped(line) for line in text.splitlines()]
     if not is_live(sys.stdout):
+        _tolerate_any_name()
         for line in lines:
             print(line)
         return

@@ -382,6 +382,15 @@ class TestLs:
         assert re.search(rf"^shop/ +8 +9 +\S+ kB +{PYTHON}$", here.stdout, re.MULTILINE)
         assert "8 modules in 9 files" in here.stderr
 
+    def test_names_that_the_encoding_of_the_terminal_lacks(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        (project / "shop/caf\u00e9.txt").write_text("")
+        name = cli.push(project)
+
+        done = cli.run("ls", "-l", name, PYTHONIOENCODING="ascii")
+        assert r"shop/caf\xe9.txt" in done.stdout
+
     def test_looks_into_the_store_without_fetching(
         self, cli: CommandLine, project: Path
     ) -> None:

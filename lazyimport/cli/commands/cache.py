@@ -6,7 +6,6 @@ import os
 
 import click
 
-from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.figures import amount, moment, size
@@ -15,6 +14,7 @@ from lazyimport.cli.progress import Progress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.evict import Pruned
+    from lazyimport.cache.node import NodeCache
     from lazyimport.cache.usage import CachedArchive
     from lazyimport.cache.verify import Verified
     from lazyimport.settings import Settings
@@ -50,7 +50,7 @@ def _ls(as_json: bool, settings: Settings) -> None:
     """List the archives, the last used first."""
     from lazyimport.cache.usage import archives_by_use, usage
 
-    cache = NodeCache(settings.cache_dir)
+    cache = _open(settings)
     kept = archives_by_use(cache)[::-1]
     total = usage(cache)
     if as_json:
@@ -80,7 +80,7 @@ def _verify(dry_run: bool, as_json: bool, settings: Settings) -> int:
     """
     from lazyimport.cache.verify import verify
 
-    cache = NodeCache(settings.cache_dir)
+    cache = _open(settings)
     with Progress() as reporter:
         found = verify(cache, remove=not dry_run, reporter=reporter)
     if as_json:
@@ -149,7 +149,7 @@ def _prune(
     from lazyimport.cache.usage import default_limit
     from lazyimport.values import byte_count
 
-    cache = _cache_of(settings)
+    cache = _open_to_remove(settings)
     most = byte_count(limit) if limit else default_limit(cache)
     pruned = prune(cache, most, older_than, dry_run=dry_run)
     _print_pruned(pruned, cache, dry_run=dry_run, as_json=as_json)
@@ -166,7 +166,7 @@ def _clear(force: bool, as_json: bool, settings: Settings) -> int:
     """
     from lazyimport.cache.evict import clear
 
-    cache = _cache_of(settings)
+    cache = _open_to_remove(settings)
     pruned = clear(cache, force=force)
     _print_pruned(pruned, cache, as_json=as_json)
     if pruned.in_use and not as_json:
@@ -174,9 +174,15 @@ def _clear(force: bool, as_json: bool, settings: Settings) -> int:
     return FAILED if pruned.in_use else DONE
 
 
-def _cache_of(settings: Settings) -> NodeCache:
+def _open(settings: Settings) -> NodeCache:
+    from lazyimport.cache.node import NodeCache
+
+    return NodeCache(settings.cache_dir)
+
+
+def _open_to_remove(settings: Settings) -> NodeCache:
     """Return the node cache; refuse a store, whose archives are in the same place."""
-    cache = NodeCache(settings.cache_dir)
+    cache = _open(settings)
     if settings.store == f"file://{cache.path}" or any(
         os.path.isdir(f"{cache.path}/{name}")
         for name in ("provenance", "signatures", "gc")

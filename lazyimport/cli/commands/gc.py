@@ -12,16 +12,13 @@ import click
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, size
 from lazyimport.cli.progress import Progress
-from lazyimport.registry.gc import SHORTEST_AGE, Rules, collect, survey
-from lazyimport.registry.provenance import builder
-from lazyimport.stores import open_store, writable
 from lazyimport.values import check_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lazyimport.registry.gc import Fate, Survey
+    from lazyimport.registry.gc import Fate, Rules, Survey
     from lazyimport.settings import Settings
     from lazyimport.stores import Store
 
@@ -29,7 +26,6 @@ __all__ = ["command"]
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
 _REASONS_SHOWN = 3
-
 
 _EXAMPLES = """
 lazyimport gc --store gs://bucket/code
@@ -98,6 +94,9 @@ def command(
     and nothing else keeps it. The store does not know the hashes in manifests: name
     them with --keep or --keep-from.
     """
+    from lazyimport.registry.gc import SHORTEST_AGE, Rules
+    from lazyimport.stores import open_store, writable
+
     if older_than < SHORTEST_AGE:
         raise click.UsageError(
             "--older-than must be at least 1h: a push that takes long may still be "
@@ -114,7 +113,7 @@ def command(
     if delete:
         _delete(store, rules, as_json=as_json)
     else:
-        _tell(store, rules, as_json=as_json)
+        _survey(store, rules, as_json=as_json)
 
 
 def _kept(
@@ -134,7 +133,9 @@ def _channels(names: Sequence[str]) -> set[str] | None:
     return chosen if chosen and "all" not in names else None
 
 
-def _tell(store: Store, rules: Rules, *, as_json: bool) -> None:
+def _survey(store: Store, rules: Rules, *, as_json: bool) -> None:
+    from lazyimport.registry.gc import survey
+
     with Progress() as reporter:
         reporter.step(f"reading {store.url}")
         found = survey(store, rules, time.time())
@@ -171,6 +172,9 @@ def _hashes_in(path: str) -> list[str]:
 
 
 def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
+    from lazyimport.registry.gc import collect
+    from lazyimport.registry.provenance import builder
+
     with Progress() as reporter:
         reporter.step(f"reading {store.url}")
         done = collect(
