@@ -154,16 +154,18 @@ class FileLock:
         self._descriptor = -1
 
     def __enter__(self) -> FileLock:
-        for _ in tries(self.timeout):
-            self._descriptor = self.open()
-            try:
+        try:
+            for _ in tries(self.timeout):
+                if self._descriptor < 0:
+                    self._descriptor = self.open()
                 if self._lock():
-                    return self
-            except BaseException:
-                self._close()
-                raise
+                    if os.fstat(self._descriptor).st_nlink:
+                        return self
+                    self._close()
+            raise LockTimeout(self.path)
+        except BaseException:
             self._close()
-        raise LockTimeout(self.path)
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._close()
@@ -177,23 +179,25 @@ class FileLock:
         os.unlink(self.path)
 
     def _lock(self) -> bool:
-        """Return whether this is the lock now, and its file has its name still."""
         try:
             flock(self._descriptor, LOCK_EX | LOCK_NB)
         except OSError as error:
             if error.errno not in {EAGAIN, EACCES}:
                 raise
             return False
-        return os.fstat(self._descriptor).st_nlink > 0
+        return True
 
     def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
         try:
             # Closing alone would leave the lock to whatever was forked since.
-            flock(self._descriptor, LOCK_UN)
+            flock(descriptor, LOCK_UN)
         except OSError:
             pass  # a file system without locks
         finally:
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def tries(timeout: float) -> Iterator[None]:
