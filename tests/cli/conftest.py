@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -99,6 +100,22 @@ class CommandLine:
         self.stored(name).unlink(missing_ok=True)
         self.stored(name).write_bytes(data)
         (self.cache / "archives" / name).unlink(missing_ok=True)
+
+
+class Terminal(io.StringIO):
+    """What a terminal would be sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, name: str = "stderr") -> Terminal:
+    """Let a standard stream be a terminal that shows colors."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return stream
 
 
 def all_commands(

@@ -1,0 +1,130 @@
+"""Tables, diffs and errors: plain lines everywhere, and more on a terminal."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lazyimport.cli import console, progress
+from tests.cli.conftest import on_terminal
+
+
+class TestErrors:
+    """Errors have a red headline there, and what to do below it."""
+
+    def test_headline_and_advice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch)
+        console.complain("no answer from gs://b (403; x); set 'a;b'", "try again")
+        lines = terminal.getvalue().splitlines()
+        assert lines[0].startswith("\x1b[31mlazyimport: ")
+        assert "\x1b[1;31mno answer from gs://b (403; x)\x1b" in lines[0]
+        assert ["  set 'a;b'", "  try again"] == lines[1:]
+
+    @pytest.mark.parametrize(
+        ("text", "headline", "advice"),
+        [
+            ("no x; add y; or z", "no x", "add y; or z"),
+            ("not a store: 'x' (a URL; or ./x)", "not a store: 'x'", "a URL; or ./x"),
+            ("https://h: 403 (no); ask (h)", "https://h: 403 (no)", "ask (h)"),
+            ("it isn't there; look", "it isn't there", "look"),
+            ("just so", "just so", ""),
+            ("(all of it)", "(all of it)", ""),
+            ("open ( only; x", "open ( only; x", ""),
+        ],
+    )
+    def test_what_to_do_stands_below(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        text: str,
+        headline: str,
+        advice: str,
+    ) -> None:
+        terminal = on_terminal(monkeypatch)
+        console.complain(text)
+
+        plain = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
+        lines = [f"lazyimport: {headline}", *[f"  {advice}"] * bool(advice)]
+        assert lines == plain.splitlines()
+
+    @pytest.mark.parametrize("variable", ["NO_COLOR=1", "TERM=dumb"])
+    def test_not_with_no_color(
+        self, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        terminal = on_terminal(monkeypatch)
+        monkeypatch.setenv(*variable.split("="))
+        console.complain("no answer; look")
+        with progress.Progress() as reporter:
+            reporter.step("sending", 1, 3)
+            reporter.warn("odd")
+        assert "\x1b" not in terminal.getvalue()
+        assert terminal.getvalue().startswith("lazyimport: no answer; look\n")
+
+    def test_what_others_wrote_stays_text(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither escape sequences nor the markup of rich."""
+        terminal = on_terminal(monkeypatch)
+        console.complain("a\x1b[2Jb [bold]c[/bold]; :smile:")
+        console.warn("\x1b[2J[red]")
+
+        text = terminal.getvalue()
+        assert "\x1b[2J" not in text
+        assert r"a\x1b[2Jb [bold]c[/bold]" in text
+        assert ":smile:" in text
+        assert r"\x1b[2J[red]" in text
+
+
+class TestTables:
+    """Columns everywhere; on a terminal, columns that fit it."""
+
+    ROWS = (("a", "1", "x" * 60), ("long", "22", "y\x1b"))
+    HEADER = ("NAME", "#", "")
+
+    def test_plain(self, capsys: pytest.CaptureFixture[str]) -> None:
+        console.print_table([("a", "1"), ("long", "22")], right=(1,), indent="  ")
+        console.print_table([])
+        console.print_table([], header=("NAME",))
+
+        assert "  a      1\n  long  22\n" == capsys.readouterr().out
+
+    def test_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch, "stdout")
+        monkeypatch.setenv("COLUMNS", "40")
+        console.print_table(self.ROWS, header=self.HEADER, right=(1,))
+
+        lines = terminal.getvalue().splitlines()
+        assert "\x1b[1mNAME" in lines[0]
+        assert re.fullmatch(r"a      1  x+ *", lines[1])
+        assert any(r"long  22  y\x1b" in line for line in lines)
+        assert all(len(line) <= 40 for line in lines[1:])
+
+    def test_on_a_terminal_that_is_too_narrow_nothing_is_cut(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A hash must be there to be copied."""
+        terminal = on_terminal(monkeypatch, "stdout")
+        monkeypatch.setenv("COLUMNS", "40")
+        console.print_table([("ab" * 32, "1 MB", "why")])
+
+        assert f"{'ab' * 32}  1 MB  why\n" == terminal.getvalue()
+
+
+class TestDiff:
+    """Lines of a diff as they are, and colored on a terminal."""
+
+    TEXT = "--- a\n@@ -1 +1 @@\n-x\n+y\x1b\n\\ no newline\n"
+
+    def test_plain(self, capsys: pytest.CaptureFixture[str]) -> None:
+        console.print_diff(self.TEXT)
+
+        assert self.TEXT.replace("\x1b", r"\x1b") == capsys.readouterr().out
+
+    def test_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch, "stdout")
+        console.print_diff(self.TEXT)
+
+        text = terminal.getvalue()
+        assert "\x1b[31m-x\x1b[0m\n" in text
+        assert "\x1b[32m+y\\x1b\x1b[0m\n" in text
+        assert text.endswith("\n\\ no newline\n")
