@@ -71,7 +71,7 @@ class Progress(Reporter):
                 shown, total=total, completed=done or 0, unit=unit
             )
         else:
-            self._bar.update(self._task, total=total, completed=done or 0)
+            self._bar.update(self._task, total=total, completed=done or 0, unit=unit)
 
     def _remove(self) -> None:
         if self._bar is not None and self._task is not None:

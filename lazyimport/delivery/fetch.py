@@ -10,6 +10,7 @@ from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from lazyimport.cache.evict import make_room
 from lazyimport.cache.node import NodeCache, map_file
 from lazyimport.cache.previous import find_packed
+from lazyimport.delivery.transfer import Incoming
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -31,7 +32,7 @@ from lazyimport.values import redact
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmap import mmap
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -242,8 +243,10 @@ class _Fetch:
         return open_store(self._settings.store, timeout=round(left, 1))
 
     def _get(self, store: ReadStore, hash: str, file: BinaryIO) -> int:
+        text = f"fetching {hash[:12]} from {store.url}"
+        out: Any = Incoming(file, text, self._reporter)
         try:
-            return store.download(archive_key(hash), file)
+            return store.download(archive_key(hash), out)
         except KeyMissing as error:
             raise ArchiveMissing(
                 f"archive {hash} is neither in {store.url} nor in the node cache "

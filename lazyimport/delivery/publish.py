@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 
 from lazyimport.delivery.bases import find_bases
+from lazyimport.delivery.transfer import Outgoing
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -16,15 +17,17 @@ from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.registry.archives import archive_key, find_header, require_archive
 from lazyimport.registry.gc_lock import renew, wait_until_decided
+from lazyimport.reporting import SILENT
 from lazyimport.stores import mutable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.bases import Base
     from lazyimport.format.archive import Archive
+    from lazyimport.reporting import Reporter
     from lazyimport.stores import Store
 
 __all__ = ["Published", "publish"]
@@ -55,21 +58,26 @@ class Published:
         self.base_size = base_size
 
 
-def publish(archive: Archive | Revision, store: Store, cache: NodeCache) -> Published:
+def publish(
+    archive: Archive | Revision,
+    store: Store,
+    cache: NodeCache,
+    reporter: Reporter = SILENT,
+) -> Published:
     """Put *archive* into *store* under its hash, unless the store has it.
 
     Sent as a delta where a full archive of the store serves as a base and the
     delta is at most a fifth of it. Where the store holds a delta whose base is
     gone, the whole archive takes its place in one step. Two that publish the same
     archive at once both succeed, and one sends. On return no garbage collection
-    can miss that it is there and needed.
+    can miss that it is there and needed. *reporter* is told how much is sent.
 
     Raises StoreError, CacheError, or ArchiveError if the store holds something else
     under the archive's name.
     """
     revision = archive if isinstance(archive, Revision) else Revision(archive)
     while True:
-        published = _publish(revision, store, cache)
+        published = _publish(revision, store, cache, reporter)
         if published is None:
             continue  # others changed what was there
         if published.kind == "present":
@@ -90,7 +98,9 @@ def _is_there_to_stay(published: Published, store: Store) -> bool:
     return True
 
 
-def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published | None:
+def _publish(
+    revision: Revision, store: Store, cache: NodeCache, reporter: Reporter
+) -> Published | None:
     """Put it there, or find it there; None if it is neither, so look again."""
     stored = find_header(store, revision.hash)
     if stored is not None and not _lost_base(stored, store):
@@ -100,7 +110,7 @@ def _publish(revision: Revision, store: Store, cache: NodeCache) -> Published | 
         with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
             if stored is not None:
                 return _repair(revision, store, file)
-            return _send(revision, store, cache, file)
+            return _send(revision, store, cache, file, reporter)
     except OSError as error:
         raise CacheError(
             f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
@@ -132,7 +142,11 @@ def _repair(revision: Revision, store: Store, file: BinaryIO) -> Published | Non
 
 
 def _send(
-    revision: Revision, store: Store, cache: NodeCache, file: BinaryIO
+    revision: Revision,
+    store: Store,
+    cache: NodeCache,
+    file: BinaryIO,
+    reporter: Reporter,
 ) -> Published | None:
     """Send a delta if there is a good base, else the whole; None if another did."""
     published = _encode_delta(revision, store, cache, file)
@@ -140,8 +154,8 @@ def _send(
         _empty(file)
         size = revision.write(file, raw=False).size
         published = Published(revision.hash, "full", size)
-    file.seek(0)
-    return published if store.put(archive_key(revision.hash), file) else None
+    data: Any = Outgoing(file, f"sending to {store.url}", reporter)
+    return published if store.put(archive_key(revision.hash), data) else None
 
 
 def _encode_delta(

@@ -119,7 +119,7 @@ def push(
             check(revision.hash)
         started = time.perf_counter()
         reporter.step(f"sending to {store.url}")
-        published = publish(revision, store, cache)
+        published = publish(revision, store, cache, reporter)
         if packed is not None and published.kind == "full":
             packed.rebase()  # the next push has it as its base here, too
         if environ is not None:
