@@ -3,14 +3,20 @@
 It runs in every Python process of a pod, more than once in some, before
 anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, or, without
 one, ``LAZYIMPORT_ARTIFACT`` or ``LAZYIMPORT_CHANNEL``. It never raises, and
-never ends the process: when the archive cannot be had, the process starts all
-the same and the first import that nobody can serve says why.
+never ends the process: when the archive is unavailable, the process starts all
+the same, and the first import that nobody can serve says why.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.reporting import Reporter
+else:
+    Reporter = object  # few starts have to report anything
 
 __all__ = ["start"]
 
@@ -33,16 +39,17 @@ def start() -> None:
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
     failure = None
     try:
-        from lazyimport import runtime
+        from lazyimport.runtime import install, process
 
-        runtime.tell = _say
-        installed = runtime.install()
+        process.reporter = _StandardError()
+        installed = install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
-        failure = f"{wanted} is not installed: {type(error).__name__}: {error}"
-        _refuse_imports(wanted, hash or "", error)
+        reason = f"{type(error).__name__}: {error}"
+        failure = f"{wanted} is not installed: {reason}"
+        _fail(wanted, hash or "", reason)
     else:
         if not hash:
-            _say(f"{named} means archive {installed.hash}")
+            _say(f"{named} points to archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray(failure)
 
@@ -52,6 +59,27 @@ def _shown(url: str) -> str:
     from lazyimport.values import redact
 
     return redact(url)
+
+
+def _fail(wanted: str, hash: str, reason: str) -> None:
+    """Say why *wanted* is not installed, here and where an import finds nothing."""
+    try:
+        from lazyimport.importing.finder import MissingFinder
+        from lazyimport.runtime import Failure, process
+
+        if process.failure is not None and process.failure.wanted == wanted:
+            return  # activation runs twice in some processes; once is enough to say it
+        process.failure = Failure(wanted, hash, reason)
+        explanation = (
+            f"may be in {wanted}, which this process was to run and could not "
+            f"install: {reason}"
+        )
+        sys.meta_path.append(
+            MissingFinder(hash, lambda name: f"\n  lazyimport: {name!r} {explanation}")
+        )
+    except Exception as worse:  # noqa: BLE001
+        reason += f" (and {worse!r})"
+    _say(f"{wanted} is not installed in process {os.getpid()}: {reason}")
 
 
 def _watch_ray(failure: str | None) -> None:
@@ -64,28 +92,14 @@ def _watch_ray(failure: str | None) -> None:
         _say(f"cannot watch Ray: {error!r}")
 
 
-def _refuse_imports(wanted: str, hash: str, error: Exception) -> None:
-    """Leave a trace, and a finder that gives *error* as the reason for what misses."""
-    reason = f"{type(error).__name__}: {error}"
-    for finder in sys.meta_path:
-        if getattr(finder, "undelivered", None) == wanted:
-            return  # activation runs twice in some processes; once is enough to say it
-    try:
-        from lazyimport.importing.finder import MissingFinder
+class _StandardError(Reporter):
+    """Says warnings on standard error, a line for each, and shows no progress."""
 
-        finder = MissingFinder(
-            hash,
-            lambda name: (
-                f"\n  lazyimport: {name!r} may be in {wanted}, which this "
-                f"process was to run and could not install: {reason}"
-            ),
-        )
-        finder.undelivered = wanted  # type: ignore[attr-defined]
-        finder.reason = reason  # type: ignore[attr-defined]
-        sys.meta_path.append(finder)
-    except Exception as worse:  # noqa: BLE001
-        reason += f" (and {worse!r})"
-    _say(f"{wanted} is not installed in process {os.getpid()}: {reason}")
+    def warn(self, text: str) -> None:
+        _say(text)
+
+    def step(self, *_: object, **__: object) -> None:
+        pass
 
 
 def _say(text: str) -> None:

@@ -1,7 +1,7 @@
 """install, uninstall, current: the one archive that this process runs.
 
-This is the only process state of lazyimport. Everything that `install` changes
-in the interpreter is listed in `Installation`, and `uninstall` takes it back.
+`process` is the only process state of lazyimport. Everything that `install` changes
+in the interpreter is noted in its `Installation`, and `uninstall` takes it back.
 """
 
 from __future__ import annotations
@@ -13,77 +13,22 @@ from time import perf_counter
 
 from lazyimport import lazy_errors as errors
 from lazyimport.cache.node import NodeCache
-from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
-from lazyimport.importing.loader import TREES, ArchiveLoader
-from lazyimport.importing.machinery import PathFinder, running_python
+from lazyimport.importing.changes import Changes
+from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.importing.machinery import running_python
+from lazyimport.importing.registration import register
 from lazyimport.importing.tree import Tree
-from lazyimport.reporting import Reporter
+from lazyimport.importing.watcher import ImportWatcher
 from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
-    from typing import Any
-
     from lazyimport.cache.materialize import Materializer
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
-    from lazyimport.importing.stdlib_patches import Lessons
+    from lazyimport.reporting import Reporter
 
-__all__ = ["Installation", "current", "install", "uninstall"]
-
-#: Up to here the interpreter prints an uncaught exception in C, and reads files.
-_PRINTS_IN_C = sys.version_info < (3, 13)
-#: the hooks of sys behind which it does so; errors that nobody can catch follow later
-_HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
-    sys.version_info < (3, 15)
-)
-#: modules that must learn of the archive: see Lessons
-_TAUGHT = (
-    "importlib.abc",
-    "importlib.resources.readers"
-    if sys.version_info >= (3, 11)
-    else "importlib.readers",
-    "inspect",
-    "linecache",
-    "pkg_resources",
-    "unittest.loader",
-) + (("threading",) if _PRINTS_IN_C else ())
-
-#: what directories of installed packages are called
-_INSTALLED = ("/site-packages", "/dist-packages")
-
-_lock = RLock()
-_current: Installation | None = None
-#: root of a tree that this process uses -> the descriptor whose lock says so
-_held: dict[str, int] = {}
-
-
-def _forked() -> None:
-    """Forget a thread that was installing: it is not in the child."""
-    global _lock  # noqa: PLW0603
-    _lock = RLock()
-
-
-os.register_at_fork(after_in_child=_forked)
-
-
-def tell(text: str) -> None:
-    """Say what a person should know about the node; activation has its own way."""
-    from warnings import warn
-
-    frame, level = sys._getframe(1), 2  # noqa: SLF001 - skip_file_prefixes is 3.12's
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("lazyimport"):
-        frame, level = frame.f_back, level + 1
-    warn(text, RuntimeWarning, stacklevel=level)
-
-
-class _Telling(Reporter):
-    """Passes warnings on to `tell`, which activation replaces."""
-
-    def warn(self, text: str) -> None:
-        tell(text)
+__all__ = ["Failure", "Installation", "current", "install", "process", "uninstall"]
 
 
 def install(
@@ -102,12 +47,12 @@ def install(
 
     *hash* is 64 hex digits, as ``lazyimport push`` prints them. Without one,
     *channel* is looked up in the store, once, and the handle says which archive
-    it was; where ``LAZYIMPORT_HASH`` is set, no channel is asked. What is not
+    it points to; where ``LAZYIMPORT_HASH`` is set, no channel is asked. What is not
     passed is taken from the environment (``LAZYIMPORT_HASH``,
     ``LAZYIMPORT_STORE``, ...; see `Settings` for each; *store* and *cache_dir*
-    may be paths). The archive is taken
-    from the node cache; if it is not there it is fetched from the store, once
-    for all processes of the node, in at most *timeout* seconds.
+    may be paths). The archive is taken from the node cache; if it is not there it is
+    fetched from the store, once for all processes of the node, in at most *timeout*
+    seconds.
 
     In place of a hash, *artifact* is the URL of a zip, wheel or tarball that
     another tool uploaded. It is made into an archive, once for the node, and
@@ -117,18 +62,18 @@ def install(
     lazyimport is installed run the same archive: always by its hash, so that
     all of them are of one version whatever happens to the channel.
 
-    Installing the same hash again returns the same handle. Returns a handle
-    that is a context manager: leaving it uninstalls.
+    Returns a handle that is a context manager: leaving it uninstalls. Installing the
+    same hash again returns the same handle.
 
     Raises SettingsError, InstallError if another hash runs here already,
     WrongPython, or what kept the archive from arriving: ChannelError,
     SignatureError, ArchiveMissing, StoreError, CacheError, ArchiveError, or
     PackError for an artifact.
     """
-    global _current  # noqa: PLW0603
     if sum(map(bool, (hash, channel, artifact))) > 1:
         raise errors.SettingsError(
-            "pass one of hash, channel= and artifact=, which may not mean the same, not "
+            "pass one of hash, channel= and artifact=, which may point to different "
+            "archives, not "
             f"{' and '.join(repr(one) for one in (hash, channel, artifact) if one)}",
             name="hash",
             value=hash,
@@ -145,34 +90,18 @@ def install(
         channel=channel,
         artifact=artifact,
     )
-    with _lock:
+    with process.lock:
         started = perf_counter()
-        asked = delivered = None
-        if settings.hash is None and settings.artifact is not None:
-            delivered = _deliver(settings)
-            settings = settings.with_hash(delivered[0].hash)
-        elif settings.hash is None:
-            asked = settings.channel
-            settings = _look_up(settings)
-        assert settings.hash is not None
-        if _current is not None:
-            other = bool(channel and _current.channel not in {None, channel})
-            if _current.hash == settings.hash and not other:
-                return _current
-            raise errors.InstallError(
-                f"this process already runs archive {_current.hash}"
-                f"{f' of channel {_current.channel!r}' if _current.channel else ''}, "
-                f"so it cannot run {f'channel {channel!r}' if other else settings.hash} "
-                "as well; start a new process for it",
-                hash=settings.hash,
-                installed=_current.hash,
-            )
-        _refuse_leftovers(settings.hash)
-        archive, fetched = delivered or _deliver(settings)
-        _check_python(archive)
-        _current = Installation(settings, archive, fetched, asked)
-        _current.seconds = perf_counter() - started
-        return _current
+        wanted = _Wanted(settings)
+        running = process.installation
+        if running is not None:
+            _refuse_another(running, wanted.hash, channel)
+            return running
+        _refuse_leftovers(wanted.hash)
+        installation = Installation(wanted, wanted.open())
+        installation.seconds = perf_counter() - started
+        process.installation = installation
+        return installation
 
 
 def uninstall() -> None:
@@ -180,14 +109,14 @@ def uninstall() -> None:
 
     Modules that were imported stay and keep working.
     """
-    with _lock:
-        if _current is not None:
-            _current.uninstall()
+    installation = process.installation
+    if installation is not None:
+        installation.uninstall()
 
 
 def current() -> Installation | None:
     """Return the handle of what is installed in this process, or None."""
-    return _current
+    return process.installation
 
 
 class Installation:
@@ -200,152 +129,28 @@ class Installation:
     """
 
     seconds = 0.0
-    _lessons: Lessons | None = None
 
-    def __init__(
-        self,
-        settings: Settings,
-        archive: Archive,
-        fetched: int,
-        channel: str | None = None,
-    ) -> None:
-        cache = NodeCache(settings.cache_dir)
-        self.settings = settings
+    def __init__(self, wanted: _Wanted, archive: Archive) -> None:
+        _check_python(archive)
+        settings = self.settings = wanted.settings
         self.hash = archive.hash
-        self.channel = channel
-        self.root = cache.tree_path(archive.hash)
-        self.fetched = fetched
-        self.tree = Tree(archive, self.root, lambda: _materializer(archive, self.root))
-        if self.tree.variant < 0:  # what gets compiled here is worth keeping
-            from lazyimport.cache.bytecode import BytecodeCache
-
-            self.tree.bytecode = BytecodeCache(cache, *running_python())
-        finder, path_finder = ArchiveFinder, ArchivePathFinder
-        if settings.policy == "refuse":
-            from lazyimport.importing import shadowing
-
-            shadowing.refuse_imported(self.tree)
-            finder = shadowing.RefusingFinder
-            path_finder = shadowing.RefusingPathFinder
-        self._finder = finder(
-            self.tree,
-            top_level=settings.policy != "path",
-            watched=_TAUGHT,
-            then=self._teach,
-        )
-        self._missing = MissingFinder(self.hash, self._explain_missing)
-        self._hook = path_finder.hook(self.tree)
-        self._environ: dict[str, str | None] = {}
-        self._hooks: list[tuple[str, object, object]] = []
-        self._register()
-
-    def _register(self) -> None:
-        sys.audit("lazyimport.install", self.hash, self.settings.store)
-        TREES[self.hash] = self.tree
-        sys.path_hooks.insert(0, self._hook)
-        self._forget_path_entries()
-        sys.path.insert(_place_of_site_packages(), self.root)
-        sys.meta_path.insert(_place_of_path_finder(), self._finder)
-        sys.meta_path.append(self._missing)
-        for name in _TAUGHT:
-            if sys.modules.get(name) is not None:
-                __import__(name)  # another thread may be in the middle of it
-                self._teach(sys.modules[name])
-        for name in _HOOKS:
-            self._put_hooks(name, f"__{name}__")
-        for variable, value in self.settings.to_environ().items():
-            self._environ[variable] = os.environ.get(variable)
-            os.environ[variable] = value
-        if "LAZYIMPORT_CHANNEL" in os.environ:
-            self._environ["LAZYIMPORT_CHANNEL"] = os.environ.pop("LAZYIMPORT_CHANNEL")
+        self.channel = wanted.channel
+        self.fetched = wanted.fetched
+        self.tree = _open_tree(archive, NodeCache(settings.cache_dir))
+        self.root = self.tree.root
+        self._changes = Changes()
+        sys.audit("lazyimport.install", self.hash, settings.store)
+        register(self.tree, settings.policy, self._changes, process.watcher)
+        for variable, value in settings.to_environ().items():
+            self._changes.set_variable(variable, value)
+        self._changes.set_variable("LAZYIMPORT_CHANNEL", None)
 
     def uninstall(self) -> None:
         """Undo what `install` did; may be called again."""
-        global _current  # noqa: PLW0603
-        with _lock:
-            if _current is not self:
-                return
-            _current = None
-            changed: list[tuple[list[Any], object]] = [
-                (sys.meta_path, self._finder),
-                (sys.meta_path, self._missing),
-                (sys.path_hooks, self._hook),
-                (sys.path, self.root),
-            ]
-            for place, item in changed:
-                while item in place:
-                    place.remove(item)
-            self._forget_path_entries()
-            if self._lessons is not None:
-                self._lessons.remove()
-            for name, ours, before in self._hooks:
-                if getattr(sys, name) is ours:
-                    setattr(sys, name, before)
-            TREES.pop(self.hash, None)
-            self._restore_environ()
-
-    def _restore_environ(self) -> None:
-        ours = self.settings.to_environ()
-        for variable, before in self._environ.items():
-            if os.environ.get(variable) == ours.get(variable):
-                if before is None:
-                    del os.environ[variable]
-                else:
-                    os.environ[variable] = before
-
-    def _teach(self, module: ModuleType) -> None:
-        self._our_lessons().teach(module)
-
-    def _our_lessons(self) -> Lessons:
-        if self._lessons is None:
-            from lazyimport.importing.stdlib_patches import Lessons
-
-            # one for all threads: a second one would never be taken back
-            vars(self).setdefault("_lessons", Lessons(self.tree))
-        assert self._lessons is not None
-        return self._lessons
-
-    def _put_hooks(self, *names: str) -> None:
-        """Wrap the hooks called *names*; one with two names still is one.
-
-        Whoever puts the original back or asks whether it is there must find ours.
-        """
-        wrapped: dict[int, Callable[..., None]] = {}
-        for name in names:
-            before = getattr(sys, name)
-            if id(before) not in wrapped:
-                wrapped[id(before)] = self._with_files(before)
-            ours = wrapped[id(before)]
-            setattr(sys, name, ours)
-            self._hooks.append((name, ours, before))
-
-    def _with_files(self, before: Callable[..., None]) -> Callable[..., None]:
-        """Return *before*, for which the files are put on disk that it will read."""
-
-        def hook(*args: Any) -> None:
-            try:
-                if len(args) == 1:
-                    self._our_lessons().write(args[0].exc_value, args[0].exc_traceback)
-                else:
-                    self._our_lessons().write(args[1], args[2])
-            except Exception:  # noqa: BLE001, S110 - that would hide what is printed
-                pass  # at the end of a process not much is left to work with
-            before(*args)
-
-        return hook
-
-    def _forget_path_entries(self) -> None:
-        for path in list(sys.path_importer_cache):
-            if str(path).startswith(self.root):
-                sys.path_importer_cache.pop(path, None)
-
-    def _explain_missing(self, fullname: str) -> str:
-        from lazyimport.importing.missing import explain_missing
-
-        try:
-            return explain_missing(self.tree, fullname)
-        except Exception as error:  # noqa: BLE001 - it would hide the ImportError
-            return f"\n  lazyimport: {error}"
+        with process.lock:
+            if process.installation is self:
+                process.installation = None
+                self._changes.undo()
 
     def __enter__(self) -> Installation:
         return self
@@ -354,97 +159,154 @@ class Installation:
         self.uninstall()
 
     def __repr__(self) -> str:
-        state = "installed" if _current is self else "uninstalled"
+        state = "installed" if process.installation is self else "uninstalled"
         return f"<Installation of archive {self.hash}, {state}>"
 
 
-def _materializer(archive: Archive, root: str) -> Materializer:
-    from lazyimport.cache.materialize import Materializer  # few archives need it
+class _Wanted:
+    """The archive that settings name: by its hash, or by what has to be asked for it.
 
-    return Materializer(archive, root, _held)
+    ``settings`` have the hash then. A process whose archive is in the node cache
+    loads nothing of what fetches one.
+    """
 
+    def __init__(self, settings: Settings) -> None:
+        self.channel: str | None = None
+        self.fetched = 0
+        self._archive: Archive | None = None
+        if settings.hash is None:
+            from lazyimport.delivery.obtaining import look_up, obtain
 
-def _look_up(settings: Settings) -> Settings:
-    """Return *settings* with the hash that their channel means now."""
-    if settings.channel is None:
-        raise errors.SettingsError(
-            "no archive to install: pass its hash or set LAZYIMPORT_HASH, or name a "
-            "channel with LAZYIMPORT_CHANNEL, or an artifact with LAZYIMPORT_ARTIFACT",
-            name="hash",
-            value=None,
-        )
-    import logging  # after a look into a store it weighs nothing
+            if settings.artifact is not None:
+                self._archive, self.fetched = obtain(settings, process.reporter)
+                settings = settings.with_hash(self._archive.hash)
+            else:
+                self.channel = settings.channel
+                settings = look_up(settings)
+        assert settings.hash is not None
+        self.hash = settings.hash
+        self.settings = settings
 
-    from lazyimport.registry.channels import resolve_channel
+    def open(self) -> Archive:
+        """Return the archive; damage that is found in it later will be seen to."""
+        archive, self._archive = self._archive or self._cached(), None
+        if archive is None:
+            from lazyimport.delivery.obtaining import obtain
 
-    change = resolve_channel(settings, settings.channel)
-    logging.getLogger("lazyimport").info(
-        "channel %s of %s means archive %s (#%d)",
-        settings.channel,
-        settings.store,
-        change.hash,
-        change.number,
-    )
-    return settings.with_hash(str(change.hash))
+            archive, self.fetched = obtain(self.settings, process.reporter)
+        # neither refers to the archive, which is to go with the last one who has it
+        archive.repair = self._repair
+        archive.index.report = self._give_up
+        return archive
 
-
-def _deliver(settings: Settings) -> tuple[Archive, int]:
-    hash = settings.hash
-    if hash is not None and settings.cache_mode != "memory":
+    def _cached(self) -> Archive | None:
+        if self.settings.cache_mode == "memory":
+            return None
         try:
-            archive = NodeCache(settings.cache_dir).open(hash)
+            return NodeCache(self.settings.cache_dir).open(self.hash)
         except (errors.ArchiveError, errors.CacheError):
-            archive = None  # fetch repairs it, does without it or says so
-        if archive is not None:
-            return _repairing(archive, settings), 0
-    if os.path.lexists(settings.cache_dir):
-        # Also who runs from memory finds libraries and compiled code there.
-        NodeCache(settings.cache_dir).make()
-    # only the one that downloads pays
-    if settings.artifact is not None:
-        from lazyimport.delivery.artifact import deliver
+            return None  # who fetches it repairs it, does without it or says so
 
-        archive, fetched = deliver(settings, _Telling())
-    else:
-        from lazyimport.delivery.fetch import fetch
-
-        assert hash is not None
-        archive, fetched = fetch(settings, hash, _Telling())
-    return _repairing(archive, settings), fetched
-
-
-def _repairing(archive: Archive, settings: Settings) -> Archive:
-    """Return *archive*, which sees to it where its bytes turn out damaged."""
-    hash = archive.hash  # not the archive: it is to go when nobody has it any more
-
-    def repaired(error: DamagedArchive) -> Archive:
+    def _repair(self, damage: DamagedArchive) -> Archive:
         from lazyimport.delivery.repair import repair
 
-        return repair(settings.with_hash(hash), hash, error, _Telling())
+        return repair(self.settings, self.hash, damage, process.reporter)
 
-    def reported(error: DamagedArchive) -> None:
+    def _give_up(self, damage: DamagedArchive) -> None:
         from lazyimport.delivery.repair import give_up
 
-        give_up(settings, hash, error)
-
-    archive.repair = repaired
-    archive.index.report = reported
-    return archive
+        give_up(self.settings, self.hash, damage)
 
 
-def _check_python(archive: Archive) -> None:
-    minor = sys.version_info.minor
-    if archive.index.minors >> minor & 1:
+class Failure:
+    """Why the archive that this process was to run is not installed.
+
+    *wanted* names it in messages; *hash* is empty if it is not known.
+    """
+
+    def __init__(self, wanted: str, hash: str, reason: str) -> None:
+        self.wanted = wanted
+        self.hash = hash
+        self.reason = reason
+
+
+class Process:
+    """All that lazyimport knows of the process that it runs in.
+
+    ``installation`` is what is installed, ``failure`` why nothing is although it
+    should be; both may be None. ``reporter`` is told what a person should know.
+    ``watcher`` watches imports for whoever needs that. ``held`` are the descriptors
+    whose locks say which trees this process uses, by their roots: it uses them to
+    its end, whatever is uninstalled. ``lock`` is held while `installation` changes.
+    """
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.installation: Installation | None = None
+        self.failure: Failure | None = None
+        self.watcher = ImportWatcher()
+        self.held: dict[str, int] = {}
+        self._reporter: Reporter | None = None
+
+    @property
+    def reporter(self) -> Reporter:
+        """Who is told; Python's warnings as long as nobody else has been set."""
+        if self._reporter is None:
+            from lazyimport.reporting import WARNINGS  # few starts have to report
+
+            self._reporter = WARNINGS
+        return self._reporter
+
+    @reporter.setter
+    def reporter(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def forked(self) -> None:
+        """Forget a thread that was installing: it is not in the child."""
+        self.lock = RLock()
+
+
+process = Process()
+os.register_at_fork(after_in_child=process.forked)
+
+
+def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
+    """Return a loader that was pickled, for the archive that this process runs."""
+    from lazyimport.importing.pickled import remake_loader
+
+    running = process.installation
+    tree = running.tree if running is not None and running.hash == hash else None
+    return remake_loader(tree, restore_loader, hash, name, path, package)
+
+
+def _open_tree(archive: Archive, cache: NodeCache) -> Tree:
+    root = cache.tree_path(archive.hash)
+
+    def files() -> Materializer:
+        from lazyimport.cache.materialize import Materializer  # few archives need it
+
+        return Materializer(archive, root, process.held)
+
+    tree = Tree(archive, root, files=files, restore=restore_loader)
+    if tree.variant < 0:  # what gets compiled here is worth keeping
+        from lazyimport.cache.bytecode import BytecodeCache
+
+        tree.bytecode = BytecodeCache(cache, *running_python())
+    return tree
+
+
+def _refuse_another(running: Installation, hash: str, channel: str | None) -> None:
+    """Raise InstallError if *hash* or *channel* is not what runs here."""
+    other = bool(channel and running.channel not in {None, channel})
+    if running.hash == hash and not other:
         return
-    required = archive.notes.get("requires_python")
-    if not required:
-        runs_on = [m for m in range(64) if archive.index.minors >> m & 1]
-        required = ", ".join(f"3.{m}" for m in runs_on) or "no Python at all"
-    raise errors.WrongPython(
-        f"archive {archive.hash} is for Python {required}, and this is "
-        f"{sys.version.split()[0]}; use an image with such a Python, or push the tree "
-        "with a requires-python that allows this one",
-        hash=archive.hash,
+    raise errors.InstallError(
+        f"this process already runs archive {running.hash}"
+        f"{f' of channel {running.channel!r}' if running.channel else ''}, "
+        f"so it cannot run {f'channel {channel!r}' if other else hash} "
+        "as well; start a new process for it",
+        hash=hash,
+        installed=running.hash,
     )
 
 
@@ -452,7 +314,7 @@ def _refuse_leftovers(hash: str) -> None:
     """Refuse to mix two versions: modules of another archive may still be here."""
     old: dict[str, list[str]] = {}
     for name, module in list(sys.modules.items()):
-        loader: Any = getattr(getattr(module, "__spec__", None), "loader", None)
+        loader = getattr(getattr(module, "__spec__", None), "loader", None)
         if type(loader) is ArchiveLoader and loader.hash != hash:
             old.setdefault(loader.hash, []).append(name)
     for installed, names in old.items():
@@ -465,16 +327,17 @@ def _refuse_leftovers(hash: str) -> None:
         )
 
 
-def _place_of_path_finder() -> int:
-    for place, finder in enumerate(sys.meta_path):
-        if finder is PathFinder:
-            return place
-    return len(sys.meta_path)
-
-
-def _place_of_site_packages() -> int:
-    for place, path in enumerate(sys.path):
-        # Python passes over what is no text, such as a pathlib.Path; so do we.
-        if isinstance(path, str) and path.endswith(_INSTALLED):
-            return place
-    return len(sys.path)
+def _check_python(archive: Archive) -> None:
+    minors = archive.index.minors
+    if minors >> sys.version_info.minor & 1:
+        return
+    required = archive.notes.get("requires_python")
+    if not required:
+        runs_on = [minor for minor in range(64) if minors >> minor & 1]
+        required = ", ".join(f"3.{minor}" for minor in runs_on) or "no Python at all"
+    raise errors.WrongPython(
+        f"archive {archive.hash} is for Python {required}, and this is "
+        f"{sys.version.split()[0]}; use an image with such a Python, or push the tree "
+        "with a requires-python that allows this one",
+        hash=archive.hash,
+    )

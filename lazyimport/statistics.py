@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from lazyimport.runtime import current
+from lazyimport.runtime import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +45,11 @@ class Stats(NamedTuple):
 
 def stats() -> Stats:
     """Return what lazyimport did in this process so far."""
-    installation = current()
+    installation, failure = process.installation, process.failure
     if installation is None:
-        return _undelivered()
+        if failure is None:
+            return Stats()
+        return Stats(hash=failure.hash or None, failure=failure.reason)
     from lazyimport.values import redact
 
     store = installation.settings.store
@@ -64,15 +66,6 @@ def stats() -> Stats:
         imports=len(loads),
         import_seconds=sum(loads),
     )
-
-
-def _undelivered() -> Stats:
-    """Return what activation left behind where it could not deliver."""
-    for finder in sys.meta_path:
-        reason = getattr(finder, "reason", None)
-        if reason is not None:
-            return Stats(hash=getattr(finder, "hash", "") or None, failure=reason)
-    return Stats()
 
 
 def _imported(tree: Tree) -> tuple[int, int]:

@@ -210,7 +210,7 @@ def test_channel_activates_and_says_what_it_means(
     )
 
     assert done.stdout == f"{packed} None\n"
-    assert done.stderr == f"lazyimport: channel prod means archive {packed}\n"
+    assert done.stderr == f"lazyimport: channel prod points to archive {packed}\n"
 
 
 def test_channel_that_cannot_be_looked_up(cache: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import importlib.metadata
 import inspect
 import linecache
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -35,7 +36,6 @@ from lazyimport.errors import (
     WrongPython,
 )
 from lazyimport.format.archive import Archive
-from lazyimport.importing.loader import TREES
 from lazyimport.packing.config import Config
 from tests.support.compare_importers import Files, from_archive, pack_tree, write_tree
 
@@ -137,7 +137,23 @@ def test_sys_path_may_hold_what_is_no_text(
             importlib.import_module("quiet.nothing")
 
     assert state() == before
-    assert packed not in TREES
+
+
+def test_pickled_loader_loads_where_its_archive_is_installed(
+    packed: str, cache: Path
+) -> None:
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        loader: Any = importlib.import_module("quiet.plain").__loader__
+        pickled = pickle.dumps(loader)
+        assert pickle.loads(pickled).get_source() == "x = 1\n"
+
+    detached = pickle.loads(pickled)
+    assert detached == loader
+    assert detached.get_filename() == loader.path
+    with pytest.raises(ArchiveImportError, match="is not installed in this process"):
+        detached.get_source()
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        assert pickle.loads(pickle.dumps(detached)).get_source() == "x = 1\n"
 
 
 def test_nothing_keeps_a_tree_after_uninstall(tmp_path: Path, cache: Path) -> None:
@@ -164,7 +180,7 @@ def test_fork_while_another_thread_installs(packed: str, cache: Path) -> None:
     inside, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with runtime._lock:
+        with runtime.process.lock:
             inside.set()
             done.wait(60)
 

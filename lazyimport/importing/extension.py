@@ -6,7 +6,6 @@ from importlib.machinery import ExtensionFileLoader
 
 from lazyimport.errors import ArchiveImportError
 from lazyimport.format.archive import top_of
-from lazyimport.importing.loader import TREES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveExtensionLoader", "restore"]
+__all__ = ["ArchiveExtensionLoader"]
 
 
 class ArchiveExtensionLoader(ExtensionFileLoader):
@@ -49,7 +48,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         return ArchiveResources(self._tree, self._entry.path.rpartition("/")[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, (self._tree.hash, self.name, self.path)
+        return self._tree.restore, (self._tree.hash, self.name, self.path, False)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ArchiveExtensionLoader):
@@ -57,17 +56,3 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         return (self.name, self.path) == (other.name, other.path)
 
     __hash__ = ExtensionFileLoader.__hash__  # of name and path
-
-
-def restore(hash: str, name: str, path: str) -> ExtensionFileLoader:
-    """Return the loader that was pickled, from this process's own archive.
-
-    Without that archive it is the machinery's own, for the path that the file
-    had where it was pickled.
-    """
-    tree = TREES.get(hash)
-    inner = path.partition(f"/{hash}/")[2]
-    entry = tree and tree.entry(inner)
-    if tree and entry:
-        return ArchiveExtensionLoader(name, f"{tree.inside}{inner}", tree, entry)
-    return ExtensionFileLoader(name, path)

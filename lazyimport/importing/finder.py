@@ -15,13 +15,8 @@ from __future__ import annotations
 import sys
 
 from lazyimport import lazy_errors as errors
-from lazyimport.importing.loader import ArchiveLoader
-from lazyimport.importing.machinery import (
-    EXTENSION_SUFFIXES,
-    ModuleSpec,
-    PathFinder,
-    hidden,
-)
+from lazyimport.importing.loader import make_loader
+from lazyimport.importing.machinery import ModuleSpec, finders_behind, hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +24,16 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution, DistributionFinder
     from types import ModuleType
 
-    from lazyimport.importing.tree import Module, Tree
+    from lazyimport.importing.tree import Tree
 
 __all__ = ["ArchiveFinder", "ArchivePathFinder", "MissingFinder"]
 
 #: names that no archive ever takes
 STANDARD = sys.stdlib_module_names | {"__main__"}
 
+#: what every interpreter imports at its start if it is there; an explanation that
+#: nobody reads would cost that start a millisecond
+_MAY_BE_MISSING = {"sitecustomize", "usercustomize"}
 #: how `importlib.util.cache_from_source` ends the name of a source's bytecode
 _CACHED_END = f".{sys.implementation.cache_tag}" + (
     f".opt-{sys.flags.optimize}.pyc" if sys.flags.optimize else ".pyc"
@@ -49,22 +47,10 @@ class ArchiveFinder:
     that is installed, except the standard library. Names whose parent's
     ``__path__`` is not purely the tree's are left to the path finder, which
     knows how to merge.
-
-    *watched* names modules that *then* is called with, each once it has been
-    executed.
     """
 
-    def __init__(
-        self,
-        tree: Tree,
-        *,
-        top_level: bool = True,
-        watched: Sequence[str] = (),
-        then: Callable[[ModuleType], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
         self.tree = tree
-        self._watched = watched
-        self._then = then
         self._top_level = top_level
 
     @hidden
@@ -72,34 +58,29 @@ class ArchiveFinder:
         self,
         fullname: str,
         path: Sequence[str] | None = None,
-        target: ModuleType | None = None,
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
-        if path is None:
-            spec = None
-            if self._top_level and fullname not in STANDARD:
-                spec = self._in_front(fullname) or module_spec(
-                    self.tree, fullname, fullname
-                )
-            return self._watch(fullname, None, target, spec)
-        return self._find_below(fullname, path, target)
+        if path is not None:
+            return self._find_below(fullname, path)
+        if not self._top_level or fullname in STANDARD:
+            return None
+        return self._in_front(fullname) or module_spec(self.tree, fullname, fullname)
 
     @hidden
-    def _find_below(
-        self, fullname: str, path: Sequence[str], target: ModuleType | None
-    ) -> ModuleSpec | None:
+    def _find_below(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
         tail = fullname.rpartition(".")[2]
         inside = self.tree.inside
         try:
             for portion in path:
                 if not portion.startswith(inside):
-                    return self._watch(fullname, path, target)
+                    return None
         except (AttributeError, TypeError):  # it is no str: the path finder skips it
             return None
         for portion in path:
             folder = self.tree.relative(portion)
             if folder is None:  # it leads out again: pkg/../..
-                return self._watch(fullname, path, target)
+                return None
             spec = module_spec(self.tree, fullname, f"{folder}/{tail}")
             if spec is not None:
                 return spec
@@ -136,46 +117,8 @@ class ArchiveFinder:
     def invalidate_caches(self) -> None:
         """Do nothing: an archive does not change."""
 
-    def _watch(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None,
-        ours: ModuleSpec | None = None,
-    ) -> ModuleSpec | None:
-        if fullname not in self._watched:
-            return ours
-        spec = ours or PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Watch(spec.loader, self._then)  # type: ignore[assignment]
-        return spec
-
     def __repr__(self) -> str:
         return f"<ArchiveFinder of archive {self.tree.hash[:12]}>"
-
-
-class _Watch:
-    """Loads a module with its own loader and then tells somebody."""
-
-    def __init__(self, loader: object, then: Callable[[ModuleType], None]) -> None:
-        self._loader = loader
-        self._then = then
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)  # type: ignore[attr-defined,no-any-return]
-
-    @hidden
-    def exec_module(self, module: ModuleType) -> None:
-        assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._loader  # type: ignore[assignment]
-        self._loader.exec_module(module)  # type: ignore[attr-defined]
-        self._then(module)
-
-    def __getattr__(self, name: str) -> object:
-        """Answer as the loader does: ``python -m inspect`` asks it for code."""
-        if name == "_loader":  # of a copy that is being made
-            raise AttributeError(name)
-        return getattr(self._loader, name)
 
 
 class ArchivePathFinder:
@@ -257,7 +200,9 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     path = tree.inside + module.entry.path
     spec = ModuleSpec(
         fullname,
-        _loader(tree, fullname, path, module),  # type: ignore[arg-type]
+        make_loader(  # type: ignore[arg-type]
+            tree, fullname, path, module.entry, is_package=module.is_package
+        ),
         origin=path,
         is_package=module.is_package,
     )
@@ -269,16 +214,6 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     if module.is_package:
         spec.submodule_search_locations = [tree.inside + stem]
     return spec
-
-
-def _loader(tree: Tree, fullname: str, path: str, module: Module) -> object:
-    if module.suffix in EXTENSION_SUFFIXES:
-        from lazyimport.importing.extension import ArchiveExtensionLoader
-
-        return ArchiveExtensionLoader(fullname, path, tree, module.entry)
-    return ArchiveLoader(
-        fullname, path, tree, module.entry, is_package=module.is_package
-    )
 
 
 class MissingFinder:
@@ -308,17 +243,17 @@ class MissingFinder:
             asking = sys._getframe(2).f_code.co_name  # noqa: SLF001
         except ValueError:  # a script asks, from its top
             return None
-        if asking != "_find_and_load_unlocked":
+        if asking != "_find_and_load_unlocked" or fullname in _MAY_BE_MISSING:
             return None
-        finders = list(sys.meta_path)
-        if self not in finders:
+        behind = finders_behind(self)
+        if behind is None:
             return None
-        for finder in finders[finders.index(self) + 1 :]:
+        for finder in behind:
             if not hasattr(finder, "find_spec"):
                 return None  # of PEP 302: up to Python 3.11 the machinery knows how
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
-                return spec
+                return spec  # type: ignore[no-any-return]
         raise errors.ArchiveModuleMissing(
             f"No module named {fullname!r}",
             lambda: self._explain(fullname),

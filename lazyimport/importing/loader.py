@@ -11,6 +11,7 @@ from time import perf_counter
 from lazyimport import lazy_errors as errors
 from lazyimport.format.archive import top_of
 from lazyimport.importing.machinery import (
+    EXTENSION_SUFFIXES,
     MAGIC_NUMBER,
     SourcelessFileLoader,
     hidden,
@@ -19,13 +20,16 @@ from lazyimport.importing.machinery import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from importlib.machinery import ExtensionFileLoader
     from types import CodeType
     from typing import Any
 
     from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveLoader", "restore"]
+__all__ = ["ArchiveLoader", "make_loader"]
+
+_EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 
 
 class ArchiveLoader:
@@ -47,6 +51,7 @@ class ArchiveLoader:
         self._tree = tree
         self._entry = entry
         self._is_package = is_package
+        self._restore = tree.restore
 
     # Taken over from the machinery, not inherited: what runs a module's body
     # must be CPython's own frame, or every traceback would show ours; but this
@@ -164,7 +169,7 @@ class ArchiveLoader:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, (self.hash, self.name, self.path, self._is_package)
+        return self._restore, (self.hash, self.name, self.path, self._is_package)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ArchiveLoader):
@@ -216,47 +221,12 @@ def _sourceless(loader: ArchiveLoader) -> CodeType:
     return code
 
 
-#: trees that are installed in this process, by hash: where pickles find theirs
-TREES: dict[str, Tree] = {}
+def make_loader(
+    tree: Tree, name: str, path: str, entry: Entry, *, is_package: bool
+) -> ArchiveLoader | ExtensionFileLoader:
+    """Return the loader of the module *name*, whose file is *entry*, called *path*."""
+    if path.endswith(_EXTENSIONS):
+        from lazyimport.importing.extension import ArchiveExtensionLoader
 
-
-def restore(
-    hash: str,
-    name: str,
-    path: str,
-    is_package: bool,
-) -> ArchiveLoader:
-    """Return the loader that was pickled, from this process's own archive.
-
-    Without that archive the loader can still be carried around (functions
-    pickled by value drag ``__spec__`` along); using it raises ImportError.
-    """
-    tree = TREES.get(hash)
-    inner = path.partition(f"/{hash}/")[2]
-    entry = tree and tree.entry(inner)
-    if tree and entry:
-        return ArchiveLoader(
-            name, f"{tree.inside}{inner}", tree, entry, is_package=is_package
-        )
-    return _Detached(hash, name, path, is_package)
-
-
-class _Detached(ArchiveLoader):
-    """A loader that came here by pickle, to a process without its archive."""
-
-    def __init__(self, hash: str, name: str, path: str, is_package: bool) -> None:
-        self.name = name
-        self.path = path
-        self.hash = hash
-        self._is_package = is_package
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute not in {"_tree", "_entry"}:
-            raise AttributeError(attribute)
-        raise errors.ArchiveImportError(
-            f"cannot load {self.name!r}: archive {self.hash} is not installed in "
-            "this process; set LAZYIMPORT_HASH for it or call lazyimport.install()",
-            name=self.name,
-            path=self.path,
-            hash=self.hash,
-        )
+        return ArchiveExtensionLoader(name, path, tree, entry)
+    return ArchiveLoader(name, path, tree, entry, is_package=is_package)

@@ -43,6 +43,7 @@ __all__ = [
     "ModuleSpec",
     "PathFinder",
     "SourcelessFileLoader",
+    "finders_behind",
     "hidden",
     "running_python",
     "without_frames",
@@ -55,6 +56,12 @@ def hidden(function: Function) -> Function:
         co_filename="<frozen importlib._bootstrap_external>"
     )
     return function
+
+
+def finders_behind(finder: object) -> list[Any] | None:
+    """Return what follows *finder* on ``sys.meta_path``; None if it is not there."""
+    finders: list[Any] = list(sys.meta_path)
+    return finders[finders.index(finder) + 1 :] if finder in finders else None
 
 
 def running_python() -> tuple[str, bytes, int]:

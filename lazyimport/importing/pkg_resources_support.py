@@ -1,8 +1,8 @@
-"""Legacy: what `pkg_resources` must learn to see an archive.
+"""`pkg_resources`, which came with setuptools before version 82, sees an archive.
 
-It came with setuptools before version 82. What it does it looks up by the classes of
-finders and loaders, and for classes that it does not know it does nothing. The loader
-of extension modules is not taught: it does not know that of a directory either.
+What it does it looks up by the classes of finders and loaders, and for classes that it
+does not know it does nothing. The loader of extension modules is not registered: that
+of a directory is not either.
 """
 
 from __future__ import annotations
@@ -22,9 +22,70 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO, Any
 
+    from lazyimport.importing.changes import Changes
     from lazyimport.importing.tree import Tree
 
-__all__ = ["activate", "forget", "register", "sparing"]
+__all__ = ["support"]
+
+
+def support(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
+    """Let *pkg_resources* see the distributions and resources of *tree*.
+
+    What is registered there cannot be taken back, and is no tree's: modules that stay
+    after `uninstall` keep their resources.
+    """
+    known = pkg_resources.working_set
+    before = dict(known.by_key)
+    _register(pkg_resources)
+    normalize_path = _sparing(tree, pkg_resources.normalize_path)
+    changes.replace(pkg_resources, "normalize_path", normalize_path)
+    changes.at_undo(lambda: _forget(known, tree.root, before))
+    _activate(pkg_resources, tree.root)
+
+
+def _register(pkg_resources: Any) -> None:
+    """Tell *pkg_resources* what to do for our finders and loaders."""
+    kind = type("ArchiveProvider", (_Provider, pkg_resources.PathMetadata), {})
+    pkg_resources.register_finder(
+        ArchivePathFinder, partial(_distributions, pkg_resources, kind)
+    )
+    pkg_resources.register_namespace_handler(
+        ArchivePathFinder, pkg_resources.file_ns_handler
+    )
+    pkg_resources.register_loader_type(
+        ArchiveLoader, partial(_provider, pkg_resources, kind)
+    )
+
+
+def _distributions(
+    pkg_resources: Any,
+    kind: type[_Provider],
+    importer: ArchivePathFinder,
+    place: str,
+    only: bool = False,  # noqa: ARG001 - no eggs either
+) -> Iterator[Any]:
+    """Yield the distributions in a directory as `pkg_resources.find_on_path` does."""
+    tree, place = importer.tree, importer.path
+    for name, is_folder in tree.archive.children(tree.relative(place) or ""):
+        path = f"{place}/{name}"
+        if is_folder and name.lower().endswith(SUFFIXES):
+            metadata = kind(tree, place, path)
+        elif name.lower().endswith(".egg-info"):
+            metadata = pkg_resources.FileMetadata(on_disk(tree, path))
+        else:
+            continue
+        yield pkg_resources.Distribution.from_location(
+            place, name, metadata, precedence=pkg_resources.DEVELOP_DIST
+        )
+
+
+def _provider(pkg_resources: Any, kind: type[_Provider], module: Any) -> Any:
+    """Return what provides the files beside *module*, on disk where that may be."""
+    loader: ArchiveLoader = module.__loader__
+    files: Any = loader.get_resource_reader()
+    if isinstance(files.files(), Path):
+        return pkg_resources.DefaultProvider(module)
+    return kind(loader._tree, os.path.dirname(loader.path))  # noqa: SLF001
 
 
 class _Provider:
@@ -78,56 +139,7 @@ class _Provider:
         return Path(path) if inner is None else ArchivePath(self._tree, inner)
 
 
-def register(pkg_resources: Any) -> None:
-    """Tell *pkg_resources* what to do for our finders and loaders.
-
-    That can be registered, not taken back, and is no tree's: modules that stay after
-    `uninstall` keep their resources.
-    """
-    kind = type("ArchiveProvider", (_Provider, pkg_resources.PathMetadata), {})
-    pkg_resources.register_finder(
-        ArchivePathFinder, partial(_distributions, pkg_resources, kind)
-    )
-    pkg_resources.register_namespace_handler(
-        ArchivePathFinder, pkg_resources.file_ns_handler
-    )
-    pkg_resources.register_loader_type(
-        ArchiveLoader, partial(_provider, pkg_resources, kind)
-    )
-
-
-def _distributions(
-    pkg_resources: Any,
-    kind: type[_Provider],
-    importer: ArchivePathFinder,
-    place: str,
-    only: bool = False,  # noqa: ARG001 - no eggs either
-) -> Iterator[Any]:
-    """Yield the distributions in a directory as `pkg_resources.find_on_path` does."""
-    tree, place = importer.tree, importer.path
-    for name, is_folder in tree.archive.children(tree.relative(place) or ""):
-        path = f"{place}/{name}"
-        if is_folder and name.lower().endswith(SUFFIXES):
-            metadata = kind(tree, place, path)
-        elif name.lower().endswith(".egg-info"):
-            metadata = pkg_resources.FileMetadata(on_disk(tree, path))
-        else:
-            continue
-        yield pkg_resources.Distribution.from_location(
-            place, name, metadata, precedence=pkg_resources.DEVELOP_DIST
-        )
-
-
-def _provider(pkg_resources: Any, kind: type[_Provider], module: Any) -> Any:
-    """Return what provides the files beside *module*, on disk where that may be."""
-    loader: ArchiveLoader = module.__loader__
-    files: Any = loader.get_resource_reader()
-    if isinstance(files.files(), Path):
-        return pkg_resources.DefaultProvider(module)
-    return kind(loader._tree, os.path.dirname(loader.path))  # noqa: SLF001
-
-
-def sparing(tree: Tree, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _sparing(tree: Tree, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return *ask*, a `pkg_resources.normalize_path`, that leaves paths of *tree*.
 
     By what they are behind symbolic links, finders do not know them. It goes into
@@ -143,7 +155,7 @@ def sparing(tree: Tree, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return normalize_path
 
 
-def activate(pkg_resources: Any, root: str) -> None:
+def _activate(pkg_resources: Any, root: str) -> None:
     """Put the distributions of the tree at *root* into the working set.
 
     They come before installed ones, as in `importlib.metadata`.
@@ -157,7 +169,7 @@ def activate(pkg_resources: Any, root: str) -> None:
         known.add(distribution, root, insert=False, replace=True)
 
 
-def forget(known: Any, root: str, before: dict[str, Any]) -> None:
+def _forget(known: Any, root: str, before: dict[str, Any]) -> None:
     """Take from the working set *known* what *root* has; show again what that hid."""
     for key, distribution in list(known.by_key.items()):
         if distribution.location == root:

@@ -21,7 +21,7 @@ from lazyimport.importing.machinery import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Protocol, TypeAlias
 
     from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.format.archive import Archive
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
         def put_metadata(self, path: str) -> str:
             """Put a file or directory of a distribution on disk."""
+
+    #: makes a loader again that was pickled as (hash, name, path, is a package)
+    Restore: TypeAlias = Callable[[str, str, str, bool], object]
 
 
 __all__ = ["Module", "Tree"]
@@ -70,9 +73,11 @@ class Tree:
 
     *root* is absolute, without a slash at its end: the directory that
     ``__file__`` and ``__path__`` name. *files* returns what puts files there when
-    somebody needs them. *bytecode* holds code for a Python that
-    the archive has none for, or is None. ``loads`` are the seconds that it took
-    to make each code object of it: a list, because threads may append at once.
+    somebody needs them. *bytecode* holds code for a Python that the archive has none
+    for, or is None. *restore* is what pickles of its loaders name.
+
+    ``loads`` are the seconds that it took to make each code object of it: a list,
+    because threads may append at once.
     """
 
     def __init__(
@@ -81,12 +86,14 @@ class Tree:
         root: str,
         files: Callable[[], Files] | None = None,
         bytecode: BytecodeCache | None = None,
+        restore: Restore | None = None,
     ) -> None:
         self.archive = archive
         self.hash = archive.hash
         self.root = root
         self.inside = root + "/"
         self.bytecode = bytecode
+        self.restore = restore
         self.variant = archive.index.variant(*running_python())
         self.loads: list[float] = []
         self._find = archive.index.find

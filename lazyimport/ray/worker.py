@@ -1,8 +1,7 @@
 """What a Ray worker does beyond other processes: it reports, and refuses mixtures.
 
-Both need Ray, which the worker imports after activation and before its first
-task. So activation leaves a finder that waits for some of Ray's modules, and is
-gone when it has seen them.
+Both change modules of Ray, which the worker imports after activation and before its
+first task. So activation has those imports watched.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import functools
 import sys
 
 from lazyimport.cache.layout import hash_in
+from lazyimport.runtime import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from importlib.machinery import ModuleSpec
+    from collections.abc import Callable
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -34,17 +33,27 @@ def watch(hash: str | None, failure: str | None = None) -> None:
     *hash* is None where it is not known, because a channel could not be read;
     *failure* says why the archive is not installed, if it is not.
     """
-    waiting: dict[str, Callable[[ModuleType], None]] = {
-        "ray._private.worker": report_when_connected,
-    }
+    if process.watcher.watches("ray._private.worker"):
+        return  # this process was activated twice
+    _change("ray._private.worker", report_when_connected)
     if hash:
         refuse = functools.partial(refuse_others, hash, failure=failure)
-        waiting["ray.cloudpickle.cloudpickle"] = refuse
+        _change("ray.cloudpickle.cloudpickle", refuse)
     if failure:
         refuse_copies = functools.partial(_refuse_copies, failure)
-        waiting["ray._private.function_manager"] = refuse_copies
-    if not any(type(finder) is _Waiting for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Waiting(waiting))
+        _change("ray._private.function_manager", refuse_copies)
+
+
+def _change(name: str, change: Callable[[ModuleType], None]) -> None:
+    """Call *change* with the module *name* of Ray when it has been imported."""
+
+    def careful(module: ModuleType) -> None:
+        try:
+            change(module)
+        except AttributeError as error:  # a Ray that has it in another place
+            process.reporter.warn(f"cannot watch this Ray: {error}")
+
+    process.watcher.watch(name, careful)
 
 
 def report_when_connected(module: Any) -> None:
@@ -59,7 +68,7 @@ def report_when_connected(module: Any) -> None:
             report()
             keep_reporting()
         except Exception as error:  # noqa: BLE001 - the worker has tasks to run
-            print(f"lazyimport: cannot report: {error!r}", file=sys.stderr)  # noqa: T201
+            process.reporter.warn(f"cannot report: {error!r}")
         return main_loop(self)
 
     module.Worker.main_loop = reporting
@@ -136,55 +145,3 @@ class _Refusing:
     def __getattr__(self, name: str) -> Any:
         """Answer as pickle does."""
         return getattr(self._pickle, name)
-
-
-class _Waiting:
-    """A finder that calls a function with each of some modules after its execution."""
-
-    def __init__(self, waiting: Mapping[str, Callable[[ModuleType], None]]) -> None:
-        self._waiting = dict(waiting)
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None = None,
-        target: ModuleType | None = None,
-    ) -> ModuleSpec | None:
-        then = self._waiting.pop(fullname, None)
-        if then is None:
-            return None
-        for finder in sys.meta_path:
-            if finder is not self:
-                spec = finder.find_spec(fullname, path, target)
-                if spec is not None and spec.loader is not None:
-                    spec.loader = _Then(spec.loader, then, self)  # type: ignore[assignment]
-                    return spec
-        return None
-
-    def seen(self) -> None:
-        if not self._waiting and self in sys.meta_path:
-            sys.meta_path.remove(self)
-
-
-class _Then:
-    """Loads a module with its own loader, then calls a function with it."""
-
-    def __init__(
-        self, loader: Any, then: Callable[[ModuleType], None], finder: _Waiting
-    ) -> None:
-        self._loader = loader
-        self._then = then
-        self._finder = finder
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)  # type: ignore[no-any-return]
-
-    def exec_module(self, module: ModuleType) -> None:
-        assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        self._finder.seen()
-        try:
-            self._then(module)
-        except AttributeError as error:  # a Ray in which the place is another
-            print(f"lazyimport: cannot watch this Ray: {error}", file=sys.stderr)  # noqa: T201

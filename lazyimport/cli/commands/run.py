@@ -102,19 +102,19 @@ def _names_store(words: Sequence[str]) -> bool:
 
 def _install(text: str, settings: Settings) -> Installation:
     """Install the archive that *text* names, in a fresh process if need be."""
-    from lazyimport import runtime
     from lazyimport.delivery.lookup import resolve
+    from lazyimport.runtime import current, install, process
 
     with Progress() as reporter:
         hash = resolve(text, settings)
-        running = runtime.current()
+        running = current()
         if running is not None and running.hash != hash:
             _start_afresh()
         if settings.cache_mode != "memory":
             _fetch(hash, settings, reporter)
     _forget_libraries()
-    runtime.tell = console.warn
-    return runtime.install(
+    process.reporter = Progress(quiet=True)
+    return install(
         hash,
         store=settings.store,
         cache_dir=settings.cache_dir,

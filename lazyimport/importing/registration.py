@@ -1,0 +1,129 @@
+"""Registration: a tree becomes part of this interpreter's import system."""
+
+from __future__ import annotations
+
+import sys
+
+from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
+from lazyimport.importing.machinery import PathFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from lazyimport.importing.changes import Changes
+    from lazyimport.importing.tree import Tree
+    from lazyimport.importing.watcher import ImportWatcher
+
+__all__ = ["register"]
+
+#: modules that `stdlib_patches` lets see the archive
+_PATCHED = (
+    "importlib.abc",
+    "importlib.resources.readers"
+    if sys.version_info >= (3, 11)
+    else "importlib.readers",
+    "inspect",
+    "linecache",
+    "pkg_resources",
+    "unittest.loader",
+)
+#: Up to here the interpreter prints an uncaught exception in C, and reads files.
+_PRINTS_IN_C = sys.version_info < (3, 13)
+#: the hooks of sys behind which it does so; errors that nobody can catch follow later
+_HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
+    sys.version_info < (3, 15)
+)
+#: what directories of installed packages are called
+_INSTALLED = ("/site-packages", "/dist-packages")
+
+
+def register(tree: Tree, policy: str, changes: Changes, watcher: ImportWatcher) -> None:
+    """Let this interpreter import from *tree*, whose names win where *policy* says so.
+
+    All that it takes is noted in *changes*. Raises InstallError if the policy
+    ``refuse`` forbids it: a name of the archive has been imported from elsewhere.
+    """
+    finder, path_finder = ArchiveFinder, ArchivePathFinder
+    if policy == "refuse":
+        from lazyimport.importing import shadowing
+
+        shadowing.refuse_imported(tree)
+        finder = shadowing.RefusingFinder
+        path_finder = shadowing.RefusingPathFinder
+    changes.at_undo(lambda: _forget_path_entries(tree.root))
+    changes.insert(sys.path_hooks, 0, path_finder.hook(tree))
+    _forget_path_entries(tree.root)
+    changes.insert(sys.path, _place_of_site_packages(), tree.root)
+    place = _place_of_path_finder()
+    changes.insert(sys.meta_path, place, finder(tree, top_level=policy != "path"))
+    missing = MissingFinder(tree.hash, lambda name: _explain_missing(tree, name))
+    changes.insert(sys.meta_path, len(sys.meta_path), missing)
+    _patch_modules(tree, changes, watcher)
+    _precede_printing(tree, changes, watcher)
+
+
+def _patch_modules(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
+    def patch(module: ModuleType) -> None:
+        from lazyimport.importing.stdlib_patches import patch_module
+
+        patch_module(module, tree, changes)
+
+    changes.at_undo(lambda: watcher.unwatch(patch))
+    for name in _PATCHED:
+        watcher.watch(name, patch)
+
+
+def _precede_printing(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
+    """Have sources put on disk before the interpreter reads them to print an exception.
+
+    It does so in C up to Python 3.12, and for errors that nobody can catch up to 3.14.
+    """
+
+    def write(*args: Any) -> None:
+        try:
+            from lazyimport.importing.tracebacks import write_sources
+
+            write_sources(tree, *args)
+        except Exception:  # noqa: BLE001, S110 - that would hide what is printed
+            pass  # at the end of a process not much is left to work with
+
+    def precede(threading: ModuleType) -> None:
+        changes.precede(threading, "excepthook", write, twin="__excepthook__")
+
+    for name in _HOOKS:
+        changes.precede(sys, name, write, twin=f"__{name}__")
+    if _PRINTS_IN_C:
+        changes.at_undo(lambda: watcher.unwatch(precede))
+        watcher.watch("threading", precede)
+
+
+def _explain_missing(tree: Tree, name: str) -> str:
+    from lazyimport.importing.missing import explain_missing
+
+    try:
+        return explain_missing(tree, name)
+    except Exception as error:  # noqa: BLE001 - it would hide the ImportError
+        return f"\n  lazyimport: {error}"
+
+
+def _forget_path_entries(root: str) -> None:
+    for path in list(sys.path_importer_cache):
+        if str(path).startswith(root):
+            sys.path_importer_cache.pop(path, None)
+
+
+def _place_of_path_finder() -> int:
+    for place, finder in enumerate(sys.meta_path):
+        if finder is PathFinder:
+            return place
+    return len(sys.meta_path)
+
+
+def _place_of_site_packages() -> int:
+    for place, path in enumerate(sys.path):
+        # Python passes over what is no text, such as a pathlib.Path; so do we.
+        if isinstance(path, str) and path.endswith(_INSTALLED):
+            return place
+    return len(sys.path)

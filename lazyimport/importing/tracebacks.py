@@ -1,0 +1,57 @@
+"""Tracebacks: the sources that the interpreter reads when it prints an exception in C.
+
+Up to Python 3.12 it prints an uncaught exception so, and up to 3.14 one that nobody
+can catch. It opens the files itself, so they are put on disk when, and only when, such
+an exception is about to be printed.
+"""
+
+from __future__ import annotations
+
+from lazyimport.errors import ArchiveError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Any
+
+    from lazyimport.importing.tree import Tree
+
+__all__ = ["write_sources"]
+
+
+def write_sources(tree: Tree, *args: Any) -> None:
+    """Put the files on disk that an exception hook called with *args* will read.
+
+    These are (type, value, traceback), or one object with all of them.
+    """
+    if len(args) == 1:
+        error, traceback = args[0].exc_value, args[0].exc_traceback
+    else:
+        _, error, traceback = args
+    for path in {*_files(traceback), *_files_of(error, set())}:
+        try:
+            tree.write(path)
+        except ArchiveError:
+            continue  # the exception itself matters more
+
+
+def _files_of(error: BaseException | None, seen: set[int]) -> Iterator[str]:
+    """Yield the files that printing *error* with its causes will look at."""
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    yield from _files(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename:
+        yield error.filename
+    yield from _files_of(error.__cause__, seen)
+    yield from _files_of(error.__context__, seen)
+    for inner in getattr(error, "exceptions", ()):
+        if isinstance(inner, BaseException):
+            yield from _files_of(inner, seen)
+
+
+def _files(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_filename
+        traceback = traceback.tb_next
