@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from lazyimport.format.entries import Entry
 from lazyimport.format.index import Index
 from lazyimport.format.patch import Patch, difference, differing_pages, patched
 from tests.support.trees import Tree
@@ -52,7 +55,7 @@ def test_only_pages_that_differ_are_decoded() -> None:
     looked_at: list[int] = []
 
     class Watched(Index):
-        def page_entries(self, number: int, first_slot: int = -1):  # type: ignore[no-untyped-def]
+        def page_entries(self, number: int, first_slot: int = -1) -> Iterator[Entry]:
             looked_at.append(number)
             return super().page_entries(number, first_slot)
 
