@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -154,6 +155,21 @@ def test_messages_that_are_explained_are_in_the_code() -> None:
         for title in explained
         if not re.search(".*".join(map(re.escape, title.split("…"))), text)
     ]
+
+
+def test_names_of_the_walks() -> None:
+    """A reader can follow them in the code: each name leads to what it says."""
+    rooms = {path.stem for path in PACKAGE.iterdir()} - {"errors"}
+    text = read("architecture.md")
+    names = [
+        name
+        for name in re.findall(r"`(\w+(?:\.\w+)+)(?:\(\))?`", text)
+        if name.partition(".")[0] in rooms
+    ]
+
+    assert len(names) > 40
+    for name in names:
+        assert resolve_name(f"lazyimport.{name}")
 
 
 def test_floors_of_the_drawing() -> None:
