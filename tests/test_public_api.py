@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
+from inspect import getdoc, isclass, isfunction
 from pathlib import Path
 
 import pytest
 
+from tests.support.public import PUBLIC
+
 TYPED = Path(__file__).parent / "typing" / "api.py"
-#: what a program may import from; everything else may change without notice
-PUBLIC = (
-    "lazyimport",
-    "lazyimport.delivery",
-    "lazyimport.deploy",
-    "lazyimport.packing",
-    "lazyimport.ray",
-    "lazyimport.reporting",
-    "lazyimport.stores",
-)
 
 
 @pytest.fixture(params=PUBLIC)
@@ -55,14 +50,17 @@ def test_all_is_sorted_and_without_repetition(module: str) -> None:
     assert sorted(set(names), key=lambda name: (not name.isupper(), name)) == names
 
 
-def test_every_name_is_there_and_listed(module: str) -> None:
+def test_every_name_is_there_listed_and_documented(module: str) -> None:
     """Lazy names as well, which no type checker can promise."""
     if module == "lazyimport.ray":
         pytest.importorskip("ray", reason="needs the extra 'ray'")
     loaded = importlib.import_module(module)
 
     for name in names_of(module):
-        assert getattr(loaded, name) is not None
+        found = getattr(loaded, name)
+        if isclass(found) or isfunction(found):
+            assert found.__name__ == name
+            assert getdoc(found)
     assert set(names_of(module)) <= set(dir(loaded))
 
 
@@ -88,6 +86,34 @@ def test_unknown_name_is_an_attribute_error(module: str) -> None:
         _ = importlib.import_module(module).nonsense
 
 
+def test_no_name_is_loaded_before_it_is_asked_for(module: str) -> None:
+    """Importing a room costs next to nothing; workers load some when they start."""
+    program = (
+        f"import sys, {module} as room\n"
+        "homes = set(getattr(room, '_HOMES', {}).values())\n"
+        "print(homes & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "set()\n"
+
+
+def test_deploying_needs_no_ray() -> None:
+    program = (
+        "import sys, lazyimport.deploy as room\n"
+        "for name in room.__all__: getattr(room, name)\n"
+        "print('ray' in sys.modules, 'lazyimport.ray' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("module", [m for m in PUBLIC if m != "lazyimport.errors"])
 def test_typing_test_uses_every_name(module: str) -> None:
     used = used_in(TYPED.read_text("utf-8"))
 

@@ -16,6 +16,7 @@ import lazyimport
 from lazyimport.cli import exit_codes
 from lazyimport.packing import config
 from lazyimport.settings import ENVIRONMENT, Settings
+from tests.support.public import PUBLIC
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,17 +30,6 @@ pytestmark = pytest.mark.skipif(
     not DOCS.exists(), reason="the tests run without the documentation"
 )
 
-#: the public modules, whose __all__ is on the page of the Python API
-PUBLIC = [
-    "lazyimport",
-    "lazyimport.packing",
-    "lazyimport.delivery",
-    "lazyimport.deploy",
-    "lazyimport.reporting",
-    "lazyimport.ray",
-    "lazyimport.stores",
-    "lazyimport.errors",
-]
 #: the one public name of a module whose others are for lazyimport itself
 _ALONE = {"lazyimport.settings.Settings"}
 #: set by those who maintain lazyimport
