@@ -75,8 +75,7 @@ class LazyImportError(Exception):
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
-        for name, value in facts.items():
-            setattr(self, name, value)
+        self.__setstate__(facts)  # which sets attributes
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -87,10 +86,6 @@ class LazyImportError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, self._facts()
-
-    def __setstate__(self, facts: dict[str, Any] | None) -> None:
-        for name, value in (facts or {}).items():
-            setattr(self, name, value)
 
     def _facts(self) -> dict[str, Any]:
         return dict(self.__dict__)

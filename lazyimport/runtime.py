@@ -282,12 +282,12 @@ def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
 def _open_tree(archive: Archive, cache: NodeCache) -> Tree:
     root = cache.tree_path(archive.hash)
 
-    def files() -> Materializer:
+    def materializer() -> Materializer:
         from lazyimport.cache.materialize import Materializer  # few archives need it
 
         return Materializer(archive, root, process.held)
 
-    tree = Tree(archive, root, files=files, restore=restore_loader)
+    tree = Tree(archive, root, materializer, restore=restore_loader)
     if tree.variant < 0:  # what gets compiled here is worth keeping
         from lazyimport.cache.bytecode import BytecodeCache
 

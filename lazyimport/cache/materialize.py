@@ -36,7 +36,6 @@ from lazyimport.format.entries import (
     HAS_DATA,
     IN_MEMORY,
     LOOKS,
-    MODULE_SUFFIXES,
     NATIVE,
 )
 
@@ -45,7 +44,10 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
-__all__ = ["Materializer", "export"]
+__all__ = ["METADATA_SUFFIXES", "Materializer", "export"]
+
+#: How the directories of distributions' metadata end; an egg's may be a file.
+METADATA_SUFFIXES = (".dist-info", ".egg-info")
 
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
@@ -68,10 +70,39 @@ class Materializer:
         self._layout = Layout.around(root)
         self._held = {} if held is None else held
 
-    def put_package(self, top: str) -> str:
-        """Put a directory at the top on disk, and return where.
+    def put(self, entry: Entry) -> str:
+        """Put a file or directory on disk, and return where.
 
-        ``""`` stands for the files there.
+        All of its package comes with it, because code that lists a directory must not
+        see a part of it; unless the package is to stay in memory.
+        """
+        if entry.path.partition("/")[0].lower().endswith(METADATA_SUFFIXES):
+            return self._put_metadata(entry)
+        path = f"{self._root}/{entry.path}"
+        if entry.is_directory:
+            self.put_package(entry.path.partition("/")[0])
+            return path
+        if self._archive.flags(top_of(entry.path)) & IN_MEMORY:
+            self._hold()
+        else:
+            self.put_package(top_of(entry.path))
+        self._link(entry, path)  # the mark of its package may be older than its removal
+        return path
+
+    def _put_metadata(self, entry: Entry) -> str:
+        """Put metadata beside the tree, not in it.
+
+        What lies in an entry of ``sys.path`` is found by the path finder, too, which
+        would list the distribution again.
+        """
+        self._hold()
+        files = self._archive.files_under(entry.path) if entry.is_directory else [entry]
+        for file in files:
+            self._link(file, metadata_path(self._root, file.path))
+        return metadata_path(self._root, entry.path)
+
+    def put_package(self, top: str) -> str:
+        """Put a directory at the top on disk (``""``: the files there); return where.
 
         With a package whose code looks at files come those that a program keeps
         beside it: the files at the top and the directories that hold no module.
@@ -83,35 +114,6 @@ class Materializer:
         if self._archive.flags(top) & (LOOKS | CONFIGURED):
             self._put_neighbors(begun)
         return f"{self._root}/{top}"
-
-    def put_file(self, entry: Entry) -> str:
-        """Put one file on disk, and return where.
-
-        All of its package comes with it, because code that lists a directory must not
-        see a part of it; unless the package is to stay in memory.
-        """
-        top = top_of(entry.path)
-        if self._archive.flags(top) & IN_MEMORY:
-            self._hold()
-        else:
-            self.put_package(top)
-        path = f"{self._root}/{entry.path}"
-        self._link(entry, path)
-        return path
-
-    def put_metadata(self, path: str) -> str:
-        """Put a distribution's file or directory on disk, and return where.
-
-        That is beside the tree, not in it: what lies in an entry of ``sys.path`` is
-        found by the path finder too, which would list the distribution again.
-        """
-        self._hold()
-        entry = self._archive.index.entry(path)
-        if entry is not None and not entry.is_directory:
-            self._link(entry, metadata_path(self._root, path))
-        for file in self._archive.files_under(path):
-            self._link(file, metadata_path(self._root, file.path))
-        return metadata_path(self._root, path)
 
     def put_all(self) -> None:
         """Put the whole tree on disk."""
@@ -165,10 +167,7 @@ class Materializer:
         return bool(
             flags & (HAS_DATA | CONFIGURED)
             and not flags & (LOOKS | NATIVE | IN_MEMORY)
-            and not any(
-                entry.path.endswith(MODULE_SUFFIXES)
-                for entry in self._archive.files_under(top)
-            )
+            and not self._archive.has_modules(top)
         )
 
     def _searched_by(self, library: Entry) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lazyimport import lazy_errors as errors
 from lazyimport.format.digest import sha256
-from lazyimport.format.entries import Code, Entry, parse_listing
+from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
 from lazyimport.format.header import HEADER_SIZE, SLOT, Header, open_header
 from lazyimport.format.index import Index
 
@@ -98,6 +98,11 @@ class Archive:
                         folders.append(inner)
                 elif (entry := self.index.entry(inner)) is not None:
                     yield entry
+
+    def has_modules(self, folder: str) -> bool:
+        """Return whether any file in the directory *folder* or below is a module."""
+        files = self.files_under(folder)
+        return any(entry.path.endswith(MODULE_SUFFIXES) for entry in files)
 
     def bytecode(self, entry: Entry, code: Code) -> bytes | memoryview:
         """Return the proved bytecode *code* of *entry*: what marshal reads."""

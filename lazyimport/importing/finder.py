@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from importlib.metadata import Distribution, DistributionFinder
     from types import ModuleType
+    from typing import Any
 
     from lazyimport.importing.tree import Tree
 
@@ -174,7 +175,7 @@ class ArchivePathFinder:
             module = self.tree.module(self._inside + stem)
             if module is not None:
                 seen.add(stem)
-                yield prefix + stem, module.is_package
+                yield prefix + stem, module[1]
 
     def invalidate_caches(self) -> None:
         """Do nothing: an archive does not change."""
@@ -197,21 +198,16 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
         ) from error
     if module is None or "/" in fullname:
         return None
-    path = tree.inside + module.entry.path
-    spec = ModuleSpec(
-        fullname,
-        make_loader(  # type: ignore[arg-type]
-            tree, fullname, path, module.entry, is_package=module.is_package
-        ),
-        origin=path,
-        is_package=module.is_package,
-    )
+    entry, is_package = module
+    path = tree.inside + entry.path
+    loader: Any = make_loader(tree, fullname, path, entry, is_package=is_package)
+    spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
     spec.has_location = True
-    if module.suffix == ".py" and sys.pycache_prefix is None:
+    if path.endswith(".py") and sys.pycache_prefix is None:
         # What the machinery would ask cache_from_source for: 4 us for each module.
         folder, _, name = path[:-3].rpartition("/")
         spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
-    if module.is_package:
+    if is_package:
         spec.submodule_search_locations = [tree.inside + stem]
     return spec
 

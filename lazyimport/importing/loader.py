@@ -203,21 +203,16 @@ def _compiled(loader: ArchiveLoader) -> CodeType:
 
 
 def _sourceless(loader: ArchiveLoader) -> CodeType:
-    data = loader._tree.read(loader._entry)  # noqa: SLF001
-    if data[:4] != MAGIC_NUMBER:
+    magic = loader._tree.read(loader._entry)[:4]  # noqa: SLF001
+    if magic != MAGIC_NUMBER:
         raise ImportError(
-            f"bad magic number in {loader.name!r}: {data[:4]!r}; the archive "
+            f"bad magic number in {loader.name!r}: {magic!r}; the archive "
             f"{loader.hash} has a sourceless .pyc of another Python",
             name=loader.name,
             path=loader.path,
         )
-    import _frozen_importlib_external as stock
-
-    details = {"name": loader.name, "path": loader.path}
-    stock._classify_pyc(data, loader.name, details)  # type: ignore[attr-defined] # noqa: SLF001
-    code: CodeType = stock._compile_bytecode(  # type: ignore[attr-defined] # noqa: SLF001
-        memoryview(data)[16:], name=loader.name, bytecode_path=loader.path
-    )
+    stock: Any = SourcelessFileLoader
+    code: CodeType = stock.get_code(loader, loader.name)
     return code
 
 

@@ -9,6 +9,7 @@ from os import listdir
 from os.path import normpath
 from pathlib import Path
 
+from lazyimport.cache.materialize import METADATA_SUFFIXES
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -20,13 +21,10 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["SUFFIXES", "ArchiveDistribution", "find_distributions", "on_disk"]
+__all__ = ["ArchiveDistribution", "find_distributions"]
 
 # Path itself cannot be subclassed up to Python 3.11.
 _ConcretePath: Any = type(Path())
-
-#: how directories of metadata end, or files
-SUFFIXES = (".dist-info", ".egg-info")
 
 
 class ArchiveDistribution(Distribution):
@@ -90,24 +88,8 @@ class LocatedFile(_ConcretePath):  # type: ignore[misc]
 
     def __fspath__(self) -> str:
         """Return where the file is; it is put there."""
-        return on_disk(self.tree, str(self))
-
-
-def on_disk(tree: Tree, path: str) -> str:
-    """Return where the file or directory at an absolute *path* is; it is put there.
-
-    Metadata is put beside the tree, so that is another path. If the disk refuses,
-    it is *path*, where nothing is.
-    """
-    inner = tree.relative(path)
-    if inner is None:
-        return path
-    top = inner.partition("/")[0]
-    if top.lower().endswith(SUFFIXES):
-        return tree.write_metadata(inner) or path
-    if not tree.write(path) and top and tree.is_directory(inner):
-        tree.materialize(top)
-    return path
+        path = str(self)
+        return self.tree.put(path) or path
 
 
 def find_distributions(
@@ -122,7 +104,7 @@ def find_distributions(
     located = type("LocatedFile", (LocatedFile,), {"tree": tree})
     wanted = None if context.name is None else _normalized(context.name)
     for name, _ in tree.archive.children(""):
-        if name.lower().endswith(SUFFIXES) and (
+        if name.lower().endswith(METADATA_SUFFIXES) and (
             wanted is None or _normalized(_project(name)) == wanted
         ):
             yield ArchiveDistribution(tree, name, located)

@@ -168,18 +168,6 @@ def _path_of(tree: Tree, name: str) -> str | None:
     spec = module_spec(tree, name, name)
     if spec is not None:
         return str(spec.origin)[len(tree.inside) :]
-    if tree.is_directory(name) and _has_modules(tree, name):
+    if tree.archive.has_modules(name):
         return name + "/"
     return None
-
-
-def _has_modules(tree: Tree, folder: str) -> bool:
-    """Whether there is a module anywhere in *folder*: else it is a folder of data."""
-    for name, is_folder in tree.archive.children(folder):
-        path = f"{folder}/{name}"
-        if is_folder:
-            if _has_modules(tree, path):
-                return True
-        elif tree.module(f"{folder}/{name.partition('.')[0]}") is not None:
-            return True
-    return False

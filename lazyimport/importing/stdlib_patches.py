@@ -143,7 +143,7 @@ def _folder_of_tests(tree: Tree, start: str) -> str | None:
     stem = start.replace(".", "/")
     module = tree.module(stem)
     if module is not None:
-        return module.entry.path.rpartition("/")[0]
+        return module[0].path.rpartition("/")[0]
     return stem if tree.is_directory(stem) else None
 
 

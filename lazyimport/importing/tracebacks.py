@@ -31,7 +31,7 @@ def write_sources(tree: Tree, *args: Any) -> None:
         _, error, traceback = args
     for path in {*_files(traceback), *_files_of(error, set())}:
         try:
-            tree.write(path)
+            tree.put(path)
         except ArchiveError:
             continue  # the exception itself matters more
 

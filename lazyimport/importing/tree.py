@@ -21,31 +21,17 @@ from lazyimport.importing.machinery import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol, TypeAlias
+    from typing import TypeAlias
 
     from lazyimport.cache.bytecode import BytecodeCache
+    from lazyimport.cache.materialize import Materializer
     from lazyimport.format.archive import Archive
-
-    class Files(Protocol):
-        """Puts files of a tree on disk, as `lazyimport.cache.materialize` does.
-
-        Each method returns where they are, and raises OSError or CacheError.
-        """
-
-        def put_package(self, top: str) -> str:
-            """Put a directory at the top on disk; ``""`` is the files there."""
-
-        def put_file(self, entry: Entry) -> str:
-            """Put one file on disk."""
-
-        def put_metadata(self, path: str) -> str:
-            """Put a file or directory of a distribution on disk."""
 
     #: makes a loader again that was pickled as (hash, name, path, is a package)
     Restore: TypeAlias = Callable[[str, str, str, bool], object]
 
 
-__all__ = ["Module", "Tree"]
+__all__ = ["Tree"]
 
 #: suffix of a module's file -> its place in the order FileFinder tries them
 _RANKS = {
@@ -57,24 +43,13 @@ _RANKS = {
 _INIT = "/__init__"
 
 
-class Module:
-    """Where a module is: its entry, and whether that is a package's ``__init__``."""
-
-    __slots__ = ("entry", "is_package", "suffix")
-
-    def __init__(self, entry: Entry, is_package: bool, suffix: str) -> None:
-        self.entry = entry
-        self.is_package = is_package
-        self.suffix = suffix
-
-
 class Tree:
     """An archive seen as the directory *root*, which need not exist.
 
-    *root* is absolute, without a slash at its end: the directory that
-    ``__file__`` and ``__path__`` name. *files* returns what puts files there when
-    somebody needs them. *bytecode* holds code for a Python that the archive has none
-    for, or is None. *restore* is what pickles of its loaders name.
+    *root* is absolute, without a slash at its end: the directory that ``__file__``
+    and ``__path__`` name. *materializer* returns what puts files there when somebody
+    needs them; None if nothing can. *bytecode* holds code for a Python that the
+    archive has none for, or is None. *restore* is what pickles of its loaders name.
 
     ``loads`` are the seconds that it took to make each code object of it: a list,
     because threads may append at once.
@@ -84,7 +59,7 @@ class Tree:
         self,
         archive: Archive,
         root: str,
-        files: Callable[[], Files] | None = None,
+        materializer: Callable[[], Materializer] | None = None,
         bytecode: BytecodeCache | None = None,
         restore: Restore | None = None,
     ) -> None:
@@ -97,40 +72,34 @@ class Tree:
         self.variant = archive.index.variant(*running_python())
         self.loads: list[float] = []
         self._find = archive.index.find
-        self._files = files or _no_files
+        self._materializer = materializer
         self._prepared: set[str] = set()
 
-    def module(self, stem: str) -> Module | None:
-        """Return the module whose path without suffix is *stem* (``pkg/mod``).
+    def module(self, stem: str) -> tuple[Entry, bool] | None:
+        """Return (entry, is a package) of the module at *stem*, without a suffix.
 
         The order is that of a directory: a package before a module, and for
         each, extension modules before sources before sourceless bytecode.
         """
-        found: Module | None = None
+        found: tuple[Entry, bool] | None = None
         best = 1000
         for entry in self._find(stem):
             rest = entry.path[len(stem) :]
             is_package = rest.startswith(_INIT)
-            suffix = rest[len(_INIT) :] if is_package else rest
-            rank = _RANKS.get(suffix)
+            rank = _RANKS.get(rest[len(_INIT) :] if is_package else rest)
             if rank is None or entry.is_directory:
                 continue
             if not is_package:
                 rank += 100
             if rank < best:
                 best = rank
-                found = Module(entry, is_package, suffix)
+                found = entry, is_package
         if found is None and stem.endswith(_INIT):
-            return self._init_as_module(stem)
+            # ``from .__init__ import name``: a second module of the same file
+            for entry in self._find(stem[: -len(_INIT)]):
+                if entry.path.startswith(stem) and entry.path[len(stem) :] in _RANKS:
+                    return entry, False
         return found
-
-    def _init_as_module(self, stem: str) -> Module | None:
-        """Return the module of ``from .__init__ import name``, a second one."""
-        for entry in self._find(stem[: -len(_INIT)]):
-            suffix = entry.path[len(stem) :]
-            if entry.path.startswith(stem) and suffix in _RANKS:
-                return Module(entry, False, suffix)
-        return None
 
     def is_directory(self, path: str) -> bool:
         """Return whether *path*, relative to the root, is a directory."""
@@ -232,30 +201,31 @@ class Tree:
 
     def materialize(self, top: str) -> bool:
         """Put a package on disk; return whether it is there now."""
-        return bool(self._put(lambda files: files.put_package(top)))
+        return self._put(lambda files: files.put_package(top)) is not None
 
-    def write(self, path: str) -> bool:
-        """Put the file at the absolute *path* on disk; return whether it is there now.
+    def put(self, path: str) -> str | None:
+        """Put what lies at an absolute *path* on disk, and return where it is now.
 
-        For readers that cannot be told where the bytes really are, such as the
-        interpreter's own traceback printer up to Python 3.12.
+        That is *path*, but not for metadata of distributions. Returns None if the
+        archive does not have it, or the disk refuses. For readers that cannot be told
+        where the bytes really are.
         """
         entry = self.at(path)
-        if entry is None or entry.is_directory:
-            return False
-        return bool(self._put(lambda files: files.put_file(entry)))
+        if entry is None or not entry.path:
+            return None
+        return self._put(lambda files: files.put(entry))
 
-    def write_metadata(self, inner: str) -> str | None:
-        """Put a distribution's file or directory on disk; return where, or None."""
-        return self._put(lambda files: files.put_metadata(inner))
-
-    def _put(self, put: Callable[[Files], str], *, strict: bool = False) -> str | None:
+    def _put(
+        self, put: Callable[[Materializer], str], *, strict: bool = False
+    ) -> str | None:
         """Return where *put* has put something, or None if the disk refuses.
 
         With *strict* a cache that may not be trusted is a CacheError.
         """
+        if self._materializer is None:
+            return None
         try:
-            return put(self._files())
+            return put(self._materializer())
         except OSError:
             return None
         except errors.CacheError as error:
@@ -276,7 +246,3 @@ class Tree:
 
     def __repr__(self) -> str:
         return f"<Tree {self.hash[:12]} at {self.root}>"
-
-
-def _no_files() -> Files:
-    raise OSError("this tree is not put on disk")
