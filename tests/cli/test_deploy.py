@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
@@ -108,7 +109,7 @@ class TestDeploy:
         done = cli.run("deploy", file, "--channel", "prod", *store)
 
         assert SERVE.format(hash) == file.read_text()
-        assert f"channel prod names {hash}" in done.stderr
+        assert f"channel prod points to {hash}" in done.stderr
 
     def test_refuses_a_hash_that_the_store_does_not_have(
         self, cli: CommandLine, file: Path, project: Path
@@ -182,6 +183,96 @@ class TestRollback:
 
         assert f"nobody knows what shop ran before {A}" in error
         assert f"lazyimport deploy {file} --app shop --hash HASH" in error
+
+
+def served(name: str, hash: str) -> dict[str, Any]:
+    """An application of one replica as Serve tells of it."""
+    replica = {"replica_id": "r1", "actor_id": "1", "state": "RUNNING"}
+    return {
+        "status": "RUNNING",
+        "deployments": {
+            "Shop": {
+                "target_num_replicas": 1,
+                "replicas": [{**replica, "start_time_s": 1.0}],
+            }
+        },
+        "deployed_app_config": {
+            "name": name,
+            "runtime_env": {"env_vars": {"LAZYIMPORT_HASH": hash}},
+        },
+    }
+
+
+def actor(name: str, hash: str) -> dict[str, Any]:
+    """The actor of its replica as Ray tells of it."""
+    env = {"env_vars": {"LAZYIMPORT_HASH": hash}}
+    return {
+        "actor_id": "1",
+        "name": f"SERVE_REPLICA::{name}#Shop#r1",
+        "class_name": f"ServeReplica:{name}:Shop",
+        "state": "ALIVE",
+        "node_id": "0123456789abcdef",
+        "pid": 7,
+        "serialized_runtime_env": json.dumps(env),
+    }
+
+
+class TestWithACluster:
+    """What runs, by a dashboard that stands for Ray's."""
+
+    def test_applies_and_waits(self, cli: CommandLine, file: Path) -> None:
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": {"shop": served("shop", B)}}
+            dashboard.actors = [actor("shop", B)]
+            more = ("--apply", "--wait", "--address", dashboard.address)
+            done = cli.run("deploy", file, "--hash", B, *more)
+
+        (config,) = dashboard.applied
+        env = config["applications"][0]["runtime_env"]["env_vars"]
+        assert {"LAZYIMPORT_HASH": B} == env
+        lines = done.stderr.splitlines()
+        assert f"applied to {dashboard.address}" in lines
+        assert f"shop/Shop/r1 {B[:12]} RUNNING" in lines
+        assert "shop: all 1 replicas run it" in lines[-1]
+
+    def test_status(self, cli: CommandLine) -> None:
+        with Dashboard() as dashboard:
+            dashboard.actors = [actor("shop", A), actor("till", B)]
+            environ: dict[str, Any] = {"RAY_DASHBOARD_ADDRESS": dashboard.address}
+            done = cli.run("status", **environ)
+            found = json.loads(cli.run("status", "--json", **environ).stdout)
+
+        header, *rows = [line.split() for line in done.stdout.splitlines()]
+        assert ["KIND", "NAME", "HASH", "STATE", "NODE", "PID"] == header
+        assert [
+            ["replica", "shop/Shop/r1", A[:12], "ALIVE", "01234567", "7"],
+            ["replica", "till/Shop/r1", B[:12], "ALIVE", "01234567", "7"],
+        ] == rows
+        assert f"{dashboard.address}: 2 rows, different hashes: 2" in done.stderr
+        assert [A, B] == [process["hash"] for process in found]
+
+    def test_status_of_nothing(self, cli: CommandLine) -> None:
+        with Dashboard() as dashboard:
+            done = cli.run("status", "--address", dashboard.address)
+
+        assert "" == done.stdout
+        assert "0 rows" in done.stderr
+
+    def test_rollback_of_the_cluster_alone(self, cli: CommandLine) -> None:
+        """To what still serves there; a manifest must follow."""
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": {"shop": served("shop", B)}}
+            dashboard.actors = [actor("shop", A)]
+            rollback = ("rollback", "--app", "shop", "--address", dashboard.address)
+            dry = cli.run(*rollback, "--dry-run")
+            assert [] == dashboard.applied
+            done = cli.run(*rollback)
+
+        assert f"{dashboard.address}: shop: {B} -> {A}" in dry.stderr
+        assert "nothing was changed" in dry.stderr
+        env = dashboard.applied[0]["applications"][0]["runtime_env"]["env_vars"]
+        assert {"LAZYIMPORT_HASH": A} == env
+        assert "the cluster differs from the manifest now" in done.stderr
 
 
 class TestWithoutACluster:

@@ -2,117 +2,160 @@
 
 from __future__ import annotations
 
-from lazyimport.cli import legacy
-from lazyimport.cli.legacy import Notes, UsageError, read_settings, required_store
-from lazyimport.cli.rollout import carry_out, check_options, make_target
-from lazyimport.cli.tables import tolerant
-from lazyimport.delivery.lookup import cached_hashes, resolve
-from lazyimport.deploy import History, Manifest, Plan
+import click
+
+from lazyimport.cli import declare, deploying, options
+from lazyimport.cli.checking import check_and_tell, check_python
+from lazyimport.cli.packing import pack_options, push_and_tell
+from lazyimport.cli.progress import Progress
 from lazyimport.errors import ArchiveMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from lazyimport.cli.deploying import Wishes
     from lazyimport.deploy import Application
+    from lazyimport.packing import PackOptions
+    from lazyimport.registry.signing import Signer
     from lazyimport.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["command"]
 
-command = legacy.command("deploy", "Set the hash in a manifest.")
+_EXAMPLES = """
+lazyimport deploy serve.yaml --hash 4be81c02 --diff --dry-run
+lazyimport deploy rayservice.yaml --push src --store gs://bucket/code
+lazyimport deploy serve.yaml --hash 4be81c02 --apply --wait
+"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Set the hash in the manifest, and do what else the options ask for."""
-    tolerant()
-    notes = Notes(quiet=arguments.quiet)
-    settings = read_settings(arguments)
-    given = [o for o in ("hash", "channel", "push") if getattr(arguments, o)]
-    if len(given) != 1:
-        raise UsageError(
+@declare.command("deploy", examples=_EXAMPLES)
+@deploying.manifest()
+@declare.option(
+    "--hash",
+    "archive",
+    metavar="HASH",
+    shell_complete=options.complete_archive,
+    help="Deploy this archive: 64 hex digits, or the first six or more.",
+)
+@declare.option(
+    "--channel",
+    metavar="NAME",
+    callback=options.channel,
+    help="Deploy the archive that this channel points to now; the manifest gets its "
+    "hash.",
+)
+@declare.option(
+    "--push",
+    "roots",
+    multiple=True,
+    metavar="ROOT",
+    help="Pack this folder or file, push it, and deploy the archive.",
+)
+@declare.option(
+    "--check",
+    "entry",
+    is_flag=False,
+    flag_value="",
+    metavar="[MODULE:ATTR]",
+    help="Import this from the archive first, in a clean Python: by default the "
+    "import_path in FILE.",
+)
+@check_python
+@deploying.wishes
+@options.sign
+@options.quiet
+@options.settings()
+@pack_options
+def command(
+    file: str,
+    archive: str | None,
+    channel: str | None,
+    roots: tuple[str, ...],
+    entry: str | None,
+    check_python: str | None,
+    wishes: Wishes,
+    signer: Signer | None,
+    quiet: bool,
+    settings: Settings,
+    packing: PackOptions,
+) -> None:
+    """Set the hash that an application runs.
+
+    Sets it in the file that you keep: a Serve config, a RayService (in its
+    serveConfigV2), a RayJob or RayCronJob (in its runtimeEnvYAML). Nothing else in
+    the file changes.
+    """
+    from lazyimport.deploy import History, Manifest, Plan
+
+    if [bool(archive), bool(channel), bool(roots)].count(True) != 1:
+        raise click.UsageError(
             "which archive? Give one of --hash HASH, --channel NAME and --push DIR"
         )
-    target, history = make_target(arguments), History(settings.cache_dir)
-    manifest = Manifest.read(arguments.file)
-    applications = manifest.choose(arguments.app)
-    check_options(arguments, target, applications)  # before anything takes time
+    with Progress(quiet=quiet) as reporter:
+        manifest = Manifest.read(file)
+        applications = manifest.choose(wishes.names)
+        wishes.check(applications)  # before anything takes time
+        entries = [] if entry is None else _entries(entry, applications)
 
-    def check(hash: str) -> None:
-        _check(hash, applications, settings, arguments, notes)
+        def check(hash: str) -> None:
+            if entries:
+                by_value = [path for app in applications for path in app.by_value]
+                check_and_tell(
+                    hash, entries, settings, check_python, reporter, by_value
+                )
 
-    wanted = None if arguments.check is None else check
-    hash = _hash(arguments, settings, notes, wanted)
-    plan = Plan(manifest, hash, arguments.app, store=settings.store)
-    return carry_out(plan, target, history, arguments, notes)
-
-
-def _hash(
-    arguments: argparse.Namespace,
-    settings: Settings,
-    notes: Notes,
-    check: Callable[[str], None] | None,
-) -> str:
-    """Return the hash to deploy, checked: named, or of what is pushed now."""
-    if arguments.push:
-        from lazyimport.cli.packing import push_and_tell
-
-        return push_and_tell(
-            arguments.push,
-            settings,
-            legacy.pack_options(arguments),
-            notes,  # type: ignore[arg-type]
-            check=check,
-            signer=legacy.load_signer(arguments),
-        ).hash
-    if arguments.channel:
-        from lazyimport.registry.channels import resolve_channel
-
-        required_store(settings)
-        hash = str(resolve_channel(settings, arguments.channel).hash)
-        notes.say(f"channel {arguments.channel} names {hash}")
-    else:
-        hash = resolve(arguments.hash, settings)
-    if settings.store:
-        _require_stored(hash, settings)
-    else:
-        notes.say("no store is named, so it was not checked that the archive is there")
-    if check is not None:
-        check(hash)
-    return hash
+        if roots:
+            hash = push_and_tell(
+                roots,
+                settings,
+                packing,
+                reporter,
+                check=check if entries else None,
+                signer=signer,
+            ).hash
+        else:
+            hash = _stored(archive, channel, settings, reporter)
+            check(hash)
+        plan = Plan(manifest, hash, wishes.names, store=settings.store)
+        deploying.carry_out(plan, wishes, History(settings.cache_dir), reporter)
 
 
-def _check(
-    hash: str,
-    applications: Sequence[Application],
-    settings: Settings,
-    arguments: argparse.Namespace,
-    notes: Notes,
-) -> None:
-    """Import from the archive what Serve will."""
-    from lazyimport.cli.checking import check_and_tell
-
-    paths = [a.import_path for a in applications if a.import_path]
-    entries = [arguments.check] if arguments.check else paths
+def _entries(entry: str, applications: Sequence[Application]) -> list[str]:
+    """Return what to import, before Serve does."""
+    paths = [app.import_path for app in applications if app.import_path]
+    entries = [entry] if entry else paths
     if not entries:
-        raise UsageError("nothing here has an import_path: name one, --check MODULE")
-    by_value = [path for a in applications for path in a.by_value]
-    python = arguments.check_python
-    check_and_tell(hash, entries, settings, python, notes, by_value)  # type: ignore[arg-type]
+        raise click.UsageError(
+            "nothing here has an import_path: name one, --check MODULE"
+        )
+    return entries
 
 
-def _require_stored(hash: str, settings: Settings) -> None:
-    """Raise ArchiveMissing unless the store has the archive."""
+def _stored(
+    archive: str | None, channel: str | None, settings: Settings, reporter: Progress
+) -> str:
+    """Return the hash that is named, and that the store has."""
+    from lazyimport.delivery.lookup import cached_hashes, resolve
     from lazyimport.registry.archives import require_archive
+    from lazyimport.registry.channels import resolve_channel
     from lazyimport.stores import open_store
 
-    url = required_store(settings)
+    if channel:
+        hash = str(resolve_channel(settings, channel).hash)
+        reporter.say(f"channel {channel} points to {hash}")
+    else:
+        hash = resolve(str(archive), settings)
+    if settings.store is None:
+        reporter.say("no store is named, so nobody checked that the archive is there")
+        return hash
     try:
-        require_archive(open_store(url, timeout=settings.timeout), hash)
+        require_archive(open_store(settings.store, timeout=settings.timeout), hash)
     except ArchiveMissing as error:
         cached = hash in cached_hashes(settings, hash)
         where = "it is only in the node cache here" if cached else "check the hash"
         raise error.with_text(
-            f"archive {hash} is not in {url}, so no worker could run it; {where}, or "
-            "push and deploy in one go with --push DIR"
+            f"archive {hash} is not in {settings.store}, so no worker could run it; "
+            f"{where}, or push and deploy in one go with --push DIR"
         ) from error
+    return hash

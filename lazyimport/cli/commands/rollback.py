@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
-from lazyimport.cli import legacy
-from lazyimport.cli.legacy import Notes, UsageError, read_settings
-from lazyimport.cli.rollout import carry_out, check_options, follow, make_target
-from lazyimport.cli.tables import tolerant
-from lazyimport.deploy import ClusterRollback, History, Manifest, plan_rollback
+import click
+
+from lazyimport.cli import declare, deploying, options
+from lazyimport.cli.following import follow_and_tell
+from lazyimport.cli.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from lazyimport.cli.deploying import Wishes
+    from lazyimport.deploy import History
+    from lazyimport.settings import Settings
 
-    from lazyimport.deploy import Cluster
+__all__ = ["command"]
 
-__all__ = ["run"]
-
-command = legacy.command("rollback", "Set the hash that was there before.")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Set the hash that was there before."""
-    tolerant()
-    notes = Notes(quiet=arguments.quiet)
-    history = History(read_settings(arguments).cache_dir)
-    target = make_target(arguments)
-    if arguments.file is None:
-        return _in_cluster(arguments, target.cluster(), history, notes)
-    manifest = Manifest.read(arguments.file)
-    check_options(arguments, target, manifest.choose(arguments.app))
-    plan = plan_rollback(manifest, arguments.app, history)
-    return carry_out(plan, target, history, arguments, notes)
+_EXAMPLES = """
+lazyimport rollback serve.yaml --apply --wait
+lazyimport rollback --app shop --wait               the cluster alone
+"""
 
 
-def _in_cluster(
-    arguments: argparse.Namespace, cluster: Cluster, history: History, notes: Notes
-) -> int:
+@declare.command("rollback", examples=_EXAMPLES)
+@deploying.manifest(required=False)
+@deploying.wishes
+@options.quiet
+@options.settings(store=False)
+def command(file: str | None, wishes: Wishes, quiet: bool, settings: Settings) -> None:
+    """Set the hash that an application ran before.
+
+    Sets the hash before as this machine deployed it, else as git has it. Without
+    FILE, changes a running cluster alone.
+    """
+    from lazyimport.deploy import History, Manifest, plan_rollback
+
+    history = History(settings.cache_dir)
+    with Progress(quiet=quiet) as reporter:
+        if file is None:
+            _in_cluster(wishes, history, reporter)
+            return
+        manifest = Manifest.read(file)
+        wishes.check(manifest.choose(wishes.names))
+        plan = plan_rollback(manifest, wishes.names, history)
+        deploying.carry_out(plan, wishes, history, reporter)
+
+
+def _in_cluster(wishes: Wishes, history: History, reporter: Progress) -> None:
     """Change the hash in the cluster alone, where no file is at hand."""
-    if len(arguments.app) != 1 or arguments.diff or arguments.prefetch:
-        raise UsageError(
+    from lazyimport.deploy import ClusterRollback
+
+    if len(wishes.names) != 1 or wishes.diff or wishes.prefetch:
+        raise click.UsageError(
             "give the manifest; or one --app NAME, without --diff and --prefetch, to "
             "change the cluster alone"
         )
-    change = ClusterRollback(cluster, arguments.app[0], history)
-    notes.say(f"{cluster.address}: {change.name}: {change.before} -> {change.hash}")
-    if arguments.dry_run:
-        notes.say("nothing was changed: --dry-run")
-        return 0
+    cluster = wishes.target.cluster()
+    change = ClusterRollback(cluster, wishes.names[0], history)
+    reporter.say(f"{cluster.address}: {change.name}: {change.before} -> {change.hash}")
+    if wishes.dry_run:
+        reporter.say("nothing was changed: --dry-run")
+        return
     change.apply()
-    notes.warn(
+    reporter.warn(
         "the cluster differs from the manifest now; change that too, or the next one "
         "who applies it brings the hash back"
     )
-    if arguments.wait:
-        follow(change.follow(arguments.timeout), notes)
-    return 0
+    if wishes.wait:
+        follow_and_tell(change.follow(wishes.timeout), reporter)

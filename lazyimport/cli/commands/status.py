@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-from lazyimport.cli import legacy
-from lazyimport.cli.legacy import Notes
-from lazyimport.cli.rollout import make_target
-from lazyimport.cli.tables import amount, one_line, print_json, print_table, tolerant
+from lazyimport.cli import console, declare, deploying, options
+from lazyimport.cli.figures import amount, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from lazyimport.deploy import Target
 
-__all__ = ["run"]
+__all__ = ["command"]
 
-command = legacy.command("status", "Show which hash runs where.")
-
+_HEADER = ("KIND", "NAME", "HASH", "STATE", "NODE", "PID")
 _LONGEST = 60
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print which hash everything in a cluster runs."""
-    tolerant()
-    cluster = make_target(arguments).cluster()
+@declare.command("status")
+@deploying.target()
+@declare.option(*("-l", "--long"), is_flag=True, help="Print whole hashes.")
+@options.json
+def command(target: Target, long: bool, as_json: bool) -> None:
+    """Show which hash runs where.
+
+    Shows which hash every actor, Serve replica and job of a cluster runs: the one
+    that its runtime environment names.
+    """
+    cluster = target.cluster()
     processes = cluster.processes()
-    if arguments.json:
-        print_json([process._asdict() for process in processes])
-        return 0
-    rows = [("KIND", "NAME", "HASH", "STATE", "NODE", "PID")]
-    rows += [
+    if as_json:
+        console.print_json([process._asdict() for process in processes])
+        return
+    rows = [
         (
             process.kind,
             _short(process.name),
-            (process.hash or "-")[: 64 if arguments.long else 12],
+            (process.hash or "-")[: 64 if long else 12],
             process.state,
             process.node,
             str(process.pid or ""),
         )
         for process in processes
     ]
-    if processes:
-        print_table(rows, right=(5,))
+    console.print_table(rows, header=_HEADER, right=(5,))
     hashes = {process.hash for process in processes if process.hash}
-    Notes().say(
+    console.say(
         f"{cluster.address}: {amount(len(processes), 'row')}, different hashes: "
         f"{len(hashes)}"
     )
-    return 0
 
 
 def _short(name: str) -> str:

@@ -1,0 +1,177 @@
+"""What ``deploy``, ``rollback`` and ``status`` share: options, and carrying out."""
+
+from __future__ import annotations
+
+import os
+from functools import wraps
+from typing import NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from lazyimport.cli import console
+from lazyimport.cli.declare import argument, option
+from lazyimport.cli.following import follow_and_tell
+from lazyimport.cli.options import seconds
+from lazyimport.deploy import ImpossibleError, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from lazyimport.cli.progress import Progress
+    from lazyimport.deploy import Application, History, Plan
+
+__all__ = ["Wishes", "carry_out", "manifest", "target", "wishes"]
+
+_SECTION = "Rolling out"
+
+
+def _make_target(
+    context: click.Context, parameter: click.Parameter, url: str
+) -> Target:
+    source = context.get_parameter_source(str(parameter.name))
+    typed = source is ParameterSource.COMMANDLINE
+    return Target(url if typed else None, _read_token(), local=url)
+
+
+def _read_token() -> str | None:
+    """Return the token that Ray's own tools send."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def target(section: str = "Options") -> Callable[..., Any]:
+    """Give a command ``--address``; it is called with *target*."""
+    return option(
+        "--address",
+        "target",
+        metavar="URL",
+        envvar="RAY_DASHBOARD_ADDRESS",
+        default="http://localhost:8265",
+        callback=_make_target,
+        section=section,
+        help="Ask Ray's dashboard at this address. That of a RayService is reached "
+        "through kubectl, unless an address is typed.",
+    )
+
+
+def manifest(*, required: bool = True) -> Callable[..., Any]:
+    """Give a command the argument FILE."""
+    return argument(
+        "file",
+        required=required,
+        metavar="FILE" if required else "[FILE]",
+        type=click.Path(),
+        help="The manifest, YAML or JSON.",
+    )
+
+
+class Wishes(NamedTuple):
+    """What to do with a plan for the applications *names*, as the options say."""
+
+    names: tuple[str, ...]
+    diff: bool
+    dry_run: bool
+    apply: bool
+    prefetch: bool
+    wait: bool
+    timeout: float
+    target: Target
+
+    def check(self, applications: Sequence[Application]) -> None:
+        """Raise click.UsageError for what *applications* can never be asked for."""
+        try:
+            self.target.check(
+                applications, apply=self.apply, prefetch=self.prefetch, wait=self.wait
+            )
+        except ImpossibleError as error:
+            raise click.UsageError(str(error)) from error
+
+
+_OPTIONS = [
+    option(
+        "--app",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        help="Change this application; needed if the file has several.",
+    ),
+    option("--diff", is_flag=True, help="Print what changes on stdout."),
+    option(
+        *("-n", "--dry-run"),
+        is_flag=True,
+        help="Change neither the file nor the cluster; --push sends all the same.",
+    ),
+    option(
+        "--apply",
+        is_flag=True,
+        section=_SECTION,
+        help="Give a Serve config to the cluster, and Kubernetes objects to kubectl.",
+    ),
+    option(
+        "--prefetch",
+        is_flag=True,
+        section=_SECTION,
+        help="First bring the archive to every node of the cluster, by a job there.",
+    ),
+    option(
+        "--wait",
+        is_flag=True,
+        section=_SECTION,
+        help="Follow the rollout until every replica runs the hash, or say why not.",
+    ),
+    target(_SECTION),
+    option(
+        "--timeout",
+        type=seconds,
+        default="600",
+        metavar="SECONDS",
+        section=_SECTION,
+        help="Give up waiting after this time.",
+    ),
+]
+
+
+def wishes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of rolling out; it is called with *wishes*."""
+
+    @wraps(function)
+    def called(**options: Any) -> Any:
+        found = Wishes(*(options.pop(name) for name in Wishes._fields))
+        return function(wishes=found, **options)
+
+    for one in reversed(_OPTIONS):
+        called = one(called)
+    return called
+
+
+def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) -> None:
+    """Show *plan*, and do with it what is wished."""
+    for warning in plan.warnings:
+        reporter.warn(warning)
+    if wishes.diff:
+        console.print_diff(plan.diff())
+    path = plan.before.path
+    for app, before in plan.steps:
+        change = f"{before or 'no hash'} -> {app.hash}"
+        shown = f"has {before}" if before == app.hash else change
+        reporter.say(f"{path}:{app.line}: {app.name}: {shown}")
+    if wishes.dry_run:
+        reporter.say(f"nothing was written to {path}: --dry-run")
+        return
+    if wishes.prefetch:
+        for line in plan.prefetch(wishes.target, wishes.timeout):
+            reporter.say(line)
+    plan = plan.write(history, reporter)
+    if wishes.apply:
+        reporter.say(plan.apply(wishes.target, history, reporter))
+    if wishes.wait:
+        follow_and_tell(plan.follow(wishes.target, wishes.timeout), reporter)

@@ -1,0 +1,71 @@
+"""A rollout is shown: what changes as lines, on a terminal as a table that changes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+import pytest
+
+from lazyimport.cli.following import follow_and_tell
+from lazyimport.cli.progress import Progress
+from lazyimport.deploy import Replica, Served
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+A, B = "a1" * 32, "b2" * 32
+
+
+def app(status: str, *replicas: Replica) -> Served:
+    return Served("shop", B, status, "", {"Shop": 2}, replicas)
+
+
+def replica(name: str, hash: str | None, state: str) -> Replica:
+    return Replica("Shop", name, hash, state, 1.0 if hash else None)
+
+
+def states() -> Iterator[list[Served]]:
+    yield []
+    yield [app("DEPLOYING", replica("x", A, "RUNNING"), replica("y", None, "STARTING"))]
+    yield [app("DEPLOYING", replica("x", A, "STOPPING"), replica("y", B, "RUNNING"))]
+    yield [app("RUNNING", replica("z", B, "RUNNING"), replica("y", B, "RUNNING"))]
+
+
+def test_a_line_for_all_that_is_new(capsys: pytest.CaptureFixture[str]) -> None:
+    follow_and_tell(states(), Progress())
+
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert [
+        "shop DEPLOYING",
+        f"shop/Shop/x {A[:12]} RUNNING",
+        "shop/Shop/y - STARTING",
+        f"shop/Shop/x {A[:12]} STOPPING",
+        f"shop/Shop/y {B[:12]} RUNNING",
+        "shop RUNNING",
+        f"shop/Shop/z {B[:12]} RUNNING",
+    ] == lines
+    assert re.fullmatch(r"shop: all 2 replicas run it, after \d+\.\d s", last)
+
+
+def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is rewritten in place, and its last state stays."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    master, slave = os.openpty()
+    with open(slave, "w", encoding="utf-8") as terminal, monkeypatch.context() as here:
+        here.setattr(sys, "stderr", terminal)
+        follow_and_tell(states(), Progress())
+        terminal.flush()
+        shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+
+    *_, table = re.split(r"\x1b\[\d?A?\x1b\[2K", shown)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert 3 <= plain.count("DEPLOYMENT  REPLICA  HASH          STATE")
+    assert re.search(rf"  Shop +z +{B[:12]} +RUNNING +\d+ s", plain)
+    assert "STARTING" not in table
+    assert "shop: all 2 replicas run it" in plain
