@@ -109,7 +109,10 @@ def _resolve_channel(name: str, settings: Settings) -> str:
     try:
         return str(resolve_channel(settings, name).hash)
     except ChannelError as error:
-        raise error.with_text(f"{name!r} is no hash, and {error}") from error
+        what = "is no hash"
+        if not name.strip("0123456789abcdef"):
+            what = f"is too short for a hash (write at least {SHORTEST_PREFIX} digits)"
+        raise error.with_text(f"{name!r} {what}, and {error}") from error
 
 
 def _can_be_channel(text: str) -> bool:

@@ -515,8 +515,8 @@ def _rollback_target(channel: Channel, to: int | str | None, url: str) -> Change
     if not found:
         raise ChannelError(
             f"cannot roll back channel {channel.name!r} of {url}: its history of "
-            f"{len(channel.changes)} change{'s' * (len(channel.changes) != 1)} holds no "
-            f"earlier {wanted}; see 'lazyimport channel log {channel.name}'",
+            f"{len(channel.changes)} change{'s' * (len(channel.changes) != 1)} has no "
+            f"{wanted} before this one; see 'lazyimport channel log {channel.name}'",
             channel=channel.name,
             store=url,
         )

@@ -315,7 +315,7 @@ def _cryptography() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ModuleNotFoundError as error:
         raise _wrong(
-            f"signatures need the package cryptography, and {error}; run: pip install "
-            "'ray-lazyimport[sign]'"
+            "signatures need the package cryptography, which is not installed here "
+            f"({error}); run: pip install 'ray-lazyimport[sign]'"
         ) from error
     return ed25519, serialization

@@ -99,7 +99,7 @@ class Attempt:
 
     def not_installed(self, library: str, extra: str, why: Exception) -> StoreError:
         """Return the error for a *library* that the *extra* of ours would bring."""
-        what = f"this store needs {library}, and {why}"
+        what = f"this store needs {library}, which is not installed here ({why})"
         return self.error(
             StoreError, what, f"run: pip install 'ray-lazyimport[{extra}]'"
         )

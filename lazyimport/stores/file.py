@@ -228,7 +228,7 @@ class FileStore:
             return None
         if isinstance(error, _NOT_THERE):
             if not os.path.isdir(self.folder):
-                what = "the folder of the store does not exist or is no folder"
+                what = "the folder of the store does not exist or is not a folder"
                 advice = "mount it, or correct LAZYIMPORT_STORE"
                 return attempt.error(StoreMissing, what, advice)
             if attempt.verb in {"read", "delete", "replace"}:
@@ -269,7 +269,7 @@ def _kind_of(error: OSError) -> type[StoreError]:
 
 def _advice_for(error: OSError) -> str:
     if error.errno in _DENIED:
-        return f"give user id {os.geteuid()} the right to do so, or run as another"
+        return f"give user id {os.geteuid()} the right to do so, or run as another user"
     if error.errno in _FULL:
         return "make room there and try again"
     if error.errno in _AWAY:

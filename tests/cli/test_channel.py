@@ -68,10 +68,11 @@ def test_wrong_in_many_ways(cli: CommandLine, two: tuple[str, str]) -> None:
 
     assert "no channel 'dev'" in cli.fail("channel", "get", "dev")
     assert "'dev' is no hash, and there is no channel" in cli.fail("show", "dev")
+    assert "'abc' is too short for a hash" in cli.fail("show", "abc")
     assert "not the name of a channel" in cli.fail("channel", "set", "a/b", first)
     assert "six or more" in cli.fail("channel", "set", "abcdef", first)
     assert "is not in" in cli.fail("channel", "set", "prod", "0a" * 32)
-    assert "no earlier other archive" in cli.fail("channel", "rollback", "prod")
+    assert "no other archive before this one" in cli.fail("channel", "rollback", "prod")
     text = cli.fail("channel", "rollback", "prod", second, code=2)
     assert "none of the archives in the history of channel prod" in text
     assert "no store is named" in cli.fail("channel", "ls", code=2, LAZYIMPORT_STORE="")

@@ -118,6 +118,10 @@ def test_module_that_is_not_in_the_archive(cli: CommandLine, project: Path) -> N
     says(text, "shop.mian", name, "nearest names in it: shop.main")
     text = cli.fail("run", name, "-m", "shpo")
     says(text, "'shpo'", name, "nearest names in it: shop")
+    text = cli.fail("run", name, "-m", "shpo.main")
+    says(text, "'shpo.main'", "'shpo'", name, "nearest names in it: shop")
+    assert "Error while finding" not in text
+    assert 1 == text.count("nearest names")
     says(cli.fail("run", name, "-m", "shop"), "shop.__main__", name)
     says(cli.fail("run", name, "-m", "shop/main.py"), "-m shop.main")
 

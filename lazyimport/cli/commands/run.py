@@ -192,6 +192,9 @@ def _missing(
             name=module,
             hash=installed.hash,
         )
+    cause = error.__cause__
+    if isinstance(cause, ArchiveModuleMissing):  # a package that it would be in
+        return cause.with_text(f"cannot run {module!r}: {cause}")
     stem = module.replace(".", "/")
     name = f"{module}.__main__" if tree.is_directory(stem) else module
     known = tree.module(name.replace(".", "/")) is not None
