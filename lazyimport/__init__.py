@@ -49,7 +49,7 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("ray-lazyimport")
-    if name == "errors":  # loaded when there is one, by whoever raises it
+    if name == "errors":  # loaded when the first one is raised
         return __import__("lazyimport.errors").errors
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

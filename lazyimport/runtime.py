@@ -194,7 +194,7 @@ class _Wanted:
             from lazyimport.delivery.obtaining import obtain
 
             archive, self.fetched = obtain(self.settings, process.reporter)
-        # neither refers to the archive, which is to go with the last one who has it
+        # Neither refers to the archive, which is to go with its last user.
         archive.repair = self._repair
         archive.index.report = self._give_up
         return archive
@@ -205,7 +205,7 @@ class _Wanted:
         try:
             return NodeCache(self.settings.cache_dir).open(self.hash)
         except (errors.ArchiveError, errors.CacheError):
-            return None  # who fetches it repairs it, does without it or says so
+            return None  # what fetches it repairs it, does without it or says so
 
     def _repair(self, damage: DamagedArchive) -> Archive:
         from lazyimport.delivery.repair import repair
@@ -235,7 +235,7 @@ class Process:
 
     ``installation`` is what is installed, ``failure`` why nothing is although it
     should be; both may be None. ``reporter`` is told what a person should know.
-    ``watcher`` watches imports for whoever needs that. ``held`` are the descriptors
+    ``watcher`` watches imports for all who need that. ``held`` are the descriptors
     whose locks say which trees this process uses, by their roots: it uses them to
     its end, whatever is uninstalled. ``lock`` is held while `installation` changes.
     """
@@ -250,7 +250,7 @@ class Process:
 
     @property
     def reporter(self) -> Reporter:
-        """Who is told; Python's warnings as long as nobody else has been set."""
+        """What is told; Python's warnings until something else is set."""
         if self._reporter is None:
             from lazyimport.reporting import WARNINGS  # few starts have to report
 

@@ -57,8 +57,8 @@ class Materializer:
     """Puts files of *archive* on disk below *root*, the directory it stands for.
 
     *root* is a tree of a node cache. *held* maps each root that this process uses
-    to the descriptor whose lock says so; whoever passes it keeps it for the life of
-    the process. All methods raise OSError if the disk refuses, CacheError if the
+    to the descriptor whose lock says so; the caller keeps it for the life of the
+    process. All methods raise OSError if the disk refuses, CacheError if the
     cache may not be trusted, and DamagedArchive.
     """
 
@@ -86,7 +86,9 @@ class Materializer:
             self._hold()
         else:
             self.put_package(top_of(entry.path))
-        self._link(entry, path)  # the mark of its package may be older than its removal
+        self._link(
+            entry, path
+        )  # it may be missing where the mark of its package is not
         return path
 
     def _put_metadata(self, entry: Entry) -> str:
@@ -132,11 +134,9 @@ class Materializer:
                 flock(descriptor, LOCK_SH)
             except OSError:
                 pass  # no locks on this file system: nothing is evicted from it
-            if (
-                not _is_open_at(descriptor, root)  # it was moved away before the lock
-                or held.setdefault(root, descriptor)
-                != descriptor  # a thread was faster
-            ):
+            # It may have been moved away before the lock, or a thread was faster.
+            there = _is_open_at(descriptor, root)
+            if not there or held.setdefault(root, descriptor) != descriptor:
                 os.close(descriptor)
 
     def _put(self, top: str, begun: set[str]) -> None:
@@ -208,7 +208,7 @@ def export(archive: Archive, folder: str) -> None:
 
 
 def _is_open_at(descriptor: int, path: str) -> bool:
-    """Whether the directory behind *descriptor* is the one at *path*."""
+    """Return whether the directory behind *descriptor* is the one at *path*."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:

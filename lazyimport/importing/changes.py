@@ -1,4 +1,4 @@
-"""Changes to the interpreter, which can all be taken back."""
+"""Changes to the interpreter, each of which can be undone."""
 
 from __future__ import annotations
 
@@ -11,30 +11,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes"]
 
-#: what a function tells of itself
-_OF_A_FUNCTION = ("__module__", "__name__", "__qualname__", "__doc__")
-
 
 class Changes:
-    """Makes changes, and remembers how to undo each.
-
-    What somebody else has changed again in the meantime stays as it is.
-    """
+    """Changes the interpreter, and undoes what nobody else has changed since."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
 
     def undo(self) -> None:
-        """Take everything back, the last change first."""
+        """Undo every change, the last one first."""
         while self._undo:
             self._undo.pop()()
 
-    def at_undo(self, undo: Callable[[], None]) -> None:
-        """Have *undo* called to take back a change that was made elsewhere."""
-        self._undo.append(undo)
+    def at_undo(self, function: Callable[[], None]) -> None:
+        """Have *function* called to undo a change that was made elsewhere."""
+        self._undo.append(function)
 
     def insert(self, items: list[Any], place: int, item: object) -> None:
-        """Insert *item* into a list of the interpreter, such as ``sys.path``."""
+        """Insert *item* into a list such as ``sys.path``."""
 
         def undo() -> None:
             while item in items:
@@ -44,7 +38,7 @@ class Changes:
         self._undo.append(undo)
 
     def set_variable(self, name: str, value: str | None) -> None:
-        """Set an environment variable, or with None remove it."""
+        """Set an environment variable, or remove it if *value* is None."""
         before = os.environ.get(name)
 
         def undo() -> None:
@@ -68,11 +62,11 @@ class Changes:
     def precede(
         self, owner: Any, name: str, first: Callable[..., None], twin: str = ""
     ) -> None:
-        """Have *first* called with the same arguments before a function.
+        """Have *first* called before a function, with the same arguments.
 
-        So it is with *twin*, the name of the original. Where both names are of one
-        function, they are afterwards: whoever puts the original back, or asks whether
-        it is there, must find ours.
+        *twin* is a second name, as that of ``sys.__excepthook__``. If both stand for
+        one function they still do: code that puts the original back, or asks whether
+        it is in place, must find ours.
         """
         before = getattr(owner, name)
 
@@ -81,7 +75,7 @@ class Changes:
             return before(*args, **kwargs)
 
         # as functools.wraps does, which is too heavy for a start
-        for attribute in _OF_A_FUNCTION:
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             if hasattr(before, attribute):
                 setattr(both, attribute, getattr(before, attribute))
         both.__wrapped__ = before  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         self._entry = entry
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the module; its file, and shared libraries beside it, exist by now."""
+        """Return the module, once its file and the libraries beside it are on disk."""
         tree = self._tree
         tree.prepare(top_of(self._entry.path))
         if tree.put(self.path) is None:

@@ -103,10 +103,11 @@ class _Provider:
 
     @property
     def egg_info(self) -> str:
-        """The directory of metadata, on disk for who opens files of it."""
+        """The directory of metadata, put on disk for code that opens files of it."""
         return self._metadata and _on_disk(self._tree, self._metadata)
 
-    # On import all distributions are asked for some: that puts nothing on disk.
+    # Every import of pkg_resources asks all distributions for some: that puts nothing
+    # on disk.
 
     def has_metadata(self, name: str) -> bool:
         return bool(self._metadata) and self._has(self._fn(self._metadata, name))

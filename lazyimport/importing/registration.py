@@ -10,7 +10,6 @@ from lazyimport.importing.machinery import PathFinder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any
 
     from lazyimport.importing.changes import Changes
     from lazyimport.importing.tree import Tree
@@ -35,15 +34,15 @@ _PRINTS_IN_C = sys.version_info < (3, 13)
 _HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
     sys.version_info < (3, 15)
 )
-#: what directories of installed packages are called
+#: how directories of installed packages end
 _INSTALLED = ("/site-packages", "/dist-packages")
 
 
 def register(tree: Tree, policy: str, changes: Changes, watcher: ImportWatcher) -> None:
-    """Let this interpreter import from *tree*, whose names win where *policy* says so.
+    """Let this interpreter import from *tree*; *policy* says whose names win.
 
-    All that it takes is noted in *changes*. Raises InstallError if the policy
-    ``refuse`` forbids it: a name of the archive has been imported from elsewhere.
+    Everything that this takes is noted in *changes*. Raises InstallError if the policy
+    is ``refuse``, and a name of the archive has been imported from elsewhere.
     """
     finder, path_finder = ArchiveFinder, ArchivePathFinder
     if policy == "refuse":
@@ -78,22 +77,22 @@ def _patch_modules(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None
 def _precede_printing(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
     """Have sources put on disk before the interpreter reads them to print an exception.
 
-    It does so in C up to Python 3.12, and for errors that nobody can catch up to 3.14.
+    It does so in C up to Python 3.12, and up to 3.14 for errors that nobody can catch.
     """
 
-    def write(*args: Any) -> None:
+    def put_sources(*args: object) -> None:
         try:
-            from lazyimport.importing.tracebacks import write_sources
+            from lazyimport.importing.tracebacks import put_sources
 
-            write_sources(tree, *args)
-        except Exception:  # noqa: BLE001, S110 - that would hide what is printed
+            put_sources(tree, *args)
+        except Exception:  # noqa: BLE001, S110 - it would hide the one to be printed
             pass  # at the end of a process not much is left to work with
 
     def precede(threading: ModuleType) -> None:
-        changes.precede(threading, "excepthook", write, twin="__excepthook__")
+        changes.precede(threading, "excepthook", put_sources, twin="__excepthook__")
 
     for name in _HOOKS:
-        changes.precede(sys, name, write, twin=f"__{name}__")
+        changes.precede(sys, name, put_sources, twin=f"__{name}__")
     if _PRINTS_IN_C:
         changes.at_undo(lambda: watcher.unwatch(precede))
         watcher.watch("threading", precede)
@@ -115,15 +114,13 @@ def _forget_path_entries(root: str) -> None:
 
 
 def _place_of_path_finder() -> int:
-    for place, finder in enumerate(sys.meta_path):
-        if finder is PathFinder:
-            return place
-    return len(sys.meta_path)
+    places = [n for n, finder in enumerate(sys.meta_path) if finder is PathFinder]
+    return places[0] if places else len(sys.meta_path)
 
 
 def _place_of_site_packages() -> int:
     for place, path in enumerate(sys.path):
-        # Python passes over what is no text, such as a pathlib.Path; so do we.
+        # Python ignores entries that are no text, such as a pathlib.Path; so do we.
         if isinstance(path, str) and path.endswith(_INSTALLED):
             return place
     return len(sys.path)

@@ -1,8 +1,8 @@
 """Resources: data files of the archive for `importlib.resources`.
 
-Whoever asks for resources gets real files, made at that moment, as he would
-get from a directory; only where none can be made, or the package is configured
-to stay in memory, an `ArchivePath` stands in.
+Code that asks for resources gets real files, put on disk at that moment, as it would
+from a directory. An `ArchivePath` stands in where none can be put there, or where the
+package is configured to stay in memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ArchiveResources(TraversableResources):
         self._folder = folder
 
     def files(self) -> Traversable:
-        """Return the directory: a real one where that can be had."""
+        """Return the directory: a real one if that is possible."""
         top = self._folder.partition("/")[0]
         if not top:  # all that was packed, for one module at the top
             return ArchivePath(self._tree, "")
@@ -90,11 +90,11 @@ class ArchivePath(Traversable):
             yield self.joinpath(name)
 
     def is_dir(self) -> bool:
-        """Whether this is a directory."""
+        """Return whether this is a directory."""
         return self._tree.is_directory(self._path)
 
     def is_file(self) -> bool:
-        """Whether this is a file."""
+        """Return whether this is a file."""
         entry = self._tree.entry(self._path)
         return entry is not None and not entry.is_directory
 

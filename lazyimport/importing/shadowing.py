@@ -1,9 +1,9 @@
-"""Names that are both in the archive and elsewhere: the policy `refuse`, a report.
+"""Names that are both in the archive and elsewhere: the policy `refuse`, and a report.
 
-Elsewhere is what would be imported if there were no archive: another entry of
-``sys.path``, or a finder behind ours, as some editable installs have one. A
-folder without ``__init__`` does not count, there or in the archive, as long as
-the other side is one too: that is a namespace, shared on purpose (PEP 420).
+Elsewhere is what would be imported if there were no archive: by another entry of
+``sys.path``, or by a finder behind ours, which some editable installs have. Two
+directories without ``__init__`` do not shadow each other: they are a namespace, shared
+on purpose (PEP 420).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from lazyimport.importing.finder import (
     MissingFinder,
     module_spec,
 )
-from lazyimport.importing.machinery import PathFinder, hidden
+from lazyimport.importing.machinery import PathFinder, finders_behind, hidden
+from lazyimport.importing.watcher import ImportWatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,17 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RefusingFinder", "RefusingPathFinder", "refuse_imported", "shadowed"]
 
-#: (thread, name) of what is being looked for elsewhere, where that leads back here
+#: (thread, name) of what is being looked for elsewhere, which may lead back here
 _asking: set[tuple[int, str]] = set()
 os.register_at_fork(after_in_child=_asking.clear)
-_OURS = (ArchiveFinder, MissingFinder)
+_OURS = (ArchiveFinder, ImportWatcher, MissingFinder)
 
 
 class RefusingFinder(ArchiveFinder):
-    """Finds top-level modules of the archive that are nowhere else.
-
-    Raises ArchiveImportError for one that is.
-    """
+    """Finds the archive's modules; for one that is elsewhere, too, it raises."""
 
     @hidden
     def find_spec(
@@ -59,7 +57,7 @@ class RefusingFinder(ArchiveFinder):
 
 
 class RefusingPathFinder(ArchivePathFinder):
-    """The same for those who go by ``sys.path``: typeguard's import hook, `runpy`."""
+    """The same for code that goes by ``sys.path``: typeguard's import hook, `runpy`."""
 
     @hidden
     def find_spec(
@@ -89,7 +87,7 @@ def refuse_imported(tree: Tree) -> None:
 
 
 def shadowed(tree: Tree) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, path in the archive, place elsewhere), by name."""
+    """Yield (name, path in the archive, place elsewhere) of what is in both."""
     for name, place in sorted(_names(tree)):
         other = _elsewhere(name, tree, sys.meta_path)
         if other is not None:
@@ -104,21 +102,15 @@ _ADVICE = (
 
 @hidden
 def _refuse(tree: Tree, name: str) -> None:
+    """Raise ArchiveImportError if *name* is in the archive and elsewhere, too."""
     place = _path_of(tree, name)
-    if place is None:
-        return
-    behind = False
-    finders = []
-    for finder in sys.meta_path:
-        if behind:
-            finders.append(finder)
-        behind = behind or isinstance(finder, ArchiveFinder)
     asking = (get_ident(), name)
-    if asking in _asking:
+    if place is None or asking in _asking:
         return
+    ours = next((f for f in sys.meta_path if isinstance(f, ArchiveFinder)), None)
     _asking.add(asking)
     try:
-        other = _elsewhere(name, tree, finders)
+        other = _elsewhere(name, tree, finders_behind(ours) or ())
     finally:
         _asking.remove(asking)
     if other is not None:

@@ -1,9 +1,4 @@
-"""Tracebacks: the sources that the interpreter reads when it prints an exception in C.
-
-Up to Python 3.12 it prints an uncaught exception so, and up to 3.14 one that nobody
-can catch. It opens the files itself, so they are put on disk when, and only when, such
-an exception is about to be printed.
-"""
+"""Tracebacks: sources that the interpreter reads when it prints an exception in C."""
 
 from __future__ import annotations
 
@@ -17,10 +12,10 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["write_sources"]
+__all__ = ["put_sources"]
 
 
-def write_sources(tree: Tree, *args: Any) -> None:
+def put_sources(tree: Tree, *args: Any) -> None:
     """Put the files on disk that an exception hook called with *args* will read.
 
     These are (type, value, traceback), or one object with all of them.
@@ -44,11 +39,13 @@ def _files_of(error: BaseException | None, seen: set[int]) -> Iterator[str]:
     yield from _files(error.__traceback__)
     if isinstance(error, SyntaxError) and error.filename:
         yield error.filename
-    yield from _files_of(error.__cause__, seen)
-    yield from _files_of(error.__context__, seen)
-    for inner in getattr(error, "exceptions", ()):
-        if isinstance(inner, BaseException):
-            yield from _files_of(inner, seen)
+    for other in (
+        error.__cause__,
+        error.__context__,
+        *getattr(error, "exceptions", ()),
+    ):
+        if isinstance(other, BaseException):
+            yield from _files_of(other, seen)
 
 
 def _files(traceback: TracebackType | None) -> Iterator[str]:

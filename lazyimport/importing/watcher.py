@@ -1,4 +1,4 @@
-"""The import watcher: calls functions with modules of others, when these have run."""
+"""The import watcher: calls functions with modules of others, once these have run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
+    from typing import Any
 
     from lazyimport.importing.machinery import ModuleSpec
 
@@ -17,17 +18,17 @@ __all__ = ["ImportWatcher"]
 
 
 class ImportWatcher:
-    """Calls functions with the modules that they watch, each time one was executed.
+    """Calls functions with the modules they watch, whenever one has been executed.
 
-    As long as anything is watched it is the first finder on ``sys.meta_path``: it
-    has the others find the module, and stands in for the loader until that has run.
+    While anything is watched this is the first finder on ``sys.meta_path``: it lets
+    the others find the module, and stands in for the loader until that has run.
     """
 
     def __init__(self) -> None:
         self._watched: dict[str, list[Callable[[ModuleType], None]]] = {}
 
     def watch(self, name: str, then: Callable[[ModuleType], None]) -> None:
-        """Call *then* with the module *name*, now if it is imported already."""
+        """Call *then* with the module *name*: now, too, if it is imported already."""
         self._watched.setdefault(name, []).append(then)
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
@@ -36,7 +37,7 @@ class ImportWatcher:
             then(sys.modules[name])
 
     def unwatch(self, then: Callable[[ModuleType], None]) -> None:
-        """Do not call *then* any more."""
+        """Never call *then* again."""
         for name, functions in list(self._watched.items()):
             functions[:] = [function for function in functions if function != then]
             if not functions:
@@ -45,7 +46,7 @@ class ImportWatcher:
             sys.meta_path.remove(self)
 
     def watches(self, name: str) -> bool:
-        """Return whether anything watches the module *name*."""
+        """Return whether any function watches the module *name*."""
         return name in self._watched
 
     @hidden
@@ -60,11 +61,11 @@ class ImportWatcher:
             return None
         for finder in finders_behind(self) or ():
             ask = getattr(finder, "find_spec", None)  # a finder of PEP 302 has none
-            spec = ask and ask(fullname, path, target)
+            spec: ModuleSpec | None = ask and ask(fullname, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Watch(spec.loader, self._executed)
-                return spec  # type: ignore[no-any-return]
+                    spec.loader = _Watch(spec.loader, self._executed)  # type: ignore[assignment]
+                return spec
         return None
 
     def _executed(self, module: ModuleType) -> None:
@@ -75,15 +76,15 @@ class ImportWatcher:
 class _Watch:
     """Loads a module with its own loader, then calls *then* with it."""
 
-    def __init__(self, loader: object, then: Callable[[ModuleType], None]) -> None:
+    def __init__(self, loader: Any, then: Callable[[ModuleType], None]) -> None:
         self._loader = loader
         self._then = then
 
     @hidden
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._loader  # type: ignore[assignment]
-        self._loader.exec_module(module)  # type: ignore[attr-defined]
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
         self._then(module)
 
     def __getattr__(self, name: str) -> object:
