@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Iterable
+from dataclasses import fields
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 
 import lazyimport
 from lazyimport.cli import exit_codes
-from lazyimport.packing import config
+from lazyimport.cli.commands.push import command as push
+from lazyimport.packing import PackOptions, config
 from lazyimport.settings import ENVIRONMENT, Settings
+from tests.cli.conftest import all_commands
 from tests.support.public import PUBLIC
 
 if sys.version_info >= (3, 11):
@@ -72,6 +76,24 @@ class TestSettings:
     def test_keys_of_packing(self) -> None:
         assert sorted(config._KEYS) == sorted(column("[tool.lazyimport]"))
 
+    def test_arguments_of_packing(self) -> None:
+        """What only the configuration can say has no argument."""
+        packing = [row for row in settings_table() if not row["Environment"]]
+
+        assert {field.name for field in fields(PackOptions)} == {
+            row["Argument"] for row in packing if row["Argument"]
+        }
+        assert all(row["[tool.lazyimport]"] for row in packing if not row["Argument"])
+
+    def test_options(self) -> None:
+        """All options of packing are there; the others belong to some command."""
+        own = {o for p in push.params for o in p.opts if section(p) == "Packing"}
+        known = {o for _, c in all_commands() for p in c.params for o in p.opts}
+        named = {option.partition(" ")[0] for option in column("Option")} - {"HASH"}
+
+        assert own - named <= {"-j"}
+        assert named <= known
+
     def test_every_row_has_its_section(self) -> None:
         text = read("settings.md")
         for link in re.findall(r"^\| \[.*?\]\(#(.*?)\)", text, re.MULTILINE):
@@ -89,9 +111,13 @@ class TestSettings:
         assert variables(DOCS.rglob("*.md")) - used <= _NO_SETTINGS
 
 
-def variables(paths: object) -> set[str]:
+def section(parameter: object) -> str:
+    return str(getattr(parameter, "section", ""))
+
+
+def variables(paths: Iterable[Path]) -> set[str]:
     found: set[str] = set()
-    for path in paths:  # type: ignore[attr-defined]
+    for path in paths:
         found |= set(
             re.findall(r"\bLAZYIMPORT_[A-Z0-9_]*[A-Z0-9]\b", path.read_text("utf-8"))
         )
