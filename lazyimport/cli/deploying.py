@@ -13,7 +13,6 @@ from lazyimport.cli import console
 from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.options import seconds
-from lazyimport.deploy import ImpossibleError, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lazyimport.cli.progress import Progress
-    from lazyimport.deploy import Application, History, Plan
+    from lazyimport.deploy import Application, History, Plan, Target
 
 __all__ = ["Wishes", "carry_out", "manifest", "target", "wishes"]
 
@@ -31,6 +30,8 @@ _SECTION = "Rolling out"
 def _make_target(
     context: click.Context, parameter: click.Parameter, url: str
 ) -> Target:
+    from lazyimport.deploy import Target
+
     source = context.get_parameter_source(str(parameter.name))
     typed = source is ParameterSource.COMMANDLINE
     return Target(url if typed else None, _read_token(), local=url)
@@ -88,6 +89,8 @@ class Wishes(NamedTuple):
 
     def check(self, applications: Sequence[Application]) -> None:
         """Raise click.UsageError for what *applications* can never be asked for."""
+        from lazyimport.deploy import ImpossibleError
+
         try:
             self.target.check(
                 applications, apply=self.apply, prefetch=self.prefetch, wait=self.wait
@@ -108,7 +111,7 @@ _OPTIONS = [
     option(
         *("-n", "--dry-run"),
         is_flag=True,
-        help="Change neither the file nor the cluster; --push sends all the same.",
+        help="Change neither the file nor the cluster; 'deploy --push' still sends.",
     ),
     option(
         "--apply",

@@ -54,24 +54,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Application": "lazyimport.deploy.application",
-    "Checked": "lazyimport.deploy.preflight",
-    "Cluster": "lazyimport.deploy.cluster",
-    "ClusterRollback": "lazyimport.deploy.rollback",
-    "DeployError": "lazyimport.deploy.errors",
-    "History": "lazyimport.deploy.history",
-    "ImpossibleError": "lazyimport.deploy.errors",
-    "Manifest": "lazyimport.deploy.manifest",
-    "ManifestError": "lazyimport.deploy.errors",
-    "Plan": "lazyimport.deploy.plan",
-    "Process": "lazyimport.deploy.status",
-    "Replica": "lazyimport.deploy.status",
-    "Served": "lazyimport.deploy.status",
-    "Step": "lazyimport.deploy.plan",
-    "Target": "lazyimport.deploy.target",
-    "check": "lazyimport.deploy.preflight",
-    "follow": "lazyimport.deploy.rollout",
-    "plan_rollback": "lazyimport.deploy.rollback",
+    name: f"{__name__}.{home}"
+    for home, names in {
+        "application": ("Application",),
+        "cluster": ("Cluster",),
+        "errors": ("DeployError", "ImpossibleError", "ManifestError"),
+        "history": ("History",),
+        "manifest": ("Manifest",),
+        "plan": ("Plan", "Step"),
+        "preflight": ("Checked", "check"),
+        "rollback": ("ClusterRollback", "plan_rollback"),
+        "rollout": ("follow",),
+        "status": ("Process", "Replica", "Served"),
+        "target": ("Target",),
+    }.items()
+    for name in names
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lazyimport.deploy.nodes import entry, find, is_mapping, items, sequence, text_of
+from lazyimport.deploy.nodes import find, is_mapping, pairs, sequence, text_of
 from lazyimport.settings import ENVIRONMENT
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ _BY_VALUE = (
 )
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a hash stands, or will: under the keys *path* of *root*, in *text*.
 
     ``environment`` is the runtime environment around it, None if there is none yet;
@@ -62,11 +62,11 @@ class _Place(NamedTuple):
 class Application:
     """One thing in a manifest that runs an archive.
 
+    ``kind``
+        `SERVE`, `SERVICE`, `JOB` or `CRON_JOB`.
     ``name``
         of the Serve application, or of the RayJob or RayCronJob; what it begins
         with if Kubernetes makes up the name of a job.
-    ``kind``
-        `SERVE`, `SERVICE`, `JOB` or `CRON_JOB`.
     ``resource``
         Name and namespace (or None) of the Kubernetes object; None for a Serve
         config.
@@ -87,8 +87,8 @@ class Application:
         name: str,
         resource: tuple[str, str | None] | None,
         line: int,
-        place: _Place,
         node: Node,
+        place: Place,
     ) -> None:
         environment = place.environment
         self.kind = kind
@@ -100,7 +100,7 @@ class Application:
             find(environment, "lazyimport", "store")
             or find(environment, "env_vars", ENVIRONMENT["store"])
         )
-        self.import_path = text_of(entry(node, "import_path"))
+        self.import_path = text_of(find(node, "import_path"))
         self.by_value = tuple(_by_value(node))
         self.place = place
         self._node = node
@@ -136,7 +136,7 @@ class Application:
     def _second_hashes(self) -> Iterator[ManifestError]:
         text, path = self.place.text, self.place.path
         parent = find(self.place.root, *path[:-1])
-        same = [key for name, key, _ in items(parent) if name == path[-1]]
+        same = [key for key, _ in pairs(parent) if key.value == path[-1]]
         for key in same[1:]:
             yield text.error(
                 key,
@@ -153,8 +153,8 @@ class Application:
     def _commands(self) -> Iterator[ManifestError]:
         """Yield the commands that set the variable themselves."""
         for node, name in (
-            (entry(self.place.environment, "py_executable"), "py_executable"),
-            (entry(self._node, "entrypoint"), "the entrypoint"),
+            (find(self.place.environment, "py_executable"), "py_executable"),
+            (find(self._node, "entrypoint"), "the entrypoint"),
         ):
             if _ASSIGNED.search(text_of(node) or ""):
                 yield self.place.text.error(
@@ -163,13 +163,13 @@ class Application:
 
     def _own_hashes(self) -> Iterator[ManifestError]:
         """Yield the hashes of single deployments."""
-        for deployment in sequence(entry(self._node, "deployments")):
+        for deployment in sequence(find(self._node, "deployments")):
             own = find(deployment, "ray_actor_options", "runtime_env")
             hash = find(own, "env_vars", VARIABLE) or find(own, "lazyimport")
             if hash is not None:
                 yield self.place.text.error(
                     hash,
-                    f"deployment {text_of(entry(deployment, 'name'))!r} names a hash "
+                    f"deployment {text_of(find(deployment, 'name'))!r} names a hash "
                     "of its own: classes of one archive would run with the modules of "
                     "another; remove it, the application's counts for every deployment",
                 )
@@ -177,41 +177,40 @@ class Application:
 
 def applications_in(file: YamlText, document: Node) -> Iterator[Application]:
     """Yield what can run an archive in one document of a file."""
-    kind = text_of(entry(document, "kind"))
-    metadata, spec = entry(document, "metadata"), entry(document, "spec")
-    name = text_of(entry(metadata, "name")) or text_of(entry(metadata, "generateName"))
-    resource = name or "", text_of(entry(metadata, "namespace"))
+    kind = text_of(find(document, "kind"))
+    metadata, spec = find(document, "metadata"), find(document, "spec")
+    name = text_of(find(metadata, "name")) or text_of(find(metadata, "generateName"))
+    resource = name or "", text_of(find(metadata, "namespace"))
+    config = find(spec, "serveConfigV2")
     if kind is None:
         yield from _served(SERVE, file, document, None)
-    elif kind == SERVICE:
-        config = entry(spec, "serveConfigV2")
-        if text_of(config) is not None:
-            inner = file.inside(config)
-            for root in inner.documents[:1]:
-                yield from _served(SERVICE, inner, root, resource)
+    elif kind == SERVICE and text_of(config) is not None:
+        inner = file.inside(config)
+        for root in inner.documents[:1]:
+            yield from _served(SERVICE, inner, root, resource)
     elif kind in (JOB, CRON_JOB):
-        job = spec if kind == JOB else entry(spec, "jobTemplate")
+        job = spec if kind == JOB else find(spec, "jobTemplate")
         if job is not None and is_mapping(job):
-            place = _place_in_job(file, job)
-            yield Application(kind, resource[0], resource, file.line(job), place, job)
+            place = _in_job(file, job)
+            yield Application(kind, resource[0], resource, file.line(job), job, place)
 
 
 def _served(
     kind: str, text: YamlText, config: Node, resource: tuple[str, str | None] | None
 ) -> Iterator[Application]:
-    for node in filter(is_mapping, sequence(entry(config, "applications"))):
-        environment = entry(node, "runtime_env")
+    for node in filter(is_mapping, sequence(find(config, "applications"))):
+        name = text_of(find(node, "name")) or "default"
+        environment = find(node, "runtime_env")
         path = ("runtime_env", *_path_in(environment))
-        place = _Place(text, node, path, environment)
-        name = text_of(entry(node, "name")) or "default"
-        yield Application(kind, name, resource, text.line(node), place, node)
+        place = Place(text, node, path, environment)
+        yield Application(kind, name, resource, text.line(node), node, place)
 
 
-def _place_in_job(file: YamlText, job: Node) -> _Place:
-    environment = entry(job, "runtimeEnvYAML")
+def _in_job(file: YamlText, job: Node) -> Place:
+    environment = find(job, "runtimeEnvYAML")
     if environment is None:
         value = f'env_vars:\n  {VARIABLE}: "{{}}"\n'
-        return _Place(file, job, ("runtimeEnvYAML",), None, value)
+        return Place(file, job, ("runtimeEnvYAML",), None, value)
     if text_of(environment) is None:
         raise file.error(
             environment, "runtimeEnvYAML must be a string of YAML; write | after it"
@@ -220,7 +219,7 @@ def _place_in_job(file: YamlText, job: Node) -> _Place:
     if not inner.documents:
         raise file.error(environment, "runtimeEnvYAML is empty; remove it")
     root = inner.documents[0]
-    return _Place(inner, root, _path_in(root), root)
+    return Place(inner, root, _path_in(root), root)
 
 
 def _path_in(environment: Node | None) -> tuple[str, str]:
@@ -231,7 +230,7 @@ def _path_in(environment: Node | None) -> tuple[str, str]:
 
 
 def _by_value(application: Node) -> Iterator[str]:
-    for node in (application, *sequence(entry(application, "deployments"))):
+    for node in (application, *sequence(find(application, "deployments"))):
         for path in _BY_VALUE:
             text = text_of(find(node, *path))
             if text:

@@ -5,11 +5,14 @@ Nothing of Ray is imported: a laptop that only deploys need not have it.
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
+import urllib.error
+import urllib.request
 from shlex import join
 
 from lazyimport.deploy import status
-from lazyimport.deploy.dashboard import Dashboard
 from lazyimport.deploy.errors import DeployError
 
 TYPE_CHECKING = False
@@ -28,32 +31,49 @@ _ACTORS = (
     "&filter_keys=state&filter_predicates=!%3D&filter_values=DEAD"
 )
 _JOBS = "/api/jobs/"
+#: Serve itself is started by the first request that needs it.
+_SECONDS = 120
 _SECONDS_BETWEEN = 0.5
+
+
+class _BusyError(DeployError):
+    """The dashboard answers, but cannot do it yet: it has just started, or is busy."""
+
+    retryable = True
 
 
 class Cluster:
     """The cluster whose dashboard is at *address*, such as ``http://localhost:8265``.
 
-    *token* is sent for clusters that ask for one. Every method raises DeployError
-    if the cluster is unreachable or refuses.
+    *token* is sent for clusters that ask for one. Raises DeployError for what is no
+    address of a dashboard; so does every method if the cluster is unreachable or
+    refuses.
     """
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        self._dashboard = Dashboard(address, token)
-        self.address = self._dashboard.address
+        address = address.rstrip("/")
+        self.address = address if "://" in address else f"http://{address}"
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        if not self.address.startswith(("http://", "https://")):
+            raise DeployError(
+                f"{self.address} is no address of Ray's dashboard, which is "
+                "http://host:8265; ray:// is that of the Ray Client"
+            )
 
     def apply(self, config: object) -> None:
         """Give Serve its config, as ``serve deploy`` does."""
-        self._dashboard.ask("PUT", _SERVE, config)
+        self._ask("PUT", _SERVE, config)
 
     def served(self) -> dict[str, Served]:
         """Return the Serve applications by name."""
-        running = self._dashboard.ask("GET", _SERVE)
+        running = self._ask("GET", _SERVE)
         return status.served(running.get("applications", {}), self._actors())
 
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
-        running = self._dashboard.ask("GET", _SERVE)
+        running = self._ask("GET", _SERVE)
         configs = [
             app.get("deployed_app_config") for app in running["applications"].values()
         ]
@@ -64,7 +84,7 @@ class Cluster:
 
     def processes(self) -> list[Process]:
         """Return every living replica, actor and job; Serve's own are left out."""
-        return status.processes(self._actors(), self._dashboard.ask("GET", _JOBS))
+        return status.processes(self._actors(), self._ask("GET", _JOBS))
 
     def prefetch(self, hash: str, store: str | None, timeout: float) -> Iterator[str]:
         """Bring the archive *hash* to every node; yield a line for each.
@@ -81,14 +101,13 @@ class Cluster:
         Raises DeployError if it fails, and after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
-        ask = self._dashboard.ask
         work = {"entrypoint": command}
-        job = ask("POST", _JOBS, work, until=deadline)["submission_id"]
+        job = _JOBS + self._ask("POST", _JOBS, work, deadline)["submission_id"]
         shown = 0
         while True:
-            state = ask("GET", f"{_JOBS}{job}", until=deadline)["status"]
+            state = self._ask("GET", job, until=deadline)["status"]
             ended = state in status.ENDED
-            text = ask("GET", f"{_JOBS}{job}/logs", until=deadline)["logs"] or ""
+            text = self._ask("GET", f"{job}/logs", until=deadline)["logs"] or ""
             lines = text.splitlines()
             if not ended and not text.endswith("\n"):
                 lines = lines[:-1]  # the last one is not whole yet
@@ -99,11 +118,56 @@ class Cluster:
             if ended or time.monotonic() > deadline:
                 how = state if ended else f"still {state} after {timeout:.0f} s"
                 raise DeployError(
-                    f"job {job} of Ray at {self.address} is {how}: {command}"
+                    f"{self.address}{job}, a job of Ray, is {how}: {command}"
                 )
             time.sleep(_SECONDS_BETWEEN)
 
     def _actors(self) -> list[dict[str, Any]]:
-        found = self._dashboard.ask("GET", _ACTORS)
+        found = self._ask("GET", _ACTORS)
         actors: list[dict[str, Any]] = found["data"]["result"]["result"]
         return actors
+
+    def _ask(
+        self, method: str, path: str, value: object = None, until: float = 0
+    ) -> Any:
+        """Return the answer to a request that sends *value*.
+
+        While Ray says that it cannot do it yet, asks again, up to the time *until*
+        of the monotonic clock.
+        """
+        try:
+            data = None if value is None else json.dumps(value).encode()
+        except TypeError as error:
+            raise DeployError(
+                f"cannot send to {self.address} what is no JSON ({error}): YAML reads a "
+                "plain date as such a value, so put it in quotes"
+            ) from error
+        url = self.address + path
+        request = urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the scheme was checked
+        while True:
+            try:
+                return self._send(request)
+            except _BusyError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_SECONDS_BETWEEN)
+
+    def _send(self, request: urllib.request.Request) -> Any:
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+                text = answer.read()
+            return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read().decode(errors="replace").strip()
+            raise (_BusyError if error.code >= 500 else DeployError)(
+                f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"
+            ) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise DeployError(
+                f"cannot reach Ray's dashboard at {self.address}: "
+                f"{getattr(error, 'reason', error)}; name it with --address or "
+                "RAY_DASHBOARD_ADDRESS (its port is 8265, not that of GCS or of the "
+                "Ray Client)",
+                retryable=True,
+            ) from error

@@ -50,18 +50,15 @@ class History:
         """Record that *app* runs *after* from now on. Raises CacheError or OSError."""
         if before == after:
             return
-        target = _absolute(target)
         new = Deployment(time.time(), app, before, after)
-        self._layout.make_folder(DEPLOYMENTS)
         kept = [*self._deployments(target), new][-_KEPT:]
+        self._layout.make_folder(DEPLOYMENTS)
         with AtomicFile(self._path(target)) as file:
-            for each in kept:
-                text = json.dumps({"target": target, **each._asdict()})
-                file.write(text.encode() + b"\n")
+            file.writelines(json.dumps(each).encode() + b"\n" for each in kept)
 
     def deployment(self, target: str, app: str, hash: str | None) -> Deployment | None:
         """Return the newest deployment of *hash* for *app*, or None."""
-        for each in reversed(self._deployments(_absolute(target))):
+        for each in reversed(self._deployments(target)):
             if (each.app, each.after) == (app, hash):
                 return each
         return None
@@ -69,21 +66,15 @@ class History:
     def _deployments(self, target: str) -> list[Deployment]:
         try:
             with open(self._path(target), "rb") as file:
-                lines = [json.loads(line) for line in file]
-            return [
-                Deployment(*(line[name] for name in Deployment._fields))
-                for line in lines
-            ]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+                return [Deployment(*json.loads(line)) for line in file]
+        except (FileNotFoundError, ValueError, TypeError):
             return []  # nothing yet, or nothing of ours
 
     def _path(self, target: str) -> str:
+        if "://" not in target:
+            target = os.path.realpath(target)
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
         return f"{self._layout.folder(DEPLOYMENTS)}/{name}"
-
-
-def _absolute(target: str) -> str:
-    return target if "://" in target else os.path.realpath(target)
 
 
 def committed(path: str, app: str) -> Iterator[str]:

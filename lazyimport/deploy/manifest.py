@@ -13,7 +13,7 @@ import stat
 
 from lazyimport.deploy.application import VARIABLE, applications_in
 from lazyimport.deploy.errors import DeployError, ManifestError
-from lazyimport.deploy.nodes import entry, is_mapping, meaning, text_of, walk
+from lazyimport.deploy.nodes import find, is_mapping, meaning, text_of, walk
 from lazyimport.deploy.yamltext import YamlText
 from lazyimport.files import AtomicFile
 from lazyimport.values import check_hash
@@ -51,7 +51,7 @@ class Manifest:
             self.applications += applications_in(self._yaml, document)
             self.warnings += self._pods(document)
         if not self.applications:
-            kinds = [text_of(entry(d, "kind")) or "no kind of ours" for d in documents]
+            kinds = [text_of(find(d, "kind")) or "no kind of ours" for d in documents]
             raise ManifestError(
                 f"{path}: nothing in it can run an archive (found: "
                 f"{', '.join(kinds) or 'no document'}); expected a Serve config with "
@@ -159,7 +159,7 @@ class Manifest:
     def _pods(self, document: Node) -> Iterator[str]:
         """Yield a warning for each pod whose environment names a hash."""
         for node in walk(document):
-            if text_of(entry(node, "name")) == VARIABLE:
+            if text_of(find(node, "name")) == VARIABLE:
                 yield (
                     f"{self.path}:{self._yaml.line(node)}: a pod names a hash: what "
                     "runs without a runtime_env runs that one, and KubeRay makes a "
@@ -180,5 +180,5 @@ def _text_in(path: str) -> str:
 
 
 def _is_generated(document: Node) -> bool:
-    metadata = entry(document, "metadata")
-    return bool(entry(metadata, "generateName")) and not entry(metadata, "name")
+    metadata = find(document, "metadata")
+    return bool(find(metadata, "generateName")) and not find(metadata, "name")

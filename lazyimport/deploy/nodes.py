@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     Node: TypeAlias = Any
 
 __all__ = [
-    "entry",
     "find",
     "is_mapping",
     "is_null",
-    "items",
     "meaning",
+    "pairs",
     "sequence",
     "shared",
     "text_of",
@@ -39,23 +38,18 @@ def is_null(node: Node) -> bool:
     return str(node.tag) == "tag:yaml.org,2002:null"
 
 
-def items(mapping: Node | None) -> Iterator[tuple[str, Node, Node]]:
-    """Yield (key, node of the key, node of the value) if *mapping* is one."""
-    if mapping is not None and is_mapping(mapping):
-        for key, value in mapping.value:
-            if isinstance(key.value, str):
-                yield key.value, key, value
+def pairs(mapping: Node | None) -> Sequence[tuple[Node, Node]]:
+    """Return the nodes of keys and values; none if *mapping* is anything else."""
+    if mapping is None or not is_mapping(mapping):
+        return ()
+    found: list[tuple[Node, Node]] = mapping.value
+    return found
 
 
-def entry(mapping: Node | None, name: str) -> Node | None:
-    """Return the value of a key, or None."""
-    return next((value for key, _, value in items(mapping) if key == name), None)
-
-
-def find(node: Node | None, *names: str) -> Node | None:
-    """Return the value at nested keys, or None."""
-    for name in names:
-        node = entry(node, name)
+def find(node: Node | None, *keys: str) -> Node | None:
+    """Return the value at nested *keys*, or None."""
+    for name in keys:
+        node = next((value for key, value in pairs(node) if key.value == name), None)
     return node
 
 

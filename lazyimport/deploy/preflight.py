@@ -97,7 +97,7 @@ def _reason(
             f"\n{error['missing']!r} is neither in the archive nor installed for "
             f"{python}; install it in the image, or pack it: --with, --requirements"
         )
-    return f"archive {hash} does not give {error['entry']}:\n{error['text']}{advice}"
+    return f"cannot import {error['entry']} from {hash}:\n{error['text']}{advice}"
 
 
 def _named(module: str, entries: Sequence[str]) -> bool:

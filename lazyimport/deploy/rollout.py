@@ -52,11 +52,7 @@ def _until_all_run(
         now = [served[name] for name in wanted if name in served]
         yield now
         for app in now:
-            _refuse_failure(app, wanted[app.name])
-            if app.hash == wanted[app.name]:
-                begun.add(app.name)
-            elif app.name in begun:
-                raise _superseded(app, wanted[app.name])
+            _refuse_end(app, wanted[app.name], begun)
         running = {app.name for app in now if app.runs(wanted[app.name])}
         late = [name for name in wanted if name not in running]
         if not late:
@@ -77,24 +73,25 @@ def _ask(cluster: Cluster, deadline: float) -> dict[str, Served]:
         time.sleep(_SECONDS_BETWEEN)
 
 
-def _refuse_failure(app: Served, hash: str) -> None:
-    if app.hash == hash and app.status == "DEPLOY_FAILED":
-        raise _error(
-            app,
-            hash,
-            f"application {app.name!r} cannot be deployed with archive {hash}:\n"
-            f"{app.message.strip()}",
+def _refuse_end(app: Served, hash: str, begun: set[str]) -> None:
+    """Raise DeployError if *app* will not run *hash*; *begun* are those that began."""
+    if app.hash == hash:
+        begun.add(app.name)
+        if app.status == "DEPLOY_FAILED":
+            raise _error(
+                app,
+                hash,
+                f"application {app.name!r} cannot be deployed with archive {hash}:\n"
+                f"{app.message.strip()}",
+            )
+    elif app.name in begun:
+        raise DeployError(
+            f"application {app.name!r} was deployed again meanwhile, with "
+            f"{app.hash or 'no hash'}: archive {hash} will not become what it runs",
+            app=app.name,
+            hash=hash,
+            superseded=True,
         )
-
-
-def _superseded(app: Served, hash: str) -> DeployError:
-    return DeployError(
-        f"application {app.name!r} was deployed again meanwhile, with "
-        f"{app.hash or 'no hash'}: archive {hash} will not become what it runs",
-        app=app.name,
-        hash=hash,
-        superseded=True,
-    )
 
 
 def _timeout(app: Served | None, name: str, hash: str, timeout: float) -> DeployError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-__all__ = ["ENDED", "Process", "Replica", "Served", "named_hash", "processes", "served"]
+__all__ = ["ENDED", "Process", "Replica", "Served", "processes", "served"]
 
 _SERVES_OWN = ("ServeController", "ProxyActor")
 #: states of a job that is over
@@ -80,14 +80,17 @@ class Process(NamedTuple):
     pid: int | None
 
 
-def named_hash(runtime_env: Any) -> str | None:
-    """Return the hash that a runtime environment names, or None."""
-    if not isinstance(runtime_env, dict):
-        return None
-    plugin = runtime_env.get("lazyimport")
-    if isinstance(plugin, dict) and plugin.get("hash"):
-        return str(plugin["hash"])
-    return (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")
+def processes(
+    actors: Iterable[dict[str, Any]], jobs: Iterable[dict[str, Any]]
+) -> list[Process]:
+    """Return the living actors, replicas and jobs but Serve's own, replicas first."""
+    found = [
+        _of_actor(actor)
+        for actor in actors
+        if actor["state"] != "DEAD" and actor["class_name"] not in _SERVES_OWN
+    ]
+    found += [_of_job(job) for job in jobs if job["status"] not in ENDED]
+    return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
 
 
 def served(
@@ -98,39 +101,21 @@ def served(
     return {name: _served(name, app, alive) for name, app in applications.items()}
 
 
-def processes(
-    actors: Iterable[dict[str, Any]], jobs: Iterable[dict[str, Any]]
-) -> list[Process]:
-    """Return the living actors, replicas and jobs but Serve's own, replicas first."""
-    found = [*_of_actors(actors), *_of_jobs(jobs)]
-    return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
+def _of_actor(actor: dict[str, Any]) -> Process:
+    kind, name = "actor", actor["name"] or actor["class_name"]
+    if actor["class_name"].startswith("ServeReplica:"):
+        kind = "replica"
+        name = name.removeprefix("SERVE_REPLICA::").replace("#", "/")
+    node = (actor.get("node_id") or "")[:8]
+    return Process(kind, name, _hash_of(actor), actor["state"], node, actor.get("pid"))
 
 
-def _of_actors(actors: Iterable[dict[str, Any]]) -> Iterator[Process]:
-    for actor in actors:
-        if actor["state"] == "DEAD" or actor["class_name"] in _SERVES_OWN:
-            continue
-        kind, name = "actor", actor["name"] or actor["class_name"]
-        if actor["class_name"].startswith("ServeReplica:"):
-            kind = "replica"
-            name = name.removeprefix("SERVE_REPLICA::").replace("#", "/")
-        node = (actor.get("node_id") or "")[:8]
-        hash, state = _actor_hash(actor), actor["state"]
-        yield Process(kind, name, hash, state, node, actor.get("pid"))
-
-
-def _of_jobs(jobs: Iterable[dict[str, Any]]) -> Iterator[Process]:
-    for job in jobs:
-        if job["status"] not in ENDED:
-            pid = (job.get("driver_info") or {}).get("pid")
-            yield Process(
-                "job",
-                job["submission_id"] or job["entrypoint"],
-                named_hash(job.get("runtime_env")),
-                job["status"],
-                (job.get("driver_node_id") or "")[:8],
-                int(pid) if pid else None,
-            )
+def _of_job(job: dict[str, Any]) -> Process:
+    name = job["submission_id"] or job["entrypoint"]
+    node = (job.get("driver_node_id") or "")[:8]
+    pid = (job.get("driver_info") or {}).get("pid")
+    hash = _named_hash(job.get("runtime_env"))
+    return Process("job", name, hash, job["status"], node, int(pid) if pid else None)
 
 
 def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Served:
@@ -140,7 +125,7 @@ def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Ser
     replicas += _left(name, {replica.id for replica in replicas}, actors)
     return Served(
         name,
-        named_hash((app.get("deployed_app_config") or {}).get("runtime_env")),
+        _named_hash((app.get("deployed_app_config") or {}).get("runtime_env")),
         app["status"],
         "\n".join(message for message in messages if message),
         {key: d.get("target_num_replicas") or 0 for key, d in deployments.items()},
@@ -152,16 +137,12 @@ def _replicas(
     deployments: Mapping[str, Any], actors: list[dict[str, Any]]
 ) -> Iterator[Replica]:
     """Yield the replicas that Serve lists."""
-    hashes = {actor["actor_id"]: _actor_hash(actor) for actor in actors}
+    hashes = {actor["actor_id"]: _hash_of(actor) for actor in actors}
     for deployment, facts in deployments.items():
         for replica in facts["replicas"]:
-            yield Replica(
-                deployment,
-                replica["replica_id"],
-                hashes.get(replica.get("actor_id") or ""),
-                replica["state"],
-                replica["start_time_s"],
-            )
+            name, state = replica["replica_id"], replica["state"]
+            hash = hashes.get(replica.get("actor_id") or "")
+            yield Replica(deployment, name, hash, state, replica["start_time_s"])
 
 
 def _left(
@@ -172,8 +153,18 @@ def _left(
         kind, _, deployment = actor["class_name"].partition(f":{application}:")
         name = actor["name"].rpartition("#")[2]
         if kind == "ServeReplica" and deployment and name not in known:
-            yield Replica(deployment, name, _actor_hash(actor), "ALIVE", None)
+            yield Replica(deployment, name, _hash_of(actor), "ALIVE", None)
 
 
-def _actor_hash(actor: dict[str, Any]) -> str | None:
-    return named_hash(json.loads(actor.get("serialized_runtime_env") or "{}"))
+def _hash_of(actor: dict[str, Any]) -> str | None:
+    return _named_hash(json.loads(actor.get("serialized_runtime_env") or "{}"))
+
+
+def _named_hash(runtime_env: Any) -> str | None:
+    """Return the hash that a runtime environment names, or None."""
+    if not isinstance(runtime_env, dict):
+        return None
+    plugin = runtime_env.get("lazyimport")
+    if isinstance(plugin, dict) and plugin.get("hash"):
+        return str(plugin["hash"])
+    return (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")

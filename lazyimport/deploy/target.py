@@ -111,9 +111,9 @@ class Target:
             found = f"rayjob.ray.io/{name} "
             if f"{found}configured" in said or f"{found}unchanged" in said:
                 reporter.warn(
-                    f"RayJob {name!r} was there before, and KubeRay runs one only once: "
+                    f"RayJob {name!r} was there already, and KubeRay runs one only once: "
                     f"if it has started, kubectl delete rayjob {name} and apply it "
-                    "again; with generateName instead of a name every deploy is a job "
+                    "again; with generateName in place of a name every deploy is a job "
                     "of its own"
                 )
         return said

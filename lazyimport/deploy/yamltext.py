@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from lazyimport.deploy.errors import DeployError, ManifestError
-from lazyimport.deploy.nodes import entry, is_mapping, is_null, shared, text_of
+from lazyimport.deploy.nodes import find, is_mapping, is_null, shared, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,18 +40,19 @@ class Edit(NamedTuple):
 
 
 class YamlText:
-    """The YAML *text* of the file *path*.
+    """The YAML *text* of the file *path*, or of the string *scalar* in it.
 
     ``documents`` are the root nodes of its documents. Raises ManifestError for
     what is not YAML, DeployError without ruamel.yaml.
     """
 
-    #: the scalar of the file that holds this text, if it is not the file itself
-    scalar: Node | None = None
-
-    def __init__(self, text: str, path: str) -> None:
+    def __init__(
+        self, text: str, path: str, scalar: Node | None = None, first_line: int = 1
+    ) -> None:
         self.text = text
         self.path = path
+        self.scalar = scalar
+        self._first_line = first_line
         self.documents = self._compose()
         self._shared = shared(self.documents)
 
@@ -63,8 +64,9 @@ class YamlText:
                 "a folded string (>) loses the line breaks of the YAML inside; "
                 "write it as a literal one (|)",
             )
-        kind = _Literal if scalar.style == "|" else _Quoted
-        return kind(self, scalar)
+        if scalar.style == "|":
+            return _Literal(self, scalar)
+        return _Quoted(scalar.value, self.path, scalar, self.line(scalar))
 
     def line(self, node: Node) -> int:
         """Return the line of the file where *node* begins, counted from 1."""
@@ -72,7 +74,7 @@ class YamlText:
 
     def error(self, node: Node, text: str) -> ManifestError:
         """Return the error that says *text* about *node*."""
-        return self._error(self.line(node), text)
+        return self._error(int(node.start_mark.line), text)
 
     def is_shared(self, node: Node) -> bool:
         """Whether *node* is an anchor that an alias stands for elsewhere."""
@@ -96,9 +98,9 @@ class YamlText:
             if not is_mapping(owner) or not (owner.value or owner.flow_style):
                 where = ".".join(path[:depth]) or "this"
                 raise self.error(owner, f"{where} must be a mapping")
-            node = entry(owner, key)
+            node = find(owner, key)
             if node is None:
-                if entry(owner, "<<") is not None and key != path[-1]:
+                if find(owner, "<<") is not None and key != path[-1]:
                     raise self.error(
                         owner,
                         f"{key} may come from what is merged here (<<), and another "
@@ -126,17 +128,18 @@ class YamlText:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise self._error(
-                self._line(mark.line if mark is not None else 0),
+                mark.line if mark is not None else 0,
                 f"not YAML: {problem}; a template must be rendered before its hash "
                 "can be set",
             ) from error
 
     def _error(self, line: int, text: str) -> ManifestError:
+        line = self._line(line)
         return ManifestError(f"{self.path}:{line}: {text}", path=self.path, line=line)
 
     def _line(self, line: int) -> int:
         """Return the line of the file, from 1, that *line* of this text is, from 0."""
-        return line + 1
+        return self._first_line + line
 
     def _in_file(self, edit: Edit) -> Edit:
         """Return *edit*, of this text, as an edit of the file."""
@@ -202,14 +205,9 @@ class _Literal(YamlText):
         begin, end = scalar.start_mark.index, scalar.end_mark.index
         self._file = file
         self._start = min(file.text.find("\n", begin, end) + 1 or end, end)
-        self.scalar = scalar
-        text = file.text[self._start : end]
         # Such a mark counts at the begin of a line only, and these are indented.
-        super().__init__(_BEGIN.sub(r"\1   ", text), file.path)
-
-    def _line(self, line: int) -> int:
-        assert self.scalar is not None
-        return self._file.line(self.scalar) + 1 + line
+        text = _BEGIN.sub(r"\1   ", file.text[self._start : end])
+        super().__init__(text, file.path, scalar, file.line(scalar) + 1)
 
     def _in_file(self, edit: Edit) -> Edit:
         start, end = self._start + edit.start, self._start + edit.end
@@ -219,20 +217,13 @@ class _Literal(YamlText):
 class _Quoted(YamlText):
     """YAML in any other string, which an edit replaces as a whole."""
 
-    def __init__(self, file: YamlText, scalar: Node) -> None:
-        self._file = file
-        self.scalar = scalar
-        super().__init__(scalar.value, file.path)
-
     def _line(self, line: int) -> int:  # noqa: ARG002 - it is one line of the file
-        assert self.scalar is not None
-        return self._file.line(self.scalar)
+        return self._first_line
 
     def _in_file(self, edit: Edit) -> Edit:
         assert self.scalar is not None
-        start, end = self.scalar.start_mark.index, self.scalar.end_mark.index
         text = json.dumps(super()._in_file(edit).apply(self.text))
-        return Edit(start, end, text)
+        return Edit(self.scalar.start_mark.index, self.scalar.end_mark.index, text)
 
 
 def _parser() -> Any:

@@ -60,7 +60,7 @@ def report() -> Stats:
     with _lock:
         if (now.hash or now.failure) and now.hash not in _told:
             _told.add(now.hash)
-            _count(now)
+            _count_install(now)
             _log(now)
     _count_imports()
     return now
@@ -80,24 +80,20 @@ def keep_reporting() -> None:
 
 def count_fetch(hash: str | None, fetched: int, *, failed: bool = False) -> None:
     """Count a download of *fetched* bytes, or that the node needed none."""
-    tags = _tags(hash)
     if failed:
-        _counter("failures", "Archives that could not be fetched.").inc(1, tags)
+        _count("failures", "Archives that could not be fetched.", hash)
     elif fetched:
-        _counter("fetches", "Downloads into a node cache.").inc(1, tags)
-        _counter("fetched_bytes", "Bytes downloaded.").inc(fetched, tags)
+        _count("fetches", "Downloads into a node cache.", hash)
+        _count("fetched_bytes", "Bytes downloaded.", hash, fetched)
     else:
-        _counter("cache_hits", "Archives that the node had.").inc(1, tags)
+        _count("cache_hits", "Archives that the node had.", hash)
 
 
-def _count(now: Stats) -> None:
+def _count_install(now: Stats) -> None:
     count_fetch(now.hash, now.fetched, failed=now.failure is not None)
     if now.failure is None:
-        tags = _tags(now.hash)
-        _counter("installs", "Processes that run the archive.").inc(1, tags)
-        _histogram("install_seconds", "Installing, download included.").observe(
-            now.seconds, tags
-        )
+        _count("installs", "Processes that run the archive.", now.hash)
+        _install_seconds().observe(now.seconds, _tags(now.hash))
 
 
 def _count_imports() -> None:
@@ -109,9 +105,8 @@ def _count_imports() -> None:
         new = loads[_counted.get(hash, 0) :]
         _counted[hash] = _counted.get(hash, 0) + len(new)
     if new:
-        tags = _tags(hash)
-        _counter("imports", "Imports from the archive.").inc(len(new), tags)
-        _counter("import_seconds", "Loading for them.").inc(sum(new), tags)
+        _count("imports", "Imports from the archive.", hash, len(new))
+        _count("import_seconds", "Loading for them.", hash, sum(new))
 
 
 def _log(now: Stats) -> None:
@@ -132,12 +127,12 @@ def _log(now: Stats) -> None:
         "failure": now.failure,
     }
     path = os.path.join(node.get_logs_dir_path(), LOG_NAME)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    descriptor = os.open(path, flags, 0o644)
-    try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")  # one write: one line
-    finally:
-        os.close(descriptor)
+    with open(path, "ab", buffering=0) as file:
+        file.write(json.dumps(line).encode() + b"\n")  # one write: one line
+
+
+def _count(name: str, text: str, hash: str | None, amount: float = 1) -> None:
+    _counter(name, text).inc(amount, _tags(hash))
 
 
 def _tags(hash: str | None) -> dict[str, str]:
@@ -153,5 +148,6 @@ def _counter(name: str, text: str) -> Any:
 
 
 @functools.cache
-def _histogram(name: str, text: str) -> Any:
-    return Histogram(f"lazyimport_{name}", text, _SECONDS, _TAGS)
+def _install_seconds() -> Any:
+    text = "Installing, download included."
+    return Histogram("lazyimport_install_seconds", text, _SECONDS, _TAGS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_others", "report_when_connected", "watch"]
 
-#: modules of Ray's own whose tasks and actors run the code of an application
+#: modules of Ray itself whose tasks and actors run the code of an application
 _RUN_APPLICATIONS = (
     "ray.serve._private.application_state",
     "ray.serve._private.replica",
@@ -28,10 +28,10 @@ _RUN_APPLICATIONS = (
 
 
 def watch(hash: str | None, failure: str | None = None) -> None:
-    """Let this worker, which is to run *hash*, report and refuse other versions.
+    """Make this worker, which is to run *hash*, report and refuse other versions.
 
-    *hash* is None where it is not known, because a channel could not be read;
-    *failure* says why the archive is not installed, if it is not.
+    *hash* is None if nobody knows it, because a channel could not be read; *failure*
+    says why the archive is not installed, None if it is.
     """
     if process.watcher.watches("ray._private.worker"):
         return  # this process was activated twice
@@ -57,7 +57,7 @@ def _change(name: str, change: Callable[[ModuleType], None]) -> None:
 
 
 def report_when_connected(module: Any) -> None:
-    """Let a worker report when it is connected and before it runs anything."""
+    """Make workers report when they are connected, before they run anything."""
     main_loop = module.Worker.main_loop
 
     @functools.wraps(main_loop)
@@ -75,13 +75,13 @@ def report_when_connected(module: Any) -> None:
 
 
 def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
-    """Refuse functions that were pickled by value from another archive than *hash*.
+    """Refuse functions pickled by value from another archive than *hash*.
 
-    After a *failure* to install it from this one as well.
+    After a *failure* to install that one, refuse its functions as well.
 
-    Ray and Serve send what is decorated by value, its body as the sender has it,
-    while all it imports comes from this process's archive: without this, a
-    replica could run a mixture of two versions and nobody would notice.
+    Ray and Serve send what is decorated by value: its body as the sender has it,
+    while all that it imports comes from the archive of this process. Without this,
+    a replica could run a mixture of two versions and nobody would notice.
     """
     make_function = module._make_function  # noqa: SLF001
 
@@ -110,12 +110,12 @@ def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
 
 
 def _refuse_copies(failure: str, module: Any) -> None:
-    """Refuse functions and classes by name that come from elsewhere than the archive.
+    """Refuse functions and classes that came by name, from elsewhere than the archive.
 
-    It is not installed here, for the reason *failure*, and the image may hold a copy
-    of the application, or ``working_dir``: that would run another version, and
-    everybody would believe that it is the archive's. What came by value runs, and
-    what it imports says why that is missing.
+    The archive is not installed here, for the reason *failure*, and the image or
+    ``working_dir`` may hold a copy of the application: that would run another
+    version, and everybody would believe that it is the archive's. What came by value
+    runs, and what it imports says why that is missing.
     """
     module.pickle = _Refusing(module.pickle, failure)
 
@@ -130,10 +130,8 @@ class _Refusing:
     def loads(self, data: Any, **options: Any) -> Any:
         value = self._pickle.loads(data, **options)
         home = getattr(value, "__module__", None) or ""
-        named = home in sys.modules and home.partition(".")[0] not in {
-            "ray",
-            "__main__",
-        }
+        rays = home.partition(".")[0] in {"ray", "__main__"}
+        named = home in sys.modules and not rays
         if callable(value) and (named or home in _RUN_APPLICATIONS):
             from lazyimport.errors import InstallError
 

@@ -84,7 +84,7 @@ def test_each_entry_that_fails_is_told(cli: CommandLine, project: Path) -> None:
     entries = ("shop.prices:price", "shop.broken", "shop.prices:prize")
     error = cli.fail_with_traceback("check", hash, *entries)
 
-    told = re.findall(rf"archive {hash} does not give (.*):$", error, re.MULTILINE)
+    told = re.findall(rf"cannot import (.*) from {hash}:$", error, re.MULTILINE)
     assert ["shop.broken", "shop.prices:prize"] == told
     assert "ValueError: on purpose" in error
     assert "has no attribute 'prize'" in error

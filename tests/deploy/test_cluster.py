@@ -22,6 +22,55 @@ def _dashboard() -> Iterator[Dashboard]:
         yield dashboard
 
 
+def test_a_host_and_port_are_an_address() -> None:
+    assert "http://127.0.0.1:8265" == Cluster("127.0.0.1:8265/").address
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "file:///etc/passwd"])
+def test_what_is_no_address_is_refused_before_anything_is_asked(address: str) -> None:
+    with pytest.raises(DeployError, match=r"is no address of Ray's dashboard") as info:
+        Cluster(address)
+    assert not info.value.retryable
+
+
+def test_the_token_goes_with_every_question(dashboard: Dashboard) -> None:
+    Cluster(dashboard.address, "secret").apply({})
+    Cluster(dashboard.address).apply({})
+
+    assert ["Bearer secret", None] == dashboard.tokens
+
+
+def test_nobody_there_may_be_there_later() -> None:
+    with pytest.raises(DeployError, match=r"cannot reach .* 8265, not that of") as info:
+        Cluster("127.0.0.1:9").served()
+    assert info.value.retryable
+
+
+def test_a_refusal_is_no_reason_to_try_again(dashboard: Dashboard) -> None:
+    with pytest.raises(DeployError, match=r"refuses .404 no such") as info:
+        Cluster(f"{dashboard.address}/else").served()
+    assert not info.value.retryable
+    assert 1 == len(dashboard.asked)
+
+
+def test_one_that_is_busy_is_asked_until_the_time_is_over(dashboard: Dashboard) -> None:
+    dashboard.submitted = 0
+    cluster = Cluster(dashboard.address)
+    with pytest.raises(DeployError, match=r"refuses .500 No available agent") as info:
+        next(cluster.run("true", 1e-9))
+    assert info.value.retryable
+    assert 1 == dashboard.submitted
+
+    assert ["prefetched to 1 of 1 nodes"] == list(cluster.run("true", 60))
+    assert 3 == dashboard.submitted
+
+
+def test_what_json_does_not_have_is_not_sent() -> None:
+    with pytest.raises(DeployError, match=r"set.* put it in quotes") as info:
+        Cluster("127.0.0.1:9").apply({1, 2})
+    assert not info.value.retryable
+
+
 def test_the_config_is_given_back_whole(dashboard: Dashboard) -> None:
     config = {"name": "shop", "import_path": "shop:app"}
     dashboard.serve = {
@@ -58,7 +107,7 @@ def test_a_job_prints_line_by_line(dashboard: Dashboard) -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [("FAILED", "is FAILED"), ("RUNNING", "still RUNNING after 0 s")],
+    [("FAILED", "FAILED"), ("RUNNING", "still RUNNING after 0 s")],
 )
 def test_a_job_that_fails_or_does_not_end(
     dashboard: Dashboard, status: str, said: str
@@ -67,7 +116,9 @@ def test_a_job_that_fails_or_does_not_end(
     lines = Cluster(dashboard.address).run("false", 0.01)
 
     assert "why" == next(lines)
-    with pytest.raises(DeployError, match=rf"job job of Ray .* {said}: false"):
+    with pytest.raises(
+        DeployError, match=rf"/api/jobs/job, a job of Ray, is {said}: false"
+    ):
         list(lines)
 
 

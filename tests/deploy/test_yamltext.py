@@ -7,14 +7,14 @@ import pytest
 pytest.importorskip("ruamel.yaml")
 
 from lazyimport.deploy.errors import ManifestError
-from lazyimport.deploy.nodes import entry, find, meaning
+from lazyimport.deploy.nodes import find, meaning
 from lazyimport.deploy.yamltext import YamlText
 
 
 def inner_of(text: str) -> tuple[YamlText, YamlText]:
     """The file, and the YAML in its string ``x``."""
     file = YamlText(text, "f.yaml")
-    return file, file.inside(entry(file.documents[0], "x"))
+    return file, file.inside(find(file.documents[0], "x"))
 
 
 def put(text: str, value: str = "new", *path: str) -> str:
@@ -35,8 +35,8 @@ def test_its_lines_are_those_of_the_file() -> None:
     file, inner = inner_of("a: 1\nx: |\n  # c\n  k: v\n  l: [m]\nb: 2\n")
     root = inner.documents[0]
 
-    assert [4, 5] == [inner.line(entry(root, key)) for key in "kl"]
-    assert [6] == [file.line(entry(file.documents[0], "b"))]
+    assert [4, 5] == [inner.line(find(root, key)) for key in "kl"]
+    assert [6] == [file.line(find(file.documents[0], "b"))]
     with pytest.raises(ManifestError, match=r"f\.yaml:5: k\.l must be") as info:
         put("a: 1\nx: |\n  # c\n  k:\n    l: [m]\n", "new", "k", "l")
     assert ("f.yaml", 5) == (info.value.path, info.value.line)

@@ -63,8 +63,8 @@ def _in_cluster(wishes: Wishes, history: History, reporter: Progress) -> None:
         return
     change.apply()
     reporter.warn(
-        "the cluster differs from the manifest now; change that too, or the next one "
-        "who applies it brings the hash back"
+        "the cluster differs from the manifest now; change that too, or the next time "
+        f"it is applied it brings back {change.before}"
     )
     if wishes.wait:
         follow_and_tell(change.follow(wishes.timeout), reporter)
