@@ -1,6 +1,6 @@
-"""The rows of docs/deviations.md: each is true, and what it advises works.
+"""Each row of docs/deviations.md is true, and what it advises works.
 
-Where another test holds a row already, the table below names it.
+The table below names the test that shows it, here or elsewhere.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ HERE = Path(__file__)
 TESTS = HERE.parents[1]
 PAGE = HERE.parents[2] / "docs" / "deviations.md"
 
-#: title of the row -> the test that holds it
-HELD = {
+#: title of a row -> the test that shows it
+SHOWN_BY = {
     "Loader class": f"{HERE}::test_rows",
     "Order": "test_runtime.py::test_policy_path_is_the_order_of_sys_path",
     "Modification times": f"{HERE}::test_rows",
@@ -58,7 +58,7 @@ TREE: Files = {
     "files/tool.sh": "#!/bin/sh\n",
     "space/part/__init__.py": "here = __file__\n",
     "space/data.txt": "data\n",
-    "kept/data.txt": "data\n",
+    "memory/data.txt": "data\n",
     "thing-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: thing\nVersion: 1\n",
 }
 
@@ -123,12 +123,12 @@ ROWS: dict[str, tuple[str, str, str]] = {
     ),
     "Namespace packages run no code": (
         """
-        import importlib, importlib.resources, os, space, kept
+        import importlib, importlib.resources, os, space, memory
         def seen(package, name): return os.path.exists(os.path.join(list(package.__path__)[0], name))
         print(seen(space, "data.txt"), end=" ")
         import space.part
         print(seen(space, "data.txt"), end=" ")
-        try: print(importlib.resources.files(kept).joinpath("data.txt").is_file())
+        try: print(importlib.resources.files(memory).joinpath("data.txt").is_file())
         except Exception: print(False)
         """,
         "True True True",
@@ -160,25 +160,27 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     (folder / "files" / "__init__.py").chmod(0o640)
     (folder / "files" / "tool.sh").chmod(0o750)
     (folder / "files" / "link.sh").symlink_to("tool.sh")
-    config = Config(in_memory=("kept",))
+    config = Config(in_memory=("memory",))
     return folder, base / "cache", pack_tree(folder, base / "cache", config)
 
 
-def test_every_row_is_held() -> None:
-    """The page and these tests speak of the same rows."""
+def test_every_row_is_shown() -> None:
+    """The page and this table have the same rows."""
     titles = re.findall(
         r"^\d+\. \*\*(.+?)\.?\*\*", PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )
 
-    assert titles == list(HELD)
-    assert set(ROWS) == {title for title in HELD if HELD[title].endswith("::test_rows")}
-    for where in HELD.values():
+    assert titles == list(SHOWN_BY)
+    assert set(ROWS) == {
+        title for title in SHOWN_BY if SHOWN_BY[title].endswith("::test_rows")
+    }
+    for where in SHOWN_BY.values():
         file, _, test = where.partition("::")
         assert f"def {test}(" in (TESTS / file).read_text(encoding="utf-8"), where
 
 
 def test_rows(trees: tuple[Path, Path, str]) -> None:
-    """All in one process, where none disturbs the next."""
+    """All run in one process, where none disturbs the next."""
     folder, cache, hash_ = trees
     programs = [dedent(program) for program, _, _ in ROWS.values()]
     program = f"for program in {programs}: exec(program, {{}})"
@@ -191,7 +193,7 @@ def test_rows(trees: tuple[Path, Path, str]) -> None:
 
 
 def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
-    """Row 1: a test module of an archive fails, and does not show the values."""
+    """Row 1: a failing test of an archive does not show the values it compared."""
     folder, cache, hash_ = trees
     program = """
         import importlib.util, os, pytest
@@ -229,7 +231,7 @@ def test_a_child_with_an_environment_of_its_own(
 def test_where_no_file_can_be_made(
     trees: tuple[Path, Path, str], tmp_path: Path
 ) -> None:
-    """Row 13: code runs, files are not there, which a warning says."""
+    """Row 13: code runs, and a warning says that there are no files."""
     _, cache, hash_ = trees
     node = NodeCache(str(cache))
     archive = node.open(hash_)
