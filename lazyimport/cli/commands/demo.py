@@ -58,7 +58,7 @@ def _tell(url: str, folder: str, *, on_ray: bool) -> None:
     """Tell the story with the store at *url*, and clean up."""
     from lazyimport.cli.demo.story import Story
     from lazyimport.cli.demo.workers import RayWorkers, Workers
-    from lazyimport.registry.archives import archive_key
+    from lazyimport.registry.layout import archive_key
     from lazyimport.stores import open_store, writable
 
     for name in [n for n in os.environ if n.startswith(("LAZYIMPORT_", "RAY_"))]:
