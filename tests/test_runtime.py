@@ -7,7 +7,6 @@ import gc
 import importlib
 import importlib.machinery
 import importlib.metadata
-import inspect
 import linecache
 import os
 import pickle
@@ -15,10 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-import unittest
 import weakref
 from collections.abc import Iterator
-from importlib.readers import NamespaceReader
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -92,9 +89,9 @@ def state() -> tuple[object, ...]:
         list(sys.path_hooks),
         *hooks(),
         linecache.updatecache,
-        inspect.getsourcefile,
-        unittest.TestLoader.discover,
-        NamespaceReader.__init__,
+        os.stat,
+        os.listdir,
+        open,
         {k: v for k, v in os.environ.items() if k.startswith("LAZYIMPORT_")},
     )
 
@@ -489,19 +486,14 @@ def test_install_while_another_thread_imports_what_we_patch(
 
 
 def test_pure_package_leaves_no_file(packed: str, cache: Path) -> None:
-    """Unless code looks for one, or the interpreter prints its source."""
-    from_archive(packed, cache, "import quiet.plain, shipped")
-    written = [path for path in (cache / "trees").rglob("*") if path.is_file()]
+    """Unless somebody looks, or the interpreter prints its source."""
 
-    marks = {":", "::"}  # of files and folders beside packages
-    assert {path.relative_to(cache / "trees").parts[1] for path in written} <= {
-        "shipped",
-        *marks,
-    }
+    def written() -> set[Path]:
+        return {path for path in (cache / "trees").rglob("*") if path.is_file()}
 
-    result = from_archive(packed, cache, "import quiet.boom; quiet.boom.boom()")
-
-    assert "    raise KeyError('boom')" in result.stderr
+    before = written()
+    from_archive(packed, cache, "import quiet.plain")
+    assert written() <= before
 
 
 def test_package_that_looks_at_files_finds_them(packed: str, cache: Path) -> None:

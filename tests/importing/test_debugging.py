@@ -231,18 +231,16 @@ def test_pdb(shipped: Shipped) -> None:
     assert f"Breakpoint 1 at {shipped.root}/app/core.py:" in output
     assert "    result = number * 2\n" in output
     assert "(Pdb) 4\n" in output
-    assert not shipped.root.exists()
+    if sys.version_info < (3, 15):  # there pdb looks at the file
+        assert not shipped.root.exists()
 
 
 def test_tools_that_look_for_files(shipped: Shipped) -> None:
-    """They find no file of a pure package until it is materialized."""
+    """They find what they look for, also in a pure package."""
     program = "import pdb, app.core\npdb.run('app.core.double(4)')"
     typed = "b app/core.py:3\nc\np result\nc\n"
 
-    before = shipped.run(program, typed=typed)
-    shipped.materialize()
-    after = shipped.run(program, typed=typed)
+    told = shipped.run(program, typed=typed)
 
-    assert "Breakpoint 1" not in before
-    assert f"Breakpoint 1 at {shipped.root}/app/core.py:3\n" in after
-    assert "(Pdb) 8\n" in after
+    assert f"Breakpoint 1 at {shipped.root}/app/core.py:3\n" in told
+    assert "(Pdb) 8\n" in told
