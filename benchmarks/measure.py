@@ -24,8 +24,8 @@ import time
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
 
 TYPE_CHECKING = False

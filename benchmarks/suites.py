@@ -37,8 +37,8 @@ from benchmarks.sweep import find_distribution, install
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.tree import Tree
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
 
 TYPE_CHECKING = False
@@ -203,7 +203,7 @@ def show_tests(tree: Tree, name: str) -> None:
     """Write those files of the archive to disk in which pytest looks for tests."""
     for entry in tree.archive.files_under(name):
         if re.search(r"(^|/)(tests/.*|conftest|__init__|test_\w+)\.py$", entry.path):
-            tree.put(entry)
+            tree.put(tree.inside + entry.path)
 
 
 def assert_from(

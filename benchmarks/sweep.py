@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
 from tests.support.snapshot import differences, modules_of, snapshot
 

@@ -25,6 +25,10 @@ __all__ = [
     "unfinished_path",
 ]
 
+#: Seconds of the first pause of a process that waits for a lock, and of the longest.
+_FIRST_PAUSE = 0.002
+_LONGEST_PAUSE = 0.1
+
 
 def make_directories(path: str) -> None:
     """Make the directory *path* and its parents, where missing, for this user only.
@@ -196,15 +200,12 @@ class FileLock:
             os.close(descriptor)
 
 
-def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterator[None]:
-    """Yield once, then after growing pauses, until *timeout* seconds are over.
-
-    The pauses begin with *first* seconds and end with *longest*.
-    """
+def tries(timeout: float) -> Iterator[None]:
+    """Yield once, then again after growing pauses, until *timeout* seconds are over."""
     deadline = time.monotonic() + timeout
-    pause = first
+    pause = _FIRST_PAUSE
     yield
     while time.monotonic() <= deadline:
         time.sleep(pause)
-        pause = min(pause * 1.5, longest)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
         yield

@@ -1,12 +1,13 @@
-"""Bases: the full archives of a store that a new one could be told by.
+"""Bases: the full archives of a store that a new one could be a delta to.
 
-A push asks the store, so it needs no memory of its own: a machine that has never
-pushed finds them too. Of a base that is not on this node only the header, the root
-and the pages that differ are read.
+A push asks the store and remembers nothing, so a machine that has never pushed finds
+them too. Of a base that is not on this node only the header, the root and the pages
+that differ are read.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from mmap import mmap
 
 from lazyimport.errors import ArchiveError, KeyMissing, StoreMissing
@@ -14,7 +15,7 @@ from lazyimport.format.delta import LARGEST_DELTA
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import MAX_ROOT_HEAD, Index, read_root_head
 from lazyimport.format.patch import differing_pages
-from lazyimport.registry.layout import archive_key
+from lazyimport.registry.archives import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,19 +35,17 @@ _TRIED = 2
 _GAP = 4096
 
 
+@dataclass(frozen=True)
 class Base:
     """A full archive of a store: its header there, and its index.
 
-    Of a ``partial`` index, the pages that differ from the one that `find_bases`
-    was asked for are there, and no others.
+    A ``partial`` index has only the pages that differ from the one that `find_bases`
+    was asked for, in ``buffer``.
     """
 
-    __slots__ = ("buffer", "header", "index")
-
-    def __init__(self, header: Header, index: Index, buffer: mmap | None) -> None:
-        self.header = header
-        self.index = index
-        self.buffer = buffer
+    header: Header
+    index: Index
+    buffer: mmap | None
 
     @property
     def partial(self) -> bool:
@@ -60,7 +59,8 @@ def find_bases(
     """Yield archives of *store* that *index* could be a delta to, the likeliest first.
 
     *hints* are archives to ask about first: they, or their bases. Then come the
-    newest of the store. What is damaged there may be among them, but not its root.
+    newest of the store. One whose root is damaged is left out, any other damage is
+    only found by reading.
     """
     search = _Search(index, store, cache)
     for hint in hints:
@@ -93,8 +93,8 @@ class _Search:
                 yield base
 
     def _full_and_alike(self, hash: str) -> Header | None:
-        """Return the header of *hash*, or of its base, if that may serve."""
-        for _ in range(2):  # the archive, or else its base
+        """Return the header of *hash*, or of its base, if one of them may serve."""
+        for _ in range(2):  # the archive, then its base
             if hash in self._seen:
                 return None
             self._seen.add(hash)
@@ -115,7 +115,7 @@ class _Search:
         return None
 
     def _open(self, header: Header) -> Base | None:
-        """Return the base with its root, and all else if this node has it.
+        """Return the base with its root, or with everything if this node has it.
 
         None if its root is damaged.
         """
@@ -138,7 +138,7 @@ class _Search:
         return Base(header, index, buffer)
 
     def _load_pages(self, base: Base) -> bool:
-        """Read the pages that differ; False if they are too many to be worth it."""
+        """Read the pages that differ; return False if that is not worth it."""
         buffer, header = base.buffer, base.header
         assert buffer is not None
         ranges: list[list[int]] = []
@@ -160,7 +160,7 @@ class _Search:
 def _read_head(
     store: Store, hash: str
 ) -> tuple[Header, tuple[Variant, ...], int] | None:
-    """Return header, variants and number of entries of an object; None if none is."""
+    """Return an archive's header, variants and number of entries; None if missing."""
     key = archive_key(hash)
     what = f"{store.url}/{key}"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from tempfile import TemporaryDirectory
 
 from lazyimport.cache.artifacts import ArtifactRecord
@@ -81,16 +82,9 @@ def make_in_memory(artifact: Artifact, settings: Settings) -> tuple[Archive, int
 def _convert(
     artifact: Artifact, file: str, staging: str, cache: NodeCache, settings: Settings
 ) -> Archive:
-    packed = pack_container(
-        file,
-        artifact.suffix,
-        staging,
-        cache,
-        what=artifact.url,
-        subdirectory=artifact.subdirectory,
-        # whatever Pythons it asks for, this node has this one
-        adjust=lambda config: replace(config, python=()),
-    )
+    # Whatever Pythons it asks for, this node has this one.
+    adjust = partial(replace, python=())
+    packed = pack_container(artifact, file, staging, cache, adjust=adjust)
     if settings.cache_mode != "zstd":
         return packed.archive
     with cache.lock(packed.hash, settings.timeout):

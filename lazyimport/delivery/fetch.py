@@ -22,9 +22,8 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
-from lazyimport.format.header import Header, open_header
-from lazyimport.format.writer import recode
-from lazyimport.registry.layout import archive_key
+from lazyimport.format.header import open_header
+from lazyimport.registry.archives import archive_key
 from lazyimport.reporting import SILENT, WARNINGS
 from lazyimport.stores import open_store
 from lazyimport.values import redact
@@ -42,7 +41,7 @@ __all__ = ["NO_DISK", "fetch"]
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
-#: There is one; more come about where a base was deleted by hand and pushed anew.
+#: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
 
 
@@ -68,15 +67,10 @@ def fetch(
 
 
 class _Fetch:
-    """One fetch: its settings, store, cache and deadline."""
+    """One fetch: its settings, cache and deadline."""
 
     def __init__(
-        self,
-        settings: Settings,
-        wanted: str,
-        reporter: Reporter,
-        *,
-        ahead: bool,
+        self, settings: Settings, wanted: str, reporter: Reporter, *, ahead: bool
     ) -> None:
         self._settings = settings
         self._ahead = ahead
@@ -123,24 +117,14 @@ class _Fetch:
             return found, 0
         packed = find_packed(self._cache, hash)
         if packed is None:
-            self._store(hash)  # says that none is named before it takes a lock
-        left = max(self._deadline - time.monotonic(), 0.1)
-        with self._cache.lock(hash, left):
+            self._require_store(hash)  # before the lock is taken
+        with self._cache.lock(hash, self._left()):
             found = self._cached(hash, self._reporter)
             if found is None and packed is not None:
-                found = self._write(packed)
+                found = self._publish_packed(packed)
             if found is not None:
                 return found, 0
-            return self._download(self._store(hash), hash)
-
-    def _write(self, packed: Revision) -> Archive | None:
-        """Return what was packed here, written whole; None if it is damaged."""
-        try:
-            return self._cache.publish(
-                packed.hash, lambda out: packed.write(out, raw=self._raw)
-            )
-        except ArchiveError:
-            return None
+            return self._download(hash)
 
     def _cached(self, hash: str, reporter: Reporter = SILENT) -> Archive | None:
         try:
@@ -149,12 +133,24 @@ class _Fetch:
             if not self._settings.store:
                 raise
             # It is replaced by the rename.
-            reporter.warn(
-                f"{error}; fetching it anew from {redact(self._settings.store)}"
-            )
+            store = redact(self._settings.store)
+            reporter.warn(f"{error}; fetching it again from {store}")
             return None
 
-    def _download(self, store: ReadStore, hash: str) -> tuple[Archive, int]:
+    def _publish_packed(self, packed: Revision) -> Archive | None:
+        """Return what was packed here, written whole; None if it is damaged."""
+        try:
+            return self._publish(packed)
+        except ArchiveError:
+            return None
+
+    def _publish(self, revision: Revision) -> Archive:
+        return self._cache.publish(
+            revision.hash, lambda out: revision.write(out, raw=self._raw)
+        )
+
+    def _download(self, hash: str) -> tuple[Archive, int]:
+        store = self._open_store(hash)
         what = f"{store.url}/{archive_key(hash)}"
         try:
             with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
@@ -163,84 +159,75 @@ class _Fetch:
                 buffer = map_file(file, what, hash)
         except OSError as error:
             raise self._cache.refused(hash, error) from error
-        header = self._header(buffer, hash, what)
         try:
-            if header.base is None:
-                wire = Archive(buffer, hash, what)
-                published = self._cache.publish(
-                    hash, lambda out: self._recode(wire, out)
-                )
-            else:
-                base, more = self._base(header)
-                size += more
-                published = self._cache.publish(
-                    hash,
-                    lambda out: Revision(base, buffer, hash, what).write(
-                        out, raw=self._raw
-                    ),
-                )
+            revision, more = self._revision(buffer, hash, what)
+            archive = self._publish(revision)
         except CacheError:
             self._homeless[hash] = buffer[:]
             raise
         make_room(self._cache, self._settings.cache_limit)
-        return published, size
+        return archive, size + more
 
     def _in_memory(self, hash: str) -> tuple[Archive, int]:
-        store = self._store(hash)
+        store = self._open_store(hash)
         what = f"{store.url}/{archive_key(hash)}"
         buffer = self._homeless.get(hash, b"")
         if not buffer:
             file = io.BytesIO()
             self._get(store, hash, file)
             buffer = file.getvalue()
-        size = len(buffer)
-        header = self._header(buffer, hash, what)
-        if header.base is not None:
-            base, more = self._base(header)
-            out = io.BytesIO()
-            Revision(base, buffer, hash, what).write(out, raw=True)
-            buffer = out.getvalue()
-            size += more
-        return Archive(buffer, hash, what), size
+        revision, more = self._revision(buffer, hash, what)
+        size = len(buffer) + more
+        if revision.delta is None:
+            return revision.base, size
+        out = io.BytesIO()
+        revision.write(out, raw=True)
+        return Archive(out.getvalue(), hash, what), size
 
-    def _header(self, buffer: bytes | mmap, hash: str, what: str) -> Header:
+    def _revision(
+        self, buffer: bytes | mmap, hash: str, what: str
+    ) -> tuple[Revision, int]:
+        """Return what was downloaded, with its base, and the bytes fetched for that."""
         try:
-            return open_header(buffer, hash, what)
+            header = open_header(buffer, hash, what)
         except ArchiveError as error:
             error.hash = hash  # of which a header that cannot be read knows nothing
             raise
+        if header.base is None:
+            return Revision(Archive(buffer, hash, what)), 0
+        base, size = self._base(hash, header.base)
+        return Revision(base, buffer, hash, what), size
 
-    def _base(self, header: Header) -> tuple[Archive, int]:
-        assert header.base is not None
-        about = f"archive {header.hash} is stored as a delta to {header.base}, and that"
-        self._deltas.add(header.hash)
-        if header.base in self._deltas or len(self._deltas) > _MOST_DELTAS:
-            raise MalformedArchive(f"{about} is no full archive", hash=header.hash)
+    def _base(self, hash: str, base: str) -> tuple[Archive, int]:
+        about = f"archive {hash} is stored as a delta to {base}, and that"
+        self._deltas.add(hash)
+        if base in self._deltas or len(self._deltas) > _MOST_DELTAS:
+            raise MalformedArchive(f"{about} is no full archive", hash=hash)
         try:
-            return self.archive(header.base)
+            return self.archive(base)
         except ArchiveMissing as error:
-            raise ArchiveMissing(
-                f"{about} base is missing: {error}",
-                hash=header.hash,
-                store=error.store,
-            ) from error
+            text = f"{about} base is missing: {error}"
+            raise ArchiveMissing(text, hash=hash, store=error.store) from error
         except StoreError as error:
-            text = f"{about} base cannot be had: {error}"
+            text = f"{about} base cannot be fetched: {error}"
             raise error.with_text(text) from error
 
-    def _recode(self, wire: Archive, out: BinaryIO) -> None:
-        recode(wire, out, raw=self._raw)
+    def _require_store(self, hash: str) -> str:
+        """Return the URL of the store. Raises ArchiveMissing if none is named."""
+        if self._settings.store:
+            return self._settings.store
+        raise ArchiveMissing(
+            f"archive {hash} is not in the node cache {self._cache.path}, and no store "
+            "is named to fetch it from; set LAZYIMPORT_STORE, or pass store= or --store",
+            hash=hash,
+        )
 
-    def _store(self, hash: str) -> ReadStore:
-        if not self._settings.store:
-            raise ArchiveMissing(
-                f"archive {hash} is not in the node cache {self._cache.path}, and no "
-                "store is named to fetch it from; set LAZYIMPORT_STORE, or pass store= "
-                "or --store",
-                hash=hash,
-            )
-        left = max(self._deadline - time.monotonic(), 0.1)
-        return open_store(self._settings.store, timeout=round(left, 1))
+    def _open_store(self, hash: str) -> ReadStore:
+        return open_store(self._require_store(hash), timeout=round(self._left(), 1))
+
+    def _left(self) -> float:
+        """Return the seconds until the deadline, or a moment."""
+        return max(self._deadline - time.monotonic(), 0.1)
 
     def _get(self, store: ReadStore, hash: str, file: BinaryIO) -> int:
         text = f"fetching {hash[:12]} from {store.url}"

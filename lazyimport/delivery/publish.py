@@ -1,8 +1,9 @@
-"""Publishing: an archive from the node cache into a store, as little as will do."""
+"""Publishing: an archive goes into a store, as a delta where that is smaller."""
 
 from __future__ import annotations
 
 import tempfile
+from typing import NamedTuple
 
 from lazyimport.delivery.bases import find_bases
 from lazyimport.delivery.transfer import Outgoing
@@ -15,9 +16,8 @@ from lazyimport.errors import (
 )
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.registry.archives import find_header, require_archive
+from lazyimport.registry.archives import archive_key, find_header, require_archive
 from lazyimport.registry.gc_lock import renew, wait_until_decided
-from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
 from lazyimport.stores import mutable
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Published", "publish"]
 
 
-class Published:
+class Published(NamedTuple):
     """What `publish` did.
 
     ``kind`` is ``"full"``, ``"delta"`` or ``"present"`` (the store had the
@@ -42,21 +42,11 @@ class Published:
     builds on, and ``base_size`` about what would have been sent without it.
     """
 
-    __slots__ = ("base", "base_size", "hash", "kind", "size")
-
-    def __init__(
-        self,
-        hash: str,
-        kind: str,
-        size: int,
-        base: str | None = None,
-        base_size: int = 0,
-    ) -> None:
-        self.hash = hash
-        self.kind = kind
-        self.size = size
-        self.base = base
-        self.base_size = base_size
+    hash: str
+    kind: str
+    size: int
+    base: str | None = None
+    base_size: int = 0
 
 
 def publish(
@@ -67,13 +57,13 @@ def publish(
 ) -> Published:
     """Put *archive* into *store* under its hash, unless the store has it.
 
-    Sent as a delta where a full archive of the store serves as a base and the
-    delta is at most a fifth of it. Where the store holds a delta whose base is
-    gone, the whole archive takes its place in one step. Two that publish the same
-    archive at once both succeed, and one sends. On return no garbage collection
-    can miss that it is there and needed. *reporter* is told how much is sent.
+    It is sent as a delta if a full archive of the store can be the base and the
+    delta is at most a fifth of that. If the store has a delta whose base is gone,
+    the whole archive replaces it in one step. If two publish the same archive at
+    once, both succeed, and one sends. On return no garbage collection can miss that
+    the archive is there and needed. *reporter* is told how much is sent.
 
-    Raises StoreError, CacheError, or ArchiveError if the store holds something else
+    Raises StoreError, CacheError, or ArchiveError if the store has something else
     under the archive's name.
     """
     revision = archive if isinstance(archive, Revision) else Revision(archive)
@@ -102,7 +92,7 @@ def _is_there_to_stay(published: Published, store: Store) -> bool:
 def _publish(
     revision: Revision, store: Store, cache: NodeCache, reporter: Reporter
 ) -> Published | None:
-    """Put it there, or find it there; None if it is neither, so look again."""
+    """Put it there, or find it there; None if others changed that, so look again."""
     stored = find_header(store, revision.hash)
     if stored is not None and not _lost_base(stored, store):
         _check_size(stored, store)
@@ -122,7 +112,7 @@ def _publish(
 
 
 def _repair(revision: Revision, store: Store, file: BinaryIO) -> Published | None:
-    """Send the whole archive in the place of a delta whose base is gone.
+    """Send the whole archive in place of a delta whose base is gone.
 
     None if the delta is not there any more, or not what it was.
     """
@@ -203,12 +193,12 @@ def _empty(file: BinaryIO) -> None:
 
 
 def _lost_base(stored: Header, store: Store) -> bool:
-    """Return whether the object is a delta to what is not there any more."""
+    """Whether the object is a delta to an archive that is no longer there."""
     return stored.base is not None and find_header(store, stored.base) is None
 
 
 def _check_size(stored: Header, store: Store) -> None:
-    """Refuse to call an archive present of which there is but a part."""
+    """Refuse an archive of which the store has only a part."""
     key = archive_key(stored.hash)
     sizes = [item.size for item in store.list(key) if item.key == key]
     if sizes and sizes[0] != stored.size:

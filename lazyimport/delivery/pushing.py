@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.publish import Published
     from lazyimport.packing.options import PackOptions
     from lazyimport.packing.roots import Packed
-    from lazyimport.registry.channel import Channel
+    from lazyimport.registry.channels import Channel
     from lazyimport.registry.signing import Signer
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -87,30 +87,16 @@ def push(
     Raises what `lazyimport.packing.pack` does; SettingsError if no store is named;
     ArchiveError for a damaged file; StoreError, ChannelError or SignatureError.
     """
-    if settings.store is None:
-        raise SettingsError(
-            "no store is named to push to: pass store= (gs://bucket/prefix or "
-            "file:///folder), or set LAZYIMPORT_STORE",
-            name="store",
-            value=None,
-        )
     if channel is not None:
         check_channel(channel)
-    store = writable(open_store(settings.store, timeout=settings.timeout))
+    store = _open_store(settings)
     cache = NodeCache(settings.cache_dir)
     places = [os.fspath(root) for root in roots] or ["."]
-    file = next(filter(_is_archive, places), None)
-    if file is not None and len(places) > 1:
-        raise SettingsError(
-            f"{file} is an archive: push it alone, without other roots",
-            name="roots",
-            value=places,
-        )
-    asked = [] if file or any(map(is_artifact, places)) else places
-    with Provenance(asked if environ is not None else [], environ or {}) as provenance:
-        packed: Packed | None = None
+    file = _archive_file(places)
+    asked = [] if environ is None or file or any(map(is_artifact, places)) else places
+    with Provenance(asked, environ or {}) as provenance:
         if file is not None:
-            revision = Revision(_read_archive(file, cache, settings))
+            packed, revision = None, _revision_in(file, cache, settings)
         else:
             whole = check is not None
             packed = pack(places, settings, options, whole=whole, reporter=reporter)
@@ -129,6 +115,7 @@ def push(
     seconds = time.perf_counter() - started
     pointed = None
     if channel is not None:
+        keys = settings.trusted_keys
         pointed = set_channel(
             mutable(store),
             channel,
@@ -137,9 +124,37 @@ def push(
             message=message,
             commit=commit_of(store, published.hash),
             signer=signer,
-            trusted=Trusted.of(settings),
+            trusted=Trusted.parse(keys) if keys else None,
         )
     return Pushed(published.hash, published, store.url, seconds, packed, pointed)
+
+
+def _open_store(settings: Settings) -> Store:
+    if settings.store is None:
+        raise SettingsError(
+            "no store is named to push to: pass store= (gs://bucket/prefix or "
+            "file:///folder), or set LAZYIMPORT_STORE",
+            name="store",
+            value=None,
+        )
+    return writable(open_store(settings.store, timeout=settings.timeout))
+
+
+def _archive_file(places: Sequence[str]) -> str | None:
+    """Return the file among *places* that is an archive, which must be alone."""
+    for place in places:
+        if os.path.isfile(place):
+            with open(place, "rb") as file:
+                if file.read(len(MAGIC)) != MAGIC:
+                    continue
+            if len(places) > 1:
+                raise SettingsError(
+                    f"{place} is an archive: push it alone, without other roots",
+                    name="roots",
+                    value=places,
+                )
+            return place
+    return None
 
 
 def _record_origin(
@@ -153,15 +168,7 @@ def _record_origin(
         reporter.warn(f"the archive is there, its provenance is not: {error}")
 
 
-def _is_archive(path: str) -> bool:
-    """Whether *path* is a file that begins as an archive does."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
-def _read_archive(path: str, cache: NodeCache, settings: Settings) -> Archive:
+def _revision_in(path: str, cache: NodeCache, settings: Settings) -> Revision:
     """Take the archive in the file *path* into the node cache, proved in full."""
     try:
         with open(path, "rb") as file:
@@ -169,9 +176,10 @@ def _read_archive(path: str, cache: NodeCache, settings: Settings) -> Archive:
         name = open_header(buffer, None, path).hash
         brought = Archive(buffer, name, path)
         with cache.lock(name, settings.timeout):
-            return cache.publish(name, lambda out: recode(brought, out, raw=True))
+            archive = cache.publish(name, lambda out: recode(brought, out, raw=True))
     except ArchiveError as error:
         raise error.with_text(
             f"{error}; copy the file again from where it was packed, or pack it again, "
             "and push that: nothing was sent"
         ) from error
+    return Revision(archive)

@@ -21,37 +21,30 @@ __all__ = ["give_up", "repair"]
 
 
 def repair(
-    settings: Settings,
-    hash: str,
-    damage: DamagedArchive,
-    reporter: Reporter,
+    settings: Settings, hash: str, damage: DamagedArchive, reporter: Reporter
 ) -> Archive:
     """Return the archive *hash*, in which *damage* was found, from sound bytes.
 
-    The damaged file leaves the node cache, unless another process has replaced
-    it already, and the archive is fetched anew. Processes that have the damaged
-    file open keep it: all that they read is proved. *reporter* is warned of it.
+    The damaged file leaves the node cache, unless another process has replaced it
+    already, and the archive is fetched again. Processes that have the damaged file
+    open keep it: all that they read is proved. *reporter* is warned of it.
 
-    Raises DamagedArchive, which says what happened to the file, where the
-    archive cannot be fetched.
+    Raises DamagedArchive, which says what happened to the file, if the archive
+    cannot be fetched.
     """
-    if not (settings.store or settings.artifact):
-        raise _with(damage, "no store is named to fetch it anew: set LAZYIMPORT_STORE")
+    source = _source(settings, damage)
     try:
-        if settings.cache_mode != "memory":
-            replaced = _replaced(settings, hash)
-            if replaced is not None:
-                return replaced
-        archive, size = (
-            deliver(settings, reporter)
-            if settings.artifact
-            else fetch(settings, hash, reporter)
-        )
+        replaced = _replaced(settings, hash)
+        if replaced is not None:
+            return replaced
+        if settings.artifact:
+            archive, size = deliver(settings, reporter)
+        else:
+            archive, size = fetch(settings, hash, reporter)
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be replaced: {error}") from error
     reporter.warn(
-        f"{damage}; archive {hash} was fetched anew from "
-        f"{redact(settings.artifact or settings.store or '')} "
+        f"{damage}; archive {hash} was fetched again from {redact(source)} "
         f"({size} bytes)"
     )
     return archive
@@ -64,19 +57,28 @@ def give_up(settings: Settings, hash: str, damage: DamagedArchive) -> NoReturn:
     then, which may import or start threads that do. Raises DamagedArchive with
     what has become of the file.
     """
-    if not (settings.store or settings.artifact):
-        raise _with(damage, "no store is named to fetch it anew: set LAZYIMPORT_STORE")
+    _source(settings, damage)
     try:
-        if settings.cache_mode != "memory":
-            _replaced(settings, hash)
+        _replaced(settings, hash)
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be removed: {error}") from error
-    advice = "the next process fetches it anew, so start this one again"
+    advice = "the next process fetches it again, so restart this one"
     raise _with(damage, f"it was removed from the node cache; {advice}")
 
 
+def _source(settings: Settings, damage: DamagedArchive) -> str:
+    """Return the URL to fetch from; raises *damage* with advice if none is named."""
+    source = settings.artifact or settings.store
+    if source is None:
+        advice = "no store is named to fetch it again from: set LAZYIMPORT_STORE"
+        raise _with(damage, advice)
+    return source
+
+
 def _replaced(settings: Settings, hash: str) -> Archive | None:
-    """Return what lies in the cache by now if all of it is sound, else remove it."""
+    """Return what is in the cache by now if all of it is sound, else remove it."""
+    if settings.cache_mode == "memory":
+        return None
     cache = NodeCache(settings.cache_dir)
     with cache.lock(hash, settings.timeout):
         try:

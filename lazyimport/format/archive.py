@@ -25,14 +25,14 @@ __all__ = ["Archive", "Members", "decode_notes", "top_of"]
 class Archive:
     """An archive in a buffer, which must stay as it is while this lives.
 
-    *hash* is the name it must prove to have; *what* names the bytes in errors
-    (a path or URL). Opening reads header and root only, whatever the size.
+    *hash* is the name that it must prove to have; *what* names the bytes in errors
+    (a path or URL). Opening reads the header and the root only, whatever the size.
     Raises MalformedArchive, DamagedArchive or UnsupportedArchive.
     """
 
     __slots__ = ("_buffer", "_members", "hash", "header", "index", "repair", "what")
 
-    #: told of damage, gives the same archive from sound bytes, or raises
+    #: is called with damage; returns the same archive from sound bytes, or raises
     repair: Callable[[DamagedArchive], Archive] | None
 
     def __init__(
@@ -61,7 +61,7 @@ class Archive:
     def content(self, entry: Entry) -> bytes | memoryview:
         """Return the proved bytes of a file, or the listing of a directory.
 
-        A member stored raw comes as a read-only view without a copy.
+        A member that is stored raw is a read-only view, not a copy.
         """
         return self.member(entry.slot, entry.size, entry.digest, entry.path)
 
@@ -105,7 +105,7 @@ class Archive:
         return any(entry.path.endswith(MODULE_SUFFIXES) for entry in files)
 
     def bytecode(self, entry: Entry, code: Code) -> bytes | memoryview:
-        """Return the proved bytecode *code* of *entry*: what marshal reads."""
+        """Return the proved bytecode *code* of *entry*, for marshal to load."""
         return self.member(code.slot, code.size, code.digest, entry.path)
 
     def member(
@@ -136,7 +136,7 @@ class Archive:
 
     @property
     def notes(self) -> dict[str, object]:
-        """What the packer noted for people; empty if it cannot be read."""
+        """What packing noted for people; empty if it cannot be read."""
         return decode_notes(self.raw_notes)
 
     @property
@@ -162,7 +162,7 @@ class Members:
         self._what = what
 
     def stored(self, slot: int) -> tuple[int, int]:
-        """Return (offset in the section, stored size); DamagedArchive if none."""
+        """Return (offset in the section, stored size). Raises DamagedArchive."""
         if not 0 <= slot < self._slots:
             raise self._damaged(f"slot {slot}", b"", "there is none")
         return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
@@ -210,8 +210,8 @@ def top_of(path: str) -> str:
 
 
 def decode_notes(data: bytes) -> dict[str, object]:
-    """Return notes as a dict; notes are never trusted, so defects give {}."""
-    import json  # for people's questions, not on the start path
+    """Return notes as a dict, empty if they are defective: they are never trusted."""
+    import json  # not needed at a start
 
     try:
         notes = json.loads(data) if data else {}

@@ -2,7 +2,7 @@
 
 Python 3.14 brings zstd (PEP 784); before that, or where a build lacks it,
 python-zstandard does. Neither is imported until a frame must be made or opened,
-which a start from the node cache in its default mode never does.
+which never happens at a start from the node cache in its default mode.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["LEVEL", "compress", "compress_all", "decompress"]
 #: zstd level: what a push can afford for tens of thousands of small members.
 LEVEL = 6
 
-#: No frame gives more bytes for one of its own: a block is at most 128 KiB and
+#: No byte of a frame gives more bytes than this: a block is at most 128 KiB and
 #: at least 4 bytes, its header and the byte that it repeats.
 MAX_RATIO = (128 << 10) // 4
 
@@ -41,14 +41,14 @@ _BATCH_MEMBERS = 256
 
 
 def compress(data: Data) -> Data:
-    """Return *data* as one zstd frame, or as it is where that is not smaller."""
+    """Return *data* as one zstd frame, or as it is if that is not smaller."""
     return _compress_batch([data])[0]
 
 
 def compress_all(members: Iterable[Data]) -> Iterator[Data]:
-    """Yield `compress` of each of *members*, in their order, on several cores.
+    """Yield what `compress` gives for each of *members*, in order, on several cores.
 
-    zstd runs without the GIL. Reads ahead by a few batches, never by more.
+    zstd runs without the GIL. At most a few batches are read ahead.
     """
     from collections import deque
     from concurrent.futures import ThreadPoolExecutor

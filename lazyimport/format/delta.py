@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST_DELTA", "Revision", "write_delta"]
 
-#: A delta larger than this part of its base is not worth a second object.
+#: A delta larger than this part of its base is not worth having.
 LARGEST_DELTA = 0.2
 
 _COUNT = Struct("<I")
@@ -153,7 +153,7 @@ class Revision:
         return self._in_base
 
     def write(self, out: BinaryIO, *, raw: bool) -> Header:
-        """Write the whole archive to *out*, every member proved."""
+        """Write the whole archive to *out*, with every member proved."""
         if self.delta is None:
             return recode(self.base, out, raw=raw)
         return write_archive(

@@ -1,9 +1,9 @@
-"""SHA-256 for few bytes without the price of OpenSSL.
+"""SHA-256 without the price of OpenSSL, as long as there are few bytes to hash.
 
-Loading OpenSSL costs about 4 ms of a process's start, several times what
-opening an archive costs; hashing a module of 10 kB costs 7 microseconds with
-it and 50 without. So the built-in implementation serves until a process has
-hashed enough for the other to pay.
+Loading OpenSSL costs about 4 ms of a process's start, several times what opening an
+archive costs; hashing a module of 10 kB costs 7 microseconds with it and 50 without.
+So the built-in implementation is used until a process has hashed enough for OpenSSL
+to pay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sha256(data: Data) -> bytes:
 
 
 def _counted(data: Data) -> _Hash:
-    """Hash with what costs nothing to load, until that costs more."""
+    """Hash with what costs nothing to load, until OpenSSL is cheaper."""
     global _implementation, _hashed  # noqa: PLW0603 - the choice of the process
     _hashed += len(data)
     if _hashed > _ENOUGH or "_hashlib" in sys.modules:

@@ -28,10 +28,10 @@ HEADER_SIZE = _HEADER.size + _CHECK.size  # 128
 
 
 class Header:
-    """The first 128 bytes: what an object is and how long its sections are.
+    """The first 128 bytes of an object.
 
-    ``hash`` and ``base`` are hex digits; ``base`` is None unless the object is
-    a delta. Sizes are in bytes.
+    ``hash`` and ``base`` are in hex digits; ``base`` is None unless the object is a
+    delta. Sizes are in bytes.
     """
 
     __slots__ = (
@@ -160,7 +160,11 @@ def open_header(
     hash: str | None,
     what: str,
 ) -> Header:
-    """Return the header of a whole object: sizes add up, and it claims *hash*."""
+    """Return the header of a whole object, whose sizes add up.
+
+    *hash* is the one that it must claim, None for any. Raises MalformedArchive or
+    UnsupportedArchive.
+    """
     header = Header.decode(buffer[:HEADER_SIZE], what)
     if header.size != len(buffer):
         cut = "cut short" if len(buffer) < header.size else "longer than it says"

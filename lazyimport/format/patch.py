@@ -13,7 +13,7 @@ from lazyimport.format.index import pages_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence, Set as AbstractSet
 
     from lazyimport.format.entries import Entry
     from lazyimport.format.index import Index
@@ -22,7 +22,7 @@ __all__ = ["Patch", "difference", "differing_pages", "patched"]
 
 
 class Patch:
-    """How one archive becomes another: entries that are new or changed, paths gone.
+    """How one archive becomes another: its new or changed entries, and removed paths.
 
     ``known`` are digests of members that the first one has: those found while
     comparing, not all.
@@ -32,13 +32,13 @@ class Patch:
 
     def __init__(
         self,
-        changed: Iterable[Entry],
-        removed: Iterable[str] = (),
-        known: Iterable[bytes] = (),
+        changed: Sequence[Entry],
+        removed: Collection[str] = (),
+        known: AbstractSet[bytes] = frozenset(),
     ) -> None:
-        self.changed = list(changed)
-        self.removed = list(removed)
-        self.known = set(known)
+        self.changed = changed
+        self.removed = removed
+        self.known = known
 
 
 def differing_pages(old: Index, new: Index) -> Sequence[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveError
-from lazyimport.importing.looks import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,9 +26,8 @@ def put_sources(tree: Tree, *args: Any) -> None:
         _, error, traceback = args
     for path in {*_files(traceback), *_files_of(error, set())}:
         try:
-            if tree.at(path) is not None:
-                tree.appear(path, NAME)
-        except (ArchiveError, OSError):
+            tree.put(path)
+        except ArchiveError:
             continue  # the exception itself matters more
 
 

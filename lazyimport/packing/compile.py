@@ -1,13 +1,10 @@
-"""Sources in, bytecode out, for any Python that is on this machine.
-
-:func:`find_interpreters` turns what a person asks for into interpreters;
-:func:`compile_sources` has children of one of them compile a stream of sources.
+"""Compiling: sources in, bytecode out, for any Python that is on this machine.
 
 The bytes that come back are a function of the source, the version and the
 optimization level. Children get no ``PYTHON*`` variable but a fixed hash seed, no
 site, no user's folder and none of the caller's directories; all sources share one
-file name, :data:`CODE_FILENAME`, which the loader replaces; what is left of the
-child's past goes in :func:`lazyimport.packing.marshalling.canonical`.
+file name, `CODE_FILENAME`, which the loader replaces; `marshalling.canonical` takes
+out what is left of the child's past.
 """
 
 from __future__ import annotations
@@ -15,11 +12,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -32,32 +26,24 @@ from lazyimport.packing import marshalling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable
     from concurrent.futures import Future
+
+    from lazyimport.packing.interpreters import Interpreter
 
 __all__ = [
     "CODE_FILENAME",
-    "Interpreter",
     "SyntaxProblem",
     "compile_sources",
-    "find_interpreters",
     "identity",
 ]
 
 #: ``co_filename`` of everything compiled here.
 CODE_FILENAME = "<lazyimport>"
 
-# Sources handed out ahead of the one whose result is due, for each child. It keeps
-# children busy while one of them is at a large source.
+# Sources that are handed out ahead of the one whose result is due, for each child:
+# they keep the other children busy while one compiles a large source.
 _AHEAD = 8
-_PROBE_SECONDS = 60
-
-_PROBE = """\
-import sys, _frozen_importlib_external as external
-print("lazyimport", sys.executable or "")
-print(sys.implementation.cache_tag, external.MAGIC_NUMBER.hex(), *sys.version_info[:3])
-print(*sorted(sys.stdlib_module_names))
-"""
 
 # Runs in the children, so on every version. sys.path begins with the working
 # directory here, from which nothing may be imported (compile() itself imports
@@ -119,166 +105,21 @@ sys.exit(status)
 """
 
 
-class Interpreter(NamedTuple):
-    """A Python that can compile.
-
-    ``executable`` is its path, ``tag`` what its bytecode files are tagged with
-    (``cpython-311``), ``magic`` the four bytes they begin with, ``version`` major,
-    minor and micro, ``stdlib_names`` its ``sys.stdlib_module_names``.
-    """
-
-    executable: str
-    tag: str
-    magic: bytes
-    version: tuple[int, int, int]
-    stdlib_names: frozenset[str]
-
-
 class SyntaxProblem(NamedTuple):
-    """Why a source has no bytecode; ``lineno`` counts from 1, None if not known."""
+    """Why a source has no bytecode; ``lineno`` counts from 1, or is None."""
 
     message: str
     lineno: int | None
 
 
 def identity(interpreter: Interpreter) -> str:
-    """Return all that the bytecode of a source depends on but the optimization.
+    """Return all that the bytecode of a source depends on, except the optimization.
 
     A micro release may compile otherwise without another magic number.
     """
     made_by = sha256(_marshalling_source() + _CHILD.encode()).hex()
     version = ".".join(map(str, interpreter.version))
     return f"{interpreter.tag} {interpreter.magic.hex()} {version} {made_by}"
-
-
-def find_interpreters(
-    requests: Sequence[str], *, environ: Mapping[str, str] | None = None
-) -> list[Interpreter]:
-    """Return the interpreters that *requests* name, each bytecode format once.
-
-    A request is a version (``"3.12"``), a path, or ``""`` for the running Python;
-    no requests mean the running one too. A version is looked for in the running
-    Python, ``python3.X`` on PATH, pyenv and uv, in this order. PATH, PYENV_ROOT and
-    HOME come from *environ*, by default the process's.
-
-    Raises PackError with an issue for each request that finds nothing.
-    """
-    variables = os.environ if environ is None else environ
-    found: dict[tuple[str, bytes], Interpreter] = {}
-    issues: list[str] = []
-    for request in dict.fromkeys(requests or ("",)):
-        try:
-            interpreter = _find(request.strip(), variables)
-        except PackError as error:
-            issues.append(str(error))
-        else:
-            found.setdefault((interpreter.tag, interpreter.magic), interpreter)
-    if issues:
-        raise PackError("\n".join(issues), issues=tuple(issues))
-    return list(found.values())
-
-
-def _find(request: str, environ: Mapping[str, str]) -> Interpreter:
-    if not request:
-        return _probe(sys.executable, environ)
-    version = re.fullmatch(r"(3)\.(\d+)(?:\.(\d+))?", request)
-    if not version:
-        path = shutil.which(request, path=environ.get("PATH"))
-        if path is None and os.path.isdir(request):
-            path = shutil.which("python", path=os.path.join(request, "bin"))
-        if path is None:
-            raise PackError(
-                f"no Python {request!r}: neither a version such as 3.12 nor a program"
-            )
-        return _probe(os.path.abspath(path), environ)
-    wanted = tuple(int(part) for part in version.groups() if part is not None)
-    looked: list[str] = []
-    for path in _candidates(wanted, environ, looked):
-        try:
-            interpreter = _probe(path, environ)
-        except PackError:
-            continue  # a pyenv shim of a version that is not switched on, say
-        if interpreter.version[: len(wanted)] == wanted:
-            return interpreter
-    raise PackError(
-        f"no Python {request} on this machine (looked at {', '.join(looked)}); "
-        f"install it or give its path in place of {request!r}"
-    )
-
-
-def _candidates(
-    wanted: tuple[int, ...], environ: Mapping[str, str], looked: list[str]
-) -> Iterator[str]:
-    """Yield programs that may be Python *wanted*; *looked* says where they lie."""
-    minor = f"{wanted[0]}.{wanted[1]}"
-    looked.append(f"the running Python {'.'.join(map(str, sys.version_info[:2]))}")
-    if sys.version_info[: len(wanted)] == wanted:
-        yield sys.executable
-    looked.append(f"python{minor} on PATH")
-    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
-        path = os.path.join(folder, f"python{minor}")
-        if os.path.isabs(path) and os.access(path, os.X_OK):
-            yield path
-    home = environ.get("HOME") or os.path.expanduser("~")
-    root = environ.get("PYENV_ROOT") or os.path.join(home, ".pyenv")
-    folder = os.path.join(root, "versions")
-    looked.append(folder)
-    releases = [
-        tuple(map(int, name.split(".")))
-        for name in (os.listdir(folder) if os.path.isdir(folder) else ())
-        if re.fullmatch(r"\d+\.\d+\.\d+", name)
-    ]
-    for release in sorted(releases, reverse=True):
-        if release[: len(wanted)] == wanted:
-            yield os.path.join(folder, ".".join(map(str, release)), "bin", "python")
-    looked.append("uv python find")
-    if uv := shutil.which("uv", path=environ.get("PATH")):
-        command = [uv, "python", "find", "--no-project", "--offline"]
-        command += ["--no-python-downloads", ".".join(map(str, wanted))]
-        answer = _run(command, environ)
-        if answer.strip():
-            yield answer.strip()
-
-
-def _probe(path: str, environ: Mapping[str, str]) -> Interpreter:
-    """Return what the Python at *path* says about itself.
-
-    Raises PackError if it says nothing of use.
-    """
-    lines = _run([path, "-I", "-S", "-c", _PROBE], environ).splitlines()
-    try:
-        hello, executable = lines[-3].split(" ", 1)
-        tag, magic, *version = lines[-2].split(" ")
-        major, minor, micro = map(int, version)
-    except (IndexError, ValueError):
-        hello = executable = tag = magic = ""
-        major = minor = micro = 0
-    if hello != "lazyimport" or not tag.startswith("cpython-"):
-        raise PackError(f"{path} cannot be run as a CPython from 3.10 on")
-    return Interpreter(
-        executable or path,
-        tag,
-        bytes.fromhex(magic),
-        (major, minor, micro),
-        frozenset(lines[-1].split(" ")),
-    )
-
-
-def _run(command: list[str], environ: Mapping[str, str]) -> str:
-    """Return what *command* prints; nothing if it cannot run or fails."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=dict(environ),
-            timeout=_PROBE_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode("utf-8", "surrogateescape")
 
 
 def compile_sources(
@@ -435,7 +276,7 @@ class _Child:
         raise PackError(f"{self._executable} does not compile: {last}")
 
     def ask(self, request: bytes) -> bytes | None:
-        """Return the answer to *request*, None if the child has ended."""
+        """Return the answer to *request*, or None if the child has ended."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None  # both are pipes
@@ -451,11 +292,11 @@ class _Child:
         return answer if answer and len(answer) == size else None
 
     def kill(self) -> None:
-        """End the process; a thread in :meth:`ask` gets None."""
+        """End the process; a thread in `ask` gets None."""
         self._process.kill()
 
     def end(self) -> int:
-        """Return how the process ended, once it has; may run beside :meth:`ask`."""
+        """Return how the process ended, once it has; may run beside `ask`."""
         code = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             if pipe is not None:
@@ -470,5 +311,5 @@ def _marshalling_source() -> bytes:
     get_source = getattr(marshalling.__loader__, "get_source", None)
     text: str | None = get_source(marshalling.__name__) if get_source else None
     if not text:
-        raise PackError("lazyimport is installed without its sources; install it anew")
+        raise PackError("lazyimport is installed without its sources; reinstall it")
     return text.encode()

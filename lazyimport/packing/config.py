@@ -5,7 +5,7 @@
     [tool.lazyimport]
     exclude = ["notebooks/", "*.csv"]     # gitignore patterns, on archive paths
     include = ["pkg/_version.py"]         # these stay, whatever else drops them
-    gitignore = true                      # heed .gitignore files
+    gitignore = true                      # respect .gitignore files
     python = ["3.11", "3.12"]             # bytecode for these
     optimize = [0]                        # at these levels
     materialize = ["matplotlib"]          # packages that need real files
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from lazyimport.errors import PackError
+from lazyimport.format.index import ALL_MINORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,12 +35,10 @@ else:
 
 __all__ = ["Config", "read_config"]
 
-OPTIMIZATIONS = (0, 1, 2)
-
 
 @dataclass(frozen=True)
 class Config:
-    """How to pack; the module's docstring has the meaning of each field."""
+    """How to pack; the docstring of the module explains each field."""
 
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
@@ -50,12 +49,32 @@ class Config:
     in_memory: tuple[str, ...] = ()
     requires_python: str | None = None
 
+    def minors(self) -> int:
+        """Return the bits of format.md section 3 for requires-python.
+
+        Raises PackError.
+        """
+        if not self.requires_python:
+            return ALL_MINORS
+        try:
+            allowed = SpecifierSet(self.requires_python)
+        except InvalidSpecifier:
+            raise PackError(
+                f"requires-python is no version specifier: {self.requires_python!r}"
+            ) from None
+        # a minor version counts if any of its releases does
+        return sum(
+            1 << minor
+            for minor in range(64)
+            if any(f"3.{minor}.{micro}" in allowed for micro in range(100))
+        )
+
 
 def read_config(start_dir: str | os.PathLike[str]) -> Config:
     """Return the configuration in the nearest pyproject.toml from *start_dir* up.
 
-    Without such a file, the defaults. Raises PackError with every key that is not
-    known or has a value of the wrong type.
+    Without such a file, returns the defaults. Raises PackError with every key that
+    is unknown or has a value of the wrong type.
     """
     folder = os.path.abspath(start_dir)
     while not os.path.isfile(path := os.path.join(folder, "pyproject.toml")):
@@ -67,25 +86,22 @@ def read_config(start_dir: str | os.PathLike[str]) -> Config:
         with open(path, "rb") as file:
             document = tomllib.load(file)
     except (OSError, ValueError) as error:
-        raise _error(path, [f"cannot be read: {error}"]) from error
-    return _config(path, document)
+        issues = [f"cannot be read: {error}"]
+        values: dict[str, object] = {}
+    else:
+        values, issues = _values(document)
+    if issues:
+        lines = tuple(f"{path}: {issue}" for issue in issues)
+        raise PackError("\n".join(lines), issues=lines)
+    return Config(**values)  # type: ignore[arg-type]
 
 
-def _config(path: str, document: dict[str, object]) -> Config:
+def _values(document: dict[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Return the arguments of `Config`, and everything that is wrong."""
     issues: list[str] = []
-    tables: list[dict[str, object]] = []
-    for name, value in (
-        ("tool", document.get("tool", {})),
-        ("project", document.get("project", {})),
-    ):
-        tables.append(value if isinstance(value, dict) else {})
-        if not isinstance(value, dict):
-            issues.append(f"[{name}] must be a table")
-    tool, project = tables
-    table = tool.get("lazyimport", {})
-    if not isinstance(table, dict):
-        issues.append("[tool.lazyimport] must be a table")
-        table = {}
+    tool = _table(document, "tool", "[tool]", issues)
+    project = _table(document, "project", "[project]", issues)
+    table = _table(tool, "lazyimport", "[tool.lazyimport]", issues)
     values: dict[str, object] = {}
     for key, value in table.items():
         form = _KEYS.get(key.replace("_", "-"))
@@ -93,26 +109,29 @@ def _config(path: str, document: dict[str, object]) -> Config:
             known = ", ".join(sorted(_KEYS))
             issues.append(f"[tool.lazyimport] {key}: no such key (there are {known})")
             continue
-        holds, expected = form
-        if holds(value):
+        is_valid, expected = form
+        if is_valid(value):
             fixed = tuple(value) if isinstance(value, list) else value
             values[key.replace("-", "_")] = fixed
         else:
             issues.append(f"[tool.lazyimport] {key} must be {expected}, not {value!r}")
     declared = project.get("requires-python")
-    if "requires_python" not in values and declared is not None:
-        if _is_specifier(declared):
-            values["requires_python"] = declared
-        else:
+    if declared is not None and not _is_specifier(declared):
+        if "requires_python" not in values:
             issues.append(f"[project] requires-python must be {_SPECIFIER}")
-    if issues:
-        raise _error(path, issues)
-    return Config(**values)  # type: ignore[arg-type]
+    elif declared is not None:
+        values.setdefault("requires_python", declared)
+    return values, issues
 
 
-def _error(path: str, issues: list[str]) -> PackError:
-    lines = tuple(f"{path}: {issue}" for issue in issues)
-    return PackError("\n".join(lines), issues=lines)
+def _table(
+    document: dict[str, object], key: str, shown: str, issues: list[str]
+) -> dict[str, object]:
+    value = document.get(key, {})
+    if isinstance(value, dict):
+        return value
+    issues.append(f"{shown} must be a table")
+    return {}
 
 
 def _is_strings(value: object) -> bool:
@@ -125,7 +144,7 @@ def _is_levels(value: object) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(type(item) is int and item in OPTIMIZATIONS for item in value)
+        and all(type(item) is int and item in {0, 1, 2} for item in value)
     )
 
 

@@ -1,12 +1,32 @@
-"""A container of another tool becomes an archive in the node cache."""
+"""A zip, wheel or tarball of another tool becomes an archive in the node cache.
+
+A **wheel** is packed as it would be installed: what is in ``NAME.data/purelib`` and
+``platlib`` goes to the top, its scripts, headers and data are left out,
+``*.dist-info`` stays, and its ``Requires-Python`` counts.
+
+Anything else is packed as if the container itself were on ``sys.path``, with two
+exceptions for archives of a whole project:
+
+1. A single directory at the top, as GitHub and ``python -m build`` make it, is left
+   out if no import statement can name it (``shop-1.2``), or if it is a project (a
+   ``pyproject.toml``, ``setup.py`` or ``setup.cfg`` in it) and no package.
+2. A project's ``src/`` is packed in place of the project if it is no package.
+
+A *subdirectory* is packed as it is, without any of this.
+
+``[tool.lazyimport]`` of a project's pyproject.toml counts, and ``.gitignore`` files
+do not: what somebody put into a container was meant to be there.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 
 from lazyimport.errors import PackError
-from lazyimport.packing.compile import find_interpreters
-from lazyimport.packing.layout import find_layout
+from lazyimport.packing.config import Config, read_config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
 from lazyimport.packing.unpack import unpack
 from lazyimport.reporting import SILENT
@@ -16,53 +36,141 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lazyimport.cache.node import NodeCache
-    from lazyimport.packing.config import Config
     from lazyimport.packing.roots import Packed
     from lazyimport.reporting import Reporter
+    from lazyimport.stores.artifact import Artifact
 
 __all__ = ["pack_container"]
 
+_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
+_JUNK = "__MACOSX"  # what the Finder puts beside the files
+
 
 def pack_container(
+    artifact: Artifact,
     file: str,
-    suffix: str,
     scratch: str,
     cache: NodeCache,
     *,
-    what: str,
-    subdirectory: str = "",
     adjust: Callable[[Config], Config] = lambda config: config,
     jobs: int | None = None,
     reporter: Reporter = SILENT,
 ) -> Packed:
-    """Pack the container at *file* and keep the archive in *cache*.
+    """Pack *artifact*, which was downloaded to *file*; keep the archive in *cache*.
 
-    *suffix* says what it is, `find_layout` where its modules are, and *adjust*
-    changes the configuration it brings. It is unpacked into *scratch*, a folder
-    to be removed by the caller. Bytecode of unchanged sources is taken from the
-    container that was packed into this cache before.
+    *adjust* changes the configuration that it has. It is unpacked into *scratch*, a
+    directory that the caller removes. Bytecode of unchanged sources is taken from
+    the artifact that was packed into this cache before.
 
-    Raises PackError, in which *what* names the container; OSError if the disk
-    refuses; CacheError.
+    Raises PackError, OSError if the disk refuses, or CacheError.
     """
     folder = os.path.join(os.path.realpath(scratch), "tree")
     os.mkdir(folder)
     try:
-        unpack(file, suffix, folder, what=what)
-        layout = find_layout(folder, suffix, subdirectory, what)
-        config = adjust(layout.config)
-        interpreters = find_interpreters(config.python)
+        unpack(file, artifact.suffix, folder, what=artifact.url)
+        roots, config = _find_roots(folder, artifact)
+        config = adjust(config)
         return pack_roots(
             [],
             config,
-            interpreters,
+            find_interpreters(config.python),
             cache,
-            staged=layout.roots,
+            staged=roots,
             jobs=jobs,
             reporter=reporter,
             trust_stat=False,  # everything has just been written
         )
     except PackError as error:
-        # Nobody can look into the folder where it happened.
-        issues = tuple(i.replace(folder, what) for i in error.issues)
-        raise PackError(str(error).replace(folder, what), issues=issues) from error
+        # Nobody can look into the directory where it happened.
+        text = str(error).replace(folder, artifact.url)
+        issues = tuple(i.replace(folder, artifact.url) for i in error.issues)
+        raise PackError(text, issues=issues) from error
+
+
+def _find_roots(folder: str, artifact: Artifact) -> tuple[list[str], Config]:
+    """Return what to pack of *artifact*, unpacked in *folder*, and how.
+
+    What is not to be packed is moved aside or removed. Raises PackError for a
+    subdirectory that does not exist, or a bad pyproject.toml.
+    """
+    shutil.rmtree(os.path.join(folder, _JUNK), ignore_errors=True)
+    if artifact.suffix == ".whl" and not artifact.subdirectory:
+        return _roots_of_wheel(folder, artifact.url)
+    if artifact.subdirectory:
+        top = project = os.path.join(folder, artifact.subdirectory)
+        if not os.path.isdir(top):
+            there = ", ".join(sorted(os.listdir(folder))[:5])
+            raise PackError(
+                f"{artifact.url} has no folder {artifact.subdirectory!r}; at its top "
+                f"are: {there}"
+            )
+    else:
+        project = _without_top(folder)
+        top = _without_src(project)
+    has_config = os.path.isfile(os.path.join(project, "pyproject.toml"))
+    config = read_config(project) if has_config else Config()
+    _drop_init(top)
+    return [top], replace(config, gitignore=False)
+
+
+def _without_top(folder: str) -> str:
+    names = os.listdir(folder)
+    top = os.path.join(folder, names[0]) if len(names) == 1 else ""
+    if not os.path.isdir(top):
+        return folder
+    if names[0].isidentifier() and (_is_package(top) or not _is_project(top)):
+        return folder
+    return top
+
+
+def _without_src(project: str) -> str:
+    src = os.path.join(project, "src")
+    if _is_project(project) and os.path.isdir(src) and not _is_package(src):
+        return src
+    return project
+
+
+def _roots_of_wheel(folder: str, what: str) -> tuple[list[str], Config]:
+    roots = [folder]
+    config = Config(gitignore=False)
+    for number, name in enumerate(sorted(os.listdir(folder))):
+        place = os.path.join(folder, name)
+        if name.endswith(".data"):
+            aside = f"{folder}.{number}"
+            os.rename(place, aside)
+            kinds = (os.path.join(aside, kind) for kind in ("purelib", "platlib"))
+            roots += filter(os.path.isdir, kinds)
+        elif name.endswith(".dist-info"):
+            requires = _requires_python(os.path.join(place, "METADATA"), what)
+            config = replace(config, requires_python=requires)
+    for root in roots:
+        _drop_init(root)
+    return roots, config
+
+
+def _requires_python(metadata: str, what: str) -> str | None:
+    from email.parser import BytesHeaderParser
+
+    try:
+        with open(metadata, "rb") as file:
+            value = BytesHeaderParser().parse(file)["Requires-Python"]
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise PackError(
+            f"{what} is no wheel: it has no METADATA in its .dist-info"
+        ) from None
+    return str(value) if value else None
+
+
+def _drop_init(top: str) -> None:
+    # On sys.path it would be nobody's; to the packer it says that top is a package.
+    path = os.path.join(top, "__init__.py")
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def _is_package(folder: str) -> bool:
+    return os.path.isfile(os.path.join(folder, "__init__.py"))
+
+
+def _is_project(folder: str) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in _PROJECT)

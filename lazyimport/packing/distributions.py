@@ -1,7 +1,7 @@
-"""Distributions: dependencies that travel in the archive, with their metadata.
+"""Distributions: dependencies that are packed too, with their metadata.
 
-Everything is staged into a folder, as it would lie in site-packages, which is
-then packed as one more root.
+They are staged into a folder, as they would lie in site-packages, which is then
+packed as one more root.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.metadata import Distribution
 
-    from lazyimport.packing.compile import Interpreter
+    from lazyimport.packing.interpreters import Interpreter
     from lazyimport.packing.options import PackOptions
     from lazyimport.reporting import Reporter
 
 __all__ = ["stage", "stage_installed", "stage_resolved"]
 
-_SHOWN = 15  # lines of an installer's last words
+_SHOWN = 15  # lines of what an installer printed
 
 
 def stage(
@@ -54,8 +54,8 @@ def stage(
 def stage_installed(names: Sequence[str], folder: str) -> None:
     """Copy the distributions *names*, as they are installed here, into *folder*.
 
-    Takes the modules, data and metadata that their RECORD lists; scripts and
-    compiled files stay behind. Dependencies are not taken along: name them too.
+    Takes the modules, data and metadata that their RECORD lists, without scripts
+    and compiled files. Dependencies are not copied: name them too.
 
     Raises PackError with every name that is not installed, or is editable.
     """
@@ -84,12 +84,12 @@ def stage_resolved(
     """Have uv or pip install *arguments* into *folder*, for each interpreter.
 
     *arguments* are what both understand: ``-r FILE``, paths of wheels,
-    ``--no-deps``. *platform* is a platform tag such as
-    ``manylinux_2_28_x86_64``, by default that of this machine; with one, only
-    wheels are taken. What several Pythons install under one name must be the
-    same; extension modules have their Python in the name.
+    ``--no-deps``. *platform* is a tag such as ``manylinux_2_28_x86_64``, by default
+    that of this machine; with one, only wheels are installed. What several Pythons
+    install under one name must be the same; extension modules have their Python in
+    their name.
 
-    Raises PackError with the installer's last words.
+    Raises PackError with the last lines that the installer printed.
     """
     for interpreter in interpreters:
         _run(_command(interpreter, folder, platform) + list(arguments))

@@ -1,4 +1,4 @@
-"""Which packages must be real files before they run, and why: format.md section 7."""
+"""Flags of packages that must be real files before they run: format.md section 7."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 __all__ = ["LOOKS_LIKE", "looks_at_files", "package_flags"]
 
-#: What code says when it is about to open something beside itself.
+#: What stands in code that opens files beside itself.
 LOOKS_LIKE = re.compile(
     rb"__file__|__path__|__cached__|\bspec(?:__)?\.origin|submodule_search_locations"
     rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile|getfile\b"
     rb"|co_filename|inspect\.stack\b"
     rb"|jit\b[^)]*\bcache\s*=\s*True"  # numba keeps machine code beside the source
 )
-#: Files that nobody opens at run time.
+#: Files that no program opens.
 _INERT = ("/py.typed", ".pyi", ".pyx", ".pxd", ".c", ".h")
 _SHARED_LIBRARY = re.compile(r"\.(so|pyd|dylib|dll)(\.[0-9.]+)?$")
 
 
 def looks_at_files(source: bytes) -> bool:
-    """Whether a module's source says that it opens files by where it lies itself."""
+    """Whether a module's source suggests that it opens files beside itself."""
     return LOOKS_LIKE.search(source) is not None
 
 
 def package_flags(files: Iterable[tuple[str, int]], config: Config) -> dict[str, int]:
-    """Return flags by directory: top-level packages, and ``""`` for single files.
+    """Return the flags of each top-level package, and of ``""`` for single files.
 
     *files* are pairs of path and flags.
     """

@@ -1,10 +1,10 @@
 """Ordered lists of gitignore patterns, asked about one directory entry at a time.
 
-pathspec translates each pattern. Deciding is done here, because its GitIgnoreSpec
-decides about whole paths without a walk, and so about directories otherwise than
-git does (``*`` with ``!*/`` drops every directory there). A walk that does not
-enter what is dropped has it simpler: of the patterns that match the entry itself,
-not a folder above it, the last one counts.
+pathspec translates each pattern. What it means is decided here, because pathspec's
+GitIgnoreSpec decides about whole paths without a walk, and so treats directories
+differently from git (``*`` with ``!*/`` drops every directory there). A walk that
+does not enter what is dropped is simpler: of the patterns that match the entry
+itself, not a directory above it, the last one counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GLOB = re.compile(r"[*?\[\\]")
 
 
 class Rule:
-    """One pattern: ``keeps`` if it begins with ``!``; ``text`` is it and its place."""
+    """One pattern: ``keeps`` if it begins with ``!``; ``text`` has its place too."""
 
     __slots__ = ("keeps", "of_directories", "search", "text")
 
@@ -43,10 +43,10 @@ class Rule:
 
 
 class Patterns:
-    """The lines of one ignore file, the last match wins.
+    """The lines of one ignore file, of which the last match wins.
 
     *source* names it in the rules' texts. A line that is no pattern is passed over,
-    as git does; if *strict* it is a ValueError, and lines have no numbers.
+    as git does; if *strict*, it raises ValueError, and lines have no numbers.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Patterns:
         self._other = re.compile("|".join(others)).search if others else None
 
     def find(self, path: str, name: str, *, directory: bool) -> Rule | None:
-        """Return the rule that decides about the entry *path*, if one does.
+        """Return the rule that decides about the entry *path*, or None.
 
-        *path* is relative to where the patterns apply, *name* its last component.
-        Folders above it must have been asked about and kept.
+        *path* is relative to the directory that the patterns are for, *name* its last
+        component. The directories above it must have been asked about and kept.
         """
         if (
             name not in self._names
@@ -114,7 +114,7 @@ class Patterns:
 
 
 def anchored_prefix(line: str) -> list[str] | None:
-    """Return the folders that all matches of *line* lie in, None if it may be any."""
+    """Return the directories that every match of *line* lies in, None for any."""
     body = line.strip().removeprefix("!")
     if "/" not in body.rstrip("/"):
         return None

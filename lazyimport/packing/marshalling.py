@@ -219,7 +219,7 @@ def _apart(parts: list[Part], twins: dict[tuple[Part, int], Part]) -> list[Part]
 
 
 def _twin(part: Part, count: int, twins: dict[tuple[Part, int], Part]) -> Part:
-    """Return the *count*-th other part like *part*: what NaN is in is made anew."""
+    """Return the *count*-th other part like *part*: whatever NaN is in is copied."""
     twin = twins.get((part, count))
     if twin is None:
         twin = part

@@ -8,10 +8,10 @@ import time
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import SettingsError
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import read_config
 from lazyimport.packing.container import pack_container
 from lazyimport.packing.distributions import stage
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.options import PackOptions
 from lazyimport.packing.roots import pack_roots
 from lazyimport.reporting import SILENT
@@ -113,12 +113,10 @@ def _pack_artifact(
         reporter.step(f"reading {artifact.url}")
         _, digest = download(artifact, file, settings.timeout)
         packed = pack_container(
+            artifact,
             file,
-            artifact.suffix,
             folder,
             cache,
-            what=artifact.url,
-            subdirectory=artifact.subdirectory,
             adjust=options.change,
             jobs=options.jobs,
             reporter=reporter,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -11,15 +10,15 @@ from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 
 from lazyimport.cache.layout import PACKS
 from lazyimport.cache.previous import load_previous, save_packing
-from lazyimport.errors import ArchiveError, CacheError, PackError
+from lazyimport.errors import ArchiveError, CacheError
 from lazyimport.files import AtomicFile
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
-from lazyimport.format.index import ALL_MINORS
+from lazyimport.format.digest import sha256
 from lazyimport.format.writer import recode, write_archive
 from lazyimport.packing import flags
 from lazyimport.packing.collect import collect
 from lazyimport.packing.compile import identity
-from lazyimport.packing.draft import Draft
+from lazyimport.packing.indexing import Indexer
 from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
     from lazyimport.cache.previous import Previous
     from lazyimport.format.archive import Archive
     from lazyimport.format.index import Index
-    from lazyimport.packing.collect import Tree
-    from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.config import Config
+    from lazyimport.packing.interpreters import Interpreter
+    from lazyimport.packing.sources import Sources
     from lazyimport.reporting import Reporter
     from lazyimport.stores.artifact import Artifact
 
@@ -61,37 +60,34 @@ class Packed:
     def __init__(
         self,
         revision: Revision,
-        tree: Tree,
-        config: Config,
-        draft: Draft,
+        sources: Sources,
+        compiled: int,
+        warnings: Sequence[str],
         cache: NodeCache,
-        keep: Callable[[Revision], None],
+        record: Callable[[Revision], None],
     ) -> None:
         index = revision.index
-        codes = index.slots - index.files - index.directories
         self.hash = revision.hash
         self.revision = revision
-        self.files = len(tree.files)
-        self.modules = sum(file.path.endswith(".py") for file in tree.files)
-        self.size = sum(file.signature[0] for file in tree.files)
-        self.compiled = draft.compiled
-        self.reused = codes - draft.compiled
-        problems = [text for texts in draft.problems.values() for text in texts]
-        self.warnings: tuple[str, ...] = (
-            *tree.warnings,
-            *_without_effect(tree, config),
-            *problems,
-        )
+        self.files = len(sources.files)
+        self.modules = sum(file.path.endswith(".py") for file in sources.files)
+        self.size = sum(file.signature[0] for file in sources.files)
+        self.compiled = compiled
+        self.reused = index.slots - index.files - index.directories - compiled
+        self.warnings = tuple(warnings)
         self._cache = cache
-        self._keep = keep
+        self._record = record
 
     @property
     def archive(self) -> Archive:
-        """The whole archive from the node cache; written there if it is not.
+        """The whole archive from the node cache; it is written there if it is missing.
 
         Raises CacheError.
         """
-        return _in_cache(self._cache, self.revision)
+        revision = self.revision
+        if revision.delta is None:
+            return revision.base
+        return _put(self._cache, self.hash, lambda out: revision.write(out, raw=True))
 
     def save(self, path: str) -> int:
         """Write the archive to the file *path*, compressed; return its size in bytes.
@@ -107,10 +103,10 @@ class Packed:
             raise
 
     def rebase(self) -> None:
-        """Let what comes next be told by this archive; raises CacheError."""
+        """Make this archive the base of the next packing. Raises CacheError."""
         if self.revision.delta is not None:
-            with _room(self._cache):
-                self._keep(Revision(self.archive))
+            with _disk_errors(self._cache):
+                self._record(Revision(self.archive))
 
 
 def pack_roots(
@@ -125,60 +121,59 @@ def pack_roots(
     trust_stat: bool = True,
     whole: bool = True,
 ) -> Packed:
-    """Pack the trees at *roots* with bytecode for *interpreters*; keep it in *cache*.
+    """Pack *roots* with bytecode for *interpreters*; keep the archive in *cache*.
 
     The hash depends on the files, *config* and the interpreters' versions, and on
     nothing else. Bytecode of unchanged sources is taken from the previous packing
     of the same roots for the same interpreters, and files whose size, times and
     inode are as they were then are not read again, unless *trust_stat* is false.
-    *staged* are more roots, in folders that only this call sees. Unless it is to be
-    *whole*, only what differs from an older archive is written, and ``revision`` of
-    the result gives it all.
+    *staged* are more roots, in directories that only this call sees. Unless it is to
+    be *whole*, only what differs from an older archive is written, and ``revision``
+    of the result gives it all.
 
     Raises PackError with every reason found, CacheError, or MemoryError.
     """
     names = frozenset().union(*(i.stdlib_names for i in interpreters))
     taken = time.time_ns()
-    tree = collect([*roots, *staged], config, stdlib_names=names)
+    sources = collect([*roots, *staged], config, stdlib_names=names)
     folder = cache.make_folder(PACKS)
     path = f"{folder}/{_name_of(roots, interpreters, config)}"
     previous = load_previous(path, cache)
-    with _room(cache), tempfile.TemporaryFile(dir=folder) as spool:
+    with _disk_errors(cache), tempfile.TemporaryFile(dir=folder) as spool:
 
-        def make(previous: Previous | None) -> tuple[Draft, Revision]:
-            draft = Draft(tree, config, interpreters, previous, spool, reporter)
-            index = draft.index(minors_of(config), jobs, trust_stat=trust_stat)
-            revision = previous and _revise(previous, index, draft, folder)
-            return draft, revision or _write(index, draft, cache)
+        def make(previous: Previous | None) -> tuple[Indexer, Revision]:
+            indexer = Indexer(sources, config, interpreters, previous, spool, reporter)
+            index = indexer.index(jobs, trust_stat=trust_stat)
+            revision = previous and _as_delta(previous, index, indexer, folder)
+            return indexer, revision or _as_archive(index, indexer, cache)
 
         try:
-            draft, revision = make(previous)
+            indexer, revision = make(previous)
         except ArchiveError:
             if previous is None:
                 raise
-            draft, revision = make(None)  # its archive is damaged
+            indexer, revision = make(None)  # its archive is damaged
 
-        def keep(revision: Revision) -> None:
-            save_packing(
-                path, cache, tree.files, draft.flags, draft.problems, revision, taken
-            )
+        def record(revision: Revision) -> None:
+            flags, problems = indexer.flags, indexer.problems
+            save_packing(path, cache, sources.files, flags, problems, revision, taken)
 
-        keep(revision)
-    packed = Packed(revision, tree, config, draft, cache, keep)
-    packed.warnings += tuple(
-        f"no Python {i.version[0]}.{i.version[1]} will run this: requires-python is "
-        f"{config.requires_python!r}; pack for one that may, with --python"
-        for i in interpreters
-        if not revision.index.minors >> i.version[1] & 1
-    )
+        record(revision)
+    warnings = [
+        *sources.warnings,
+        *_without_effect(sources, config),
+        *(text for texts in indexer.problems.values() for text in texts),
+        *_without_python(revision.index, interpreters, config),
+    ]
+    packed = Packed(revision, sources, indexer.compiled, warnings, cache, record)
     if whole:
-        _in_cache(cache, revision)
+        _ = packed.archive
     return packed
 
 
-def _without_effect(tree: Tree, config: Config) -> Iterator[str]:
+def _without_effect(sources: Sources, config: Config) -> Iterator[str]:
     """Yield a warning for each name in the configuration that is no package here."""
-    tops = {file.path.partition("/")[0] for file in tree.files if "/" in file.path}
+    tops = {file.path.partition("/")[0] for file in sources.files if "/" in file.path}
     for key in ("materialize", "in_memory"):
         for name in getattr(config, key):
             if name not in tops:
@@ -188,8 +183,21 @@ def _without_effect(tree: Tree, config: Config) -> Iterator[str]:
                 )
 
 
-def _revise(
-    previous: Previous, index: Index, draft: Draft, folder: str
+def _without_python(
+    index: Index, interpreters: Sequence[Interpreter], config: Config
+) -> Iterator[str]:
+    """Yield a warning for each interpreter that the project does not run on."""
+    for interpreter in interpreters:
+        major, minor, _ = interpreter.version
+        if not index.minors >> minor & 1:
+            yield (
+                f"no Python {major}.{minor} will run this: requires-python is "
+                f"{config.requires_python!r}; pack for one that may, with --python"
+            )
+
+
+def _as_delta(
+    previous: Previous, index: Index, indexer: Indexer, folder: str
 ) -> Revision | None:
     """Return *index* as a delta to the previous base; None if that is too large."""
     base = previous.revision.base
@@ -197,32 +205,22 @@ def _revise(
         return previous.revision
     if index.hash == base.hash:
         return Revision(base)
+    most = int(LARGEST_DELTA * base.header.size)
+    read, notes = indexer.read, indexer.notes
     with tempfile.TemporaryFile(dir=folder) as file:
-        most = int(LARGEST_DELTA * base.header.size)
-        notes = draft.notes
-        if not write_delta(file, base.index, index, draft.read, notes=notes, most=most):
+        if not write_delta(file, base.index, index, read, notes=notes, most=most):
             return None
         file.seek(0)
         return Revision(base, file.read(), index.hash)
 
 
-def _write(index: Index, draft: Draft, cache: NodeCache) -> Revision:
+def _as_archive(index: Index, indexer: Indexer, cache: NodeCache) -> Revision:
     """Write the whole archive into the node cache."""
-    notes = draft.notes
-    return Revision(
-        _put(
-            cache,
-            index.hash,
-            lambda out: write_archive(out, index, draft.read, raw=True, notes=notes),
-        )
-    )
 
+    def write(out: BinaryIO) -> object:
+        return write_archive(out, index, indexer.read, raw=True, notes=indexer.notes)
 
-def _in_cache(cache: NodeCache, revision: Revision) -> Archive:
-    """Return the archive, whole, from the node cache."""
-    if revision.delta is None:
-        return revision.base
-    return _put(cache, revision.hash, lambda out: revision.write(out, raw=True))
+    return Revision(_put(cache, index.hash, write))
 
 
 def _put(cache: NodeCache, hash: str, write: Callable[[BinaryIO], object]) -> Archive:
@@ -231,13 +229,13 @@ def _put(cache: NodeCache, hash: str, write: Callable[[BinaryIO], object]) -> Ar
         try:
             archive = cache.open(hash)
         except ArchiveError:
-            archive = None  # damaged: written anew
+            archive = None  # damaged: written again
         return archive or cache.publish(hash, write)
 
 
 @contextmanager
-def _room(cache: NodeCache) -> Iterator[None]:
-    """Say of a disk that takes nothing, or no more, which one it is."""
+def _disk_errors(cache: NodeCache) -> Iterator[None]:
+    """Turn errors of the cache's disk into CacheErrors, which name it."""
     try:
         yield
     except OSError as error:
@@ -255,7 +253,7 @@ def _room(cache: NodeCache) -> Iterator[None]:
 def _name_of(
     roots: Sequence[str], interpreters: Sequence[Interpreter], config: Config
 ) -> str:
-    """Return the name that packings share which may take from each other.
+    """Return the name shared by packings that can take bytecode from each other.
 
     Another lazyimport, if it compiles or flags files otherwise, takes nothing.
     """
@@ -263,24 +261,4 @@ def _name_of(
     parts += ["", *sorted(map(identity, interpreters)), *map(str, config.optimize)]
     parts.append(flags.LOOKS_LIKE.pattern.decode())
     joined = "\0".join(parts)
-    return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def minors_of(config: Config) -> int:
-    """Return the bits of format.md section 3 for the project's requires-python."""
-    if not config.requires_python:
-        return ALL_MINORS
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        allowed = SpecifierSet(config.requires_python)
-    except InvalidSpecifier:
-        raise PackError(
-            f"requires-python is no version specifier: {config.requires_python!r}"
-        ) from None
-    # a minor version counts if any of its releases does
-    return sum(
-        1 << minor
-        for minor in range(64)
-        if any(f"3.{minor}.{micro}" in allowed for micro in range(100))
-    )
+    return sha256(joined.encode("utf-8", "surrogateescape")).hex()[:32]

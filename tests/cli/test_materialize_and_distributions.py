@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.packing import distributions
-from lazyimport.packing.compile import Interpreter, find_interpreters
+from lazyimport.packing.interpreters import Interpreter, find_interpreters
 from tests.support.compare_importers import from_archive, pack_tree, write_tree
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
 
 #: test modules, under all names that they have had since Python 3.10

@@ -367,6 +367,20 @@ print(installed.hash, installed.fetched, shop.prices.price, shop.prices.__file__
 """
 
 
+def test_only_the_one_that_converts_loads_the_packing_side(
+    bucket: Path, cache: Path
+) -> None:
+    path = named_by_hash(make_container(FILES, bucket / "app.zip"))
+    program = f"""\
+import sys, lazyimport
+lazyimport.install(artifact="file://{path}", cache_dir={str(cache)!r})
+print(any(name.startswith("lazyimport.packing") for name in sys.modules))
+"""
+    command = [sys.executable, "-c", program]
+    said = [subprocess.check_output(command, text=True) for _ in range(2)]
+    assert said == ["True\n", "False\n"]
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_eight_processes_one_download_one_conversion(
     bucket: Path, cache: Path, named: bool, tmp_path: Path
@@ -417,7 +431,7 @@ print(inspect.getsource(shop.prices).strip())
     )
 
     assert done.stdout == "price = 3\n"
-    assert f"was fetched anew from file://{path}" in done.stderr
+    assert f"was fetched again from file://{path}" in done.stderr
 
 
 def test_behind_a_web_server(bucket: Path, cache: Path) -> None:

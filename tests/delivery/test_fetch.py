@@ -24,7 +24,7 @@ from lazyimport.errors import (
     UnsupportedArchive,
 )
 from lazyimport.format.archive import Archive
-from lazyimport.registry.layout import archive_key
+from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.support import forge
@@ -312,7 +312,7 @@ def test_forged_header_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("where", [100, 200, -1], ids=["header", "root", "cut"])
-def test_damaged_cache_is_fetched_anew(site: Site, where: int) -> None:
+def test_damaged_cache_is_fetched_again(site: Site, where: int) -> None:
     pushed = site.push()
     site.fetch(pushed.hash)
     path = site.node / "archives" / pushed.hash
@@ -324,7 +324,7 @@ def test_damaged_cache_is_fetched_anew(site: Site, where: int) -> None:
         data[where] ^= 1
         path.write_bytes(data)
 
-    with pytest.warns(RuntimeWarning, match=f"{pushed.hash}.*fetching it anew"):
+    with pytest.warns(RuntimeWarning, match=f"{pushed.hash}.*fetching it again"):
         archive, size = site.fetch(pushed.hash)
 
     assert size == pushed.size
@@ -367,6 +367,20 @@ def test_one_download_however_many_processes_start(site: Site) -> None:
     sizes = [int(out.split()[0]) for out, _ in results]
     assert sorted(sizes) == [0] * 15 + [pushed.size]
     assert (site.base / "downloads").read_text() == f"{archive_key(pushed.hash)}\n"
+
+
+def test_fetching_loads_nothing_of_the_packing_side(site: Site) -> None:
+    _, hash_ = site.delta()
+    program = """\
+import sys
+from lazyimport.delivery.fetch import fetch
+from lazyimport.settings import Settings
+fetch(Settings(store=sys.argv[1], cache_dir=sys.argv[2]), sys.argv[3])
+print(*(name for name in sys.modules if name.startswith("lazyimport.packing")))
+"""
+    arguments = [site.url, str(site.node), hash_]
+    command = [sys.executable, "-c", program, *arguments]
+    assert subprocess.check_output(command, text=True) == "\n"
 
 
 def test_killed_downloader_is_replaced(site: Site) -> None:

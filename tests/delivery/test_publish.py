@@ -17,16 +17,16 @@ from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import CacheError
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
-from lazyimport.registry.layout import archive_key
+from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
+from lazyimport.stores.wrapped import wrap
 from tests.support.compare_importers import write_tree
 from tests.support.counting import Counts, counting
 from tests.support.scale import scaled
-from tests.support.wrapped import wrap
 
 MODULES = 1000
 

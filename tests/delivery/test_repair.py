@@ -1,4 +1,4 @@
-"""Damage on the node: reported, removed, fetched anew; who runs is not disturbed."""
+"""Damage on the node: reported, removed, fetched again, while processes run on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class Node:
             "shop/a.py": "x = 'a' * 3000\n",
             "shop/b.py": "x = 'b'\n",
             "looks/__init__.py": "here = __file__\n",
-            "looks/data.txt": "data\n",
             "shop/boom.py": "def boom():\n    raise ValueError('boom')\n",
         }
         author = NodeCache(str(base / "author"))
@@ -103,18 +102,18 @@ def test_running_process_goes_on_with_sound_bytes(node: Node) -> None:
 
     assert (done.stdout, done.returncode) == ("b\n", 0)
     assert len(done.stderr.splitlines()) == 1
-    for text in ("lazyimport: ", node.hash, str(node.path), node.url, "fetched anew"):
+    for text in ("lazyimport: ", node.hash, str(node.path), node.url, "fetched again"):
         assert text in done.stderr
     assert node.is_sound()
     assert node.python("import shop.b", activate=True).stderr == ""
 
 
-def test_damaged_index_is_removed_and_comes_anew(node: Node) -> None:
+def test_damaged_index_is_removed_and_fetched_again(node: Node) -> None:
     node.flip("index")
     done = node.python("import shop.a, shop.b", activate=True)
 
     assert done.returncode == 1
-    for text in ("ArchiveImportError", "page 0", node.hash, "start this one again"):
+    for text in ("ArchiveImportError", "page 0", node.hash, "restart this one"):
         assert text in done.stderr
     assert not node.path.exists()
     assert node.python("import shop.a, shop.b", activate=True).returncode == 0
@@ -224,7 +223,7 @@ def test_archive_that_does_not_open_is_named(node: Node) -> None:
 
     assert done.returncode == 0
     assert str(node.path) in done.stderr
-    assert "fetching it anew" in done.stderr
+    assert "fetching it again" in done.stderr
     assert node.is_sound()
 
 

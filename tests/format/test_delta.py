@@ -208,7 +208,7 @@ class TestRefused:
         base = Archive(*damaged, "/cache/base")
         with pytest.raises(DamagedArchive) as caught:
             Revision(base, make_delta(), FULL[1]).write(io.BytesIO(), raw=True)
-        assert caught.value.hash == BASE[1], "the base is to be fetched anew"
+        assert caught.value.hash == BASE[1], "the base is to be fetched again"
         assert str(caught.value).startswith("/cache/base: ")
 
     def test_a_root_with_something_behind_it(self) -> None:

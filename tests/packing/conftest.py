@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lazyimport.errors import PackError
-from lazyimport.packing.compile import Interpreter, find_interpreters
+from lazyimport.packing.interpreters import Interpreter, find_interpreters
 from tests.support.scale import FULL
 
 ALL = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")

@@ -18,13 +18,8 @@ import pytest
 
 import lazyimport
 from lazyimport.errors import PackError
-from lazyimport.packing.compile import (
-    CODE_FILENAME,
-    Interpreter,
-    SyntaxProblem,
-    compile_sources,
-    find_interpreters,
-)
+from lazyimport.packing.compile import CODE_FILENAME, SyntaxProblem, compile_sources
+from lazyimport.packing.interpreters import Interpreter, find_interpreters
 from tests.support.scale import scaled
 
 TYPE_CHECKING = False
@@ -148,7 +143,8 @@ class TestProblems:
 #: prints the digest of all results; what surrounds it differs between runs
 PROGRAM = """
 import hashlib, sys
-from lazyimport.packing.compile import *
+from lazyimport.packing.compile import compile_sources
+from lazyimport.packing.interpreters import find_interpreters
 sources, request, jobs = eval(sys.stdin.read())
 interpreter, = find_interpreters([request])
 pairs = [(hashlib.sha256(s).digest(), s) for s in sources]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from lazyimport.packing import marshalling
-from lazyimport.packing.compile import Interpreter
+from lazyimport.packing.interpreters import Interpreter
 from lazyimport.packing.marshalling import canonical
 
 TYPE_CHECKING = False

@@ -1,298 +1,139 @@
-"""Packing: the same tree gives the same hash, and a change costs what it changes."""
+"""`pack`: one call from what a person has to an archive, without a word printed."""
 
 from __future__ import annotations
 
-import os
-import random
-import shutil
-import subprocess
+import hashlib
 import sys
 from pathlib import Path
 
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.errors import PackError
-from lazyimport.format.archive import Archive
-from lazyimport.format.entries import (
-    CONFIGURED,
-    HAS_DATA,
-    IN_MEMORY,
-    LOOKS,
-    NATIVE,
-    parse_listing,
-)
-from lazyimport.packing.compile import find_interpreters
-from lazyimport.packing.config import Config
-from lazyimport.packing.roots import Packed, pack_roots
-from tests.support.compare_importers import Files, from_archive, write_tree
+from lazyimport.errors import ArchiveMissing, PackError, SettingsError
+from lazyimport.packing import PackOptions, pack
+from lazyimport.settings import Settings
+from tests.support.compare_importers import write_tree
+from tests.support.containers import make_container, named_by_hash
+from tests.support.recorder import Recorder
 
-TREE: Files = {
-    "pkg/__init__.py": "import os\n",
-    "pkg/a.py": "def f(x, y=(1, 2)):\n    return {x, y, 'constant'}\n",
-    "pkg/same_as_a.py": "def f(x, y=(1, 2)):\n    return {x, y, 'constant'}\n",
-    "pkg/sub/b.py": "from pkg.a import f\n\nclass B:\n    z = f'{f}'\n",
-    "pkg/run.sh": "#!/bin/sh\n",
-    "pkg/ünï.txt": "data\n",
-    "mod.py": "x = {'a', 'b', 'c', 'd'}\nif x in {'k', 'l', 'm'}: pass\n",
-}
+FILES = {"shop/__init__.py": "", "shop/prices.py": "price = 3\n", "notes.txt": "text"}
 
 
-def packed(
-    roots: list[Path] | Path, cache: Path, config: Config | None = None
-) -> Packed:
-    folders = roots if isinstance(roots, list) else [roots]
-    return pack_roots(
-        [str(folder) for folder in folders],
-        config or Config(),
-        find_interpreters([]),
-        NodeCache(str(cache)),
-    )
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(cache_dir=tmp_path / "cache")
 
 
-def contents(archive: Archive) -> dict[str, bytes]:
-    return {
-        entry.path: bytes(archive.content(entry))
-        for entry in archive.index.entries()
-        if not entry.is_directory
-    }
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return write_tree(FILES, tmp_path / "tree")
 
 
-def test_archive_holds_the_tree(tmp_path: Path) -> None:
-    tree = write_tree(TREE, tmp_path / "tree")
-    os.chmod(tree / "pkg/run.sh", 0o755)
-
-    result = packed(tree, tmp_path / "cache")
-    archive = result.archive
-    expected = {
-        path: text.encode() if isinstance(text, str) else text
-        for path, text in TREE.items()
-    }
-
-    assert contents(archive) == expected
-    assert (result.modules, result.compiled, result.reused) == (5, 4, 1)
-    top = archive.index.entry("")
-    assert top is not None
-    assert parse_listing(archive.content(top)) == [("mod.py", 0), ("pkg", 1)]
-    shell, plain = archive.index.entry("pkg/run.sh"), archive.index.entry("mod.py")
-    assert shell is not None
-    assert plain is not None
-    assert (shell.flags, plain.flags) == (1, 0)
-    assert archive.hash == result.hash
+def paths(hash: str, settings: Settings) -> set[str]:
+    archive = NodeCache(settings.cache_dir).open(hash)
+    assert archive is not None
+    return {e.path for e in archive.index.entries() if not e.is_directory}
 
 
-PACK = (
-    "import sys; from pathlib import Path; from tests.packing.test_packer import packed\n"
-    "print(packed(Path(sys.argv[1]), Path(sys.argv[2])).hash)"
-)
-
-
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {"PYTHONHASHSEED": "1"},
-        {"PYTHONHASHSEED": "2"},
-        {"LC_ALL": "C"},
-        {"LC_ALL": "C.UTF-8", "LANG": "de_DE"},
-        {"TZ": "Asia/Tokyo"},
-        {"PYTHONOPTIMIZE": "2"},
-        {"PYTHONUTF8": "1"},
-    ],
-    ids=str,
-)
-def test_hash_depends_on_the_tree_alone(
-    tmp_path: Path, environ: dict[str, str]
+def test_returns_what_it_did_and_prints_nothing(
+    tree: Path, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Another process, hash seed, locale, umask, order of creation, time."""
-    files = list(TREE.items())
-    here = packed(write_tree(dict(files), tmp_path / "one"), tmp_path / "cache").hash
-    random.Random(1).shuffle(files)
-    before = os.umask(0o077)
-    try:
-        other = write_tree(dict(files), tmp_path / "far" / "other")
-    finally:
-        os.umask(before)
-    os.utime(other / "mod.py", (1, 1))
-    base = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    reporter = Recorder()
 
-    done = subprocess.run(
-        [sys.executable, "-c", PACK, str(other), str(tmp_path / "other cache")],
-        env={**os.environ, **environ, "PYTHONPATH": _with(base), "PYTHONSAFEPATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    packed = pack([tree], settings, reporter=reporter)
 
-    assert done.stdout.strip() == here, done.stderr
+    assert (packed.files, packed.modules, packed.compiled) == (3, 2, 2)
+    assert packed.seconds > 0
+    assert paths(packed.hash, settings) == set(FILES)
+    assert ("reading", 3, 3) in reporter.steps
+    assert capfd.readouterr() == ("", "")
 
 
-def _with(base: str) -> str:
-    """The checkout comes last: for tests/, not for the package under test."""
-    import lazyimport
-
-    package = os.path.dirname(os.path.dirname(lazyimport.__file__))
-    return os.pathsep.join([package, base])
-
-
-def test_change_compiles_what_changed(tmp_path: Path) -> None:
-    tree, cache = write_tree(TREE, tmp_path / "tree"), tmp_path / "cache"
-    first = packed(tree, cache)
-    (tree / "mod.py").write_text("x = 2\n")
-
-    second = packed(tree, cache)
-    again = packed(tree, cache)
-
-    assert (second.compiled, second.reused) == (1, 4)
-    assert (again.compiled, again.reused) == (0, 5)
-    assert first.hash != second.hash == again.hash
-    shutil.rmtree(cache)
-    assert packed(tree, cache).hash == second.hash
-
-
-def test_syntax_error_is_packed_with_a_warning_and_fails_as_a_file_would(
-    tmp_path: Path,
+def test_the_current_directory_is_the_root_by_default(
+    tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be a template that nobody imports."""
-    files = {"pkg/__init__.py": "", "pkg/template.py": "def {name}():\n    pass\n"}
-    tree = write_tree(files, tmp_path / "tree")
-
-    result = packed(tree, tmp_path / "cache")
-    ran = from_archive(
-        result.hash,
-        tmp_path / "cache",
-        "import pkg\ntry: import pkg.template\n"
-        "except SyntaxError as e: print(e.filename[-15:], e.lineno, e.text)",
-    )
-
-    assert any("pkg/template.py:1" in warning for warning in result.warnings)
-    assert ran.stdout.startswith("pkg/template.py 1 def {name}():")
+    monkeypatch.chdir(tree)
+    assert pack([], settings).hash == pack([str(tree)], settings).hash
 
 
-def test_a_configured_package_that_is_not_there(tmp_path: Path) -> None:
-    tree = write_tree({"shop/__init__.py": "", "tool.py": ""}, tmp_path / "tree")
-    config = Config(materialize=("shop", "shop.data"), in_memory=("tool",))
+def test_options_change_what_the_project_says(tree: Path, settings: Settings) -> None:
+    (tree / "pyproject.toml").write_text('[tool.lazyimport]\nexclude = ["*.toml"]\n')
 
-    warnings = packed(tree, tmp_path / "cache", config).warnings
+    packed = pack([tree], settings, PackOptions(exclude=("*.txt",)))
 
-    assert [text.partition(",")[0] for text in warnings] == [
-        "[tool.lazyimport] materialize names 'shop.data'",
-        "[tool.lazyimport] in_memory names 'tool'",
-    ]
+    assert paths(packed.hash, settings) == set(FILES) - {"notes.txt"}
 
 
-def test_flags_of_packages(tmp_path: Path) -> None:
-    """Which packages become files before they run, and why: format.md section 7."""
-    tree = write_tree(
-        {
-            "pure/__init__.py": "x = 1\n",
-            "pure/py.typed": "",
-            "looks/__init__.py": "import os\n",
-            "looks/deep/x.py": "p = __file__\n",
-            "data/__init__.py": "",
-            "data/t/words.txt": "a\n",
-            "native/__init__.py": "",
-            "native/lib.libs/libx.so.1": b"\x7fELF",
-            "asked/__init__.py": "",
-            "kept/__init__.py": "p = __path__\n",
-            "x-1.dist-info/METADATA": "Name: x\n",
-        },
-        tmp_path / "tree",
-    )
-    config = Config(materialize=("asked",), in_memory=("kept",))
+def test_installed_distributions_are_packed_too(tree: Path, settings: Settings) -> None:
+    packed = pack([tree], settings, PackOptions(installed=("iniconfig",)))
 
-    archive = packed(tree, tmp_path / "cache", config).archive
-    flags = {
-        path: entry.flags
-        for path in (
-            "",
-            "pure",
-            "looks",
-            "data",
-            "native",
-            "asked",
-            "kept",
-            "x-1.dist-info",
-        )
-        if (entry := archive.index.entry(path)) is not None
-    }
-
-    assert flags == {
-        "": 0,
-        "pure": 0,
-        "looks": LOOKS,
-        "data": HAS_DATA,
-        "native": NATIVE,
-        "asked": CONFIGURED,
-        "kept": LOOKS | IN_MEMORY,
-        "x-1.dist-info": 0,
-    }
+    assert "iniconfig/__init__.py" in paths(packed.hash, settings)
 
 
-@pytest.mark.parametrize(
-    ("specifier", "minors"),
-    [
-        (None, range(64)),
-        (">=3.11", range(11, 64)),
-        (">=3.10,<3.13,!=3.11.*", [10, 12]),
-        ("~=3.12.4", [12]),
-        (">3.9.5,<=3.10.2", [9, 10]),
-    ],
-)
-def test_requires_python(
-    tmp_path: Path, specifier: str | None, minors: list[int]
+def test_warnings_are_reported_and_returned(tree: Path, settings: Settings) -> None:
+    (tree / "wrong.py").write_text("def (:\n")
+    reporter = Recorder()
+
+    packed = pack([tree], settings, reporter=reporter)
+
+    (warning,) = packed.warnings
+    assert reporter.warnings == [warning]
+    assert "wrong.py:1: no cpython-" in warning
+
+
+def test_save_writes_the_archive_to_a_file(
+    tree: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    tree = write_tree({"m.py": ""}, tmp_path / "tree")
-    config = Config(requires_python=specifier)
+    packed = pack([tree], settings)
+    path = tmp_path / "code.lza"
 
-    archive = packed(tree, tmp_path / "cache", config).archive
-
-    assert archive.index.minors == sum(1 << minor for minor in minors)
-
-
-def test_no_specifier_at_all(tmp_path: Path) -> None:
-    tree = write_tree({"m.py": ""}, tmp_path / "tree")
-
-    with pytest.raises(PackError, match="not a version"):
-        packed(tree, tmp_path / "cache", Config(requires_python="not a version"))
+    assert packed.save(str(path)) == path.stat().st_size
+    with pytest.raises(OSError, match=str(tmp_path / "no")) as caught:
+        packed.save(str(tmp_path / "no/code.lza"))
+    assert caught.value.filename == str(tmp_path / "no/code.lza")
 
 
-def test_a_python_that_the_project_excludes(tmp_path: Path) -> None:
-    """Its bytecode is of no use to anybody, and the author may not know."""
-    tree = write_tree({"a.py": ""}, tmp_path / "tree")
-    minor = sys.version_info[1]
+class TestArtifact:
+    def test_by_path_and_by_url(self, settings: Settings, tmp_path: Path) -> None:
+        path = named_by_hash(make_container(FILES, tmp_path / "app.zip"))
 
-    config = Config(requires_python=f">=3.{minor + 1}")
-    (warning,) = packed(tree, tmp_path / "cache", config).warnings
-    assert warning.startswith(f"no Python 3.{minor} will run this: ")
-    assert f"'>=3.{minor + 1}'" in warning
+        first = pack([path], settings)
+        second = pack([f"file://{path}"], settings)
 
-    config = Config(requires_python=f">=3.{minor}")
-    assert () == packed(tree, tmp_path / "cache", config).warnings
+        assert first.hash == second.hash
+        assert first.artifact is not None
+        assert first.artifact.url == f"file://{path}"
+        assert first.artifact_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @pytest.mark.parametrize(
+        ("roots", "options"),
+        [
+            (["."], PackOptions()),
+            ([], PackOptions(installed=("iniconfig",))),
+            ([], PackOptions(requirements=("requirements.txt",))),
+            ([], PackOptions(wheels=("app.whl",))),
+        ],
+    )
+    def test_is_packed_alone(
+        self,
+        roots: list[str],
+        options: PackOptions,
+        settings: Settings,
+        tmp_path: Path,
+    ) -> None:
+        path = make_container(FILES, tmp_path / "app.zip")
+
+        with pytest.raises(SettingsError, match="packed alone") as caught:
+            pack([str(path), *roots], settings, options)
+        assert caught.value.name == "roots"
+
+    def test_that_is_not_there(self, settings: Settings, tmp_path: Path) -> None:
+        with pytest.raises(ArchiveMissing, match="there is no artifact"):
+            pack([tmp_path / "app.zip"], settings)
 
 
-def test_several_roots_and_single_modules(tmp_path: Path) -> None:
-    one = write_tree({"a.py": "", "one/__init__.py": ""}, tmp_path / "one")
-    module = write_tree({"b.py": "x = 1\n"}, tmp_path / "two") / "b.py"
-    package = write_tree({"__init__.py": "", "c.py": ""}, tmp_path / "package")
-
-    archive = packed([one, module, package], tmp_path / "cache").archive
-
-    assert set(contents(archive)) == {
-        "a.py",
-        "one/__init__.py",
-        "b.py",
-        "package/__init__.py",
-        "package/c.py",
-    }
-
-
-def test_killed_pack_leaves_the_cache_usable(tmp_path: Path) -> None:
-    """What a dead writer left is removed by the next, and never taken for whole."""
-    tree, cache = write_tree(TREE, tmp_path / "tree"), tmp_path / "cache"
-    expected = packed(tree, tmp_path / "elsewhere").hash
-    (cache / "archives").mkdir(parents=True, mode=0o700)
-    cache.chmod(0o700)
-    (cache / "archives" / f".{expected}.123-abcd.tmp").write_bytes(b"half")
-
-    assert packed(tree, cache).hash == expected
-    assert [path.name for path in (cache / "archives").iterdir()] == [expected]
+def test_a_python_that_is_not_there(tree: Path, settings: Settings) -> None:
+    with pytest.raises(PackError, match=r"no Python 3\.99 on this machine"):
+        pack([tree], settings, PackOptions(python=("3.99",)))
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert pack([tree], settings, PackOptions(python=(here,))).compiled == 2

@@ -17,8 +17,8 @@ from lazyimport.cache.previous import find_packed, load_previous, packed_hashes
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveMissing
 from lazyimport.packing import flags
-from lazyimport.packing.compile import find_interpreters
 from lazyimport.packing.config import Config
+from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import Packed, pack_roots
 from lazyimport.settings import Settings
 from tests.support.compare_importers import Files, write_tree

@@ -1,4 +1,4 @@
-"""A draft: the files of a tree as entries of an index, and the bytes they stand for.
+"""Indexing: sources become the entries of an index, and bytes to be found by digest.
 
 What the previous packing of the same roots knows is taken from it; only the rest is
 read, hashed and compiled.
@@ -32,49 +32,49 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.previous import Previous
     from lazyimport.format.index import Index
-    from lazyimport.packing.collect import SourceFile, Tree
-    from lazyimport.packing.compile import Interpreter
     from lazyimport.packing.config import Config
+    from lazyimport.packing.interpreters import Interpreter
+    from lazyimport.packing.sources import SourceFile, Sources
     from lazyimport.reporting import Reporter
 
-__all__ = ["Draft"]
+__all__ = ["Indexer"]
 
 
-class Draft:
-    """One packing: its entries, and where the bytes of every digest are.
+class Indexer:
+    """Makes the index of one packing, and gives the bytes that it refers to.
 
-    *spool* takes bytecode until it is written elsewhere. ``flags`` are those of
-    the files by path, ``problems`` why sources have no bytecode, ``compiled`` how
-    many now have some that was made here.
+    *spool* takes bytecode until it is written elsewhere. After `index`, ``flags`` are
+    those of the files by path, ``problems`` says by path why a source has no
+    bytecode, and ``compiled`` how much bytecode was made.
     """
 
     def __init__(
         self,
-        tree: Tree,
+        sources: Sources,
         config: Config,
         interpreters: Sequence[Interpreter],
         previous: Previous | None,
         spool: IO[bytes],
         reporter: Reporter,
     ) -> None:
-        self._tree = tree
+        self._sources = sources
         self._config = config
         self._previous = previous
         self._spool = spool
         self._reporter = reporter
-        compilers = {
-            Variant(i.tag, i.magic, optimization): (i, optimization)
+        targets = [
+            (Variant(i.tag, i.magic, optimization), i)
             for i in interpreters
             for optimization in config.optimize
-        }
-        self._variants = sorted(compilers, key=Variant.encode)
-        self._compilers = [compilers[variant] for variant in self._variants]
+        ]
+        self._targets = sorted(targets, key=lambda target: target[0].encode())
         #: entries of the files that were read, still without bytecode
         self._read: list[Entry] = []
         self._files: dict[bytes, SourceFile] = {}
+        #: digest of bytecode -> where it begins in the spool, its size
         self._spooled: dict[bytes, tuple[int, int]] = {}
         self._listings: dict[bytes, bytes] = {}
-        #: source digest -> its bytecode by number of variant
+        #: digest of a source -> its bytecode by number of variant
         self._codes: dict[bytes, dict[int, Code]] = {}
         self.flags: dict[str, int] = {}
         self.problems: dict[str, list[str]] = {}
@@ -85,28 +85,34 @@ class Draft:
         """What the archive notes for people."""
         specifier = self._config.requires_python
         return encode_notes(
-            {"excluded": self._tree.excluded, "requires_python": specifier}
+            {"excluded": self._sources.excluded, "requires_python": specifier}
         )
 
-    def index(self, minors: int, jobs: int | None, *, trust_stat: bool) -> Index:
+    def index(self, jobs: int | None, *, trust_stat: bool) -> Index:
         """Return the index of the archive; reads and compiles what must be."""
         self._read_files(trust_stat=trust_stat)
         settled = self._take_over()
-        for number in range(len(self._variants)):
-            self._compile(number, settled, jobs)
+        todo = {
+            entry.digest: entry.path
+            for entry in self._read
+            if entry.path.endswith(".py") and entry.digest not in settled
+        }
+        for number in range(len(self._targets) if todo else 0):
+            self._compile(number, todo, jobs)
         entries = [
             entry.with_codes(self._codes.get(entry.digest, {}))
             if entry.path.endswith(".py")
             else entry
             for entry in self._read
         ]
+        minors = self._config.minors()
+        flags = package_flags(self.flags.items(), self._config)
         if self._previous is not None:
             index = self._previous.revision.index
-            return patched(index, self._patch(index, entries), minors)
-        flags = package_flags(self.flags.items(), self._config)
-        for path, listing in self._list_folders(_folders(self.flags)):
-            entries.append(_directory(path, listing, flags))
-        return build_index(entries, self._variants, minors)
+            patch = self._patch(index, self._previous.flags.keys(), entries, flags)
+            return patched(index, patch, minors)
+        entries += self._list(_directories_of(self.flags), flags)
+        return build_index(entries, [variant for variant, _ in self._targets], minors)
 
     def read(self, digest: bytes) -> bytes | memoryview:
         """Return bytes that this packing or the previous one has seen or made."""
@@ -122,8 +128,8 @@ class Draft:
         return self._previous.revision.read(digest)
 
     def _read_files(self, *, trust_stat: bool) -> None:
-        """Read and hash every file that is not surely what it was."""
-        files: Sequence[SourceFile] = self._tree.files
+        """Read and hash every file that is not surely as it was."""
+        files: Sequence[SourceFile] = self._sources.files
         known = self._previous.flags if self._previous is not None else {}
         self.flags = {file.path: known.get(file.path, 0) for file in files}
         if self._previous is not None and trust_stat:
@@ -164,25 +170,21 @@ class Draft:
                 settled.add(old.digest)
         return settled
 
-    def _compile(self, number: int, settled: set[bytes], jobs: int | None) -> None:
-        todo = {
-            entry.digest: entry.path
-            for entry in self._read
-            if entry.path.endswith(".py") and entry.digest not in settled
-        }
-        if not todo:
-            return
-        interpreter, optimization = self._compilers[number]
-        what = f"compiling for {self._variants[number]}"
+    def _compile(self, number: int, todo: dict[bytes, str], jobs: int | None) -> None:
+        """Compile for one variant; *todo* maps digests of sources to paths."""
+        variant, interpreter = self._targets[number]
         sources: Iterator[tuple[bytes, bytes]] = (
             (digest, self._files[digest].read(digest)) for digest in todo
         )
-        compiled = compile_sources(interpreter, optimization, sources, jobs=jobs)
+        compiled = compile_sources(
+            interpreter, variant.optimization, sources, jobs=jobs
+        )
         for done, (digest, result) in enumerate(compiled, 1):
             if isinstance(result, SyntaxProblem):
-                self.problems.setdefault(todo[digest], []).append(
-                    f"{todo[digest]}:{result.lineno or 1}: no {self._variants[number]} "
-                    f"bytecode: {result.message}; importing it will fail as the file would"
+                path = todo[digest]
+                self.problems.setdefault(path, []).append(
+                    f"{path}:{result.lineno or 1}: no {variant} bytecode: "
+                    f"{result.message}; importing it will fail as the file would"
                 )
             else:
                 code = Code(len(result), sha256(result))
@@ -191,59 +193,62 @@ class Draft:
                 self._spooled[code.digest] = (place, code.size)
                 self._spool.write(result)
                 self.compiled += 1
-            self._reporter.step(what, done, len(todo))
+            self._reporter.step(f"compiling for {variant}", done, len(todo))
 
-    def _patch(self, old: Index, entries: list[Entry]) -> Patch:
-        """Return what turns *old* into this index, of which *entries* were read."""
+    def _patch(
+        self,
+        old: Index,
+        before: Iterable[str],
+        entries: list[Entry],
+        flags: dict[str, int],
+    ) -> Patch:
+        """Return what turns *old*, of the files *before*, into this index.
+
+        *entries* are those of the files that were read, *flags* of the packages.
+        """
         changed = []
         for entry in entries:
-            before = old.entry(entry.path)
-            if before is None or before.row() != entry.row():
+            known = old.entry(entry.path)
+            if known is None or known.row() != entry.row():
                 changed.append(entry)
-        assert self._previous is not None
-        earlier = self._previous.flags.keys()
-        folders, removed = _folders(self.flags), earlier - self.flags.keys()
-        moved = removed | (self.flags.keys() - earlier)
-        touched = _folders(moved) if moved else set()
-        flags = package_flags(self.flags.items(), self._config)
-        for path, listing in self._list_folders(folders & touched):
-            changed.append(_directory(path, listing, flags))
-        for path in (flags.keys() & folders) - touched:
-            before = old.entry(path)
-            assert before is not None
-            if before.flags != flags[path]:
-                size, digest = before.size, before.digest
+        removed = before - self.flags.keys()
+        moved = removed | (self.flags.keys() - before)
+        directories = _directories_of(self.flags)
+        touched = _directories_of(moved) if moved else set()
+        changed += self._list(directories & touched, flags)
+        for path in (flags.keys() & directories) - touched:
+            known = old.entry(path)
+            assert known is not None
+            if known.flags != flags[path]:
+                size, digest = known.size, known.digest
                 changed.append(Entry(path, size, digest, DIRECTORY, flags[path]))
-        gone = _folders(earlier) - folders
+        gone = _directories_of(before) - directories
         return Patch(changed, [*removed, *gone])
 
-    def _list_folders(self, folders: set[str]) -> Iterable[tuple[str, bytes]]:
-        """Yield (path, listing) for each of *folders*."""
-        children: dict[str, dict[str, int]] = {path: {} for path in folders}
-        for path in self.flags:
-            folder, _, name = path.rpartition("/")
-            if folder in children:
-                children[folder][name] = FILE
-        for path in _folders(self.flags) - {""} if folders else ():
-            folder, _, name = path.rpartition("/")
-            if folder in children:
-                children[folder][name] = DIRECTORY
+    def _list(self, directories: set[str], flags: dict[str, int]) -> Iterator[Entry]:
+        """Yield an entry for each of *directories*, whose listing can be read then."""
+        children: dict[str, dict[str, int]] = {path: {} for path in directories}
+        if not children:
+            return
+        inner = _directories_of(self.flags) - {""}
+        for kind, paths in (FILE, self.flags), (DIRECTORY, inner):
+            for path in paths:
+                directory, _, name = path.rpartition("/")
+                if directory in children:
+                    children[directory][name] = kind
         for path, names in children.items():
             listing = listing_of(names.items())
-            self._listings[sha256(listing)] = listing
-            yield path, listing
+            digest = sha256(listing)
+            self._listings[digest] = listing
+            yield Entry(path, len(listing), digest, DIRECTORY, flags.get(path, 0))
 
 
-def _directory(path: str, listing: bytes, flags: dict[str, int]) -> Entry:
-    return Entry(path, len(listing), sha256(listing), DIRECTORY, flags.get(path, 0))
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    """Return the folders that *paths* lie in, up to the top."""
+def _directories_of(paths: Iterable[str]) -> set[str]:
+    """Return the directories that *paths* lie in, up to the top."""
     found = {""}
     for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
+        directory = path.rpartition("/")[0]
+        while directory not in found:
+            found.add(directory)
+            directory = directory.rpartition("/")[0]
     return found

@@ -10,6 +10,7 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
 from lazyimport.packing.container import pack_container
+from lazyimport.stores.artifact import Artifact
 from tests.support.containers import Files, make_container
 
 TYPE_CHECKING = False
@@ -26,15 +27,10 @@ def packed(
     path = make_container(files, tmp_path / name)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    suffix = path.suffix if path.suffix != ".gz" else ".tar.gz"
-    return pack_container(
-        str(path),
-        suffix,
-        str(scratch),
-        NodeCache(str(tmp_path / "cache")),
-        what=f"gs://bucket/{name}",
-        subdirectory=subdirectory,
-    ).archive
+    options = f"#subdirectory={subdirectory}" if subdirectory else ""
+    artifact = Artifact(f"gs://bucket/{name}{options}")
+    cache = NodeCache(str(tmp_path / "cache"))
+    return pack_container(artifact, str(path), str(scratch), cache).archive
 
 
 def paths(*arguments: object) -> set[str]:
@@ -162,7 +158,8 @@ def test_bytecode_of_the_last_container_is_used_again(tmp_path: Path) -> None:
         path = make_container(files, tmp_path / f"{number}.zip")
         scratch = tmp_path / f"scratch{number}"
         scratch.mkdir()
-        done = pack_container(str(path), ".zip", str(scratch), cache, what="x")
+        artifact = Artifact(f"file://{path}")
+        done = pack_container(artifact, str(path), str(scratch), cache)
         counts.append((done.compiled, done.reused))
 
     assert counts == [(2, 0), (1, 1)]
