@@ -135,7 +135,10 @@ app = Till.bind()
 
 
 class Load:
-    """Requests without a pause, from two clients; every answer is kept."""
+    """Two clients that ask again every few milliseconds; every answer is kept.
+
+    Without a pause they would take most of the CPU from the rollout.
+    """
 
     def __init__(self, port: int) -> None:
         self.answers: list[Any] = []
@@ -160,6 +163,7 @@ class Load:
                 self.answers.append(ask(self._port, "/shop"))
             except (OSError, ValueError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
+            self._end.wait(0.02)
 
     def versions(self) -> list[tuple[str, ...]]:
         return sorted({tuple(a["versions"]) for a in self.answers})
