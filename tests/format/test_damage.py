@@ -75,7 +75,7 @@ def test_every_four_bytes_overwritten(case: Case, value: int) -> None:
     check(changed, read, whole)
 
 
-def test_every_two_neighbours_exchanged(case: Case) -> None:
+def test_every_two_neighbors_exchanged(case: Case) -> None:
     data, read, whole = case
     changed = (
         data[:at] + data[at + 1 : at + 2] + data[at : at + 1] + data[at + 2 :]

@@ -133,7 +133,7 @@ def test_importtime_names_the_same_modules(trees: tuple[Path, Path, str]) -> Non
 def test_no_assertion_and_no_docstring(
     trees: tuple[Path, Path, str], flag: str
 ) -> None:
-    """What was packed for no optimisation is not run under another."""
+    """What was packed for no optimization is not run under another."""
     folder, cache, hash_ = trees
     program = "import app.opt; print(app.opt.__doc__, app.opt.__cached__[-9:])"
     if sys.version_info >= (3, 15):

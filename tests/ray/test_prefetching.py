@@ -179,7 +179,7 @@ def test_prefetch_says_which_node_could_not(connected: None, cluster: Cluster) -
 def test_a_worker_outlives_its_cache(
     connected: None, cluster: Cluster, pushed: Callable[[], str]
 ) -> None:
-    """What it has mapped stays; the next process fetches anew."""
+    """What it has mapped stays; the next process fetches again."""
     hash = pushed()
     env = runtime_env(hash, store=cluster.store)
 

@@ -56,7 +56,7 @@ def from_directory(
     alone: bool = False,
     **environ: str,
 ) -> Outcome:
-    """Run *program* with *folder* on ``sys.path`` in the place of site-packages.
+    """Run *program* with *folder* on ``sys.path``, where site-packages would be.
 
     With *alone*, nothing that is installed in this environment can be imported.
     """
