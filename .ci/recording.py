@@ -96,9 +96,7 @@ def main() -> None:
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
             if shown.plain:
                 console.print(shown, "", sep="\n", soft_wrap=True)
-    svg = console.export_svg(title="lazyimport", theme=THEME, code_format=FORMAT)
-    lines = [line.rstrip() for line in svg.splitlines()]
-    PICTURE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    console.save_svg(str(PICTURE), title="lazyimport", theme=THEME, code_format=FORMAT)
 
 
 def run(command: str, folder: str) -> Text:

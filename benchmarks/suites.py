@@ -203,7 +203,7 @@ def show_tests(tree: Tree, name: str) -> None:
     """Write those files of the archive to disk in which pytest looks for tests."""
     for entry in tree.archive.files_under(name):
         if re.search(r"(^|/)(tests/.*|conftest|__init__|test_\w+)\.py$", entry.path):
-            tree.put(tree.inside + entry.path)
+            tree.put(entry)
 
 
 def assert_from(

@@ -25,10 +25,6 @@ __all__ = [
     "unfinished_path",
 ]
 
-#: Seconds of the first pause of a process that waits for a lock, and of the longest.
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.1
-
 
 def make_directories(path: str) -> None:
     """Make the directory *path* and its parents, where missing, for this user only.
@@ -200,12 +196,15 @@ class FileLock:
             os.close(descriptor)
 
 
-def tries(timeout: float) -> Iterator[None]:
-    """Yield once, then again after growing pauses, until *timeout* seconds are over."""
+def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterator[None]:
+    """Yield once, then after growing pauses, until *timeout* seconds are over.
+
+    The pauses begin with *first* seconds and end with *longest*.
+    """
     deadline = time.monotonic() + timeout
-    pause = _FIRST_PAUSE
+    pause = first
     yield
     while time.monotonic() <= deadline:
         time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.5, longest)
         yield

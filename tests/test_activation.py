@@ -25,7 +25,7 @@ TREE = {
 UNKNOWN = "0123456789abcdef" * 4
 START_UP_FILE = os.path.join(sysconfig.get_path("purelib"), "lazyimport.pth")
 
-# tests/test_packaging.py says that the wheel brings it
+# tests/test_packaging.py shows that the wheel brings it
 pytestmark = pytest.mark.skipif(
     not os.path.exists(START_UP_FILE), reason="lazyimport is not installed as a wheel"
 )
@@ -44,7 +44,7 @@ def packed(tmp_path: Path, cache: Path) -> str:
 def python(
     *arguments: str, cache: Path, hash_: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a Python that the environment activates, through the wheel's .pth."""
+    """Run a Python that its environment activates, through the wheel's .pth."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -162,7 +162,7 @@ FAILURES = {
 def test_failure_lets_the_process_start_and_says_why(
     case: tuple[str, dict[str, str], list[str]], cache: Path
 ) -> None:
-    """One line on stderr at start; the import that nobody can serve has the reason."""
+    """One line on stderr says why at the start, and so does the import that fails."""
     hash_, environ, says = case
 
     done = python(
@@ -186,10 +186,10 @@ def test_failure_lets_the_process_start_and_says_why(
     assert done.stderr.count("\n") == 1
 
 
-def test_channel_activates_and_says_what_it_means(
+def test_channel_activates_and_says_what_it_points_to(
     packed: str, cache: Path, tmp_path: Path
 ) -> None:
-    """Once: what the process starts is told the hash and asks nobody."""
+    """Once: processes that this one starts are told the hash, and ask nobody."""
     store = mutable(open_store(f"file://{tmp_path}/store"))
     node = NodeCache(str(cache))
     archive = node.open(packed)
@@ -234,7 +234,7 @@ def test_channel_that_cannot_be_looked_up(cache: Path, tmp_path: Path) -> None:
 
 
 def test_failure_shows_no_password(cache: Path) -> None:
-    """Of an artifact's address, neither at start nor where an import fails."""
+    """Of an artifact's URL, neither at the start nor where an import fails."""
     done = python(
         "-c",
         "import shipped",
@@ -250,10 +250,10 @@ def test_failure_shows_no_password(cache: Path) -> None:
     assert "bob" not in done.stderr
 
 
-def test_stderr_may_be_anything_that_was_put_there(
+def test_stderr_may_be_any_object(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A log handler of the application need not have a descriptor."""
+    """Not every object that an application puts there has a descriptor."""
     monkeypatch.setattr(sys, "stderr", object())
 
     activation._say("what nobody reads")
@@ -263,7 +263,7 @@ def test_stderr_may_be_anything_that_was_put_there(
 def test_a_process_starts_though_the_failure_cannot_be_said(
     cache: Path, stderr: str
 ) -> None:
-    """As when what collects the logs has died."""
+    """As when the process that collects the logs has died."""
     if stderr == "full":
         end = os.open("/dev/full", os.O_WRONLY)
     else:
@@ -300,7 +300,7 @@ def test_failure_is_said_once_though_activation_runs_twice(cache: Path) -> None:
 
 
 def test_sitecustomize(packed: str, cache: Path, tmp_path: Path) -> None:
-    """The line of the README, where start-up files are not wanted."""
+    """It takes one line, for environments that allow no start-up files."""
     folder = tmp_path / "custom"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
@@ -319,7 +319,7 @@ def test_sitecustomize(packed: str, cache: Path, tmp_path: Path) -> None:
 
 
 def test_foreign_cache_directory_is_refused(packed: str, cache: Path) -> None:
-    """What lies in a directory that everybody can write to is not run."""
+    """Code from a directory that everybody can write to does not run."""
     cache.chmod(0o777)
 
     done = python("-c", "import shipped", cache=cache, hash_=packed)

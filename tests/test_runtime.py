@@ -1,4 +1,4 @@
-"""install, uninstall, current: what they change in the interpreter, and take back."""
+"""install, uninstall, current: what they change in the interpreter, and undo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gc
 import importlib
 import importlib.machinery
 import importlib.metadata
-import inspect
 import linecache
 import os
 import pickle
@@ -15,10 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-import unittest
 import weakref
 from collections.abc import Iterator
-from importlib.readers import NamespaceReader
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -92,9 +89,9 @@ def state() -> tuple[object, ...]:
         list(sys.path_hooks),
         *hooks(),
         linecache.updatecache,
-        inspect.getsourcefile,
-        unittest.TestLoader.discover,
-        NamespaceReader.__init__,
+        os.stat,
+        os.listdir,
+        open,
         {k: v for k, v in os.environ.items() if k.startswith("LAZYIMPORT_")},
     )
 
@@ -127,7 +124,7 @@ def test_install_and_uninstall_leave_no_trace(packed: str, cache: Path) -> None:
 def test_sys_path_may_hold_what_is_no_text(
     packed: str, cache: Path, monkeypatch: pytest.MonkeyPatch, entry: object
 ) -> None:
-    """Python passes over it, or finds nothing there."""
+    """Python ignores it, or finds nothing there."""
     monkeypatch.setattr(sys, "path", [entry, *sys.path])
     before = state()
 
@@ -157,7 +154,7 @@ def test_pickled_loader_loads_where_its_archive_is_installed(
 
 
 def test_nothing_keeps_a_tree_after_uninstall(tmp_path: Path, cache: Path) -> None:
-    """Its archive could not be evicted; its metadata was read as well."""
+    """Its archive could not be evicted. Its metadata was read, too."""
     folder = tmp_path / "tree"
     write_tree(
         {"quiet.py": "x = 1\n", "quiet-1.dist-info/RECORD": "quiet.py,,\n"}, folder
@@ -176,7 +173,7 @@ def test_nothing_keeps_a_tree_after_uninstall(tmp_path: Path, cache: Path) -> No
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_another_thread_installs(packed: str, cache: Path) -> None:
-    """The thread is not in the child, and so cannot let go there."""
+    """The thread is not in the child, and so cannot release the lock there."""
     inside, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -286,7 +283,7 @@ def test_malformed_hash(value: str, cache: Path) -> None:
 
 
 def test_wrong_python(cache: Path, tmp_path: Path) -> None:
-    """requires-python of the packed project is kept, and named."""
+    """The message names the requires-python of the packed project."""
     folder = write_tree({"m.py": "x = 1\n"}, tmp_path / "tree")
     hash_ = pack_tree(folder, cache, Config(requires_python=">=3.40"))
 
@@ -304,7 +301,7 @@ def test_archive_wins_over_what_is_installed(packed: str, cache: Path) -> None:
 
 
 def test_policy_path_is_the_order_of_sys_path(packed: str, cache: Path) -> None:
-    """An entry before the archive's wins, the archive's before site-packages."""
+    """Entries before the archive's win over it, and it wins over site-packages."""
     program = f"""
         import lazyimport, sys
         lazyimport.install({packed!r}, cache_dir={str(cache)!r}, policy="path")
@@ -358,7 +355,7 @@ def test_missing_module(
 def test_finders_behind_are_asked_before_a_module_is_said_to_miss(
     packed: str, cache: Path
 ) -> None:
-    """six puts one there, and pandas brings six: the reason must show all the same."""
+    """six puts one there, as does pandas with it: the reason must show all the same."""
 
     class Late:
         @staticmethod
@@ -415,7 +412,7 @@ def test_damaged_archive_is_an_import_error_that_names_it(
 def test_reading_what_is_damaged_fails_as_reading_a_bad_disk_does(
     packed: str, cache: Path
 ) -> None:
-    """Import machinery and libraries expect ImportError and OSError, and no others."""
+    """The machinery and libraries expect ImportError and OSError, and nothing else."""
     path = cache / "archives" / packed
     data = bytearray(path.read_bytes())
     archive = Archive(bytes(data), packed)
@@ -438,10 +435,10 @@ def test_reading_what_is_damaged_fails_as_reading_a_bad_disk_does(
     assert packed in str(raw.value)
 
 
-def test_install_while_another_thread_imports_what_we_teach(
+def test_install_while_another_thread_imports_what_we_patch(
     packed: str, cache: Path
 ) -> None:
-    """A module that is half made has nothing yet that could be changed."""
+    """A module that is half executed has nothing yet that could be patched."""
     program = """
         import sys, threading, time
         for name in ("linecache", "traceback", "inspect"):
@@ -490,18 +487,13 @@ def test_install_while_another_thread_imports_what_we_teach(
 
 def test_pure_package_leaves_no_file(packed: str, cache: Path) -> None:
     """Unless somebody looks, or the interpreter prints its source."""
-    from_archive(packed, cache, "import quiet.plain, shipped")
-    written = [path for path in (cache / "trees").rglob("*") if path.is_file()]
 
-    marks = {":", "::"}  # of what lies beside packages
-    assert {path.relative_to(cache / "trees").parts[1] for path in written} <= {
-        "shipped",
-        *marks,
-    }
+    def written() -> set[Path]:
+        return {path for path in (cache / "trees").rglob("*") if path.is_file()}
 
-    result = from_archive(packed, cache, "import quiet.boom; quiet.boom.boom()")
-
-    assert "    raise KeyError('boom')" in result.stderr
+    before = written()
+    from_archive(packed, cache, "import quiet.plain")
+    assert written() <= before
 
 
 def test_package_that_looks_at_files_finds_them(packed: str, cache: Path) -> None:
@@ -515,7 +507,7 @@ def test_package_that_looks_at_files_finds_them(packed: str, cache: Path) -> Non
 
 
 def test_what_install_loads(packed: str, cache: Path) -> None:
-    """Import weight on the start path: ours, and few small ones of the library."""
+    """A start imports our modules, and few small ones of the standard library."""
     program = f"""
         import sys
         before = set(sys.modules)

@@ -27,8 +27,8 @@ from lazyimport.format.digest import sha256
 from lazyimport.importing.machinery import running_python
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots
-from lazyimport.registry.archives import archive_key
-from lazyimport.registry.channels import LARGEST, channel_key, read_channel
+from lazyimport.registry.channels import LARGEST, read_channel
+from lazyimport.registry.layout import archive_key, channel_key
 from lazyimport.stores import mutable, open_store, writable
 from tests.delivery.test_fetch import Site, everything
 from tests.support.compare_importers import Files, pack_tree, write_tree

@@ -1,4 +1,4 @@
-"""stats(): what this process did, counted when somebody asks."""
+"""stats(): what lazyimport did in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TREE = {
 
 
 def run(program: str, **environ: str) -> Any:
-    """Return what a process says of itself; the path is this process's."""
+    """Return the JSON that *program* prints in a process with our search path."""
     done = subprocess.run(
         [sys.executable, "-c", dedent(program)],
         env={**environ, "PYTHONPATH": ":".join(filter(None, sys.path))},
@@ -53,7 +53,7 @@ def test_counts_what_is_imported(tmp_path: Path) -> None:
 
 
 def test_import_seconds_are_those_of_lazyimport(tmp_path: Path) -> None:
-    """The body of a module does not count, nor the imports in it twice."""
+    """A module's body does not count, so the imports in it do not count twice."""
     tree = {"outer.py": "import time\ntime.sleep(0.2)\nimport inner\n", "inner.py": ""}
     hash = pack_tree(write_tree(tree, tmp_path / "tree"), tmp_path / "cache")
     stats, seconds = run(

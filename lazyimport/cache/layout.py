@@ -5,7 +5,6 @@
     <cache>/archives/<hash>              the archive
     <cache>/trees/<hash>/                the directory that ``__file__`` points into
     <cache>/trees/<hash>.ready/<mark>    a mark: that part of the tree is on disk
-    <cache>/trees/<hash>.metadata/       distributions that somebody opened
     <cache>/blobs/ab/<digest>            files of trees; they are hard links to these
     <cache>/bytecode/<python>/ab/<digest>  code compiled here, by the source's digest
     <cache>/packs/<name>                 what the last packing of some roots found
@@ -49,7 +48,6 @@ __all__ = [
     "Layout",
     "hash_in",
     "mark_path",
-    "metadata_path",
     "unfinished",
     "walk",
 ]
@@ -71,7 +69,6 @@ FILES_AT_THE_TOP = ":"
 NEIGHBORS = "::"
 
 _READY = ".ready"
-_METADATA = ".metadata"
 
 
 class Layout:
@@ -116,10 +113,10 @@ class Layout:
         """Return the directory that the archive *hash* stands for: its tree's root."""
         return f"{self.path}/{TREES}/{hash}"
 
-    def tree_parts(self, hash: str) -> tuple[str, str, str]:
-        """Return all that a tree has on disk: its marks, its root, its metadata."""
+    def tree_parts(self, hash: str) -> tuple[str, str]:
+        """Return all that a tree has on disk: its marks, its root."""
         root = self.tree_path(hash)
-        return root + _READY, root, root + _METADATA
+        return root + _READY, root
 
     def blob_path(self, digest: bytes, *, executable: bool) -> str:
         """Return where the file of a tree with this SHA-256 lies."""
@@ -156,11 +153,6 @@ def mark_path(root: str, mark: str) -> str:
     *mark* is a package's name, `FILES_AT_THE_TOP` or `NEIGHBORS`.
     """
     return f"{root}{_READY}/{mark}"
-
-
-def metadata_path(root: str, inner: str) -> str:
-    """Return where *inner*, of a distribution in the tree *root*, lies when opened."""
-    return f"{root}{_METADATA}/{inner}"
 
 
 def hash_in(path: str) -> str | None:

@@ -21,15 +21,8 @@ from errno import EEXIST
 from fcntl import LOCK_SH, flock
 
 from lazyimport.cache.blobs import link_file
-from lazyimport.cache.layout import (
-    FILES_AT_THE_TOP,
-    NEIGHBORS,
-    Layout,
-    mark_path,
-    metadata_path,
-)
+from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, Layout, mark_path
 from lazyimport.files import make_directories
-from lazyimport.format.archive import top_of
 from lazyimport.format.entries import (
     CONFIGURED,
     EXECUTABLE,
@@ -44,10 +37,8 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
-__all__ = ["METADATA_SUFFIXES", "Materializer", "export"]
+__all__ = ["Materializer", "export"]
 
-#: How the directories of distributions' metadata end; an egg's may be a file.
-METADATA_SUFFIXES = (".dist-info", ".egg-info")
 
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
@@ -70,45 +61,11 @@ class Materializer:
         self._layout = Layout.around(root)
         self._held = {} if held is None else held
 
-    def put(self, entry: Entry) -> str:
-        """Put a file or directory on disk, and return where.
-
-        All of its package comes with it, because code that lists a directory must not
-        see a part of it; unless the package is to stay in memory.
-        """
-        if entry.path.partition("/")[0].lower().endswith(METADATA_SUFFIXES):
-            return self._put_metadata(entry)
-        path = f"{self._root}/{entry.path}"
-        if entry.is_directory:
-            self.put_package(entry.path.partition("/")[0])
-            return path
-        if self._archive.flags(top_of(entry.path)) & IN_MEMORY:
-            self._hold()
-        else:
-            self.put_package(top_of(entry.path))
-        self._link(
-            entry, path
-        )  # it may be missing where the mark of its package is not
-        return path
-
-    def _put_metadata(self, entry: Entry) -> str:
-        """Put metadata beside the tree, not in it.
-
-        What lies in an entry of ``sys.path`` is found by the path finder, too, which
-        would list the distribution again.
-        """
-        self._hold()
-        files = self._archive.files_under(entry.path) if entry.is_directory else [entry]
-        for file in files:
-            self._link(file, metadata_path(self._root, file.path))
-        return metadata_path(self._root, entry.path)
-
     def put_package(self, top: str) -> str:
         """Put a directory at the top on disk (``""``: the files there); return where.
 
-        With a package whose code looks at files come those that a program keeps
-        beside it: the files at the top and the directories that hold no module.
-        Does nothing if all of it is there.
+        With a package whose code names a place come its neighbors, see
+        `put_neighbors`. Does nothing if all of it is there.
         """
         self._hold()
         begun: set[str] = set()
@@ -117,10 +74,33 @@ class Materializer:
             self._put_neighbors(begun)
         return f"{self._root}/{top}"
 
-    def put_all(self) -> None:
-        """Put the whole tree on disk."""
+    def put_neighbors(self) -> str:
+        """Put on disk what a program keeps beside its packages; return where.
+
+        These are the files at the top and the directories that hold no module.
+        """
+        self._hold()
+        self._put_neighbors(set())
+        return self._root
+
+    def put_file(self, entry: Entry) -> str:
+        """Put one file on disk, and return where."""
+        self._hold()
+        path = f"{self._root}/{entry.path}"
+        self._link(entry, path)
+        return path
+
+    def put_directory(self, path: str) -> str:
+        """Make a directory, relative to the root, that may stay empty."""
+        self._hold()
+        make_directories(f"{self._root}/{path}")
+        return f"{self._root}/{path}"
+
+    def put_all(self) -> str:
+        """Put the whole tree on disk, and return where."""
         for top in self._archive.tops():
             self.put_package(top)
+        return self._root
 
     def _hold(self) -> None:
         """Record, for the life of this process and its forks, that it uses the tree."""

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lazyimport.registry.channels import Channel
+    from lazyimport.registry.channel import Channel
 
 __all__ = ["amount", "describe_channel", "moment", "one_line", "origin_of", "size"]
 

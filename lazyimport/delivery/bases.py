@@ -15,7 +15,7 @@ from lazyimport.format.delta import LARGEST_DELTA
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import MAX_ROOT_HEAD, Index, read_root_head
 from lazyimport.format.patch import differing_pages
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

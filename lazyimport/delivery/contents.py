@@ -8,7 +8,8 @@ from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
 from lazyimport.format.archive import decode_notes
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import Index
-from lazyimport.registry.archives import archive_key, read_header
+from lazyimport.registry.archives import read_header
+from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
 from lazyimport.stores import open_store
 from lazyimport.values import redact

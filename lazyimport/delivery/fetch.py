@@ -23,7 +23,7 @@ from lazyimport.errors import (
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.header import open_header
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT, WARNINGS
 from lazyimport.stores import open_store
 from lazyimport.values import redact

@@ -11,7 +11,7 @@ from lazyimport.cache.previous import packed_hashes
 from lazyimport.delivery.artifact import deliver
 from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError
 from lazyimport.registry.archives import stored_archives
-from lazyimport.registry.channels import resolve_channel
+from lazyimport.registry.resolution import resolve_channel
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact

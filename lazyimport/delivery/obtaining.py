@@ -9,7 +9,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.artifact import deliver
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import SettingsError
-from lazyimport.registry.channels import resolve_channel
+from lazyimport.registry.resolution import resolve_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from lazyimport.errors import (
 )
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.registry.archives import archive_key, find_header, require_archive
+from lazyimport.registry.archives import find_header, require_archive
 from lazyimport.registry.gc_lock import renew, wait_until_decided
+from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
 from lazyimport.stores import mutable
 

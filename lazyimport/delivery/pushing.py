@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.publish import Published
     from lazyimport.packing.options import PackOptions
     from lazyimport.packing.roots import Packed
-    from lazyimport.registry.channels import Channel
+    from lazyimport.registry.channel import Channel
     from lazyimport.registry.signing import Signer
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -115,7 +115,6 @@ def push(
     seconds = time.perf_counter() - started
     pointed = None
     if channel is not None:
-        keys = settings.trusted_keys
         pointed = set_channel(
             mutable(store),
             channel,
@@ -124,7 +123,7 @@ def push(
             message=message,
             commit=commit_of(store, published.hash),
             signer=signer,
-            trusted=Trusted.parse(keys) if keys else None,
+            trusted=Trusted.of(settings),
         )
     return Pushed(published.hash, published, store.url, seconds, packed, pointed)
 

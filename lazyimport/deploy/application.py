@@ -86,7 +86,7 @@ class Application:
         kind: str,
         name: str,
         resource: tuple[str, str | None] | None,
-        line: int,
+        text: YamlText,
         node: Node,
         place: Place,
     ) -> None:
@@ -94,7 +94,7 @@ class Application:
         self.kind = kind
         self.name = name
         self.resource = resource
-        self.line = line
+        self.line = text.line(node)
         self.hash = text_of(place.node) or None
         self.store = text_of(
             find(environment, "lazyimport", "store")
@@ -103,6 +103,7 @@ class Application:
         self.import_path = text_of(find(node, "import_path"))
         self.by_value = tuple(_by_value(node))
         self.place = place
+        self._text = text
         self._node = node
 
     def edit(self, hash: str) -> Edit:
@@ -123,10 +124,11 @@ class Application:
 
     def _anchors(self) -> Iterator[ManifestError]:
         """Yield what stands around the hash and is referred to from elsewhere."""
-        text, root, path = self.place.text, self.place.root, self.place.path
-        for depth in range(len(path) + 1):
-            node = find(root, *path[:depth])
-            if node is not None and text.is_shared(node):
+        inner, root, path = self.place.text, self.place.root, self.place.path
+        around = [(inner, find(root, *path[:n])) for n in range(len(path) + 1)]
+        around += [(inner.file, inner.scalar)] if inner.file is not None else []
+        for text, node in around:
+            if text.is_shared(node):
                 yield text.error(
                     node,
                     "this is an anchor, and whatever else refers to it would get the "
@@ -152,14 +154,13 @@ class Application:
 
     def _commands(self) -> Iterator[ManifestError]:
         """Yield the commands that set the variable themselves."""
-        for node, name in (
-            (find(self.place.environment, "py_executable"), "py_executable"),
-            (find(self._node, "entrypoint"), "the entrypoint"),
+        executable = find(self.place.environment, "py_executable")
+        for text, node, name in (
+            (self.place.text, executable, "py_executable"),
+            (self._text, find(self._node, "entrypoint"), "the entrypoint"),
         ):
             if _ASSIGNED.search(text_of(node) or ""):
-                yield self.place.text.error(
-                    node, f"{name} sets {VARIABLE}, which would win"
-                )
+                yield text.error(node, f"{name} sets {VARIABLE}, which would win")
 
     def _own_hashes(self) -> Iterator[ManifestError]:
         """Yield the hashes of single deployments."""
@@ -167,7 +168,7 @@ class Application:
             own = find(deployment, "ray_actor_options", "runtime_env")
             hash = find(own, "env_vars", VARIABLE) or find(own, "lazyimport")
             if hash is not None:
-                yield self.place.text.error(
+                yield self._text.error(
                     hash,
                     f"deployment {text_of(find(deployment, 'name'))!r} names a hash "
                     "of its own: classes of one archive would run with the modules of "
@@ -192,7 +193,7 @@ def applications_in(file: YamlText, document: Node) -> Iterator[Application]:
         job = spec if kind == JOB else find(spec, "jobTemplate")
         if job is not None and is_mapping(job):
             place = _in_job(file, job)
-            yield Application(kind, resource[0], resource, file.line(job), job, place)
+            yield Application(kind, resource[0], resource, file, job, place)
 
 
 def _served(
@@ -203,7 +204,7 @@ def _served(
         environment = find(node, "runtime_env")
         path = ("runtime_env", *_path_in(environment))
         place = Place(text, node, path, environment)
-        yield Application(kind, name, resource, text.line(node), node, place)
+        yield Application(kind, name, resource, text, node, place)
 
 
 def _in_job(file: YamlText, job: Node) -> Place:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Checked", "check"]
 
-#: names that, taken by an archive, break every worker
-_NEVER = ("ray", "lazyimport")
 #: what would activate another archive in the child
 _ACTIVATING = {ENVIRONMENT[name] for name in ("hash", "channel", "artifact")}
 _PROGRAM = (
@@ -65,55 +63,11 @@ def check(
     variables = {k: v for k, v in environ.items() if k not in ENVIRONMENT.values()}
     variables |= settings.to_environ()
     child = _Child(python, hash, variables)
-    answer = child.ask(entries=entries, by_value=by_value, never=_NEVER)
-    if "refused" in answer:
-        raise DeployError(answer["refused"], hash=hash)
-    _refuse_shadowing(answer, hash)
-    if answer["errors"]:
-        reasons = [_reason(error, hash, entries, python) for error in answer["errors"]]
-        raise DeployError("\n".join(reasons), hash=hash)
+    answer = child.ask(entries=entries, by_value=by_value)
     if answer["pickled"]:
-        _refuse_pickled(child.ask(pickled=answer["pickled"]), hash)
+        child.ask(pickled=answer["pickled"])
     shadowed = tuple((name, place) for name, place in answer["shadowed"])
     return Checked(answer["modules"], answer["seconds"], shadowed)
-
-
-def _refuse_shadowing(answer: dict[str, Any], hash: str) -> None:
-    for name, place in answer["shadowed"]:
-        if name in _NEVER:
-            raise DeployError(
-                f"archive {hash} has a {name!r} of its own, which wins over {place}: "
-                "no worker would start; rename it, or leave it out when packing",
-                hash=hash,
-            )
-
-
-def _reason(
-    error: dict[str, Any], hash: str, entries: Sequence[str], python: str
-) -> str:
-    advice = ""
-    if error["missing"] and not _named(error["missing"], entries):
-        advice = (
-            f"\n{error['missing']!r} is neither in the archive nor installed for "
-            f"{python}; install it in the image, or pack it: --with, --requirements"
-        )
-    return f"cannot import {error['entry']} from {hash}:\n{error['text']}{advice}"
-
-
-def _named(module: str, entries: Sequence[str]) -> bool:
-    """Whether a module that is missing is an entry itself, or above one."""
-    return any(f"{e.partition(':')[0]}.".startswith(f"{module}.") for e in entries)
-
-
-def _refuse_pickled(answer: dict[str, Any], hash: str) -> None:
-    if "error" in answer:
-        raise DeployError(
-            f"{answer['name']} runs in Serve's controller or proxies, which have no "
-            f"archive, and cannot be loaded there:\n{answer['error']['text']}\n"
-            "let its module import nothing from the archive, or install it in the "
-            "image",
-            hash=hash,
-        )
 
 
 class _Child:
@@ -125,11 +79,12 @@ class _Child:
         self._environ = {k: v for k, v in variables.items() if k not in _ACTIVATING}
 
     def ask(self, **question: object) -> dict[str, Any]:
-        """Return the answer of a new child. Raises DeployError if there is none."""
+        """Return the answer of a new child. Raises DeployError if it refuses."""
         paths = _own_paths()
         with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
             place = f"{folder}/answer"
-            question |= {"hash": self._hash, "own": paths, "answer": place}
+            question |= {"hash": self._hash, "python": self._python}
+            question |= {"own": paths, "answer": place}
             child = self._run(json.dumps(question), paths, folder)
             try:
                 with open(place, encoding="utf-8") as file:
@@ -140,6 +95,8 @@ class _Child:
                     f"archive {self._hash} was imported:\n{child.stderr.strip()}",
                     hash=self._hash,
                 ) from None
+        if "refused" in answer:
+            raise DeployError(answer["refused"], hash=self._hash)
         return answer
 
     def _run(

@@ -40,19 +40,19 @@ class Edit(NamedTuple):
 
 
 class YamlText:
-    """The YAML *text* of the file *path*, or of the string *scalar* in it.
+    """The YAML *text* of the file *path*.
 
-    ``documents`` are the root nodes of its documents. Raises ManifestError for
-    what is not YAML, DeployError without ruamel.yaml.
+    ``documents`` are the root nodes of its documents. For YAML inside a string,
+    ``scalar`` is that string and ``file`` the text around it. Raises ManifestError
+    for what is not YAML, DeployError without ruamel.yaml.
     """
 
-    def __init__(
-        self, text: str, path: str, scalar: Node | None = None, first_line: int = 1
-    ) -> None:
+    file: YamlText | None = None
+    scalar: Node | None = None
+
+    def __init__(self, text: str, path: str) -> None:
         self.text = text
         self.path = path
-        self.scalar = scalar
-        self._first_line = first_line
         self.documents = self._compose()
         self._shared = shared(self.documents)
 
@@ -64,9 +64,7 @@ class YamlText:
                 "a folded string (>) loses the line breaks of the YAML inside; "
                 "write it as a literal one (|)",
             )
-        if scalar.style == "|":
-            return _Literal(self, scalar)
-        return _Quoted(scalar.value, self.path, scalar, self.line(scalar))
+        return (_Literal if scalar.style == "|" else _Quoted)(self, scalar)
 
     def line(self, node: Node) -> int:
         """Return the line of the file where *node* begins, counted from 1."""
@@ -139,7 +137,7 @@ class YamlText:
 
     def _line(self, line: int) -> int:
         """Return the line of the file, from 1, that *line* of this text is, from 0."""
-        return self._first_line + line
+        return line + 1
 
     def _in_file(self, edit: Edit) -> Edit:
         """Return *edit*, of this text, as an edit of the file."""
@@ -203,22 +201,31 @@ class _Literal(YamlText):
 
     def __init__(self, file: YamlText, scalar: Node) -> None:
         begin, end = scalar.start_mark.index, scalar.end_mark.index
-        self._file = file
+        self.file: YamlText = file
+        self.scalar = scalar
         self._start = min(file.text.find("\n", begin, end) + 1 or end, end)
         # Such a mark counts at the begin of a line only, and these are indented.
         text = _BEGIN.sub(r"\1   ", file.text[self._start : end])
-        super().__init__(text, file.path, scalar, file.line(scalar) + 1)
+        super().__init__(text, file.path)
+
+    def _line(self, line: int) -> int:
+        return self.file.line(self.scalar) + 1 + line
 
     def _in_file(self, edit: Edit) -> Edit:
         start, end = self._start + edit.start, self._start + edit.end
-        return self._file._in_file(Edit(start, end, edit.text))  # noqa: SLF001
+        return self.file._in_file(Edit(start, end, edit.text))  # noqa: SLF001
 
 
 class _Quoted(YamlText):
     """YAML in any other string, which an edit replaces as a whole."""
 
+    def __init__(self, file: YamlText, scalar: Node) -> None:
+        self.file: YamlText = file
+        self.scalar = scalar
+        super().__init__(scalar.value, file.path)
+
     def _line(self, line: int) -> int:  # noqa: ARG002 - it is one line of the file
-        return self._first_line
+        return self.file.line(self.scalar)
 
     def _in_file(self, edit: Edit) -> Edit:
         assert self.scalar is not None

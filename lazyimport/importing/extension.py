@@ -31,7 +31,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         """Return the module, once its file and the libraries beside it are on disk."""
         tree = self._tree
         tree.prepare(top_of(self._entry.path))
-        if tree.put(self.path) is None:
+        if not tree.put(self._entry):
             raise ArchiveImportError(
                 f"cannot import {self.name!r}: no file can be made at {self.path} "
                 "for the dynamic loader; is the cache directory writable?",

@@ -12,9 +12,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from lazyimport.cache.materialize import METADATA_SUFFIXES
 from lazyimport.importing.finder import ArchivePathFinder
 from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.importing.metadata import METADATA_SUFFIXES
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -71,7 +71,7 @@ def _distributions(
         if is_folder and name.lower().endswith(METADATA_SUFFIXES):
             metadata = kind(tree, place, path)
         elif name.lower().endswith(".egg-info"):
-            metadata = pkg_resources.FileMetadata(_on_disk(tree, path))
+            metadata = pkg_resources.FileMetadata(path)
         else:
             continue
         yield pkg_resources.Distribution.from_location(
@@ -104,7 +104,7 @@ class _Provider:
     @property
     def egg_info(self) -> str:
         """The directory of metadata, put on disk for code that opens files of it."""
-        return self._metadata and _on_disk(self._tree, self._metadata)
+        return self._metadata
 
     # Every import of pkg_resources asks all distributions for some: that puts nothing
     # on disk.
@@ -116,8 +116,7 @@ class _Provider:
         return self._metadata and self._get(self._fn(self._metadata, name)).decode()
 
     def get_resource_filename(self, _: object, name: str) -> str:
-        path = self._fn(self.module_path, name)
-        return _on_disk(self._tree, path.rstrip("/")) + "/" * path.endswith("/")
+        return self._fn(self.module_path, name)
 
     def get_resource_stream(self, _: object, name: str) -> IO[bytes]:
         return self._at(self._fn(self.module_path, name)).open("rb")
@@ -138,10 +137,6 @@ class _Provider:
     def _at(self, path: str) -> Path | ArchivePath:
         inner = self._tree.relative(path)
         return Path(path) if inner is None else ArchivePath(self._tree, inner)
-
-
-def _on_disk(tree: Tree, path: str) -> str:
-    return tree.put(path) or path
 
 
 def _sparing(tree: Tree, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:

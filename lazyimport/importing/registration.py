@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from lazyimport.importing import looks
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.machinery import PathFinder
 
@@ -18,16 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 #: modules that `stdlib_patches` lets see the archive
-_PATCHED = (
-    "importlib.abc",
-    "importlib.resources.readers"
-    if sys.version_info >= (3, 11)
-    else "importlib.readers",
-    "inspect",
-    "linecache",
-    "pkg_resources",
-    "unittest.loader",
-)
+_PATCHED = ("importlib.abc", "linecache", "pkg_resources")
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.
 _PRINTS_IN_C = sys.version_info < (3, 13)
 #: the hooks of sys behind which it does so; errors that nobody can catch follow later
@@ -59,8 +51,17 @@ def register(tree: Tree, policy: str, changes: Changes, watcher: ImportWatcher) 
     changes.insert(sys.meta_path, place, finder(tree, top_level=policy != "path"))
     missing = MissingFinder(tree.hash, lambda name: _explain_missing(tree, name))
     changes.insert(sys.meta_path, len(sys.meta_path), missing)
+    _notice_looks(tree, changes, watcher)
     _patch_modules(tree, changes, watcher)
     _precede_printing(tree, changes, watcher)
+
+
+def _notice_looks(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
+    changes.at_undo(lambda: looks.unwatch(tree.root))
+    looks.watch(tree.root, tree.appear)
+    changes.at_undo(lambda: watcher.unwatch(looks.wrap_module))
+    for name in looks.WATCHED:
+        watcher.watch(name, looks.wrap_module)
 
 
 def _patch_modules(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:

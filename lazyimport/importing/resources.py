@@ -19,7 +19,7 @@ else:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import IO, Any
 
     from lazyimport.importing.tree import Tree
@@ -53,17 +53,6 @@ class ArchiveResources(TraversableResources):
     def open_resource(self, resource: str) -> io.BufferedReader:
         """Return the file *resource*, open for reading; FileNotFoundError."""
         return self.files().joinpath(resource).open("rb")  # type: ignore[return-value]
-
-
-def materialize_portions(tree: Tree, portions: Iterable[str]) -> None:
-    """Put those *portions* of a namespace package on disk that are in *tree*.
-
-    `importlib.resources.readers.NamespaceReader` takes directories and zip files only.
-    """
-    for portion in portions:
-        top = (tree.relative(portion) or "").partition("/")[0]
-        if top and not tree.stays_in_memory(top):
-            tree.materialize(top)
 
 
 class ArchivePath(Traversable):

@@ -1,19 +1,14 @@
-"""Patches of the standard library: modules that look at files without asking a loader.
+"""Patches of modules that ask for more than a path.
 
-A class that travelled by value (every class under ``@serve.deployment`` does) has no
-loader to ask either, only the file name in its code; so `linecache` finds the archive's
-sources by name, and `inspect` asks for them where there is neither file nor module.
-
-Two read directories, so the files are put there for them: the import system, for
-data of namespace packages, and `unittest` when it discovers tests, which would
-take no file for no test and call that a success.
+`linecache` gets the archive's sources by their names, so that a traceback leaves no
+file behind and shows its lines where no file can be made; a class that travelled by
+value (every class under ``@serve.deployment`` does) has no loader to ask for them.
 
 `pkg_resources` is part of setuptools; see `pkg_resources_support` next door.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 
 from lazyimport import lazy_errors as errors
@@ -61,31 +56,6 @@ def _patch_abc(abc: ModuleType, _tree: Tree, _changes: Changes) -> None:
         abc.ResourceLoader.register(ArchiveLoader)
 
 
-def _patch_readers(readers: Any, tree: Tree, changes: Changes) -> None:
-    from lazyimport.importing.resources import materialize_portions
-
-    def portions(_: object, namespace_path: Any) -> None:
-        materialize_portions(tree, namespace_path)
-
-    changes.precede(readers.NamespaceReader, "__init__", portions)
-
-
-def _patch_inspect(inspect: Any, tree: Tree, changes: Changes) -> None:
-    ask = inspect.getsourcefile
-
-    def getsourcefile(object: Any) -> str | None:  # noqa: A002 - as there
-        """Return the name of the file that has an object's source, or None."""
-        found: str | None = ask(object)
-        if found is None:
-            filename: str = inspect.getfile(object)
-            if filename.endswith(".py") and _has(tree, filename):
-                return filename
-        return found
-
-    getsourcefile.__module__ = inspect.__name__
-    changes.replace(inspect, "getsourcefile", getsourcefile)
-
-
 def _patch_linecache(linecache: Any, tree: Tree, changes: Changes) -> None:
     ask = linecache.updatecache
 
@@ -113,38 +83,11 @@ def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> No
         pass  # an odd pkg_resources, or damage, of which other imports will tell
 
 
-def _patch_unittest(loader: Any, tree: Tree, changes: Changes) -> None:
-    def folders(_: object, start_dir: str, *__: object, **___: object) -> None:
-        folder = _folder_of_tests(tree, os.fspath(start_dir))
-        if folder is not None:
-            top = folder.partition("/")[0]
-            for name in [top] if top else tree.archive.tops():
-                tree.prepare(name, wanted=True)
-
-    changes.precede(loader.TestLoader, "discover", folders)
-
-
 _PATCHES: dict[str, Callable[[Any, Tree, Changes], None]] = {
     "importlib.abc": _patch_abc,
-    "importlib.readers": _patch_readers,  # of Python 3.10
-    "importlib.resources.readers": _patch_readers,
-    "inspect": _patch_inspect,
     "linecache": _patch_linecache,
     "pkg_resources": _patch_pkg_resources,
-    "unittest.loader": _patch_unittest,
 }
-
-
-def _folder_of_tests(tree: Tree, start: str) -> str | None:
-    """Return the archive's folder that *start* is, a path or the name of a module."""
-    folder = tree.relative(os.path.abspath(start))
-    if folder is not None or os.path.isdir(start):
-        return folder
-    stem = start.replace(".", "/")
-    module = tree.module(stem)
-    if module is not None:
-        return module[0].path.rpartition("/")[0]
-    return stem if tree.is_directory(stem) else None
 
 
 # Code that asks for lines is about to report another error, which must not be lost to

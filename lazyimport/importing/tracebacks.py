@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveError
+from lazyimport.importing.looks import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def put_sources(tree: Tree, *args: Any) -> None:
         _, error, traceback = args
     for path in {*_files(traceback), *_files_of(error, set())}:
         try:
-            tree.put(path)
-        except ArchiveError:
+            if tree.at(path) is not None:
+                tree.appear(path, NAME)
+        except (ArchiveError, OSError):
             continue  # the exception itself matters more
 
 

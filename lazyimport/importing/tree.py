@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 
 from lazyimport import lazy_errors as errors
-from lazyimport.format.entries import IN_MEMORY, NATIVE, Entry
+from lazyimport.format.archive import top_of
+from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE, Entry
+from lazyimport.importing.looks import DIRECTORY, PACKAGE, unnoticed
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -41,6 +43,8 @@ _RANKS = {
     )
 }
 _INIT = "/__init__"
+#: stands for all directories at the top; none is called so
+_ALL = "/"
 
 
 class Tree:
@@ -74,6 +78,8 @@ class Tree:
         self._find = archive.index.find
         self._materializer = materializer
         self._prepared: set[str] = set()
+        #: looks that were answered; what is removed after that stays removed
+        self._looks: set[tuple[str, int]] = set()
 
     def module(self, stem: str) -> tuple[Entry, bool] | None:
         """Return (entry, is a package) of the module at *stem*, without a suffix.
@@ -160,35 +166,43 @@ class Tree:
 
             return read(self.archive, entry)
         except errors.ArchiveError as error:
-            raise errors.ArchiveReadError(
-                f"cannot read {path}: {error}",
-                errno=errno.EIO,
-                filename=path,
-                hash=self.hash,
-            ) from error
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: str, error: Exception) -> OSError:
+        import errno
+
+        return errors.ArchiveReadError(
+            f"cannot read {path}: {error}",
+            errno=errno.EIO,
+            filename=path,
+            hash=self.hash,
+        )
 
     def stays_in_memory(self, top: str) -> bool:
         """Return whether a directory at the top is configured to stay off the disk."""
         return bool(self.archive.flags(top) & IN_MEMORY)
 
-    def prepare(self, top: str, *, wanted: bool = False) -> None:
+    def prepare(self, top: str) -> None:
         """Put a package on disk, before its first module runs, if it must be there.
 
-        ``""`` stands for the modules that are single files at the top. With *wanted*
-        somebody asks for the files, whatever was decided when packing.
+        ``""`` stands for the modules that are single files at the top. A package that
+        holds no more than code, and names a place in it, has its neighbors put there.
 
         Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
         to another user by now: the package would open what that user put there.
         """
-        if top in self._prepared and not wanted:
+        if top in self._prepared:
             return
         try:
             flags = self.archive.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            if (flags or wanted) and not self._put(
-                lambda files: files.put_package(top), strict=True
-            ):
+            there: str | None = ""
+            if flags & ~LOOKS:
+                there = self._put(lambda files: files.put_package(top), strict=True)
+            elif flags:
+                there = self._put(lambda files: files.put_neighbors(), strict=True)
+            if there is None:
                 self._warn_without(top)
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
@@ -203,17 +217,59 @@ class Tree:
         """Put a package on disk; return whether it is there now."""
         return self._put(lambda files: files.put_package(top)) is not None
 
-    def put(self, path: str) -> str | None:
-        """Put what lies at an absolute *path* on disk, and return where it is now.
+    def put(self, entry: Entry) -> bool:
+        """Put a file on disk, with its package; return whether it is there now."""
 
-        That is *path*, but not for metadata of distributions. Returns None if the
-        archive does not have it, or the disk refuses. For readers that cannot be told
-        where the bytes really are.
+        def put(files: Materializer) -> str:
+            files.put_package(top_of(entry.path))
+            return files.put_file(entry)
+
+        return self._put(put) is not None
+
+    def appear(self, path: str, depth: int) -> None:
+        """Put on disk what code is about to look at.
+
+        *path* is absolute, in the tree, *depth* as `lazyimport.importing.looks` says.
+        Raises ArchiveReadError if the bytes are damaged.
         """
-        entry = self.at(path)
-        if entry is None or not entry.path:
-            return None
-        return self._put(lambda files: files.put(entry))
+        try:
+            self._appear(path[len(self.inside) :], depth)
+        except errors.ArchiveError as error:
+            raise self._unreadable(path, error) from error
+
+    def _appear(self, inner: str, depth: int) -> None:
+        entry = self.entry(inner) if inner else None
+        is_directory = not inner or (entry is not None and entry.is_directory)
+        if depth == PACKAGE or (depth == DIRECTORY and is_directory):
+            self._appear_whole(inner)
+        elif not self._is_whole(inner) and (inner, depth) not in self._looks:
+            self._looks.add((inner, depth))
+            if entry is not None and not is_directory:
+                self._put(lambda files: files.put_file(entry))
+            else:
+                self._put(lambda files: files.put_directory(self._nearest(inner)))
+
+    def _appear_whole(self, inner: str) -> None:
+        """Put the package on disk in which *inner* lies; of the root, everything."""
+        if self._is_whole(inner):
+            return
+        top = self._top(inner)
+        self._looks.add((top if inner else _ALL, PACKAGE))
+        self._put(lambda files: files.put_package(top) if inner else files.put_all())
+
+    def _is_whole(self, inner: str) -> bool:
+        whole = (_ALL, PACKAGE) in self._looks
+        return whole or bool(inner and (self._top(inner), PACKAGE) in self._looks)
+
+    def _top(self, inner: str) -> str:
+        top = inner.partition("/")[0]
+        return top if self.is_directory(top) else ""
+
+    def _nearest(self, inner: str) -> str:
+        """Return the directory that *inner* is, or would be in."""
+        while inner and not self.is_directory(inner):
+            inner = inner.rpartition("/")[0]
+        return inner
 
     def _put(
         self, put: Callable[[Materializer], str], *, strict: bool = False
@@ -225,7 +281,7 @@ class Tree:
         if self._materializer is None:
             return None
         try:
-            return put(self._materializer())
+            return unnoticed(put, self._materializer())
         except OSError:
             return None
         except errors.CacheError as error:

@@ -1,4 +1,4 @@
-"""Runtime environments: what Ray must be given so that its workers run an archive."""
+"""Runtime environments: how one names an archive, and what its workers then run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lazyimport.values import check_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["FIELD", "NAMED", "check_agreement", "runtime_env"]
+__all__ = ["FIELD", "named_settings", "runtime_env", "variables"]
 
 #: the field of a ``runtime_env`` that `lazyimport.ray.plugin` reads
 FIELD = "lazyimport"
-#: the settings that a ``runtime_env`` names
-NAMED = ("hash", "store")
+_NAMED = ("hash", "store")
 
 
 def runtime_env(
@@ -39,28 +39,52 @@ def runtime_env(
     another hash or store, or would start Python without activation.
     """
     ours = Settings(check_hash(hash), store)
-    named = {name: value for name in NAMED if (value := getattr(ours, name))}
-    check_agreement(others, **named)
+    named = {name: value for name in _NAMED if (value := getattr(ours, name))}
+    _check_agreement(others, named)
     _check_executable(others.get("py_executable"))
-    variables = {ENVIRONMENT[name]: value for name, value in named.items()}
-    env = {**others, "env_vars": {**(others.get("env_vars") or {}), **variables}}
+    env_vars = {**(others.get("env_vars") or {}), **variables(named)}
+    env = {**others, "env_vars": env_vars}
     if plugin:
         env[FIELD] = {**(others.get(FIELD) or {}), **named}
     return env
 
 
-def check_agreement(environment: Any, **named: str) -> None:
+def variables(named: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables for a ``hash`` and ``store``."""
+    return {ENVIRONMENT[name]: value for name, value in named.items()}
+
+
+def named_settings(environment: Any, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of the workers of a ``runtime_env`` that has our field.
+
+    *environ* are the variables of the node. Raises SettingsError if the field cannot
+    be understood, or is contradicted.
+    """
+    field = environment[FIELD]
+    if not isinstance(field, dict) or "hash" not in field or {*field} - {*_NAMED}:
+        raise SettingsError(
+            f"the field {FIELD!r} of a runtime_env is "
+            f"{{'hash': ..., 'store': ...}} (the store may be left out), not {field!r}",
+            name=FIELD,
+            value=field,
+        )
+    check_hash(field["hash"])
+    _check_agreement(environment, field)
+    theirs = environment.get("env_vars") or {}
+    return Settings.from_environ({**environ, **theirs}, **field)
+
+
+def _check_agreement(environment: Any, named: Mapping[str, str]) -> None:
     """Raise SettingsError if *environment*, a ``runtime_env``, contradicts *named*.
 
-    *named* are ``hash`` and ``store``. Whichever of two hashes won, somebody
-    would believe that the other one runs.
+    Whichever of two hashes won, somebody would believe that the other one runs.
     """
-    variables = environment.get("env_vars") or {}
+    env_vars = environment.get("env_vars") or {}
     field = environment.get(FIELD) or {}
     for name, value in named.items():
         variable = ENVIRONMENT[name]
         for said, place in (
-            (variables.get(variable), f"{variable} in its env_vars"),
+            (env_vars.get(variable), f"{variable} in its env_vars"),
             (field.get(name), f"{name!r} in its field {FIELD!r}"),
         ):
             if said is not None and said != value:

@@ -24,14 +24,15 @@ from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import LazyImportError, SettingsError
-from lazyimport.ray.environment import FIELD, NAMED, check_agreement
-from lazyimport.settings import ENVIRONMENT, Settings
-from lazyimport.values import check_hash, redact
+from lazyimport.ray.environment import FIELD, named_settings, variables
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from typing import Any
+
+    from lazyimport.settings import Settings
 
 __all__ = ["ArchivePlugin"]
 
@@ -93,8 +94,8 @@ class ArchivePlugin(RuntimeEnvPlugin):
     ) -> None:
         """Let the workers of this environment run the archive."""
         settings = _settings(runtime_env)
-        for name in runtime_env[FIELD]:
-            context.env_vars[ENVIRONMENT[name]] = str(getattr(settings, name))
+        named = {name: getattr(settings, name) for name in runtime_env[FIELD]}
+        context.env_vars.update(variables(named))
 
     def delete_uri(self, uri: str, logger: logging.Logger) -> float:
         """Remove an archive that no environment needs; return its bytes.
@@ -142,16 +143,4 @@ def _archive_path(settings: Settings) -> str:
 
 
 def _settings(runtime_env: Any) -> Settings:
-    """Return the settings that the workers of *runtime_env* will have."""
-    field = runtime_env[FIELD]
-    if not isinstance(field, dict) or "hash" not in field or {*field} - {*NAMED}:
-        raise SettingsError(
-            f"the field {FIELD!r} of a runtime_env is "
-            f"{{'hash': ..., 'store': ...}} (the store may be left out), not {field!r}",
-            name=FIELD,
-            value=field,
-        )
-    check_hash(field["hash"])
-    check_agreement(runtime_env, **field)
-    environ = {**os.environ, **(runtime_env.get("env_vars") or {})}
-    return Settings.from_environ(environ, **field)
+    return named_settings(runtime_env, os.environ)

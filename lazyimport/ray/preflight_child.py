@@ -1,7 +1,8 @@
 """The other side of `lazyimport.deploy.check`: runs in a clean child interpreter.
 
-It reads one JSON object from stdin and writes one to the file that this names. It
-stands for what Ray does, and asks the Ray of that interpreter if it has to.
+It reads one JSON object from stdin and writes one to the file that this names: what
+it found, or the text that says why the archive is ``refused``. It stands for what Ray
+does, and asks the Ray of that interpreter if it has to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import sys
 import time
 import traceback
 from importlib import import_module
-from importlib.machinery import PathFinder
+
+from lazyimport.errors import LazyImportError
+from lazyimport.importing import shadowing
+from lazyimport.runtime import install
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +30,24 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+#: names that, taken by an archive, break every worker
+_NEVER = {"ray", "lazyimport"}
+#: whose frames a traceback begins with before it comes to the program's own
 _OURS = {__file__, import_module.__code__.co_filename}
+
+
+class _RefusedError(Exception):
+    """A worker could not do it either; the text says why."""
 
 
 def main() -> None:
     """Answer the question on stdin."""
     question = json.loads(sys.stdin.read())
-    answer = _load(question) if "pickled" in question else _import(question)
+    sys.path[:] = [folder for folder in sys.path if folder not in question["own"]]
+    try:
+        answer = _load(question) if "pickled" in question else _import(question)
+    except _RefusedError as error:
+        answer = {"refused": str(error)}
     with open(question["answer"], "w", encoding="utf-8") as file:
         json.dump(answer, file)
     os._exit(0)  # a thread that a module has started would keep the process
@@ -40,59 +55,59 @@ def main() -> None:
 
 def _import(question: dict[str, Any]) -> dict[str, Any]:
     """Import the entries from the archive, as the task that builds an application."""
-    path = [folder for folder in sys.path if folder not in question["own"]]
-    from lazyimport.errors import LazyImportError
-    from lazyimport.runtime import install
-
-    try:
-        installed = install(question["hash"])
-    except LazyImportError as error:
-        return {"refused": str(error)}
-    shadowed = _shadowed(installed, path, question["never"])
-    if any(name in question["never"] for name, _ in shadowed):
-        # Nothing that follows would say what is really wrong.
-        return {"shadowed": shadowed}
-    entries = question["entries"]
+    installed = _install(question["hash"])
+    shadowed = [(name, place) for name, _, place in shadowing.shadowed(installed.tree)]
     started = time.perf_counter()
-    errors = list(_failures(entries))
+    reasons = list(_failures(question))
     seconds = time.perf_counter() - started
-    answer = {"shadowed": shadowed, "errors": errors, "seconds": seconds}
-    if not errors:
-        answer["modules"] = _count(installed)
-        try:
-            answer["pickled"] = _pickled(question["by_value"], installed)
-        except BaseException as error:  # noqa: BLE001 - whatever user code raises
-            errors.append({"entry": ", ".join(entries), **_describe(error)})
-    return answer
+    if reasons:
+        raise _RefusedError("\n".join(reasons))
+    modules = _count(installed)
+    try:
+        pickled = _pickled(question["by_value"], installed)
+    except BaseException as error:
+        text = _reason(error, ", ".join(question["entries"]), question)
+        raise _RefusedError(text) from error
+    found = {"shadowed": shadowed, "pickled": pickled}
+    return {"modules": modules, "seconds": seconds, **found}
 
 
-def _failures(entries: list[str]) -> Iterator[dict[str, Any]]:
+def _install(hash: str) -> Installation:
+    """Install the archive *hash*, unless no worker could run it."""
+    try:
+        installed = install(hash)
+    except LazyImportError as error:
+        raise _RefusedError(str(error)) from error
+    tops = {name.partition(".")[0] for name, _ in installed.tree.archive.children("")}
+    for name in tops & _NEVER:
+        # Nothing that follows would say what is really wrong.
+        raise _RefusedError(
+            f"archive {hash} has a {name!r} of its own, which wins over that of the "
+            "image: no worker would start; rename it, or leave it out when packing"
+        )
+    return installed
+
+
+def _failures(question: dict[str, Any]) -> Iterator[str]:
     """Look up every entry; yield what went wrong."""
-    for entry in entries:
+    for entry in question["entries"]:
         try:
             _look_up(entry)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises
-            yield {"entry": entry, **_describe(error)}
+            yield _reason(error, entry, question)
 
 
-def _shadowed(
-    installed: Installation, path: list[str], never: list[str]
-) -> list[tuple[str, str]]:
-    """Return (name, place) of what is installed and has a name of the archive's.
-
-    Names in *never* count wherever they are installed.
-    """
-    found = []
-    for child, kind in installed.tree.archive.children(""):
-        name, dot, ending = child.partition(".")
-        if not name.isidentifier() or (not kind and dot and ending != "py"):
-            continue
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.origin:
-            found.append((name, spec.origin))
-        elif name in never:
-            found.append((name, "the image's"))
-    return found
+def _reason(error: BaseException, entry: str, question: dict[str, Any]) -> str:
+    text = f"cannot import {entry} from {question['hash']}:\n{_describe(error)}"
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    modules = [entry.partition(":")[0] for entry in question["entries"]]
+    if missing and not any(f"{name}.".startswith(f"{missing}.") for name in modules):
+        text += (
+            f"\n{missing!r} is neither in the archive nor installed for "
+            f"{question['python']}; install it in the image, or pack it: --with, "
+            "--requirements"
+        )
+    return text
 
 
 def _look_up(entry: str) -> Any:
@@ -164,18 +179,18 @@ def _load(question: dict[str, Any]) -> dict[str, Any]:
     for name, data in question["pickled"]:
         try:
             cloudpickle.loads(base64.b64decode(data))
-        except BaseException as error:  # noqa: BLE001 - whatever it raises
-            return {"name": name, "error": _describe(error)}
+        except BaseException as error:
+            raise _RefusedError(
+                f"{name} runs in Serve's controller or proxies, which have no archive, "
+                f"and cannot be loaded there:\n{_describe(error)}\nlet its module "
+                "import nothing from the archive, or install it in the image"
+            ) from error
     return {}
 
 
-def _describe(error: BaseException) -> dict[str, Any]:
+def _describe(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error.with_traceback(_theirs(error))))
-    return {
-        "type": type(error).__name__,
-        "text": text.strip(),
-        "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
-    }
+    return text.strip()
 
 
 def _theirs(error: BaseException) -> TracebackType | None:

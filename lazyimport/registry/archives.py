@@ -1,9 +1,11 @@
-"""Archives as a store holds them: which there are, and their headers."""
+"""Archives in a store: which there are, their headers, and deleting one."""
 
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.format.header import HEADER_SIZE, Header
+from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key
+from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from lazyimport.stores import Item, ReadStore, Store
 
 __all__ = [
-    "archive_key",
+    "delete_archive",
+    "delete_object",
     "find_header",
     "read_header",
     "require_archive",
@@ -20,24 +23,21 @@ __all__ = [
 ]
 
 
-def archive_key(hash: str) -> str:
-    """Return the key under which a store keeps the archive *hash*."""
-    return f"archives/{hash}"
-
-
 def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]]:
-    """Yield hash and object of the archives whose hashes begin with *prefix*."""
-    folder = archive_key("")
-    for item in store.list(folder + prefix):
-        name = item.key[len(folder) :]
-        if len(name) == 64 and not name.strip("0123456789abcdef"):
+    """Yield hash and object of the archives whose hashes begin with *prefix*, by hash.
+
+    Raises StoreError while iterating.
+    """
+    for item in store.list(ARCHIVES + prefix):
+        name = item.key[len(ARCHIVES) :]
+        if is_sha256(name):
             yield name, item
 
 
 def read_header(store: ReadStore, hash: str) -> Header:
     """Return the header of the archive *hash*, which names its base.
 
-    Raises KeyMissing, StoreError, or ArchiveError if the object is not that
+    Raises KeyMissing, StoreError, or MalformedArchive if the object is not that
     archive.
     """
     key = archive_key(hash)
@@ -59,9 +59,9 @@ def read_header(store: ReadStore, hash: str) -> Header:
 
 
 def find_header(store: ReadStore, hash: str) -> Header | None:
-    """Return the header of the archive *hash*, None if the store has it not.
+    """Return the header of the archive *hash*, None if the store does not have it.
 
-    Raises StoreError, or ArchiveError if the object is not that archive.
+    Raises StoreError, or MalformedArchive if the object is not that archive.
     """
     try:
         return read_header(store, hash)
@@ -72,7 +72,7 @@ def find_header(store: ReadStore, hash: str) -> Header | None:
 def require_archive(store: ReadStore, hash: str) -> Header:
     """Return the header of the archive *hash* once sure that its base is there too.
 
-    Raises ArchiveMissing, StoreError or ArchiveError.
+    Raises ArchiveMissing, StoreError or MalformedArchive.
     """
     wanted = hash
     try:
@@ -89,3 +89,19 @@ def require_archive(store: ReadStore, hash: str) -> Header:
             store=store.url,
         ) from error
     return header
+
+
+def delete_archive(store: Store, hash: str) -> None:
+    """Delete the archive *hash*, then the records beside it. Raises StoreError."""
+    delete_object(store, archive_key(hash))
+    for folder in RECORDS:
+        for item in store.list(f"{folder}{hash}"):
+            delete_object(store, item.key)
+
+
+def delete_object(store: Store, key: str) -> None:
+    """Delete an object, if it is there. Raises StoreError."""
+    try:
+        store.delete(key)
+    except KeyMissing:
+        pass  # it never was, or a request was repeated

@@ -1,9 +1,9 @@
 """Garbage collection: which archives of a store nobody needs, and deleting them.
 
-An archive stays while anything speaks for it: a channel means it, or meant it
+An archive stays while anything speaks for it: a channel points to it, or did so
 lately; it is young, among the newest, or named; or it is the base of one that
-stays. `survey` says for each what speaks for it. `collect` deletes the others,
-in batches, each announced before it is looked at again (see
+stays. `survey` says for each what speaks for it. `collect` deletes the others, in
+batches, each announced before it is looked at again (see
 `lazyimport.registry.gc_lock`), deltas before their bases.
 
 Ages count by the clock of the store, which writes the times.
@@ -11,34 +11,37 @@ Ages count by the clock of the store, which writes the times.
 
 from __future__ import annotations
 
-import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 
-from lazyimport.errors import KeyMissing, LazyImportError, StoreError
-from lazyimport.registry.archives import archive_key, read_header, stored_archives
+from lazyimport.errors import KeyMissing, LazyImportError
+from lazyimport.registry.archives import (
+    delete_archive,
+    delete_object,
+    read_header,
+    stored_archives,
+)
 from lazyimport.registry.channels import read_channels
-from lazyimport.registry.gc_lock import PUSHED, RUNNING, Announcement, renewals_key
-from lazyimport.registry.provenance import provenance_key
-from lazyimport.registry.signing import signatures_key
+from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
+from lazyimport.registry.layout import PUSHED, RECORDS, recorded_hash
+from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from lazyimport.reporting import Reporter
     from lazyimport.stores import Store
 
 __all__ = ["SHORTEST_AGE", "Collected", "Fate", "Rules", "Survey", "collect", "survey"]
 
-#: Seconds for which a push may still be under way: nothing younger is deleted.
-SHORTEST_AGE = 3600.0
 #: Archives deleted under one announcement.
 BATCH = 100
+#: Headers that are read at once.
 _AT_ONCE = 16
 
 
 class Rules:
-    """What stays, beside what channels mean and the bases of what stays.
+    """What stays, beside what channels point to and the bases of what stays.
 
     ``older_than``
         seconds: nothing younger is deleted, and at least SHORTEST_AGE,
@@ -47,7 +50,7 @@ class Rules:
     ``hashes``
         these,
     ``history``
-        what a channel meant in so many of its last changes, for rollback,
+        what a channel pointed to in so many of its last changes, for rollback,
     ``channels``
         names of the channels to which that applies; None for all.
     """
@@ -86,9 +89,9 @@ class Fate:
 
 
 class Survey:
-    """The archives of a store, the newest first, and when it was: ``now``.
+    """The archives of a store, the newest first, at the time ``now``.
 
-    ``leftovers`` are keys of what belongs to archives that are not there.
+    ``leftovers`` are the keys of records of archives that are not there.
     """
 
     def __init__(self, fates: list[Fate], leftovers: list[str], now: float) -> None:
@@ -104,7 +107,11 @@ class Survey:
 
 
 class Collected:
-    """What `collect` did: ``deleted`` archives, ``spared`` hashes, ``leftovers``."""
+    """What `collect` did.
+
+    ``deleted`` are archives, ``spared`` hashes of those that were needed again by
+    then, ``leftovers`` the number of records deleted of archives that were not there.
+    """
 
     def __init__(self) -> None:
         self.deleted: list[Fate] = []
@@ -119,21 +126,17 @@ def survey(store: Store, rules: Rules, now: float) -> Survey:
     Raises StoreError, ChannelError or ArchiveError if anything cannot be read:
     what is not known cannot be judged.
     """
-    return _Collector(store, rules).survey(now)
+    return _Surveyor(store, rules).survey(now)
 
 
 def collect(
-    store: Store,
-    rules: Rules,
-    now: float,
-    by: str,
-    tell: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
+    store: Store, rules: Rules, now: float, by: str, reporter: Reporter = SILENT
 ) -> Collected:
     """Delete what `survey` finds that nothing speaks for; return what was done.
 
-    *by* tells others who it was; *tell* is called with (done, total). Safe
-    beside pushes, changes of channels and other collections. If it is killed,
-    what is in the store stays whole, and the next one goes on.
+    *by* tells others who it was. Safe beside pushes, changes of channels and other
+    collections. If it is killed, what is in the store stays whole, and the next one
+    goes on.
 
     Raises what `survey` raises, before anything is deleted or between two
     batches, and StoreError if another collection runs. The message says how
@@ -141,7 +144,7 @@ def collect(
     """
     done = Collected()
     try:
-        _collect(store, rules, now, by, tell, done)
+        _collect(store, _Surveyor(store, rules), now, by, reporter, done)
     except LazyImportError as error:
         count = len(done.deleted) or "nothing"
         text = f"{error} ({count} had been deleted by then)"
@@ -151,29 +154,43 @@ def collect(
 
 def _collect(
     store: Store,
-    rules: Rules,
+    surveyor: _Surveyor,
     now: float,
     by: str,
-    tell: Callable[[int, int], None],
+    reporter: Reporter,
     done: Collected,
 ) -> None:
-    collector = _Collector(store, rules)
-    planned = collector.survey(now)
+    planned = surveyor.survey(now)
     going = planned.goes
     for start in range(0, len(going), BATCH):
         batch = {fate.hash for fate in going[start : start + BATCH]}
-        with _Announced(store, batch, by) as announced:
-            fresh = collector.survey(announced.time)
-            collector.delete(batch, fresh, announced, done)
-        tell(start + len(batch), len(going))
+        with Announced(store, batch, by) as announced:
+            fresh = surveyor.survey(announced.time)
+            _delete(store, batch, fresh, announced, done)
+        reporter.step("deleting archives", start + len(batch), len(going))
     if planned.leftovers:
-        with _Announced(store, set(), by) as announced:
-            for key in collector.survey(announced.time).leftovers:
-                _delete(store, key)
+        with Announced(store, set(), by) as announced:
+            for key in surveyor.survey(announced.time).leftovers:
+                delete_object(store, key)
                 done.leftovers += 1
 
 
-class _Collector:
+def _delete(
+    store: Store, batch: set[str], fresh: Survey, announced: Announced, done: Collected
+) -> None:
+    """Delete what of *batch* nothing speaks for in the *fresh* survey either."""
+    left = {fate.hash: fate.base for fate in fresh.fates}
+    for fate in fresh.goes:
+        if fate.hash not in batch or fate.hash in left.values():
+            continue  # the base of a delta that is in a later batch
+        announced.require()
+        delete_archive(store, fate.hash)
+        del left[fate.hash]
+        done.deleted.append(fate)
+    done.spared += sorted(batch & left.keys())
+
+
+class _Surveyor:
     """Surveys one store, over and over, and reads no header twice."""
 
     def __init__(self, store: Store, rules: Rules) -> None:
@@ -183,50 +200,17 @@ class _Collector:
         self._bases: dict[tuple[str, float], str | None] = {}
 
     def survey(self, now: float) -> Survey:
-        fates, now = self._archives(now)
+        fates = self._archives()
+        now = max([now, *(fate.modified for fate in fates)])
         self._judge(fates, now)
-        here = {fate.hash: fate.modified for fate in fates}
-        leftovers = [
-            key
-            for key, hash, modified in self._records()
-            if now - modified > SHORTEST_AGE
-            and (
-                hash not in here
-                # a push before the last one
-                or (key.startswith(PUSHED) and modified < here[hash])
-            )
-        ]
-        return Survey(fates, leftovers, now)
+        return Survey(fates, list(self._leftovers(fates, now)), now)
 
-    def delete(
-        self, batch: set[str], fresh: Survey, announced: _Announced, done: Collected
-    ) -> None:
-        """Delete what of *batch* nothing speaks for in the *fresh* survey either."""
-        left = {fate.hash: fate.base for fate in fresh.fates}
-        going = [fate for fate in fresh.goes if fate.hash in batch]
-        for fate in going:
-            if fate.hash in left.values():
-                continue  # of a delta that is not in this batch, and will be deleted
-            announced.require()
-            _delete(self._store, archive_key(fate.hash))
-            del left[fate.hash]
-            _delete(self._store, provenance_key(fate.hash))
-            for beside in (renewals_key(fate.hash), signatures_key(fate.hash)):
-                for item in self._store.list(beside):
-                    _delete(self._store, item.key)
-            done.deleted.append(fate)
-        done.spared += sorted(batch & left.keys())
-
-    def _archives(self, now: float) -> tuple[list[Fate], float]:
-        found = list(stored_archives(self._store))
-        self._read_bases(
-            (hash, item.modified)
-            for hash, item in found
-            if (hash, item.modified) not in self._bases
-        )
+    def _archives(self) -> list[Fate]:
+        found = [(hash, item) for hash, item in stored_archives(self._store)]
+        self._read_bases({(hash, item.modified) for hash, item in found})
         pushed: dict[str, float] = {}
         for item in self._store.list(PUSHED):
-            hash = item.key.split("/")[2]
+            hash = recorded_hash(item.key)
             pushed[hash] = max(item.modified, pushed.get(hash, 0.0))
         fates = [
             Fate(
@@ -238,10 +222,9 @@ class _Collector:
             for hash, item in found
             if (hash, item.modified) in self._bases
         ]
-        fates.sort(key=lambda fate: (-fate.modified, fate.hash))
-        return fates, max([now, *(fate.modified for fate in fates)])
+        return sorted(fates, key=lambda fate: (-fate.modified, fate.hash))
 
-    def _read_bases(self, versions: Iterable[tuple[str, float]]) -> None:
+    def _read_bases(self, versions: set[tuple[str, float]]) -> None:
         def read(version: tuple[str, float]) -> None:
             try:
                 self._bases[version] = read_header(self._store, version[0]).base
@@ -249,8 +232,7 @@ class _Collector:
                 pass  # deleted since the listing
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(read, versions):
-                pass
+            list(pool.map(read, versions - self._bases.keys()))
 
     def _judge(self, fates: list[Fate], now: float) -> None:
         """Write down everything that speaks for an archive."""
@@ -268,8 +250,7 @@ class _Collector:
                 fate.reasons.append("young")
         for fate in fates:
             if fate.reasons and fate.base in known:
-                reason = f"base of {fate.hash[:12]}"
-                known[fate.base].reasons.append(reason)
+                known[fate.base].reasons.append(f"base of {fate.hash[:12]}")
 
     def _channel_reasons(self) -> Iterator[tuple[str, str]]:
         rules = self._rules
@@ -282,90 +263,12 @@ class _Collector:
                     if change.hash and change.hash != channel.hash:
                         yield change.hash, f"channel {channel.name} #{change.number}"
 
-    def _records(self) -> Iterator[tuple[str, str, float]]:
-        """Yield key, archive and time of what is kept beside archives."""
-        for item in self._store.list("provenance/"):
-            name = item.key.partition("/")[2]
-            yield item.key, name.removesuffix(".json"), item.modified
-        for item in self._store.list("signatures/"):
-            yield item.key, item.key.split("/")[1], item.modified
-        for item in self._store.list(PUSHED):
-            yield item.key, item.key.split("/")[2], item.modified
-
-
-class _Announced:
-    """The time in which a collection has told everybody what it will delete.
-
-    ``time`` is when that was, by the clock of the store.
-    """
-
-    def __init__(self, store: Store, hashes: set[str], by: str) -> None:
-        self._store = store
-        token = os.urandom(8).hex()
-        self._announcement = Announcement(token, by, frozenset(hashes))
-        self.time = 0.0
-
-    def __enter__(self) -> _Announced:
-        data = self._announcement.encode()
-        if not self._put(data):
-            self._take_over()
-            if not self._put(data):
-                raise self._busy()
-        self.time = self._time_of(RUNNING)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._stands():
-            _delete(self._store, RUNNING)
-
-    def _put(self, data: bytes) -> bool:
-        """Announce it; whether nobody else has. The answer to a put may be lost."""
-        return self._store.put(RUNNING, io.BytesIO(data)) or self._stands()
-
-    def _stands(self) -> bool:
-        running = Announcement.read(self._store)
-        return running is not None and running.token == self._announcement.token
-
-    def require(self) -> None:
-        """Raise StoreError unless the announcement still stands."""
-        if not self._stands():
-            raise StoreError(
-                f"somebody removed {RUNNING} from {self._store.url}, or took over the "
-                "garbage collection because it took too long; this one has stopped "
-                "between two archives. Run it again",
-                url=self._store.url,
-                key=RUNNING,
-            )
-
-    def _take_over(self) -> None:
-        """Remove the announcement of a collection that died long ago."""
-        probe = f"gc/clock-{self._announcement.token}"
-        self._store.put(probe, io.BytesIO(b""))
-        try:
-            since = self._time_of(RUNNING)
-            if since and self._time_of(probe) - since < SHORTEST_AGE:
-                raise self._busy()
-        finally:
-            _delete(self._store, probe)
-        _delete(self._store, RUNNING)
-
-    def _busy(self) -> StoreError:
-        running = Announcement.read(self._store)
-        whose = f" by {running.by}" if running else ""
-        return StoreError(
-            f"another garbage collection of {self._store.url}{whose} is running; wait "
-            f"for it, or, if it was killed, delete {RUNNING} there",
-            url=self._store.url,
-            key=RUNNING,
-        )
-
-    def _time_of(self, key: str) -> float:
-        times = [i.modified for i in self._store.list(key) if i.key == key]
-        return times[0] if times else 0.0
-
-
-def _delete(store: Store, key: str) -> None:
-    try:
-        store.delete(key)
-    except KeyMissing:
-        pass  # it never was, or a request was repeated
+    def _leftovers(self, fates: list[Fate], now: float) -> Iterator[str]:
+        """Yield the keys of old records that belong to no archive, or to no push."""
+        here = {fate.hash: fate.modified for fate in fates}
+        for folder in RECORDS:
+            for item in self._store.list(folder):
+                last = here.get(recorded_hash(item.key))
+                superseded = folder == PUSHED and item.modified < (last or 0.0)
+                if now - item.modified > SHORTEST_AGE and (last is None or superseded):
+                    yield item.key

@@ -1,4 +1,4 @@
-"""What a garbage collection has announced to delete, and how others heed it.
+"""What a garbage collection announces to delete, and how others heed it.
 
 Stores have no transactions, so both sides announce first and look afterwards::
 
@@ -18,7 +18,10 @@ import io
 import json
 import os
 
-from lazyimport.errors import KeyMissing, StoreMissing, StoreUnavailable
+from lazyimport.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
+from lazyimport.files import tries
+from lazyimport.registry.archives import delete_object
+from lazyimport.registry.layout import PUSHED, RUNNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,16 +30,15 @@ if TYPE_CHECKING:
     from lazyimport.stores import ReadStore, Store
 
 __all__ = [
-    "PUSHED",
-    "RUNNING",
+    "SHORTEST_AGE",
+    "Announced",
     "Announcement",
     "renew",
-    "renewals_key",
     "wait_until_decided",
 ]
 
-RUNNING = "gc/running.json"
-PUSHED = "gc/pushed/"
+#: Seconds for which a push may still be under way: nothing younger is deleted.
+SHORTEST_AGE = 3600.0
 _LARGEST = 1 << 20
 
 
@@ -73,17 +75,84 @@ class Announcement:
             ) from error
 
 
-def renewals_key(hash: str) -> str:
-    """Return the beginning of the keys whose ages say when *hash* was pushed again."""
-    return f"{PUSHED}{hash}/"
+class Announced:
+    """The time in which *by* has announced to delete *hashes* from *store*.
+
+    ``time`` is when that was, in seconds from the epoch by the clock of the store.
+    Entering raises StoreError while another collection runs.
+    """
+
+    def __init__(self, store: Store, hashes: set[str], by: str) -> None:
+        self._store = store
+        token = os.urandom(8).hex()
+        self._announcement = Announcement(token, by, frozenset(hashes))
+        self.time = 0.0
+
+    def __enter__(self) -> Announced:
+        data = self._announcement.encode()
+        if not self._put(data):
+            self._take_over()
+            if not self._put(data):
+                raise self._busy()
+        self.time = self._time_of(RUNNING)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stands():
+            delete_object(self._store, RUNNING)
+
+    def require(self) -> None:
+        """Raise StoreError unless the announcement still stands."""
+        if not self._stands():
+            raise StoreError(
+                f"somebody removed {RUNNING} from {self._store.url}, or took over the "
+                "garbage collection because it took too long; this one has stopped "
+                "between two archives. Run it again",
+                url=self._store.url,
+                key=RUNNING,
+            )
+
+    def _put(self, data: bytes) -> bool:
+        """Announce it; return whether nobody else has. The answer may get lost."""
+        return self._store.put(RUNNING, io.BytesIO(data)) or self._stands()
+
+    def _stands(self) -> bool:
+        running = Announcement.read(self._store)
+        return running is not None and running.token == self._announcement.token
+
+    def _take_over(self) -> None:
+        """Remove the announcement of a collection that died long ago."""
+        probe = f"gc/clock-{self._announcement.token}"
+        self._store.put(probe, io.BytesIO(b""))
+        try:
+            since = self._time_of(RUNNING)
+            if since and self._time_of(probe) - since < SHORTEST_AGE:
+                raise self._busy()
+        finally:
+            delete_object(self._store, probe)
+        delete_object(self._store, RUNNING)
+
+    def _busy(self) -> StoreError:
+        running = Announcement.read(self._store)
+        whose = f" by {running.by}" if running else ""
+        return StoreError(
+            f"another garbage collection of {self._store.url}{whose} is running; wait "
+            f"for it, or, if it was killed, delete {RUNNING} there",
+            url=self._store.url,
+            key=RUNNING,
+        )
+
+    def _time_of(self, key: str) -> float:
+        times = [i.modified for i in self._store.list(key) if i.key == key]
+        return times[0] if times else 0.0
 
 
 def renew(store: Store, hash: str) -> None:
     """Let the archive *hash*, which is in *store* already, count as pushed now.
 
-    By a key of its own, for who pushes may have no right to replace or delete.
+    By a key of its own: whoever pushes may have no right to replace or delete.
     """
-    store.put(f"{renewals_key(hash)}{os.urandom(8).hex()}", io.BytesIO(b""))
+    store.put(f"{PUSHED}{hash}/{os.urandom(8).hex()}", io.BytesIO(b""))
 
 
 def wait_until_decided(
@@ -94,25 +163,20 @@ def wait_until_decided(
     To be called after what should keep them from it. After True, look again
     whether they are there. Raises StoreUnavailable after *timeout* seconds.
     """
-    import time
-
     wanted = frozenset(hashes)
-    deadline = time.monotonic() + timeout
-    pause = 0.05
     waited = False
-    while True:
+    running: Announcement | None = None
+    for _ in tries(timeout, 0.05, 2.0):
         running = Announcement.read(store)
         if running is None or wanted.isdisjoint(running.hashes):
             return waited
-        if time.monotonic() > deadline:
-            raise StoreUnavailable(
-                f"a garbage collection of {store.url} by {running.by} is about to "
-                f"delete archive {min(wanted & running.hashes)}, and has been for "
-                f"{timeout:g} s; if it was killed, delete {RUNNING} there or run "
-                "'lazyimport gc --delete', and try again",
-                url=store.url,
-                key=RUNNING,
-            )
         waited = True
-        time.sleep(pause)
-        pause = min(pause * 1.5, 2.0)
+    assert running is not None
+    raise StoreUnavailable(
+        f"a garbage collection of {store.url} by {running.by} is about to delete "
+        f"archive {min(wanted & running.hashes)}, and has been for {timeout:g} s; if "
+        f"it was killed, delete {RUNNING} there or run 'lazyimport gc --delete', and "
+        "try again",
+        url=store.url,
+        key=RUNNING,
+    )

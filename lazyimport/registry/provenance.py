@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from lazyimport.errors import KeyMissing, StoreMissing
+from lazyimport.registry.layout import provenance_key
 from lazyimport.values import redact
 
 TYPE_CHECKING = False
@@ -28,7 +29,6 @@ __all__ = [
     "commit_of",
     "keep_provenance",
     "own_version",
-    "provenance_key",
     "read_provenance",
 ]
 
@@ -36,11 +36,6 @@ _LARGEST = 1 << 16
 _GIT_SECONDS = 30
 #: Variables with the address of the running job: GitLab, Jenkins, Buildkite, CircleCI.
 _JOB_URLS = ("CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
-
-
-def provenance_key(hash: str) -> str:
-    """Return the key under which a store keeps where the archive *hash* came from."""
-    return f"provenance/{hash}.json"
 
 
 class Provenance:

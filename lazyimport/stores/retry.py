@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 
 from lazyimport.errors import KeyMissing, StoreError, StoreUnavailable
-from lazyimport.stores.wrapped import Counted, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, BinaryIO
 
     from lazyimport.stores.protocol import Item, ReadStore
@@ -25,7 +25,7 @@ _LONGEST = 10.0
 
 
 def retrying(store: ReadStore, timeout: float) -> Any:
-    """Return *store* with every method repeated where its error is ``retryable``.
+    """Return *store* with every method repeated if its error is ``retryable``.
 
     At most 12 times in a row without progress and for *timeout* seconds; pauses
     double from 0.1 to 10 seconds, and each is a random part of that, so that
@@ -37,57 +37,100 @@ def retrying(store: ReadStore, timeout: float) -> Any:
     what the first one did: `delete` and `replace` then say so, and `put`, whose
     keys name contents, returns False.
     """
-    return wrap(store, _Retry(timeout))
+    return _Retrying(store, timeout)
 
 
-class _Retry:
-    def __init__(self, timeout: float) -> None:
+class _Retrying:
+    """A store around *inner*, with the methods that this one has and no others."""
+
+    def __init__(self, inner: ReadStore, timeout: float) -> None:
+        self.url = inner.url
+        self.inner = inner
         self.timeout = timeout
 
     def __repr__(self) -> str:
-        return f"retrying for {self.timeout:g} s"
+        return f"retrying for {self.timeout:g} s around {self.inner!r}"
 
-    def call(self, store: Any, method: str, *arguments: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        if name not in _METHODS or not hasattr(self.inner, name):
+            raise AttributeError(name)
+        return partial(self._call, name)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         tries = _Tries(self.timeout)
-        if method == "download":
-            return _download(tries, store, *arguments)
-        if method == "list":
-            return _list(tries, store, *arguments)
-        while True:
-            try:
-                return _answer(tries, store, method, *arguments)
-            except KeyMissing:
-                if method == "delete" and tries.failures:
-                    return None
-                raise
-            except StoreError as error:
-                tries.failed(error)
+        if name in _CALLS:
+            return _CALLS[name](tries, self.inner, *args, **kwargs)
+        return _repeat(tries, getattr(self.inner, name), *args, **kwargs)
 
 
-def _answer(tries: _Tries, store: Any, method: str, *arguments: Any) -> Any:
-    answer = getattr(store, method)(*arguments)
-    if method == "replace" and not answer and tries.failures:
-        return _holds(store, *arguments[:2])
-    return answer
+class _Tries:
+    """The tries of one call: how many failed, and how much time is left."""
+
+    def __init__(self, timeout: float) -> None:
+        self.failures = 0
+        self._row = 0
+        self._start = time.monotonic()
+        self._until = self._start + timeout
+
+    def progress(self) -> None:
+        """Count the failures in a row from zero again."""
+        self._row = 0
+
+    def failed(self, error: StoreError) -> None:
+        """Pause before the next try, or raise *error* if there is to be none."""
+        if not error.retryable:
+            raise error
+        self.failures += 1
+        self._row += 1
+        pause = min(_FIRST * 2 ** (self._row - 1), _LONGEST)
+        pause *= random.random()  # noqa: S311 - spreads requests, guards nothing
+        now = time.monotonic()
+        if self._row >= _MOST or now + pause >= self._until:
+            text = f"{error} (tried {self.failures} times in {now - self._start:.1f} s)"
+            raise error.with_text(text) from error
+        time.sleep(pause)
 
 
-def _holds(store: Any, key: str, data: bytes) -> bool:
-    """Return whether the object is what a request with a lost answer made it."""
+def _repeat(
+    tries: _Tries, method: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
+    while True:
+        try:
+            return method(*args, **kwargs)
+        except StoreError as error:
+            tries.failed(error)
+
+
+def _delete(tries: _Tries, store: Any, key: str) -> None:
     try:
-        return bool(store.read_versioned(key)[0] == data)
+        _repeat(tries, store.delete, key)
+    except KeyMissing:
+        if not tries.failures:
+            raise
+
+
+def _replace(
+    tries: _Tries, store: Any, key: str, data: bytes, version: str | None
+) -> bool:
+    if _repeat(tries, store.replace, key, data, version):
+        return True
+    if not tries.failures:
+        return False
+    try:  # was it a request with a lost answer that made the object what it is?
+        return bool(_repeat(tries, store.read, key) == data)
     except KeyMissing:
         return False
 
 
 def _download(
-    tries: _Tries, store: ReadStore, key: str, out: BinaryIO, start: int
+    tries: _Tries, store: ReadStore, key: str, out: BinaryIO, start: int = 0
 ) -> int:
-    sink: Any = Counted(out)
+    sink: Any = _Counted(out)
     while True:
         before = sink.size
         try:
             store.download(key, sink, start + sink.size)
-        except StoreUnavailable as error:
+        except StoreUnavailable as error:  # what came of damaged bytes is no beginning
             if sink.size > before:
                 tries.progress()
             tries.failed(error)
@@ -95,7 +138,7 @@ def _download(
             return int(sink.size)
 
 
-def _list(tries: _Tries, store: Any, prefix: str) -> Iterator[Item]:
+def _list(tries: _Tries, store: Any, prefix: str = "") -> Iterator[Item]:
     last = ""
     while True:
         try:
@@ -110,29 +153,26 @@ def _list(tries: _Tries, store: Any, prefix: str) -> Iterator[Item]:
             return
 
 
-class _Tries:
-    """The tries of one call: how many failed, and how much time is left."""
+class _Counted:
+    """A binary file to write to; ``size`` counts the bytes."""
 
-    def __init__(self, timeout: float) -> None:
-        self.failures = 0
-        self._row = 0
-        self._start = time.monotonic()
-        self._until = self._start + timeout
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self.size = 0
 
-    def progress(self) -> None:
-        """Begin to count anew."""
-        self._row = 0
+    def write(self, data: Any) -> int:
+        self._out.write(data)
+        self.size += len(data)
+        return len(data)
 
-    def failed(self, error: StoreError) -> None:
-        """Pause before the next try, or raise *error* if there shall be none."""
-        self.failures += 1
-        self._row += 1
-        if not error.retryable:
-            raise error
-        pause = min(_FIRST * 2 ** (self._row - 1), _LONGEST)
-        pause *= random.random()  # noqa: S311 - spreads requests, guards nothing
-        now = time.monotonic()
-        if self._row >= _MOST or now + pause >= self._until:
-            text = f"{error} (tried {self.failures} times in {now - self._start:.1f} s)"
-            raise error.with_text(text) from error
-        time.sleep(pause)
+
+_METHODS = frozenset(
+    ("read", "download", "put", "list", "delete", "read_versioned", "replace")
+)
+#: Those that do more than repeating.
+_CALLS: dict[str, Callable[..., Any]] = {
+    "download": _download,
+    "list": _list,
+    "delete": _delete,
+    "replace": _replace,
+}

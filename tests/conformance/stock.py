@@ -43,7 +43,6 @@ class Directories:
         self._interpreters = find_interpreters([])
         self._trees: dict[str, Any] = {}
         self._packing = False
-        self._asked: Any = None
 
     def tree_at(self, path: object) -> Any:
         """Return the tree whose root *path* is or is below, or None."""
@@ -65,22 +64,11 @@ class Directories:
                 if str(known).startswith(path):
                     del sys.path_importer_cache[known]
 
-    # The methods of a tree that `materialize_portions` calls, for any of the trees.
-
-    def relative(self, path: str) -> str | None:
-        self._asked = self.tree_at(path)
-        return self._asked and self._asked.relative(path)  # type: ignore[no-any-return]
-
-    def stays_in_memory(self, top: str) -> bool:
-        return self._asked.stays_in_memory(top)  # type: ignore[no-any-return]
-
-    def materialize(self, top: str) -> bool:
-        return self._asked.materialize(top)  # type: ignore[no-any-return]
-
     def _pack(self, path: str) -> Any:
         from lazyimport.cache.materialize import Materializer
         from lazyimport.cache.node import NodeCache
         from lazyimport.errors import PackError
+        from lazyimport.importing import looks
         from lazyimport.importing.tree import Tree
         from lazyimport.packing.config import Config
         from lazyimport.packing.roots import pack_roots
@@ -93,10 +81,10 @@ class Directories:
             return None
         os.rename(path, f"{path}.packed-{len(self._trees)}")
         os.mkdir(path)
-        self._trees[path] = Tree(
-            packed.archive, path, lambda: Materializer(packed.archive, path)
-        )
-        return self._trees[path]
+        tree = Tree(packed.archive, path, lambda: Materializer(packed.archive, path))
+        self._trees[path] = tree
+        looks.watch(path, tree.appear)
+        return tree
 
     def hook(self, path: str) -> Any:
         from lazyimport.importing.finder import ArchivePathFinder
@@ -190,18 +178,8 @@ def without(suite: unittest.TestSuite, patterns: Iterable[str]) -> unittest.Test
 
 def install(directories: Directories) -> None:
     """Let *directories* serve the imports of this process."""
-    from lazyimport.importing.resources import materialize_portions
-
     sys.path_hooks.insert(0, directories.hook)
     sys.meta_path.insert(sys.meta_path.index(PathFinder), directories)
-    readers: Any = importlib.import_module("importlib.readers")
-    make = readers.NamespaceReader.__init__
-
-    def initialize(self: Any, namespace_path: Any) -> None:
-        materialize_portions(directories, namespace_path)  # type: ignore[arg-type]
-        make(self, namespace_path)
-
-    readers.NamespaceReader.__init__ = initialize
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from lazyimport.cache.verify import prove
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveMissing, CacheError, StoreMissing
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from lazyimport.stores.file import FileStore

@@ -24,7 +24,7 @@ from lazyimport.errors import (
     UnsupportedArchive,
 )
 from lazyimport.format.archive import Archive
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.support import forge

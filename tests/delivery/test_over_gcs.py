@@ -20,7 +20,7 @@ from lazyimport.errors import (
     StoreDenied,
     StoreMissing,
 )
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores.gcs import GcsStore
 from tests.delivery.test_fetch import Site, contents, everything

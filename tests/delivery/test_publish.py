@@ -20,13 +20,13 @@ from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.packing.config import Config
 from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
-from lazyimport.stores.wrapped import wrap
 from tests.support.compare_importers import write_tree
 from tests.support.counting import Counts, counting
 from tests.support.scale import scaled
+from tests.support.wrapped import wrap
 
 MODULES = 1000
 

@@ -27,6 +27,7 @@ class Node:
             "shop/a.py": "x = 'a' * 3000\n",
             "shop/b.py": "x = 'b'\n",
             "looks/__init__.py": "here = __file__\n",
+            "looks/data.txt": "data\n",
             "shop/boom.py": "def boom():\n    raise ValueError('boom')\n",
         }
         author = NodeCache(str(base / "author"))

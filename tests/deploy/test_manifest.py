@@ -309,6 +309,8 @@ class TestRefusing:
         text = JOB_TEXT.replace("python -m", "LAZYIMPORT_HASH=x python -m")
 
         assert "f.yaml:5: the entrypoint" in self.refused(text)
+        text += "  runtimeEnvYAML: |\n    working_dir: x\n"
+        assert "f.yaml:5: the entrypoint" in self.refused(text)
 
     def test_an_environment_that_others_share(self) -> None:
         text = SERVED.replace("runtime_env:", "runtime_env: &env") + (
@@ -317,6 +319,12 @@ class TestRefusing:
 
         assert "'shop' too; write it out" in self.refused(text, "shop")
         assert "'other' too; write it out" in self.refused(text, "other")
+
+    def test_a_string_that_others_share(self) -> None:
+        text = service(SERVED).replace("V2: |", "V2: &config |")
+        text += "  other: *config\n"
+
+        assert re.match(r"f.yaml:7: this is an anchor", self.refused(text))
 
     def test_an_environment_that_is_merged(self) -> None:
         """A new env_vars would replace all variables that come by the merge."""

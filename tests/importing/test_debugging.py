@@ -1,4 +1,4 @@
-"""What docs/debugging.md says, done: a debugger, coverage, pytest, pdb.
+"""What docs/debugging.md advises works: a debugger, coverage, pytest, pdb.
 
 The dependency group ``real`` has debugpy and coverage.
 """
@@ -43,7 +43,7 @@ def test_double():
 
 
 class Child(subprocess.Popen[str]):
-    """A child that does not outlive what went wrong with it."""
+    """A child process that is killed if the test fails."""
 
     def __exit__(self, *error: object) -> None:
         if any(error):
@@ -52,7 +52,7 @@ class Child(subprocess.Popen[str]):
 
 
 class Shipped:
-    """A project, packed, and children that run its archive."""
+    """A packed project, and child processes that run its archive."""
 
     def __init__(self, base: Path) -> None:
         self.sources = write_tree(SOURCES, base / "src")
@@ -193,7 +193,7 @@ def test_breakpoint_of_debugpy(shipped: Shipped, mapped: bool) -> None:
     not are_installed(["coverage"]), reason="the dependency group 'real' has coverage"
 )
 def test_report_of_coverage(shipped: Shipped, tmp_path: Path) -> None:
-    """Measured on the archive, shown on the sources: `[paths]` joins the two."""
+    """It is measured on the archive and shown on the sources: `[paths]` maps them."""
     rc = tmp_path / "coveragerc"
     rc.write_text(
         f"[run]\nsource_pkgs = app\nparallel = true\ndata_file = {tmp_path}/data\n"
@@ -211,7 +211,7 @@ def test_report_of_coverage(shipped: Shipped, tmp_path: Path) -> None:
 
 
 def test_pytest_from_a_materialized_tree(shipped: Shipped) -> None:
-    """pytest looks for files, and imports what they stand for from the archive."""
+    """pytest looks for files, and imports their modules from the archive."""
     shipped.materialize()
 
     output = shipped.as_module(
@@ -222,7 +222,7 @@ def test_pytest_from_a_materialized_tree(shipped: Shipped) -> None:
 
 
 def test_pdb(shipped: Shipped) -> None:
-    """It stops in a function, and lists its lines, although there is no file."""
+    """It stops in a function and lists its lines, although there is no file."""
     program = "import pdb, app.core\npdb.run('app.core.double(4)')"
 
     output = shipped.run(program, typed="b app.core.double\nc\nl 1,3\nn\np number\nc\n")
@@ -231,18 +231,16 @@ def test_pdb(shipped: Shipped) -> None:
     assert f"Breakpoint 1 at {shipped.root}/app/core.py:" in output
     assert "    result = number * 2\n" in output
     assert "(Pdb) 4\n" in output
-    assert not shipped.root.exists()
+    if sys.version_info < (3, 15):  # there pdb looks at the file
+        assert not shipped.root.exists()
 
 
 def test_tools_that_look_for_files(shipped: Shipped) -> None:
-    """They find none of a pure package, and all once it is materialized."""
+    """They find what they look for, also in a pure package."""
     program = "import pdb, app.core\npdb.run('app.core.double(4)')"
     typed = "b app/core.py:3\nc\np result\nc\n"
 
-    before = shipped.run(program, typed=typed)
-    shipped.materialize()
-    after = shipped.run(program, typed=typed)
+    told = shipped.run(program, typed=typed)
 
-    assert "Breakpoint 1" not in before
-    assert f"Breakpoint 1 at {shipped.root}/app/core.py:3\n" in after
-    assert "(Pdb) 8\n" in after
+    assert f"Breakpoint 1 at {shipped.root}/app/core.py:3\n" in told
+    assert "(Pdb) 8\n" in told

@@ -1,4 +1,4 @@
-"""What the interpreter itself does or tells: events, import times, subinterpreters."""
+"""What the interpreter itself does: audit events, import times, subinterpreters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TREE: Files = {
     "single.py": "value = 1\n",
     "space/mod.py": "import single\n",
 }
-#: extension modules of the standard library that a Python may have as files
+#: extension modules of the standard library, which are files in some Pythons
 EXTENSIONS = ("_heapq", "_bisect", "_random", "_struct", "_queue", "_uuid", "_ssl")
 
 
@@ -43,11 +43,10 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
 
 
 def test_audit_events(trees: tuple[Path, Path, str]) -> None:
-    """The same events as from a directory; where that opens a file, ours says what.
+    """The events are those of a directory, with ``lazyimport.exec`` in place of `open`.
 
-    Events of `open` belong to the ``.pyc`` files of a directory, which is all that
-    tells a hook what is run there; an archive raises ``lazyimport.exec`` with the
-    archive's hash and the module's name.
+    From a directory, the `open` of a ``.pyc`` file tells a hook what will run; from an
+    archive, ``lazyimport.exec`` does, with the archive's hash and the module's name.
     """
     folder, cache, hash_ = trees
     program = dedent("""
@@ -133,7 +132,7 @@ def test_importtime_names_the_same_modules(trees: tuple[Path, Path, str]) -> Non
 def test_no_assertion_and_no_docstring(
     trees: tuple[Path, Path, str], flag: str
 ) -> None:
-    """What was packed for no optimization is not run under another."""
+    """Bytecode that was packed without optimization does not run under ``-O``."""
     folder, cache, hash_ = trees
     program = "import app.opt; print(app.opt.__doc__, app.opt.__cached__[-9:])"
     if sys.version_info >= (3, 15):
@@ -146,9 +145,9 @@ def test_no_assertion_and_no_docstring(
 
 
 def test_subinterpreter(trees: tuple[Path, Path, str]) -> None:
-    """A subinterpreter starts without finders of ours, and can install for itself.
+    """A subinterpreter starts without our finders, and can install for itself.
 
-    Where lazyimport is in site-packages, the start of a subinterpreter does that.
+    If lazyimport is in site-packages, activation does so when a subinterpreter starts.
     """
     _, cache, hash_ = trees
     ours = str(Path(lazyimport.__file__).parents[1])
@@ -192,7 +191,7 @@ def test_subinterpreter(trees: tuple[Path, Path, str]) -> None:
 
 
 def test_loader_of_an_extension_module(tmp_path: Path) -> None:
-    """Everything that can be asked of it, as for one in a directory."""
+    """It answers as that of a directory, whatever it is asked."""
     folder, cache = write_tree({"native/__init__.py": ""}, tmp_path / "site"), tmp_path
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     shared = sysconfig.get_config_var("DESTSHARED")
@@ -242,7 +241,7 @@ PyMODINIT_FUNC PyInit_top_ext(void) {
 
 
 def test_extension_module_at_the_top_finds_its_libraries(tmp_path: Path) -> None:
-    """They lie beside it, as in repaired wheels of a single module."""
+    """They lie beside it, as auditwheel puts them for a single module."""
     compiler = shutil.which("cc")
     headers = sysconfig.get_path("include")
     if not compiler or not Path(headers, "Python.h").exists():

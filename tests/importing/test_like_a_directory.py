@@ -454,7 +454,7 @@ def outcomes(
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_no_difference(trees: tuple[Path, Path, str], program: str) -> None:
-    """The program says the same, word for word."""
+    """The program prints the same, word for word."""
     directory, archive = outcomes(trees, program)
 
     assert directory == archive
@@ -462,7 +462,7 @@ def test_no_difference(trees: tuple[Path, Path, str], program: str) -> None:
 
 @pytest.mark.parametrize("flag", ["-O", "-OO", "-Xdev", "-B"])
 def test_interpreter_flags(trees: tuple[Path, Path, str], flag: str) -> None:
-    """-O and -OO never get code of another level."""
+    """-O and -OO never get bytecode of another level."""
     program = """
         import app.optim
         print(app.optim.f.__doc__)
@@ -477,17 +477,17 @@ def test_interpreter_flags(trees: tuple[Path, Path, str], flag: str) -> None:
 
 
 def test_second_run_uses_what_the_node_compiled(trees: tuple[Path, Path, str]) -> None:
-    """Bytecode for -O is compiled once and kept in the node cache."""
+    """Bytecode for -O is compiled once, into the node cache."""
     folder, cache, hash_ = trees
     program = "import app.optim; print(app.optim.f())"
 
     first = from_archive(hash_, cache, program, ["-O"])
-    kept = sorted((cache / "bytecode").rglob("*"))
+    compiled = sorted((cache / "bytecode").rglob("*"))
     second = from_archive(hash_, cache, program, ["-O"])
 
     assert first == second == from_directory(folder, program, ["-O"])
-    assert kept
-    assert sorted((cache / "bytecode").rglob("*")) == kept
+    assert compiled
+    assert sorted((cache / "bytecode").rglob("*")) == compiled
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["", "all there"])
@@ -504,7 +504,7 @@ def test_second_run_uses_what_the_node_compiled(trees: tuple[Path, Path, str]) -
     ],
 )
 def test_unittest_discovers(tmp_path: Path, start: str, everything: bool) -> None:
-    """Also in a pure package: no test found would be taken for no test failed."""
+    """Also in a pure package: to find no test would look like success."""
     case = "import unittest\nclass T(unittest.TestCase):\n    def test(self): {}\n"
     folder = write_tree(
         {
@@ -541,7 +541,7 @@ def test_unittest_discovers(tmp_path: Path, start: str, everything: bool) -> Non
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="PEP 810 is new in Python 3.15")
 def test_lazy_import_statement(trees: tuple[Path, Path, str]) -> None:
-    """``lazy import`` binds late and finds the module in the archive."""
+    """``lazy import`` binds on first use, and finds the module in the archive."""
     program = """
         lazy import app.core
         import sys

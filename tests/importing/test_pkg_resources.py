@@ -175,7 +175,7 @@ PROGRAMS = {
         """,
 }
 
-#: for an archive: pkg_resources is imported first, and installing comes after
+#: for an archive: imports pkg_resources before it is installed
 AFTERWARDS = (
     "import lazyimport; _ = lazyimport.current(); lazyimport.uninstall(); "
     "import pkg_resources; "
@@ -184,7 +184,7 @@ AFTERWARDS = (
 
 
 class Trees:
-    """The tree as a directory, and packed; another directory, for both."""
+    """The tree as a directory and packed, and another directory for both."""
 
     def __init__(self, base: Path, cache: Path) -> None:
         self.folder = write_tree(TREE, base / "site")
@@ -217,8 +217,8 @@ class Trees:
 def trees(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Trees:
-    """Also with a cache that is behind a symbolic link."""
-    base = tmp_path_factory.mktemp("legacy")
+    """Once more with a cache behind a symbolic link."""
+    base = tmp_path_factory.mktemp("pkg_resources")
     cache = base / "cache"
     if request.param:
         (base / "real").mkdir()
@@ -235,7 +235,7 @@ def _tree(tmp_path_factory: pytest.TempPathFactory) -> Trees:
 @pytest.mark.parametrize("start", ["", AFTERWARDS], ids=["before", "after"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_no_difference(trees: Trees, program: str, start: str) -> None:
-    """Whether installed before or after pkg_resources was imported."""
+    """Whether it is installed before pkg_resources is imported, or after."""
     flags = ["-Wignore"] if start else []  # a warning shows the line with the import
 
     directory = trees.directory(program, flags)
@@ -246,7 +246,7 @@ def test_no_difference(trees: Trees, program: str, start: str) -> None:
 
 @pytest.mark.parametrize("policy", ["path", "refuse"])
 def test_policies(tree: Trees, policy: str) -> None:
-    """Each has finders of its own."""
+    """Each has finders of its own class."""
     program = "".join(
         f"if True:{PROGRAMS[name]}\n" for name in ("distributions", "working set")
     )
@@ -257,7 +257,7 @@ def test_policies(tree: Trees, policy: str) -> None:
 
 
 def test_pkg_resources_of_the_archive(tmp_path: Path) -> None:
-    """It is taught as well where it was packed along, with all of setuptools."""
+    """It sees the archive, too, when it comes from there, with all of setuptools."""
     folder = write_tree(TREE, tmp_path / "site")
     spec = importlib.util.find_spec("setuptools")
     assert spec is not None
@@ -277,7 +277,7 @@ def test_pkg_resources_of_the_archive(tmp_path: Path) -> None:
 
 
 def test_uninstall(tree: Trees) -> None:
-    """The archive's are gone, what they hid is back, and what is imported works."""
+    """The archive's are gone, what they hid is back, and imported modules work."""
     program = """
         import sys, lazyimport
         handle = lazyimport.current()
@@ -310,7 +310,7 @@ def test_uninstall(tree: Trees) -> None:
 
 
 def test_installed_version_is_hidden(tree: Trees) -> None:
-    """As by importlib.metadata, and by the modules that are imported."""
+    """As `importlib.metadata` and import statements do."""
     start = AFTERWARDS.replace(
         "import pkg_resources;",
         "import sys; sys.path.insert(0, '@'); import pkg_resources;",
@@ -341,7 +341,7 @@ def test_metadata_stays_in_memory(tree: Trees) -> None:
     program = """
         import os, lazyimport
         p.get_distribution("app").requires()
-        print(os.path.exists(lazyimport.current().root + ".metadata/app-1.2.dist-info"))
+        print(os.path.exists(lazyimport.current().root + "/app-1.2.dist-info"))
         print(os.path.exists(p.get_distribution("app").egg_info + "/licenses/LICENSE"))
         """
 
@@ -388,7 +388,7 @@ def test_only_who_asks_pays(tree: Trees) -> None:
     ["None", "types.ModuleType('pkg_resources')", "types.ModuleType('x')", "Mock()"],
 )
 def test_stand_in(tree: Trees, odd: str) -> None:
-    """A test puts one there, or a program that does without setuptools."""
+    """A test puts one there, or a program that has no setuptools."""
     start = AFTERWARDS.replace(
         "import pkg_resources;",
         f"import sys, types; from unittest.mock import Mock; odd = {odd}; "
@@ -415,7 +415,7 @@ def test_other_module_of_that_name(tmp_path: Path) -> None:
 
 
 def test_what_stays_different(tmp_path: Path) -> None:
-    """A script's requirements are looked up while pkg_resources is imported itself."""
+    """A script's requirements are looked up while pkg_resources is being imported."""
     name = f"egg-5-py3.{sys.version_info.minor}.egg"
     egg = {f"{name}/EGG-INFO/PKG-INFO": "Name: egg\nVersion: 5\n"}
     folder = write_tree({**TREE, **egg}, tmp_path / "site")

@@ -21,7 +21,7 @@ ARCHIVE: Files = {
     "hidden/inner.py": "where = 'archive'\n",
     "data/table.csv": "1\n",
 }
-#: what a test puts elsewhere, by the name that is in both
+#: what lies elsewhere, partly under names of the archive
 ELSEWHERE: Files = {
     "both/__init__.py": "where = 'elsewhere'\n",
     "module.py": "where = 'elsewhere'\n",
@@ -29,15 +29,15 @@ ELSEWHERE: Files = {
     "installed.py": "where = 'elsewhere'\n",
     # shared on purpose
     "acme/theirs/__init__.py": "where = 'elsewhere'\n",
-    # a folder that happens to be called so
+    # a folder that happens to have the name
     "regular/notes.txt": "",
-    # of which the archive has a folder without modules
+    # a package; in the archive it is a folder without modules
     "data/__init__.py": "where = 'elsewhere'\n",
 }
 
 
 class Place:
-    """An environment: a packed archive, and a folder on sys.path beside it."""
+    """A packed archive, and a folder that tests put on ``sys.path`` beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.cache = folder / "cache"

@@ -1,7 +1,7 @@
-"""Many threads that import, look and fail at once, in a process that just started.
+"""Many threads import, look at files and fail at once, in a process that just started.
 
-What they race for is made only once: files on the disk, code that was not packed,
-lessons for the standard library. So each round is a child with an empty node cache.
+What they race for is made only once: files on disk, code that was not packed, patches
+of the standard library. So each round is a child process with an empty node cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lazyimport.packing.config import Config
 from tests.support.compare_importers import Files, from_archive, pack_tree, write_tree
 from tests.support.scale import scaled
 
-#: every module says that it ran, and whether the files beside it were there then
+#: every module notes that it ran, and whether the files beside it were there by then
 BODY = """\
 import os, builtins
 builtins.ran.append((__name__, {look}))
@@ -145,7 +145,7 @@ THREADS = 16
 def test_all_at_once(tmp_path: Path, flag: str) -> None:
     """Every module runs once, is one object for all, and finds its files.
 
-    With -O nothing was compiled before: the threads compile, and keep it.
+    With -O nothing has been compiled yet: the threads compile, into the node cache.
     """
     cache = tmp_path / "cache"
     config = Config(materialize=("space",))

@@ -22,17 +22,16 @@ from lazyimport.errors import (
     StoreError,
     StoreMissing,
 )
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.channel import HISTORY
 from lazyimport.registry.channels import (
-    HISTORY,
-    channel_key,
     read_channel,
     read_channels,
     remove_channel,
-    resolve_channel,
     roll_back,
     set_channel,
 )
+from lazyimport.registry.layout import archive_key, channel_key
+from lazyimport.registry.resolution import resolve_channel
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
 from tests.delivery.test_fetch import Site

@@ -21,15 +21,10 @@ from lazyimport.errors import (
     StoreError,
     StoreUnavailable,
 )
-from lazyimport.registry.archives import archive_key
-from lazyimport.registry.channels import (
-    channel_key,
-    read_channel,
-    remove_channel,
-    set_channel,
-)
+from lazyimport.registry.channels import read_channel, remove_channel, set_channel
 from lazyimport.registry.gc import Rules, Survey, collect, survey
-from lazyimport.registry.gc_lock import RUNNING, Announcement, renew, renewals_key
+from lazyimport.registry.gc_lock import Announcement, renew
+from lazyimport.registry.layout import PUSHED, RUNNING, archive_key, channel_key
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
 from tests.support.headers import put_header
@@ -410,7 +405,7 @@ def test_push_of_what_is_there_renews_it(site: Site) -> None:
 
     assert reasons(survey(store, OLD, time.time())) == {first.hash: ["young"]}
     (renewal,) = store.list("gc/")
-    assert renewal.key.startswith(renewals_key(first.hash))
+    assert renewal.key.startswith(f"{PUSHED}{first.hash}/")
 
 
 def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:

@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.registry.provenance import (
-    Provenance,
-    keep_provenance,
-    provenance_key,
-    read_provenance,
-)
+from lazyimport.registry.layout import provenance_key
+from lazyimport.registry.provenance import Provenance, keep_provenance, read_provenance
 from lazyimport.stores import open_store, writable
 
 HASH = "ab" * 32

@@ -20,20 +20,19 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from lazyimport.errors import SettingsError, SignatureError
 from lazyimport.registry.channels import (
-    channel_key,
     read_channel,
     remove_channel,
-    resolve_channel,
     roll_back,
     set_channel,
 )
+from lazyimport.registry.layout import channel_key
+from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signing import (
     Signer,
     Trusted,
     archive_signer,
     make_key,
     sign_archive,
-    signatures_key,
 )
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
@@ -194,7 +193,7 @@ def test_archive_is_signed_beside_itself(
     assert not sign_archive(store, A, ours)
 
     keys = [item.key for item in store.list("signatures/")]
-    assert [key.startswith(signatures_key(A)) for key in keys] == [True]
+    assert [key.startswith(f"signatures/{A}/") for key in keys] == [True]
     assert archive_signer(store, A, Trusted.parse(ours.public)) == ours.public
     with pytest.raises(SignatureError, match=f"archive {A}.*it is not signed"):
         archive_signer(store, A, Trusted.parse(theirs.public))
@@ -204,7 +203,7 @@ def test_signature_of_one_archive_is_none_of_another(
     store: MutableStore, ours: Signer
 ) -> None:
     sign_archive(store, A, ours)
-    (item,) = store.list(signatures_key(A))
+    (item,) = store.list(f"signatures/{A}/")
     moved = item.key.replace(A, B)
     store.put(moved, io.BytesIO(store.read(item.key)))
 
@@ -221,7 +220,7 @@ def test_damaged_signature_convinces_nobody(
     store: MutableStore, ours: Signer, content: bytes
 ) -> None:
     sign_archive(store, A, ours)
-    (item,) = store.list(signatures_key(A))
+    (item,) = store.list(f"signatures/{A}/")
     store.delete(item.key)
     store.put(item.key, io.BytesIO(content))
 
@@ -240,7 +239,7 @@ def test_with_trusted_keys_only_signed_archives_get_a_channel(
     set_channel(store, "prod", A, by="ada", signer=ours, trusted=trusted)
     sign_archive(store, B, ours)
     set_channel(store, "prod", B, by="ada", signer=ours, trusted=trusted)
-    store.delete(next(iter(store.list(signatures_key(A)))).key)
+    store.delete(next(iter(store.list(f"signatures/{A}/"))).key)
 
     with pytest.raises(SignatureError, match=f"archive {A}"):
         roll_back(store, "prod", by="ada", signer=ours, trusted=trusted)
@@ -392,7 +391,7 @@ def test_trusted_keys_that_are_none_are_an_error(text: str) -> None:
 def test_private_key_among_the_trusted_ones(tmp_path: Path, ours: Signer) -> None:
     secret = (tmp_path / "ours").read_text()
 
-    with pytest.raises(SettingsError, match="private key: take it out") as caught:
+    with pytest.raises(SettingsError, match="private key: remove it") as caught:
         Trusted.parse(secret)
     assert secret.splitlines()[1] not in str(caught.value)
 

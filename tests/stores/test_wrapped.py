@@ -20,10 +20,10 @@ from lazyimport.errors import (
 from lazyimport.stores import mutable, writable
 from lazyimport.stores.memory import MemoryStore
 from lazyimport.stores.retry import retrying
-from lazyimport.stores.wrapped import wrap
 from tests.stores.suite import MIB, MutableStoreTests, Place, calls
 from tests.stores.test_memory import MemoryPlace
 from tests.support.counting import counting
+from tests.support.wrapped import wrap
 
 ALL = ["read", "download", "put", "list", "delete", "read_versioned", "replace"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.stores.wrapped import Counted, wrap
+from tests.support.wrapped import Counted, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from lazyimport.format.header import Header
-from lazyimport.registry.archives import archive_key
+from lazyimport.registry.layout import archive_key
 from lazyimport.stores import Store
 
 

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lazyimport.registry.channels import Change
+    from lazyimport.registry.channel import Change
     from lazyimport.registry.signing import Signer, Trusted
     from lazyimport.settings import Settings
     from lazyimport.stores import MutableStore, ReadStore
@@ -79,7 +79,7 @@ def _set(
 @options.settings(required=True)
 def _get(name: str, settings: Settings) -> None:
     """Print the hash that a channel points to."""
-    from lazyimport.registry.channels import resolve_channel
+    from lazyimport.registry.resolution import resolve_channel
 
     print(resolve_channel(settings, name).hash)
 
@@ -224,4 +224,4 @@ def _one_of(prefix: str, hashes: Sequence[str], name: str) -> str:
 def _trusted(settings: Settings) -> Trusted | None:
     from lazyimport.registry.signing import Trusted
 
-    return Trusted.parse(settings.trusted_keys) if settings.trusted_keys else None
+    return Trusted.of(settings)

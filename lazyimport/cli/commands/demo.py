@@ -10,13 +10,9 @@ from contextlib import suppress
 import click
 
 from lazyimport.cli import declare
-from lazyimport.cli.demo.story import Story
-from lazyimport.cli.demo.workers import RayWorkers, Workers, why_not_ray
 from lazyimport.cli.options import store_url
 from lazyimport.errors import LazyImportError
-from lazyimport.registry.archives import archive_key
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store, writable
 
 __all__ = ["command"]
 
@@ -41,6 +37,8 @@ def command(store: str | None, workers: str) -> None:
     code, is edited, runs in both versions side by side, and is rolled back. This
     takes about a minute, needs no network, and leaves nothing behind.
     """
+    from lazyimport.cli.demo.workers import why_not_ray
+
     why_not = "--workers says so" if workers == "processes" else why_not_ray()
     if why_not and workers == "ray":
         raise LazyImportError(why_not)
@@ -48,31 +46,38 @@ def command(store: str | None, workers: str) -> None:
     if why_not:
         print(f"\nPlain processes stand in for Ray: {why_not}.")
     _on_signals(interrupt=True)
-    # Ray's sockets lie 82 characters below it, and may have 107.
+    # Ray's sockets lie 82 characters below this place, and may have 107.
     short = why_not or len(tempfile.gettempdir()) <= 24
     place = None if short else "/tmp"  # noqa: S108 - what is made there is ours alone
     with tempfile.TemporaryDirectory("", "lzdemo-", place, True) as folder:
-        team = (Workers if why_not else RayWorkers)(f"{folder}/w")
-        _tell(team, store_url(store or f"{folder}/store"), folder)
+        _tell(store_url(store or f"{folder}/store"), folder, on_ray=not why_not)
     print("To do this with code of your own: lazyimport push --help")
 
 
-def _tell(workers: Workers, url: str, folder: str) -> None:
+def _tell(url: str, folder: str, *, on_ray: bool) -> None:
     """Tell the story with the store at *url*, and clean up."""
+    from lazyimport.cli.demo.story import Story
+    from lazyimport.cli.demo.workers import RayWorkers, Workers
+    from lazyimport.registry.layout import archive_key
+    from lazyimport.stores import open_store, writable
+
+    for name in [n for n in os.environ if n.startswith(("LAZYIMPORT_", "RAY_"))]:
+        del os.environ[name]  # meant for another archive, or another Ray
     os.environ["LAZYIMPORT_STORE"] = url
     os.environ["LAZYIMPORT_CACHE_DIR"] = f"{folder}/node"
     # The author has a cache of its own: what runs comes from the store.
-    story = Story(workers, Settings(store=url, cache_dir=f"{folder}/author"), folder)
+    author = Settings(store=url, cache_dir=f"{folder}/author")
+    story = Story((RayWorkers if on_ray else Workers)(f"{folder}/w"), author, folder)
     try:
         story.tell()
     except Exception as error:
         if isinstance(error, LazyImportError) or getattr(error, "errno", None):
             raise
         last = str(error).strip().rpartition("\n")[2]
-        raise LazyImportError(f"failed: {last}; try --workers processes") from error
+        raise LazyImportError(f"{last}; try --workers processes") from error
     finally:
         _on_signals(interrupt=False)
-        workers.stop()
+        story.workers.stop()
         for hash in story.created:
             with suppress(LazyImportError):
                 writable(open_store(url)).delete(archive_key(hash))

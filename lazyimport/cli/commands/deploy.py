@@ -138,7 +138,7 @@ def _stored(
     """Return the hash that is named, and that the store has."""
     from lazyimport.delivery.lookup import cached_hashes, resolve
     from lazyimport.registry.archives import require_archive
-    from lazyimport.registry.channels import resolve_channel
+    from lazyimport.registry.resolution import resolve_channel
     from lazyimport.stores import open_store
 
     if channel:

@@ -182,7 +182,7 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
             rules,
             time.time(),
             builder(os.environ),
-            lambda number, total: reporter.step("deleting", number, total),
+            reporter,
         )
     if as_json:
         deleted = [_facts(fate) for fate in done.deleted]

@@ -31,10 +31,10 @@ _ORDERS = [("starter", 1), ("team", 3), ("company", 1), ("team", 10)]
 
 
 class Story:
-    """Tells the demo; ``created`` are the hashes that it puts into the store."""
+    """Tells the demo with *workers*; ``created`` are the hashes put into the store."""
 
     def __init__(self, workers: Workers, author: Settings, folder: str) -> None:
-        self._workers = workers
+        self.workers = workers
         self._author = author
         self._folder = folder
         self._say = partial(click.secho, color=is_live(sys.stdout))
@@ -48,8 +48,8 @@ class Story:
         first, pushing, sent = self._push(10)
         self._say("   app is removed: its code is in the store now, and nowhere else.")
 
-        self._say(f"\n2. Run it {self._workers.name}", bold=True)
-        started, seconds = self._timed("starting it", self._workers.start)
+        self._say(f"\n2. Run it {self.workers.name}", bold=True)
+        started, seconds = self._timed("starting it", self.workers.start)
         self._tell(f"{started}, without the code", seconds)
         self._order("all of it, from push to running", first, 324, pushing, sent)
         self._sell("the first", first, 324)
@@ -85,8 +85,8 @@ class Story:
 
     def _order(self, row: str, hash: str, cost: int, took: float, sent: int) -> None:
         """Run tasks of the archive *hash*, and fill a *row* of the table."""
-        self._say(f"   >>> {self._workers.usage.format(hash[:12])}", fg="cyan")
-        work = partial(self._workers.run, hash, "order", _ORDERS)
+        self._say(f"   >>> {self.workers.usage.format(hash[:12])}", fg="cyan")
+        work = partial(self.workers.run, hash, "order", _ORDERS)
         answers, seconds = self._timed("waiting for the tasks", work)
         text, file, _, stats = answers[1]
         done = f"{len(answers)} tasks, {stats.modules} modules imported: {text}"
@@ -99,14 +99,13 @@ class Story:
         fetched = {pid: stats.fetched for *_, pid, stats in answers}
         moved = sum(fetched[pid] for pid in fetched.keys() - self._known)
         self._known |= fetched.keys()
-        took += seconds
-        self._table.append((row, f"{took:.2f} s", size(sent), size(moved)))
+        self._table.append((row, f"{took + seconds:.2f} s", size(sent), size(moved)))
 
     def _sell(self, which: str, hash: str, total: int) -> None:
         """Sell with the till of *hash*, after which it must have *total*."""
-        work = partial(self._workers.run, hash, self._workers.sell, _ORDERS[1:2])
+        work = partial(self.workers.run, hash, self.workers.sell, _ORDERS[1:2])
         [(text, *_)], seconds = self._timed("waiting for a sale", work)
-        self._tell(f"{which} {self._workers.actor}'s till: {text} in it", seconds)
+        self._tell(f"{which} {self.workers.actor}'s till: {text} in it", seconds)
         if text != str(total):
             raise LazyImportError(f"{total} should be in the till of {hash}")
 

@@ -19,7 +19,7 @@ from lazyimport.ray import runtime_env
 
 __all__ = ["Answer", "RayWorkers", "Workers", "why_not_ray"]
 
-#: what a function of the shop returned, its file, its process, what came there how
+#: what a function of the shop returned, from which file, in which process; its stats
 Answer = tuple[str, str, int, Stats]
 
 _PATIENCE = 300  # seconds: a busy machine takes minutes to start Ray's workers
@@ -37,7 +37,7 @@ def call(hash: str, name: str, kind: str, count: int) -> Answer:
 
 
 class Workers:
-    """Plain processes, one for each hash; *folder* is in the command of no others."""
+    """Plain processes, one for each hash; *folder* tells ours from those of others."""
 
     name = "in plain processes"
     usage = 'lazyimport.install("{}..")'
@@ -84,8 +84,6 @@ class RayWorkers(Workers):
 
     def start(self) -> str:
         """Start, and return what was started."""
-        for name in [name for name in os.environ if name.startswith("RAY_")]:
-            del os.environ[name]  # meant for another Ray
         os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
         import ray
@@ -106,16 +104,14 @@ class RayWorkers(Workers):
         """Call the function *name* of the archive *hash* once for each of *orders*."""
         import ray
 
-        options = {"runtime_env": runtime_env(hash), "max_retries": 0}
-        task = ray.remote(call).options(**options)
+        task = ray.remote(runtime_env=runtime_env(hash), max_retries=0)(call)
         answers = [task.remote(hash, name, *order) for order in orders]
         return list(ray.get(answers, timeout=_PATIENCE))
 
 
 def why_not_ray() -> str:
     """Return why this machine cannot show the demo with Ray; "" if it can."""
-    ray = find_spec("ray")
-    if ray is None or ray.origin is None:  # no more than a folder of that name
+    if getattr(find_spec("ray"), "origin", None) is None:  # a folder has none
         return "Ray is not installed (the extra 'ray' brings it, up to Python 3.14)"
     if any(c in _SPLITS for c in sys.executable):
         return f"Ray starts no workers by a path like {sys.executable!r}"

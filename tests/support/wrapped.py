@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, BinaryIO, Protocol
 
-    from lazyimport.stores.protocol import Item, ReadStore
+    from lazyimport.stores import Item, ReadStore
 else:
     Protocol = object
 

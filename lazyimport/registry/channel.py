@@ -1,0 +1,154 @@
+"""A channel: a name in a store, and the changes that say which archive it points to.
+
+It is the object ``channels/<name>.json``::
+
+    {
+        "format": 1,
+        "channel": "prod",
+        "changes": [
+            {
+                "number": 7,
+                "hash": "4be8...",
+                "at": "2026-11-22T20:07:31Z",
+                "by": "ada@build-3",
+                "commit": "9f31...",
+                "message": "...",
+                "signatures": [{"key": "ssh-ed25519 AAAA...", "signature": "..."}],
+            },
+            ...,
+        ],
+    }
+
+The changes are in order, the newest first, and that one counts. Older ones are
+there to roll back to, up to `HISTORY` in all. A removed channel stays as an object
+whose newest change names no archive, so that its numbers go on: a number is used
+once, and the state of a channel is never an older one.
+"""
+
+from __future__ import annotations
+
+import json
+
+from lazyimport.errors import ChannelError
+from lazyimport.registry.layout import channel_key
+from lazyimport.values import check_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["HISTORY", "Change", "Channel"]
+
+#: Changes of a channel that its object has at most.
+HISTORY = 50
+
+
+class Change:
+    """One change of a channel.
+
+    ``number`` counts the changes of the channel from 1; ``hash`` is the archive
+    from then on, None if the channel was removed; ``at`` the time in UTC by the
+    writer's clock, ``by`` who made the change, ``commit`` the git commit of the
+    archive if it is known, ``message`` why. ``facts`` is all of it as it is stored.
+    """
+
+    __slots__ = ("at", "by", "commit", "facts", "hash", "message", "number")
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+        self.number: int = facts["number"]
+        self.hash: str | None = facts["hash"] and check_hash(facts["hash"])
+        self.at = str(facts.get("at") or "")
+        self.by = str(facts.get("by") or "")
+        self.commit = str(facts.get("commit") or "")
+        self.message = str(facts.get("message") or "")
+
+    def __str__(self) -> str:
+        who = f" by {self.by}" if self.by else ""
+        why = f": {self.message}" if self.message else ""
+        return f"#{self.number}, {self.at}{who}{why}"
+
+    @property
+    def signatures(self) -> list[dict[str, str]]:
+        """The signatures, each with a public ``key`` and a ``signature``."""
+        found = self.facts.get("signatures")
+        return [
+            {"key": str(one.get("key")), "signature": str(one.get("signature"))}
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict)
+        ]
+
+    def signed_text(self, channel: str) -> bytes:
+        """Return what a signature is over: the channel's name and all facts.
+
+        So the change counts only for this channel and this place in its history.
+        """
+        facts = {k: v for k, v in self.facts.items() if k != "signatures"}
+        text = json.dumps(
+            {**facts, "channel": channel}, sort_keys=True, separators=(",", ":")
+        )
+        return f"lazyimport channel 1\n{text}".encode()
+
+
+class Channel:
+    """A channel as it was read: ``name``, and ``changes``, the newest first."""
+
+    __slots__ = ("changes", "name")
+
+    def __init__(self, name: str, changes: list[Change]) -> None:
+        self.name = name
+        self.changes = changes
+
+    @property
+    def newest(self) -> Change:
+        """The change that counts."""
+        return self.changes[0]
+
+    @property
+    def hash(self) -> str | None:
+        """The archive that the channel points to; None if it was removed."""
+        return self.newest.hash
+
+    def encode(self) -> bytes:
+        """Return the object to store."""
+        changes = [change.facts for change in self.changes[:HISTORY]]
+        facts = {"format": 1, "channel": self.name, "changes": changes}
+        return json.dumps(facts, indent=1, ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, data: bytes, name: str, url: str) -> Channel:
+        """Return the channel *name* in *data*, from the store *url*.
+
+        Raises ChannelError if it is none.
+        """
+        what = f"{url}/{channel_key(name)}"
+        try:
+            facts = json.loads(data)
+            if facts["format"] != 1:
+                raise ChannelError(
+                    f"{what} is of format {facts['format']!r}, which this lazyimport "
+                    "does not know; use the release that wrote it, or a newer one",
+                    channel=name,
+                    store=url,
+                )
+            return cls(name, _changes_in(facts, name))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise ChannelError(
+                f"{what} is no channel that lazyimport wrote ({error}); delete it "
+                "there and set the channel again",
+                channel=name,
+                store=url,
+            ) from error
+
+
+def _changes_in(facts: dict[str, Any], name: str) -> list[Change]:
+    """Return the changes in a decoded object; raises ValueError and others."""
+    if facts["channel"] != name:
+        raise ValueError(f"it is the channel {facts['channel']!r}")
+    changes = [Change(change) for change in facts["changes"]]
+    numbers = [change.number for change in changes]
+    if not numbers or not all(type(number) is int for number in numbers):
+        raise ValueError("it has no numbered changes")
+    if sorted(set(numbers), reverse=True) != numbers or numbers[-1] < 1:
+        raise ValueError("its changes are not in order")
+    return changes

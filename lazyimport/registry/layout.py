@@ -1,0 +1,74 @@
+"""The layout of a store: under which key it has what.
+
+::
+
+    archives/<hash>                  an archive, whole or as a delta to another
+    provenance/<hash>.json           where it came from
+    signatures/<hash>/<key>.json     its signature with one key
+    gc/pushed/<hash>/<random>        empty: it was pushed again when this was made
+    channels/<name>.json             a channel
+    gc/running.json                  what a garbage collection is about to delete
+"""
+
+from __future__ import annotations
+
+from lazyimport.values import check_channel
+
+__all__ = [
+    "ARCHIVES",
+    "CHANNELS",
+    "PUSHED",
+    "RECORDS",
+    "RUNNING",
+    "archive_key",
+    "channel_key",
+    "channel_of",
+    "provenance_key",
+    "recorded_hash",
+    "signature_key",
+]
+
+ARCHIVES = "archives/"
+CHANNELS = "channels/"
+PUSHED = "gc/pushed/"
+RUNNING = "gc/running.json"
+_PROVENANCE = "provenance/"
+_SIGNATURES = "signatures/"
+#: What the keys of records begin with that lie beside an archive; its hash follows.
+RECORDS = (_PROVENANCE, _SIGNATURES, PUSHED)
+_JSON = ".json"
+
+
+def archive_key(hash: str) -> str:
+    """Return the key of the archive *hash*."""
+    return f"{ARCHIVES}{hash}"
+
+
+def provenance_key(hash: str) -> str:
+    """Return the key of the record that says where the archive *hash* came from."""
+    return f"{_PROVENANCE}{hash}{_JSON}"
+
+
+def signature_key(hash: str, signer: str) -> str:
+    """Return the key of the signature of the archive *hash* with one key.
+
+    *signer* is 32 digits of the SHA-256 of the public key.
+    """
+    return f"{_SIGNATURES}{hash}/{signer}{_JSON}"
+
+
+def recorded_hash(key: str) -> str:
+    """Return the hash of the archive beside which the record *key* lies."""
+    folder = next(folder for folder in RECORDS if key.startswith(folder))
+    return key[len(folder) :].partition("/")[0].removesuffix(_JSON)
+
+
+def channel_key(name: str) -> str:
+    """Return the key of the channel *name*. Raises SettingsError if it is no name."""
+    return f"{CHANNELS}{check_channel(name)}{_JSON}"
+
+
+def channel_of(key: str) -> str | None:
+    """Return the name of the channel that *key* is of, None if it is of none."""
+    name = key.removeprefix(CHANNELS).removesuffix(_JSON)
+    return name if key == f"{CHANNELS}{name}{_JSON}" else None

@@ -1,0 +1,126 @@
+"""Resolution: which archive a channel points to, and what this node saw before."""
+
+from __future__ import annotations
+
+import json
+
+from lazyimport.cache.layout import CHANNELS, Layout
+from lazyimport.errors import (
+    CacheError,
+    ChannelError,
+    SettingsError,
+    SignatureError,
+    StoreError,
+)
+from lazyimport.files import AtomicFile
+from lazyimport.registry.channels import read_channel
+from lazyimport.registry.signing import Trusted
+from lazyimport.stores import open_store
+from lazyimport.values import check_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.registry.channel import Change
+    from lazyimport.settings import Settings
+
+__all__ = ["resolve_channel"]
+
+
+def resolve_channel(settings: Settings, name: str) -> Change:
+    """Return the change of the channel *name* that counts, in the store of *settings*.
+
+    With trusted keys, it must be signed with one of these, and be no older
+    than what this node has seen. There is no guess: if the store cannot be asked,
+    that is an error, and it names the archive that the node saw last.
+
+    Raises SettingsError, ChannelError, SignatureError or StoreError.
+    """
+    if settings.store is None:
+        raise SettingsError(
+            f"no store is named in which channel {name!r} could be looked up; set "
+            "LAZYIMPORT_STORE or pass store=",
+            name="store",
+            value=None,
+        )
+    trusted = Trusted.of(settings)
+    store = open_store(settings.store, timeout=settings.timeout)
+    sighting = _Sighting(settings, name, store.url)
+    try:
+        change = read_channel(store, name).newest
+    except StoreError as error:
+        raise error.with_text(f"{error}; {sighting.hint}") from error
+    if trusted is not None:
+        what = f"#{change.number} of channel {name!r} in {store.url}"
+        trusted.check(change.signed_text(name), change.signatures, what)
+        sighting.refuse_older(change)
+    if change.hash is None:
+        raise ChannelError(
+            f"channel {name!r} of {store.url} was removed ({change}); use another, or "
+            f"set it again: lazyimport channel set {name} HASH",
+            channel=name,
+            store=store.url,
+        )
+    sighting.write(change)
+    return change
+
+
+class _Sighting:
+    """The newest change of the channel *name* that this node has seen.
+
+    It lies in the node cache, and is a help, not a promise: if the cache cannot be
+    written there is none.
+    """
+
+    def __init__(self, settings: Settings, name: str, url: str) -> None:
+        self._cache = Layout(settings.cache_dir)
+        self._name = name
+        self._url = url
+        self._path = self._cache.channel_path(url, name)
+        self._written = settings.cache_mode != "memory"
+        self._number = 0
+        self._hash: str | None = None
+        try:
+            if self._cache.exists():
+                with open(self._path, "rb") as file:
+                    facts = json.loads(file.read())
+                self._hash = check_hash(facts["hash"])
+                self._number = int(facts["number"])
+        except (OSError, CacheError, ValueError, TypeError, LookupError):
+            self._hash = None
+
+    @property
+    def hint(self) -> str:
+        """What to do if the store cannot be asked."""
+        hint = f"channel {self._name!r} can be looked up there only"
+        if self._hash:
+            hint += (
+                "; to run what it pointed to when this node last asked "
+                f"(#{self._number}), set LAZYIMPORT_HASH={self._hash}"
+            )
+        return hint
+
+    def refuse_older(self, change: Change) -> None:
+        """Raise SignatureError if *change* is older than what was seen before."""
+        same = change.hash in (self._hash, None)
+        if change.number > self._number or (change.number == self._number and same):
+            return
+        raise SignatureError(
+            f"channel {self._name!r} of {self._url} is at #{change.number} "
+            f"({change.hash}), and this node has seen #{self._number} ({self._hash}) "
+            "before: somebody put an older state back. If that was you, delete "
+            f"{self._path}; to change a channel, use 'lazyimport channel set' or "
+            "'rollback'"
+        )
+
+    def write(self, change: Change) -> None:
+        """Record *change*, unless it or a newer one was seen before."""
+        known = self._number == change.number and self._hash == change.hash
+        if not self._written or known or self._number > change.number:
+            return
+        facts = {"number": change.number, "hash": change.hash}
+        try:
+            self._cache.make_folder(CHANNELS)
+            with AtomicFile(self._path, 0o600, durable=False) as file:
+                file.write(json.dumps(facts).encode())
+        except (OSError, CacheError):
+            pass  # the archive will need the cache too, and say what is wrong with it

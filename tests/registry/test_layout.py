@@ -1,0 +1,37 @@
+"""The layout of a store: keys of archives, of records beside them, of channels."""
+
+from __future__ import annotations
+
+import pytest
+
+from lazyimport.errors import SettingsError
+from lazyimport.registry.layout import (
+    PUSHED,
+    archive_key,
+    channel_key,
+    channel_of,
+    provenance_key,
+    recorded_hash,
+    signature_key,
+)
+
+A = "0a" * 32
+
+
+@pytest.mark.parametrize(
+    "key", [provenance_key(A), signature_key(A, "0123"), f"{PUSHED}{A}/0123"]
+)
+def test_record_says_beside_which_archive_it_lies(key: str) -> None:
+    assert recorded_hash(key) == A
+    assert not key.startswith(archive_key(""))
+
+
+def test_channel_and_its_key() -> None:
+    assert channel_of(channel_key("prod")) == "prod"
+    assert channel_of("channels/README") is None
+    assert channel_of(archive_key(A)) is None
+
+
+def test_what_is_no_channel_has_no_key() -> None:
+    with pytest.raises(SettingsError):
+        channel_key("../prod")
