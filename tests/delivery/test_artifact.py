@@ -150,7 +150,7 @@ def test_named_by_hash_it_is_downloaded_once(
 def test_the_archive_is_the_one_that_packing_the_tree_gives(
     bucket: Path, cache: Path, tmp_path: Path
 ) -> None:
-    """The hash says what is in it, not who brought it, nor in what."""
+    """The hash says what is in it, not which container that came in."""
     from tests.support.compare_importers import pack_tree, write_tree
 
     hashes = {
@@ -221,7 +221,7 @@ def test_evicted_it_is_made_again(bucket: Path, cache: Path) -> None:
 def test_a_child_never_gets_another_version_than_its_parent(
     bucket: Path, cache: Path
 ) -> None:
-    """It asks here only if the archive is not in the cache any more."""
+    """It only asks here if the archive is no longer in the cache."""
     path = make_container(FILES, bucket / "app.zip")
     first, _ = deliver(settings(path, cache))
     make_container({**FILES, "more.py": ""}, path)
@@ -256,14 +256,12 @@ def test_what_a_killed_process_left_is_removed(bucket: Path, cache: Path) -> Non
     assert not left.exists()
 
 
-@pytest.mark.parametrize("remembered", ["", "x", "é" * 90, "0" * 64, DIGEST * 4])
-def test_a_memory_that_makes_no_sense(
-    bucket: Path, cache: Path, remembered: str
-) -> None:
+@pytest.mark.parametrize("recorded", ["", "x", "é" * 90, "0" * 64, DIGEST * 4])
+def test_a_memory_that_makes_no_sense(bucket: Path, cache: Path, recorded: str) -> None:
     path = named_by_hash(make_container(FILES, bucket / "app.zip"))
     first, _ = deliver(settings(path, cache))
-    (memory,) = (cache / "artifacts").iterdir()
-    memory.write_text(remembered)
+    (record,) = (cache / "artifacts").iterdir()
+    record.write_text(recorded)
 
     assert deliver(settings(path, cache))[0].hash == first.hash
 
@@ -435,7 +433,7 @@ print(inspect.getsource(shop.prices).strip())
 
 
 def test_behind_a_web_server(bucket: Path, cache: Path) -> None:
-    """At the very path that the URL has: not all servers forgive another."""
+    """At exactly the path of the URL: not all servers forgive another."""
     pytest.importorskip("obstore", reason="needs the extra 'objects'")
     folder = bucket / "a b"
     folder.mkdir()

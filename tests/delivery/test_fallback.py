@@ -30,7 +30,7 @@ from tests.support.recorder import Recorder
 
 
 class Site:
-    """An author who pushes a tree and changes of it, and a node."""
+    """An author who pushes versions of a tree, and a node."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -115,7 +115,7 @@ def test_delta_without_room_moves_nothing_twice(site: Site, asked: list[str]) ->
 
 
 def test_what_is_fetched_ahead_must_end_up_in_the_cache(site: Site) -> None:
-    """What runs from memory here is nowhere for the processes to come."""
+    """What runs from memory here is of no use to processes that start later."""
     pushed = site.push()
     with (
         no_file_larger_than(0),
@@ -142,7 +142,7 @@ def test_read_only_disk(site: Site) -> None:
 
 
 def test_read_only_disk_that_has_the_archive(site: Site) -> None:
-    """An image with a filled cache: nothing is written, nothing said."""
+    """An image with a filled cache: nothing is written, and there is no warning."""
     pushed = site.push()
     with mounted(site.node, "size=4m", "mode=0700"):
         fetch(site.settings(), pushed.hash)

@@ -50,7 +50,7 @@ def folder(
 
 
 def test_push_change_fetch(folder: str, tmp_path: Path) -> None:
-    """The whole, then the difference, up and down; and again, which sends nothing."""
+    """The whole, then the difference, up and down; the third push sends nothing."""
     site = Site(tmp_path)
     site.url = folder.format("/pushes")
     first = site.push()
@@ -83,7 +83,7 @@ def test_a_delta_whose_base_is_gone(folder: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar.zst", ".whl"])
 def test_artifacts(folder: str, tmp_path: Path, suffix: str) -> None:
-    """Downloaded once, checked against the digest in the name, and remembered."""
+    """Downloaded once, checked against the digest in the name, and recorded."""
     files = dict(FILES)
     if suffix == ".whl":
         files["shop-1.dist-info/METADATA"] = "Name: shop\nVersion: 1\n"
@@ -105,7 +105,7 @@ def test_artifacts(folder: str, tmp_path: Path, suffix: str) -> None:
 
 
 def test_what_is_wrong_with_an_artifact(folder: str, tmp_path: Path) -> None:
-    """Said of its URL, without what is behind the question mark."""
+    """The error has its URL, without what follows the question mark."""
     cache = str(tmp_path / "cache")
     path = make_container(FILES, tmp_path / f"app-{'0' * 64}.zip")
     store = writable(open_store(folder.format("")))

@@ -1,4 +1,4 @@
-"""Publishing: the least that will do, from a machine that knows nothing too."""
+"""Publishing: as little as will do, even from a machine that knows nothing."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_machine_that_knows_nothing_finds_the_base(author: Author) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 1200))
 def test_a_line_in_a_large_tree_moves_less_than_100_kb(tmp_path: Path) -> None:
-    """Up and down, for who has the base and who has nothing, after many pushes."""
+    """Up and down, with and without the base in the cache, after many pushes."""
     large = Author(tmp_path, modules=scaled(500, 40_000))
     large.push()
     for number in range(scaled(2, 10)):
@@ -184,7 +184,7 @@ def test_more_than_a_fifth_is_sent_whole_and_serves_as_the_next_base(
 
 
 class Watched:
-    """Calls of a store: an object never vanishes, and *before* one thing another."""
+    """Checks at each call that an object is there; *before* names what runs first."""
 
     def __init__(self, place: Path, before: dict[str, Callable[[], object]]) -> None:
         self.place = place
@@ -340,7 +340,7 @@ def _after_the_package(checkout: str) -> str:
 def test_no_room_for_what_is_to_be_sent(
     author: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told as a matter of the node cache, not of the store."""
+    """The error is about the node cache, not about the store."""
     from lazyimport.delivery import publish as module
 
     def full(*_: object, **__: object) -> None:

@@ -84,7 +84,7 @@ class Node:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write in place, as a bad disk or an editor does: processes see it."""
+    """Write in place, as a bad disk or an editor does: running processes see it."""
     path.chmod(0o600)
     with path.open("r+b") as file:
         file.write(data)
@@ -131,7 +131,7 @@ def test_install_warns(node: Node) -> None:
 
 
 def test_process_that_is_not_concerned_is_not_disturbed(node: Node) -> None:
-    """It keeps its mapping of the damaged file, whose good parts it goes on using."""
+    """It keeps its mapping of the damaged file, and goes on using the sound parts."""
     program = """
 import shop.a, sys
 print("ready", flush=True)

@@ -93,7 +93,7 @@ def test_anothers_cache_is_refused_and_not_used(site: Site) -> None:
 def test_a_quota_that_is_used_up(
     site: Site, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Injected: few kernels have quotas. On NFS it may be told at the end alone."""
+    """Injected: few kernels have quotas. NFS may report one at the end only."""
     pushed = site.push()
 
     def refuse(*_: object, **__: object) -> None:

@@ -102,7 +102,7 @@ class TestReading:
         assert repr(Archive(data, name, "/x")) == f"<Archive {name[:12]} in /x>"
 
     def test_import_weight(self) -> None:
-        """Opening an archive loads nothing that a bare interpreter has not."""
+        """Opening an archive loads nothing that a bare interpreter does not have."""
         data, name = make_archive({"a.py": "x = 1"})
         program = (
             "import sys; before = set(sys.modules)\n"
@@ -282,7 +282,7 @@ class TestOrder:
         )
 
     def test_recorded_start(self) -> None:
-        """Also sources may be in it: whatever it read, in its order."""
+        """Sources may be in it too: whatever it read, in its order."""
         digest = {entry.path: entry.digest for entry in self.TREE.entries}
         _, code = self.TREE.entries[0].codes().__next__()
         recorded = [digest["a.py"], b"unknown" * 4, code.digest, digest["a.py"]]
@@ -352,7 +352,7 @@ class TestWriting:
         assert len(other[0]) < len(one[0])
 
     def test_recode_of_a_forged_index(self) -> None:
-        """What it wrote would be read through slots that mean others."""
+        """What it wrote would be read through slots of other members."""
         rows = [TOP, ("a", forge.row("a", b"1")), ("b", forge.row("b", b"2"))]
         rows.sort(key=lambda row: Struct("<I").pack(0) + row[1][48:])
         body = forge.page(rows[:1] + rows[2:] + rows[1:2])
@@ -374,7 +374,7 @@ class TestWriting:
 
 
 class TestNotes:
-    """UTF-8 JSON, an object, at most 1 MiB. A reader MUST be able to do without."""
+    """UTF-8 JSON, an object, at most 1 MiB. A reader MUST work without it."""
 
     def test_round_trip(self) -> None:
         notes = {"excluded": {"tests/": "*/tests"}, "requires_python": ">=3.10", "ü": 1}

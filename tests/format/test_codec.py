@@ -45,7 +45,7 @@ class TestRoundTrip:
         assert list(compress_all([])) == []
 
     def test_many_read_ahead_is_bounded(self) -> None:
-        """A tree may be larger than memory; members are read as they are needed."""
+        """An archive may be larger than memory; members are read as they are needed."""
         taken = 0
 
         def members() -> Iterator[bytes]:
@@ -102,7 +102,7 @@ class TestBombs:
 
 
 class TestLibraries:
-    """compression.zstd where the build has it, else zstandard, else a clear word."""
+    """compression.zstd if the build has it, else zstandard, else a clear error."""
 
     def run(self, hidden: list[str], program: str) -> str:
         block = f"import sys; sys.modules.update(dict.fromkeys({hidden!r}))\n"

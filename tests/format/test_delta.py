@@ -99,7 +99,7 @@ class TestDelta:
 
     @pytest.mark.parametrize(("before", "after"), [(28, 40), (40, 28), (30, 200)])
     def test_over_another_number_of_pages(self, before: int, after: int) -> None:
-        """All rows move to other slots then, those that the delta brings too."""
+        """All rows move to other slots then, those of the delta too."""
 
         def files(count: int) -> dict[str, str]:
             return {f"p/m{n}.py": f"value = {n + count} * {n}\n" for n in range(count)}

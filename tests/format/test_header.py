@@ -64,7 +64,7 @@ class TestFields:
     def test_a_size_beyond_all_memory_costs_none(
         self, made: tuple[bytes, str], section: str
     ) -> None:
-        """A reader MUST NOT allocate by a size it has not so checked."""
+        """A reader MUST NOT allocate memory for a size that it has not checked so."""
         data, name = made
         with pytest.raises(MalformedArchive):
             Archive(reheaded(data, **{section: (1 << 64) - 16}), name)

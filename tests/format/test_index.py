@@ -437,7 +437,7 @@ class TestEntry:
 
 
 class TestRows:
-    """Hashed by their author, rows are believed in what they mean, not in shape."""
+    """Rows that their author hashed are believed, but their shape is checked."""
 
     @pytest.mark.parametrize(
         "spoilt",

@@ -172,7 +172,7 @@ class TestFiles:
             file.read()
 
     def test_a_link_more_is_no_change(self, tmp_path: Path) -> None:
-        """uv links one file into every environment that is made meanwhile."""
+        """uv links one file into every environment that it makes meanwhile."""
         make(tmp_path, {"a.py": "text"})
         os.link(tmp_path / "a.py", tmp_path / "elsewhere")
         file = collect([tmp_path], Config()).files[0]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import marshal
 import os
-import stat
 import subprocess
 import sys
 import sysconfig
@@ -133,7 +131,7 @@ class TestProblems:
     def test_the_file_is_not_looked_for(
         self, running: Interpreter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An error takes its source line from a file of that name."""
+        """The source line of an error is read from a file of that name."""
         (tmp_path / CODE_FILENAME).write_text("elsewhere\n")
         monkeypatch.chdir(tmp_path)
         (result,) = compile_all(running, [b"x = = 1\n"])
@@ -319,7 +317,7 @@ class TestChildren:
         assert compile_all(fake, [b"1", b"2"], jobs=1) == [b"1", b"2"]
 
     def test_one_killed_again_is_no_word_on_its_source(self, tmp_path: Path) -> None:
-        """The kernel's choice where memory is short must not be in the hash."""
+        """What the kernel kills when memory runs out must not be in the hash."""
         fake = imitation(tmp_path, "if source == b'die': os.kill(os.getpid(), 9)")
         with pytest.raises(PackError, match="killed twice"):
             compile_all(fake, [b"1", b"die", b"2"], jobs=1)
@@ -385,73 +383,6 @@ class TestChildren:
         broken.chmod(0o755)
         with pytest.raises(PackError, match="no such library"):
             compile_all(running._replace(executable=str(broken)), [b"1"], jobs=3)
-
-
-class TestFinding:
-    def test_the_running_one(self) -> None:
-        (found,) = find_interpreters([])
-        assert found == find_interpreters([""])[0]
-        assert found.tag == sys.implementation.cache_tag
-        assert found.magic == importlib.util.MAGIC_NUMBER
-        assert found.version == sys.version_info[:3]
-        assert found.stdlib_names == sys.stdlib_module_names
-        assert os.path.samefile(found.executable, sys.executable)
-
-    def test_by_version_and_by_path_are_one(self) -> None:
-        version = "{}.{}".format(*sys.version_info)
-        full = "{}.{}.{}".format(*sys.version_info)
-        assert len(find_interpreters(["", version, full, sys.executable])) == 1
-
-    def test_in_the_order_asked_for(self, interpreter: Interpreter) -> None:
-        requests = [interpreter.executable, ""]
-        found = find_interpreters(requests)
-        assert found[0].tag == interpreter.tag
-        assert find_interpreters(requests[::-1])[-1].tag == interpreter.tag
-
-    def test_on_path_past_what_does_not_run(self, tmp_path: Path) -> None:
-        """As pyenv's shim of a version that is not switched on."""
-        minor = sys.version_info[1] + 50
-        shim, real = (
-            tmp_path / "a" / f"python3.{minor}",
-            tmp_path / "b" / f"python3.{minor}",
-        )
-        fake = f"echo lazyimport {real}; echo cpython-3{minor} 00000d0a 3 {minor} 7; echo a b"
-        for path, body in ((shim, "exit 127"), (real, fake)):
-            path.parent.mkdir()
-            path.write_text(f"#!/bin/sh\n{body}\n")
-            path.chmod(0o755)
-        environ = {"PATH": f"{shim.parent}:{real.parent}", "HOME": str(tmp_path)}
-        (found,) = find_interpreters([f"3.{minor}"], environ=environ)
-        expected = (str(real), f"cpython-3{minor}", b"\0\0\r\n", (3, minor, 7))
-        assert found == (*expected, frozenset("ab"))
-
-    def test_in_pyenv_the_newest_first(self, tmp_path: Path) -> None:
-        for micro in (2, 10, 9):
-            path = tmp_path / "versions" / f"3.77.{micro}" / "bin" / "python"
-            path.parent.mkdir(parents=True)
-            path.write_text(
-                f"#!/bin/sh\necho lazyimport {path}\n"
-                f"echo cpython-377 00000d0a 3 77 {micro}\necho a\n"
-            )
-            path.chmod(0o755)
-        environ = {"PATH": "/nowhere", "PYENV_ROOT": str(tmp_path)}
-        assert find_interpreters(["3.77"], environ=environ)[0].version == (3, 77, 10)
-        assert find_interpreters(["3.77.9"], environ=environ)[0].version == (3, 77, 9)
-
-    def test_what_is_not_there(self, tmp_path: Path) -> None:
-        environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
-        with pytest.raises(PackError) as info:
-            find_interpreters(["3.99", "/no/python", "word"], environ=environ)
-        assert len(info.value.issues) == 3
-        for words in ("3.99", "PATH", f"{tmp_path}/.pyenv", "uv", "path", "/no/python"):
-            assert words in str(info.value)
-
-    def test_what_is_no_python(self, tmp_path: Path) -> None:
-        program = tmp_path / "python"
-        program.write_text("#!/bin/sh\necho hello\n")
-        program.chmod(stat.S_IRWXU)
-        with pytest.raises(PackError, match="cannot be run as a CPython"):
-            find_interpreters([str(program)])
 
 
 def test_problems_and_interpreters_are_values(running: Interpreter) -> None:

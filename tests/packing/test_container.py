@@ -1,4 +1,4 @@
-"""Where the modules of a container are: as it lies, unless it is a whole project."""
+"""Containers: packed as they are, except for wheels and whole projects."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_subdirectory_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_wheel(tmp_path: Path) -> None:
-    """As it would be installed, but for scripts, headers and data."""
+    """As it would be installed, without scripts, headers and data."""
     archive = packed(
         {
             "shop/__init__.py": "",
@@ -149,7 +149,7 @@ def test_errors_name_the_container_and_not_the_folder(tmp_path: Path) -> None:
     assert "scratch" not in caught.value.issues[0]
 
 
-def test_bytecode_of_the_last_container_is_used_again(tmp_path: Path) -> None:
+def test_bytecode_of_the_previous_container_is_used_again(tmp_path: Path) -> None:
     first = {"a.py": "x = 1\n", "b.py": "y = 1\n"}
     second = {"a.py": "x = 1\n", "b.py": "y = 2\n"}
     cache = NodeCache(str(tmp_path / "cache"))

@@ -45,7 +45,7 @@ class Site:
 
     @property
     def read(self) -> int:
-        """How many files the last packing has read."""
+        """How many files the last packing read."""
         return sum(text == "reading" for text, _, _ in self._recorder.steps)
 
     def pack(self, cache: NodeCache | None = None, **options: Any) -> Packed:
@@ -59,7 +59,7 @@ class Site:
             **options,
         )
 
-    def memory(self) -> Path:
+    def record(self) -> Path:
         (path,) = Path(self.cache.path, "packs").iterdir()
         return path
 
@@ -71,7 +71,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if nobody had touched the tree for long before it was packed."""
+    """As if the tree had not been touched for a long time before it was packed."""
     monkeypatch.setattr(previous, "_TICK", -(10**15))
 
 
@@ -204,7 +204,7 @@ def test_a_change_of_more_than_a_fifth_is_written_whole(site: Site) -> None:
 def test_another_lazyimport_may_flag_files_otherwise(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the one before it said of a file is in the hash."""
+    """What the previous one said about a file is in the hash."""
     site.pack()
     monkeypatch.setattr(flags, "LOOKS_LIKE", re.compile(rb"x = 2"))
 
@@ -216,7 +216,7 @@ def test_another_lazyimport_may_flag_files_otherwise(
 @pytest.mark.usefixtures("long_ago")
 def test_a_damaged_memory_counts_as_none(site: Site) -> None:
     expected = site.pack().hash
-    path = site.memory()
+    path = site.record()
     good = path.read_bytes()
     damaged = [b"", good[:10], good[:-1], good[:60], b"?" + good[1:]]
     damaged += [
@@ -235,9 +235,9 @@ def test_what_was_packed_last_is_found_by_its_hash(site: Site) -> None:
     first = site.pack(whole=False)
     (site.tree / "mod.py").write_text("x = 5\n")
     second = site.pack(whole=False)
-    memory = site.memory()
-    (memory.parent / "other").write_bytes(b"")
-    (memory.parent / ".other.tmp").write_bytes(memory.read_bytes())
+    record = site.record()
+    (record.parent / "other").write_bytes(b"")
+    (record.parent / ".other.tmp").write_bytes(record.read_bytes())
 
     assert [name for name, _ in packed_hashes(site.cache)] == [second.hash]
     assert find_packed(site.cache, first.hash) is None
@@ -250,7 +250,7 @@ def test_what_was_packed_last_is_found_by_its_hash(site: Site) -> None:
 
 @pytest.mark.usefixtures("long_ago")
 def test_what_was_packed_last_is_not_made_of_damage(site: Site) -> None:
-    """It is asked of the store then; here there is none."""
+    """It is fetched from the store then; here there is none."""
     first = site.pack(whole=False)
     (site.tree / "mod.py").write_text("x = 5\n")
     second = site.pack(whole=False)

@@ -257,7 +257,7 @@ def test_no_specifier_at_all(tmp_path: Path) -> None:
 
 
 def test_a_python_that_the_project_excludes(tmp_path: Path) -> None:
-    """Its bytecode is of no use to anybody, and the author may not know."""
+    """Nobody can use its bytecode, and the author may not know."""
     tree = write_tree({"a.py": ""}, tmp_path / "tree")
     minor = sys.version_info[1]
 
@@ -287,7 +287,7 @@ def test_several_roots_and_single_modules(tmp_path: Path) -> None:
 
 
 def test_killed_pack_leaves_the_cache_usable(tmp_path: Path) -> None:
-    """What a dead writer left is removed by the next, and never taken for whole."""
+    """The next writer removes what a dead one left, and never takes it for whole."""
     tree, cache = write_tree(TREE, tmp_path / "tree"), tmp_path / "cache"
     expected = packed(tree, tmp_path / "elsewhere").hash
     (cache / "archives").mkdir(parents=True, mode=0o700)

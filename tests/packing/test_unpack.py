@@ -92,7 +92,7 @@ def test_files_come_out(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("zip"), reason="needs Info-ZIP")
 def test_what_zip_makes(tmp_path: Path) -> None:
-    """Folders of their own, the executable bit, symbolic links (-y)."""
+    """Entries for folders, the executable bit, symbolic links (-y)."""
     tree = tmp_path / "project"
     (tree / "pkg/empty").mkdir(parents=True)
     (tree / "pkg/tool.sh").write_text("#!/bin/sh\n")
@@ -204,7 +204,7 @@ def test_two_members_for_one_place(
 )
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
 def test_links_out_of_the_tree(tmp_path: Path, suffix: str, target: str) -> None:
-    """Also those that lead nowhere, or to themselves."""
+    """Those that lead nowhere, or to themselves, as well."""
     path = tmp_path / f"app{suffix}"
     if suffix == ".zip":
         with zipfile.ZipFile(path, "w") as container:
@@ -393,7 +393,7 @@ def test_a_zip_directory_whose_size_is_told_twice(tmp_path: Path, said: int) -> 
 
 
 def test_a_bomb_of_hard_links(tmp_path: Path) -> None:
-    """Each is a file of its own for who packs them, whatever it takes on the disk."""
+    """To packing each is a file of its own, whatever it takes on the disk."""
     path = tar_of(
         tmp_path / "app.tar.gz",
         row("a.bin"),
