@@ -24,12 +24,16 @@ __all__ = ["start"]
 def start() -> None:
     """Install the archive that the environment names, if it names one.
 
+    Where Python is told to ignore the environment (``-E``, ``-I``), nothing happens.
+
     For ``sitecustomize``::
 
         import lazyimport.activation
 
         lazyimport.activation.start()
     """
+    if sys.flags.ignore_environment:
+        return
     hash = os.environ.get("LAZYIMPORT_HASH")
     channel = os.environ.get("LAZYIMPORT_CHANNEL")
     artifact = os.environ.get("LAZYIMPORT_ARTIFACT")

@@ -61,7 +61,15 @@ def python(
     )
 
 
-@pytest.mark.parametrize("flags", [[], ["-I"], ["-s", "-P"], ["-E"]], ids=str)
+@pytest.mark.parametrize("flags", ["-I", "-E"])
+def test_what_ignores_the_environment_is_not_activated(cache: Path, flags: str) -> None:
+    """A program that shields itself from its caller so runs no code of the caller."""
+    done = python(flags, "-c", "print(1)", cache=cache, hash_=UNKNOWN)
+
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("flags", [[], ["-s", "-P"]], ids=str)
 def test_environment_activates(packed: str, cache: Path, flags: list[str]) -> None:
     if "-P" in flags and sys.version_info < (3, 11):
         flags = ["-s"]

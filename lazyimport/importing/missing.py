@@ -40,7 +40,14 @@ def explain_missing(tree: Tree, fullname: str) -> str:
     near = _nearest(tree, fullname)
     if near:
         lines.append(f"nearest names in it: {', '.join(near)}")
-    return "".join(f"\n  lazyimport: {line}" for line in lines)
+    return "".join(f"\n  lazyimport: {_on_one_line(line)}" for line in lines)
+
+
+def _on_one_line(text: str) -> str:
+    """Escape what is no text: notes are not hashed, so they may be anybody's."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _dropped_by(tree: Tree, stem: str) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 
@@ -140,6 +141,13 @@ def _is_strings(value: object) -> bool:
     )
 
 
+def _is_versions(value: object) -> bool:
+    return _is_strings(value) and all(
+        re.fullmatch(r"3\.\d+(\.\d+)?", version)
+        for version in value  # type: ignore[attr-defined]
+    )
+
+
 def _is_levels(value: object) -> bool:
     return (
         isinstance(value, list)
@@ -168,7 +176,11 @@ _KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
     "exclude": _STRINGS,
     "include": _STRINGS,
     "gitignore": (_is_bool, "true or false"),
-    "python": _STRINGS,
+    # Not a path: whoever writes a tree would have a program of theirs run here.
+    "python": (
+        _is_versions,
+        'a list of versions such as "3.11"; name a path with --python',
+    ),
     "optimize": (_is_levels, "a list of 0, 1 or 2"),
     "materialize": _STRINGS,
     "in-memory": _STRINGS,

@@ -122,7 +122,7 @@ class Collected:
 def survey(store: Store, rules: Rules, now: float) -> Survey:
     """Return what stays in *store* and why, and what goes, at the time *now*.
 
-    A *now* that lies before the newest object is taken to be that object's.
+    What is dated after *now* counts as made now: clocks differ, and files are copied.
     Raises StoreError, ChannelError or ArchiveError if anything cannot be read:
     what is not known cannot be judged.
     """
@@ -160,6 +160,8 @@ def _collect(
     reporter: Reporter,
     done: Collected,
 ) -> None:
+    with Announced(store, set(), by) as announced:
+        now = announced.time  # of the store's clock, by which its objects are dated
     planned = surveyor.survey(now)
     going = planned.goes
     for start in range(0, len(going), BATCH):
@@ -201,7 +203,8 @@ class _Surveyor:
 
     def survey(self, now: float) -> Survey:
         fates = self._archives()
-        now = max([now, *(fate.modified for fate in fates)])
+        for fate in fates:  # one object of the future does not make all others old
+            fate.modified = min(fate.modified, now)
         self._judge(fates, now)
         return Survey(fates, list(self._leftovers(fates, now)), now)
 

@@ -133,11 +133,27 @@ def own_version() -> str:
         return "(not installed: run from a checkout)"
 
 
+#: What keeps programs from running that a repository's own configuration names.
+_INERT = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "safe.bareRepository=explicit",
+)
+
+
 def _ask_git(root: str) -> subprocess.Popen[bytes] | None:
-    """Start asking git about the folder of *root*; None if there is no git."""
+    """Start asking git about the folder of *root*; None if there is no git.
+
+    The tree may be anybody's, so no program runs that it names: see `_INERT`, and
+    filters, which git would run to compare files.
+    """
     folder = root if os.path.isdir(root) else os.path.dirname(root)
-    command = ["git", "-C", folder, "--no-optional-locks", "status", "-z"]
-    command += ["--porcelain=v2", "--branch", "--", "."]
+    git = ["git", "-C", folder, "--no-optional-locks"]
+    command = list(git)
+    for setting in (*_INERT, *_no_filters(git)):
+        command += ["-c", setting]
+    command += ["status", "-z", "--porcelain=v2", "--branch"]
+    command += ["--ignore-submodules=dirty", "--", "."]
     try:
         return subprocess.Popen(
             command,
@@ -147,6 +163,22 @@ def _ask_git(root: str) -> subprocess.Popen[bytes] | None:
         )
     except OSError:
         return None
+
+
+def _no_filters(git: list[str]) -> list[str]:
+    """Return settings that make nothing of the filters that are configured."""
+    try:
+        done = subprocess.run(
+            [*git, "config", "-z", "--name-only", "--get-regexp", "^filter\\."],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    return [f"{name}=" for name in names if "=" not in name and name]
 
 
 def builder(environ: Mapping[str, str]) -> str:

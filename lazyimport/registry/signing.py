@@ -60,6 +60,13 @@ class Signer:
                 keys.parse_private(source.encode(), passphrase, "the signing key")
             )
         path = os.path.expanduser(source)
+        if not os.path.exists(path):
+            # What is no path may be the key itself, with its first line lost.
+            raise keys.wrong_key(
+                f"the signing key is neither a file nor a private key ({len(source)} "
+                "characters); name the file, or pass the key with its BEGIN and END "
+                "lines"
+            )
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if mode & 0o077:
@@ -202,7 +209,8 @@ def _key_of(hash: str, public: str) -> str:
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read()
+            status = os.fstat(file.fileno())
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"cannot read the trusted keys: {error}; {_VARIABLE} is public keys or the "
@@ -210,3 +218,12 @@ def _read(path: str) -> str:
             name="trusted_keys",
             value=path,
         ) from error
+    if status.st_mode & 0o022 or status.st_uid not in {0, os.geteuid()}:
+        raise SettingsError(
+            f"the trusted keys {path} can be changed by others (mode "
+            f"{status.st_mode & 0o777:04o}, owner {status.st_uid}), who would decide "
+            f"whom this process trusts; run: chmod go-w {path}, as its owner",
+            name="trusted_keys",
+            value=path,
+        )
+    return text

@@ -245,14 +245,21 @@ class _SharedLock(FileLock):
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""
         try:
-            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            return self._open()
         except FileNotFoundError:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = os.open(self.path, flags, 0o666)
-        if os.fstat(descriptor).st_uid == os.geteuid():
-            mode = os.stat(os.path.dirname(self.path)).st_mode
-            os.fchmod(descriptor, mode & 0o666)
+            pass
+        try:
+            descriptor = self._open(os.O_CREAT | os.O_EXCL)
+        except FileExistsError:  # another process was faster
+            return self._open()
+        mode = os.stat(os.path.dirname(self.path)).st_mode
+        os.fchmod(descriptor, mode & 0o666)
         return descriptor
+
+    def _open(self, flags: int = 0) -> int:
+        # Not through a link, which anybody who may write to the folder can put there.
+        flags |= os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(self.path, flags, 0o666)
 
 
 def _version(data: bytes) -> str:

@@ -34,7 +34,7 @@ def test_everything(tmp_path: Path) -> None:
     exclude = ["a/", "*.csv"]
     include = ["b"]
     gitignore = false
-    python = ["3.11", "/usr/bin/python3"]
+    python = ["3.11", "3.12"]
     optimize = [0, 2]
     materialize = ["c"]
     in-memory = ["d"]
@@ -44,7 +44,7 @@ def test_everything(tmp_path: Path) -> None:
         exclude=("a/", "*.csv"),
         include=("b",),
         gitignore=False,
-        python=("3.11", "/usr/bin/python3"),
+        python=("3.11", "3.12"),
         optimize=(0, 2),
         materialize=("c",),
         in_memory=("d",),
@@ -103,6 +103,13 @@ def test_all_that_is_wrong(tmp_path: Path) -> None:
     assert "[tool.lazyimport] exclude must be a list of strings, not 'a'" in found
     assert "[tool.lazyimport] optimize must be a list of 0, 1 or 2, not [True]" in found
     assert found[-1].startswith("[project] requires-python must be a version specifier")
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/python3", "./evil.sh", "python3", "3"])
+def test_a_tree_names_no_program_that_runs(tmp_path: Path, program: str) -> None:
+    (issue,) = issues(tmp_path, f"[tool.lazyimport]\npython = ['3.11', '{program}']")
+    assert "python must be a list of versions" in issue
+    assert "--python" in issue
 
 
 @pytest.mark.parametrize(

@@ -396,6 +396,31 @@ def test_private_key_among_the_trusted_ones(tmp_path: Path, ours: Signer) -> Non
     assert secret.splitlines()[1] not in str(caught.value)
 
 
+def test_key_without_its_first_line_is_not_shown(tmp_path: Path) -> None:
+    """Secret stores and YAML lose lines; what is left is no path to put in a log."""
+    path = tmp_path / "key"
+    make_key(str(path))
+    body = path.read_text().splitlines()[1]
+
+    with pytest.raises(SettingsError, match="BEGIN and END lines") as caught:
+        Signer.load(body)
+    assert body not in f"{caught.value}{vars(caught.value)}"
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
+def test_trusted_keys_that_others_can_change_are_refused(
+    tmp_path: Path, ours: Signer, mode: int
+) -> None:
+    file = tmp_path / "trusted"
+    file.write_text(ours.public)
+    file.chmod(0o644)
+    Trusted.parse(str(file))
+    file.chmod(mode)
+
+    with pytest.raises(SettingsError, match="can be changed by others"):
+        Trusted.parse(str(file))
+
+
 def test_file_of_trusted_keys_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read the trusted keys"):
         Trusted.parse(str(tmp_path / "none"))

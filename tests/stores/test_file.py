@@ -615,6 +615,17 @@ class TestReplacing:
         assert replace(store, b"second")
         assert stat.S_IMODE((place.folder / ".lock").stat().st_mode) == 0o660
 
+    def test_a_lock_that_is_a_link_is_not_followed(
+        self, place: FilePlace, store: FileStore, tmp_path: Path
+    ) -> None:
+        """Whoever may write to the folder could let another user make any file."""
+        place.plant("k", b"first")
+        (place.folder / ".lock").symlink_to(tmp_path / "made")
+        with pytest.raises(StoreError):
+            replace(store, b"second")
+        assert not (tmp_path / "made").exists()
+        assert store.read("k") == b"first"
+
     def test_on_the_disk_before_it_has_its_name(
         self, place: FilePlace, store: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

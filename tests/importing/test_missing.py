@@ -1,0 +1,32 @@
+"""What is told about a module that nobody has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.format.archive import Archive
+from lazyimport.importing.missing import explain_missing
+from lazyimport.importing.tree import Tree
+from tests.support.compare_importers import pack_tree, write_tree
+
+
+def test_notes_write_no_lines_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not hashed: who can write to the store can put anything there."""
+    cache = NodeCache(str(tmp_path / "cache"))
+    hash_ = pack_tree(write_tree({"app.py": ""}, tmp_path / "src"), tmp_path / "cache")
+    archive = cache.open(hash_)
+    assert archive is not None
+    rule = "x\n2026-11-28 CRITICAL sshd: root\x1b[2J"
+    notes = {"excluded": {"gone.py": rule}}
+    monkeypatch.setattr(Archive, "notes", notes)
+
+    told = explain_missing(Tree(archive, "/root"), "gone")
+
+    assert "gone.py was left out when packing, by the rule x\\n2026" in told
+    assert all(line.startswith("  lazyimport: ") for line in told.splitlines()[1:])
+    assert "\x1b" not in told
