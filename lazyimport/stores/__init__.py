@@ -69,8 +69,8 @@ def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
         bucket = (S3Store if scheme == "s3" else AzureStore)(url, timeout=timeout)
         return retrying(bucket, timeout)  # type: ignore[no-any-return]
     if scheme in {"http", "https"}:
+        from lazyimport.stores.objects import HttpStore
         from lazyimport.stores.retry import retrying
-        from lazyimport.stores.web import HttpStore
 
         web = HttpStore(url, timeout=timeout)
         return retrying(web, timeout)  # type: ignore[no-any-return]

@@ -23,11 +23,12 @@ UNREACHABLE = (
 
 
 class Attempt:
-    """A call of the store *url*: *verb* is what it does, *key* with which object.
+    """A call of the store *url*: what it does (*verb*), with which object (*key*).
 
-    What is raised in ``with attempt:`` becomes an error of ours, with the first as
-    its cause: *explain* is given the attempt and what was raised, and returns the
-    StoreError for it, or None for what is not the store's and passes unchanged.
+    *key* is empty for a listing. What is raised in ``with attempt:`` becomes an error
+    of ours, with the first as its cause: *explain* is given the attempt and what was
+    raised, and returns the StoreError for it, or None for what is not the store's
+    and passes unchanged.
     With *hide* the cause is left out, because it may hold a secret.
     """
 
@@ -37,8 +38,8 @@ class Attempt:
         self,
         url: str,
         verb: str,
-        key: str | None,
-        explain: Callable[[Attempt, Exception], StoreError | None] = lambda *_: None,
+        key: str,
+        explain: Callable[[Attempt, Exception], StoreError | None],
         *,
         hide: bool = False,
     ) -> None:
@@ -77,9 +78,9 @@ class Attempt:
 
     def error(self, kind: type[StoreError], what: str, advice: str) -> StoreError:
         """Return an error that says where, what went wrong, and what to do."""
-        doing = self.verb if self.key is None else f"{self.verb} {self.key!r}"
+        doing = f"{self.verb} {self.key!r}" if self.key else self.verb
         text = f"{self.url}: cannot {doing}: {what}; {advice}"
-        return kind(text, url=self.url, key=self.key)
+        return kind(text, url=self.url, key=self.key or None)
 
     def key_missing(self, what: str = "no such object") -> StoreError:
         """Return the error for an object that does not exist."""
@@ -96,6 +97,12 @@ class Attempt:
         error = self.error(StoreError, what, "it was damaged on the way; try again")
         error.retryable = True
         return error
+
+    def unversioned(self, version: str) -> StoreError:
+        """Return the error for an answer without what tells versions apart."""
+        what = f"the answer names no {version} of the object"
+        advice = "this service or proxy cannot keep what changes; use another"
+        return self.error(StoreError, what, advice)
 
     def not_installed(self, library: str, extra: str, why: Exception) -> StoreError:
         """Return the error for a *library* that the *extra* of ours would bring."""

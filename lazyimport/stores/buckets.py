@@ -7,6 +7,7 @@ import os
 import re
 
 from lazyimport.errors import StoreError
+from lazyimport.stores.base import StoreBase
 from lazyimport.stores.keys import check_key, is_key
 from lazyimport.stores.objects import Objects, not_a_store, split_url
 from lazyimport.stores.objects_failures import CONFLICT, NO_STORE, code_of, status_of
@@ -26,8 +27,18 @@ _SLOWEST = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class _Bucket(Objects):
-    """Objects in a bucket or container, to read and to write."""
+class _Bucket(Objects, StoreBase):
+    """Objects in a bucket or container, to read and to write.
+
+    An object is created by one request, on the condition that there is none
+    (``If-None-Match: *``): the service decides, and takes some 5 GiB at most. An
+    upload in parts could be larger, but obstore can put no condition on it. A real
+    file is mapped, not read into memory. A request whose answer got lost may have
+    created the object all the same.
+
+    Of two that delete an object at once both may succeed. The version of an object
+    is its ETag.
+    """
 
     __slots__ = ("_config", "bucket", "prefix")
 
@@ -79,79 +90,47 @@ class _Bucket(Objects):
         shown = f"{address.partition('://')[0].lower()}://{bucket}/{self.prefix}"
         return shown.rstrip("/") + (f"?{query}" if query else "")
 
-    def put(self, key: str, data: BinaryIO) -> bool:
-        """Create the object unless it exists; see `Store.put`.
+    def _put(self, attempt: Attempt, data: BinaryIO) -> bool:
+        content = attempt.pass_through(_whole_of, data)
+        return self._send(attempt, content, "create")
 
-        One request, on the condition that there is no object (``If-None-Match:
-        *``): the service decides, and takes some 5 GiB at most. An upload in
-        parts could be larger, but obstore can put no condition on it. A real
-        file is mapped, not read into memory.
+    def _list(self, prefix: str) -> Iterator[Item]:
+        store = self._store()
+        import obstore
 
-        A request whose answer got lost may have created the object all the same.
-        """
-        check_key(key)
-        with _Whole(data) as content, self._attempt("store", key) as attempt:
-            return self._send(attempt, content, "create")
+        folder = prefix.rpartition("/")[0]
+        if folder and not is_key(folder):
+            return
+        for page in obstore.list(store, folder or None):
+            for found in page:
+                modified = found["last_modified"].timestamp()
+                yield Item(found["path"], found["size"], modified)
 
-    def list(self, prefix: str = "") -> Iterator[Item]:
-        """Yield the objects below *prefix*, ordered by key; see `Store.list`."""
-        with self._attempt("list", None):
-            store = self._store()
-            import obstore
+    def _delete(self, attempt: Attempt) -> None:
+        # S3 does not say whether there was one, so it is asked before.
+        self._receive(attempt, lambda _: None, 0, 1)
+        store = self._store()
+        import obstore
 
-            folder = prefix.rpartition("/")[0]
-            if folder and not is_key(folder):
-                return
-            for page in obstore.list(store, folder or None):
-                for found in page:
-                    key = found["path"]
-                    if key.startswith(prefix) and is_key(key):
-                        yield Item(
-                            key, found["size"], found["last_modified"].timestamp()
-                        )
+        obstore.delete(store, attempt.key)
 
-    def delete(self, key: str) -> None:
-        """Delete the object; see `Store.delete`.
+    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+        store = self._store()
+        import obstore
 
-        S3 does not say whether there was one, so it is asked before: of two
-        that delete at once both may succeed.
-        """
-        self.read(key, 0, 0)
-        with self._attempt("delete", key):
-            store = self._store()
-            import obstore
-
-            obstore.delete(store, key)
-
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the object and its version; see `MutableStore.read_versioned`.
-
-        The version is its ETag.
-        """
-        check_key(key)
-        with self._attempt("read", key) as attempt:
-            store = self._store()
-            import obstore
-
-            answer = obstore.get(store, key)
-            data, version = bytes(answer.bytes()), answer.meta["e_tag"]
-            if not version:
-                what = "the answer names no ETag of the object"
-                advice = "this service cannot keep what changes; use another"
-                raise attempt.error(StoreError, what, advice)
+        answer = obstore.get(store, attempt.key)
+        data, version = bytes(answer.bytes()), answer.meta["e_tag"]
+        if not version:
+            raise attempt.unversioned("ETag")
         return data, version
 
-    def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it has *version*; see `MutableStore.replace`."""
-        check_key(key)
+    def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
         if version is not None and '"' not in version:  # of another store
             return False
-        with self._attempt("replace", key) as attempt:
-            mode = "create" if version is None else {"e_tag": version}
-            return self._send(attempt, data, mode)
+        mode = "create" if version is None else {"e_tag": version}
+        return self._send(attempt, data, mode)
 
     def _send(self, attempt: Attempt, content: Any, mode: Any) -> bool:
-        key = str(attempt.key)
         if len(content) > self._most:
             what = f"it has {len(content):,} bytes, and {self._most:,} are the most"
             advice = "leave out of the tree what is no code, or use another store"
@@ -163,7 +142,7 @@ class _Bucket(Objects):
         if len(content) > _SLOWEST:
             store = self._connect(self.timeout + len(content) / _SLOWEST)
         try:
-            obstore.put(store, key, content, mode=mode, use_multipart=False)
+            obstore.put(store, attempt.key, content, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError) as error:
             if _has_failed(error):
                 raise
@@ -215,26 +194,14 @@ class AzureStore(_Bucket):
     )
 
 
-class _Whole:
-    """All of a file as one buffer: mapped if it is a real file, else in memory."""
-
-    __slots__ = ("_data", "_map")
-
-    def __init__(self, data: BinaryIO) -> None:
-        self._data = data
-        self._map: mmap.mmap | None = None
-
-    def __enter__(self) -> bytes | mmap.mmap:
-        self._data.seek(0)
-        try:
-            descriptor = self._data.fileno()
-            self._data.flush()
-        except OSError:  # io.UnsupportedOperation: not a real file
-            return self._data.read()
-        if not os.fstat(descriptor).st_size:
-            return b""
-        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        return self._map
-
-    def __exit__(self, *_: object) -> None:
-        self._map = None  # closed with the last buffer of it
+def _whole_of(data: BinaryIO) -> bytes | mmap.mmap:
+    """Return all of a file as one buffer: mapped if it is a real file."""
+    data.seek(0)
+    try:
+        descriptor = data.fileno()
+        data.flush()
+    except OSError:  # io.UnsupportedOperation: not a real file
+        return data.read()
+    if not os.fstat(descriptor).st_size:
+        return b""
+    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)

@@ -7,7 +7,6 @@ import io
 import os
 
 from lazyimport.errors import (
-    KeyMissing,
     SettingsError,
     StoreDenied,
     StoreError,
@@ -15,9 +14,9 @@ from lazyimport.errors import (
     StoreUnavailable,
 )
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
-from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.base import StoreBase
 from lazyimport.stores.durable import NewFile, make_folder, sync_folder
-from lazyimport.stores.keys import check_key, check_range, is_key
+from lazyimport.stores.keys import is_key
 from lazyimport.stores.protocol import Item
 from lazyimport.values import redact
 
@@ -25,6 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
+
+    from lazyimport.stores.attempt import Attempt
+    from lazyimport.stores.base import Write
 
 __all__ = ["FileStore"]
 
@@ -53,7 +55,7 @@ _AWAY = {
 }
 
 
-class FileStore:
+class FileStore(StoreBase):
     """The objects are the files below *folder*, an absolute path.
 
     `put` creates the folder if it is missing; everything else then raises
@@ -67,8 +69,11 @@ class FileStore:
     whose locks hold on one machine only is no place for channels that several
     machines change.
 
-    Permissions follow the umask, so that other users can read what one wrote.
-    There is no checksum here: file systems have their own, or none.
+    What `put` and `replace` made is on the disk when they return. Permissions follow
+    the umask, so that other users can read what one wrote. There is no checksum
+    here: file systems have their own, or none. The version of an object is a digest
+    of its content: one that was changed and changed back has the version it had.
+    A listing does not follow symbolic links to folders.
     """
 
     __slots__ = ("folder", "url")
@@ -109,103 +114,36 @@ class FileStore:
     def __reduce__(self) -> tuple[object, ...]:
         return FileStore, (self.folder,)
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return the bytes from *start* up to and without *end*; see `ReadStore`."""
-        check_range(start, end)
-        path = self._path(key)
-        with self._attempt("read", key), open(path, "rb") as file:
-            # Not on the word of the caller: read() allocates what it is asked for.
-            size = os.fstat(file.fileno()).st_size
-            stop = size if end is None else min(end, size)
-            if start >= stop:
-                return b""
-            file.seek(start)
-            return file.read(stop - start)
+    def _receive(
+        self, attempt: Attempt, write: Write, start: int, end: int | None
+    ) -> None:
+        with open(self._path(attempt.key), "rb", 0) as file:
+            at = file.seek(start)
+            while chunk := file.read(_CHUNK if end is None else min(_CHUNK, end - at)):
+                write(chunk)
+                at += len(chunk)
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        """Write the object from *start* on to *out*; see `ReadStore.download`."""
-        check_range(start, None)
-        path = self._path(key)
-        total = 0
-        with self._attempt("read", key) as attempt, open(path, "rb", 0) as file:
-            file.seek(start)
-            while chunk := file.read(_CHUNK):
-                attempt.pass_through(out.write, chunk)
-                total += len(chunk)
-        return total
-
-    def put(self, key: str, data: BinaryIO) -> bool:
-        """Create the object unless it exists; see `Store.put`.
-
-        Durable on return: the file and the folders made for it are synced.
-        """
-        path = self._path(key)
-        data.seek(0)
-        with self._attempt("store", key) as attempt:
-            if not os.path.lexists(path):
-                make_folder(os.path.dirname(path))
-                new = NewFile(path, _PATIENCE)
-                with new as file:
-                    while chunk := attempt.pass_through(data.read, _CHUNK):
-                        file.write(chunk)
-                if new.created:
-                    return True
-            if os.path.isdir(path):
-                what = "it is the folder of other objects"
-                advice = "choose another key, or delete what lies below it"
-                raise attempt.error(StoreError, what, advice)
+    def _put(self, attempt: Attempt, data: BinaryIO) -> bool:
+        path = self._path(attempt.key)
+        attempt.pass_through(data.seek, 0)
+        if not os.path.lexists(path):
+            make_folder(os.path.dirname(path))
+            new = NewFile(path, _PATIENCE)
+            with new as file:
+                while chunk := attempt.pass_through(data.read, _CHUNK):
+                    file.write(chunk)
+            if new.created:
+                return True
+        if os.path.isdir(path):
+            what = "it is the folder of other objects"
+            advice = "choose another key, or delete what lies below it"
+            raise attempt.error(StoreError, what, advice)
         return False
 
-    def list(self, prefix: str = "") -> Iterator[Item]:
-        """Yield the objects below *prefix*, ordered by key; see `Store.list`.
-
-        Symbolic links to folders are not followed. What is created or deleted
-        meanwhile may be listed or not.
-        """
-        with self._attempt("list", None):
-            yield from self._walk("", prefix)
-
-    def delete(self, key: str) -> None:
-        """Delete the object; see `Store.delete`. Its folder stays."""
-        path = self._path(key)
-        with self._attempt("delete", key), self._lock():
-            os.unlink(path)
-
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the object and its version; see `MutableStore.read_versioned`.
-
-        The version is a digest of the content: an object that was changed and
-        changed back has the version it had.
-        """
-        data = self.read(key)
-        return data, _version(data)
-
-    def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it has *version*; see `MutableStore.replace`."""
-        if version is None:
-            return self.put(key, io.BytesIO(data))
-        path = self._path(key)
-        with self._attempt("replace", key), self._lock():
-            try:
-                if _version(self.read(key)) != version:
-                    return False
-            except KeyMissing:
-                return False
-            with AtomicFile(path, None) as file:
-                file.write(data)
-            sync_folder(os.path.dirname(path))
-        return True
-
-    def _path(self, key: str) -> str:
-        return f"{self.folder.rstrip('/')}/{check_key(key)}"
-
-    def _lock(self) -> FileLock:
-        return _SharedLock(f"{self.folder.rstrip('/')}/.lock", _PATIENCE)
-
-    def _walk(self, folder: str, prefix: str) -> Iterator[Item]:
+    def _list(self, prefix: str, folder: str = "") -> Iterator[Item]:
         for key, entry in _entries(self.folder, folder, prefix):
             if key.endswith("/"):
-                yield from self._walk(key, prefix)
+                yield from self._list(prefix, key)
                 continue
             try:
                 status = entry.stat()
@@ -213,8 +151,35 @@ class FileStore:
                 continue
             yield Item(key, status.st_size, status.st_mtime)
 
-    def _attempt(self, verb: str, key: str | None) -> Attempt:
-        return Attempt(self.url, verb, key, self._explain)
+    def _delete(self, attempt: Attempt) -> None:
+        with self._lock():
+            os.unlink(self._path(attempt.key))
+
+    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+        with open(self._path(attempt.key), "rb") as file:
+            data = file.read()
+        return data, _version(data)
+
+    def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
+        if version is None:
+            return self._put(attempt, io.BytesIO(data))
+        path = self._path(attempt.key)
+        with self._lock():
+            try:
+                if self._read_versioned(attempt)[1] != version:
+                    return False
+            except _NOT_THERE:
+                return False
+            with AtomicFile(path, None) as file:
+                file.write(data)
+            sync_folder(os.path.dirname(path))
+        return True
+
+    def _path(self, key: str) -> str:
+        return f"{self.folder.rstrip('/')}/{key}"
+
+    def _lock(self) -> FileLock:
+        return _SharedLock(f"{self.folder.rstrip('/')}/.lock", _PATIENCE)
 
     def _explain(self, attempt: Attempt, error: Exception) -> StoreError | None:
         """Return the error of ours for one of the operating system or a lock."""

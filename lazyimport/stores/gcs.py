@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import os
 
-from lazyimport.errors import KeyMissing, SettingsError, StoreError
-from lazyimport.stores.attempt import Attempt
+from lazyimport.errors import KeyMissing, SettingsError
+from lazyimport.stores.base import StoreBase
 from lazyimport.stores.gcs_download import Download
 from lazyimport.stores.gcs_failures import explain, may_be_repeated
-from lazyimport.stores.keys import check_key, check_range, is_key
 from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, BinaryIO
 
-    Errors = list[Exception]  # in the class, "list" is a method
+    from lazyimport.errors import StoreError
+    from lazyimport.stores.attempt import Attempt
+    from lazyimport.stores.base import Write
 
 __all__ = ["GcsStore"]
 
@@ -30,7 +31,7 @@ _PIECE = 16 << 20
 _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
-class GcsStore:
+class GcsStore(StoreBase):
     """The objects are those of *bucket* whose names begin with *prefix* and a slash.
 
     The google-cloud-storage library talks to the service: it finds the
@@ -43,6 +44,16 @@ class GcsStore:
     and deleting may take altogether, with all repetitions. For storing it
     counts for each piece, so that a large archive may go up over a slow line
     as long as it goes on.
+
+    A whole object is checked against its CRC32C, also when the connection broke and
+    what was missing came in another answer; the service has no checksum for a part
+    of one, and compares that of an upload before there is an object. The version of
+    an object is its generation.
+
+    Where an answer got lost, the request is repeated, and finds what the first one
+    did: `put` then returns False although this call created the object, which does
+    no harm where keys name contents; `delete` raises KeyMissing; `replace` looks at
+    the object, which tells whether the first one had succeeded.
     """
 
     __slots__ = ("_client", "_root", "bucket", "prefix", "timeout", "url")
@@ -88,119 +99,19 @@ class GcsStore:
         bucket, prefix, timeout = state
         GcsStore.__init__(self, bucket, prefix, timeout=timeout)
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return the bytes from *start* up to and without *end*; see `ReadStore`.
+    def _receive(
+        self, attempt: Attempt, write: Write, start: int, end: int | None
+    ) -> None:
+        whole = start == 0 and end is None
+        last = None if end is None else end - 1
+        self._download(attempt, Download(write, self.timeout, start, last), whole=whole)
 
-        A whole object is checked against its CRC32C. The service has no
-        checksum for a part of one.
-        """
-        check_key(key)
-        check_range(start, end)
-        out = io.BytesIO()
-        # An empty range cannot be asked for; whether there is an object must.
-        last = None if end is None else max(end - 1, start)
-        with self._attempt("read", key) as attempt:
-            download = Download(out.write, self.timeout, start, last)
-            self._receive(attempt, download, whole=start == 0 and end is None)
-        return b"" if start == end else out.getvalue()
-
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        """Write the object from *start* on to *out*; see `ReadStore.download`.
-
-        A whole object is checked against its CRC32C, also when the connection
-        broke and what was missing came in another answer.
-        """
-        check_key(key)
-        check_range(start, None)
-        with self._attempt("read", key) as attempt:
-
-            def write(data: bytes) -> None:
-                attempt.pass_through(out.write, data)
-
-            download = Download(write, self.timeout, start)
-            self._receive(attempt, download, whole=not start)
-        return download.size
-
-    def put(self, key: str, data: BinaryIO) -> bool:
-        """Create the object unless it exists; see `Store.put`.
-
-        The service compares the CRC32C before there is an object.
-
-        The condition is "no object of this name", and an upload whose answer
-        got lost is repeated. If the first one had succeeded, the second one
-        finds its object: the answer is then False, although this call created
-        it. That does no harm where keys name contents, as those of archives do.
-        """
-        check_key(key)
-        size = data.seek(0, os.SEEK_END)
-        with self._attempt("store", key):
-            return self._send(key, data, size, 0)
-
-    def list(self, prefix: str = "") -> Iterator[Item]:
-        """Yield the objects below *prefix*, ordered by key; see `Store.list`."""
-        skip = len(self._root)
-        with self._attempt("list", None):
-            for blob in self._connected().list_blobs(
-                self.bucket,
-                prefix=self._root + prefix,
-                fields="items(name,size,updated),nextPageToken",
-                **self._patience(),
-            ):
-                key = blob.name[skip:]
-                if is_key(key):
-                    yield Item(key, blob.size, blob.updated.timestamp())
-
-    def delete(self, key: str) -> None:
-        """Delete the object; see `Store.delete`.
-
-        If the answer gets lost, the repeated request finds no object any more,
-        and KeyMissing is raised although this call deleted it.
-        """
-        check_key(key)
-        with self._attempt("delete", key):
-            self._blob(key).delete(**self._patience())
-
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the object and its version; see `MutableStore.read_versioned`.
-
-        The version is the generation of the object.
-        """
-        check_key(key)
-        out = io.BytesIO()
-        with self._attempt("read", key) as attempt:
-            download = Download(out.write, self.timeout)
-            self._receive(attempt, download, whole=True)
-            if download.generation is None:
-                what = "the answer names no generation of the object"
-                advice = "this emulator or proxy cannot keep what changes; use another"
-                raise attempt.error(StoreError, what, advice)
-        return out.getvalue(), download.generation
-
-    def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it has *version*; see `MutableStore.replace`.
-
-        If an answer got lost and the repeated request was refused, the object
-        tells whether the first one had succeeded.
-        """
-        check_key(key)
-        if version is not None and (not version.isdecimal() or not int(version)):
-            return False  # it is that of another store
-        repeated: Errors = []
-        with self._attempt("replace", key):
-            generation = int(version or 0)
-            if self._send(key, io.BytesIO(data), len(data), generation, repeated):
-                return True
-        try:
-            return bool(repeated) and self.read(key) == data
-        except KeyMissing:
-            return False
-
-    def _receive(self, attempt: Attempt, download: Download, *, whole: bool) -> None:
+    def _download(self, attempt: Attempt, download: Download, *, whole: bool) -> None:
         """Bring all that *download* misses; if it is the *whole* object, check it."""
         client = self._connected()
         from google.api_core.exceptions import RequestRangeNotSatisfiable
 
-        blob = self._blob(str(attempt.key))
+        blob = self._blob(attempt.key)
         try:
             download.run(client, blob.path, **self._patience())
         except RequestRangeNotSatisfiable:
@@ -218,13 +129,50 @@ class GcsStore:
                     f"{download.size} bytes of CRC32C {actual}, not {download.expected}"
                 )
 
+    def _put(self, attempt: Attempt, data: BinaryIO) -> bool:
+        size = attempt.pass_through(data.seek, 0, os.SEEK_END)
+        return self._send(attempt.key, data, size, 0)
+
+    def _list(self, prefix: str) -> Iterator[Item]:
+        skip = len(self._root)
+        for blob in self._connected().list_blobs(
+            self.bucket,
+            prefix=self._root + prefix,
+            fields="items(name,size,updated),nextPageToken",
+            **self._patience(),
+        ):
+            yield Item(blob.name[skip:], blob.size, blob.updated.timestamp())
+
+    def _delete(self, attempt: Attempt) -> None:
+        self._blob(attempt.key).delete(**self._patience())
+
+    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+        out = io.BytesIO()
+        download = Download(out.write, self.timeout)
+        self._download(attempt, download, whole=True)
+        if download.generation is None:
+            raise attempt.unversioned("generation")
+        return out.getvalue(), download.generation
+
+    def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
+        if version is not None and (not version.isdecimal() or not int(version)):
+            return False  # it is that of another store
+        repeated: list[Exception] = []
+        generation = int(version or 0)
+        if self._send(attempt.key, io.BytesIO(data), len(data), generation, repeated):
+            return True
+        try:  # was it a request with a lost answer that made the object what it is?
+            return bool(repeated) and self.read(attempt.key) == data
+        except KeyMissing:
+            return False
+
     def _send(
         self,
         key: str,
         data: BinaryIO,
         size: int,
         generation: int,
-        repeated: Errors | None = None,
+        repeated: list[Exception] | None = None,
     ) -> bool:
         """Send all of *data* if the object has *generation* (0: if there is none).
 
@@ -256,7 +204,7 @@ class GcsStore:
             return False
         return True
 
-    def _patience(self, repeated: Errors | None = None) -> dict[str, Any]:
+    def _patience(self, repeated: list[Exception] | None = None) -> dict[str, Any]:
         """Return how long to try; why a request was repeated goes to *repeated*."""
         from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -301,9 +249,6 @@ class GcsStore:
         # thread (before a fork) that nobody here wants. None switches it off.
         client._bucket_metadata_cache = None  # noqa: SLF001
         return client
-
-    def _attempt(self, verb: str, key: str | None) -> Attempt:
-        return Attempt(self.url, verb, key, self._explain)
 
     def _explain(self, attempt: Attempt, error: Exception) -> StoreError | None:
         return explain(attempt, error, self.timeout, self._has_bucket)

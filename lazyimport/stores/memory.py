@@ -7,9 +7,8 @@ import os
 import threading
 import time
 
-from lazyimport.errors import KeyMissing, SettingsError
-from lazyimport.stores.attempt import Attempt
-from lazyimport.stores.keys import check_key, check_range
+from lazyimport.errors import SettingsError
+from lazyimport.stores.base import StoreBase
 from lazyimport.stores.protocol import Item
 from lazyimport.values import redact
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from lazyimport.errors import StoreError
+    from lazyimport.stores.attempt import Attempt
+    from lazyimport.stores.base import Write
 
 __all__ = ["MemoryStore"]
 
@@ -35,7 +35,7 @@ os.register_at_fork(
 )
 
 
-class MemoryStore:
+class MemoryStore(StoreBase):
     """The objects are those that this process keeps under *name*.
 
     Every store of one name in one process is the same. A child made by fork
@@ -70,57 +70,40 @@ class MemoryStore:
     def __reduce__(self) -> tuple[object, ...]:
         return MemoryStore, (self.name,)
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return the bytes from *start* up to and without *end*; see `ReadStore`."""
-        check_range(start, end)
-        return self._get("read", key)[0][start:end]
+    def _receive(
+        self, attempt: Attempt, write: Write, start: int, end: int | None
+    ) -> None:
+        write(self._get(attempt)[0][start:end])
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        """Write the object from *start* on to *out*; see `ReadStore.download`."""
-        data = self.read(key, start)
-        out.write(data)
-        return len(data)
-
-    def put(self, key: str, data: BinaryIO) -> bool:
-        """Create the object unless it exists; see `Store.put`."""
-        check_key(key)
+    def _put(self, attempt: Attempt, data: BinaryIO) -> bool:
         data.seek(0)
-        return self.replace(key, data.read(), None)
+        return self._replace(attempt, data.read(), None)
 
-    def list(self, prefix: str = "") -> Iterator[Item]:
-        """Yield the objects below *prefix*, ordered by key; see `Store.list`."""
+    def _list(self, prefix: str) -> Iterator[Item]:  # noqa: ARG002 - others are dropped
         for key, (data, _, modified) in sorted(self._objects.copy().items()):
-            if key.startswith(prefix):
-                yield Item(key, len(data), modified)
+            yield Item(key, len(data), modified)
 
-    def delete(self, key: str) -> None:
-        """Delete the object; see `Store.delete`."""
-        check_key(key)
-        if self._objects.pop(key, None) is None:
-            raise self._missing("delete", key)
+    def _delete(self, attempt: Attempt) -> None:
+        if self._objects.pop(attempt.key, None) is None:
+            raise attempt.key_missing()
 
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the object and its version; see `MutableStore.read_versioned`."""
-        data, change, _ = self._get("read", key)
+    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+        data, change, _ = self._get(attempt)
         return data, str(change)
 
-    def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it has *version*; see `MutableStore.replace`."""
-        check_key(key)
+    def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
         with _lock:
-            there = self._objects.get(key)
+            there = self._objects.get(attempt.key)
             if version != (None if there is None else str(there[1])):
                 return False
-            self._objects[key] = bytes(data), next(_changes), time.time()
+            self._objects[attempt.key] = bytes(data), next(_changes), time.time()
         return True
 
-    def _get(self, verb: str, key: str) -> tuple[bytes, int, float]:
-        try:
-            return self._objects[check_key(key)]
-        except KeyError:
-            raise self._missing(verb, key) from None
+    def _explain(self, attempt: Attempt, error: Exception) -> None:
+        """Nothing can go wrong here but in the caller's own file."""
 
-    def _missing(self, verb: str, key: str) -> StoreError:
-        advice = "publish it from this process, or correct the name or store"
-        attempt = Attempt(self.url, verb, key)
-        return attempt.error(KeyMissing, "no such object", advice)
+    def _get(self, attempt: Attempt) -> tuple[bytes, int, float]:
+        try:
+            return self._objects[attempt.key]
+        except KeyError:
+            raise attempt.key_missing() from None

@@ -1,21 +1,22 @@
-"""Objects that obstore reaches: what S3, Azure and web servers have in common."""
+"""Objects that obstore reads: in buckets, and behind any web server."""
 
 from __future__ import annotations
 
 import os
 
 from lazyimport.errors import SettingsError, StoreError
-from lazyimport.stores.attempt import Attempt
-from lazyimport.stores.keys import check_key, check_range
+from lazyimport.stores.base import ReadBase
 from lazyimport.stores.objects_failures import explain, is_past_the_end
 from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, BinaryIO
+    from typing import Any
 
-__all__ = ["Objects", "not_a_store", "split_url"]
+    from lazyimport.stores.attempt import Attempt
+    from lazyimport.stores.base import Write
+
+__all__ = ["HttpStore", "Objects", "not_a_store", "split_url"]
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _CONNECT = 20.0
@@ -27,11 +28,12 @@ _BUFFER = 1 << 20
 _processes: set[int] = set()
 
 
-class Objects:
+class Objects(ReadBase):
     """What can be read below a URL; obstore is imported by the first call.
 
     *timeout* is how many seconds one request may take with its answer. Nothing
-    is repeated here: see `lazyimport.stores.retry`.
+    is repeated here: see `lazyimport.stores.retry`. The length of an answer is
+    checked, and no checksum: these services have none that all of them send.
 
     obstore runs threads of its own, which a fork does not take along: a store
     that was used refuses to work in the child rather than to wait for ever.
@@ -41,6 +43,8 @@ class Objects:
 
     #: How a person gets access to a store of this kind.
     log_in = ""
+    #: What obstore raises names the URLs it asked, with whatever is in them.
+    _hides_causes = True
 
     def __init__(self, address: str, *, timeout: float = 300.0) -> None:
         self.timeout = timeout
@@ -58,33 +62,9 @@ class Objects:
     def __setstate__(self, state: tuple[str, float]) -> None:
         self.__init__(state[0], timeout=state[1])  # type: ignore[misc]
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return the bytes from *start* up to and without *end*; see `ReadStore`."""
-        check_key(key)
-        check_range(start, end)
-        with self._attempt("read", key):
-            # An empty range cannot be asked for; whether there is an object must.
-            stop = None if end is None else max(end, start + 1)
-            data = b"".join(bytes(piece) for piece in self._pieces(key, start, stop))
-        return b"" if start == end else data
-
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        """Write the object from *start* on to *out*; see `ReadStore.download`.
-
-        The length is checked, and no checksum: these services send none that
-        all of them have.
-        """
-        check_key(key)
-        check_range(start, None)
-        total = 0
-        with self._attempt("read", key) as attempt:
-            for piece in self._pieces(key, start, None):
-                attempt.pass_through(out.write, piece)
-                total += len(piece)
-        return total
-
-    def _pieces(self, key: str, start: int, end: int | None) -> Iterator[memoryview]:
-        """Yield the bytes of a range as they come, in pieces of bounded size."""
+    def _receive(
+        self, attempt: Attempt, write: Write, start: int, end: int | None
+    ) -> None:
         store = self._store()
         import obstore
         from obstore.exceptions import NotSupportedError
@@ -94,10 +74,10 @@ class Objects:
             part = None
         try:
             try:
-                answer = obstore.get(store, key, options=part)
+                answer = obstore.get(store, attempt.key, options=part)
             except NotSupportedError:  # the server sent all of it
                 self._ranges, part = False, None
-                answer = obstore.get(store, key)
+                answer = obstore.get(store, attempt.key)
         except Exception as error:
             if is_past_the_end(error):
                 return
@@ -109,13 +89,9 @@ class Objects:
             high = len(view) if end is None else min(end - at, len(view))
             at += len(view)
             if low < high:
-                yield view[low:high]
+                write(view[low:high])
             if end is not None and at >= end:
                 return
-
-    def _attempt(self, verb: str, key: str | None) -> Attempt:
-        # What obstore raises holds the URLs it asked, with whatever is in them.
-        return Attempt(self.url, verb, key, self._explain, hide=True)
 
     def _explain(self, attempt: Attempt, error: Exception) -> StoreError | None:
         return explain(attempt, error, self.log_in)
@@ -155,6 +131,43 @@ class Objects:
             },
             "retry_config": {"max_retries": 0},
         }
+
+
+class HttpStore(Objects):
+    """The files below a URL, to read: what serves the folder of a `FileStore` does.
+
+    A server that cannot send a part of a file sends the whole one for every
+    part that is read, of which the rest is thrown away as it comes.
+
+    A server says of what is not there that it is not there, so a wrong folder
+    looks like a missing object (KeyMissing).
+    """
+
+    __slots__ = ()
+
+    log_in = "write user and password as https://user:password@host/folder"
+
+    def _check(self, address: str) -> str:
+        parts = split_url(address)
+        if not parts.hostname or parts.query or parts.fragment:
+            raise not_a_store(
+                address, "https://host/folder", "it has a host and no query in it"
+            )
+        return redact(address).rstrip("/")
+
+    def _connect(self, seconds: float) -> Any:
+        from obstore.store import HTTPStore
+
+        options = self._options(seconds)
+        parts = split_url(self._address)
+        if parts.username:
+            from base64 import b64encode
+            from urllib.parse import unquote
+
+            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            proof = "Basic " + b64encode(user.encode()).decode()
+            options["client_options"]["default_headers"] = {"authorization": proof}
+        return HTTPStore(self.url, **options)
 
 
 def split_url(url: str) -> Any:

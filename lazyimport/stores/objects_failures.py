@@ -61,7 +61,7 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
     if _METADATA in text:
         what = f"no credentials were found, nor given by this machine ({what})"
         return attempt.error(StoreDenied, what, log_in)
-    if (attempt.key is None and status == _NOT_FOUND) or code_of(error) in NO_STORE:
+    if (not attempt.key and status == _NOT_FOUND) or code_of(error) in NO_STORE:
         return attempt.store_missing(what)
     if status == _NOT_FOUND:
         return attempt.key_missing(what)
