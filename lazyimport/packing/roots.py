@@ -144,6 +144,7 @@ def pack_roots(
         def make(previous: Previous | None) -> tuple[Indexer, Revision]:
             indexer = Indexer(sources, config, interpreters, previous, spool, reporter)
             index = indexer.index(jobs, trust_stat=trust_stat)
+            reporter.step("writing the archive")
             revision = previous and _as_delta(previous, index, indexer, folder)
             return indexer, revision or _as_archive(index, indexer, cache)
 
