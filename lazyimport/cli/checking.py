@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lazyimport.cli.progress import Progress
-    from lazyimport.settings import Settings
+from lazyimport.cli.progress import Progress
+from lazyimport.deploy import check
+from lazyimport.settings import Settings
 
 __all__ = ["check_and_tell", "check_python"]
 
@@ -38,8 +35,6 @@ def check_and_tell(
 
     Raises DeployError if a worker could not do it either.
     """
-    from lazyimport.deploy import check
-
     python = python or sys.executable
     names = ", ".join(entries)
     reporter.step(f"importing {names} with {python}")

@@ -23,6 +23,7 @@ __all__ = [
     "complain",
     "console",
     "escaped",
+    "facts",
     "is_live",
     "make_table",
     "print_diff",
@@ -67,10 +68,16 @@ def escaped(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print *value* on stdout for a script."""
+    """Print *value* on stdout for a script; objects as their attributes."""
     import json
 
-    print(json.dumps(value, indent=2))
+    print(json.dumps(value, indent=2, default=facts))
+
+
+def facts(value: object) -> dict[str, object]:
+    """Return the attributes of *value*."""
+    names = getattr(value, "__slots__", None) or vars(value)
+    return {name: getattr(value, name) for name in names}
 
 
 def print_table(

@@ -7,16 +7,15 @@ with what may be meant.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from lazyimport.cli.exit_codes import MEANINGS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any
 
 __all__ = [
     "COMPLETE",
@@ -164,23 +163,23 @@ class Group(Command, click.Group):
 class LazyGroup(Group):
     """The commands in the modules of *package*, each loaded when it is called.
 
-    *sections* has their names by heading, in the order in which help shows them.
+    *sections* has, by heading and by name, what help says of each in a line.
     """
 
     def __init__(
         self,
         *args: Any,
         package: str,
-        sections: Mapping[str, Sequence[str]],
+        sections: Mapping[str, Mapping[str, str]],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        self.sections = sections
         self._package = package
-        self._sections = sections
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands."""
-        return [name for names in self._sections.values() for name in names]
+        return [name for lines in self.sections.values() for name in lines]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command, loaded; None if there is none of that name."""
@@ -191,18 +190,27 @@ class LazyGroup(Group):
         return found
 
     def format_commands(
-        self, ctx: click.Context, formatter: click.HelpFormatter
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
     ) -> None:
         """Write the commands by section, and what exit codes say."""
-        for heading, names in self._sections.items():
+        codes = {str(code): text for code, text in MEANINGS.items()}
+        for heading, lines in {**self.sections, "Exit codes": codes}.items():
             with formatter.section(heading):
-                formatter.write_dl([(name, self._short(ctx, name)) for name in names])
-        with formatter.section("Exit codes"):
-            formatter.write_dl([(str(code), text) for code, text in MEANINGS.items()])
+                formatter.write_dl(list(lines.items()))
 
-    def _short(self, ctx: click.Context, name: str) -> str:
-        found = self.get_command(ctx, name)
-        return found.get_short_help_str(limit=64) if found else ""
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the commands without loading them, then the options."""
+        found = [
+            CompletionItem(name, help=text)
+            for lines in self.sections.values()
+            for name, text in lines.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def is_verbose(context: click.Context) -> bool:
@@ -230,7 +238,5 @@ def _be_verbose(context: click.Context, _: click.Parameter, value: bool) -> None
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
     near = get_close_matches(word, list(known), 1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lazyimport.registry.channel import Channel
 
 __all__ = ["amount", "describe_channel", "moment", "one_line", "origin_of", "size"]
@@ -34,8 +35,6 @@ def amount(count: int, noun: str) -> str:
 
 def moment(seconds: float) -> str:
     """Return a time since the epoch in the local time zone: ``2026-11-22 20:07``."""
-    import time
-
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 

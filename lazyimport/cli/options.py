@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from lazyimport.cli.declare import argument, option
 from lazyimport.errors import SettingsError
 from lazyimport.settings import Settings
 from lazyimport.values import byte_count, check_channel
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from click.shell_completion import CompletionItem
-
-    from lazyimport.registry.signing import Signer
 
 __all__ = [
     "ACTIVATING",
@@ -51,8 +45,6 @@ def complete_archive(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Offer the archives in the node cache; the shell offers files beside them."""
-    from click.shell_completion import CompletionItem
-
     from lazyimport.delivery.lookup import cached_hashes
 
     found = cached_hashes(Settings.from_environ(os.environ), incomplete.lower())
@@ -65,8 +57,6 @@ def complete_folder(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Let the shell offer folders."""
-    from click.shell_completion import CompletionItem
-
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -188,9 +178,7 @@ quiet = option(
 )
 
 
-def _load_signer(
-    _: click.Context, __: click.Parameter, source: str | None
-) -> Signer | None:
+def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> Any:
     if not source:
         return None
     from lazyimport.registry.signing import PASSPHRASE, Signer

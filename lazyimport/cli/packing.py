@@ -3,119 +3,105 @@
 from __future__ import annotations
 
 import os
-from functools import wraps
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial, wraps
+from typing import Any
 
 import click
 
 from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount, size
 from lazyimport.cli.options import count
+from lazyimport.cli.progress import Progress
+from lazyimport.delivery import Pushed, push
+from lazyimport.delivery.publish import Published
 from lazyimport.errors import SettingsError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
-
-    from lazyimport.cli.progress import Progress
-    from lazyimport.delivery import Pushed
-    from lazyimport.delivery.publish import Published
-    from lazyimport.packing import Packed, PackOptions
-    from lazyimport.registry.signing import Signer
-    from lazyimport.settings import Settings
+from lazyimport.packing import Packed, PackOptions, pack
+from lazyimport.registry.signing import Signer
+from lazyimport.settings import Settings
 
 __all__ = ["describe_published", "pack_and_tell", "pack_options", "push_and_tell"]
 
-_SECTION = "Packing"
+_option = partial(option, section="Packing")
 _OPTIONS = [
-    option(
+    _option(
         "--python",
         multiple=True,
         metavar="X.Y|PATH",
         show_default="as configured, else the Python that runs lazyimport",
-        section=_SECTION,
         help="Compile for this Python, by version or path.",
     ),
-    option(
+    _option(
         "--optimize",
         multiple=True,
         type=click.IntRange(0, 2),
         metavar="N",
         show_default="as configured, else 0",
-        section=_SECTION,
         help="Compile at this level: 0, 1 (python -O) or 2 (-OO).",
     ),
-    option(
+    _option(
         "--exclude",
         multiple=True,
         metavar="PATTERN",
-        section=_SECTION,
         help="Leave out what matches, as in .gitignore.",
     ),
-    option(
+    _option(
         "--include",
         multiple=True,
         metavar="PATTERN",
-        section=_SECTION,
         help="Pack what matches, whatever rule leaves it out.",
     ),
-    option(
+    _option(
         "--no-gitignore",
         "gitignore",
         flag_value=False,
         default=True,
         show_default=False,
-        section=_SECTION,
         help="Ignore .gitignore files.",
     ),
-    option(
+    _option(
         "--with",
         "installed",
         multiple=True,
         metavar="NAME",
-        section=_SECTION,
         help="Pack a distribution that is installed here too, with its metadata and "
         "without its dependencies.",
     ),
-    option(
+    _option(
         "--wheel",
         "wheels",
         multiple=True,
         metavar="FILE",
-        section=_SECTION,
         help="Pack the contents of this wheel too.",
     ),
-    option(
+    _option(
         "--requirements",
         multiple=True,
         metavar="FILE",
-        section=_SECTION,
         help="Pack what pip (or uv) installs for this file too.",
     ),
-    option(
+    _option(
         "--platform",
         metavar="TAG",
         show_default="this machine's",
-        section=_SECTION,
         help="Resolve --requirements for this platform and the older ones it runs, "
         "such as manylinux_2_28_x86_64.",
     ),
-    option(
+    _option(
         "--no-stat-cache",
         "trust_stat",
         flag_value=False,
         default=True,
         show_default=False,
-        section=_SECTION,
         help="Read every file again, also where size, times and inode say that it is "
         "unchanged.",
     ),
-    option(
+    _option(
         *("-j", "--jobs"),
         type=count,
         metavar="N",
         show_default="one for each CPU",
-        section=_SECTION,
         help="Compile in N processes at once.",
     ),
 ]
@@ -126,10 +112,6 @@ def pack_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def called(**options: Any) -> Any:
-        from dataclasses import fields
-
-        from lazyimport.packing import PackOptions
-
         values = {field.name: options.pop(field.name) for field in fields(PackOptions)}
         values["jobs"] = values["jobs"] or None
         return function(packing=PackOptions(**values), **options)
@@ -143,8 +125,6 @@ def pack_and_tell(
     roots: Sequence[str], settings: Settings, packing: PackOptions, reporter: Progress
 ) -> Packed:
     """Pack *roots*, and say what was packed."""
-    from lazyimport.packing import pack
-
     try:
         packed = pack(roots, settings, packing, reporter=reporter)
     except SettingsError as error:
@@ -165,8 +145,6 @@ def push_and_tell(
     message: str = "",
 ) -> Pushed:
     """Push *roots*, and say what was packed and sent."""
-    from lazyimport.delivery import push
-
     try:
         pushed = push(
             roots,

@@ -6,8 +6,9 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
 from lazyimport.format.archive import decode_notes
+from lazyimport.format.entries import CONFIGURED, HAS_DATA, IN_MEMORY, LOOKS, NATIVE
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.format.index import Index
+from lazyimport.format.index import ALL_MINORS, Index
 from lazyimport.registry.archives import read_header
 from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
@@ -16,11 +17,22 @@ from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lazyimport.format.entries import Entry
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
 
 __all__ = ["Contents", "read_contents"]
+
+#: flag of a top-level package -> why it becomes real files: docs/format.md, 7
+_REASONS = {
+    LOOKS: "its code looks at its files",
+    HAS_DATA: "it has data files",
+    NATIVE: "it has native code",
+    CONFIGURED: "configured so",
+}
 
 
 class Contents:
@@ -39,6 +51,55 @@ class Contents:
         self.index = index
         self.notes = notes
         self.place = place
+
+    @property
+    def files(self) -> list[Entry]:
+        """The files, in the order of their paths."""
+        found = [entry for entry in self.index.entries() if not entry.is_directory]
+        return sorted(found, key=lambda entry: entry.path.encode())
+
+    @property
+    def runs_on(self) -> str:
+        """The Pythons that the archive is for, in words."""
+        required = self.notes.get("requires_python")
+        if required:
+            return f"Python {required}"
+        if self.index.minors == ALL_MINORS:
+            return "any Python (the project does not say)"
+        minors = [minor for minor in range(64) if self.index.minors >> minor & 1]
+        return "Python " + ", ".join(f"3.{minor}" for minor in minors)
+
+    @property
+    def real_files(self) -> dict[str, str]:
+        """The packages that become real files on the node, and why."""
+        found = {}
+        for entry in self.index.entries():
+            if entry.is_directory and entry.flags:
+                reasons = [
+                    text for flag, text in _REASONS.items() if entry.flags & flag
+                ]
+                text = ", ".join(reasons)
+                if entry.flags & IN_MEMORY:
+                    text = (
+                        f"no: configured to stay in memory (though {text or 'plain'})"
+                    )
+                found[entry.path] = text
+        return dict(sorted(found.items()))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The paths that packing left out, and the rule for each."""
+        excluded = self.notes.get("excluded")
+        rules = excluded.items() if isinstance(excluded, dict) else ()
+        return {str(path): str(rule) for path, rule in rules}
+
+    def pythons(self, entries: Iterable[Entry]) -> list[str]:
+        """Return the Pythons for which any of *entries* has bytecode."""
+        bits = 0
+        for entry in entries:
+            bits |= entry.variants
+        variants = enumerate(self.index.variants)
+        return [variant.python for number, variant in variants if bits >> number & 1]
 
 
 def read_contents(

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from lazyimport.cli import exit_codes, main
+from lazyimport.cli.commands import command as root
 from tests.cli.conftest import all_commands
 
 COMMANDS = dict(all_commands())
@@ -81,3 +82,18 @@ def test_of_nothing_there_is(
     said = capsys.readouterr().err
 
     assert f"lazyimport: {what}\nlazyimport: see 'lazyimport{whose} --help'\n" == said
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    """Though none is loaded for it."""
+    lines = {
+        name: text
+        for section in root.sections.values()
+        for name, text in section.items()
+    }
+    context = click.Context(root)
+
+    for name, text in lines.items():
+        found = root.get_command(context, name)
+        assert found is not None
+        assert found.get_short_help_str(limit=99) == text

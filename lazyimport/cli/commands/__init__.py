@@ -12,12 +12,35 @@ from lazyimport.cli.exit_codes import USAGE
 __all__ = ["command"]
 
 _SECTIONS = {
-    "See it work": ["demo"],
-    "Make archives and run them": ["pack", "push", "run"],
-    "Look into archives": ["ls", "show", "materialize", "check"],
-    "Deploy": ["deploy", "rollback", "status"],
-    "Look after stores and nodes": ["channel", "gc", "keygen", "cache"],
-    "More": ["completion", "help"],
+    "See it work": {
+        "demo": "Show lazyimport at work, on this machine.",
+    },
+    "Make archives and run them": {
+        "pack": "Pack a tree into an archive.",
+        "push": "Pack a tree and put it into a store.",
+        "run": "Run a module of an archive.",
+    },
+    "Look into archives": {
+        "ls": "List archives, or what is in one.",
+        "show": "Show all about one archive.",
+        "materialize": "Put all files of an archive on disk.",
+        "check": "Import from an archive what a worker will import first.",
+    },
+    "Deploy": {
+        "deploy": "Set the hash that an application runs.",
+        "rollback": "Set the hash that an application ran before.",
+        "status": "Show which hash every actor, replica and job of a cluster runs.",
+    },
+    "Look after stores and nodes": {
+        "channel": "Name archives, and see what the names pointed to before.",
+        "gc": "Delete from the store what nobody needs.",
+        "keygen": "Make a key to sign with.",
+        "cache": "Look into the node cache, check it, and make room in it.",
+    },
+    "More": {
+        "completion": "Print the script for completion in a shell.",
+        "help": "Show the help of a command; without one, of lazyimport.",
+    },
 }
 
 _EXAMPLES = """

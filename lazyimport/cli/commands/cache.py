@@ -6,18 +6,16 @@ import os
 
 import click
 
+from lazyimport.cache.evict import Pruned, clear, prune
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.usage import archives_by_use, default_limit, usage
+from lazyimport.cache.verify import Verified, verify
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.figures import amount, moment, size
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.cache.evict import Pruned
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.cache.usage import CachedArchive
-    from lazyimport.cache.verify import Verified
-    from lazyimport.settings import Settings
+from lazyimport.settings import Settings
+from lazyimport.values import byte_count
 
 __all__ = ["command"]
 
@@ -48,14 +46,11 @@ _dry_run = declare.option(
 @options.settings(store=False)
 def _ls(as_json: bool, settings: Settings) -> None:
     """List the archives, the last used first."""
-    from lazyimport.cache.usage import archives_by_use, usage
-
-    cache = _open(settings)
+    cache = NodeCache(settings.cache_dir)
     kept = archives_by_use(cache)[::-1]
     total = usage(cache)
     if as_json:
-        archives = [_facts(archive) for archive in kept]
-        console.print_json({"path": cache.path, "size": total, "archives": archives})
+        console.print_json({"path": cache.path, "size": total, "archives": kept})
         return
     rows = [
         (a.hash, size(a.size), moment(a.used), "in use" if a.in_use else "")
@@ -78,21 +73,11 @@ def _verify(dry_run: bool, as_json: bool, settings: Settings) -> int:
     What is removed is fetched again when it is needed. The exit code is 1 if
     anything is damaged.
     """
-    from lazyimport.cache.verify import verify
-
-    cache = _open(settings)
+    cache = NodeCache(settings.cache_dir)
     with Progress() as reporter:
         found = verify(cache, remove=not dry_run, reporter=reporter)
     if as_json:
-        facts = {
-            "path": cache.path,
-            "archives": found.archives,
-            "newer": found.newer,
-            "files": found.files,
-            "size": found.size,
-            "damages": [{"path": d.path, "why": d.why} for d in found.damages],
-        }
-        console.print_json(facts)
+        console.print_json({"path": cache.path, **console.facts(found)})
     else:
         console.print_table([(damage.path, damage.why) for damage in found.damages])
         _say_verdict(found, cache, dry_run=dry_run)
@@ -145,10 +130,6 @@ def _prune(
     settings: Settings,
 ) -> None:
     """Remove what was not used for longest, until the rest fits the limit."""
-    from lazyimport.cache.evict import prune
-    from lazyimport.cache.usage import default_limit
-    from lazyimport.values import byte_count
-
     cache = _open_to_remove(settings)
     most = byte_count(limit) if limit else default_limit(cache)
     pruned = prune(cache, most, older_than, dry_run=dry_run)
@@ -164,8 +145,6 @@ def _clear(force: bool, as_json: bool, settings: Settings) -> int:
 
     The exit code is 1 if anything stays because it is in use.
     """
-    from lazyimport.cache.evict import clear
-
     cache = _open_to_remove(settings)
     pruned = clear(cache, force=force)
     _print_pruned(pruned, cache, as_json=as_json)
@@ -174,15 +153,9 @@ def _clear(force: bool, as_json: bool, settings: Settings) -> int:
     return FAILED if pruned.in_use else DONE
 
 
-def _open(settings: Settings) -> NodeCache:
-    from lazyimport.cache.node import NodeCache
-
-    return NodeCache(settings.cache_dir)
-
-
 def _open_to_remove(settings: Settings) -> NodeCache:
     """Return the node cache; refuse a store, whose archives are in the same place."""
-    cache = _open(settings)
+    cache = NodeCache(settings.cache_dir)
     if settings.store == f"file://{cache.path}" or any(
         os.path.isdir(f"{cache.path}/{name}")
         for name in ("provenance", "signatures", "gc")
@@ -198,14 +171,7 @@ def _print_pruned(
     pruned: Pruned, cache: NodeCache, *, dry_run: bool = False, as_json: bool
 ) -> None:
     if as_json:
-        facts = {
-            "path": cache.path,
-            "removed": [_facts(archive) for archive in pruned.removed],
-            "in_use": [_facts(archive) for archive in pruned.in_use],
-            "freed": pruned.freed,
-            "left": pruned.left,
-        }
-        console.print_json(facts)
+        console.print_json({"path": cache.path, **console.facts(pruned)})
         return
     removed = "would be removed" if dry_run else "removed"
     rows = [
@@ -219,13 +185,3 @@ def _print_pruned(
         f"{size(pruned.freed)} {freed}, {size(pruned.left)} left in the node cache "
         f"{cache.path}"
     )
-
-
-def _facts(archive: CachedArchive) -> dict[str, object]:
-    return {
-        "hash": archive.hash,
-        "size": archive.size,
-        "arrived": archive.arrived,
-        "used": archive.used,
-        "in_use": archive.in_use,
-    }

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import click
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, describe_channel, one_line
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lazyimport.registry.channel import Change
-    from lazyimport.registry.signing import Signer, Trusted
-    from lazyimport.settings import Settings
-    from lazyimport.stores import MutableStore, ReadStore
+from lazyimport.delivery.lookup import resolve
+from lazyimport.registry.channel import Change
+from lazyimport.registry.channels import (
+    read_channel,
+    read_channels,
+    remove_channel,
+    roll_back,
+    set_channel,
+)
+from lazyimport.registry.provenance import builder, commit_of
+from lazyimport.registry.resolution import resolve_channel
+from lazyimport.registry.signing import Signer, Trusted
+from lazyimport.settings import Settings
+from lazyimport.stores import MutableStore, ReadStore, mutable, open_store, writable
 
 __all__ = ["command"]
 
@@ -55,10 +61,6 @@ def _set(
     name: str, archive: str, message: str, signer: Signer | None, settings: Settings
 ) -> None:
     """Point a channel to an archive."""
-    from lazyimport.delivery.lookup import resolve
-    from lazyimport.registry.channels import set_channel
-    from lazyimport.registry.provenance import builder, commit_of
-
     hash = resolve(archive, settings)
     store = _open_to_change(settings)
     channel = set_channel(
@@ -69,7 +71,7 @@ def _set(
         message=message,
         commit=commit_of(store, hash),
         signer=signer,
-        trusted=_trusted(settings),
+        trusted=Trusted.of(settings),
     )
     console.say(describe_channel(channel, store.url))
 
@@ -79,8 +81,6 @@ def _set(
 @options.settings(required=True)
 def _get(name: str, settings: Settings) -> None:
     """Print the hash that a channel points to."""
-    from lazyimport.registry.resolution import resolve_channel
-
     print(resolve_channel(settings, name).hash)
 
 
@@ -90,8 +90,6 @@ def _get(name: str, settings: Settings) -> None:
 @options.settings(required=True)
 def _log(name: str, as_json: bool, settings: Settings) -> None:
     """List what a channel pointed to, the newest change first."""
-    from lazyimport.registry.channels import read_channel
-
     channel = read_channel(_open(settings), name)
     if as_json:
         console.print_json([change.facts for change in channel.changes])
@@ -116,9 +114,6 @@ def _roll_back(
     name: str, to: str | None, message: str, signer: Signer | None, settings: Settings
 ) -> None:
     """Point a channel to what it pointed to before."""
-    from lazyimport.registry.channels import roll_back
-    from lazyimport.registry.provenance import builder
-
     store = _open_to_change(settings)
     channel = roll_back(
         store,
@@ -127,7 +122,7 @@ def _roll_back(
         by=builder(os.environ),
         message=message,
         signer=signer,
-        trusted=_trusted(settings),
+        trusted=Trusted.of(settings),
     )
     console.say(describe_channel(channel, store.url))
 
@@ -137,9 +132,6 @@ def _roll_back(
 @options.settings(required=True)
 def _ls(as_json: bool, settings: Settings) -> None:
     """List the channels in the store."""
-    from lazyimport.registry.channels import read_channels
-    from lazyimport.stores import writable
-
     store = writable(_open(settings))
     channels = [found for found in read_channels(store) if found.hash]
     if as_json:
@@ -162,9 +154,6 @@ def _ls(as_json: bool, settings: Settings) -> None:
 @options.settings(required=True)
 def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> None:
     """Point a channel to nothing; its history stays."""
-    from lazyimport.registry.channels import remove_channel
-    from lazyimport.registry.provenance import builder
-
     store = _open_to_change(settings)
     by = builder(os.environ)
     channel = remove_channel(store, name, by=by, message=message, signer=signer)
@@ -172,14 +161,10 @@ def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> N
 
 
 def _open(settings: Settings) -> ReadStore:
-    from lazyimport.stores import open_store
-
     return open_store(str(settings.store), timeout=settings.timeout)
 
 
 def _open_to_change(settings: Settings) -> MutableStore:
-    from lazyimport.stores import mutable
-
     return mutable(_open(settings))
 
 
@@ -201,8 +186,6 @@ def _short_commit(commit: str) -> str:
 
 def _target(text: str, store: ReadStore, name: str) -> int | str:
     """Return the number of a change, or the hash in the history of channel *name*."""
-    from lazyimport.registry.channels import read_channel
-
     digits = text.removeprefix("#")
     if digits.isdecimal() and len(digits) < 6:
         return int(digits)
@@ -219,9 +202,3 @@ def _one_of(prefix: str, hashes: Sequence[str], name: str) -> str:
         f"{len(found) or 'none'} of the archives in the history of channel {name} "
         f"begin with {prefix!r}{listed}; see 'lazyimport channel log {name}'"
     )
-
-
-def _trusted(settings: Settings) -> Trusted | None:
-    from lazyimport.registry.signing import Trusted
-
-    return Trusted.of(settings)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from lazyimport.cli import declare, options
 from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.settings import Settings
+from lazyimport.delivery.lookup import resolve
+from lazyimport.settings import Settings
 
 __all__ = ["command"]
 
@@ -41,8 +39,6 @@ def command(
     dependency, a syntax error, a policy that Serve's controller could not load are
     found here, not in the cluster.
     """
-    from lazyimport.delivery.lookup import resolve
-
     with Progress() as reporter:
         hash = resolve(archive, settings)
         check_and_tell(hash, entries, settings, check_python, reporter)

@@ -6,21 +6,19 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 
 import click
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, size
 from lazyimport.cli.progress import Progress
+from lazyimport.delivery.lookup import resolve
+from lazyimport.registry.gc import SHORTEST_AGE, Fate, Rules, Survey, collect, survey
+from lazyimport.registry.provenance import builder
+from lazyimport.settings import Settings
+from lazyimport.stores import Store, open_store, writable
 from lazyimport.values import check_channel
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lazyimport.registry.gc import Fate, Rules, Survey
-    from lazyimport.settings import Settings
-    from lazyimport.stores import Store
 
 __all__ = ["command"]
 
@@ -94,9 +92,6 @@ def command(
     and nothing else keeps it. The store does not know the hashes in manifests: name
     them with --keep or --keep-from.
     """
-    from lazyimport.registry.gc import SHORTEST_AGE, Rules
-    from lazyimport.stores import open_store, writable
-
     if older_than < SHORTEST_AGE:
         raise click.UsageError(
             "--older-than must be at least 1h: a push that takes long may still be "
@@ -119,8 +114,6 @@ def command(
 def _kept(
     keep: Sequence[str], keep_from: Sequence[str], settings: Settings
 ) -> list[str]:
-    from lazyimport.delivery.lookup import resolve
-
     hashes = [resolve(text, settings) for text in keep]
     for path in keep_from:
         hashes += _hashes_in(path)
@@ -134,21 +127,14 @@ def _channels(names: Sequence[str]) -> set[str] | None:
 
 
 def _survey(store: Store, rules: Rules, *, as_json: bool) -> None:
-    from lazyimport.registry.gc import survey
-
     with Progress() as reporter:
         reporter.step(f"reading {store.url}")
         found = survey(store, rules, time.time())
     if as_json:
-        goes = [_facts(fate) for fate in found.goes]
-        stays = [{**_facts(f), "reasons": f.reasons} for f in found.fates if f.reasons]
-        console.print_json({"store": store.url, "goes": goes, "stays": stays})
+        stays = [fate for fate in found.fates if fate.reasons]
+        console.print_json({"store": store.url, "goes": found.goes, "stays": stays})
     else:
         _print_survey(found, store)
-
-
-def _facts(fate: Fate) -> dict[str, object]:
-    return {"hash": fate.hash, "size": fate.size, "modified": fate.modified}
 
 
 def _hashes_in(path: str) -> list[str]:
@@ -172,9 +158,6 @@ def _hashes_in(path: str) -> list[str]:
 
 
 def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
-    from lazyimport.registry.gc import collect
-    from lazyimport.registry.provenance import builder
-
     with Progress() as reporter:
         reporter.step(f"reading {store.url}")
         done = collect(
@@ -185,9 +168,7 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
             reporter,
         )
     if as_json:
-        deleted = [_facts(fate) for fate in done.deleted]
-        facts = {"store": store.url, "deleted": deleted, "spared": done.spared}
-        console.print_json(facts)
+        console.print_json({"store": store.url, **console.facts(done)})
         return
     rows = [(fate.hash, size(fate.size)) for fate in done.deleted]
     console.print_table(rows, right=(1,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lazyimport.cli import console, declare
 from lazyimport.cli.options import folder
+from lazyimport.registry.signing import make_key
 
 __all__ = ["command"]
 
@@ -24,8 +25,6 @@ def command(file: str) -> None:
     (LAZYIMPORT_TRUSTED_KEYS). Prints the public key. A key from 'ssh-keygen -t
     ed25519' serves as well, with a passphrase too.
     """
-    from lazyimport.registry.signing import make_key
-
     path = folder(file)
     signer = make_key(path)
     console.say(f"private key: {path} (keep it secret)\npublic key:  {path}.pub")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
 import click
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, origin_of, size
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lazyimport.delivery.contents import Contents
-    from lazyimport.format.entries import Entry
-    from lazyimport.settings import Settings
+from lazyimport.delivery.contents import Contents, read_contents
+from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.lookup import resolve
+from lazyimport.format.entries import Entry
+from lazyimport.importing.shadowing import shadowed as find_shadowed
+from lazyimport.importing.tree import Tree
+from lazyimport.registry.archives import stored_archives
+from lazyimport.registry.provenance import read_provenance
+from lazyimport.settings import Settings
+from lazyimport.stores import open_store, writable
 
 __all__ = ["command"]
 
@@ -63,88 +70,83 @@ def command(
     Without HASH: the archives in the store, newest first; in the node cache if no
     store is named. With HASH: what is in that archive.
     """
-    if archive is None and shadowed:
-        raise click.UsageError("--shadowed needs the hash of an archive")
-    if archive is None and settings.store and not cached:
-        _list_store(settings, limit, as_json=as_json)
-    elif archive is None:
-        _list_cache(settings, limit, as_json=as_json)
-    elif shadowed:
-        _list_shadowed(archive, settings, as_json=as_json)
-    else:
-        _list_contents(archive, settings, long=long, as_json=as_json)
-
-
-#: an archive: hash, size, when it came where it is, provenance
-_Row = tuple[str, int, float, dict[str, object]]
-
-
-def _list_store(settings: Settings, limit: int, *, as_json: bool) -> None:
-    from lazyimport.registry.archives import stored_archives
-    from lazyimport.registry.provenance import read_provenance
-    from lazyimport.stores import open_store, writable
-
-    assert settings.store is not None
-    store = writable(open_store(settings.store, timeout=settings.timeout))
-    found = [(name, item.size, item.modified) for name, item in stored_archives(store)]
-    newest = _newest(found, limit)
-    rows = [(*row, read_provenance(store, row[0])) for row in newest]
-    _print_archives(rows, found, settings.store, as_json=as_json)
-
-
-def _list_cache(settings: Settings, limit: int, *, as_json: bool) -> None:
-    from lazyimport.cache.node import NodeCache
-
-    cached = NodeCache(settings.cache_dir).archives()
-    found = [(name, s.st_size, s.st_mtime) for name, s in cached.items()]
-    rows: list[_Row] = [(*row, {}) for row in _newest(found, limit)]
-    place = f"the node cache {settings.cache_dir}"
-    _print_archives(rows, found, place, as_json=as_json)
-
-
-def _newest(
-    found: Sequence[tuple[str, int, float]], limit: int
-) -> list[tuple[str, int, float]]:
-    return sorted(found, key=lambda row: (-row[2], row[0]))[: limit or None]
-
-
-def _print_archives(
-    rows: Sequence[_Row],
-    found: Sequence[tuple[str, int, float]],
-    place: str,
-    *,
-    as_json: bool,
-) -> None:
-    """Print *rows*, the newest of *found*."""
-    if as_json:
-        keys = ("hash", "size", "modified", "provenance")
-        archives = [dict(zip(keys, row, strict=True)) for row in rows]
-        console.print_json({"count": len(found), "archives": archives})
+    if archive is None:
+        if shadowed:
+            raise click.UsageError("--shadowed needs the hash of an archive")
+        _list_archives(settings, limit or None, cached=cached, as_json=as_json)
         return
+    hash = resolve(archive, settings)
+    if shadowed:
+        _list_shadowed(hash, settings, as_json=as_json)
+        return
+    with Progress() as reporter:
+        contents = read_contents(hash, settings, reporter)
+    if as_json:
+        files = [_facts(contents, entry) for entry in contents.files]
+        console.print_json({"hash": hash, "files": files})
+    elif long:
+        _print_files(contents)
+    else:
+        _print_names(contents)
+
+
+class _Row(NamedTuple):
+    hash: str
+    size: int
+    modified: float
+    provenance: dict[str, object]
+
+
+def _list_archives(
+    settings: Settings, limit: int | None, *, cached: bool, as_json: bool
+) -> None:
+    if settings.store and not cached:
+        store = writable(open_store(settings.store, timeout=settings.timeout))
+        place = store.url
+        found = [_Row(n, i.size, i.modified, {}) for n, i in stored_archives(store)]
+        newest = [
+            row._replace(provenance=read_provenance(store, row.hash))
+            for row in _newest(found, limit)
+        ]
+    else:
+        cache = NodeCache(settings.cache_dir)
+        place = f"the node cache {cache.path}"
+        archives = cache.archives().items()
+        found = [_Row(n, s.st_size, s.st_mtime, {}) for n, s in archives]
+        newest = _newest(found, limit)
+    if as_json:
+        rows = [row._asdict() for row in newest]
+        console.print_json({"count": len(found), "archives": rows})
+    else:
+        _print_archives(newest, found, place)
+
+
+def _newest(rows: list[_Row], limit: int | None) -> list[_Row]:
+    return sorted(rows, key=lambda row: (-row.modified, row.hash))[:limit]
+
+
+def _print_archives(newest: list[_Row], found: list[_Row], place: str) -> None:
     if not found:
         console.say(f"no archives in {place}")
         return
-    table = [(h, size(n), moment(at), origin_of(made)) for h, n, at, made in rows]
-    console.print_table(table, right=(1,))
-    total = size(sum(count for _, count, _ in found))
+    rows = [
+        (row.hash, size(row.size), moment(row.modified), origin_of(row.provenance))
+        for row in newest
+    ]
+    console.print_table(rows, right=(1,))
+    total = size(sum(row.size for row in found))
     text = f"{amount(len(found), 'archive')} in {place}, {total}"
-    if len(rows) < len(found):
-        text += f"; the {len(rows)} newest are shown (-n 0 shows all)"
+    if len(newest) < len(found):
+        text += f"; the {len(newest)} newest are shown (-n 0 shows all)"
     console.say(text)
 
 
-def _list_shadowed(archive: str, settings: Settings, *, as_json: bool) -> None:
+def _list_shadowed(hash: str, settings: Settings, *, as_json: bool) -> None:
     """Print the names that are both in the archive and in this environment."""
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.delivery.fetch import fetch
-    from lazyimport.delivery.lookup import resolve
-    from lazyimport.importing.shadowing import shadowed
-    from lazyimport.importing.tree import Tree
-
-    hash = resolve(archive, settings)
     with Progress() as reporter:
         found, _ = fetch(settings, hash, reporter)
-    rows = list(shadowed(Tree(found, NodeCache(settings.cache_dir).tree_path(hash))))
+    tree = Tree(found, NodeCache(settings.cache_dir).tree_path(hash))
+    rows = list(find_shadowed(tree))
     if as_json:
         keys = ("name", "in_archive", "elsewhere")
         console.print_json([dict(zip(keys, row, strict=True)) for row in rows])
@@ -154,81 +156,54 @@ def _list_shadowed(archive: str, settings: Settings, *, as_json: bool) -> None:
     console.say(f"{names} of archive {hash} can be imported from elsewhere too")
 
 
-def _list_contents(
-    archive: str, settings: Settings, *, long: bool, as_json: bool
-) -> None:
-    from lazyimport.delivery.contents import read_contents
-    from lazyimport.delivery.lookup import resolve
-
-    with Progress() as reporter:
-        contents = read_contents(resolve(archive, settings), settings, reporter)
-    entries = [e for e in contents.index.entries() if not e.is_directory]
-    entries.sort(key=lambda entry: entry.path.encode())
-    if as_json:
-        files = [_facts(contents, entry) for entry in entries]
-        console.print_json({"hash": contents.index.hash, "files": files})
-    elif long:
-        _print_files(contents, entries)
-    else:
-        _print_names(contents, entries)
-
-
 def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
     return {
         "path": entry.path,
         "size": entry.size,
         "sha256": entry.digest.hex(),
         "executable": bool(entry.flags & 1),
-        "pythons": _pythons(contents, [entry]),
+        "pythons": contents.pythons([entry]),
     }
 
 
-def _print_names(contents: Contents, entries: list[Entry]) -> None:
+def _print_names(contents: Contents) -> None:
     """Print a line for each top-level name."""
-    tops: dict[str, list[Entry]] = {}
-    for entry in entries:
-        top, slash, _ = entry.path.partition("/")
-        tops.setdefault(top + slash, []).append(entry)
-    rows = [
-        (
-            top,
-            f"{sum(entry.path.endswith('.py') for entry in group):,}",
-            f"{len(group):,}",
-            size(sum(entry.size for entry in group)),
-            ", ".join(_pythons(contents, group)) or "-",
-        )
-        for top, group in tops.items()
-    ]
+    files = contents.files
+    rows = []
+    for top, entries in groupby(files, _top_of):
+        group = list(entries)
+        modules, count, total = _figures(group)
+        pythons = ", ".join(contents.pythons(group)) or "-"
+        rows.append((top, f"{modules:,}", f"{count:,}", size(total), pythons))
     header = ("NAME", "MODULES", "FILES", "SIZE", "BYTECODE FOR")
     console.print_table(rows, header=header, right=(1, 2, 3))
-    modules = sum(entry.path.endswith(".py") for entry in entries)
+    modules, count, total = _figures(files)
     console.say(
-        f"{amount(modules, 'module')} in {amount(len(entries), 'file')}, "
-        f"{size(sum(entry.size for entry in entries))}: archive {contents.index.hash}"
+        f"{amount(modules, 'module')} in {amount(count, 'file')}, {size(total)}: "
+        f"archive {contents.index.hash}"
     )
 
 
-def _print_files(contents: Contents, entries: list[Entry]) -> None:
+def _top_of(entry: Entry) -> str:
+    top, slash, _ = entry.path.partition("/")
+    return top + slash
+
+
+def _figures(entries: Sequence[Entry]) -> tuple[int, int, int]:
+    """Return the numbers of modules, of files and of their bytes."""
+    modules = sum(entry.path.endswith(".py") for entry in entries)
+    return modules, len(entries), sum(entry.size for entry in entries)
+
+
+def _print_files(contents: Contents) -> None:
     rows = [
         (
             "-rwx" if entry.flags & 1 else "-rw-",
             f"{entry.size:,}",
             entry.digest.hex()[:12],
-            ", ".join(_pythons(contents, [entry])) or "-",
+            ", ".join(contents.pythons([entry])) or "-",
             entry.path,
         )
-        for entry in entries
+        for entry in contents.files
     ]
     console.print_table(rows, right=(1,))
-
-
-def _pythons(contents: Contents, entries: list[Entry]) -> list[str]:
-    """Return the Pythons for which any of *entries* has bytecode."""
-    bits = 0
-    for entry in entries:
-        bits |= entry.variants
-    return [
-        variant.python
-        for number, variant in enumerate(contents.index.variants)
-        if bits >> number & 1
-    ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from lazyimport.cache.materialize import Materializer, export
+from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.settings import Settings
+from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.lookup import resolve
+from lazyimport.settings import Settings
 
 __all__ = ["command"]
 
@@ -35,11 +36,6 @@ def command(archive: str, folder: str | None, settings: Settings) -> None:
 
     Without DIR the files go to the very paths that __file__ and tracebacks name.
     """
-    from lazyimport.cache.materialize import Materializer, export
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.delivery.fetch import fetch
-    from lazyimport.delivery.lookup import resolve
-
     hash = resolve(archive, settings)
     with Progress() as reporter:
         found, _ = fetch(settings, hash, reporter)

@@ -6,11 +6,8 @@ from lazyimport.cli import declare, options
 from lazyimport.cli.figures import size
 from lazyimport.cli.packing import pack_and_tell, pack_options
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.packing import PackOptions
-    from lazyimport.settings import Settings
+from lazyimport.packing import PackOptions
+from lazyimport.settings import Settings
 
 __all__ = ["command"]
 

@@ -7,12 +7,9 @@ from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.figures import describe_channel
 from lazyimport.cli.packing import pack_options, push_and_tell
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.packing import PackOptions
-    from lazyimport.registry.signing import Signer
-    from lazyimport.settings import Settings
+from lazyimport.packing import PackOptions
+from lazyimport.registry.signing import Signer
+from lazyimport.settings import Settings
 
 __all__ = ["command"]
 
