@@ -1,21 +1,24 @@
 """What a person sees: tables and diffs on stdout, notes and errors on stderr.
 
-A terminal gets colors and tables that fit it, drawn by rich. Everything else (a
-pipe, a file, ``TERM=dumb``, ``NO_COLOR``) gets plain lines that stay as they are,
-and does not load rich. Whatever a terminal would act on is spelled out: names in
-archives and messages in stores are anybody's.
+A terminal gets colors, and tables of rich that fit it. Everything else (a pipe, a
+file, ``TERM=dumb``, ``NO_COLOR``) gets plain lines that stay as they are. Whatever a
+terminal would act on is spelled out: names in archives and messages in stores are
+anybody's.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from click import style
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import TextIO
-
     from rich.console import Console
     from rich.table import Table
 
@@ -38,7 +41,7 @@ _NAME = "lazyimport: "
 _MOST_ROWS = 500
 #: The last column may be broken into lines, but not of fewer characters.
 _NARROWEST = 16
-_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+_DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def is_live(stream: TextIO | None) -> bool:
@@ -69,8 +72,6 @@ def escaped(text: str) -> str:
 
 def print_json(value: object) -> None:
     """Print *value* on stdout for a script; objects as their attributes."""
-    import json
-
     print(json.dumps(value, indent=2, default=facts))
 
 
@@ -93,6 +94,7 @@ def print_table(
         return
     lines = [list(header), *cells] if header else cells
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    _tolerate_any_name()
     if is_live(sys.stdout) and len(cells) <= _MOST_ROWS:
         out = console(sys.stdout)
         if sum(widths[:-1]) + 2 * len(widths) + _NARROWEST <= out.width:
@@ -101,7 +103,6 @@ def print_table(
             table = make_table(cells, header=header, right=right)
             out.print(Padding(table, (0, 0, 0, len(indent))))
             return
-    _tolerate_any_name()
     for line in lines:
         print(indent + _columns(line, widths, right))
 
@@ -147,44 +148,28 @@ def _columns(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) 
 
 def _tolerate_any_name() -> None:
     """Let stdout escape what its encoding cannot say, names of files above all."""
-    import io
-
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def print_diff(text: str) -> None:
     """Print a unified diff on stdout."""
-    lines = [escaped(line) for line in text.splitlines()]
-    if not is_live(sys.stdout):
-        _tolerate_any_name()
-        for line in lines:
-            print(line)
-        return
-    from rich.text import Text
-
-    out = console(sys.stdout)
-    for line in lines:
-        out.print(Text(line, _DIFF_STYLES.get(line[:1], "")), soft_wrap=True)
+    _tolerate_any_name()
+    colors = _DIFF_COLORS if is_live(sys.stdout) else {}
+    for line in map(escaped, text.splitlines()):
+        color = colors.get(line[:1])
+        print(style(line, fg=color) if color else line)
 
 
 def say(text: str) -> None:
     """Print a note on stderr."""
-    if sys.stderr is not None:
-        for line in text.splitlines():
-            print(escaped(line), file=sys.stderr)
+    _print("", text)
 
 
 def warn(text: str) -> None:
     """Print a warning on stderr."""
-    if is_live(sys.stderr):
-        from rich.text import Text
-
-        shown = "\n".join(map(escaped, text.splitlines()))
-        line = Text.assemble(("warning: ", "yellow"), shown)
-        console(sys.stderr).print(line, soft_wrap=True)
-    else:
-        say(f"warning: {text}")
+    mark = "warning:"
+    _print(f"{style(mark, fg='yellow') if is_live(sys.stderr) else mark} ", text)
 
 
 def complain(text: str, *notes: str) -> None:
@@ -198,15 +183,18 @@ def complain(text: str, *notes: str) -> None:
     if not is_live(sys.stderr):
         say("\n".join(_NAME + line for line in [*lines, *notes]))
         return
-    from rich.text import Text
+    headline, advice = _split(lines[0])
+    _print(style(_NAME, fg="red"), headline, fg="red", bold=True)
+    for line in [*filter(None, [advice]), *lines[1:], *notes]:
+        _print("  ", line)
 
-    headline, advice = _split(escaped(lines[0]))
-    out = console(sys.stderr)
-    # Not broken into lines: what is to be copied stays in one piece.
-    red = Text.assemble((_NAME, "red"), (headline, "bold red"))
-    out.print(red, soft_wrap=True)
-    for line in [*filter(None, [advice]), *map(escaped, lines[1:]), *notes]:
-        out.print(f"  {line}", soft_wrap=True)
+
+def _print(mark: str, text: str, **styles: Any) -> None:
+    """Print *text* on stderr, each line escaped and in these styles, behind *mark*."""
+    if sys.stderr is not None:
+        lines = [escaped(line) for line in text.splitlines()]
+        shown = [style(line, **styles) for line in lines] if styles else lines
+        print(mark + "\n".join(shown), file=sys.stderr)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -129,8 +129,6 @@ def all_commands(
         for name in found.list_commands(context):
             inner = found.get_command(context, name)
             assert inner is not None
-            if type(inner) is click.Command:
-                continue  # still called with argparse
             yield from all_commands(inner, (*path, name))
 
 

@@ -18,7 +18,7 @@ class TestErrors:
         console.complain("no answer from gs://b (403; x); set 'a;b'", "try again")
         lines = terminal.getvalue().splitlines()
         assert lines[0].startswith("\x1b[31mlazyimport: ")
-        assert "\x1b[1;31mno answer from gs://b (403; x)\x1b" in lines[0]
+        assert "\x1b[31m\x1b[1mno answer from gs://b (403; x)\x1b" in lines[0]
         assert ["  set 'a;b'", "  try again"] == lines[1:]
 
     @pytest.mark.parametrize(

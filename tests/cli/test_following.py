@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 
 import pytest
 
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Replica, Served
+from tests.cli.conftest import on_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,16 +51,10 @@ def test_a_line_for_all_that_is_new(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is rewritten in place, and its last state stays."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
+    terminal = on_terminal(monkeypatch)
     monkeypatch.setenv("COLUMNS", "100")
-    master, slave = os.openpty()
-    with open(slave, "w", encoding="utf-8") as terminal, monkeypatch.context() as here:
-        here.setattr(sys, "stderr", terminal)
-        follow_and_tell(states(), Progress())
-        terminal.flush()
-        shown = os.read(master, 1 << 16).decode()
-    os.close(master)
+    follow_and_tell(states(), Progress())
+    shown = terminal.getvalue()
 
     *_, table = re.split(r"\x1b\[\d?A?\x1b\[2K", shown)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)

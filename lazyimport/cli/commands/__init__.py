@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 _SECTIONS = {
     "See it work": {
-        "demo": "Show lazyimport at work, on this machine.",
+        "demo": "See it work on this machine.",
     },
     "Make archives and run them": {
         "pack": "Pack a tree into an archive.",
@@ -29,7 +29,7 @@ _SECTIONS = {
     "Deploy": {
         "deploy": "Set the hash that an application runs.",
         "rollback": "Set the hash that an application ran before.",
-        "status": "Show which hash every actor, replica and job of a cluster runs.",
+        "status": "Show which hash runs where.",
     },
     "Look after stores and nodes": {
         "channel": "Name archives, and see what the names pointed to before.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -11,15 +12,13 @@ from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from lazyimport.cli.figures import size
 from lazyimport.cli.progress import Progress
-from lazyimport.errors import ArchiveMissing, ArchiveModuleMissing, SettingsError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-
-    from lazyimport.runtime import Installation
-    from lazyimport.settings import Settings
+from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.lookup import resolve
+from lazyimport.errors import ArchiveMissing, SettingsError
+from lazyimport.importing.program import run_program
+from lazyimport.runtime import Installation, current, install, process
+from lazyimport.settings import Settings
+from lazyimport.values import redact
 
 __all__ = ["command"]
 
@@ -51,9 +50,9 @@ class _Run(declare.Command):
         ctx.params["program"] = args[end:]
         return rest
 
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return what help shows behind the name."""
-        return ["HASH [OPTIONS] -m MODULE [ARGUMENT ...]"]
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return what help shows after the name, with the module at the end."""
+        return [*super().collect_usage_pieces(ctx), "-m MODULE [ARGUMENT ...]"]
 
 
 @declare.command(
@@ -93,7 +92,11 @@ def command(
                 "before -m"
             ) from error
         raise
-    return _run_module(installed, module, program)
+    ended = run_program(installed.tree, module, program)
+    if ended is None:
+        return DONE
+    sys.excepthook(type(ended), ended, ended.__traceback__)
+    return INTERRUPTED if isinstance(ended, KeyboardInterrupt) else FAILED
 
 
 def _names_store(words: Sequence[str]) -> bool:
@@ -102,16 +105,16 @@ def _names_store(words: Sequence[str]) -> bool:
 
 def _install(text: str, settings: Settings) -> Installation:
     """Install the archive that *text* names, in a fresh process if need be."""
-    from lazyimport.delivery.lookup import resolve
-    from lazyimport.runtime import current, install, process
-
     with Progress() as reporter:
         hash = resolve(text, settings)
         running = current()
         if running is not None and running.hash != hash:
             _start_afresh()
         if settings.cache_mode != "memory":
-            _fetch(hash, settings, reporter)
+            _, fetched = fetch(settings, hash, reporter)
+            if fetched and console.is_live(sys.stderr):
+                place = redact(settings.store or "")
+                reporter.say(f"fetched {size(fetched)} from {place}")
     _forget_libraries()
     process.reporter = Progress(quiet=True)
     return install(
@@ -122,15 +125,6 @@ def _install(text: str, settings: Settings) -> Installation:
         policy=settings.policy,
         timeout=settings.timeout,
     )
-
-
-def _fetch(hash: str, settings: Settings, reporter: Progress) -> None:
-    from lazyimport.delivery.fetch import fetch
-    from lazyimport.values import redact
-
-    _, fetched = fetch(settings, hash, reporter)
-    if fetched and console.is_live(sys.stderr):
-        reporter.say(f"fetched {size(fetched)} from {redact(settings.store or '')}")
 
 
 def _start_afresh() -> None:
@@ -148,71 +142,3 @@ def _forget_libraries() -> None:
     for name in list(sys.modules):
         if name.partition(".")[0] in _LIBRARIES:
             del sys.modules[name]
-
-
-def _run_module(installed: Installation, module: str, program: Sequence[str]) -> int:
-    import runpy
-    from types import ModuleType
-
-    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        sys.path[0] = os.getcwd()  # a script's folder until now; -m has this
-    sys.argv[:] = [module, *program]
-    try:
-        # What run_module does, but __main__ stays: threads and exit handlers that
-        # outlive the module's body look into it, and pickle by it.
-        _, spec, code = runpy._get_module_details(module)  # type: ignore[attr-defined] # noqa: SLF001
-        sys.argv[0] = spec.origin
-        main = sys.modules["__main__"] = ModuleType("__main__")
-        if sys.version_info < (3, 14):
-            main.__annotations__ = {}
-        runpy._run_code(code, vars(main), None, "__main__", spec)  # type: ignore[attr-defined] # noqa: SLF001
-    except SystemExit:
-        raise
-    except BaseException as error:  # noqa: BLE001 - reported as the interpreter does
-        error.__traceback__ = _without_us(error.__traceback__)
-        if isinstance(error, ImportError) and error.__traceback__ is None:
-            raise _missing(installed, module, error) from None
-        sys.excepthook(type(error), error, error.__traceback__)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-    return DONE
-
-
-def _missing(
-    installed: Installation, module: str, error: ImportError
-) -> ArchiveModuleMissing:
-    """Return the error for a module that runpy cannot find or not run."""
-    from lazyimport.importing.missing import explain_missing
-
-    tree = installed.tree
-    dotted = module.removesuffix(".py").replace("/", ".")
-    if dotted != module and tree.module(dotted.replace(".", "/")) is not None:
-        return ArchiveModuleMissing(
-            f"cannot run {module!r}: a module is named with dots, -m {dotted}",
-            lambda: "",
-            name=module,
-            hash=installed.hash,
-        )
-    cause = error.__cause__
-    if isinstance(cause, ArchiveModuleMissing):  # a package that it would be in
-        return cause.with_text(f"cannot run {module!r}: {cause}")
-    stem = module.replace(".", "/")
-    name = f"{module}.__main__" if tree.is_directory(stem) else module
-    known = tree.module(name.replace(".", "/")) is not None
-    return ArchiveModuleMissing(
-        f"cannot run {module!r}: {error}",
-        (lambda: "") if known else (lambda: explain_missing(tree, name)),
-        name=name,
-        hash=installed.hash,
-    )
-
-
-def _without_us(traceback: TracebackType | None) -> TracebackType | None:
-    """Return *traceback* from the first frame on that is the program's own."""
-    import runpy
-
-    ours = {__file__, runpy.__file__, "<frozen runpy>"}
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename not in ours:
-            return traceback
-        traceback = traceback.tb_next
-    return None
