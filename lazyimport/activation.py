@@ -1,10 +1,10 @@
 """Activation: what a starting interpreter calls, by .pth, .start or sitecustomize.
 
 It runs in every Python process of a pod, more than once in some, before
-anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, or, without
-one, ``LAZYIMPORT_ARTIFACT`` or ``LAZYIMPORT_CHANNEL``. It never raises, and
-never ends the process: when the archive is unavailable, the process starts all
-the same, and the first import that nobody can serve says why.
+anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, or else
+``LAZYIMPORT_ARTIFACT`` or ``LAZYIMPORT_CHANNEL``. It never raises, and never ends the
+process: if the archive is unavailable the process starts all the same, and the first
+import that finds nothing says why.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _fail(wanted: str, hash: str, reason: str) -> None:
         from lazyimport.runtime import Failure, process
 
         if process.failure is not None and process.failure.wanted == wanted:
-            return  # activation runs twice in some processes; once is enough to say it
+            return  # activation ran before in this process, and said so
         process.failure = Failure(wanted, hash, reason)
         explanation = (
             f"may be in {wanted}, which this process was to run and could not "
@@ -87,7 +87,7 @@ def _fail(wanted: str, hash: str, reason: str) -> None:
 
 
 def _watch_ray(failure: str | None) -> None:
-    """Let this worker of Ray report, and refuse code that it is not to run."""
+    """Let this worker of Ray report, and refuse code that is not of its archive."""
     try:
         from lazyimport.ray.worker import watch
 
@@ -109,10 +109,10 @@ class _StandardError(Reporter):
 def _say(text: str) -> None:
     if sys.stderr is None:
         return
-    # The one trace that every supervisor collects. Not by print(): what stays in
-    # the buffer of a stream that takes nothing is the exit code 120.
+    # This is the one trace that every supervisor collects. Not by print(): a stream
+    # that takes nothing would keep it in its buffer, which ends in exit code 120.
     data = f"lazyimport: {text}\n".encode(errors="backslashreplace")
     try:
         os.write(sys.stderr.fileno(), data)
     except (OSError, ValueError, AttributeError):
-        pass  # nobody reads it any more, its disk is full, or it is no file at all
+        pass  # nobody reads it any more, the disk is full, or it is no file at all

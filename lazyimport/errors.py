@@ -5,25 +5,25 @@
     LazyImportError
     ├── SettingsError            a setting or argument is wrong (also a ValueError)
     ├── InstallError             install() contradicts what this process already runs
-    ├── ArchiveError             the bytes of an archive
-    │   ├── MalformedArchive     they are not an archive, or one cut or forged
-    │   ├── DamagedArchive       they were one: a digest no longer holds
-    │   ├── UnsupportedArchive   of a format version this lazyimport cannot read
-    │   └── WrongPython          the archive does not run on this Python
-    ├── DeliveryError            getting bytes to or from where they are kept
-    │   ├── StoreError           a store
+    ├── ArchiveError             an archive cannot be used
+    │   ├── MalformedArchive     its bytes are no archive, or one that is cut or forged
+    │   ├── DamagedArchive       they were one: a digest does not hold any more
+    │   ├── UnsupportedArchive   this lazyimport cannot read its format version
+    │   └── WrongPython          it does not run on this Python
+    ├── DeliveryError            bytes cannot be brought to this node, or from it
+    │   ├── StoreError           a store failed
     │   │   ├── StoreMissing     the bucket or folder itself does not exist
-    │   │   ├── StoreDenied      it exists and we may not
-    │   │   ├── KeyMissing       the store is there, the object is not
-    │   │   └── StoreUnavailable no answer, or not now (trying again can help)
-    │   ├── ArchiveMissing       no store that was asked holds this hash
-    │   ├── ChannelError         a channel does not exist, or changed meanwhile
-    │   ├── SignatureError       signed by nobody who is trusted here
+    │   │   ├── StoreDenied      it exists, but refuses this user
+    │   │   ├── KeyMissing       it exists, but does not have the object
+    │   │   └── StoreUnavailable it does not answer now (trying again can help)
+    │   ├── ArchiveMissing       no store that was asked has this hash
+    │   ├── ChannelError         a channel does not exist, or was changed meanwhile
+    │   ├── SignatureError       nobody who is trusted here has signed it
     │   └── CacheError           the node cache cannot be used
-    ├── PackError                the tree cannot become an archive
-    ├── ArchiveImportError       leaves the import protocol (also an ImportError)
-    │   └── ArchiveModuleMissing (also a ModuleNotFoundError)
-    └── ArchiveReadError         leaves the reading of a file (also an OSError)
+    ├── PackError                sources cannot become an archive
+    ├── ArchiveImportError       a module cannot be imported (also an ImportError)
+    │   └── ArchiveModuleMissing nobody has it (also a ModuleNotFoundError)
+    └── ArchiveReadError         a file cannot be read (also an OSError)
 
 Every error carries its facts as attributes beside the text, and survives
 pickling with them, because Ray sends what a task raises to the driver.
@@ -65,10 +65,10 @@ __all__ = [
 
 
 class LazyImportError(Exception):
-    """Base of everything lazyimport raises on its own account.
+    """The base of all errors that lazyimport raises of its own.
 
-    *message* is the text for a person; *facts* become attributes.
-    ``retryable`` tells whether the same call can succeed later unchanged.
+    *message* is the text for a person; *facts* become attributes. ``retryable`` says
+    whether the same call can succeed later.
     """
 
     retryable = False
@@ -99,24 +99,24 @@ class SettingsError(LazyImportError, ValueError):
 
 
 class InstallError(LazyImportError):
-    """``install()`` was asked for something this process cannot do any more."""
+    """This process cannot do any more what ``install()`` was asked for."""
 
     hash: str
     installed: str
 
 
 class ArchiveError(LazyImportError):
-    """The bytes of an archive are not what they should be."""
+    """An archive cannot be used; ``hash`` is its name if that is known."""
 
     hash: str | None = None
 
 
 class MalformedArchive(ArchiveError):
-    """Not an archive, or cut short, or its parts contradict each other."""
+    """The bytes are no archive, or cut short, or contradict each other."""
 
 
 class DamagedArchive(ArchiveError):
-    """A digest does not hold: these bytes are not the ones that were packed."""
+    """A digest does not hold: these are not the bytes that were packed."""
 
     member: str
     expected: str
@@ -124,7 +124,7 @@ class DamagedArchive(ArchiveError):
 
 
 class UnsupportedArchive(ArchiveError):
-    """Written in a format version newer than this lazyimport reads."""
+    """The archive is of a newer format version than this lazyimport reads."""
 
     version: int
 
@@ -153,48 +153,48 @@ class StoreDenied(StoreError):
 
 
 class KeyMissing(StoreError):
-    """The store answered: it holds no such object."""
+    """The store does not have the object."""
 
 
 class StoreUnavailable(StoreError):
-    """No answer in time, or an answer that says to come back later."""
+    """The store did not answer in time, or asked to come back later."""
 
     retryable = True
 
 
 class ArchiveMissing(DeliveryError):
-    """Neither the node cache nor the store has this hash."""
+    """Neither the node cache nor the store has the archive."""
 
     hash: str
     store: str | None = None
 
 
 class ChannelError(DeliveryError):
-    """A channel names no archive, cannot be read, or was changed by another."""
+    """A channel names no archive, cannot be read, or was changed meanwhile."""
 
     channel: str
     store: str
 
 
 class SignatureError(DeliveryError):
-    """Not signed with a trusted key, or not as it was signed."""
+    """It is not signed with a trusted key, or was changed since."""
 
 
 class CacheError(DeliveryError):
-    """The node cache cannot be used as it is; ``errno`` where the system said so."""
+    """The node cache cannot be used; ``errno`` is set if the system refused."""
 
     path: str
     errno: int | None = None
 
 
 class PackError(LazyImportError):
-    """The tree cannot become an archive; ``issues`` holds every reason found."""
+    """Sources cannot become an archive; ``issues`` has all reasons that were found."""
 
     issues: tuple[str, ...] = ()
 
 
 class ArchiveImportError(LazyImportError, ImportError):
-    """A module of the archive cannot be imported; ``name`` and ``path`` say which."""
+    """A module cannot be imported from the archive; ``name`` and ``path`` say which."""
 
     hash: str
 
@@ -203,10 +203,10 @@ class ArchiveImportError(LazyImportError, ImportError):
 
 
 class ArchiveModuleMissing(ArchiveImportError, ModuleNotFoundError):
-    """Nobody has the module: neither the archive nor this environment.
+    """Neither the archive nor this environment has the module.
 
-    *explain* gives the text that follows the interpreter's own, when somebody
-    reads it: programs that probe for optional modules never do.
+    *explain* returns the text that follows the interpreter's own. It is called when
+    somebody reads the message: programs that probe for optional modules never do.
     """
 
     def __init__(
@@ -228,9 +228,9 @@ class ArchiveModuleMissing(ArchiveImportError, ModuleNotFoundError):
 
 
 class ArchiveReadError(LazyImportError, OSError):
-    """A file of the archive cannot be read: what a bad disk is to a directory.
+    """A file of the archive cannot be read, as on a bad disk.
 
-    ``filename`` names it, ``errno`` is `errno.EIO`.
+    ``filename`` names it; ``errno`` is `errno.EIO`.
     """
 
     hash: str

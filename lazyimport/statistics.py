@@ -1,4 +1,4 @@
-"""What this process installed and has imported of it, counted when somebody asks."""
+"""What lazyimport has done in this process, counted when somebody asks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["Stats", "stats"]
 
 
 class Stats(NamedTuple):
-    """What lazyimport did in this process.
+    """What lazyimport has done in this process.
 
-    ``hash`` is the archive that runs here, or that was to run, and ``store`` the
-    URL it is fetched from, without secrets; None if there is none. ``failure``
-    says why it could not be installed when the process started. ``cache_hit``
-    tells that the node had it, ``fetched`` how many bytes were downloaded, and
-    ``seconds`` how long `install` took, the download included. ``modules`` of
-    the archive are imported now, ``read`` bytes of it to do so.
+    ``hash`` is the archive that runs here, or was to run, and ``store`` the URL that
+    it is fetched from, without secrets; None if there is none. ``failure`` says why it
+    could not be installed when the process started. ``cache_hit`` says whether the
+    node had it, ``fetched`` how many bytes were downloaded, ``seconds`` how long
+    `install` took with the download. ``modules`` of the archive are imported now,
+    from ``read`` bytes.
 
-    ``imports`` counts code objects made from the archive so far, one for each
-    import of a module that is no extension. ``import_seconds`` is what lazyimport
-    took for them: reading, proving and unmarshalling the bytes, compiling where
-    the archive has no bytecode for this Python, and putting a package on disk that
-    needs files. Finding modules and running them is not in it.
+    ``imports`` counts the code objects made from the archive so far, one for each
+    import of a module that is no extension. ``import_seconds`` is the time that
+    lazyimport took for them: to read, prove and unmarshal the bytes, to compile where
+    the archive has no bytecode for this Python, and to put packages on disk that need
+    files. It took more to find the modules and to run them, which does not count.
     """
 
     hash: str | None = None
@@ -44,7 +44,7 @@ class Stats(NamedTuple):
 
 
 def stats() -> Stats:
-    """Return what lazyimport did in this process so far."""
+    """Return what lazyimport has done in this process so far."""
     installation, failure = process.installation, process.failure
     if installation is None:
         if failure is None:

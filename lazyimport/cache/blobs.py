@@ -1,7 +1,7 @@
-"""Blobs: the bytes of materialized files, once for all archives of the node.
+"""Blobs: the files of trees, once for all archives of the node.
 
-A blob is named by its digest. Every tree that has the file is a hard link to it, so
-it is read-only, and eviction removes it with the last link.
+A blob is called by its digest. In each tree its file is a hard link to it, so it is
+read-only; eviction removes it after the last link.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["file_digest", "link_file"]
 
 
 def link_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
-    """Let the file *entry* of *archive* appear at *path*, whole, if nothing is there.
+    """Put the file *entry* of *archive* at *path*, whole, unless something is there.
 
     Raises OSError if the disk refuses, DamagedArchive.
     """

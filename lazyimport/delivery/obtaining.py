@@ -6,10 +6,7 @@ import logging
 import os
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.delivery.artifact import deliver
-from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import SettingsError
-from lazyimport.registry.resolution import resolve_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +29,8 @@ def look_up(settings: Settings) -> Settings:
             name="hash",
             value=None,
         )
+    from lazyimport.registry.resolution import resolve_channel
+
     change = resolve_channel(settings, settings.channel)
     logging.getLogger("lazyimport").info(
         "channel %s of %s points to archive %s (#%d)",
@@ -52,7 +51,12 @@ def obtain(settings: Settings, reporter: Reporter) -> tuple[Archive, int]:
     if os.path.lexists(settings.cache_dir):
         # A process that runs from memory finds libraries and compiled code there, too.
         NodeCache(settings.cache_dir).make()
+    # A process that looks a channel up may need neither, for its node has the archive.
     if settings.artifact is not None:
+        from lazyimport.delivery.artifact import deliver
+
         return deliver(settings, reporter)
+    from lazyimport.delivery.fetch import fetch
+
     assert settings.hash is not None
     return fetch(settings, settings.hash, reporter)

@@ -1,4 +1,4 @@
-"""The data cache: what was read from compressed members, for the next time.
+"""The data cache: what was read from compressed members, for the next read.
 
 A template or a table that stays in memory is read by its name, over and over, and
 each time its member would be decompressed and proved again. Members of the raw
@@ -50,7 +50,7 @@ def read(archive: Archive, entry: Entry) -> bytes:
 
 
 def _forked() -> None:
-    """Begin with an empty cache: another thread may have been changing it."""
+    """Start with an empty cache: another thread may have been changing it."""
     global _lock, _cache
     _lock, _cache = Lock(), _empty()
 

@@ -1,14 +1,14 @@
 """The import machinery: its names, and how to look like a part of it.
 
-`importlib.machinery` and `importlib.util` re-export what the interpreter has
-loaded anyway, but bring importlib, warnings and more along: a millisecond in
-every process that starts with an archive.
+`importlib.machinery` and `importlib.util` re-export what the interpreter has loaded
+anyway, but bring importlib, warnings and more along: a millisecond in every process
+that starts with an archive.
 
 CPython trims the frames of its frozen import machinery from a traceback
-(``remove_importlib_frames`` in ``Python/import.c``): all of them for an
-ImportError, else those that end in ``_call_with_frames_removed``. What stands
-between an ``import`` and a module that fails must not show here either, so the
-few functions of ours that can stand there say they are the machinery's.
+(``remove_importlib_frames`` in ``Python/import.c``): all of them for an ImportError,
+else those that end in ``_call_with_frames_removed``. Our frames between an ``import``
+and a module that fails must not show either, so those functions pretend to be the
+machinery's.
 """
 
 from __future__ import annotations

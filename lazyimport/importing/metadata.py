@@ -41,9 +41,9 @@ class ArchiveDistribution(Distribution):
 
     @property
     def _normalized_name(self) -> str:
-        # By this `importlib.metadata.distributions` tells them apart, so it is asked
-        # of all there are; the metadata itself would cost a parse for each, and the
-        # machinery's own class does not look at it either.
+        # `importlib.metadata.distributions` asks all of them, to tell them apart.
+        # Metadata would have to be parsed for each, and the machinery's own class
+        # does not look at it either.
         return _normalized(_project(self._path.name))
 
     def locate_file(self, path: str | PathLike[str]) -> Path:
@@ -74,5 +74,5 @@ def _project(directory: str) -> str:
 
 
 def _normalized(name: str) -> str:
-    """PEP 503, with underscores as in file names."""
+    """Return the name as PEP 503 has it, with underscores as in file names."""
     return re.sub(r"[-_.]+", "-", name).lower().replace("-", "_")

@@ -1,6 +1,6 @@
-"""Loaders that were pickled, for the archive that this process runs, or without it.
+"""Loaders that were pickled, in a process that may run their archive or not.
 
-Functions that are pickled by value drag ``__spec__`` along, and it the loader.
+They travel with functions that are pickled by value, which drag ``__spec__`` along.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def remake_loader(
 ) -> ArchiveLoader | ExtensionFileLoader:
     """Return a loader that was pickled with *restore*, in a process that has *tree*.
 
-    If *tree* is None the process does not run the archive *hash*. Then the loader can
-    still be carried around; using it raises ImportError. That of an extension module
-    is the machinery's own, for the path that the file had where it was pickled.
+    If *tree* is None the process does not run the archive *hash*. Then the loader
+    raises ImportError when it is used; that of an extension module is the machinery's
+    own, for the path that the file had where it was pickled.
     """
     inner = path.partition(f"/{hash}/")[2]
     entry = tree and tree.entry(inner)
@@ -38,7 +38,7 @@ def remake_loader(
 
 
 class _DetachedLoader(ArchiveLoader):
-    """A loader that came here by pickle, to a process without its archive."""
+    """A loader that came by pickle to a process without its archive."""
 
     def __init__(
         self, restore: Restore, hash: str, name: str, path: str, package: bool

@@ -1,7 +1,7 @@
-"""`pkg_resources`, which came with setuptools before version 82, sees an archive.
+"""Support of `pkg_resources`, which came with setuptools before version 82.
 
-What it does it looks up by the classes of finders and loaders, and for classes that it
-does not know it does nothing. The loader of extension modules is not registered: that
+It looks up what to do by the classes of finders and loaders, and does nothing for
+classes that it does not know. The loader of extension modules is not registered: that
 of a directory is not either.
 """
 
@@ -31,8 +31,8 @@ __all__ = ["support"]
 def support(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
     """Let *pkg_resources* see the distributions and resources of *tree*.
 
-    What is registered there cannot be taken back, and is no tree's: modules that stay
-    after `uninstall` keep their resources.
+    What is registered there cannot be taken back, and belongs to no tree: modules that
+    stay after `uninstall` keep their resources.
     """
     known = pkg_resources.working_set
     before = dict(known.by_key)
