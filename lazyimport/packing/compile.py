@@ -143,7 +143,7 @@ def compile_sources(
     count = max(1, jobs or len(os.sched_getaffinity(0)))
     rest = iter(sources)
     waiting: deque[tuple[bytes, Future[bytes | SyntaxProblem]]] = deque()
-    with compilers, ThreadPoolExecutor(count, "lazyimport-compile") as pool:
+    with ThreadPoolExecutor(count, "lazyimport-compile") as pool:
         try:
             while True:
                 for key, source in itertools.islice(
@@ -176,12 +176,6 @@ class _Compilers:
         self._alive: set[_Child] = set()
         self._closed = False
 
-    def __enter__(self) -> _Compilers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Kill every child; threads that wait for one get an error."""
         with self._lock:
@@ -195,11 +189,12 @@ class _Compilers:
     def compile(self, source: bytes) -> bytes | SyntaxProblem:
         """Return the code of *source* or what is wrong with it.
 
-        Raises PackError if the child is killed from outside, which says nothing of it.
+        Raises PackError if the child is killed from outside: that says nothing about
+        the source.
         """
         ending = 0
-        # A child that ends may have been killed for the memory of the sources
-        # before; the second one starts with this source.
+        # A child that ends may have been killed for the memory that earlier sources
+        # took; the second one starts with this source.
         for _ in range(2):
             child = self._take()
             answer = child.ask(source)
@@ -217,8 +212,8 @@ class _Compilers:
         if ending == -signal.SIGKILL:  # not by what it compiled
             raise PackError(
                 f"a source of {len(source):,} bytes has no {tag} bytecode: its compiler "
-                "was killed twice, for want of memory most likely, and without it the "
-                "archive would be another; pack again, with fewer --jobs"
+                "was killed twice, most likely because memory ran out, and without it "
+                "the archive would be another; pack again, with fewer --jobs"
             )
         how = f"signal {-ending}" if ending < 0 else f"exit code {ending}"
         return SyntaxProblem(f"the compiler of {tag} crashed on it ({how})", None)
@@ -227,8 +222,8 @@ class _Compilers:
         with self._lock:
             if self._idle and not self._closed:
                 return self._idle.pop()
-            # Under the lock: close() must see every child there is. Starting is
-            # only waited for below.
+            # Under the lock, because close() must see every child there is; the
+            # child gets ready outside of it.
             if self._closed:
                 raise PackError("compiling was given up")
             child = _Child(self._interpreter, self._optimization)

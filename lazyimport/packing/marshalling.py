@@ -1,6 +1,6 @@
 """One code object, one sequence of bytes.
 
-:func:`canonical` takes what ``marshal.dumps(code)`` returned on any Python from
+`canonical` takes what ``marshal.dumps(code)`` returned on any Python from
 3.10 to 3.15 and returns a stream that loads to an equal code object and depends
 on nothing but its value.
 
