@@ -19,7 +19,7 @@ from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any, TypeVar
 
@@ -44,14 +44,7 @@ NAME, DIRECTORY, PACKAGE = 0, 1, 2
 
 _ABSENT: Any = object()
 #: what a function tells of itself
-_TOLD = (
-    "__doc__",
-    "__module__",
-    "__name__",
-    "__qualname__",
-    "__self__",
-    "__text_signature__",
-)
+_TOLD = "__doc__ __module__ __name__ __qualname__ __self__ __text_signature__".split()  # noqa: SIM905
 
 
 class _Trees:
@@ -155,7 +148,9 @@ class _Mention(_Look):
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         if _beginnings:
-            for path in _mentioned((*args, *keywords.values())):
+            from lazyimport.importing.mentions import mentioned  # few start programs
+
+            for path in mentioned((*args, *keywords.values()), _trees.roots):
                 _look(path, PACKAGE)
         return self.__wrapped__(*args, **keywords)
 
@@ -341,30 +336,6 @@ def _appear(root: str, inner: str, depth: int) -> None:
     path = os.path.normpath(root + inner)
     if path == root or path.startswith(f"{root}/"):
         appear(path, depth)
-
-
-def _mentioned(values: Iterable[Any]) -> Iterator[str]:
-    """Yield the paths of trees that stand somewhere in the arguments of a function."""
-    import re  # most processes start no other
-
-    spelled = "|".join(re.escape(root) for root in _trees.roots)
-    pattern = re.compile(rf"(?:{spelled})(?![\w.-])[^\s\0\"':;,]*")
-    for text in _texts(values):
-        yield from pattern.findall(text)
-
-
-def _texts(values: Iterable[Any]) -> Iterator[str]:
-    """Yield the texts among the arguments of a function, also those in containers."""
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            yield from _texts(value)
-        elif hasattr(value, "values"):
-            yield from _texts(value.values())
-        else:
-            try:
-                yield os.fsdecode(value)
-            except TypeError:
-                pass  # a number, a file, a function, nothing
 
 
 #: module -> its functions, of which kind; both are loaded
