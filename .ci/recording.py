@@ -96,7 +96,9 @@ def main() -> None:
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
             if shown.plain:
                 console.print(shown, "", sep="\n", soft_wrap=True)
-    console.save_svg(str(PICTURE), title="lazyimport", theme=THEME, code_format=FORMAT)
+    svg = console.export_svg(title="lazyimport", theme=THEME, code_format=FORMAT)
+    lines = [line.rstrip() for line in svg.splitlines()]
+    PICTURE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def run(command: str, folder: str) -> Text:
