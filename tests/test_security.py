@@ -24,6 +24,7 @@ from lazyimport.errors import (
     LazyImportError,
 )
 from lazyimport.format.digest import sha256
+from lazyimport.importing.looks import unnoticed
 from lazyimport.importing.machinery import running_python
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots
@@ -133,10 +134,14 @@ def push_without_bytecode(site: Site) -> str:
 
 def plant(site: Site, files: Files) -> None:
     """Make the cache directory with *files* in it, as another user."""
-    assert not site.node.exists()
-    write_tree(files, site.node)
-    for path in [site.node, *site.node.rglob("*")]:
-        os.chown(path, NOBODY, NOBODY)
+
+    def write() -> None:
+        assert not site.node.exists()
+        write_tree(files, site.node)
+        for path in [site.node, *site.node.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+
+    unnoticed(write)  # as in a process that has no archive installed
 
 
 def test_bytecode_that_another_user_put_there_is_not_run(tmp_path: Path) -> None:

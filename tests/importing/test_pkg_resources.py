@@ -340,12 +340,15 @@ def test_metadata_stays_in_memory(tree: Trees) -> None:
     """Importing pkg_resources asks every distribution for something."""
     program = """
         import os, lazyimport
+        from lazyimport.importing.looks import unnoticed
         p.get_distribution("app").requires()
-        print(os.path.exists(lazyimport.current().root + "/app-1.2.dist-info"))
+        path = lazyimport.current().root + "/app-1.2.dist-info"
+        print(unnoticed(os.path.exists, path))
         print(os.path.exists(p.get_distribution("app").egg_info + "/licenses/LICENSE"))
+        print(unnoticed(os.path.exists, path))
         """
 
-    assert tree.archive(program).stdout == "False\nTrue\n"
+    assert tree.archive(program).stdout == "False\nTrue\nTrue\n"
 
 
 def test_where_no_file_can_be_made(tree: Trees, tmp_path: Path) -> None:
