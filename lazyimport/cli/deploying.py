@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -13,14 +14,8 @@ from lazyimport.cli import console
 from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.options import seconds
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
-
-    from lazyimport.cli.progress import Progress
-    from lazyimport.deploy import Application, History, Plan, Target
+from lazyimport.cli.progress import Progress
+from lazyimport.deploy import Application, History, ImpossibleError, Plan, Target
 
 __all__ = ["Wishes", "carry_out", "manifest", "target", "wishes"]
 
@@ -30,8 +25,6 @@ _SECTION = "Rolling out"
 def _make_target(
     context: click.Context, parameter: click.Parameter, url: str
 ) -> Target:
-    from lazyimport.deploy import Target
-
     source = context.get_parameter_source(str(parameter.name))
     typed = source is ParameterSource.COMMANDLINE
     return Target(url if typed else None, _read_token(), local=url)
@@ -89,8 +82,6 @@ class Wishes(NamedTuple):
 
     def check(self, applications: Sequence[Application]) -> None:
         """Raise click.UsageError for what *applications* can never be asked for."""
-        from lazyimport.deploy import ImpossibleError
-
         try:
             self.target.check(
                 applications, apply=self.apply, prefetch=self.prefetch, wait=self.wait

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lazyimport.cli import console
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from lazyimport.cli.progress import Progress
-    from lazyimport.deploy import Served
+from lazyimport.cli.progress import Progress
+from lazyimport.deploy import Served
 
 __all__ = ["follow_and_tell"]
 

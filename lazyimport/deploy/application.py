@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from lazyimport.deploy.nodes import find, is_mapping, pairs, sequence, text_of
+from lazyimport.deploy.errors import ManifestError
+from lazyimport.deploy.nodes import Node, find, is_mapping, pairs, sequence, text_of
+from lazyimport.deploy.yamltext import Edit, YamlText
 from lazyimport.settings import ENVIRONMENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lazyimport.deploy.errors import ManifestError
-    from lazyimport.deploy.nodes import Node
-    from lazyimport.deploy.yamltext import Edit, YamlText
 
 __all__ = [
     "CRON_JOB",

@@ -10,17 +10,13 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from shlex import join
+from typing import Any
 
 from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
-    from lazyimport.deploy.status import Process, Served
+from lazyimport.deploy.status import Process, Served
 
 __all__ = ["Cluster"]
 

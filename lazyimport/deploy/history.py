@@ -10,17 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from lazyimport.cache.layout import DEPLOYMENTS, Layout
 from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.files import AtomicFile
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Deployment", "History", "committed"]
 
@@ -82,8 +80,6 @@ def committed(path: str, app: str) -> Iterator[str]:
 
     Yields nothing if the file is not in git.
     """
-    import subprocess
-
     folder, name = os.path.split(os.path.realpath(path))
 
     def git(*words: str) -> str:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lazyimport.deploy.errors import DeployError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 __all__ = ["apply", "forwarded_dashboard"]
 

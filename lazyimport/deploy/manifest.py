@@ -10,20 +10,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator, Sequence
 
-from lazyimport.deploy.application import VARIABLE, applications_in
+from lazyimport.deploy.application import VARIABLE, Application, applications_in
 from lazyimport.deploy.errors import DeployError, ManifestError
-from lazyimport.deploy.nodes import find, is_mapping, meaning, text_of, walk
+from lazyimport.deploy.nodes import Node, find, is_mapping, meaning, text_of, walk
 from lazyimport.deploy.yamltext import YamlText
 from lazyimport.files import AtomicFile
 from lazyimport.values import check_hash
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lazyimport.deploy.application import Application
-    from lazyimport.deploy.nodes import Node
 
 __all__ = ["Manifest"]
 

@@ -7,15 +7,11 @@ scalars hold a string, those of mappings pairs of nodes, those of sequences node
 from __future__ import annotations
 
 from collections import Counter
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
-    from typing import Any, TypeAlias
-
-    Node: TypeAlias = Any
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 __all__ = [
+    "Node",
     "find",
     "is_mapping",
     "is_null",
@@ -26,6 +22,8 @@ __all__ = [
     "text_of",
     "walk",
 ]
+
+Node: TypeAlias = Any
 
 
 def is_mapping(node: Node) -> bool:

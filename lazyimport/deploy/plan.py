@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from typing import NamedTuple
 
-from lazyimport.deploy.application import SERVE
+from lazyimport.deploy.application import SERVE, Application
 from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.history import History
+from lazyimport.deploy.manifest import Manifest
 from lazyimport.deploy.rollout import follow
-from lazyimport.reporting import SILENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lazyimport.deploy.application import Application
-    from lazyimport.deploy.history import History
-    from lazyimport.deploy.manifest import Manifest
-    from lazyimport.deploy.status import Served
-    from lazyimport.deploy.target import Target
-    from lazyimport.reporting import Reporter
+from lazyimport.deploy.status import Served
+from lazyimport.deploy.target import Target
+from lazyimport.reporting import SILENT, Reporter
 
 __all__ = ["Plan", "Step"]
 

@@ -7,17 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from lazyimport.deploy.errors import DeployError
-from lazyimport.settings import ENVIRONMENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
-    from lazyimport.settings import Settings
+from lazyimport.settings import ENVIRONMENT, Settings
 
 __all__ = ["Checked", "check"]
 

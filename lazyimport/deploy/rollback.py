@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from shlex import quote
 
+from lazyimport.deploy.application import Application
+from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.history import committed
+from lazyimport.deploy.history import History, committed
+from lazyimport.deploy.manifest import Manifest
 from lazyimport.deploy.plan import Plan
 from lazyimport.deploy.rollout import follow
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lazyimport.deploy.application import Application
-    from lazyimport.deploy.cluster import Cluster
-    from lazyimport.deploy.history import History
-    from lazyimport.deploy.manifest import Manifest
-    from lazyimport.deploy.status import Served
+from lazyimport.deploy.status import Served
 
 __all__ = ["ClusterRollback", "plan_rollback"]
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 
+from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from lazyimport.deploy.cluster import Cluster
-    from lazyimport.deploy.status import Served
+from lazyimport.deploy.status import Served
 
 __all__ = ["follow"]
 

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 __all__ = ["ENDED", "Process", "Replica", "Served", "processes", "served"]
 

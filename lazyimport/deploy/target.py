@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lazyimport.deploy import kubectl
-from lazyimport.deploy.application import CRON_JOB, JOB, SERVE, SERVICE
+from lazyimport.deploy.application import CRON_JOB, JOB, SERVE, SERVICE, Application
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import ImpossibleError
-from lazyimport.reporting import SILENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lazyimport.deploy.application import Application
-    from lazyimport.deploy.manifest import Manifest
-    from lazyimport.reporting import Reporter
+from lazyimport.deploy.manifest import Manifest
+from lazyimport.reporting import SILENT, Reporter
 
 __all__ = ["Target"]
 

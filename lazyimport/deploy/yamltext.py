@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from lazyimport.deploy.errors import DeployError, ManifestError
-from lazyimport.deploy.nodes import find, is_mapping, is_null, shared, text_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from lazyimport.deploy.nodes import Node
+from lazyimport.deploy.nodes import Node, find, is_mapping, is_null, shared, text_of
 
 __all__ = ["Edit", "YamlText"]
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import click
 
 from lazyimport.cli import declare, deploying, options
 from lazyimport.cli.checking import check_and_tell, check_python
+from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.packing import pack_options, push_and_tell
 from lazyimport.cli.progress import Progress
+from lazyimport.delivery.lookup import cached_hashes, resolve
+from lazyimport.deploy import Application, History, Manifest, Plan
 from lazyimport.errors import ArchiveMissing
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lazyimport.cli.deploying import Wishes
-    from lazyimport.deploy import Application
-    from lazyimport.packing import PackOptions
-    from lazyimport.registry.signing import Signer
-    from lazyimport.settings import Settings
+from lazyimport.packing import PackOptions
+from lazyimport.registry.archives import require_archive
+from lazyimport.registry.resolution import resolve_channel
+from lazyimport.registry.signing import Signer
+from lazyimport.settings import Settings
+from lazyimport.stores import open_store
 
 __all__ = ["command"]
 
@@ -86,9 +88,7 @@ def command(
     serveConfigV2), a RayJob or RayCronJob (in its runtimeEnvYAML). Nothing else in
     the file changes.
     """
-    from lazyimport.deploy import History, Manifest, Plan
-
-    if [bool(archive), bool(channel), bool(roots)].count(True) != 1:
+    if sum(map(bool, (archive, channel, roots))) != 1:
         raise click.UsageError(
             "which archive? Give one of --hash HASH, --channel NAME and --push DIR"
         )
@@ -96,27 +96,24 @@ def command(
         manifest = Manifest.read(file)
         applications = manifest.choose(wishes.names)
         wishes.check(applications)  # before anything takes time
-        entries = [] if entry is None else _entries(entry, applications)
-
-        def check(hash: str) -> None:
-            if entries:
-                by_value = [path for app in applications for path in app.by_value]
-                check_and_tell(
-                    hash, entries, settings, check_python, reporter, by_value
-                )
-
+        check = None
+        if entry is not None:
+            check = partial(
+                check_and_tell,
+                entries=_entries(entry, applications),
+                settings=settings,
+                python=check_python,
+                reporter=reporter,
+                by_value=[path for app in applications for path in app.by_value],
+            )
         if roots:
             hash = push_and_tell(
-                roots,
-                settings,
-                packing,
-                reporter,
-                check=check if entries else None,
-                signer=signer,
+                roots, settings, packing, reporter, check=check, signer=signer
             ).hash
         else:
             hash = _stored(archive, channel, settings, reporter)
-            check(hash)
+            if check is not None:
+                check(hash)
         plan = Plan(manifest, hash, wishes.names, store=settings.store)
         deploying.carry_out(plan, wishes, History(settings.cache_dir), reporter)
 
@@ -136,11 +133,6 @@ def _stored(
     archive: str | None, channel: str | None, settings: Settings, reporter: Progress
 ) -> str:
     """Return the hash that is named, and that the store has."""
-    from lazyimport.delivery.lookup import cached_hashes, resolve
-    from lazyimport.registry.archives import require_archive
-    from lazyimport.registry.resolution import resolve_channel
-    from lazyimport.stores import open_store
-
     if channel:
         hash = str(resolve_channel(settings, channel).hash)
         reporter.say(f"channel {channel} points to {hash}")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import click
 
 from lazyimport.cli import declare, deploying, options
+from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.cli.deploying import Wishes
-    from lazyimport.deploy import History
-    from lazyimport.settings import Settings
+from lazyimport.deploy import ClusterRollback, History, Manifest, plan_rollback
+from lazyimport.settings import Settings
 
 __all__ = ["command"]
 
@@ -33,8 +30,6 @@ def command(file: str | None, wishes: Wishes, quiet: bool, settings: Settings) -
     Sets the hash before as this machine deployed it, else as git has it. Without
     FILE, changes a running cluster alone.
     """
-    from lazyimport.deploy import History, Manifest, plan_rollback
-
     history = History(settings.cache_dir)
     with Progress(quiet=quiet) as reporter:
         if file is None:
@@ -48,8 +43,6 @@ def command(file: str | None, wishes: Wishes, quiet: bool, settings: Settings) -
 
 def _in_cluster(wishes: Wishes, history: History, reporter: Progress) -> None:
     """Change the hash in the cluster alone, where no file is at hand."""
-    from lazyimport.deploy import ClusterRollback
-
     if len(wishes.names) != 1 or wishes.diff or wishes.prefetch:
         raise click.UsageError(
             "give the manifest; or one --app NAME, without --diff and --prefetch, to "

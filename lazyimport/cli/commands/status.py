@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.figures import amount, one_line
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.deploy import Target
+from lazyimport.deploy import Target
 
 __all__ = ["command"]
 
