@@ -128,7 +128,7 @@ class AtomicFile:
 
 
 class LockTimeout(Exception):
-    """Another process or thread has held a lock for longer than was to be waited."""
+    """Another process or thread held a lock until the time to wait for it was over."""
 
 
 class FileLock:
@@ -171,7 +171,7 @@ class FileLock:
         return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def remove(self) -> None:
-        """Remove the file of this lock, which is held: nobody needs it any more."""
+        """Remove the file of this lock, which is held and not needed any more."""
         os.unlink(self.path)
 
     def _lock(self) -> bool:

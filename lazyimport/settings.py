@@ -205,7 +205,7 @@ def _store(value: object) -> str:
     if url.startswith("/"):
         return file_url(url)
     if "://" not in url:
-        # Not taken as it is: in a process that starts elsewhere it means another.
+        # In a process that starts elsewhere a relative path is another folder.
         import os
 
         folder = file_url(os.path.abspath(os.path.expanduser(url)))

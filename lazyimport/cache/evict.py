@@ -59,8 +59,8 @@ class Pruned:
 def make_room(cache: NodeCache, limit: str | None) -> None:
     """Bring *cache* below *limit* (as the setting ``cache_limit``), if it is above.
 
-    For the one process that has just added to it. Never waits and never fails,
-    for no process should be kept from starting by it. Sweeps once a day.
+    For the one process that has just added to it. Never waits and never fails, so
+    that every process can start. Sweeps once a day.
     """
     try:
         disk = os.statvfs(cache.path)

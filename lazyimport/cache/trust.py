@@ -31,7 +31,7 @@ def is_trusted(path: str) -> bool:
 
     Its group may write to it: Kubernetes mounts volumes that way (fsGroup). Raises
     CacheError if it cannot be reached, is no directory, belongs to another user or
-    can be written by everybody: what lies in it is code that will run.
+    can be written by everybody: the code in it will run.
     """
     try:
         status = os.stat(path)

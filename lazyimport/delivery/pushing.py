@@ -19,8 +19,8 @@ from lazyimport.registry.provenance import (
     Provenance,
     builder,
     commit_of,
-    keep_provenance,
     own_version,
+    write_provenance,
 )
 from lazyimport.registry.signing import Trusted, sign_archive
 from lazyimport.reporting import SILENT
@@ -162,7 +162,7 @@ def _record_origin(
     pythons = [variant.python for variant in revision.index.variants]
     try:
         facts = provenance.facts(own_version(), pythons)
-        keep_provenance(store, revision.hash, facts)
+        write_provenance(store, revision.hash, facts)
     except StoreError as error:
         reporter.warn(f"the archive is there, its provenance is not: {error}")
 

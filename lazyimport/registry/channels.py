@@ -43,7 +43,7 @@ LARGEST = 1 << 20
 def read_channel(store: ReadStore, name: str) -> Channel:
     """Return the channel *name*, also if it was removed.
 
-    Raises ChannelError if there is none or it makes no sense, and StoreError.
+    Raises ChannelError if there is none or it cannot be read, and StoreError.
     """
     key = channel_key(name)
     try:

@@ -12,6 +12,7 @@ Ages count by the clock of the store, which writes the times.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from lazyimport.errors import KeyMissing, LazyImportError
 from lazyimport.registry.archives import (
@@ -71,6 +72,7 @@ class Rules:
         self.channels = None if channels is None else frozenset(channels)
 
 
+@dataclass
 class Fate:
     """An archive: ``hash``, ``size`` in the store, ``modified``, ``base`` or None.
 
@@ -78,26 +80,23 @@ class Fate:
     was pushed last, in seconds from the epoch by the clock of the store.
     """
 
-    __slots__ = ("base", "hash", "modified", "reasons", "size")
-
-    def __init__(self, hash: str, size: int, modified: float, base: str | None) -> None:
-        self.hash = hash
-        self.size = size
-        self.modified = modified
-        self.base = base
-        self.reasons: list[str] = []
+    hash: str
+    size: int
+    modified: float
+    base: str | None
+    reasons: list[str] = field(default_factory=list)
 
 
+@dataclass
 class Survey:
     """The archives of a store, the newest first, at the time ``now``.
 
     ``leftovers`` are the keys of records of archives that are not there.
     """
 
-    def __init__(self, fates: list[Fate], leftovers: list[str], now: float) -> None:
-        self.fates = fates
-        self.leftovers = leftovers
-        self.now = now
+    fates: list[Fate]
+    leftovers: list[str]
+    now: float
 
     @property
     def goes(self) -> list[Fate]:
@@ -106,6 +105,7 @@ class Survey:
         return sorted(found, key=lambda fate: (fate.base is None, fate.modified))
 
 
+@dataclass
 class Collected:
     """What `collect` did.
 
@@ -113,10 +113,9 @@ class Collected:
     then, ``leftovers`` the number of records deleted of archives that were not there.
     """
 
-    def __init__(self) -> None:
-        self.deleted: list[Fate] = []
-        self.spared: list[str] = []
-        self.leftovers = 0
+    deleted: list[Fate] = field(default_factory=list)
+    spared: list[str] = field(default_factory=list)
+    leftovers: int = 0
 
 
 def survey(store: Store, rules: Rules, now: float) -> Survey:

@@ -1,4 +1,4 @@
-"""What a garbage collection announces to delete, and how others heed it.
+"""What a garbage collection announces to delete, and how others wait for it.
 
 Stores have no transactions, so both sides announce first and look afterwards::
 
@@ -43,7 +43,7 @@ _LARGEST = 1 << 20
 
 
 class Announcement:
-    """What somebody's collection is about to delete: ``token``, ``by``, ``hashes``."""
+    """What the collection *token*, run *by* somebody, is about to delete: *hashes*."""
 
     def __init__(self, token: str, by: str, hashes: frozenset[str]) -> None:
         self.token = token
@@ -57,7 +57,7 @@ class Announcement:
 
     @classmethod
     def read(cls, store: ReadStore) -> Announcement | None:
-        """Return the one in *store*; None while nobody collects."""
+        """Return the announcement in *store*, None if no collection runs."""
         try:
             data = store.read(RUNNING, 0, _LARGEST)
         except (KeyMissing, StoreMissing):
@@ -76,7 +76,7 @@ class Announcement:
 
 
 class Announced:
-    """The time in which *by* has announced to delete *hashes* from *store*.
+    """A block in which *by* has announced to delete *hashes* from *store*.
 
     ``time`` is when that was, in seconds from the epoch by the clock of the store.
     Entering raises StoreError while another collection runs.
@@ -113,7 +113,7 @@ class Announced:
             )
 
     def _put(self, data: bytes) -> bool:
-        """Announce it; return whether nobody else has. The answer may get lost."""
+        """Announce it, unless another one stands; return whether it was announced."""
         return self._store.put(RUNNING, io.BytesIO(data)) or self._stands()
 
     def _stands(self) -> bool:
@@ -150,7 +150,7 @@ class Announced:
 def renew(store: Store, hash: str) -> None:
     """Let the archive *hash*, which is in *store* already, count as pushed now.
 
-    By a key of its own: whoever pushes may have no right to replace or delete.
+    By a key of its own: a user who may push may have no right to replace or delete.
     """
     store.put(f"{PUSHED}{hash}/{os.urandom(8).hex()}", io.BytesIO(b""))
 
@@ -158,10 +158,10 @@ def renew(store: Store, hash: str) -> None:
 def wait_until_decided(
     store: ReadStore, hashes: Iterable[str], timeout: float = 300.0
 ) -> bool:
-    """Return whether any of *hashes* was about to be deleted; wait until it is not.
+    """Wait while any of *hashes* is about to be deleted; return whether one was.
 
-    To be called after what should keep them from it. After True, look again
-    whether they are there. Raises StoreUnavailable after *timeout* seconds.
+    To be called after what makes them needed. If one was, look again whether they
+    are there. Raises StoreUnavailable after *timeout* seconds.
     """
     wanted = frozenset(hashes)
     waited = False

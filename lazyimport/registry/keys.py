@@ -148,7 +148,7 @@ def parse_private(data: bytes, passphrase: str | None, where: str) -> Any:
 
 
 def wrong_key(text: str) -> SettingsError:
-    """Return the error for a key that cannot be used; it holds no part of a secret."""
+    """Return the error for a key that cannot be used; no part of a secret is in it."""
     return SettingsError(text, name="signing_key", value=None)
 
 

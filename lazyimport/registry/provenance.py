@@ -1,8 +1,8 @@
-"""Provenance: where an archive came from, kept beside it and not in its hash.
+"""Provenance: where an archive came from, recorded beside it and not in its hash.
 
-``provenance/<hash>.json`` in the store is written once, by whoever pushes the
-archive first; another push of the same contents changes nothing. It is for people:
-nothing proves it, and nothing is decided by it.
+``provenance/<hash>.json`` in the store is written by the first push of the archive;
+another push of the same contents changes nothing. It is for people: nothing proves
+it, and nothing is decided by it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = [
     "Provenance",
     "builder",
     "commit_of",
-    "keep_provenance",
     "own_version",
     "read_provenance",
+    "write_provenance",
 ]
 
 _LARGEST = 1 << 16
@@ -94,8 +94,8 @@ class Provenance:
         return facts
 
 
-def keep_provenance(store: Store, hash: str, facts: dict[str, object]) -> bool:
-    """Keep *facts* in *store* unless it has some for *hash*; whether they were kept.
+def write_provenance(store: Store, hash: str, facts: dict[str, object]) -> bool:
+    """Write *facts* to *store*; return False if it has some for *hash* already.
 
     Raises StoreError.
     """
@@ -105,7 +105,7 @@ def keep_provenance(store: Store, hash: str, facts: dict[str, object]) -> bool:
 
 
 def read_provenance(store: ReadStore, hash: str) -> dict[str, object]:
-    """Return what *store* knows of *hash*; empty if nothing. Raises StoreError."""
+    """Return the facts that *store* has for *hash*, maybe none. Raises StoreError."""
     try:
         facts = json.loads(store.read(provenance_key(hash), 0, _LARGEST))
     except (KeyMissing, StoreMissing, ValueError, RecursionError):
@@ -133,7 +133,7 @@ def own_version() -> str:
         return "(not installed: run from a checkout)"
 
 
-#: What keeps programs from running that a repository's own configuration names.
+#: Settings with which git runs no program that a repository's configuration names.
 _INERT = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",

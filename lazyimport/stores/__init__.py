@@ -1,7 +1,7 @@
-"""Stores: where published archives are kept.
+"""Stores: objects by key, in a folder, a bucket or behind a web server.
 
-`open_store` turns a URL into a `ReadStore`; what it needs for the scheme is
-imported then and no sooner. `writable` and `mutable` ask for more of it.
+`open_store` returns the `ReadStore` that a URL names, and imports what its scheme
+needs. `writable` and `mutable` return it as a store that can do more.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
     ``memory://name``
         in this process alone, for tests and notebooks.
 
-    All but ``https`` are `MutableStore`; who needs that says so with `writable`
-    or `mutable`.
+    All but ``https`` are `MutableStore`: pass them to `writable` or `mutable` to
+    write.
 
-    *timeout* is the number of seconds after which a store on the network is
-    given up (StoreUnavailable), with all repetitions; a folder answers when its
-    file system does.
+    A call that a store on the network does not answer within *timeout* seconds, all
+    repetitions included, raises StoreUnavailable; a folder answers when its file
+    system does.
 
     Raises SettingsError for a URL that names no store.
     """

@@ -29,7 +29,7 @@ class Attempt:
     of ours, with the first as its cause: *explain* is given the attempt and what was
     raised, and returns the StoreError for it, or None for what is not the store's
     and passes unchanged.
-    With *hide* the cause is left out, because it may hold a secret.
+    With *hide* the cause is left out, because it may contain a secret.
     """
 
     __slots__ = ("_explain", "_hide", "_passed", "key", "url", "verb")
@@ -101,7 +101,7 @@ class Attempt:
     def unversioned(self, version: str) -> StoreError:
         """Return the error for an answer without what tells versions apart."""
         what = f"the answer names no {version} of the object"
-        advice = "this service or proxy cannot keep what changes; use another"
+        advice = "this service or proxy is no place for what changes; use another"
         return self.error(StoreError, what, advice)
 
     def not_installed(self, library: str, extra: str, why: Exception) -> StoreError:

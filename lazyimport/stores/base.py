@@ -32,7 +32,7 @@ class ReadBase:
     __slots__ = ()
 
     url: str
-    #: Whether what is raised below may hold a secret.
+    #: Whether what is raised below may contain a secret.
     _hides_causes = False
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:

@@ -151,7 +151,7 @@ class _Bucket(Objects, StoreBase):
 
 
 def _has_failed(error: Exception) -> bool:
-    """Return whether a refusal says more than that the condition does not hold."""
+    """Return whether a refusal says more than that the condition was not met."""
     code = code_of(error)
     if "AlreadyExists" in code:  # Azure says so with 409
         return False

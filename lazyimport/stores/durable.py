@@ -25,8 +25,7 @@ class NewFile(AtomicFile):
                               B: link .k.b.tmp k  (EEXIST: it existed)
         A: unlink .k.a.tmp    B: unlink .k.b.tmp
 
-    A rename in place of the link would let B replace what A was told it had
-    created.
+    With a rename in place of the link, B would replace what A has created.
 
     On a file system without hard links a ``.claim-*`` file, made with ``O_EXCL``,
     guards the moment between looking and renaming. A writer that is killed in just

@@ -59,15 +59,15 @@ class FileStore(StoreBase):
     """The objects are the files below *folder*, an absolute path.
 
     `put` creates the folder if it is missing; everything else then raises
-    StoreMissing. How two writers of one key go on is told at `NewFile`. A writer
-    that is killed leaves at most a ``.*.tmp`` file, which no listing shows and
-    which may be deleted whenever no writer runs.
+    StoreMissing. Two writers of one key do what `NewFile` says. A writer that is
+    killed leaves at most a ``.*.tmp`` file, which no listing shows and which may be
+    deleted whenever no writer runs.
 
     `replace` and `delete` hold a lock on ``.lock`` in the folder, so that neither
     comes between another one's look at an object and its rename. The system frees
-    it when its holder dies. Over NFS it holds among all clients; a file system
-    whose locks hold on one machine only is no place for channels that several
-    machines change.
+    it when its holder dies. Over NFS it counts for all clients; a file system whose
+    locks count on one machine only is no place for channels that several machines
+    change.
 
     What `put` and `replace` made is on the disk when they return. Permissions follow
     the umask, so that other users can read what one wrote. There is no checksum
@@ -205,7 +205,7 @@ class FileStore(StoreBase):
 
 
 class _SharedLock(FileLock):
-    """A lock for all who may write to its folder, whoever of them made its file."""
+    """A lock for all users that may write to its folder, whichever made its file."""
 
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""
@@ -222,7 +222,7 @@ class _SharedLock(FileLock):
         return descriptor
 
     def _open(self, flags: int = 0) -> int:
-        # Not through a link, which anybody who may write to the folder can put there.
+        # Not through a link, which any user that may write to the folder can make.
         flags |= os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(self.path, flags, 0o666)
 

@@ -82,7 +82,7 @@ class GcsStore(StoreBase):
     def from_url(cls, url: str, *, timeout: float = 300.0) -> GcsStore:
         """Return the store that ``gs://bucket/prefix`` names.
 
-        Nothing in it is escaped: names of objects may hold any character.
+        Nothing in it is escaped: names of objects may have any character in them.
 
         Raises SettingsError for a URL without a usable bucket.
         """
@@ -208,13 +208,13 @@ class GcsStore(StoreBase):
         """Return how long to try; why a request was repeated goes to *repeated*."""
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        def shall_be_repeated(error: Exception) -> bool:
+        def repeats(error: Exception) -> bool:
             may = may_be_repeated(error)
             if may and repeated is not None:
                 repeated.append(error)
             return may
 
-        retry = DEFAULT_RETRY.with_predicate(shall_be_repeated)
+        retry = DEFAULT_RETRY.with_predicate(repeats)
         retry = retry.with_delay(initial=0.2, maximum=10.0, multiplier=2.0)
         return {
             "retry": retry.with_timeout(self.timeout),
@@ -229,8 +229,8 @@ class GcsStore(StoreBase):
         """Return the client of this process."""
         process = os.getpid()
         if self._client is None or self._client[0] != process:
-            # Two threads may come here at once: the later client stays, and
-            # both work. A lock would have to be mended after a fork.
+            # If two threads come here at once, the later client stays, and both
+            # work. A lock would have to be made again after a fork.
             self._client = process, self._connect()
         return self._client[1]
 
@@ -244,9 +244,9 @@ class GcsStore(StoreBase):
         except (OSError, ValueError) as error:
             # A file of credentials that cannot be read, or makes no sense.
             raise DefaultCredentialsError(str(error)) from error
-        # For labels of traces, also where tracing is off, the library asks for
-        # the bucket in a thread of its own: a request, a permission and a
-        # thread (before a fork) that nobody here wants. None switches it off.
+        # For labels of traces, even if tracing is off, the library asks for the
+        # bucket in a thread of its own: a request, a permission and a thread
+        # (before a fork) too many. None switches it off.
         client._bucket_metadata_cache = None  # noqa: SLF001
         return client
 

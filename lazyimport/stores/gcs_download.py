@@ -20,9 +20,9 @@ _PARTIAL = 206
 class Download:
     """The bytes of an object from *start* to *last*, inclusive, given to *write*.
 
-    It sums them up, knows what to ask for next, and keeps the deadline: a timeout
-    of the connection strikes only when no byte comes at all, so that an answer
-    that drips would keep a worker for ever. ``size`` counts the bytes; ``checksum``
+    It sums them up, knows what to ask for next, and ends in time: a timeout of the
+    connection strikes only when no byte comes at all, so that a worker would wait
+    for ever for an answer that drips. ``size`` counts the bytes; ``checksum``
     is their CRC32C and ``expected`` the one of the whole object, both as the
     service writes it, or None if it has not said; ``generation`` is the object's.
     """
@@ -73,7 +73,7 @@ class Download:
 
         def ask() -> None:
             query = {"alt": "media"}
-            if self.generation:  # keep to the object that was begun
+            if self.generation:  # stay with the object that was begun
                 query["generation"] = self.generation
             url = connection.build_api_url(path, query_params=query)
             headers = self._headers()

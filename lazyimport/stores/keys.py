@@ -1,4 +1,4 @@
-"""Keys: the names of objects that every store can hold, and ranges of their bytes."""
+"""Keys: the names of objects that every store can have, and ranges of their bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PART = 240
 
 
 def check_key(key: str) -> str:
-    """Return *key* if every store can hold it.
+    """Return *key* if every store can have an object of that name.
 
     Raises SettingsError, with the reason, otherwise.
     """
@@ -46,9 +46,9 @@ def _why_not(key: str) -> str | None:
     if key.startswith("/"):
         return "it begins with a slash; keys are relative to the store"
     if "\\" in key:
-        return "it holds a backslash, which separates folders on some systems"
+        return "it has a backslash, which separates folders on some systems"
     if any(character < " " or character == "\x7f" for character in key):
-        return "it holds a control character"
+        return "it has a control character"
     for part in key.split("/"):
         if not part:
             return "a part between two slashes is empty"

@@ -36,7 +36,7 @@ os.register_at_fork(
 
 
 class MemoryStore(StoreBase):
-    """The objects are those that this process keeps under *name*.
+    """The objects are those that this process has under *name*.
 
     Every store of one name in one process is the same. A child made by fork
     begins with a copy of what there was; other processes begin with nothing.

@@ -1,6 +1,6 @@
-"""What a store is: a place that keeps objects by key, and nothing more.
+"""What a store is: a place that has objects by key, and nothing more.
 
-Retrying, counting and caching are not in here: they are stores around stores.
+Retrying is not in here: that is a store around a store.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["Item", "MutableStore", "ReadStore", "Store"]
 class ReadStore(Protocol):
     """Objects by key, to read.
 
-    What can also be written is a `Store`, and where objects can be replaced, a
-    `MutableStore`. What a store can do is seen from its methods: one that
-    cannot has none for it (see `writable` and `mutable`).
+    A `Store` can also be written, and the objects of a `MutableStore` can be
+    replaced. A store has methods for what it can do, and no others (see `writable`
+    and `mutable`).
 
     A key is a relative path with ``/`` between its parts (see `check_key`).
-    No key may be the folder of another one (``a`` beside ``a/b``): a store on
-    a file system cannot hold both.
+    No key may be the folder of another one (``a`` beside ``a/b``): a file system
+    cannot have both.
 
     Besides what each method names, all of them raise
 
@@ -63,8 +63,8 @@ class ReadStore(Protocol):
         """Write the object from *start* on to *out*; return the bytes written.
 
         If the transport has a checksum, that of a whole object has been verified
-        on return. After an error *out* holds some beginning of what was asked
-        for, or damaged bytes.
+        on return. After an error, the beginning of what was asked for, or damaged
+        bytes, may have been written to *out*.
 
         Raises KeyMissing if there is no such object.
         """
@@ -97,10 +97,10 @@ class Store(ReadStore, Protocol):
 
 
 class MutableStore(Store, Protocol):
-    """A store whose objects can be replaced by who knows what they hold now.
+    """A store whose objects can be replaced by a writer who has seen what they are.
 
-    Meant for small objects that name others. Whoever reads one, changes it and
-    replaces it loses no change of anybody else::
+    Meant for small objects that name others. A writer who reads one, changes it and
+    replaces it overwrites no change of another writer::
 
         A: read_versioned -> 1      B: read_versioned -> 1
         A: replace(..., 1) -> True  (the version is 2 now)
@@ -116,7 +116,7 @@ class MutableStore(Store, Protocol):
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
         """Replace the object if it still has *version*; None: if there is none.
 
-        Returns False, and has changed nothing, if somebody else was first.
+        Returns False, and has changed nothing, if another writer was first.
         Readers see what was there or all of *data*.
         """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.registry.layout import provenance_key
-from lazyimport.registry.provenance import Provenance, keep_provenance, read_provenance
+from lazyimport.registry.provenance import Provenance, read_provenance, write_provenance
 from lazyimport.stores import open_store, writable
 
 HASH = "ab" * 32
@@ -113,8 +113,8 @@ def test_the_first_writer_wins(tmp_path: Path) -> None:
     store = writable(open_store(f"file://{tmp_path}/store"))
 
     assert read_provenance(store, HASH) == {}
-    assert keep_provenance(store, HASH, {"commit": "1"})
-    assert not keep_provenance(store, HASH, {"commit": "2"})
+    assert write_provenance(store, HASH, {"commit": "1"})
+    assert not write_provenance(store, HASH, {"commit": "2"})
     assert read_provenance(store, HASH) == {"commit": "1"}
 
 
