@@ -11,7 +11,7 @@ from lazyimport.cache import layout, verify as module
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
 from lazyimport.format.digest import sha256
-from tests.cache.test_evict import DAY, keep, materialized
+from tests.support.node_cache import DAY, materialize, put_archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def filled(cache: NodeCache) -> None:
     """Put an archive, its tree, the blobs of that, and bytecode into *cache*."""
-    root = materialized(cache, keep(cache, used=DAY))
+    root = materialize(cache, put_archive(cache, used=DAY))
     code = Path(cache.folder("bytecode"), "cpython-311/ab", "ab" * 32)
     code.parent.mkdir(parents=True)
     code.write_bytes(sha256(b"code") + b"code")

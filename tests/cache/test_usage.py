@@ -1,0 +1,68 @@
+"""Usage: what the node cache takes, and when each archive was used."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from lazyimport.cache.materialize import Materializer
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.usage import default_limit, usage
+from lazyimport.errors import CacheError
+from tests.support.node_cache import DAY, SIZE, hashes_by_use, put_archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_files_of_a_tree_count_where_they_are_no_links(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system without hard links."""
+    name = put_archive(cache, used=DAY)
+    linked = usage(cache)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    archive = cache.open(name)
+    assert archive is not None
+    Materializer(archive, cache.tree_path(name)).put_all()
+
+    assert usage(cache) >= linked + 2 * SIZE  # the blob, and the file of the tree
+
+
+def test_opening_is_using(cache: NodeCache) -> None:
+    first, second = put_archive(cache, used=3 * DAY), put_archive(cache, used=2 * DAY)
+    archive = cache.open(first)
+    del archive
+
+    assert hashes_by_use(cache) == [second, first]
+
+
+def test_use_in_the_future_is_from_before_the_clock_was_put_back(
+    cache: NodeCache,
+) -> None:
+    used = put_archive(cache, used=3 * DAY)
+    future = put_archive(cache, used=-400 * DAY)
+
+    assert hashes_by_use(cache) == [future, used]
+    cache.open(future)
+    assert hashes_by_use(cache) == [used, future]
+
+
+def test_default_limit_is_a_quarter_of_the_disk(
+    cache: NodeCache, tmp_path: Path
+) -> None:
+    cache.make()
+    disk = os.statvfs(tmp_path)
+
+    assert default_limit(cache) == disk.f_blocks * disk.f_frsize // 4
+
+
+def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
+    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
+        default_limit(cache)
