@@ -13,6 +13,7 @@ else.
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 
 from lazyimport import lazy_errors as errors
 from lazyimport.importing.loader import make_loader
@@ -222,6 +223,8 @@ class MissingFinder:
     def __init__(self, hash: str, explain: Callable[[str], str]) -> None:
         self.hash = hash
         self._explain = explain
+        #: threads that explain: what they miss in turn is not explained
+        self._explaining: set[int] = set()
 
     @hidden
     def find_spec(
@@ -241,6 +244,8 @@ class MissingFinder:
             return None
         if asking != "_find_and_load_unlocked" or fullname in _MAY_BE_MISSING:
             return None
+        if get_ident() in self._explaining:
+            return None
         behind = finders_behind(self)
         if behind is None:
             return None
@@ -252,7 +257,15 @@ class MissingFinder:
                 return spec  # type: ignore[no-any-return]
         raise errors.ArchiveModuleMissing(
             f"No module named {fullname!r}",
-            lambda: self._explain(fullname),
+            lambda: self._explained(fullname),
             name=fullname,
             hash=self.hash,
         )
+
+    def _explained(self, fullname: str) -> str:
+        thread = get_ident()
+        self._explaining.add(thread)
+        try:
+            return self._explain(fullname)
+        finally:
+            self._explaining.discard(thread)

@@ -16,7 +16,8 @@ and what a rule drops is not walked:
    ``.pytest_cache``, ``.hypothesis``, ``.ipynb_checkpoints``, ``.idea``,
    ``.vscode``, ``node_modules``), virtual environments (``.venv``, and any directory
    with a ``pyvenv.cfg``), ``__pycache__``, a ``.pyc`` or ``.pyo`` beside its source,
-   ``.DS_Store``, ``.lazyimportignore``, and editors' ``*.swp``, ``*.swo`` and ``*~``.
+   ``.DS_Store``, ``.lazyimportignore``, and editors' ``.#*``, ``*.swp``, ``*.swo`` and
+   ``*~``.
    ``build``, ``dist`` and ``venv`` are packages on PyPI or in the standard library
    and stay, unless a rule says otherwise. ``*.dist-info`` and ``*.egg-info`` stay,
    and so does a ``.pyc`` without source.

@@ -30,6 +30,7 @@ _DROPPED_NAMES = frozenset(
     """.split()
 )
 _DROPPED_SUFFIXES = (".swp", ".swo", "~")
+_LOCK_FILE = ".#"  # of Emacs: a link to nowhere, as long as it edits a file
 _BYTECODE_SUFFIXES = (".pyc", ".pyo")
 
 
@@ -92,6 +93,7 @@ class Rules:
         junk = (
             name in _DROPPED_NAMES
             or name.endswith(_DROPPED_SUFFIXES)
+            or name.startswith(_LOCK_FILE)
             or (name.endswith(_BYTECODE_SUFFIXES) and name[:-1] in beside)
         )
         if self._include.rules:

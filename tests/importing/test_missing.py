@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,24 @@ def test_notes_write_no_lines_of_their_own(
     assert "gone.py was left out when packing, by the rule x\\n2026" in told
     assert all(line.startswith("  lazyimport: ") for line in told.splitlines()[1:])
     assert "\x1b" not in told
+
+
+def test_what_explaining_misses_is_not_explained(tmp_path: Path) -> None:
+    """The standard library may be closed to a user that the process became."""
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree({"app.py": ""}, tmp_path / "src"), cache)
+    program = f"""if True:
+        import lazyimport, sys
+        lazyimport.install({hash_!r}, cache_dir={str(cache)!r})
+        sys.path[:] = [p for p in sys.path if "site-packages" in p]
+        sys.path_importer_cache.clear()
+        sys.modules.pop("difflib", None)
+        import csv
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "No module named 'csv'" in done.stderr
+    assert len(done.stderr.splitlines()) < 15

@@ -203,6 +203,7 @@ class TestDefaults:
             "sub/.DS_Store",
             ".a.py.swp",
             "a.py~",
+            ".#a.py",
             ".lazyimportignore",
         ]
         kept = [
@@ -432,6 +433,12 @@ class TestLinks:
             for path in ("a/b/up", "a/me", "one/two/one", "two/one/two")
         }
         assert all("a folder it lies in" in issue for issue in found)
+
+    def test_a_file_that_an_editor_has_open(self, tmp_path: Path) -> None:
+        """Emacs marks it by a link that leads to no file."""
+        lock = Path("someone@laptop.4242:1700000000")
+        make(tmp_path, {"views.py": "", ".#views.py": lock})
+        assert paths(tmp_path) == ["views.py"]
 
     def test_what_is_dropped_may_lead_anywhere(self, tmp_path: Path) -> None:
         make(tmp_path, {".venv": Path("/usr"), "data": Path("/var"), "a.py": ""})
