@@ -38,6 +38,7 @@ _VARIABLE = "LAZYIMPORT_TRUSTED_KEYS"
 #: Bytes of the largest key or signature that is read.
 _LARGEST = 1 << 16
 # One public key in 64 begins as a path does, in base64.
+_PART_OF_A_KEY = re.compile(r"[A-Za-z0-9+/=\s]{40,}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\s*(,|$)", re.MULTILINE)
 
 
@@ -60,8 +61,8 @@ class Signer:
                 keys.parse_private(source.encode(), passphrase, "the signing key")
             )
         path = os.path.expanduser(source)
-        if not os.path.exists(path):
-            # What is no path may be the key itself, with its first line lost.
+        if _PART_OF_A_KEY.fullmatch(source) and not os.path.exists(path):
+            # It may be the key itself, with its first line lost: not to be shown.
             raise keys.wrong_key(
                 f"the signing key is neither a file nor a private key ({len(source)} "
                 "characters); name the file, or pass the key with its BEGIN and END "
