@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import lazyimport
-from lazyimport.errors import (
-    ArchiveMissing,
-    ChannelError,
-    InstallError,
-    SettingsError,
-    StoreError,
-    StoreMissing,
-)
+from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError, StoreMissing
 from lazyimport.registry.channel import HISTORY
 from lazyimport.registry.channels import (
     read_channel,
@@ -34,7 +23,6 @@ from lazyimport.registry.layout import archive_key, channel_key
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
-from tests.delivery.test_fetch import Site
 from tests.support.headers import put_header
 
 A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
@@ -42,7 +30,7 @@ A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
 
 @pytest.fixture(params=["memory", "file", "gcs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> MutableStore:
-    """An empty store of every kind that can hold channels."""
+    """An empty store of every kind that can have channels."""
     if request.param == "gcs":
         pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
         request.getfixturevalue("fake")
@@ -61,7 +49,7 @@ def stocked(store: MutableStore) -> MutableStore:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> MutableStore:
-    """Where what is tested is not the store's."""
+    """A store whose own ways do not matter to the test."""
     store = mutable(open_store(f"memory://{tmp_path.name}"))
     for name in (A, B, C):
         put_header(store, name)
@@ -87,7 +75,7 @@ def test_set_and_read(stocked: MutableStore) -> None:
     assert [found.name for found in read_channels(stocked)] == ["prod"]
 
 
-def test_setting_it_to_what_it_means_changes_nothing(stocked: MutableStore) -> None:
+def test_pointing_it_where_it_points_changes_nothing(stocked: MutableStore) -> None:
     point(stocked, A)
     before = stocked.read_versioned(channel_key("prod"))
 
@@ -96,7 +84,7 @@ def test_setting_it_to_what_it_means_changes_nothing(stocked: MutableStore) -> N
     assert before == stocked.read_versioned(channel_key("prod"))
 
 
-def test_only_what_the_store_holds_can_be_meant(store: MutableStore) -> None:
+def test_it_points_only_to_what_the_store_has(store: MutableStore) -> None:
     put_header(store, A)
     put_header(store, B, base=C)
 
@@ -180,7 +168,7 @@ class Rival:
         return self._store.replace(key, data, version)
 
 
-def test_loser_is_told_what_it_means_now(stocked: MutableStore) -> None:
+def test_slower_writer_is_told_where_it_points_now(stocked: MutableStore) -> None:
     point(stocked, A)
     late: Any = Rival(stocked, B)
 
@@ -298,115 +286,3 @@ def test_store_that_does_not_exist(tmp_path: Path) -> None:
         resolve_channel(Settings(store=f"file://{tmp_path}/none"), "prod")
     with pytest.raises(SettingsError, match="LAZYIMPORT_STORE"):
         resolve_channel(Settings(), "prod")
-
-
-# -- install() ---------------------------------------------------------------
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Two pushed versions of a tree, and a node that knows its store."""
-    for name in [name for name in os.environ if name.startswith("LAZYIMPORT_")]:
-        monkeypatch.delenv(name)
-    site = Site(tmp_path)
-    monkeypatch.setenv("LAZYIMPORT_STORE", site.url)
-    monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", str(site.node))
-    yield site
-    lazyimport.uninstall()
-
-
-def push(site: Site, text: str) -> str:
-    (site.tree / "version.py").write_text(f"text = {text!r}\n")
-    return site.push().hash
-
-
-def aim(site: Site, hash_: str, name: str = "prod") -> None:
-    set_channel(mutable(open_store(site.url)), name, hash_, by="ada")
-
-
-def test_install_looks_it_up_and_says_what_it_got(
-    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    wanted = push(site, "one")
-    aim(site, wanted)
-    monkeypatch.setenv("LAZYIMPORT_CHANNEL", "prod")
-    caplog.set_level("INFO", logger="lazyimport")
-
-    with lazyimport.install() as handle:
-        assert (handle.hash, handle.channel) == (wanted, "prod")
-        assert wanted in caplog.text
-        assert "prod" in caplog.text
-        assert os.environ["LAZYIMPORT_HASH"] == wanted
-        assert "LAZYIMPORT_CHANNEL" not in os.environ
-        assert lazyimport.install() is handle
-
-    assert os.environ["LAZYIMPORT_CHANNEL"] == "prod"
-    assert "LAZYIMPORT_HASH" not in os.environ
-
-
-def test_children_are_of_the_same_version(site: Site) -> None:
-    """Though the channel has moved on, and though they name it themselves."""
-    first, second = push(site, "one"), push(site, "two")
-    aim(site, first)
-    program = (
-        "import lazyimport; print(lazyimport.install(channel='prod').hash); "
-        "import version; print(version.text)"
-    )
-
-    with lazyimport.install(channel="prod"):
-        aim(site, second)
-        child = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True
-        )
-    alone = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-
-    assert child.stdout == f"{first}\none\n"
-    assert alone.stdout == f"{second}\ntwo\n"
-
-
-def test_pinned_by_hash_no_channel_is_read(site: Site) -> None:
-    """Not even where the store is gone, or the channel's name means nothing."""
-    wanted = push(site, "one")
-    site.fetch(wanted)
-    (site.base / "store").rename(site.base / "gone")
-
-    with lazyimport.install(wanted) as handle:
-        assert handle.channel is None
-        assert lazyimport.install(channel="never-heard-of").hash == wanted
-
-
-def test_one_process_does_not_follow_two_channels(site: Site) -> None:
-    aim(site, push(site, "one"))
-
-    with lazyimport.install(channel="prod") as handle:
-        with pytest.raises(InstallError, match=r"of channel 'prod'.*channel 'test'"):
-            lazyimport.install(channel="test")
-        assert lazyimport.install(channel="prod") is handle
-    with pytest.raises(SettingsError, match="pass one of hash, channel= and artifact="):
-        lazyimport.install(handle.hash, channel="prod")
-
-
-def test_offline_is_an_error_that_names_what_it_meant(site: Site) -> None:
-    """Only the store knows what a channel means: there is no guess."""
-    wanted = push(site, "one")
-    aim(site, wanted)
-    with lazyimport.install(channel="prod"):
-        pass
-    (site.base / "store").rename(site.base / "gone")
-
-    with pytest.raises(StoreError) as caught:
-        lazyimport.install(channel="prod")
-
-    assert f"(#1), set LAZYIMPORT_HASH={wanted}" in str(caught.value)
-    assert lazyimport.install(wanted).hash == wanted
-
-
-def test_what_a_channel_says_is_remembered_for_this_user_only(site: Site) -> None:
-    aim(site, push(site, "one"))
-    with lazyimport.install(channel="prod") as handle:
-        (kept,) = (site.node / "channels").iterdir()
-
-    assert json.loads(kept.read_text()) == {"number": 1, "hash": handle.hash}
-    assert kept.stat().st_mode & 0o777 == 0o600
