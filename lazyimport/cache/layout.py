@@ -10,6 +10,7 @@
     <cache>/packs/<name>                 what the last packing of some roots found
     <cache>/artifacts/<name>             which archive an artifact was made into
     <cache>/channels/<store>-<name>.json   the newest change of a channel seen here
+    <cache>/channels/<store>-<name>.signed.json   the same, where signatures count
     <cache>/deployments/<name>           what was deployed from here to one target
     <cache>/staging/                     where an artifact is being unpacked
     <cache>/locks/<name>                 for an archive its hash, or what is locked
@@ -131,12 +132,17 @@ class Layout:
         python = f"{tag}-{magic.hex()}-O{optimization}"
         return f"{self.path}/{BYTECODE}/{python}/{name[:2]}/{name}"
 
-    def channel_path(self, store: str, name: str) -> str:
-        """Return where the newest change seen of a channel in a store (URL) lies."""
+    def channel_path(self, store: str, name: str, *, signed: bool = False) -> str:
+        """Return where the newest change seen of a channel in a store (URL) lies.
+
+        *signed* is for those whose signature was checked: they have a file of their
+        own, which nobody who checks none can spoil.
+        """
         from hashlib import sha256  # only for those who ask a channel
 
         where = sha256(store.encode()).hexdigest()[:16]
-        return f"{self.path}/{CHANNELS}/{where}-{name}.json"
+        kind = "signed.json" if signed else "json"
+        return f"{self.path}/{CHANNELS}/{where}-{name}.{kind}"
 
     def staging_path(self) -> str:
         """Return the directory in which an artifact is being unpacked."""

@@ -44,7 +44,7 @@ def resolve_channel(settings: Settings, name: str) -> Change:
         )
     trusted = Trusted.of(settings)
     store = open_store(settings.store, timeout=settings.timeout)
-    sighting = _Sighting(settings, name, store.url)
+    sighting = _Sighting(settings, name, store.url, signed=trusted is not None)
     try:
         change = read_channel(store, name).newest
     except StoreError as error:
@@ -53,6 +53,7 @@ def resolve_channel(settings: Settings, name: str) -> Change:
         what = f"#{change.number} of channel {name!r} in {store.url}"
         trusted.check(change.signed_text(name), change.signatures, what)
         sighting.refuse_older(change)
+    sighting.write(change)
     if change.hash is None:
         raise ChannelError(
             f"channel {name!r} of {store.url} was removed ({change}); use another, or "
@@ -60,30 +61,33 @@ def resolve_channel(settings: Settings, name: str) -> Change:
             channel=name,
             store=store.url,
         )
-    sighting.write(change)
     return change
 
 
 class _Sighting:
     """The newest change of the channel *name* that this node has seen.
 
-    It lies in the node cache, and is a help, not a promise: if the cache cannot be
-    written there is none.
+    It may be its removal. It lies in the node cache, and is a help, not a promise: if
+    the cache cannot be written there is none. With *signed*, it is one whose signature
+    was checked, and is kept in every cache mode.
     """
 
-    def __init__(self, settings: Settings, name: str, url: str) -> None:
+    def __init__(
+        self, settings: Settings, name: str, url: str, *, signed: bool
+    ) -> None:
         self._cache = Layout(settings.cache_dir)
         self._name = name
         self._url = url
-        self._path = self._cache.channel_path(url, name)
-        self._written = settings.cache_mode != "memory"
+        self._path = self._cache.channel_path(url, name, signed=signed)
+        self._written = signed or settings.cache_mode != "memory"
         self._number = 0
         self._hash: str | None = None
         try:
             if self._cache.exists():
                 with open(self._path, "rb") as file:
                     facts = json.loads(file.read())
-                self._hash = check_hash(facts["hash"])
+                hash = facts["hash"]
+                self._hash = None if hash is None else check_hash(hash)
                 self._number = int(facts["number"])
         except (OSError, CacheError, ValueError, TypeError, LookupError):
             self._hash = None
@@ -101,13 +105,13 @@ class _Sighting:
 
     def refuse_older(self, change: Change) -> None:
         """Raise SignatureError if *change* is older than what was seen before."""
-        same = change.hash in (self._hash, None)
+        same = change.hash == self._hash
         if change.number > self._number or (change.number == self._number and same):
             return
         raise SignatureError(
             f"channel {self._name!r} of {self._url} is at #{change.number} "
-            f"({change.hash}), and this node has seen #{self._number} ({self._hash}) "
-            "before: somebody put an older state back. If that was you, delete "
+            f"({change.hash}), and this node has seen #{self._number} "
+            f"({self._hash or 'its removal'}) before: somebody put an older state back. If that was you, delete "
             f"{self._path}; to change a channel, use 'lazyimport channel set' or "
             "'rollback'"
         )
