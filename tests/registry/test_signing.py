@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("cryptography", reason="needs the extra 'sign'")
 
-from lazyimport.errors import SignatureError
+from lazyimport.errors import ChannelError, SignatureError
 from lazyimport.registry.channels import (
     read_channel,
     remove_channel,
@@ -36,9 +36,14 @@ def store(tmp_path: Path) -> MutableStore:
     return store
 
 
-def settings(store: MutableStore, tmp_path: Path, trusted: str) -> Settings:
+def settings(
+    store: MutableStore, tmp_path: Path, trusted: str | None, cache_mode: str = "raw"
+) -> Settings:
     return Settings(
-        store=store.url, cache_dir=str(tmp_path / "cache"), trusted_keys=trusted
+        store=store.url,
+        cache_dir=str(tmp_path / "cache"),
+        cache_mode=cache_mode,
+        trusted_keys=trusted,
     )
 
 
@@ -128,6 +133,53 @@ def test_older_state_is_refused_by_a_node_that_saw_a_newer_one(
 
     with pytest.raises(SignatureError, match=rf"at #1 \({A}\).*seen #2 \({B}\)"):
         resolve_channel(asks, "prod")
+
+
+@pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])
+def test_older_state_is_refused_in_every_cache_mode(
+    store: MutableStore, ours: Signer, tmp_path: Path, mode: str
+) -> None:
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    old = facts_of(store)
+    set_channel(store, "prod", B, by="ada", signer=ours)
+    asks = settings(store, tmp_path, ours.public, cache_mode=mode)
+    resolve_channel(asks, "prod")
+    rewrite(store, channel_key("prod"), old)
+
+    with pytest.raises(SignatureError, match="somebody put an older state back"):
+        resolve_channel(asks, "prod")
+
+
+def test_removal_is_remembered(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    """The archive was bad: who can write to the store cannot bring it back."""
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    old = facts_of(store)
+    asks = settings(store, tmp_path, ours.public)
+    remove_channel(store, "prod", by="ada", signer=ours)
+    with pytest.raises(ChannelError, match="was removed"):
+        resolve_channel(asks, "prod")
+    rewrite(store, channel_key("prod"), old)
+
+    with pytest.raises(SignatureError, match="its removal"):
+        resolve_channel(asks, "prod")
+
+
+def test_what_an_unsigned_process_was_told_does_not_count(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    """Else one forged number would keep signed processes from the true state."""
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    true = facts_of(store)
+    forged = {**true, "changes": [{**true["changes"][0], "number": 10**6}]}
+    rewrite(store, channel_key("prod"), forged)
+    resolve_channel(settings(store, tmp_path, None), "prod")
+    rewrite(store, channel_key("prod"), true)
+
+    change = resolve_channel(settings(store, tmp_path, ours.public), "prod")
+
+    assert change.hash == A
 
 
 def test_removal_counts_only_if_signed(
