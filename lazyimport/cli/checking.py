@@ -15,11 +15,10 @@ from lazyimport.settings import Settings
 __all__ = ["check_and_tell", "check_python"]
 
 check_python = option(
-    "--check-python",
-    metavar="PATH",
+    "--check-python PATH",
+    "Check with this interpreter, which stands for the image: with what is installed "
+    "for it, and nothing else.",
     show_default="the one that runs lazyimport",
-    help="Check with this interpreter, which stands for the image: with what is "
-    "installed for it, and nothing else.",
 )
 
 

@@ -16,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lazyimport.cli.exit_codes import MEANINGS
+from lazyimport.cli.kinds import KINDS
 
 __all__ = [
     "COMPLETE",
@@ -47,14 +48,38 @@ def group(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Group]
     return click.group(name, cls=Group, no_args_is_help=False, **attributes)
 
 
-def option(*names: str, **attributes: Any) -> Callable[..., Any]:
-    """Give a command an option, which help lists under the heading *section*."""
-    return click.option(*names, cls=Option, **attributes)
+def option(
+    spelling: str, text: str, name: str | None = None, **attributes: Any
+) -> Callable[..., Any]:
+    """Give a command an option, spelled as help shows it, such as ``-n, --limit N``.
+
+    Without a value it is a flag; a value is of the kind that `KINDS` has for it.
+    *name* is that of the function's argument, *section* a heading in help.
+    """
+    words = spelling.replace(",", "").split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = " ".join(words[len(names) :])
+    if metavar:
+        attributes = {"metavar": metavar, "type": KINDS.get(metavar), **attributes}
+    elif "flag_value" not in attributes:
+        attributes["is_flag"] = True
+    names += [name] if name else []
+    return click.option(*names, cls=Option, help=text, **attributes)
 
 
-def argument(*names: str, **attributes: Any) -> Callable[..., Any]:
-    """Give a command an argument; *help* is a line about it."""
-    return click.argument(*names, cls=Argument, **attributes)
+def argument(
+    spelling: str, text: str, name: str | None = None, **attributes: Any
+) -> Callable[..., Any]:
+    """Give a command an argument, spelled as help shows it, such as ``[FILE ...]``."""
+    return click.argument(
+        name or spelling.lower(),
+        cls=Argument,
+        text=text,
+        metavar=spelling,
+        required=not spelling.startswith("["),
+        nargs=-1 if "..." in spelling else 1,
+        **attributes,
+    )
 
 
 class Option(click.Option):
@@ -69,18 +94,17 @@ class Option(click.Option):
 
 
 class Argument(click.Argument):
-    """An argument with a line of *help*."""
+    """An argument that help shows with a line of *text*."""
 
     section = "Arguments"
 
-    def __init__(self, *names: Any, **options: Any) -> None:
-        text = options.pop("help")
+    def __init__(self, *names: Any, text: str, **options: Any) -> None:
         super().__init__(*names, **options)
-        self.help = text
+        self.text = text
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:  # noqa: ARG002
         """Return the name that help shows, and the line."""
-        return self.metavar or self.human_readable_name, self.help or ""
+        return self.metavar or self.human_readable_name, self.text
 
 
 class Command(click.Command):

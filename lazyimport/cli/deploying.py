@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import click
@@ -13,7 +13,6 @@ from click.core import ParameterSource
 from lazyimport.cli import console
 from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
-from lazyimport.cli.options import seconds
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Application, History, ImpossibleError, Plan, Target
 
@@ -45,27 +44,21 @@ def _read_token() -> str | None:
 def target(section: str = "Options") -> Callable[..., Any]:
     """Give a command ``--address``; it is called with *target*."""
     return option(
-        "--address",
+        "--address URL",
+        "Ask Ray's dashboard at this address. That of a RayService is reached through "
+        "kubectl, unless an address is typed.",
         "target",
-        metavar="URL",
         envvar="RAY_DASHBOARD_ADDRESS",
         default="http://localhost:8265",
         callback=_make_target,
         section=section,
-        help="Ask Ray's dashboard at this address. That of a RayService is reached "
-        "through kubectl, unless an address is typed.",
     )
 
 
-def manifest(*, required: bool = True) -> Callable[..., Any]:
+def manifest(spelling: str = "FILE") -> Callable[..., Any]:
     """Give a command the argument FILE."""
-    return argument(
-        "file",
-        required=required,
-        metavar="FILE" if required else "[FILE]",
-        type=click.Path(),
-        help="The manifest, YAML or JSON.",
-    )
+    text = "The manifest, YAML or JSON."
+    return argument(spelling, text, "file", type=click.Path())
 
 
 class Wishes(NamedTuple):
@@ -90,46 +83,34 @@ class Wishes(NamedTuple):
             raise click.UsageError(str(error)) from error
 
 
+_rolling_out = partial(option, section=_SECTION)
 _OPTIONS = [
     option(
-        "--app",
+        "--app NAME",
+        "Change this application; needed if the file has several.",
         "names",
         multiple=True,
-        metavar="NAME",
-        help="Change this application; needed if the file has several.",
     ),
-    option("--diff", is_flag=True, help="Print what changes on stdout."),
+    option("--diff", "Print what changes on stdout."),
     option(
-        *("-n", "--dry-run"),
-        is_flag=True,
-        help="Change neither the file nor the cluster; 'deploy --push' still sends.",
+        "-n, --dry-run",
+        "Change neither the file nor the cluster; 'deploy --push' still sends.",
     ),
-    option(
+    _rolling_out(
         "--apply",
-        is_flag=True,
-        section=_SECTION,
-        help="Give a Serve config to the cluster, and Kubernetes objects to kubectl.",
+        "Give a Serve config to the cluster, and Kubernetes objects to kubectl.",
     ),
-    option(
+    _rolling_out(
         "--prefetch",
-        is_flag=True,
-        section=_SECTION,
-        help="First bring the archive to every node of the cluster, by a job there.",
+        "First bring the archive to every node of the cluster, by a job there.",
     ),
-    option(
+    _rolling_out(
         "--wait",
-        is_flag=True,
-        section=_SECTION,
-        help="Follow the rollout until every replica runs the hash, or say why not.",
+        "Follow the rollout until every replica runs the hash, or say why not.",
     ),
     target(_SECTION),
-    option(
-        "--timeout",
-        type=seconds,
-        default="600",
-        metavar="SECONDS",
-        section=_SECTION,
-        help="Give up waiting after this time.",
+    _rolling_out(
+        "--timeout SECONDS", "Give up waiting after this time.", default="600"
     ),
 ]
 

@@ -14,22 +14,18 @@ from click.shell_completion import CompletionItem
 from lazyimport.cli.declare import argument, option
 from lazyimport.errors import SettingsError
 from lazyimport.settings import Settings
-from lazyimport.values import byte_count, check_channel
+from lazyimport.values import check_channel
 
 __all__ = [
     "ACTIVATING",
-    "age",
     "archive",
-    "cache_limit",
     "channel",
     "complete_archive",
     "complete_folder",
-    "count",
     "folder",
     "json",
     "message",
     "quiet",
-    "seconds",
     "settings",
     "sign",
     "store_url",
@@ -61,27 +57,23 @@ def complete_folder(
 
 
 _store_option = option(
-    "--store",
-    metavar="URL",
+    "--store URL",
+    "Use this store: gs://bucket/prefix, s3://, az://, https://, file:///folder or the "
+    "path of a folder.",
     envvar="LAZYIMPORT_STORE",
     shell_complete=complete_folder,
-    help="Use this store: gs://bucket/prefix, s3://, az://, https://, file:///folder "
-    "or the path of a folder.",
 )
 
 _cache_option = option(
-    "--cache-dir",
-    metavar="DIR",
+    "--cache-dir DIR",
+    "Use this folder as the node cache.",
     envvar="LAZYIMPORT_CACHE_DIR",
     show_default="lazyimport in $XDG_CACHE_HOME or ~/.cache",
     shell_complete=complete_folder,
-    help="Use this folder as the node cache.",
 )
 
 
-def settings(
-    *, store: bool = True, required: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def settings(*, store: bool = True, required: bool = False) -> Callable[..., Any]:
     """Give a command ``--store`` and ``--cache-dir``; it is called with `Settings`.
 
     Without *store* it has no such option; if that is *required*, a command line
@@ -146,36 +138,23 @@ def folder(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text))
 
 
-def archive(
-    *, required: bool = True
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def archive(spelling: str = "HASH") -> Callable[..., Any]:
     """Give a command the argument HASH, which `lazyimport.delivery.lookup` reads."""
     return argument(
-        "archive",
-        required=required,
-        metavar="HASH" if required else "[HASH]",
-        shell_complete=complete_archive,
-        help="64 hex digits as 'push' prints them, or the first six or more if only one "
+        spelling,
+        "64 hex digits as 'push' prints them, or the first six or more if only one "
         "archive begins with them; or the name of a channel; or the path or URL of a "
         "zip, wheel or tarball.",
+        "archive",
+        shell_complete=complete_archive,
     )
 
 
-json = option(
-    "--json", "as_json", is_flag=True, help="Print JSON on stdout, for scripts."
-)
-
+json = option("--json", "Print JSON on stdout, for scripts.", "as_json")
 message = option(
-    *("-m", "--message"),
-    default="",
-    show_default=False,
-    metavar="TEXT",
-    help="Say why, for 'channel log'.",
+    "-m, --message TEXT", "Say why, for 'channel log'.", default="", show_default=False
 )
-
-quiet = option(
-    *("-q", "--quiet"), is_flag=True, help="Print nothing but the result and warnings."
-)
+quiet = option("-q, --quiet", "Print nothing but the result and warnings.")
 
 
 def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> Any:
@@ -187,56 +166,14 @@ def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> A
 
 
 sign = option(
-    "--sign",
+    "--sign KEYFILE",
+    "Sign with this Ed25519 key; the variable may hold the key itself.",
     "signer",
-    metavar="KEYFILE",
     envvar="LAZYIMPORT_SIGNING_KEY",
     callback=_load_signer,
-    help="Sign with this Ed25519 key; the variable may hold the key itself.",
 )
 
 
 def channel(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
     """Return *name* if a channel may be called so; a callback of parameters."""
     return check_channel(name) if name else None
-
-
-def count(text: str) -> int:
-    """Return a whole number; a type of parameters."""
-    if not text.isdecimal():
-        raise click.BadParameter(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    """Return a number of seconds above 0; a type of parameters."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise click.BadParameter(f"{text!r} is not a number of seconds")
-    return value
-
-
-def age(text: str) -> float:
-    """Return the seconds of an age such as ``12h`` or ``30d``; a type of parameters."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-    try:
-        value = float(text[:-1]) * units[text[-1:]]
-    except (ValueError, KeyError):
-        value = -1.0
-    if not 0 <= value < 1e12:
-        raise click.BadParameter(f"{text!r} is not an age such as 12h, 30d or 8w")
-    return value
-
-
-def cache_limit(text: str) -> str:
-    """Return *text* if it is a size such as ``20GiB``, or ``off``."""
-    try:
-        byte_count(text)
-    except SettingsError:
-        raise click.BadParameter(
-            f"{text!r} is not a size such as 20GiB or 500MB, or off"
-        ) from None
-    return text

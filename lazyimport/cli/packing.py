@@ -12,7 +12,6 @@ import click
 
 from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount, size
-from lazyimport.cli.options import count
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery import Pushed, push
 from lazyimport.delivery.publish import Published
@@ -26,83 +25,68 @@ __all__ = ["describe_published", "pack_and_tell", "pack_options", "push_and_tell
 _option = partial(option, section="Packing")
 _OPTIONS = [
     _option(
-        "--python",
+        "--python X.Y|PATH",
+        "Compile for this Python, by version or path.",
         multiple=True,
-        metavar="X.Y|PATH",
         show_default="as configured, else the Python that runs lazyimport",
-        help="Compile for this Python, by version or path.",
     ),
     _option(
-        "--optimize",
+        "--optimize LEVEL",
+        "Compile at this level: 0, 1 (python -O) or 2 (-OO).",
         multiple=True,
         type=click.IntRange(0, 2),
-        metavar="N",
         show_default="as configured, else 0",
-        help="Compile at this level: 0, 1 (python -O) or 2 (-OO).",
     ),
     _option(
-        "--exclude",
-        multiple=True,
-        metavar="PATTERN",
-        help="Leave out what matches, as in .gitignore.",
+        "--exclude PATTERN", "Leave out what matches, as in .gitignore.", multiple=True
     ),
     _option(
-        "--include",
+        "--include PATTERN",
+        "Pack what matches, whatever rule leaves it out.",
         multiple=True,
-        metavar="PATTERN",
-        help="Pack what matches, whatever rule leaves it out.",
     ),
     _option(
         "--no-gitignore",
+        "Ignore .gitignore files.",
         "gitignore",
         flag_value=False,
         default=True,
         show_default=False,
-        help="Ignore .gitignore files.",
     ),
     _option(
-        "--with",
+        "--with NAME",
+        "Pack a distribution that is installed here too, with its metadata and without "
+        "its dependencies.",
         "installed",
         multiple=True,
-        metavar="NAME",
-        help="Pack a distribution that is installed here too, with its metadata and "
-        "without its dependencies.",
     ),
     _option(
-        "--wheel",
-        "wheels",
+        "--wheel FILE", "Pack the contents of this wheel too.", "wheels", multiple=True
+    ),
+    _option(
+        "--requirements FILE",
+        "Pack what pip (or uv) installs for this file too.",
         multiple=True,
-        metavar="FILE",
-        help="Pack the contents of this wheel too.",
     ),
     _option(
-        "--requirements",
-        multiple=True,
-        metavar="FILE",
-        help="Pack what pip (or uv) installs for this file too.",
-    ),
-    _option(
-        "--platform",
-        metavar="TAG",
+        "--platform TAG",
+        "Resolve --requirements for this platform and the older ones it runs, such as "
+        "manylinux_2_28_x86_64.",
         show_default="this machine's",
-        help="Resolve --requirements for this platform and the older ones it runs, "
-        "such as manylinux_2_28_x86_64.",
     ),
     _option(
         "--no-stat-cache",
+        "Read every file again, also where size, times and inode say that it is "
+        "unchanged.",
         "trust_stat",
         flag_value=False,
         default=True,
         show_default=False,
-        help="Read every file again, also where size, times and inode say that it is "
-        "unchanged.",
     ),
     _option(
-        *("-j", "--jobs"),
-        type=count,
-        metavar="N",
+        "-j, --jobs N",
+        "Compile in N processes at once.",
         show_default="one for each CPU",
-        help="Compile in N processes at once.",
     ),
 ]
 

@@ -36,9 +36,7 @@ def command() -> None:
     """
 
 
-_dry_run = declare.option(
-    "--dry-run", is_flag=True, help="Say what would be removed, and remove nothing."
-)
+_dry_run = declare.option("--dry-run", "Say what would be removed, and remove nothing.")
 
 
 @command.command("ls")
@@ -106,18 +104,13 @@ def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
 
 @command.command("prune")
 @declare.option(
-    "--limit",
-    type=options.cache_limit,
+    "--limit SIZE",
+    "Let this much stay, such as 20GiB; or off.",
     envvar="LAZYIMPORT_CACHE_LIMIT",
-    metavar="SIZE",
     show_default="a quarter of the disk",
-    help="Let this much stay, such as 20GiB; or off.",
 )
 @declare.option(
-    "--older-than",
-    type=options.age,
-    metavar="AGE",
-    help="Remove what was not used for this long, such as 12h, 30d or 8w.",
+    "--older-than AGE", "Remove what was not used for this long: 12h, 30d or 8w."
 )
 @_dry_run
 @options.json
@@ -137,7 +130,7 @@ def _prune(
 
 
 @command.command("clear")
-@declare.option("--force", is_flag=True, help="Remove what is in use too.")
+@declare.option("--force", "Remove what is in use too.")
 @options.json
 @options.settings(store=False)
 def _clear(force: bool, as_json: bool, settings: Settings) -> int:

@@ -46,9 +46,7 @@ def command() -> None:
     """
 
 
-_name = declare.argument(
-    "name", metavar="NAME", callback=options.channel, help="The name of the channel."
-)
+_name = declare.argument("NAME", "The name of the channel.", callback=options.channel)
 
 
 @command.command("set")
@@ -101,11 +99,10 @@ def _log(name: str, as_json: bool, settings: Settings) -> None:
 @command.command("rollback")
 @_name
 @declare.argument(
+    "[N|HASH]",
+    "The number of a change as 'log' prints it, or a hash from there; by default the "
+    "last archive before this one.",
     "to",
-    required=False,
-    metavar="[N|HASH]",
-    help="The number of a change as 'log' prints it, or a hash from there; by default "
-    "the last archive before this one.",
 )
 @options.message
 @options.sign

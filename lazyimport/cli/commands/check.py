@@ -19,11 +19,7 @@ lazyimport check 4be81c02 my_app.serve:app --check-python /opt/bin/python
 @declare.command("check", examples=_EXAMPLES)
 @options.archive()
 @declare.argument(
-    "entries",
-    nargs=-1,
-    required=True,
-    metavar="MODULE:ATTR ...",
-    help="What to import: a Serve application, or any module.",
+    "MODULE:ATTR ...", "What to import: a Serve application, or any module.", "entries"
 )
 @check_python
 @options.settings()

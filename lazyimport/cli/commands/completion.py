@@ -17,11 +17,9 @@ lazyimport completion fish > ~/.config/fish/completions/lazyimport.fish
 
 @declare.command("completion", examples=_EXAMPLES)
 @declare.argument(
-    "shell",
+    "SHELL",
+    "The shell that is to complete commands, options and hashes: bash, zsh or fish.",
     type=click.Choice(["bash", "zsh", "fish"]),
-    metavar="SHELL",
-    help="The shell that is to complete commands, options and hashes: bash, zsh or "
-    "fish.",
 )
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:

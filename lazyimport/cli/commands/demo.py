@@ -19,16 +19,16 @@ __all__ = ["command"]
 
 @declare.command("demo", examples="lazyimport demo --store gs://bucket/anywhere")
 @declare.option(
-    "--store",
-    metavar="URL",
+    "--store URL",
+    "Push to this store, and remove from it what was pushed.",
     show_default="a folder that is removed afterwards",
-    help="Push to this store, and remove from it what was pushed.",
 )
 @declare.option(
-    "--workers",
+    "--workers KIND",
+    "Run the code on Ray or in plain processes; auto: on Ray if it can start.",
     type=click.Choice(["auto", "ray", "processes"]),
+    metavar=None,
     default="auto",
-    help="Run the code on Ray or in plain processes; auto: on Ray if it can start.",
 )
 def command(store: str | None, workers: str) -> None:
     """See it work on this machine.

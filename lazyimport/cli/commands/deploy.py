@@ -34,34 +34,29 @@ lazyimport deploy serve.yaml --hash 4be81c02 --apply --wait
 @declare.command("deploy", examples=_EXAMPLES)
 @deploying.manifest()
 @declare.option(
-    "--hash",
+    "--hash HASH",
+    "Deploy this archive: 64 hex digits, or the first six or more.",
     "archive",
-    metavar="HASH",
     shell_complete=options.complete_archive,
-    help="Deploy this archive: 64 hex digits, or the first six or more.",
 )
 @declare.option(
-    "--channel",
-    metavar="NAME",
+    "--channel NAME",
+    "Deploy the archive that this channel points to now; the manifest gets its hash.",
     callback=options.channel,
-    help="Deploy the archive that this channel points to now; the manifest gets its "
-    "hash.",
 )
 @declare.option(
-    "--push",
+    "--push ROOT",
+    "Pack this folder or file, push it, and deploy the archive.",
     "roots",
     multiple=True,
-    metavar="ROOT",
-    help="Pack this folder or file, push it, and deploy the archive.",
 )
 @declare.option(
-    "--check",
+    "--check [MODULE:ATTR]",
+    "Import this from the archive first, in a clean Python: by default the import_path "
+    "in FILE.",
     "entry",
     is_flag=False,
     flag_value="",
-    metavar="[MODULE:ATTR]",
-    help="Import this from the archive first, in a clean Python: by default the "
-    "import_path in FILE.",
 )
 @check_python
 @deploying.wishes

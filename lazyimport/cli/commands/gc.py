@@ -34,42 +34,30 @@ kubectl get rayservice,rayjob -Ao yaml | lazyimport gc --keep-from - --delete
 
 @declare.command("gc", examples=_EXAMPLES)
 @declare.option(
-    "--older-than",
-    type=options.age,
+    "--older-than AGE",
+    "Delete only what is older: 12h, 30d, 8w; at least 1h.",
     default="30d",
-    metavar="AGE",
-    help="Delete only what is older: 12h, 30d, 8w; at least 1h.",
 )
 @declare.option(
-    "--keep-last",
-    type=options.count,
-    default="0",
-    metavar="N",
-    help="Keep the N newest archives, whatever their age.",
+    "--keep-last N", "Keep the N newest archives, whatever their age.", default="0"
 )
 @declare.option(
-    "--keep-channel",
+    "--keep-channel NAME|all",
+    "Keep also what this channel pointed to before, for rollback.",
     multiple=True,
-    metavar="NAME|all",
     show_default="all",
-    help="Keep also what this channel pointed to before, for rollback.",
 )
 @declare.option(
-    "--history",
-    type=options.count,
-    default="5",
-    metavar="N",
-    help="Count this many of the last changes of such a channel.",
+    "--history N", "Count the N last changes of such a channel.", default="5"
 )
-@declare.option("--keep", multiple=True, metavar="HASH", help="Keep this archive.")
+@declare.option("--keep HASH", "Keep this archive.", multiple=True)
 @declare.option(
-    "--keep-from",
+    "--keep-from FILE",
+    "Keep every archive whose hash stands in this file, such as a manifest; '-' reads "
+    "standard input.",
     multiple=True,
-    metavar="FILE",
-    help="Keep every archive whose hash stands in this file, such as a manifest; '-' "
-    "reads standard input.",
 )
-@declare.option("--delete", is_flag=True, help="Delete, and not only say what.")
+@declare.option("--delete", "Delete, and not only say what.")
 @options.json
 @options.settings(required=True)
 def command(

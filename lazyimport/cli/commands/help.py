@@ -11,10 +11,7 @@ __all__ = ["command"]
 
 @declare.command("help", examples="lazyimport help channel set")
 @declare.argument(
-    "words",
-    nargs=-1,
-    metavar="[COMMAND ...]",
-    help="The command, and its action if it has some.",
+    "[COMMAND ...]", "The command, and its action if it has some.", "words"
 )
 @click.pass_context
 def command(context: click.Context, words: tuple[str, ...]) -> None:

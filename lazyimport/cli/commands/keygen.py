@@ -16,7 +16,7 @@ export LAZYIMPORT_TRUSTED_KEYS="$(cat ~/.ssh/lazyimport.pub)"
 
 
 @declare.command("keygen", examples=_EXAMPLES)
-@declare.argument("file", metavar="FILE", help="Where to put the private key.")
+@declare.argument("FILE", "Where to put the private key.")
 def command(file: str) -> None:
     """Make a key to sign with.
 

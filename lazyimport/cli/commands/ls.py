@@ -34,26 +34,17 @@ lazyimport ls 4be81c02 --shadowed           in the image it is to run in
 
 
 @declare.command("ls", examples=_EXAMPLES)
-@options.archive(required=False)
-@declare.option("-l", "--long", is_flag=True, help="List every file of HASH.")
+@options.archive("[HASH]")
+@declare.option("-l, --long", "List every file of HASH.")
 @declare.option(
     "--shadowed",
-    is_flag=True,
-    help="List the names of HASH that can be imported from elsewhere too, in the "
-    "Python that runs this.",
+    "List the names of HASH that can be imported from elsewhere too, in the Python "
+    "that runs this.",
 )
 @declare.option(
-    "--cached",
-    is_flag=True,
-    help="List the node cache, also where LAZYIMPORT_STORE names a store.",
+    "--cached", "List the node cache, also where LAZYIMPORT_STORE names a store."
 )
-@declare.option(
-    *("-n", "limit"),
-    type=options.count,
-    default="20",
-    metavar="N",
-    help="List at most N archives; 0 lists all.",
-)
+@declare.option("-n N", "List at most N archives; 0 lists all.", "limit", default="20")
 @options.json
 @options.settings()
 def command(

@@ -22,11 +22,10 @@ lazyimport materialize 4be81c02 ./as-it-runs --store gs://bucket/code
 @declare.command("materialize", examples=_EXAMPLES)
 @options.archive()
 @declare.argument(
+    "[DIR]",
+    "Where to put the files; by default where __file__ of its modules points.",
     "folder",
-    required=False,
-    metavar="[DIR]",
     shell_complete=options.complete_folder,
-    help="Where to put the files; by default where __file__ of its modules points.",
 )
 @options.settings()
 def command(archive: str, folder: str | None, settings: Settings) -> None:

@@ -23,16 +23,13 @@ lazyimport pack app-1.2.tar.gz            a tarball, zip or wheel, or its URL
 
 @declare.command("pack", examples=_EXAMPLES)
 @declare.argument(
+    "[ROOT ...]",
+    "Folders and files to pack, by default the current folder; or one zip, wheel or "
+    "tarball.",
     "roots",
-    nargs=-1,
-    metavar="[ROOT ...]",
-    help="Folders and files to pack, by default the current folder; or one zip, wheel "
-    "or tarball.",
 )
 @declare.option(
-    *("-o", "--output"),
-    metavar="FILE",
-    help="Write the archive, compressed, into this file too.",
+    "-o, --output FILE", "Write the archive, compressed, into this file too."
 )
 @options.quiet
 @options.settings(store=False)

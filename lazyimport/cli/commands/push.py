@@ -23,24 +23,21 @@ lazyimport push gs://bucket/app.zip --store gs://bucket/code
 
 @declare.command("push", examples=_EXAMPLES)
 @declare.argument(
-    "roots",
-    nargs=-1,
-    metavar="[ROOT|ARCHIVE ...]",
-    help="Folders and files to pack, by default the current folder; or one file that "
+    "[ROOT|ARCHIVE ...]",
+    "Folders and files to pack, by default the current folder; or one file that "
     "'pack -o' wrote, or one zip, wheel or tarball.",
+    "roots",
 )
 @declare.option(
-    "--channel",
-    metavar="NAME",
+    "--channel NAME",
+    "Then point this channel to the archive.",
     callback=options.channel,
-    help="Then point this channel to the archive.",
 )
 @options.message
 @options.sign
 @declare.option(
-    "--check",
-    metavar="MODULE:ATTR",
-    help="Import this from the archive before it is sent, in a clean Python.",
+    "--check MODULE:ATTR",
+    "Import this from the archive before it is sent, in a clean Python.",
 )
 @check_python
 @options.quiet

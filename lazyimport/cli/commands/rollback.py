@@ -20,7 +20,7 @@ lazyimport rollback --app shop --wait               the cluster alone
 
 
 @declare.command("rollback", examples=_EXAMPLES)
-@deploying.manifest(required=False)
+@deploying.manifest("[FILE]")
 @deploying.wishes
 @options.quiet
 @options.settings(store=False)

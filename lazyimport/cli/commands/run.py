@@ -63,9 +63,9 @@ class _Run(declare.Command):
 )
 @options.archive()
 @declare.option(
-    *("-m", "module"),
-    metavar="MODULE",
-    help="Run this module, with all that follows as its own arguments.",
+    "-m MODULE",
+    "Run this module, with all that follows as its own arguments.",
+    "module",
 )
 @options.settings()
 def command(

@@ -14,7 +14,7 @@ _LONGEST = 60
 
 @declare.command("status")
 @deploying.target()
-@declare.option(*("-l", "--long"), is_flag=True, help="Print whole hashes.")
+@declare.option("-l, --long", "Print whole hashes.")
 @options.json
 def command(target: Target, long: bool, as_json: bool) -> None:
     """Show which hash runs where.
