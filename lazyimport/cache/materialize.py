@@ -16,7 +16,6 @@ it uses, so that nobody removes it meanwhile (`lazyimport.cache.evict`).
 from __future__ import annotations
 
 import os
-import re
 from errno import EEXIST
 from fcntl import LOCK_SH, flock
 
@@ -41,7 +40,7 @@ __all__ = ["Materializer", "export"]
 
 
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
-_SEARCHED = re.compile(rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)")
+_SEARCHED = rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)"
 
 
 class Materializer:
@@ -152,9 +151,11 @@ class Materializer:
 
     def _searched_by(self, library: Entry) -> set[str]:
         """Return the directories at the top in which a library looks for others."""
+        import re  # not where nothing but a source is put on disk, for a traceback
+
         folder = os.path.dirname(library.path)
         tops = set()
-        for match in _SEARCHED.finditer(self._archive.content(library)):
+        for match in re.finditer(_SEARCHED, self._archive.content(library)):
             path = os.path.normpath(folder + os.fsdecode(match[1])).lstrip("/")
             tops.add(path.partition("/")[0])
         return {top for top in tops if self._archive.directory(top)}
