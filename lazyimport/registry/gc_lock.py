@@ -18,10 +18,18 @@ import io
 import json
 import os
 
-from lazyimport.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
+from lazyimport.errors import (
+    KeyMissing,
+    SettingsError,
+    StoreDenied,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+)
 from lazyimport.files import tries
-from lazyimport.registry.archives import delete_object
+from lazyimport.registry.archives import delete_object, require_archive
 from lazyimport.registry.layout import PUSHED, RUNNING
+from lazyimport.stores import writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ __all__ = [
     "SHORTEST_AGE",
     "Announced",
     "Announcement",
+    "claim",
     "renew",
     "wait_until_decided",
 ]
@@ -153,6 +162,23 @@ def renew(store: Store, hash: str) -> None:
     By a key of its own: a user who may push may have no right to replace or delete.
     """
     store.put(f"{PUSHED}{hash}/{os.urandom(8).hex()}", io.BytesIO(b""))
+
+
+def claim(store: ReadStore, hash: str) -> None:
+    """Let the archive *hash* count as pushed now, because somebody deploys it.
+
+    A collection that was planned before spares it. Whoever may only read from the
+    store makes sure that it is there, and no more.
+
+    Raises ArchiveMissing, StoreError or MalformedArchive.
+    """
+    require_archive(store, hash)
+    try:
+        renew(writable(store), hash)
+    except (SettingsError, StoreDenied):
+        return
+    if wait_until_decided(store, [hash]):
+        require_archive(store, hash)
 
 
 def wait_until_decided(

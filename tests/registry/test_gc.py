@@ -23,7 +23,7 @@ from lazyimport.errors import (
 )
 from lazyimport.registry.channels import read_channel, remove_channel, set_channel
 from lazyimport.registry.gc import Rules, Survey, collect, survey
-from lazyimport.registry.gc_lock import Announcement, renew
+from lazyimport.registry.gc_lock import Announcement, claim, renew
 from lazyimport.registry.layout import PUSHED, RUNNING, archive_key, channel_key
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
@@ -178,6 +178,27 @@ def test_a_time_in_the_future_counts_as_now(store: MutableStore) -> None:
     put_aged(store, C, 31)
 
     assert [fate.hash for fate in survey(store, OLD, NOW).goes] == [C]
+
+
+def test_what_is_deployed_again_is_young_again(store: MutableStore) -> None:
+    """Also for a collection whose list of manifests is older than the deployment."""
+    put_aged(store, A, 60)
+    put_aged(store, B, 60)
+
+    claim(store, A)
+
+    assert [fate.hash for fate in survey(store, OLD, time.time()).goes] == [B]
+    with pytest.raises(ArchiveMissing):
+        claim(store, C)
+
+
+def test_who_may_only_read_claims_by_looking(store: MutableStore) -> None:
+    put_aged(store, A, 60)
+
+    def denied(*_: object) -> None:
+        raise StoreDenied("no", url=store.url)
+
+    claim(Through(store, "put", denied), A)
 
 
 # -- what goes with it -------------------------------------------------------

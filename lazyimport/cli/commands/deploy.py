@@ -16,7 +16,7 @@ from lazyimport.delivery.lookup import cached_hashes, resolve
 from lazyimport.deploy import Application, History, Manifest, Plan
 from lazyimport.errors import ArchiveMissing
 from lazyimport.packing import PackOptions
-from lazyimport.registry.archives import require_archive
+from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signing import Signer
 from lazyimport.settings import Settings
@@ -137,7 +137,7 @@ def _stored(
         reporter.say("no store is named, so nobody checked that the archive is there")
         return hash
     try:
-        require_archive(open_store(settings.store, timeout=settings.timeout), hash)
+        claim(open_store(settings.store, timeout=settings.timeout), hash)
     except ArchiveMissing as error:
         cached = hash in cached_hashes(settings, hash)
         where = "it is only in the node cache here" if cached else "check the hash"
