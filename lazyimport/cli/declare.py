@@ -157,7 +157,8 @@ class Command(click.Command):
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples.strip().splitlines():
-                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+                    indent = formatter.current_indent if line else 0
+                    formatter.write(f"{' ' * indent}{line}\n")
         super().format_epilog(ctx, formatter)
 
 
@@ -246,7 +247,14 @@ def describe(error: click.UsageError) -> str:
     """Return what was wrong with a command line, and what may be meant."""
     if not isinstance(error, click.NoSuchOption):
         text = error.format_message().removesuffix(".")
-        return text[:1].lower() + text[1:]
+        text = text[:1].lower() + text[1:]
+        if (
+            text == "missing command"
+            and isinstance(error.cmd, click.Group)
+            and error.ctx
+        ):
+            text += f": {', '.join(error.cmd.list_commands(error.ctx))}"
+        return text
     text = f"no such option: {error.option_name}"
     if error.ctx is not None:
         known = error.ctx.command.get_params(error.ctx)
