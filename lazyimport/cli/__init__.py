@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     ``SystemExit`` is passed on from a program under ``run``.
     """
+    _leave_archive()
     from lazyimport.cli.console import complain
 
     try:
@@ -36,6 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up_stdout()  # the reader has enough: ``| head``
         return FAILED
+
+
+def _leave_archive() -> None:
+    """Uninstall the archive that the environment has activated in this process.
+
+    It may have a click of its own, and which archive a command is about is typed.
+    """
+    runtime = sys.modules.get("lazyimport.runtime")
+    if runtime is not None:
+        runtime.uninstall()
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -270,6 +270,20 @@ class TestRun:
 
         assert "its own its own False\n" == done.stdout
 
+    def test_a_process_that_was_activated_has_the_libraries_of_the_command_line(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        """In a pod LAZYIMPORT_HASH is set, and that archive may have another click."""
+        (project / "click.py").write_text(
+            "raise SystemExit('the click of the archive')"
+        )
+        name = cli.push(project)
+
+        done = cli.run("ls", "--cached", LAZYIMPORT_HASH=name)
+        assert name in done.stdout
+        done = cli.run("run", name, "-m", "shop.main", LAZYIMPORT_HASH=name)
+        assert "30 []\n" == done.stdout
+
     def test_exit_code_is_that_of_the_program(
         self, cli: CommandLine, project: Path
     ) -> None:

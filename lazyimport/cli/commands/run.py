@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +15,7 @@ from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import ArchiveMissing, SettingsError
 from lazyimport.importing.program import run_program
-from lazyimport.runtime import Installation, current, install, process
+from lazyimport.runtime import Installation, install, process
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
@@ -104,12 +103,9 @@ def _names_store(words: Sequence[str]) -> bool:
 
 
 def _install(text: str, settings: Settings) -> Installation:
-    """Install the archive that *text* names, in a fresh process if need be."""
+    """Install the archive that *text* names."""
     with Progress() as reporter:
         hash = resolve(text, settings)
-        running = current()
-        if running is not None and running.hash != hash:
-            _start_afresh()
         if settings.cache_mode != "memory":
             _, fetched = fetch(settings, hash, reporter)
             if fetched and console.is_live(sys.stderr):
@@ -125,13 +121,6 @@ def _install(text: str, settings: Settings) -> Installation:
         policy=settings.policy,
         timeout=settings.timeout,
     )
-
-
-def _start_afresh() -> None:
-    """Replace this process, in which another archive was activated, by a fresh one."""
-    environ = {k: v for k, v in os.environ.items() if k not in options.ACTIVATING}
-    command = [sys.executable, "-m", "lazyimport", *sys.argv[1:]]
-    os.execve(sys.executable, command, environ)  # noqa: S606 - our own arguments
 
 
 def _forget_libraries() -> None:
