@@ -10,10 +10,10 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import time
 
 from lazyimport.errors import KeyMissing, StoreMissing
+from lazyimport.registry.checkout import Checkout
 from lazyimport.registry.layout import provenance_key
 from lazyimport.values import redact
 
@@ -32,66 +32,45 @@ __all__ = [
     "write_provenance",
 ]
 
+#: Bytes of the largest record that is read.
 _LARGEST = 1 << 16
-_GIT_SECONDS = 30
 #: Variables with the address of the running job: GitLab, Jenkins, Buildkite, CircleCI.
 _JOB_URLS = ("CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
 
 
 class Provenance:
-    """Where what is packed comes from; git is asked in the background.
+    """Where what is packed comes from: *roots* is what is packed.
 
-    *roots* are what is packed, *environ* the environment of the process.
+    *environ* is the environment of the process. git is asked in the background
+    until the block is left.
     """
 
     def __init__(self, roots: Sequence[str], environ: Mapping[str, str]) -> None:
         self._roots = [os.path.abspath(root) for root in roots]
         self._environ = environ
-        self._git = _ask_git(self._roots[0]) if self._roots else None
+        self._checkout = Checkout(self._roots[0]) if roots else None
+
+    def __enter__(self) -> Provenance:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._checkout is not None:
+            self._checkout.__exit__()
 
     def facts(self, version: str, pythons: Sequence[str]) -> dict[str, object]:
         """Return all that is known; *version* is lazyimport's own.
 
-        ``commit``, ``branch`` and ``dirty`` are missing where git, or a repository,
-        is. No address has a password or query in it.
+        What `Checkout.facts` does not know is missing. No address has a password or
+        query in it.
         """
         return {
-            **self._git_facts(),
+            **(self._checkout.facts() if self._checkout else {}),
             "builder": builder(self._environ),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "lazyimport": version,
             "pythons": list(pythons),
             "roots": self._roots,
         }
-
-    def __enter__(self) -> Provenance:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._git is not None:
-            self._git.kill()
-            self._git.communicate()
-
-    def _git_facts(self) -> dict[str, object]:
-        """Return commit, branch and whether anything is not committed."""
-        if self._git is None:
-            return {}
-        try:
-            said = self._git.communicate(timeout=_GIT_SECONDS)[0]
-        except subprocess.TimeoutExpired:
-            return {}
-        failed, self._git = self._git.returncode, None
-        if failed:
-            return {}
-        facts: dict[str, object] = {}
-        lines = said.decode("utf-8", "replace").split("\0")
-        for line in lines:
-            if line.startswith("# branch.oid ") and "(" not in line:
-                facts["commit"] = line.split(" ")[2]
-            elif line.startswith("# branch.head ") and "(" not in line:
-                facts["branch"] = line.split(" ", 2)[2]
-        facts["dirty"] = any(line and not line.startswith("# ") for line in lines)
-        return facts
 
 
 def write_provenance(store: Store, hash: str, facts: dict[str, object]) -> bool:
@@ -131,54 +110,6 @@ def own_version() -> str:
         return version("ray-lazyimport")
     except PackageNotFoundError:
         return "(not installed: run from a checkout)"
-
-
-#: Settings with which git runs no program that a repository's configuration names.
-_INERT = (
-    "core.fsmonitor=false",
-    "core.hooksPath=/dev/null",
-    "safe.bareRepository=explicit",
-)
-
-
-def _ask_git(root: str) -> subprocess.Popen[bytes] | None:
-    """Start asking git about the folder of *root*; None if there is no git.
-
-    The tree may be anybody's, so no program runs that it names: see `_INERT`, and
-    filters, which git would run to compare files.
-    """
-    folder = root if os.path.isdir(root) else os.path.dirname(root)
-    git = ["git", "-C", folder, "--no-optional-locks"]
-    command = list(git)
-    for setting in (*_INERT, *_no_filters(git)):
-        command += ["-c", setting]
-    command += ["status", "-z", "--porcelain=v2", "--branch"]
-    command += ["--ignore-submodules=dirty", "--", "."]
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-    except OSError:
-        return None
-
-
-def _no_filters(git: list[str]) -> list[str]:
-    """Return settings that make nothing of the filters that are configured."""
-    try:
-        done = subprocess.run(
-            [*git, "config", "-z", "--name-only", "--get-regexp", "^filter\\."],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_GIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    return [f"{name}=" for name in names if "=" not in name and name]
 
 
 def builder(environ: Mapping[str, str]) -> str:
