@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import active_children, get_context
 
-from lazyimport import Stats, current, install, stats
+from lazyimport import Stats, install, stats
 from lazyimport.ray import runtime_env
 
 __all__ = ["Answer", "RayWorkers", "Workers", "why_not_ray"]
@@ -23,14 +23,14 @@ __all__ = ["Answer", "RayWorkers", "Workers", "why_not_ray"]
 Answer = tuple[str, str, int, Stats]
 
 _PATIENCE = 300  # seconds: a busy machine takes minutes to start Ray's workers
+_INTERRUPTIONS = {signal.SIGINT, signal.SIGTERM}
 #: Ray (2.60) starts workers with env_vars by bash -c, its Python's path unquoted.
 _SPLITS = frozenset(" \t\n\"'\\$&;()<>|`*?[]{}~#!")
 
 
 def call(hash: str, name: str, kind: str, count: int) -> Answer:
     """Call a function of the shop, which only the archive *hash* has."""
-    if current() is None:
-        install(hash)
+    install(hash)  # does nothing where it runs already
     orders = import_module("demo_shop.orders")
     answer = getattr(orders, name)(kind, count)
     return str(answer), str(orders.__file__), os.getpid(), stats()
@@ -55,8 +55,8 @@ class Workers:
         """Call the function *name* of the archive *hash* once for each of *orders*."""
         if hash not in self._pools:
             self._pools[hash] = Pool(1, get_context("spawn"))
-        # A process that starts here is deaf to Ctrl-C, which is for us.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A process that starts here is deaf to these, which are for us.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
         tasks = [self._pools[hash].submit(call, hash, name, *order) for order in orders]
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return [task.result(_PATIENCE) for task in tasks]
