@@ -28,7 +28,7 @@ __all__ = ["Contents", "read_contents"]
 
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {
-    LOOKS: "its code looks at its files",
+    LOOKS: "its code names a place",
     HAS_DATA: "it has data files",
     NATIVE: "it has native code",
     CONFIGURED: "configured so",
@@ -71,7 +71,7 @@ class Contents:
 
     @property
     def real_files(self) -> dict[str, str]:
-        """The packages that become real files on the node, and why."""
+        """The packages that are on disk before anybody looks, and why."""
         found = {}
         for entry in self.index.entries():
             if entry.is_directory and entry.flags:
@@ -79,6 +79,8 @@ class Contents:
                     text for flag, text in _REASONS.items() if entry.flags & flag
                 ]
                 text = ", ".join(reasons)
+                if entry.flags == LOOKS:
+                    text = f"not itself, but what lies beside it: {text}"
                 if entry.flags & IN_MEMORY:
                     text = (
                         f"no: configured to stay in memory (though {text or 'plain'})"

@@ -23,7 +23,7 @@ __all__ = ["command"]
 def command(archive: str, as_json: bool, settings: Settings) -> None:
     """Show all about one archive.
 
-    Its Pythons, its sizes, which packages become real files on the node and why,
+    Its Pythons, its sizes, which packages are on disk before anybody looks and why,
     and what was left out by which rule.
     """
     with Progress() as reporter:
@@ -86,7 +86,7 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
     ]
     console.print_table([(name, text) for name, text in rows if text])
     real, dropped = contents.real_files, contents.left_out
-    _print_list("real files on the node", [(p or "(top)", r) for p, r in real.items()])
+    _print_list("on disk at once", [(p or "(top)", r) for p, r in real.items()])
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
 
 
