@@ -12,7 +12,6 @@ disk before their first module runs.
 
 from __future__ import annotations
 
-import io  # noqa: F401 - later Pythons start without it, and open() is its own
 import os
 import sys
 from _thread import get_ident
@@ -60,6 +59,8 @@ class _Trees:
 
 
 _trees = _Trees()
+# The other threads are not in a forked child, and their names are given again.
+os.register_at_fork(after_in_child=_trees.busy.clear)
 #: How the paths begin that are worth a closer look: as the roots do, or, while the
 #: current directory is in a tree, in any way.
 _beginnings: tuple[str, ...] = ()
@@ -100,6 +101,12 @@ class _Look:
         real = self.__wrapped__
         home = {"posix": "os", "_io": "io"}.get(real.__module__, real.__module__)
         return getattr, (_Module(home), real.__name__)
+
+    def __copy__(self) -> _Look:
+        return self
+
+    def __deepcopy__(self, _: object) -> _Look:
+        return self
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -372,12 +379,13 @@ _ALWAYS: dict[str, Functions] = {
         _Chdir: ["chdir", "fchdir"],
         _Mention: ["execv", "execve", "posix_spawn", "posix_spawnp", "system"],
     },
-    "io": {_Look: ["open", "open_code"]},
+    "builtins": {_Look: ["open"]},
 }
 #: the same for modules that may be loaded later, see `wrap_module`
 WATCHED: dict[str, Functions] = {
     "_posixsubprocess": {_Mention: ["fork_exec"]},
     "ctypes": {_All: ["_dlopen"]},
+    "io": {_Look: ["open", "open_code"]},
     "sqlite3": {_Mention: ["connect"]},
     "sqlite3.dbapi2": {_Mention: ["connect"]},
     "subprocess": {_Mention: ["_fork_exec"]},

@@ -243,19 +243,19 @@ class Tree:
         if depth == PACKAGE or (depth == DIRECTORY and is_directory):
             self._appear_whole(inner)
         elif not self._is_whole(inner) and (inner, depth) not in self._looks:
-            self._looks.add((inner, depth))
             if entry is not None and not is_directory:
                 self._put(lambda files: files.put_file(entry))
             else:
                 self._put(lambda files: files.put_directory(self._nearest(inner)))
+            self._looks.add((inner, depth))  # now: other threads do not wait for us
 
     def _appear_whole(self, inner: str) -> None:
         """Put the package on disk in which *inner* lies; of the root, everything."""
         if self._is_whole(inner):
             return
         top = self._top(inner)
-        self._looks.add((top if inner else _ALL, PACKAGE))
         self._put(lambda files: files.put_package(top) if inner else files.put_all())
+        self._looks.add((top if inner else _ALL, PACKAGE))
 
     def _is_whole(self, inner: str) -> bool:
         whole = (_ALL, PACKAGE) in self._looks

@@ -1,0 +1,161 @@
+"""Looks: the functions that notice them pass for those of the system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.support.compare_importers import (
+    Outcome,
+    from_archive,
+    from_directory,
+    pack_tree,
+    write_tree,
+)
+
+TREE = {
+    "app/__init__.py": "",
+    "app/other.py": "x = 1\n",
+    "beside/text.txt": "text\n",
+    "top.txt": "top\n",
+}
+
+#: what a program may ask of the functions, and how
+PROGRAMS = {
+    "names": """
+        import io, os
+        for function in (os.stat, os.listdir, os.rename, os.chdir, open, io.open_code):
+            print(function, function.__name__, function.__qualname__, function.__doc__)
+            print(function.__module__, callable(function))
+        """,
+    "signatures": """
+        import inspect, io, os
+        for function in (os.stat, os.open, os.rename, open):
+            print(inspect.signature(function), inspect.isbuiltin(function))
+            print(inspect.getfullargspec(function), inspect.isroutine(function))
+        """,
+    "pickle": """
+        import copy, io, os, pickle
+        for function in (os.stat, os.open, os.rename, open, io.open):
+            print(pickle.loads(pickle.dumps(function)) is function)
+            print(copy.deepcopy(function) is function, copy.copy(function) is function)
+        """,
+    "attribute of a class": """
+        import os
+        class Accessor:
+            stat = os.stat
+            open = open
+        print(Accessor().stat("/").st_ino > 0, Accessor().open("/dev/null").read() == "")
+        """,
+    "abilities": """
+        import os
+        print([f in os.supports_dir_fd for f in (os.stat, os.open, os.unlink, os.mkdir)])
+        print(os.stat in os.supports_follow_symlinks, os.scandir in os.supports_fd)
+        """,
+    "types": """
+        import os, types
+        print(isinstance(os.stat, types.BuiltinFunctionType), os.stat == os.stat)
+        print(len({os.stat, os.lstat, os.stat}))
+        """,
+    "wrong arguments": """
+        import os
+        for call in (lambda: os.stat(), lambda: os.stat(1.5), lambda: os.listdir(b"\\0")):
+            try: call()
+            except (TypeError, ValueError) as error: print(type(error), error)
+        """,
+    "patched by a test": """
+        import os
+        from unittest import mock
+        with mock.patch("os.stat", return_value=5): print(os.stat("/"))
+        print(os.stat("/").st_ino > 0)
+        """,
+    "threads": """
+        import os, app
+        from concurrent.futures import ThreadPoolExecutor
+        paths = [os.path.join(app.__path__[0], name) for name in ("other.py", "none")] * 50
+        with ThreadPoolExecutor(8) as pool: print(sum(pool.map(os.path.exists, paths)))
+        """,
+    "fork": """
+        import os, app
+        if not os.fork():
+            os._exit(not os.path.exists(app.__path__[0] + "/../top.txt"))
+        print(os.wait()[1])
+        """,
+    "resolved": """
+        import app
+        from pathlib import Path
+        base = Path(app.__file__).resolve().parent.parent
+        print((base / "beside" / "text.txt").read_text(), sorted(p.name for p in base.iterdir()))
+        """,
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """The tree as a directory, a cache, and the hash of the tree in there."""
+    base = tmp_path_factory.mktemp("looks")
+    folder = write_tree(TREE, base / "site")
+    return folder, base / "cache", pack_tree(folder, base / "cache")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_no_difference(tree: tuple[Path, Path, str], program: str) -> None:
+    folder, cache, hash_ = tree
+    flags = ["-W", "ignore"]
+
+    directory = from_directory(folder, dedent(program), flags)
+
+    assert directory.status == 0, directory.stderr
+    assert from_archive(hash_, cache, dedent(program), flags) == directory
+
+
+def run(program: str) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Outcome(done.stdout, done.stderr, done.returncode)
+
+
+def test_uninstall_takes_everything_back(tree: tuple[Path, Path, str]) -> None:
+    """Also from whoever took a function before, and from whoever did meanwhile."""
+    _, cache, hash_ = tree
+    program = f"""
+        import builtins, io, os, types
+        from os import stat
+        real = (os.stat, os.listdir, builtins.open, io.open, os.supports_dir_fd.copy())
+        import lazyimport
+        for _ in range(2):
+            with lazyimport.install({hash_!r}, cache_dir={str(cache)!r}) as handle:
+                print(stat is os.stat, os.stat is real[0], builtins.open is io.open)
+                print(os.path.exists(handle.root + "/top.txt"))
+                from os import lstat
+        again = (os.stat, os.listdir, builtins.open, io.open, os.supports_dir_fd.copy())
+        print(again == real, stat is os.stat, lstat is os.lstat)
+        """
+    inside = "True False True\nTrue\n"
+
+    assert run(program) == (f"{inside * 2}True True True\n", "", 0)
+
+
+def test_what_is_removed_stays_removed(tree: tuple[Path, Path, str]) -> None:
+    """A process that deletes a file of the tree does not find it again."""
+    folder, cache, hash_ = tree
+    program = """
+        import os, app
+        path = os.path.join(os.path.dirname(app.__path__[0]), "top.txt")
+        os.unlink(path)
+        print(os.path.exists(path), os.path.basename(path) in os.listdir(os.path.dirname(path)))
+        """
+
+    archive = from_archive(hash_, cache, dedent(program))
+    (folder / "top.txt").touch()
+
+    assert archive == from_directory(folder, dedent(program))
