@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 else:
     Reporter = object  # few starts have to report anything
 
-__all__ = ["start"]
-
 
 def start() -> None:
     """Install the archive that the environment names, if it names one.

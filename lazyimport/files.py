@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO
 
-__all__ = [
-    "AtomicFile",
-    "FileLock",
-    "LockTimeout",
-    "is_unfinished",
-    "make_directories",
-    "remove_file",
-    "remove_leftovers",
-    "tries",
-    "unfinished_path",
-]
-
 
 def make_directories(path: str) -> None:
     """Make the directory *path* and its parents, where missing, for this user only.

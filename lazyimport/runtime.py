@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.reporting import Reporter
 
-__all__ = ["Failure", "Installation", "current", "install", "process", "uninstall"]
-
 
 def install(
     hash: str | None = None,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any
 
-__all__ = ["ENVIRONMENT", "RESOLVED", "Settings"]
-
 #: setting -> environment variable, in the order of the arguments of Settings
 ENVIRONMENT = {
     "hash": "LAZYIMPORT_HASH",

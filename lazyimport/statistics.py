@@ -11,8 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
-__all__ = ["Stats", "stats"]
-
 
 class Stats(NamedTuple):
     """What lazyimport has done in this process.

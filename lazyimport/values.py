@@ -8,18 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = [
-    "Value",
-    "artifact_suffix",
-    "byte_count",
-    "check_channel",
-    "check_hash",
-    "file_url",
-    "is_hex",
-    "is_sha256",
-    "redact",
-]
-
 _ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 _DIGITS = "0123456789abcdefABCDEF"
 #: So many hexadecimal digits and more are taken for the beginning of a hash.

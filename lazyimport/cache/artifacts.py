@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.stores.artifact import Artifact
 
-__all__ = ["ArtifactRecord"]
-
 #: Changes when the same artifact would become another archive.
 _RULES = 1
 _HASH_SIZE = 64

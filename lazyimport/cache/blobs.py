@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
-__all__ = ["file_digest", "link_file"]
-
 
 def link_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
     """Put the file *entry* of *archive* at *path*, whole, unless something is there.

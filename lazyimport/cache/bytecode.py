@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.layout import Layout
 
-__all__ = ["BytecodeCache", "proved"]
-
 _DIGEST_SIZE = 32
 
 

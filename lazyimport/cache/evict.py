@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
     from lazyimport.cache.usage import CachedArchive
 
-__all__ = ["Pruned", "clear", "make_room", "prune"]
-
 #: Seconds to wait for another process that removes things.
 _PATIENCE = 3600.0
 

@@ -34,25 +34,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = [
-    "ARCHIVES",
-    "ARTIFACTS",
-    "BLOBS",
-    "BYTECODE",
-    "CHANNELS",
-    "DEPLOYMENTS",
-    "FILES_AT_THE_TOP",
-    "LOCKS",
-    "NEIGHBORS",
-    "PACKS",
-    "TREES",
-    "Layout",
-    "hash_in",
-    "mark_path",
-    "unfinished",
-    "walk",
-]
-
 #: The folders of a cache.
 ARCHIVES = "archives"
 TREES = "trees"

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO, BinaryIO
 
-__all__ = ["NodeCache", "map_file"]
-
 #: Nanoseconds within which opening an archive again is not worth a write to disk.
 _RECENT = 60 * 10**9
 

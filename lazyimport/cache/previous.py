@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.node import NodeCache
 
-    class PackedFile(Protocol):
+    class _PackedFile(Protocol):
         """A file that was packed: its archive path, and what stat() said of it."""
 
         @property
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
         @property
         def signature(self) -> tuple[int, int, int, int, int]: ...
 
-
-__all__ = ["Previous", "find_packed", "load_previous", "packed_hashes", "save_packing"]
 
 _MAGIC = b"LZYPACK1"
 _HEAD = Struct("<8s32sQQ")  # magic, SHA-256 of what lies before the delta, sizes
@@ -72,7 +70,7 @@ class Previous:
         self.problems = problems
         self._signatures = signatures
 
-    def has(self, file: PackedFile) -> bool:
+    def has(self, file: _PackedFile) -> bool:
         """Whether *file* is surely as it was, by what stat() says of it."""
         return (
             self._signatures.get(file.path) == file.signature
@@ -147,7 +145,7 @@ def find_packed(cache: NodeCache, hash: str) -> Revision | None:
 def save_packing(
     path: str,
     cache: NodeCache,
-    files: Sequence[PackedFile],
+    files: Sequence[_PackedFile],
     flags: Mapping[str, int],
     problems: Mapping[str, Sequence[str]],
     revision: Revision,

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.node import NodeCache
 
-__all__ = ["delete_folder", "is_used", "remove_unless_used"]
-
 
 def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> bool:
     """Remove an archive with its tree; return False if a process uses one of them.

@@ -26,8 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
 
-__all__ = ["EVICTION", "is_sweep_due", "note_sweep", "sweep", "sweep_blobs"]
-
 #: The lock of the cache under which things are removed; its file knows the time.
 EVICTION = "eviction"
 #: What packing and artifacts remember, and can do without.

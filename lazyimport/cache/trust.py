@@ -8,8 +8,6 @@ import stat
 from lazyimport import lazy_errors as errors
 from lazyimport.files import make_directories
 
-__all__ = ["is_trusted", "make_trusted"]
-
 
 def make_trusted(path: str) -> str:
     """Return *path*, a directory of this user's (or root's), closed to others.

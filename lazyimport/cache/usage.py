@@ -13,8 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
 
-__all__ = ["CachedArchive", "archives_by_use", "default_limit", "space", "usage"]
-
 #: Clocks of one node do not differ by more seconds than this.
 _SKEW = 60.0
 #: A cache without a limit may take one part in so many of its disk.

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
     from lazyimport.reporting import Reporter
 
-__all__ = ["Damage", "Verified", "prove", "verify"]
-
 
 class Damage:
     """A file of the cache that is not what it should be: its *path*, and *why*."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, one of `lazyimport.cli.exit_codes`.

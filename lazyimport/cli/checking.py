@@ -12,8 +12,6 @@ from lazyimport.cli.progress import Progress
 from lazyimport.deploy import check
 from lazyimport.settings import Settings
 
-__all__ = ["check_and_tell", "check_python"]
-
 check_python = option(
     "--check-python PATH",
     "Check with this interpreter, which stands for the image: with what is installed "

@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = [
-    "complain",
-    "console",
-    "escaped",
-    "facts",
-    "is_live",
-    "make_table",
-    "print_diff",
-    "print_json",
-    "print_table",
-    "say",
-    "warn",
-]
-
 _NAME = "lazyimport: "
 #: Longer tables are plain: rich would take seconds for them.
 _MOST_ROWS = 500

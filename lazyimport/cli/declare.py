@@ -18,19 +18,6 @@ from click.shell_completion import CompletionItem
 from lazyimport.cli.exit_codes import MEANINGS
 from lazyimport.cli.kinds import KINDS
 
-__all__ = [
-    "COMPLETE",
-    "Command",
-    "Group",
-    "LazyGroup",
-    "argument",
-    "command",
-    "describe",
-    "group",
-    "is_verbose",
-    "option",
-]
-
 #: The variable by which a shell asks for completion.
 COMPLETE = "_LAZYIMPORT_COMPLETE"
 _VERBOSE = "lazyimport.verbose"

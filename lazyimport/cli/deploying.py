@@ -16,8 +16,6 @@ from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Application, History, ImpossibleError, Plan, Target
 
-__all__ = ["Wishes", "carry_out", "manifest", "target", "wishes"]
-
 _SECTION = "Rolling out"
 
 

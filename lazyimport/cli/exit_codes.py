@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "MEANINGS", "USAGE"]
-
 DONE = 0
 FAILED = 1
 USAGE = 2

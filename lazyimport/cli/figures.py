@@ -9,8 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.registry.channel import Channel
 
-__all__ = ["amount", "describe_channel", "moment", "one_line", "origin_of", "size"]
-
 _UNITS = ("kB", "MB", "GB", "TB")
 
 

@@ -11,8 +11,6 @@ from lazyimport.cli import console
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Served
 
-__all__ = ["follow_and_tell"]
-
 _HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "AGE")
 
 

@@ -10,8 +10,6 @@ import click
 from lazyimport.errors import SettingsError
 from lazyimport.values import byte_count
 
-__all__ = ["KINDS"]
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 

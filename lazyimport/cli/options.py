@@ -16,21 +16,6 @@ from lazyimport.errors import SettingsError
 from lazyimport.settings import Settings
 from lazyimport.values import check_channel
 
-__all__ = [
-    "ACTIVATING",
-    "archive",
-    "channel",
-    "complete_archive",
-    "complete_folder",
-    "folder",
-    "json",
-    "message",
-    "quiet",
-    "settings",
-    "sign",
-    "store_url",
-]
-
 #: What makes a process run an archive of its own.
 ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL", "LAZYIMPORT_ARTIFACT"}
 #: Digits of a hash that completion offers: enough to be the only one, few to read.
@@ -160,7 +145,8 @@ quiet = option("-q, --quiet", "Print nothing but the result and warnings.")
 def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> Any:
     if not source:
         return None
-    from lazyimport.registry.signing import PASSPHRASE, Signer
+    from lazyimport.registry.keys import PASSPHRASE
+    from lazyimport.registry.signing import Signer
 
     return Signer.load(source, os.environ.get(PASSPHRASE))
 

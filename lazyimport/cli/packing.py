@@ -20,8 +20,6 @@ from lazyimport.packing import Packed, PackOptions, pack
 from lazyimport.registry.signing import Signer
 from lazyimport.settings import Settings
 
-__all__ = ["describe_published", "pack_and_tell", "pack_options", "push_and_tell"]
-
 _option = partial(option, section="Packing")
 _OPTIONS = [
     _option(

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as Bar, TaskID
 
-__all__ = ["Progress"]
-
 
 class Progress(Reporter):
     """Prints warnings as lines; on a terminal, shows below them how far a step is.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
-__all__ = ["deliver"]
-
 
 def deliver(
     settings: Settings, reporter: Reporter = WARNINGS, *, ahead: bool = False

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lazyimport.format.entries import Variant
     from lazyimport.stores import Store
 
-__all__ = ["Base", "find_bases"]
-
 #: How many of the newest archives are asked for their bases.
 _NEWEST = 8
 #: How many bases are worth a closer look.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
 
-__all__ = ["Contents", "read_contents"]
-
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {
     LOOKS: "its code names a place",

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
     from lazyimport.stores.artifact import Artifact
 
-__all__ = ["make_archive", "make_in_memory"]
-
 
 def make_archive(
     artifact: Artifact, settings: Settings, cache: NodeCache

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
 
-__all__ = ["NO_DISK", "fetch"]
-
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 #: There is one; more come about if a base was deleted by hand and pushed again.

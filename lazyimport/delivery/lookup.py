@@ -17,8 +17,6 @@ from lazyimport.stores import open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
 from lazyimport.values import check_channel, is_sha256
 
-__all__ = ["SHORTEST_PREFIX", "cached_hashes", "resolve"]
-
 #: With fewer digits a prefix would be taken for a name, and hit too much by chance.
 SHORTEST_PREFIX = 6
 _SHOWN = 5

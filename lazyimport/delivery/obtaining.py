@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
-__all__ = ["look_up", "obtain"]
-
 
 def look_up(settings: Settings) -> Settings:
     """Return *settings* with the hash that their channel points to now.

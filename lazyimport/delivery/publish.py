@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.stores import Store
 
-__all__ = ["Published", "publish"]
-
 
 class Published(NamedTuple):
     """What `publish` did.

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
     from lazyimport.stores import Store
 
-__all__ = ["Pushed", "push"]
-
 
 class Pushed(NamedTuple):
     """What `push` did.

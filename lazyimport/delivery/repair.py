@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
-__all__ = ["give_up", "repair"]
-
 
 def repair(
     settings: Settings, hash: str, damage: DamagedArchive, reporter: Reporter

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from lazyimport.reporting import Reporter
 
-__all__ = ["Incoming", "Outgoing"]
-
 
 class Incoming:
     """A file to download an archive into, whose header says how large it is."""

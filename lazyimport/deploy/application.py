@@ -11,16 +11,6 @@ from lazyimport.deploy.nodes import Node, find, is_mapping, pairs, sequence, tex
 from lazyimport.deploy.yamltext import Edit, YamlText
 from lazyimport.settings import ENVIRONMENT
 
-__all__ = [
-    "CRON_JOB",
-    "JOB",
-    "SERVE",
-    "SERVICE",
-    "VARIABLE",
-    "Application",
-    "applications_in",
-]
-
 SERVE, SERVICE = "Serve config", "RayService"
 JOB, CRON_JOB = "RayJob", "RayCronJob"
 VARIABLE = ENVIRONMENT["hash"]

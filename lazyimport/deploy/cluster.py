@@ -18,8 +18,6 @@ from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.status import Process, Served
 
-__all__ = ["Cluster"]
-
 _SERVE = "/api/serve/applications/"
 #: the living: Ray remembers dead ones, and its answers end at the limit
 _ACTORS = (

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from lazyimport.errors import LazyImportError
 
-__all__ = ["DeployError", "ImpossibleError", "ManifestError"]
-
 
 class DeployError(LazyImportError):
     """A deployment could not be made, or did not come up.

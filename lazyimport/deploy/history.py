@@ -20,8 +20,6 @@ from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.files import AtomicFile
 
-__all__ = ["Deployment", "History", "committed"]
-
 _KEPT = 200
 _COMMITS = 200
 

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 from lazyimport.deploy.errors import DeployError
 
-__all__ = ["apply", "forwarded_dashboard"]
-
 #: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
 _PORT = "dashboard"
 _FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")

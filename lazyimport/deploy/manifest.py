@@ -19,8 +19,6 @@ from lazyimport.deploy.yamltext import YamlText
 from lazyimport.files import AtomicFile
 from lazyimport.values import check_hash
 
-__all__ = ["Manifest"]
-
 
 class Manifest:
     """A manifest: the *text* of the file *path*.

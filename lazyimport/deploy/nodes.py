@@ -10,19 +10,6 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-__all__ = [
-    "Node",
-    "find",
-    "is_mapping",
-    "is_null",
-    "meaning",
-    "pairs",
-    "sequence",
-    "shared",
-    "text_of",
-    "walk",
-]
-
 Node: TypeAlias = Any
 
 

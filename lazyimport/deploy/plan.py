@@ -16,8 +16,6 @@ from lazyimport.deploy.status import Served
 from lazyimport.deploy.target import Target
 from lazyimport.reporting import SILENT, Reporter
 
-__all__ = ["Plan", "Step"]
-
 
 class Step(NamedTuple):
     """One application, as it will be, and the hash that it has ``before``."""

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 from lazyimport.deploy.errors import DeployError
 from lazyimport.settings import ENVIRONMENT, Settings
 
-__all__ = ["Checked", "check"]
-
 #: what would activate another archive in the child
 _ACTIVATING = {ENVIRONMENT[name] for name in ("hash", "channel", "artifact")}
 _PROGRAM = (

@@ -14,8 +14,6 @@ from lazyimport.deploy.plan import Plan
 from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 
-__all__ = ["ClusterRollback", "plan_rollback"]
-
 
 def plan_rollback(manifest: Manifest, names: Sequence[str], history: History) -> Plan:
     """Return the plan that sets the hash which the applications *names* had before.

@@ -10,8 +10,6 @@ from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.status import Served
 
-__all__ = ["follow"]
-
 _SECONDS_BETWEEN = 0.5
 #: A busy dashboard may leave questions unanswered for so long.
 _SECONDS_OF_SILENCE = 120.0

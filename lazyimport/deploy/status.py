@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["ENDED", "Process", "Replica", "Served", "processes", "served"]
-
 _SERVES_OWN = ("ServeController", "ProxyActor")
 #: states of a job that is over
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")

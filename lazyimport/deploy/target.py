@@ -12,8 +12,6 @@ from lazyimport.deploy.errors import ImpossibleError
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.reporting import SILENT, Reporter
 
-__all__ = ["Target"]
-
 
 class Target:
     """Where manifests go: a Serve config to a cluster, Kubernetes objects to kubectl.

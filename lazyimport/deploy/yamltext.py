@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 from lazyimport.deploy.errors import DeployError, ManifestError
 from lazyimport.deploy.nodes import Node, find, is_mapping, is_null, shared, text_of
 
-__all__ = ["Edit", "YamlText"]
-
 _INDENT = "  "
 #: the mark of a document's begin, with nothing but comments before it
 _BEGIN = re.compile(r"\A((?:[ \t]*(?:#.*)?\r?\n)*[ \t]*)---(?=\s)")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from lazyimport.errors import DamagedArchive
 
-__all__ = ["Archive", "Members", "decode_notes", "top_of"]
-
 
 class Archive:
     """An archive in a buffer, which must stay as it is while this lives.

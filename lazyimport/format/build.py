@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     #: CRC of the stem, kind, path: the order of a page; and the entry
     Ranked: TypeAlias = "tuple[int, int, bytes, Entry]"
 
-__all__ = ["build_index", "encode_page", "join_pages", "rank"]
-
 
 def build_index(
     entries: Iterable[Entry],

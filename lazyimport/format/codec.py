@@ -23,8 +23,6 @@ if TYPE_CHECKING:
         tuple[type[Exception], ...],
     ]
 
-__all__ = ["LEVEL", "compress", "compress_all", "decompress"]
-
 #: zstd level: what a push can afford for tens of thousands of small members.
 LEVEL = 6
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     #: slot, size, and the path that names it
     Place: TypeAlias = tuple[int, int, str]
 
-__all__ = ["LARGEST_DELTA", "Revision", "write_delta"]
-
 #: A delta larger than this part of its base is not worth having.
 LARGEST_DELTA = 0.2
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
         def digest(self) -> bytes: ...
 
 
-__all__ = ["sha256"]
-
 #: Bytes after which OpenSSL has paid for itself (4 ms against 5 ns a byte).
 _ENOUGH = 1 << 19
 

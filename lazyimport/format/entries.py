@@ -15,21 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from mmap import mmap
 
-__all__ = [
-    "DIRECTORY",
-    "EXECUTABLE",
-    "FILE",
-    "LOOKS_AT_FILES",
-    "MAX_MEMBER",
-    "Code",
-    "Entry",
-    "Variant",
-    "check_path",
-    "listing_of",
-    "parse_listing",
-    "stem_of",
-]
-
 FILE, DIRECTORY = 0, 1
 EXECUTABLE, LOOKS_AT_FILES = 1, 2  # flags of a file
 LOOKS, HAS_DATA, NATIVE, CONFIGURED, IN_MEMORY = 1, 2, 4, 8, 16  # of a directory

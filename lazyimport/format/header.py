@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmap import mmap
 
-__all__ = ["HEADER_SIZE", "MAGIC", "VERSION", "Header", "open_header"]
-
 MAGIC = b"\x89LZY\r\n\x1a\n"
 VERSION = 1
 DELTA = 1

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from lazyimport.errors import DamagedArchive, MalformedArchive
 
-__all__ = ["ALL_MINORS", "MAX_ENTRIES", "Index"]
-
 MAX_ENTRIES = 1 << 26
 MAX_VARIANTS = 32
 MAX_ROOT = 1 << 28

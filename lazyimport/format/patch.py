@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lazyimport.format.entries import Entry
     from lazyimport.format.index import Index
 
-__all__ = ["Patch", "difference", "differing_pages", "patched"]
-
 
 class Patch:
     """How one archive becomes another: its new or changed entries, and removed paths.

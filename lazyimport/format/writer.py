@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     #: gives the bytes of a digest
     Read = Callable[[bytes], bytes | memoryview]
 
-__all__ = ["checked", "encode_notes", "member_order", "recode", "write_archive"]
-
 
 def encode_notes(notes: dict[str, object]) -> bytes:
     """Return notes as bytes; empty ones if they exceed the limit."""

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Changes"]
-
 
 class Changes:
     """Changes the interpreter, and undoes what nobody else has changed since."""

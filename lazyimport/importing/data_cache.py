@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
-__all__ = ["LIMIT", "read"]
-
 #: Bytes that a process caches; what has not been read for longest goes first.
 LIMIT = 32 << 20
 #: One file may not push out all others.

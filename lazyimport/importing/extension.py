@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveExtensionLoader"]
-
 
 class ArchiveExtensionLoader(ExtensionFileLoader):
     """Loads an extension module from its place in the tree, made real for it."""

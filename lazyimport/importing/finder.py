@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveFinder", "ArchivePathFinder", "MissingFinder"]
-
 #: names that no archive ever takes
 STANDARD = sys.stdlib_module_names | {"__main__"}
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchiveLoader", "make_loader"]
-
 _EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 
 

@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     Appear = Callable[[str, int], object]
     Functions = dict[type["_Look"], list[str]]
 
-__all__ = [
-    "DIRECTORY",
-    "NAME",
-    "PACKAGE",
-    "WATCHED",
-    "unnoticed",
-    "unwatch",
-    "watch",
-    "wrap_module",
-]
-
 #: How deep a look goes: at what a path names; also at what a directory of that name
 #: holds; at all of the package, because what it names is changed or listed.
 NAME, DIRECTORY, PACKAGE = 0, 1, 2

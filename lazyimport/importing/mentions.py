@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-__all__ = ["mentioned"]
-
 
 def mentioned(values: Iterable[Any], roots: Iterable[str]) -> Iterator[str]:
     """Yield the paths below one of *roots* that stand in texts among *values*.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["METADATA_SUFFIXES", "ArchiveDistribution", "find_distributions"]
-
 METADATA_SUFFIXES = (".dist-info", ".egg-info")
 
 

@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
-__all__ = ["explain_missing"]
-
 
 def explain_missing(tree: Tree, fullname: str) -> str:
     """Return what to tell a person after "No module named ...", on lines of its own.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Restore, Tree
 
-__all__ = ["remake_loader"]
-
 
 def remake_loader(
     tree: Tree | None, restore: Restore, hash: str, name: str, path: str, package: bool

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lazyimport.importing.changes import Changes
     from lazyimport.importing.tree import Tree
 
-__all__ = ["support"]
-
 
 def support(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
     """Let *pkg_resources* see the distributions and resources of *tree*.

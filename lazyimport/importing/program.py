@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lazyimport.errors import ArchiveModuleMissing
     from lazyimport.importing.tree import Tree
 
-__all__ = ["run_program"]
-
 
 def run_program(
     tree: Tree, module: str, arguments: Sequence[str]

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
     from lazyimport.importing.watcher import ImportWatcher
 
-__all__ = ["register"]
-
 #: modules that `stdlib_patches` lets see the archive
 _PATCHED = ("importlib.abc", "linecache", "pkg_resources")
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["ArchivePath", "ArchiveResources"]
-
 
 class ArchiveResources(TraversableResources):
     """The resource reader of the modules that lie in the directory *folder*."""

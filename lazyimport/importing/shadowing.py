@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from lazyimport.importing.machinery import ModuleSpec
     from lazyimport.importing.tree import Tree
 
-__all__ = ["RefusingFinder", "RefusingPathFinder", "refuse_imported", "shadowed"]
-
 #: (thread, name) of what is being looked for elsewhere, which may lead back here
 _asking: set[tuple[int, str]] = set()
 os.register_at_fork(after_in_child=_asking.clear)

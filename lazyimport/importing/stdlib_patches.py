@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lazyimport.importing.changes import Changes
     from lazyimport.importing.tree import Tree
 
-__all__ = ["patch_module"]
-
 #: lines of an empty file
 _EMPTY = ["\n"] if sys.version_info >= (3, 13) else []
 

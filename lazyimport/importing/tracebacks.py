@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
-__all__ = ["put_sources"]
-
 
 def put_sources(tree: Tree, *args: Any) -> None:
     """Put the files on disk that an exception hook called with *args* will read.

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     #: makes a loader again that was pickled as (hash, name, path, is a package)
     Restore: TypeAlias = Callable[[str, str, str, bool], object]
 
-
-__all__ = ["Tree"]
-
 #: suffix of a module's file -> its place in the order FileFinder tries them
 _RANKS = {
     suffix: rank

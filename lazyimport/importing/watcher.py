@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.machinery import ModuleSpec
 
-__all__ = ["ImportWatcher"]
-
 
 class ImportWatcher:
     """Calls functions with the modules they watch, whenever one has been executed.

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from lazyimport.packing.config import Config
     from lazyimport.packing.sources import SourceFile
 
-__all__ = ["collect"]
-
 
 def collect(
     roots: Sequence[str | os.PathLike[str]],

@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
     from lazyimport.packing.interpreters import Interpreter
 
-__all__ = [
-    "CODE_FILENAME",
-    "SyntaxProblem",
-    "compile_sources",
-    "identity",
-]
-
 #: ``co_filename`` of everything compiled here.
 CODE_FILENAME = "<lazyimport>"
 

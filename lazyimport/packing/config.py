@@ -34,8 +34,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Config", "read_config"]
-
 
 @dataclass(frozen=True)
 class Config:

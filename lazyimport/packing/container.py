@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.stores.artifact import Artifact
 
-__all__ = ["pack_container"]
-
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 _JUNK = "__MACOSX"  # what the Finder puts beside the files
 

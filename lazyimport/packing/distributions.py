@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lazyimport.packing.options import PackOptions
     from lazyimport.reporting import Reporter
 
-__all__ = ["stage", "stage_installed", "stage_resolved"]
-
 _SHOWN = 15  # lines of what an installer printed
 
 

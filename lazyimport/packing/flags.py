@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from lazyimport.packing.config import Config
 
-__all__ = ["LOOKS_LIKE", "looks_at_files", "package_flags"]
-
 #: What stands in code that opens files beside itself.
 LOOKS_LIKE = re.compile(
     rb"__file__|__path__|__cached__|\bspec(?:__)?\.origin|submodule_search_locations"

@@ -17,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Patterns", "Rule", "anchored_prefix"]
-
 # Patterns of these two shapes are matched by name alone, with one hash probe or one
 # endswith() for all of them; nearly all patterns have one of them.
 _NAME = re.compile(r"!?(?:\*\*/)?([\w.+@~$%=,-]+)", re.ASCII)

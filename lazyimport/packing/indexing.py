@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from lazyimport.packing.sources import SourceFile, Sources
     from lazyimport.reporting import Reporter
 
-__all__ = ["Indexer"]
-
 
 class Indexer:
     """Makes the index of one packing, and gives the bytes that it refers to.

@@ -18,8 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Interpreter", "find_interpreters"]
-
 _PROBE_SECONDS = 60
 _PROBE = """\
 import sys, _frozen_importlib_external as external

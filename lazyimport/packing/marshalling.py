@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     # A leaf is its own bytes without FLAG_REF; an int is a bare 32-bit field.
     Part: TypeAlias = "bytes | int | _Node"
 
-__all__ = ["canonical"]
-
 FLAG_REF = 0x80
 NAME_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 # An element of a frozenset is written out in full to be ordered. Only references

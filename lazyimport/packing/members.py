@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
 
-__all__ = ["CHUNK", "FILE", "FOLDER", "HARD_LINK", "LINK", "Guard", "Member", "listed"]
-
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
 
 #: Bytes that are read at once.

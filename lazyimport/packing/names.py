@@ -9,8 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["collisions", "forbidden_in"]
-
 _UNUSUAL = re.compile(r"[^ -\[\]-~]")  # a backslash, a control character, not ASCII
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 

@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.packing.config import Config
 
-__all__ = ["PackOptions"]
-
 
 @dataclass(frozen=True)
 class PackOptions:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
-__all__ = ["pack"]
-
 
 def pack(
     roots: Sequence[str | os.PathLike[str]],

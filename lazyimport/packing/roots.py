@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.stores.artifact import Artifact
 
-__all__ = ["Packed", "pack_roots"]
-
 _LOCK_SECONDS = 600.0
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from lazyimport.packing.config import Config
 
-__all__ = ["Directory", "Rules", "Verdict"]
-
 _GITIGNORE = ".gitignore"
 _OWN_IGNORE = ".lazyimportignore"
 _BY_DEFAULT = "dropped by default"

@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Signature", "SourceFile", "Sources", "pack_error", "reason", "signature_of"]
-
 _SHOWN_ISSUES = 20
 
 #: size, mtime and ctime in nanoseconds, inode, device

@@ -34,8 +34,6 @@ from lazyimport.packing.members import (
 )
 from lazyimport.packing.names import collisions
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "unpack"]
-
 #: More is not a tree of code but a mistake, or a bomb.
 MAX_FILES = 250_000
 MAX_BYTES = 4 << 30

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lazyimport.packing.config import Config
 
-__all__ = ["PYTHON_SUFFIXES", "Walk"]
-
 PYTHON_SUFFIXES = (".py", ".pyc", ".pyw", ".so", ".pyd")
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["FIELD", "named_settings", "runtime_env", "variables"]
-
 #: the field of a ``runtime_env`` that `lazyimport.ray.plugin` reads
 FIELD = "lazyimport"
 _NAMED = ("hash", "store")

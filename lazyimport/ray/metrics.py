@@ -34,8 +34,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["LOG_NAME", "count_fetch", "keep_reporting", "report"]
-
 #: the file, among the logs of Ray's session, with a line of JSON for each worker
 LOG_NAME = "lazyimport.log"
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from lazyimport.settings import Settings
 
-__all__ = ["ArchivePlugin"]
-
 
 class ArchivePlugin(RuntimeEnvPlugin):
     """Reads the field ``lazyimport`` of a ``runtime_env``: ``{"hash", "store"}``."""

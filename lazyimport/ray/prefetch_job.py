@@ -11,8 +11,6 @@ import sys
 from lazyimport.errors import LazyImportError
 from lazyimport.reporting import Reporter
 
-__all__ = ["main"]
-
 
 def main(hash: str, store: str | None = None) -> int:
     """Bring the archive *hash* to every node; return the exit code."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from lazyimport.reporting import Reporter
 
-__all__ = ["NodeFetch", "fetch_here", "prefetch"]
-
 
 class NodeFetch(NamedTuple):
     """What prefetching did on one node.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from lazyimport.runtime import Installation
 
-__all__ = ["main"]
-
 #: names that, taken by an archive, break every worker
 _NEVER = {"ray", "lazyimport"}
 #: whose frames a traceback begins with before it comes to the program's own

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from lazyimport.delivery import Pushed
 
-__all__ = ["ship"]
-
 _logger = logging.getLogger("lazyimport")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
-__all__ = ["refuse_others", "report_when_connected", "watch"]
-
 #: modules of Ray itself whose tasks and actors run the code of an application
 _RUN_APPLICATIONS = (
     "ray.serve._private.application_state",

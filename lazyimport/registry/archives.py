@@ -13,15 +13,6 @@ if TYPE_CHECKING:
 
     from lazyimport.stores import Item, ReadStore, Store
 
-__all__ = [
-    "delete_archive",
-    "delete_object",
-    "find_header",
-    "read_header",
-    "require_archive",
-    "stored_archives",
-]
-
 
 def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]]:
     """Yield hash and object of the archives whose hashes begin with *prefix*, by hash.

@@ -37,8 +37,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["HISTORY", "Change", "Channel"]
-
 #: Changes of a channel that its object has at most.
 HISTORY = 50
 

@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from lazyimport.registry.signing import Signer, Trusted
     from lazyimport.stores import MutableStore, ReadStore, Store
 
-__all__ = [
-    "read_channel",
-    "read_channels",
-    "remove_channel",
-    "roll_back",
-    "set_channel",
-]
-
 #: Bytes of the largest object that is read; lazyimport writes no larger channel.
 LARGEST = 1 << 20
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 
-__all__ = ["Checkout"]
-
 #: Seconds that git may take for an answer.
 _GIT_SECONDS = 30
 #: Settings with which git runs no program that a repository's configuration names.

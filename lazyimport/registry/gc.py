@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.stores import Store
 
-__all__ = ["SHORTEST_AGE", "Collected", "Fate", "Rules", "Survey", "collect", "survey"]
-
 #: Archives deleted under one announcement.
 BATCH = 100
 #: Headers that are read at once.

@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 
     from lazyimport.stores import ReadStore, Store
 
-__all__ = [
-    "SHORTEST_AGE",
-    "Announced",
-    "Announcement",
-    "claim",
-    "renew",
-    "wait_until_decided",
-]
-
 #: Seconds for which a push may still be under way: nothing younger is deleted.
 SHORTEST_AGE = 3600.0
 _LARGEST = 1 << 20

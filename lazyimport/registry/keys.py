@@ -16,18 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = [
-    "PASSPHRASE",
-    "digest",
-    "encode_private",
-    "encode_public",
-    "fingerprint",
-    "generate",
-    "parse_private",
-    "parse_publics",
-    "wrong_key",
-]
-
 PASSPHRASE = "LAZYIMPORT_SIGNING_PASSPHRASE"  # noqa: S105 - the name of a variable
 _MAKE = "'lazyimport keygen FILE' or 'ssh-keygen -t ed25519'"
 

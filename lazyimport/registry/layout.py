@@ -14,20 +14,6 @@ from __future__ import annotations
 
 from lazyimport.values import check_channel
 
-__all__ = [
-    "ARCHIVES",
-    "CHANNELS",
-    "PUSHED",
-    "RECORDS",
-    "RUNNING",
-    "archive_key",
-    "channel_key",
-    "channel_of",
-    "provenance_key",
-    "recorded_hash",
-    "signature_key",
-]
-
 ARCHIVES = "archives/"
 CHANNELS = "channels/"
 PUSHED = "gc/pushed/"

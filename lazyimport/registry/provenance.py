@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
     from lazyimport.stores import ReadStore, Store
 
-__all__ = [
-    "Provenance",
-    "builder",
-    "commit_of",
-    "own_version",
-    "read_provenance",
-    "write_provenance",
-]
-
 #: Bytes of the largest record that is read.
 _LARGEST = 1 << 16
 #: Variables with the address of the running job: GitLab, Jenkins, Buildkite, CircleCI.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lazyimport.registry.channel import Change
     from lazyimport.settings import Settings
 
-__all__ = ["resolve_channel"]
-
 
 def resolve_channel(settings: Settings, name: str) -> Change:
     """Return the change of the channel *name* that counts, in the store of *settings*.

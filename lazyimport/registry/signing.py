@@ -14,7 +14,6 @@ import re
 
 from lazyimport.errors import KeyMissing, SettingsError, SignatureError
 from lazyimport.registry import keys
-from lazyimport.registry.keys import PASSPHRASE
 from lazyimport.registry.layout import signature_key
 
 TYPE_CHECKING = False
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
 
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore, Store
-
-__all__ = [
-    "PASSPHRASE",
-    "Signer",
-    "Trusted",
-    "archive_signer",
-    "make_key",
-    "sign_archive",
-]
 
 _VARIABLE = "LAZYIMPORT_TRUSTED_KEYS"
 #: Bytes of the largest key or signature that is read.

@@ -19,8 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["Artifact", "artifact_url", "download", "is_artifact"]
-
 _DIGITS = 64
 
 

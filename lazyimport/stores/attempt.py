@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     T = TypeVar("T")
 
-__all__ = ["UNREACHABLE", "Attempt"]
-
 #: What to do about a service that does not answer.
 UNREACHABLE = (
     "see whether this machine reaches the network and the service is up, or raise "

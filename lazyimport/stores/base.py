@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     #: Takes the next bytes of a download.
     Write = Callable[[Any], object]
 
-__all__ = ["ReadBase", "StoreBase"]
-
 
 class ReadBase:
     """A `ReadStore`."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from lazyimport.stores.attempt import Attempt
 
-__all__ = ["AzureStore", "S3Store"]
-
 #: An upload may take a second for each of these bytes, beside the timeout.
 _SLOWEST = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -7,8 +7,6 @@ import os
 
 from lazyimport.files import AtomicFile, LockTimeout, remove_file, tries
 
-__all__ = ["NewFile", "make_folder", "sync_folder"]
-
 #: How file systems say that they have no hard links (EPERM: FAT; the others:
 #: FUSE and SMB). ENOTSUP and EOPNOTSUPP are two numbers on some systems.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}

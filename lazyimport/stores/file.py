@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lazyimport.stores.attempt import Attempt
     from lazyimport.stores.base import Write
 
-__all__ = ["FileStore"]
-
 #: Bytes that are read and written at a time.
 _CHUNK = 1 << 20
 #: Seconds to wait for another writer of the same key, or of any that changes.

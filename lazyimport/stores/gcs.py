@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lazyimport.stores.attempt import Attempt
     from lazyimport.stores.base import Write
 
-__all__ = ["GcsStore"]
-
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _CONNECT = 20.0
 _ANSWER = 60.0

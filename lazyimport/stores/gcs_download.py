@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-__all__ = ["Download"]
-
 #: Bytes that are passed on at a time; between two of them the clock is looked at.
 _BUFFER = 1 << 16
 _OK = 200

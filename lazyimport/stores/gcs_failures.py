@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from lazyimport.stores.attempt import Attempt
 
-__all__ = ["explain", "may_be_repeated"]
-
 _LOG_IN = (
     "on GKE give the pod's service account access by workload identity (in a pod's "
     "first seconds its metadata server may not answer yet), elsewhere run 'gcloud auth "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from lazyimport.errors import SettingsError
 
-__all__ = ["check_key", "check_range", "is_key"]
-
 #: Longest key, and longest part of a key between two slashes, in UTF-8 bytes.
 #: Cloud Storage takes 1024 for a whole name; file systems take 255 for a part,
 #: of which a store needs some for the names of its own files.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lazyimport.stores.attempt import Attempt
     from lazyimport.stores.base import Write
 
-__all__ = ["MemoryStore"]
-
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 #: Contents, number of change and time of change by key, for each name.

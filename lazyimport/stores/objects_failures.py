@@ -11,15 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.stores.attempt import Attempt
 
-__all__ = [
-    "CONFLICT",
-    "NO_STORE",
-    "code_of",
-    "explain",
-    "is_past_the_end",
-    "status_of",
-]
-
 #: What the services call a missing bucket or container.
 NO_STORE = {"NoSuchBucket", "ContainerNotFound"}
 #: The status of an answer to a request that got into the way of another one.

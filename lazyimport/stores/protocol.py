@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 else:
     Protocol = object  # importing typing would cost more than this whole module
 
-__all__ = ["Item", "MutableStore", "ReadStore", "Store"]
-
 
 class ReadStore(Protocol):
     """Objects by key, to read.

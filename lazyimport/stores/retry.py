@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from lazyimport.stores.protocol import Item, ReadStore
 
-__all__ = ["retrying"]
-
 #: Tries in a row of which none got any further.
 _MOST = 12
 #: Seconds of the first pause at most, and of any.

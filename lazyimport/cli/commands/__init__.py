@@ -9,8 +9,6 @@ import click
 from lazyimport.cli.declare import LazyGroup
 from lazyimport.cli.exit_codes import USAGE
 
-__all__ = ["command"]
-
 _SECTIONS = {
     "See it work": {
         "demo": "See it work on this machine.",

@@ -17,8 +17,6 @@ from lazyimport.cli.progress import Progress
 from lazyimport.settings import Settings
 from lazyimport.values import byte_count
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport cache ls
 lazyimport cache prune --limit 5GiB --dry-run

@@ -24,8 +24,6 @@ from lazyimport.registry.signing import Signer, Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, ReadStore, mutable, open_store, writable
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
 lazyimport channel log prod

@@ -8,8 +8,6 @@ from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
 from lazyimport.settings import Settings
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport check 4be81c02 my_app.serve:app
 lazyimport check 4be81c02 my_app.serve:app --check-python /opt/bin/python

@@ -6,8 +6,6 @@ import click
 
 from lazyimport.cli import declare
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport completion bash > /etc/bash_completion.d/lazyimport
 lazyimport completion zsh > ~/.zfunc/_lazyimport    if that is in fpath

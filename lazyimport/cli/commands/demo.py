@@ -14,8 +14,6 @@ from lazyimport.cli.options import store_url
 from lazyimport.errors import LazyImportError
 from lazyimport.settings import Settings
 
-__all__ = ["command"]
-
 
 @declare.command("demo", examples="lazyimport demo --store gs://bucket/anywhere")
 @declare.option(

@@ -22,8 +22,6 @@ from lazyimport.registry.signing import Signer
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport deploy serve.yaml --hash 4be81c02 --diff --dry-run
 lazyimport deploy rayservice.yaml --push src --store gs://bucket/code

@@ -14,13 +14,12 @@ from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
-from lazyimport.registry.gc import SHORTEST_AGE, Fate, Rules, Survey, collect, survey
+from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
+from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.provenance import builder
 from lazyimport.settings import Settings
 from lazyimport.stores import Store, open_store, writable
 from lazyimport.values import check_channel
-
-__all__ = ["command"]
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
 _REASONS_SHOWN = 3

@@ -6,8 +6,6 @@ import click
 
 from lazyimport.cli import declare
 
-__all__ = ["command"]
-
 
 @declare.command("help", examples="lazyimport help channel set")
 @declare.argument(

@@ -6,8 +6,6 @@ from lazyimport.cli import console, declare
 from lazyimport.cli.options import folder
 from lazyimport.registry.signing import make_key
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport keygen ~/.ssh/lazyimport
 lazyimport push src --sign ~/.ssh/lazyimport --channel prod

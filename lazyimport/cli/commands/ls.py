@@ -23,8 +23,6 @@ from lazyimport.registry.provenance import read_provenance
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport ls --store gs://bucket/code
 lazyimport ls 4be81c02

@@ -11,8 +11,6 @@ from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.lookup import resolve
 from lazyimport.settings import Settings
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 grep -rn TODO "$(lazyimport materialize 4be81c02)"
 lazyimport materialize 4be81c02 ./as-it-runs --store gs://bucket/code

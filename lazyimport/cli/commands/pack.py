@@ -9,8 +9,6 @@ from lazyimport.cli.progress import Progress
 from lazyimport.packing import PackOptions
 from lazyimport.settings import Settings
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport pack                           the tree in the current folder
 lazyimport pack src vendor/site-packages  several trees as one

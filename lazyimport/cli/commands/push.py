@@ -11,8 +11,6 @@ from lazyimport.packing import PackOptions
 from lazyimport.registry.signing import Signer
 from lazyimport.settings import Settings
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport push --store gs://bucket/code
 lazyimport push src --store file:///mnt/shared/code

@@ -11,8 +11,6 @@ from lazyimport.cli.progress import Progress
 from lazyimport.deploy import ClusterRollback, History, Manifest, plan_rollback
 from lazyimport.settings import Settings
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport rollback serve.yaml --apply --wait
 lazyimport rollback --app shop --wait               the cluster alone

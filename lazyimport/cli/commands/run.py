@@ -19,8 +19,6 @@ from lazyimport.runtime import Installation, install, process
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
-__all__ = ["command"]
-
 _EXAMPLES = """
 lazyimport run 4be81c02 -m my_project.train --epochs 3
 lazyimport run 4be81c02 --store gs://bucket/code -m pytest --pyargs my_app

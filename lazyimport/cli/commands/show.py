@@ -13,8 +13,6 @@ from lazyimport.registry.provenance import read_provenance
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
 
-__all__ = ["command"]
-
 
 @declare.command("show")
 @options.archive()

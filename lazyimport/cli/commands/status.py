@@ -6,8 +6,6 @@ from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.figures import amount, one_line
 from lazyimport.deploy import Target
 
-__all__ = ["command"]
-
 _HEADER = ("KIND", "NAME", "HASH", "STATE", "NODE", "PID")
 _LONGEST = 60
 

@@ -6,8 +6,6 @@ import os
 import shutil
 from importlib import import_module
 
-__all__ = ["write"]
-
 #: Several hundred modules of pure Python, installed wherever lazyimport is.
 _LIBRARIES = ("rich", "pygments", "markdown_it", "mdurl")
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lazyimport.cli.demo.workers import Workers
     from lazyimport.settings import Settings
 
-__all__ = ["Story"]
-
 _ORDERS = [("starter", 1), ("team", 3), ("company", 1), ("team", 10)]
 
 

@@ -17,8 +17,6 @@ from multiprocessing import active_children, get_context
 from lazyimport import Stats, install, stats
 from lazyimport.ray import runtime_env
 
-__all__ = ["Answer", "RayWorkers", "Workers", "why_not_ray"]
-
 #: what a function of the shop returned, from which file, in which process; its stats
 Answer = tuple[str, str, int, Stats]
 
