@@ -12,14 +12,10 @@ from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import ArchiveMissing, CacheError
-from lazyimport.reporting import WARNINGS
+from lazyimport.format.archive import Archive
+from lazyimport.reporting import WARNINGS, Reporter
+from lazyimport.settings import Settings
 from lazyimport.stores.artifact import Artifact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.format.archive import Archive
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
 
 
 def deliver(

@@ -7,23 +7,19 @@ that differ are read.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from mmap import mmap
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import ArchiveError, KeyMissing, StoreMissing
 from lazyimport.format.delta import LARGEST_DELTA
+from lazyimport.format.entries import Variant
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import MAX_ROOT_HEAD, Index, read_root_head
 from lazyimport.format.patch import differing_pages
 from lazyimport.registry.layout import archive_key
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.format.entries import Variant
-    from lazyimport.stores import Store
+from lazyimport.stores import Store
 
 #: How many of the newest archives are asked for their bases.
 _NEWEST = 8

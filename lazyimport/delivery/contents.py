@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
 from lazyimport.format.archive import decode_notes
-from lazyimport.format.entries import CONFIGURED, HAS_DATA, IN_MEMORY, LOOKS, NATIVE
+from lazyimport.format.entries import (
+    CONFIGURED,
+    HAS_DATA,
+    IN_MEMORY,
+    LOOKS,
+    NATIVE,
+    Entry,
+)
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import ALL_MINORS, Index
 from lazyimport.registry.archives import read_header
 from lazyimport.registry.layout import archive_key
-from lazyimport.reporting import SILENT
-from lazyimport.stores import open_store
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.settings import Settings
+from lazyimport.stores import ReadStore, open_store
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lazyimport.format.entries import Entry
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
-    from lazyimport.stores import ReadStore
 
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {

@@ -16,12 +16,8 @@ from lazyimport.errors import CacheError
 from lazyimport.format.archive import Archive
 from lazyimport.format.writer import recode
 from lazyimport.packing.container import pack_container
-from lazyimport.stores.artifact import download
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.settings import Settings
-    from lazyimport.stores.artifact import Artifact
+from lazyimport.settings import Settings
+from lazyimport.stores.artifact import Artifact, download
 
 
 def make_archive(

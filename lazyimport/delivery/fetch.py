@@ -6,6 +6,8 @@ import io
 import tempfile
 import time
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
+from mmap import mmap
+from typing import Any, BinaryIO
 
 from lazyimport.cache.evict import make_room
 from lazyimport.cache.node import NodeCache, map_file
@@ -24,18 +26,10 @@ from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.header import open_header
 from lazyimport.registry.layout import archive_key
-from lazyimport.reporting import SILENT, WARNINGS
-from lazyimport.stores import open_store
+from lazyimport.reporting import SILENT, WARNINGS, Reporter
+from lazyimport.settings import Settings
+from lazyimport.stores import ReadStore, open_store
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from mmap import mmap
-    from typing import Any, BinaryIO
-
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
-    from lazyimport.stores import ReadStore
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}

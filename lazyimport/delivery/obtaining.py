@@ -7,12 +7,9 @@ import os
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import SettingsError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.format.archive import Archive
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
+from lazyimport.format.archive import Archive
+from lazyimport.reporting import Reporter
+from lazyimport.settings import Settings
 
 
 def look_up(settings: Settings) -> Settings:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from lazyimport.delivery.bases import find_bases
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.bases import Base, find_bases
 from lazyimport.delivery.transfer import Outgoing
 from lazyimport.errors import (
     ArchiveError,
@@ -14,23 +15,14 @@ from lazyimport.errors import (
     KeyMissing,
     MalformedArchive,
 )
+from lazyimport.format.archive import Archive
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.registry.archives import find_header, require_archive
 from lazyimport.registry.gc_lock import renew, wait_until_decided
 from lazyimport.registry.layout import archive_key
-from lazyimport.reporting import SILENT
-from lazyimport.stores import mutable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, BinaryIO
-
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.delivery.bases import Base
-    from lazyimport.format.archive import Archive
-    from lazyimport.reporting import Reporter
-    from lazyimport.stores import Store
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores import Store, mutable
 
 
 class Published(NamedTuple):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache, map_file
-from lazyimport.delivery.publish import publish
+from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveError, SettingsError, StoreError
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.header import MAGIC, open_header
 from lazyimport.format.writer import recode
+from lazyimport.packing.options import PackOptions
 from lazyimport.packing.packer import pack
+from lazyimport.packing.roots import Packed
+from lazyimport.registry.channel import Channel
 from lazyimport.registry.channels import set_channel
 from lazyimport.registry.provenance import (
     Provenance,
@@ -22,24 +26,12 @@ from lazyimport.registry.provenance import (
     own_version,
     write_provenance,
 )
-from lazyimport.registry.signing import Trusted, sign_archive
-from lazyimport.reporting import SILENT
-from lazyimport.stores import mutable, open_store, writable
+from lazyimport.registry.signing import Signer, Trusted, sign_archive
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.settings import Settings
+from lazyimport.stores import Store, mutable, open_store, writable
 from lazyimport.stores.artifact import is_artifact
 from lazyimport.values import check_channel
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from lazyimport.delivery.publish import Published
-    from lazyimport.packing.options import PackOptions
-    from lazyimport.packing.roots import Packed
-    from lazyimport.registry.channel import Channel
-    from lazyimport.registry.signing import Signer
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
-    from lazyimport.stores import Store
 
 
 class Pushed(NamedTuple):

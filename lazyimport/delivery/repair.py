@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.artifact import deliver
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
+from lazyimport.format.archive import Archive
+from lazyimport.reporting import Reporter
+from lazyimport.settings import Settings
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from lazyimport.format.archive import Archive
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
 
 
 def repair(

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any, BinaryIO
 
 from lazyimport.errors import ArchiveError
 from lazyimport.format.header import HEADER_SIZE, Header
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, BinaryIO
-
-    from lazyimport.reporting import Reporter
+from lazyimport.reporting import Reporter
 
 
 class Incoming:

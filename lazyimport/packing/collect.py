@@ -36,17 +36,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from lazyimport.packing.config import Config
 from lazyimport.packing.names import collisions
-from lazyimport.packing.sources import Sources, pack_error
+from lazyimport.packing.sources import SourceFile, Sources, pack_error
 from lazyimport.packing.walk import PYTHON_SUFFIXES, Walk
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from lazyimport.packing.config import Config
-    from lazyimport.packing.sources import SourceFile
 
 
 def collect(

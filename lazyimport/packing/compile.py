@@ -16,20 +16,15 @@ import signal
 import subprocess
 import tempfile
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
 from lazyimport.format.digest import sha256
 from lazyimport.packing import marshalling
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-    from concurrent.futures import Future
-
-    from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.interpreters import Interpreter
 
 #: ``co_filename`` of everything compiled here.
 CODE_FILENAME = "<lazyimport>"

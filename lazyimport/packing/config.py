@@ -18,16 +18,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from lazyimport.errors import PackError
 from lazyimport.format.index import ALL_MINORS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 if sys.version_info >= (3, 11):
     import tomllib

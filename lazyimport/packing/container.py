@@ -22,23 +22,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config, read_config
 from lazyimport.packing.interpreters import find_interpreters
-from lazyimport.packing.roots import pack_roots
+from lazyimport.packing.roots import Packed, pack_roots
 from lazyimport.packing.unpack import unpack
-from lazyimport.reporting import SILENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.packing.roots import Packed
-    from lazyimport.reporting import Reporter
-    from lazyimport.stores.artifact import Artifact
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores.artifact import Artifact
 
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 _JUNK = "__MACOSX"  # what the Finder puts beside the files

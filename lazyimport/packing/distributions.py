@@ -11,17 +11,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
+from importlib.metadata import Distribution
 
 from lazyimport.errors import PackError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.metadata import Distribution
-
-    from lazyimport.packing.interpreters import Interpreter
-    from lazyimport.packing.options import PackOptions
-    from lazyimport.reporting import Reporter
+from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.options import PackOptions
+from lazyimport.reporting import Reporter
 
 _SHOWN = 15  # lines of what an installer printed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from lazyimport.format.entries import (
     CONFIGURED,
@@ -13,12 +14,7 @@ from lazyimport.format.entries import (
     MODULE_SUFFIXES,
     NATIVE,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lazyimport.packing.config import Config
+from lazyimport.packing.config import Config
 
 #: What stands in code that opens files beside itself.
 LOOKS_LIKE = re.compile(

@@ -10,12 +10,9 @@ itself, not a directory above it, the last one counts.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pathspec import GitIgnoreSpec
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # Patterns of these two shapes are matched by name alone, with one hash probe or one
 # endswith() for all of them; nearly all patterns have one of them.

@@ -7,7 +7,10 @@ read, hashed and compiled.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
 
+from lazyimport.cache.previous import Previous
 from lazyimport.format.build import build_index
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import (
@@ -20,22 +23,15 @@ from lazyimport.format.entries import (
     Variant,
     listing_of,
 )
+from lazyimport.format.index import Index
 from lazyimport.format.patch import Patch, patched
 from lazyimport.format.writer import encode_notes
 from lazyimport.packing.compile import SyntaxProblem, compile_sources
+from lazyimport.packing.config import Config
 from lazyimport.packing.flags import looks_at_files, package_flags
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import IO
-
-    from lazyimport.cache.previous import Previous
-    from lazyimport.format.index import Index
-    from lazyimport.packing.config import Config
-    from lazyimport.packing.interpreters import Interpreter
-    from lazyimport.packing.sources import SourceFile, Sources
-    from lazyimport.reporting import Reporter
+from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.sources import SourceFile, Sources
+from lazyimport.reporting import Reporter
 
 
 class Indexer:

@@ -10,13 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _PROBE_SECONDS = 60
 _PROBE = """\

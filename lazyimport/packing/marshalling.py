@@ -28,12 +28,10 @@ lambdas go deeper than the recursion limit.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypeAlias
+from typing import TypeAlias
 
-    # A leaf is its own bytes without FLAG_REF; an int is a bare 32-bit field.
-    Part: TypeAlias = "bytes | int | _Node"
+# A leaf is its own bytes without FLAG_REF; an int is a bare 32-bit field.
+Part: TypeAlias = "bytes | int | _Node"
 
 FLAG_REF = 0x80
 NAME_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"

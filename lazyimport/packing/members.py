@@ -14,16 +14,12 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 from lazyimport.errors import LazyImportError, PackError
 from lazyimport.packing.names import forbidden_in
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import IO
 
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
 

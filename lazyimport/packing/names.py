@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 _UNUSUAL = re.compile(r"[^ -\[\]-~]")  # a backslash, a control character, not ASCII
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")

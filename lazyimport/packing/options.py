@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.packing.config import Config
+from lazyimport.packing.config import Config
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import SettingsError
@@ -13,17 +14,10 @@ from lazyimport.packing.container import pack_container
 from lazyimport.packing.distributions import stage
 from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.options import PackOptions
-from lazyimport.packing.roots import pack_roots
-from lazyimport.reporting import SILENT
+from lazyimport.packing.roots import Packed, pack_roots
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.settings import Settings
 from lazyimport.stores.artifact import Artifact, artifact_url, download, is_artifact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lazyimport.packing.roots import Packed
-    from lazyimport.reporting import Reporter
-    from lazyimport.settings import Settings
 
 
 def pack(

@@ -5,36 +5,30 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+from typing import BinaryIO
 
 from lazyimport.cache.layout import PACKS
-from lazyimport.cache.previous import load_previous, save_packing
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.previous import Previous, load_previous, save_packing
 from lazyimport.errors import ArchiveError, CacheError
 from lazyimport.files import AtomicFile
+from lazyimport.format.archive import Archive
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.digest import sha256
+from lazyimport.format.index import Index
 from lazyimport.format.writer import recode, write_archive
 from lazyimport.packing import flags
 from lazyimport.packing.collect import collect
 from lazyimport.packing.compile import identity
+from lazyimport.packing.config import Config
 from lazyimport.packing.indexing import Indexer
-from lazyimport.reporting import SILENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import BinaryIO
-
-    from lazyimport.cache.node import NodeCache
-    from lazyimport.cache.previous import Previous
-    from lazyimport.format.archive import Archive
-    from lazyimport.format.index import Index
-    from lazyimport.packing.config import Config
-    from lazyimport.packing.interpreters import Interpreter
-    from lazyimport.packing.sources import Sources
-    from lazyimport.reporting import Reporter
-    from lazyimport.stores.artifact import Artifact
+from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.sources import Sources
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores.artifact import Artifact
 
 _LOCK_SECONDS = 600.0
 

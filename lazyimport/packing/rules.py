@@ -6,16 +6,12 @@ Their order is in `lazyimport.packing.collect`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from lazyimport.packing.config import Config
 from lazyimport.packing.ignore import Patterns, anchored_prefix
 from lazyimport.packing.sources import reason
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from lazyimport.packing.config import Config
 
 _GITIGNORE = ".gitignore"
 _OWN_IGNORE = ".lazyimportignore"

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 
 from lazyimport.errors import PackError
+from lazyimport.packing.config import Config
 from lazyimport.packing.names import forbidden_in
 from lazyimport.packing.rules import Directory, Rules
 from lazyimport.packing.sources import SourceFile, reason, signature_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lazyimport.packing.config import Config
 
 PYTHON_SUFFIXES = (".py", ".pyc", ".pyw", ".so", ".pyd")
 

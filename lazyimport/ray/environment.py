@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from lazyimport.errors import SettingsError
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.values import check_hash
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
 
 #: the field of a ``runtime_env`` that `lazyimport.ray.plugin` reads
 FIELD = "lazyimport"

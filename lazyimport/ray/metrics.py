@@ -24,15 +24,12 @@ import json
 import os
 import threading
 import time
+from typing import Any
 
 from ray.util.metrics import Counter, Histogram
 
 from lazyimport.runtime import current
 from lazyimport.statistics import Stats, stats
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 #: the file, among the logs of Ray's session, with a line of JSON for each worker
 LOG_NAME = "lazyimport.log"

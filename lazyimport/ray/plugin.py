@@ -17,22 +17,18 @@ default), those that no worker needs any more are removed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
+from typing import Any
 
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import LazyImportError, SettingsError
 from lazyimport.ray.environment import FIELD, named_settings, variables
+from lazyimport.settings import Settings
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import logging
-    from typing import Any
-
-    from lazyimport.settings import Settings
 
 
 class ArchivePlugin(RuntimeEnvPlugin):

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lazyimport.errors import DeliveryError, LazyImportError
-from lazyimport.reporting import SILENT
+from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.values import check_hash
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
-    from lazyimport.reporting import Reporter
 
 
 class NodeFetch(NamedTuple):

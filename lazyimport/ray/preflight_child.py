@@ -14,19 +14,14 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from importlib import import_module
+from types import TracebackType
+from typing import Any
 
 from lazyimport.errors import LazyImportError
 from lazyimport.importing import shadowing
-from lazyimport.runtime import install
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Any
-
-    from lazyimport.runtime import Installation
+from lazyimport.runtime import Installation, install
 
 #: names that, taken by an archive, break every worker
 _NEVER = {"ray", "lazyimport"}

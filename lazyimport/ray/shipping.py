@@ -5,18 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from types import ModuleType
+from typing import Any
 
+from lazyimport.delivery import Pushed, push
 from lazyimport.errors import SettingsError
 from lazyimport.ray.environment import runtime_env
 from lazyimport.reporting import Reporter
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.values import artifact_suffix
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from lazyimport.delivery import Pushed
 
 _logger = logging.getLogger("lazyimport")
 
@@ -45,8 +41,6 @@ def ship(
     Raises SettingsError, PackError, StoreError or CacheError, and InstallError
     if this process was to *install* and runs another archive already.
     """
-    from lazyimport.delivery import push
-
     environ = {k: v for k, v in os.environ.items() if k != ENVIRONMENT["hash"]}
     settings = Settings.from_environ(environ, store=store, cache_dir=cache_dir)
     pushed = push([_path_of(root) for root in roots], settings, reporter=_Logged())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key
+from lazyimport.stores import Item, ReadStore, Store
 from lazyimport.values import is_sha256
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lazyimport.stores import Item, ReadStore, Store
 
 
 def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]]:

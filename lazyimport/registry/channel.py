@@ -28,14 +28,11 @@ once, and the state of a channel is never an older one.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
 from lazyimport.values import check_hash
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 #: Changes of a channel that its object has at most.
 HISTORY = 50

@@ -12,21 +12,16 @@ So nothing is overwritten that its writer has not seen.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from lazyimport.errors import ArchiveMissing, ChannelError, KeyMissing, StoreMissing
 from lazyimport.registry.archives import read_header, require_archive
 from lazyimport.registry.channel import HISTORY, Change, Channel
 from lazyimport.registry.gc_lock import wait_until_decided
 from lazyimport.registry.layout import CHANNELS, channel_key, channel_of
-from lazyimport.registry.signing import archive_signer
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from lazyimport.registry.signing import Signer, Trusted
-    from lazyimport.stores import MutableStore, ReadStore, Store
+from lazyimport.registry.signing import Signer, Trusted, archive_signer
+from lazyimport.stores import MutableStore, ReadStore, Store
 
 #: Bytes of the largest object that is read; lazyimport writes no larger channel.
 LARGEST = 1 << 20

@@ -11,6 +11,7 @@ Ages count by the clock of the store, which writes the times.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -24,14 +25,8 @@ from lazyimport.registry.archives import (
 from lazyimport.registry.channels import read_channels
 from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
 from lazyimport.registry.layout import PUSHED, RECORDS, recorded_hash
-from lazyimport.reporting import SILENT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from lazyimport.reporting import Reporter
-    from lazyimport.stores import Store
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores import Store
 
 #: Archives deleted under one announcement.
 BATCH = 100

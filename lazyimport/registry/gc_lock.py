@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Iterable
 
 from lazyimport.errors import (
     KeyMissing,
@@ -29,13 +30,7 @@ from lazyimport.errors import (
 from lazyimport.files import tries
 from lazyimport.registry.archives import delete_object, require_archive
 from lazyimport.registry.layout import PUSHED, RUNNING
-from lazyimport.stores import writable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lazyimport.stores import ReadStore, Store
+from lazyimport.stores import ReadStore, Store, writable
 
 #: Seconds for which a push may still be under way: nothing younger is deleted.
 SHORTEST_AGE = 3600.0

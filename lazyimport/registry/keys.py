@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Any
 
 from lazyimport.errors import SettingsError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 PASSPHRASE = "LAZYIMPORT_SIGNING_PASSPHRASE"  # noqa: S105 - the name of a variable
 _MAKE = "'lazyimport keygen FILE' or 'ssh-keygen -t ed25519'"

@@ -11,17 +11,13 @@ import io
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 
 from lazyimport.errors import KeyMissing, StoreMissing
 from lazyimport.registry.checkout import Checkout
 from lazyimport.registry.layout import provenance_key
+from lazyimport.stores import ReadStore, Store
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from lazyimport.stores import ReadStore, Store
 
 #: Bytes of the largest record that is read.
 _LARGEST = 1 << 16

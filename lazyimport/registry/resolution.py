@@ -13,15 +13,12 @@ from lazyimport.errors import (
     StoreError,
 )
 from lazyimport.files import AtomicFile
+from lazyimport.registry.channel import Change
 from lazyimport.registry.channels import read_channel
 from lazyimport.registry.signing import Trusted
+from lazyimport.settings import Settings
 from lazyimport.stores import open_store
 from lazyimport.values import check_hash
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.registry.channel import Change
-    from lazyimport.settings import Settings
 
 
 def resolve_channel(settings: Settings, name: str) -> Change:

@@ -11,18 +11,14 @@ import io
 import json
 import os
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from lazyimport.errors import KeyMissing, SettingsError, SignatureError
 from lazyimport.registry import keys
 from lazyimport.registry.layout import signature_key
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from lazyimport.settings import Settings
-    from lazyimport.stores import ReadStore, Store
+from lazyimport.settings import Settings
+from lazyimport.stores import ReadStore, Store
 
 _VARIABLE = "LAZYIMPORT_TRUSTED_KEYS"
 #: Bytes of the largest key or signature that is read.

@@ -10,14 +10,11 @@ That is the URL of a store, a key, and options after a ``#``::
 from __future__ import annotations
 
 import os
+from typing import BinaryIO
 
 from lazyimport.errors import ArchiveMissing, DamagedArchive, KeyMissing, SettingsError
 from lazyimport.stores import open_store
 from lazyimport.values import artifact_suffix, is_sha256, redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 _DIGITS = 64
 

@@ -8,20 +8,16 @@ whose key is the object, and what they raise becomes an error of ours.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
 
+from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.keys import check_key, check_range, is_key
+from lazyimport.stores.protocol import Item
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, BinaryIO
-
-    from lazyimport.errors import StoreError
-    from lazyimport.stores.protocol import Item
-
-    #: Takes the next bytes of a download.
-    Write = Callable[[Any], object]
+#: Takes the next bytes of a download.
+Write = Callable[[Any], object]
 
 
 class ReadBase:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import mmap
 import os
 import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 from lazyimport.errors import StoreError
+from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase
 from lazyimport.stores.keys import check_key, is_key
 from lazyimport.stores.objects import Objects, not_a_store, split_url
 from lazyimport.stores.objects_failures import CONFLICT, NO_STORE, code_of, status_of
 from lazyimport.stores.protocol import Item
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, BinaryIO
-
-    from lazyimport.stores.attempt import Attempt
 
 #: An upload may take a second for each of these bytes, beside the timeout.
 _SLOWEST = 1 << 20

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from lazyimport.errors import (
     SettingsError,
@@ -14,19 +16,12 @@ from lazyimport.errors import (
     StoreUnavailable,
 )
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
-from lazyimport.stores.base import StoreBase
+from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.durable import NewFile, make_folder, sync_folder
 from lazyimport.stores.keys import is_key
 from lazyimport.stores.protocol import Item
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-    from lazyimport.stores.attempt import Attempt
-    from lazyimport.stores.base import Write
 
 #: Bytes that are read and written at a time.
 _CHUNK = 1 << 20

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
-from lazyimport.stores.attempt import UNREACHABLE
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.attempt import UNREACHABLE, Attempt
 
 _LOG_IN = (
     "on GKE give the pod's service account access by workload identity (in a pod's "

@@ -6,19 +6,14 @@ import itertools
 import os
 import threading
 import time
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from lazyimport.errors import SettingsError
-from lazyimport.stores.base import StoreBase
+from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.protocol import Item
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-    from lazyimport.stores.attempt import Attempt
-    from lazyimport.stores.base import Write
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from lazyimport.errors import SettingsError, StoreError
-from lazyimport.stores.base import ReadBase
+from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.base import ReadBase, Write
 from lazyimport.stores.objects_failures import explain, is_past_the_end
 from lazyimport.values import redact
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from lazyimport.stores.attempt import Attempt
-    from lazyimport.stores.base import Write
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _CONNECT = 20.0

@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
-from lazyimport.stores.attempt import UNREACHABLE
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.attempt import UNREACHABLE, Attempt
 
 #: What the services call a missing bucket or container.
 NO_STORE = {"NoSuchBucket", "ContainerNotFound"}

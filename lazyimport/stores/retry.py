@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any, BinaryIO
 
 from lazyimport.errors import KeyMissing, StoreError, StoreUnavailable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any, BinaryIO
-
-    from lazyimport.stores.protocol import Item, ReadStore
+from lazyimport.stores.protocol import Item, ReadStore
 
 #: Tries in a row of which none got any further.
 _MOST = 12
