@@ -16,6 +16,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from lazyimport import errors as errors
     from lazyimport.errors import LazyImportError
     from lazyimport.runtime import Installation, current, install, uninstall
@@ -33,15 +36,35 @@ __all__ = [
     "uninstall",
 ]
 
-_HOMES = {
-    "Installation": "lazyimport.runtime",
-    "LazyImportError": "lazyimport.errors",
-    "Stats": "lazyimport.statistics",
-    "current": "lazyimport.runtime",
-    "install": "lazyimport.runtime",
-    "stats": "lazyimport.statistics",
-    "uninstall": "lazyimport.runtime",
-}
+
+def exports(
+    package: dict[str, Any], **names: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the functions ``__getattr__`` and ``__dir__`` of a package.
+
+    *package* are its globals, and *names*, by module, the names that it has from
+    there. They are imported when somebody asks for them.
+    """
+    here = package["__name__"]
+    homes = {n: f"{here}.{module}" for module in names for n in names[module].split()}
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {here!r} has no attribute {name!r}")
+        # not importlib.import_module: it would bring importlib.util and more along
+        module = __import__(homes[name], fromlist=[name])
+        value = package[name] = getattr(module, name)
+        return value
+
+    return find, lambda: sorted({*package, *homes})
+
+
+_find, _names = exports(
+    globals(),
+    errors="LazyImportError",
+    runtime="Installation current install uninstall",
+    statistics="Stats stats",
+)
 
 
 def __getattr__(name: str) -> object:
@@ -51,13 +74,8 @@ def __getattr__(name: str) -> object:
         return version("ray-lazyimport")
     if name == "errors":  # loaded when the first one is raised
         return __import__("lazyimport.errors").errors
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # not importlib.import_module: it would bring importlib.util and more along
-    module = __import__(_HOMES[name], fromlist=[name])
-    value = globals()[name] = getattr(module, name)
-    return value
+    return _find(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, "__version__"])
+    return [*_names(), "__version__"]

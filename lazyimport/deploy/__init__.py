@@ -31,6 +31,23 @@ if TYPE_CHECKING:
     from lazyimport.deploy.rollout import follow
     from lazyimport.deploy.status import Process, Replica, Served
     from lazyimport.deploy.target import Target
+else:
+    from lazyimport import exports
+
+    __getattr__, __dir__ = exports(
+        globals(),
+        application="Application",
+        cluster="Cluster",
+        errors="DeployError ImpossibleError ManifestError",
+        history="History",
+        manifest="Manifest",
+        plan="Plan Step",
+        preflight="Checked check",
+        rollback="ClusterRollback plan_rollback",
+        rollout="follow",
+        status="Process Replica Served",
+        target="Target",
+    )
 
 __all__ = [
     "Application",
@@ -52,32 +69,3 @@ __all__ = [
     "follow",
     "plan_rollback",
 ]
-
-_HOMES = {
-    name: f"{__name__}.{home}"
-    for home, names in {
-        "application": ("Application",),
-        "cluster": ("Cluster",),
-        "errors": ("DeployError", "ImpossibleError", "ManifestError"),
-        "history": ("History",),
-        "manifest": ("Manifest",),
-        "plan": ("Plan", "Step"),
-        "preflight": ("Checked", "check"),
-        "rollback": ("ClusterRollback", "plan_rollback"),
-        "rollout": ("follow",),
-        "status": ("Process", "Replica", "Served"),
-        "target": ("Target",),
-    }.items()
-    for name in names
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(__import__(_HOMES[name], fromlist=[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])

@@ -16,24 +16,15 @@ if TYPE_CHECKING:
     from lazyimport.ray.metrics import report
     from lazyimport.ray.prefetching import NodeFetch, prefetch
     from lazyimport.ray.shipping import ship
+else:
+    from lazyimport import exports
+
+    __getattr__, __dir__ = exports(
+        globals(),
+        environment="runtime_env",
+        metrics="report",
+        prefetching="NodeFetch prefetch",
+        shipping="ship",
+    )
 
 __all__ = ["NodeFetch", "prefetch", "report", "runtime_env", "ship"]
-
-_HOMES = {
-    "NodeFetch": "lazyimport.ray.prefetching",
-    "prefetch": "lazyimport.ray.prefetching",
-    "report": "lazyimport.ray.metrics",
-    "runtime_env": "lazyimport.ray.environment",
-    "ship": "lazyimport.ray.shipping",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(__import__(_HOMES[name], fromlist=[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
