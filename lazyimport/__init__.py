@@ -14,11 +14,10 @@ pays nothing for it.
 
 from __future__ import annotations
 
+from lazyimport.lazy import exports
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from lazyimport import errors as errors
     from lazyimport.errors import LazyImportError
     from lazyimport.runtime import Installation, current, install, uninstall
@@ -35,29 +34,6 @@ __all__ = [
     "stats",
     "uninstall",
 ]
-
-
-def exports(
-    package: dict[str, Any], **names: str
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the functions ``__getattr__`` and ``__dir__`` of a package.
-
-    *package* are its globals, and *names*, by module, the names that it has from
-    there. They are imported when somebody asks for them.
-    """
-    here = package["__name__"]
-    homes = {n: f"{here}.{module}" for module in names for n in names[module].split()}
-
-    def find(name: str) -> Any:
-        if name not in homes:
-            raise AttributeError(f"module {here!r} has no attribute {name!r}")
-        # not importlib.import_module: it would bring importlib.util and more along
-        module = __import__(homes[name], fromlist=[name])
-        value = package[name] = getattr(module, name)
-        return value
-
-    return find, lambda: sorted({*package, *homes})
-
 
 _find, _names = exports(
     globals(),

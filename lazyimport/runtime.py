@@ -11,7 +11,6 @@ import sys
 from _thread import RLock
 from time import perf_counter
 
-from lazyimport import lazy_errors as errors
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.changes import Changes
 from lazyimport.importing.loader import ArchiveLoader
@@ -19,6 +18,7 @@ from lazyimport.importing.machinery import running_python
 from lazyimport.importing.registration import register
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.watcher import ImportWatcher
+from lazyimport.lazy import errors
 from lazyimport.settings import Settings
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport import lazy_errors as errors
+from lazyimport.lazy import errors
 from lazyimport.values import (
     Value,
     artifact_suffix,

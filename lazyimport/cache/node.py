@@ -16,7 +16,6 @@ from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport import lazy_errors as errors
 from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout
 from lazyimport.files import (
     AtomicFile,
@@ -26,6 +25,7 @@ from lazyimport.files import (
     remove_leftovers,
 )
 from lazyimport.format.archive import Archive
+from lazyimport.lazy import errors
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from lazyimport import lazy_errors as errors
 from lazyimport.files import make_directories
+from lazyimport.lazy import errors
 
 
 def make_trusted(path: str) -> str:

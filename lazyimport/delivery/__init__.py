@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.publish import Published
     from lazyimport.delivery.pushing import Pushed, push
 else:
-    from lazyimport import exports
+    from lazyimport.lazy import exports
 
     __getattr__, __dir__ = exports(
         globals(), publish="Published", pushing="Pushed push"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lazyimport.deploy.status import Process, Replica, Served
     from lazyimport.deploy.target import Target
 else:
-    from lazyimport import exports
+    from lazyimport.lazy import exports
 
     __getattr__, __dir__ = exports(
         globals(),

@@ -6,11 +6,11 @@ hands out. `lazyimport.format.writer` makes them.
 
 from __future__ import annotations
 
-from lazyimport import lazy_errors as errors
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
 from lazyimport.format.header import HEADER_SIZE, SLOT, Header, open_header
 from lazyimport.format.index import Index
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

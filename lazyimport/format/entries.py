@@ -8,7 +8,7 @@ from __future__ import annotations
 from _struct import Struct
 from zlib import crc32
 
-from lazyimport import lazy_errors as errors
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

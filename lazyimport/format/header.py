@@ -5,8 +5,8 @@ from __future__ import annotations
 from _struct import Struct
 from zlib import crc32
 
-from lazyimport import lazy_errors as errors
 from lazyimport.format.index import MAX_ROOT
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from zlib import crc32
 
-from lazyimport import lazy_errors as errors
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import (
     COUNT,
@@ -28,6 +27,7 @@ from lazyimport.format.entries import (
     decode_row,
     stem_of,
 )
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 
-from lazyimport import lazy_errors as errors
 from lazyimport.importing.loader import make_loader
 from lazyimport.importing.machinery import ModuleSpec, finders_behind, hidden
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

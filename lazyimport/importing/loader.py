@@ -8,7 +8,6 @@ from marshal import loads
 from os import fspath
 from time import perf_counter
 
-from lazyimport import lazy_errors as errors
 from lazyimport.format.archive import top_of
 from lazyimport.importing.machinery import (
     EXTENSION_SUFFIXES,
@@ -17,6 +16,7 @@ from lazyimport.importing.machinery import (
     hidden,
     without_frames,
 )
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import runpy
 import sys
 from types import ModuleType
 
-from lazyimport import lazy_errors as errors
 from lazyimport.importing.missing import explain_missing
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

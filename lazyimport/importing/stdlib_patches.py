@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from lazyimport import lazy_errors as errors
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

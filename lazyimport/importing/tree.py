@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from lazyimport import lazy_errors as errors
 from lazyimport.format.archive import top_of
 from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE, Entry
 from lazyimport.importing.looks import DIRECTORY, PACKAGE, unnoticed
@@ -19,6 +18,7 @@ from lazyimport.importing.machinery import (
     SOURCE_SUFFIXES,
     running_python,
 )
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

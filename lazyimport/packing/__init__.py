@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from lazyimport.packing.packer import pack
     from lazyimport.packing.roots import Packed
 else:
-    from lazyimport import exports
+    from lazyimport.lazy import exports
 
     __getattr__, __dir__ = exports(
         globals(), options="PackOptions", packer="pack", roots="Packed"

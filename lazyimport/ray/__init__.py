@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lazyimport.ray.prefetching import NodeFetch, prefetch
     from lazyimport.ray.shipping import ship
 else:
-    from lazyimport import exports
+    from lazyimport.lazy import exports
 
     __getattr__, __dir__ = exports(
         globals(),
