@@ -40,6 +40,7 @@ def install(
     cache_limit: str | None = None,
     channel: str | None = None,
     artifact: str | None = None,
+    verify: str | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
@@ -87,6 +88,7 @@ def install(
         cache_limit=cache_limit,
         channel=channel,
         artifact=artifact,
+        verify=verify,
     )
     with process.lock:
         started = perf_counter()
@@ -192,6 +194,8 @@ class _Wanted:
             from lazyimport.delivery.obtaining import obtain
 
             archive, self.fetched = obtain(self.settings, process.reporter)
+        if self.settings.verify == "arrival":
+            archive.rely_on_seal()
         # Neither refers to the archive, which is to go with its last user.
         archive.repair = self._repair
         archive.index.report = self._give_up

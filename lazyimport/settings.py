@@ -30,11 +30,13 @@ ENVIRONMENT = {
     "channel": "LAZYIMPORT_CHANNEL",
     "trusted_keys": "LAZYIMPORT_TRUSTED_KEYS",
     "artifact": "LAZYIMPORT_ARTIFACT",
+    "verify": "LAZYIMPORT_VERIFY",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path", "refuse")
+VERIFY = ("arrival", "import")
 
 
 class Settings(Value):
@@ -67,6 +69,10 @@ class Settings(Value):
     ``artifact``
         URL of a zip, wheel or tarball in any store from which the archive is
         made, or None. Beside it, ``hash`` is that of the archive made from it.
+    ``verify``
+        When the digests of code and data are checked: on ``arrival`` in the node
+        cache, after which checksums find damage (the default), or again at each
+        ``import``.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -81,6 +87,7 @@ class Settings(Value):
     channel: str | None
     trusted_keys: str | None
     artifact: str | None
+    verify: str
 
     def __init__(
         self,
@@ -94,6 +101,7 @@ class Settings(Value):
         channel: str | None = None,
         trusted_keys: str | None = None,
         artifact: str | None = None,
+        verify: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -109,6 +117,7 @@ class Settings(Value):
             channel=None if hash else channel,
             trusted_keys=_text("trusted_keys", trusted_keys or "") or None,
             artifact=_artifact(artifact) if artifact else None,
+            verify=_one_of("verify", verify or "arrival", VERIFY),
         )
 
     @classmethod

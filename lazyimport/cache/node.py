@@ -51,7 +51,7 @@ class NodeCache(Layout):
             if not self.exists():
                 return None
             with open_code(path) as file:
-                if not _hold(file.fileno()):
+                if (status := _hold(file.fileno())) is None:
                     return None
                 buffer = map_file(file, path, hash)
         except FileNotFoundError:
@@ -63,7 +63,8 @@ class NodeCache(Layout):
                 path=path,
                 errno=error.errno,
             ) from error
-        return Archive(buffer, hash, path)
+        sealed = status.st_mtime_ns % 10**9 == _seal_of(hash)
+        return Archive(buffer, hash, path, sealed=sealed)
 
     def archives(self) -> dict[str, os.stat_result]:
         """Return the archives here: the status of the file of each, by hash.
@@ -103,8 +104,9 @@ class NodeCache(Layout):
     def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> Archive:
         """Let *write* make an archive; return it when it is here, whole and open.
 
-        The lock must be held. Raises CacheError if the disk refuses, and ArchiveError
-        for what is not that archive.
+        What it writes must have been proved; the file is sealed. The lock must be held.
+        Raises CacheError if the disk refuses, and ArchiveError for what is not that
+        archive.
         """
         path = self.archive_path(hash)
         self.make_folder(ARCHIVES)
@@ -112,6 +114,9 @@ class NodeCache(Layout):
             remove_leftovers(path)
             with AtomicFile(path, 0o444) as file:
                 write(file)
+                file.flush()
+                now = time_ns() // 10**9 * 10**9
+                os.utime(file.fileno(), ns=(now, now + _seal_of(hash)))
         except OSError as error:
             raise self.refused(hash, error) from error
         archive = self.open(hash)
@@ -165,11 +170,21 @@ class _CacheLock(FileLock):
             ) from error
 
 
-def _hold(descriptor: int) -> bool:
+def _seal_of(hash: str) -> int:
+    """Return the nanoseconds in the time of change that seal archive *hash*.
+
+    Whoever writes to a file changes that time. So whatever else the time says, these
+    digits are there only in a file that `NodeCache.publish` wrote and nobody since.
+    They are whole microseconds, which file systems keep.
+    """
+    return int(hash[:12], 16) % 10**6 * 1000
+
+
+def _hold(descriptor: int) -> os.stat_result | None:
     """Record that the archive behind *descriptor* is in use from now on.
 
     The lock lasts as long as the mapping, which has a duplicate of the descriptor.
-    Returns False if the file was removed before the use could be recorded.
+    Returns its status, or None if it was removed before the use could be recorded.
     """
     try:
         flock(descriptor, LOCK_SH)
@@ -182,7 +197,7 @@ def _hold(descriptor: int) -> bool:
             os.utime(descriptor, ns=(now, status.st_mtime_ns))
         except OSError:
             pass  # read-only, or another user's: nothing is evicted either
-    return status.st_nlink > 0
+    return status if status.st_nlink else None
 
 
 def map_file(file: IO[bytes], path: str, hash: str | None = None) -> mmap:

@@ -6,6 +6,8 @@ hands out. `lazyimport.format.writer` makes them.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
 from lazyimport.format.header import HEADER_SIZE, SLOT, Header, open_header
@@ -24,11 +26,22 @@ class Archive:
     """An archive in a buffer, which must stay as it is while this lives.
 
     *hash* is the name that it must prove to have; *what* names the bytes in errors
-    (a path or URL). Opening reads the header and the root only, whatever the size.
-    Raises MalformedArchive, DamagedArchive or UnsupportedArchive.
+    (a path or URL). *sealed* says that the bytes were proved when they were stored, and
+    nobody has written to them since: see `rely_on_seal`. Opening reads the header
+    and the root only, whatever the size. Raises MalformedArchive, DamagedArchive or
+    UnsupportedArchive.
     """
 
-    __slots__ = ("_buffer", "_members", "hash", "header", "index", "repair", "what")
+    __slots__ = (
+        "_buffer",
+        "_members",
+        "_sealed",
+        "hash",
+        "header",
+        "index",
+        "repair",
+        "what",
+    )
 
     #: is called with damage; returns the same archive from sound bytes, or raises
     repair: Callable[[DamagedArchive], Archive] | None
@@ -38,6 +51,8 @@ class Archive:
         buffer: bytes | mmap,
         hash: str,
         what: str = "these bytes",
+        *,
+        sealed: bool = False,
     ) -> None:
         header = open_header(buffer, hash, what)
         if header.base is not None:
@@ -55,6 +70,14 @@ class Archive:
         if self.index.slots * SLOT.size != header.slots_size:
             raise errors.MalformedArchive(f"{what}: the slots do not add up", hash=hash)
         self._members = Members(buffer, header, what)
+        self._sealed = sealed
+
+    def rely_on_seal(self) -> None:
+        """Let checksums stand for digests from now on, if the bytes are sealed.
+
+        What a checksum does not prove is still proved by its digest.
+        """
+        self.index.sealed = self._members.sealed = self._sealed
 
     def content(self, entry: Entry) -> bytes | memoryview:
         """Return the proved bytes of a file, or the listing of a directory.
@@ -147,9 +170,20 @@ class Archive:
 
 
 class Members:
-    """The slots and members of one object, archive or delta, in *buffer*."""
+    """The slots and members of one object, archive or delta, in *buffer*.
 
-    __slots__ = ("_buffer", "_hash", "_members", "_slots", "_slots_at", "_what")
+    Where ``sealed``, the checksum in its slot is proof enough of a member.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_hash",
+        "_members",
+        "_slots",
+        "_slots_at",
+        "_what",
+        "sealed",
+    )
 
     def __init__(self, buffer: bytes | mmap, header: Header, what: str) -> None:
         self._buffer = buffer
@@ -158,9 +192,13 @@ class Members:
         self._slots = header.slots_size // SLOT.size
         self._slots_at = header.slots_at
         self._what = what
+        self.sealed = False
 
     def stored(self, slot: int) -> tuple[int, int]:
         """Return (offset in the section, stored size). Raises DamagedArchive."""
+        return self._slot(slot)[:2]
+
+    def _slot(self, slot: int) -> tuple[int, int, int]:
         if not 0 <= slot < self._slots:
             raise self._damaged(f"slot {slot}", b"", "there is none")
         return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
@@ -172,10 +210,11 @@ class Members:
 
         Raises DamagedArchive, in which *path* says whose bytes these are.
         """
-        offset, stored = self.stored(slot)
+        offset, stored, crc = self._slot(slot)
         if stored > size or offset + stored > len(self._members):
             raise self._damaged(path, digest, "it lies outside the archive")
         data: bytes | memoryview = self._members[offset : offset + stored]
+        intact = self.sealed and crc32(data) == crc
         if stored != size:
             try:
                 from lazyimport.format import codec  # not for raw members
@@ -183,8 +222,7 @@ class Members:
                 data = codec.decompress(data, size)
             except errors.DamagedArchive as error:
                 raise self._damaged(path, digest, str(error)) from None
-        actual = sha256(data)
-        if actual != digest:
+        if not intact and (actual := sha256(data)) != digest:
             raise self._damaged(path, digest, "its digest does not hold", actual)
         return data
 

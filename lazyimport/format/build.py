@@ -79,7 +79,7 @@ def join_pages(
     end = slots = 0
     for data, digest, count in pages:
         end += len(data)
-        records.append(PAGE.pack(digest, end, slots))
+        records.append(PAGE.pack(digest, end, slots, crc32(data)))
         body.append(data)
         slots += count
     known = sorted(variant.encode() for variant in variants)

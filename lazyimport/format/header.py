@@ -21,7 +21,7 @@ IN_BASE = (1 << 64) - 1
 # magic, version, flags, reserved; hash, base; sizes of the five sections; warm
 _HEADER = Struct("<8sHH4s32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
 _CHECK = Struct("<I")
-SLOT = Struct("<QQ")  # offset, stored size: 16
+SLOT = Struct("<QQI")  # offset, stored size, CRC-32 of the stored bytes: 20
 HEADER_SIZE = _HEADER.size + _CHECK.size  # 128
 
 

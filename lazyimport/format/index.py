@@ -47,7 +47,7 @@ _SEARCHES = 64
 ROOT_MAGIC = b"LZYROOT1"
 #          magic, minors, files, directories, pages, slots, variants, reserved
 ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
-PAGE = Struct("<32sII")  # digest, end, first slot: 40
+PAGE = Struct("<32sIII")  # digest, end, first slot, CRC-32: 44
 _DIGEST_SIZE = 32
 _pack_crc = COUNT.pack
 
@@ -74,6 +74,7 @@ class Index:
         "hash",
         "minors",
         "report",
+        "sealed",
         "slots",
         "variants",
         "what",
@@ -103,6 +104,8 @@ class Index:
             read_root_head(head, hash, what)
         )
         self._buffer = buffer
+        #: whether the checksum in the root is proof enough of a page
+        self.sealed = False
         #: called with damage before it is raised
         self.report: Callable[[DamagedArchive], object] | None = None
         self._mask = pages - 1
@@ -242,8 +245,8 @@ class Index:
         except (StructError, ValueError) as error:
             raise self._malformed(number, error) from None
 
-    def _record(self, number: int) -> tuple[bytes, int, int]:
-        """Return the digest, the end and the first slot of a page, by the root."""
+    def _record(self, number: int) -> tuple[bytes, int, int, int]:
+        """Return digest, end, first slot and CRC of a page, by the root."""
         return PAGE.unpack_from(self._buffer, self._records_at + number * PAGE.size)
 
     def _prove(self, number: int) -> tuple[int, int, int, int]:
@@ -255,14 +258,16 @@ class Index:
         known = self._proved.get(number)
         if known is not None:
             return known
-        digest, _, first_slot = self._record(number)
+        digest, _, first_slot, crc = self._record(number)
         start, end = self.page_place(number)
         if not start + COUNT.size <= end <= self._pages_size:
             raise self._malformed(number, "it lies outside the pages")
         start += self._pages_at
         end += self._pages_at
-        actual = sha256(memoryview(self._buffer)[start:end])
-        if actual != digest:
+        page = memoryview(self._buffer)[start:end]
+        if not (self.sealed and crc32(page) == crc) and (
+            (actual := sha256(page)) != digest
+        ):
             error = errors.DamagedArchive(
                 f"{self.what}: page {number} of the index of archive {self.hash} "
                 "is damaged",

@@ -6,6 +6,8 @@ to a binary file that can seek.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from lazyimport.errors import DamagedArchive
 from lazyimport.format.digest import sha256
 from lazyimport.format.header import IN_BASE, MAX_NOTES, SLOT, Header
@@ -172,7 +174,7 @@ def write_object(
         data = codec.compress_all(data)
     for digest, stored in zip(order, data, strict=True):
         out.write(stored)
-        places[digest] = SLOT.pack(header.members_size, len(stored))
+        places[digest] = SLOT.pack(header.members_size, len(stored), crc32(stored))
         header.members_size += len(stored)
         if len(places) == warm:
             header.warm = header.members_size
@@ -181,7 +183,7 @@ def write_object(
     out.write(header.encode())
     out.write(root)
     out.write(pages)
-    in_base = SLOT.pack(IN_BASE, 0)
+    in_base = SLOT.pack(IN_BASE, 0, 0)
     out.write(b"".join([places.get(digest, in_base) for _, digest in slots]))
     out.seek(start + header.size)
     return header

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.errors import CacheError, MalformedArchive
+from lazyimport.errors import CacheError, DamagedArchive, MalformedArchive
+from lazyimport.format.archive import Archive
+from lazyimport.format.digest import sha256
+from lazyimport.format.header import SLOT
 from tests.support.node_cache import DAY, put_archive
 from tests.support.trees import make_archive
 
@@ -87,3 +93,130 @@ def test_reopened_archive_that_was_removed_meanwhile_is_not_here(
 
     monkeypatch.setattr(module, "flock", flock)
     assert cache.open(name) is None
+
+
+class TestSeal:
+    """What was proved on arrival is read with checksums, until it is written to."""
+
+    @pytest.fixture(name="name")
+    def _name(self, cache: NodeCache) -> str:
+        data, name = make_archive({"pkg/__init__.py": "", "pkg/data.bin": b"0123" * 99})
+        cache.publish(name, lambda out: out.write(data))
+        return name
+
+    def test_no_digest_is_computed(
+        self, cache: NodeCache, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive = open_sealed(cache, name)
+        hashed = count_digests(monkeypatch)
+
+        assert read_everything(archive)
+        assert not hashed
+
+    def test_reading_for_others_still_proves(
+        self, cache: NodeCache, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive = cache.open(name)
+        hashed = count_digests(monkeypatch)
+        assert archive is not None
+        read_everything(archive)
+
+        assert hashed
+
+    @pytest.mark.parametrize("change", ["touched", "copied", "rewritten"])
+    def test_what_somebody_wrote_to_is_proved(
+        self, cache: NodeCache, name: str, change: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = cache.archive_path(name)
+        if change == "touched":
+            os.utime(path)
+        elif change == "copied":
+            shutil.copyfile(path, path + "2")
+            os.replace(path + "2", path)
+        else:
+            data = Path(path).read_bytes()
+            os.chmod(path, 0o644)
+            Path(path).write_bytes(data)
+        archive = open_sealed(cache, name)
+        hashed = count_digests(monkeypatch)
+        read_everything(archive)
+
+        assert hashed
+
+    def test_forged_copy_is_refused(self, cache: NodeCache, name: str) -> None:
+        """Its checksums are right, and its digests are not."""
+        path = Path(cache.archive_path(name))
+        data = bytearray(path.read_bytes())
+        at = data.index(b"0123")
+        data[at : at + 4] = b"evil"
+        header = Archive(bytes(data), name).header
+        members = bytes(data[header.members_at : header.notes_at])
+        for slot in range(header.slots_at, header.members_at, SLOT.size):
+            offset, stored, _ = SLOT.unpack_from(data, slot)
+            SLOT.pack_into(
+                data, slot, offset, stored, crc32(members[offset : offset + stored])
+            )
+        path.chmod(0o644)
+        path.write_bytes(data)
+
+        with pytest.raises(DamagedArchive, match=r"pkg/data\.bin"):
+            read_everything(open_sealed(cache, name))
+
+    @pytest.mark.parametrize("where", ["page", "member", "slot"])
+    def test_bytes_that_a_disk_has_changed(
+        self, cache: NodeCache, name: str, where: str
+    ) -> None:
+        """The time of change is that of the seal: nobody has written to the file."""
+        path = Path(cache.archive_path(name))
+        status = path.stat()
+        data = bytearray(path.read_bytes())
+        header = Archive(bytes(data), name).header
+        at = {
+            "page": header.pages_at + 40,
+            "member": data.index(b"0123"),
+            "slot": header.slots_at,
+        }[where]
+        data[at] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        with pytest.raises((DamagedArchive, MalformedArchive)):
+            read_everything(open_sealed(cache, name))
+
+    def test_checksum_that_is_damaged_itself(self, cache: NodeCache, name: str) -> None:
+        """The digest decides, so nothing is lost."""
+        path = Path(cache.archive_path(name))
+        status = path.stat()
+        data = bytearray(path.read_bytes())
+        header = Archive(bytes(data), name).header
+        data[header.slots_at + 16] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        assert read_everything(open_sealed(cache, name))
+
+
+def open_sealed(cache: NodeCache, name: str) -> Archive:
+    archive = cache.open(name)
+    assert archive is not None
+    archive.rely_on_seal()
+    return archive
+
+
+def read_everything(archive: Archive) -> list[bytes]:
+    return [bytes(archive.content(entry)) for entry in archive.index.entries()]
+
+
+def count_digests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the size of all that is hashed."""
+    hashed: list[int] = []
+
+    def counted(data: bytes) -> bytes:
+        hashed.append(len(data))
+        return sha256(data)
+
+    monkeypatch.setattr("lazyimport.format.archive.sha256", counted)
+    monkeypatch.setattr("lazyimport.format.index.sha256", counted)
+    return hashed

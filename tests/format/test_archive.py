@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from struct import Struct
+from zlib import crc32
 
 import pytest
 
@@ -134,15 +135,16 @@ class TestSlots:
         )
         data, name = tree.archive(raw=True)
         fields = forge.fields_of(data)
-        assert fields["slots"] == 16 * 5
+        assert fields["slots"] == 20 * 5
         at = 128 + fields["root"] + fields["pages"]
         members = data[at + fields["slots"] :]
         archive = Archive(data, name)
         for entry in archive.index.entries():
             for slot, size, digest in entry.members():
-                offset, stored = Struct("<QQ").unpack_from(data, at + 16 * slot)
+                offset, stored, crc = Struct("<QQI").unpack_from(data, at + 20 * slot)
                 assert stored == size
                 assert sha256(members[offset : offset + stored]) == digest
+                assert crc32(members[offset : offset + stored]) == crc
                 assert archive.stored(slot) == (offset, stored)
 
     def test_equal_contents_are_stored_once(self) -> None:

@@ -93,9 +93,9 @@ class TestDelta:
         fields = forge.fields_of(delta)
         at = 128 + fields["root"] + fields["pages"]
         table = list(
-            Struct("<QQ").iter_unpack(delta[at : at + fields["slots"]]),
+            Struct("<QQI").iter_unpack(delta[at : at + fields["slots"]]),
         )
-        assert ((1 << 64) - 1, 0) in table
+        assert ((1 << 64) - 1, 0, 0) in table
 
     @pytest.mark.parametrize(("before", "after"), [(28, 40), (40, 28), (30, 200)])
     def test_over_another_number_of_pages(self, before: int, after: int) -> None:
@@ -213,7 +213,7 @@ class TestRefused:
 
     def test_a_root_with_something_behind_it(self) -> None:
         delta = make_delta()
-        head = delta[128:208] + bytes(40)
+        head = delta[128:208] + bytes(44)
         with pytest.raises(MalformedArchive, match="does not end"):
             read_delta(patched(bytes(8), head=head), FULL[1], BASE)
 
@@ -244,7 +244,7 @@ class TestRefused:
     )
     def test_a_patch_that_makes_no_sense(self, patch: bytes) -> None:
         with pytest.raises(MalformedArchive, match="the patch makes no sense"):
-            read_delta(patched(patch, bytes(16 * 4)), FULL[1], BASE)
+            read_delta(patched(patch, bytes(20 * 4)), FULL[1], BASE)
 
     @pytest.mark.parametrize(
         "patch",
@@ -258,7 +258,7 @@ class TestRefused:
     )
     def test_a_patch_that_gives_another_archive(self, patch: bytes) -> None:
         with pytest.raises(DamagedArchive, match="it gives"):
-            read_delta(patched(patch, bytes(16 * 4)), FULL[1], BASE)
+            read_delta(patched(patch, bytes(20 * 4)), FULL[1], BASE)
 
     def test_slots_that_are_not_there(self) -> None:
         delta = make_delta()
@@ -267,6 +267,6 @@ class TestRefused:
         patch = delta[at : at + fields["pages"]]
         with pytest.raises(DamagedArchive, match="there is none"):
             read_delta(patched(patch), FULL[1], BASE)
-        nowhere = Struct("<QQ").pack((1 << 64) - 1, 0) * (fields["slots"] // 16)
+        nowhere = Struct("<QQI").pack((1 << 64) - 1, 0, 0) * (fields["slots"] // 20)
         with pytest.raises(DamagedArchive, match="outside"):
             read_delta(patched(patch, nowhere), FULL[1], BASE)

@@ -60,7 +60,7 @@ class TestRoot:
         ).unpack_from(index.root)
         assert (magic, minors, kinds) == (b"LZYROOT1", 1 << 10, 2)
         assert (count, directories, pages, slots) == (60, 2, 2, 60 * 3 + 2)
-        assert len(index.root) == 48 + 2 * 32 + 2 * 40
+        assert len(index.root) == 48 + 2 * 32 + 2 * 44
         assert index.root[48:80] == b"cpython-310".ljust(24, b"\0") + b"efgh\0\0\0\0"
         assert index.root[80:112] == b"cpython-313".ljust(24, b"\0") + b"abcd\2\0\0\0"
 
@@ -123,14 +123,15 @@ class TestPages:
         files["d1.py"] = files["d1/__init__.py"] = "pass"
         index = Tree(files).index()
         count = 4
-        assert len(index.root) == 48 + 32 + 40 * count
+        assert len(index.root) == 48 + 32 + 44 * count
         begin = slot = seen = 0
         for number in range(count):
-            digest, end, first = Struct("<32sII").unpack_from(
-                index.root, 80 + 40 * number
+            digest, end, first, crc = Struct("<32sIII").unpack_from(
+                index.root, 80 + 44 * number
             )
             body = index.body[begin:end]
             assert sha256(body) == digest
+            assert crc32(body) == crc
             assert first == slot
             (entries,) = Struct("<I").unpack_from(body)
             at = 4 + 12 * entries

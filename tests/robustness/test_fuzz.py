@@ -84,9 +84,9 @@ def sealed(parts: list[bytearray], *, delta: bool) -> tuple[bytes, str]:
         at = root_head_size(min(root[32], 64))
         start = 0
         while at + PAGE.size <= len(root):
-            _, end, first = PAGE.unpack_from(root, at)
+            _, end, first, _ = PAGE.unpack_from(root, at)
             digest = sha256(pages[start:end]).digest()
-            PAGE.pack_into(root, at, digest, end, first)
+            PAGE.pack_into(root, at, digest, end, first, crc32(pages[start:end]))
             at, start = at + PAGE.size, end
     name = bytes(head[16:48]) if delta else sha256(root).digest()
     sizes = (len(root), len(pages), len(slots), len(members))

@@ -111,7 +111,9 @@ def root(
     for number, body in enumerate(pages):
         end += len(body)
         shown = ends[number] if ends else end
-        parts.append(Struct("<32sII").pack(sha256(body).digest(), shown, 0))
+        parts.append(
+            Struct("<32sIII").pack(sha256(body).digest(), shown, 0, crc32(body))
+        )
     return b"".join(parts)
 
 
@@ -129,11 +131,11 @@ def archive(
     at = 0
     for member in members:
         if isinstance(member, bytes):
-            slots.append(Struct("<QQ").pack(at, len(member)))
+            slots.append(Struct("<QQI").pack(at, len(member), crc32(member)))
             body.append(member)
             at += len(member)
         else:
-            slots.append(Struct("<QQ").pack(*member))
+            slots.append(Struct("<QQI").pack(*member, 0))
     name = sha256(root).digest()
     head = header(
         magic=b"\x89LZY\r\n\x1a\n",
@@ -144,7 +146,7 @@ def archive(
         base=bytes(32),
         root=len(root),
         pages=len(pages),
-        slots=16 * len(slots),
+        slots=20 * len(slots),
         members=at + len(tail),
         notes=0,
         warm=0,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "read_delta", "stem"]
 
-_IN_BASE = (2**64 - 1, 0)
+_IN_BASE = (1 << 64) - 1, 0, 0
 
 
 def read(data: bytes, name: str) -> Everything:
@@ -74,7 +74,7 @@ def _sections(data: bytes, name: str) -> tuple[bytes, bytes, bytes, bytes, bytes
     assert own.hex() == name
     assert check == crc32(data[:124])
     assert 128 + sum(sizes) == len(data)
-    assert sizes[2] % 16 == 0
+    assert sizes[2] % 20 == 0
     assert sizes[4] <= 1_048_576
     assert warm <= sizes[3]
     parts = []
@@ -103,8 +103,9 @@ def _rows_of(root: bytes, pages: bytes) -> Rows:
     start = slot = 0
     at = 48 + 32 * variants
     for number in range(count):
-        digest, end, first = struct.unpack_from("<32sII", root, at + 40 * number)
+        digest, end, first, crc = struct.unpack_from("<32sIII", root, at + 44 * number)
         assert sha256(pages[start:end]).digest() == digest
+        assert crc32(pages[start:end]) == crc
         assert first == slot
         page = _page(pages[start:end])
         for kind, path in page:
@@ -112,7 +113,7 @@ def _rows_of(root: bytes, pages: bytes) -> Rows:
         slot += len(_owned(page))
         rows.update(page)
         start = end
-    assert (start, at + 40 * count, slot) == (len(pages), len(root), slots)
+    assert (start, at + 44 * count, slot) == (len(pages), len(root), slots)
     assert sum(kind for kind, _ in rows) == directories
     assert len(rows) == files + directories
     assert _index(root, rows) == (root, pages)
@@ -177,7 +178,8 @@ def _index(head: bytes, rows: Rows) -> tuple[bytes, bytes]:
         data += b"".join(row for *_, row in page)
         slots += slot
         body += data
-        records += struct.pack("<32sII", sha256(data).digest(), len(body), first)
+        record = sha256(data).digest(), len(body), first, crc32(data)
+        records += struct.pack("<32sIII", *record)
     directories = sum(kind for kind, _ in rows)
     numbers = len(rows) - directories, directories, count, slots
     root = head[:16] + struct.pack("<IIII", *numbers) + head[32 : 48 + 32 * variants]
@@ -201,16 +203,17 @@ def _members(
 ) -> dict[bytes, bytes]:
     """Section 5: return the verified members by digest."""
     found = {}
-    assert len(slots) == 16 * len(owned)
-    for (size, digest), (offset, stored) in zip(
-        owned, struct.iter_unpack("<QQ", slots), strict=True
+    assert len(slots) == 20 * len(owned)
+    for (size, digest), (offset, stored, crc) in zip(
+        owned, struct.iter_unpack("<QQI", slots), strict=True
     ):
-        if base is not None and (offset, stored) == _IN_BASE:
+        if base is not None and (offset, stored, crc) == _IN_BASE:
             assert len(base[digest]) == size
             continue
         assert stored <= size
         assert offset + stored <= len(members)
         content = members[offset : offset + stored]
+        assert crc32(content) == crc
         if stored < size:
             content = decompress(content)
         assert (len(content), sha256(content).digest()) == (size, digest)
