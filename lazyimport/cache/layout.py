@@ -84,8 +84,9 @@ class Layout:
 
     def make_folder(self, name: str) -> str:
         """Make a folder of the cache as `make` makes the cache; return its path."""
-        make_trusted(self.path)
-        return make_trusted(self.folder(name))
+        self.make()
+        make_trusted(self.folder(name))
+        return self.folder(name)
 
     def archive_path(self, hash: str) -> str:
         """Return where the archive *hash* lies when it is here."""

@@ -1,4 +1,4 @@
-"""Trust: a process runs code only from directories that no stranger may write to."""
+"""Trust: a process runs code only from directories that no stranger can change."""
 
 from __future__ import annotations
 
@@ -8,30 +8,43 @@ import stat
 from lazyimport.files import make_directories
 from lazyimport.lazy import errors
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def make_trusted(path: str) -> str:
-    """Return *path*, a directory of this user's (or root's), closed to others.
 
-    Makes it and its parents where they are missing, open to this user only.
-    Raises CacheError if that fails, and as `is_trusted` does.
+def make_trusted(path: str) -> bool:
+    """Make the directory *path*, open to this user only; return False if it is there.
+
+    Makes its parents too, where they are missing. Raises CacheError if that fails,
+    and as `is_trusted` does.
     """
-    if not is_trusted(path):
-        try:
-            make_directories(path)
-        except OSError as error:
-            raise _unusable("create", path, error) from error
-        is_trusted(path)
-    return path
+    if is_trusted(path):
+        return False
+    try:
+        make_directories(path)
+    except OSError as error:
+        raise _unusable("create", path, error) from error
+    is_trusted(path)
+    return True
 
 
 def is_trusted(path: str) -> bool:
     """Return whether the directory *path* exists; if it does, it may be trusted.
 
-    Its group may write to it: Kubernetes mounts volumes that way (fsGroup). Raises
-    CacheError if it cannot be reached, is no directory, belongs to another user or
-    can be written by everybody: the code in it will run.
+    As for the files of sshd, it and all directories above it must belong to this
+    user or to root, and nobody else may be able to write to them. Above it, a
+    sticky directory such as ``/tmp`` may be open to all: what is in it is its
+    owner's. A group that this process is in may write: Kubernetes mounts volumes
+    that way (fsGroup).
+
+    Raises CacheError if it cannot be reached, is no directory, or if somebody else
+    could put code there: it will run.
     """
     try:
+        place = "/"
+        for place, status in _way(path):  # noqa: B007 - the last one is the directory
+            _refuse_strangers(path, place, status)
         status = os.stat(path)
     except FileNotFoundError:
         return False
@@ -43,12 +56,64 @@ def is_trusted(path: str) -> bool:
             "set LAZYIMPORT_CACHE_DIR to another",
             path=path,
         )
-    if status.st_uid not in {os.geteuid(), 0}:
-        raise _refused(path, f"belongs to user {status.st_uid}", "another")
-    if status.st_mode & stat.S_IWOTH:
-        other = f"a folder in it, such as {path}/cache, or to another"
-        raise _refused(path, "can be written by everybody", other)
+    if status.st_mode & stat.S_ISVTX:  # which protects what is there, and no more
+        _refuse_strangers(path, place, status, sticky=False)
     return True
+
+
+def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield all that leads to *path*, directories and links, and *path* at last.
+
+    Raises OSError, such as FileNotFoundError for the first that is missing.
+    """
+    place = ""
+    yield "/", os.lstat("/")
+    names = path.split("/")[::-1]
+    while names:
+        name = names.pop()
+        if name == "..":
+            place = place.rpartition("/")[0]
+        elif name not in {"", "."}:
+            status = os.lstat(f"{place}/{name}")
+            yield f"{place}/{name}", status
+            if stat.S_ISLNK(status.st_mode):
+                os.stat(f"{place}/{name}")  # not if it leads in a circle
+                target = os.readlink(f"{place}/{name}")
+                names += target.split("/")[::-1]
+                place = "" if target[:1] == "/" else place
+            else:
+                place = f"{place}/{name}"
+
+
+def _refuse_strangers(
+    path: str, place: str, status: os.stat_result, *, sticky: bool = True
+) -> None:
+    """Raise CacheError if somebody else could change what *place* holds.
+
+    It leads to the cache *path*. With *sticky* others may make files of their own.
+    """
+    mode = status.st_mode
+    if status.st_uid not in {os.geteuid(), 0}:
+        _refuse(path, place, f"belongs to user {status.st_uid}")
+    if stat.S_ISLNK(mode) or (sticky and mode & stat.S_ISVTX):
+        return
+    if mode & stat.S_IWOTH:
+        _refuse(path, place, "can be written by everybody", "o-w")
+    group = status.st_gid
+    if mode & stat.S_IWGRP and group not in {os.getegid(), *os.getgroups()}:
+        _refuse(path, place, f"can be written by group {group}", "g-w")
+
+
+def _refuse(path: str, place: str, why: str, chmod: str = "") -> None:
+    what = "it" if place == path else place
+    advice = f"take that right away (chmod {chmod} {place}), or " if chmod else ""
+    raise errors.CacheError(
+        f"refusing the cache directory {path}: {what} {why}, who could put code there "
+        f"that this process would run; {advice}set LAZYIMPORT_CACHE_DIR to a directory "
+        "that, like all above it, only this user and root can change, such as "
+        "~/.cache/lazyimport",
+        path=path,
+    )
 
 
 def _unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
@@ -57,12 +122,4 @@ def _unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
         "LAZYIMPORT_CACHE_DIR to a directory this user may write",
         path=path,
         errno=error.errno,
-    )
-
-
-def _refused(path: str, why: str, other: str) -> errors.CacheError:
-    return errors.CacheError(
-        f"refusing the cache directory {path}: it {why}, who could put code there "
-        f"that this process would run; set LAZYIMPORT_CACHE_DIR to {other}",
-        path=path,
     )

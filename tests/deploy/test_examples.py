@@ -13,6 +13,7 @@ from lazyimport.deploy.manifest import Manifest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEW = "c3" * 32
+CACHE_DIR = re.compile(r"LAZYIMPORT_CACHE_DIR[=:] *(/\S+)")
 
 
 @pytest.mark.parametrize("name", ["serve.yaml", "rayservice.yaml"])
@@ -37,11 +38,13 @@ def test_the_image_has_the_two_variables_and_no_code() -> None:
     assert not re.search(r"(?m)^(COPY|ADD)\b", text)
 
 
-def test_the_cache_is_below_the_volume_that_is_mounted_for_it() -> None:
-    """Everybody may write to the root of an emptyDir, which is no cache then."""
+def test_nobody_else_can_make_the_directories_above_the_cache() -> None:
+    """They are those of the image's user, or of root: not /tmp, nor a volume for all."""
     image = (EXAMPLES / "Dockerfile").read_text(encoding="utf-8")
     service = (EXAMPLES / "rayservice.yaml").read_text(encoding="utf-8")
-    (cache,) = re.findall(r"LAZYIMPORT_CACHE_DIR=(\S+)", image)
-    (mounted,) = re.findall(r"mountPath: ([^\s}]+)", service)
+    pages = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    texts = [image, *((EXAMPLES.parent / page).read_text("utf-8") for page in pages)]
+    named = {path for text in texts for path in CACHE_DIR.findall(text)}
 
-    assert cache.startswith(f"{mounted}/")
+    assert named == {"/home/ray/.cache/lazyimport"}
+    assert "mountPath" not in service
