@@ -7,134 +7,151 @@ that differ are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from mmap import mmap
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.errors import ArchiveError, KeyMissing, StoreMissing
+from lazyimport.delivery.proofs import Stored
+from lazyimport.errors import ArchiveError, KeyMissing
+from lazyimport.format.archive import Archive
 from lazyimport.format.delta import LARGEST_DELTA
 from lazyimport.format.entries import Variant
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.format.index import MAX_ROOT_HEAD, Index, read_root_head
+from lazyimport.format.index import Index, read_root_head
 from lazyimport.format.patch import differing_pages
 from lazyimport.registry.layout import archive_key
 from lazyimport.stores import Store
+from lazyimport.stores.side_by_side import side_by_side
 
 #: How many of the newest archives are asked for their bases.
 _NEWEST = 8
 #: How many bases are worth a closer look.
 _TRIED = 2
+#: Bytes of the first look into an archive: with the root of 3,000 files.
+_HEAD = 4096
 #: Ranges with no more bytes than this between them are read as one.
 _GAP = 4096
 
 
 @dataclass(frozen=True)
 class Base:
-    """A full archive of a store: its header there, and its index.
+    """A full archive of a store, perhaps not proved, and its index.
 
     A ``partial`` index has only the pages that differ from the one that `find_bases`
-    was asked for, in ``buffer``.
+    was asked for.
     """
 
-    header: Header
+    stored: Stored
     index: Index
-    buffer: mmap | None
-
-    @property
-    def partial(self) -> bool:
-        """Whether only some pages of the index are there."""
-        return self.buffer is not None
+    partial: bool
 
 
 def find_bases(
-    index: Index, store: Store, cache: NodeCache, hints: Sequence[str] = ()
+    index: Index, archives: Mapping[str, Stored], store: Store, cache: NodeCache
 ) -> Iterator[Base]:
-    """Yield archives of *store* that *index* could be a delta to, the likeliest first.
+    """Yield those of *archives* that *index* could be a delta to, the likeliest first.
 
-    *hints* are archives to ask about first: they, or their bases. Then come the
-    newest of the store. One whose root is damaged is left out, any other damage is
-    only found by reading.
+    The newest of them are looked at, and their bases; all are in *store*. One whose
+    root is damaged is left out, any other damage is only found by reading.
     """
-    search = _Search(index, store, cache)
-    for hint in hints:
-        yield from search.look_at([hint])
-    try:
-        objects = sorted(store.list(archive_key("")), key=lambda item: -item.modified)
-    except StoreMissing:
-        return  # put() makes the folder, or says that the bucket is missing
-    yield from search.look_at(
-        [item.key.rpartition("/")[2] for item in objects[:_NEWEST]]
-    )
+    search = _Search(index, archives, store, cache)
+    newest = sorted(archives.values(), key=lambda stored: -stored.item.modified)
+    wanted = dict.fromkeys(stored.base or stored.hash for stored in newest[:_NEWEST])
+    alike = side_by_side(*(partial(search.full_and_alike, hash) for hash in wanted))
+    full = list(dict.fromkeys(filter(None, alike)))[:_TRIED]
+    opened = side_by_side(*(partial(search.open, stored) for stored in full))
+    bases = [base for base in opened if base is not None]
+
+    def distance(base: Base) -> tuple[bool, int]:
+        return not base.stored.proved, len(differing_pages(base.index, index))
+
+    for base in sorted(bases, key=distance):
+        if not base.partial or search.load_pages(base):
+            yield base
 
 
 class _Search:
     """The search for bases of one index."""
 
-    def __init__(self, index: Index, store: Store, cache: NodeCache) -> None:
+    def __init__(
+        self,
+        index: Index,
+        archives: Mapping[str, Stored],
+        store: Store,
+        cache: NodeCache,
+    ) -> None:
         self._index = index
+        self._archives = archives
         self._store = store
         self._cache = cache
-        self._seen = {index.hash}
+        #: by hash, of bases that this node does not have
+        self._headers: dict[str, Header] = {}
+        self._beginnings: dict[str, bytes] = {}
+        self._buffers: dict[str, mmap] = {}
 
-    def look_at(self, hashes: Sequence[str]) -> Iterator[Base]:
-        """Yield what serves as a base of *hashes* and what they are deltas to."""
-        headers = [h for h in map(self._full_and_alike, hashes) if h is not None]
-        bases = [base for base in map(self._open, headers[:_TRIED]) if base]
-        bases.sort(key=lambda base: len(differing_pages(base.index, self._index)))
-        for base in bases:
-            if not base.partial or self._load_pages(base):
-                yield base
-
-    def _full_and_alike(self, hash: str) -> Header | None:
-        """Return the header of *hash*, or of its base, if one of them may serve."""
+    def full_and_alike(self, hash: str) -> Stored | None:
+        """Return the archive *hash*, or its base, if one of them may serve."""
         for _ in range(2):  # the archive, then its base
-            if hash in self._seen:
+            stored = self._archives.get(hash)
+            if stored is None or hash == self._index.hash:
                 return None
-            self._seen.add(hash)
+            cached = self._cached(hash)
+            if cached is not None and stored.proved:  # and so a full one
+                return stored if self._alike(*_shape(cached.index)) else None
             try:
-                head = _read_head(self._store, hash)
-            except ArchiveError:
+                data = self._store.read(archive_key(hash), 0, _HEAD)
+                header, variants, entries = _decode_head(data)
+            except (ArchiveError, KeyMissing):
                 return None  # something else under that name
-            if head is None:
-                return None
-            header, variants, entries = head
             if header.base is None:
-                own = self._index.files + self._index.directories
-                alike = (
-                    variants == self._index.variants and entries < 2 * own < 4 * entries
-                )
-                return header if alike and header.hash == hash else None
+                self._headers[hash], self._beginnings[hash] = header, data
+                whole = header.hash == hash and header.size == stored.item.size
+                return stored if whole and self._alike(variants, entries) else None
             hash = header.base
         return None
 
-    def _open(self, header: Header) -> Base | None:
+    def _alike(self, variants: tuple[Variant, ...], entries: int) -> bool:
+        wanted, own = _shape(self._index)
+        return variants == wanted and entries < 2 * own < 4 * entries
+
+    def _cached(self, hash: str) -> Archive | None:
+        try:
+            return self._cache.open(hash)
+        except ArchiveError:
+            return None
+
+    def open(self, stored: Stored) -> Base | None:
         """Return the base with its root, or with everything if this node has it.
 
         None if its root is damaged.
         """
-        try:
-            cached = self._cache.open(header.hash)
-        except ArchiveError:
-            cached = None
+        cached = self._cached(stored.hash)
         if cached is not None:
-            return Base(header, cached.index, None)
-        buffer = mmap(-1, header.slots_at)  # memory is taken where it is written to
-        key = archive_key(header.hash)
-        root = self._store.read(key, 0, header.pages_at)
+            return Base(stored, cached.index, partial=False)
+        header = self._headers[stored.hash]
+        # memory is taken where it is written to
+        buffer = self._buffers[stored.hash] = mmap(-1, header.slots_at)
+        key = archive_key(stored.hash)
+        root = self._beginnings[stored.hash]
+        if len(root) < header.pages_at:
+            root += self._store.read(key, len(root), header.pages_at)
+        root = root[: header.pages_at]
         buffer[: len(root)] = root
         what = f"{self._store.url}/{key}"
         sizes = header.root_size, header.pages_size
         try:
-            index = Index(buffer, header.hash, HEADER_SIZE, *sizes, what)
+            index = Index(buffer, stored.hash, HEADER_SIZE, *sizes, what)
         except ArchiveError:
             return None
-        return Base(header, index, buffer)
+        return Base(stored, index, partial=True)
 
-    def _load_pages(self, base: Base) -> bool:
+    def load_pages(self, base: Base) -> bool:
         """Read the pages that differ; return False if that is not worth it."""
-        buffer, header = base.buffer, base.header
-        assert buffer is not None
+        buffer = self._buffers[base.stored.hash]
+        at = self._headers[base.stored.hash].pages_at
+        key = archive_key(base.stored.hash)
         ranges: list[list[int]] = []
         for number in differing_pages(base.index, self._index):
             start, end = base.index.page_place(number)
@@ -142,27 +159,28 @@ class _Search:
                 ranges[-1][1] = end
             else:
                 ranges.append([start, end])
-        if sum(end - start for start, end in ranges) > LARGEST_DELTA * header.size:
+        if sum(end - start for start, end in ranges) > (
+            LARGEST_DELTA * base.stored.item.size
+        ):
             return False
-        for start, end in ranges:
-            at = header.pages_at
-            data = self._store.read(archive_key(header.hash), at + start, at + end)
+
+        def load(start: int, end: int) -> None:
+            data = self._store.read(key, at + start, at + end)
             buffer[at + start : at + start + len(data)] = data
+
+        side_by_side(*(partial(load, *place) for place in ranges))
         return True
 
 
-def _read_head(
-    store: Store, hash: str
-) -> tuple[Header, tuple[Variant, ...], int] | None:
-    """Return an archive's header, variants and number of entries; None if missing."""
-    key = archive_key(hash)
-    what = f"{store.url}/{key}"
-    try:
-        data = store.read(key, 0, HEADER_SIZE + MAX_ROOT_HEAD)
-    except (KeyMissing, StoreMissing):
-        return None  # put() makes the folder, or says that the bucket is missing
-    header = Header.decode(data, what)
+def _shape(index: Index) -> tuple[tuple[Variant, ...], int]:
+    """Return the variants and the number of entries."""
+    return index.variants, index.files + index.directories
+
+
+def _decode_head(data: bytes) -> tuple[Header, tuple[Variant, ...], int]:
+    """Return the header, the variants and the number of entries of an archive."""
+    header = Header.decode(data)
     _, files, directories, _, _, variants = read_root_head(
-        data[HEADER_SIZE:], header.hash, what
+        data[HEADER_SIZE:], header.hash
     )
     return header, variants, files + directories

@@ -1,28 +1,46 @@
-"""Publishing: an archive goes into a store, as a delta where that is smaller."""
+"""Publishing: an archive goes into a store, as a delta where that is smaller.
+
+Requests of which none depends on another are made side by side, so a push of a
+changed line waits for the store four times: what it has; the delta; whether a garbage
+collection runs; whether all that is needed is there.
+"""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.bases import Base, find_bases
+from lazyimport.delivery.proofs import (
+    Stored,
+    find_stored,
+    look_up,
+    prove_stored,
+    record,
+)
 from lazyimport.delivery.transfer import Outgoing
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
     CacheError,
     KeyMissing,
-    MalformedArchive,
+    StoreError,
+    UnsupportedArchive,
 )
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.registry.archives import find_header, require_archive
 from lazyimport.registry.gc_lock import renew, wait_until_decided
 from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store, mutable
+from lazyimport.stores.side_by_side import side_by_side
+
+#: So often a push looks again when others have changed what it found.
+_ROUNDS = 5
 
 
 class Published(NamedTuple):
@@ -45,122 +63,191 @@ def publish(
     store: Store,
     cache: NodeCache,
     reporter: Reporter = SILENT,
+    beside: Callable[[], object] = lambda: None,
 ) -> Published:
     """Put *archive* into *store* under its hash, unless the store has it.
 
     It is sent as a delta if a full archive of the store can be the base and the
-    delta is at most a fifth of that. If the store has a delta whose base is gone,
-    the whole archive replaces it in one step. If two publish the same archive at
-    once, both succeed, and one sends. On return no garbage collection can miss that
-    the archive is there and needed. *reporter* is told how much is sent.
+    delta is at most a fifth of that. What is there already, and what serves as a
+    base, is proved (see `lazyimport.delivery.proofs`); if it is damaged or its base is
+    gone, the whole archive replaces it in one step. If two publish the same archive
+    at once, both succeed, and one sends. On return no garbage collection can miss
+    that the archive is there and needed. *reporter* is told how much is sent, and of
+    damage. *beside* writes what belongs to the archive, once that is there.
 
-    Raises StoreError, CacheError, or ArchiveError if the store has something else
-    under the archive's name.
+    Raises StoreError, also if the store does not keep what it took; CacheError, or
+    ArchiveError if *archive* is damaged.
     """
     revision = archive if isinstance(archive, Revision) else Revision(archive)
-    while True:
-        published = _publish(revision, store, cache, reporter)
-        if published is None:
-            continue  # others changed what was there
-        if published.kind == "present":
-            renew(store, revision.hash)
-        if _is_there_to_stay(published, store):
-            return published
+    for _ in range(_ROUNDS):
+        push = _Push(revision, store, cache, reporter)
+        try:
+            published = push.published()
+        except OSError as error:
+            raise CacheError(
+                f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
+                "free space there, or set LAZYIMPORT_CACHE_DIR to another disk or "
+                "folder",
+                path=cache.path,
+                errno=error.errno,
+            ) from error
+        if published is not None and push.stays(published, beside):
+            return published  # else others changed what was there
+    raise StoreError(
+        f"{store.url} does not keep what it takes: after {_ROUNDS} pushes it does not "
+        f"have archive {revision.hash}; look at its quota and its rules for deleting "
+        "objects, or use another store",
+        url=store.url,
+        key=archive_key(revision.hash),
+    )
 
 
-def _is_there_to_stay(published: Published, store: Store) -> bool:
-    """Whether no garbage collection has taken the archive or its base, or will now."""
-    needed = [hash for hash in (published.hash, published.base) if hash]
-    if wait_until_decided(store, needed):
-        return False
-    try:
-        require_archive(store, published.hash)
-    except ArchiveMissing:
-        return False
-    return True
+def send_whole(
+    revision: Revision, store: Store, cache: NodeCache, reporter: Reporter = SILENT
+) -> Header | None:
+    """Put the whole archive in the place of whatever *store* has under its hash.
 
-
-def _publish(
-    revision: Revision, store: Store, cache: NodeCache, reporter: Reporter
-) -> Published | None:
-    """Put it there, or find it there; None if others changed that, so look again."""
-    stored = find_header(store, revision.hash)
-    if stored is not None and not _lost_base(stored, store):
-        _check_size(stored, store)
-        return Published(revision.hash, "present", 0, stored.base)
-    try:
-        with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
-            if stored is not None:
-                return _repair(revision, store, file)
-            return _send(revision, store, cache, file, reporter)
-    except OSError as error:
-        raise CacheError(
-            f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
-            "free space there, or set LAZYIMPORT_CACHE_DIR to another disk or folder",
-            path=cache.path,
-            errno=error.errno,
-        ) from error
-
-
-def _repair(revision: Revision, store: Store, file: BinaryIO) -> Published | None:
-    """Send the whole archive in place of a delta whose base is gone.
-
-    None if the delta is not there any more, or not what it was.
+    None if others changed that meanwhile. Raises as `publish` does, and OSError.
     """
     key = archive_key(revision.hash)
-    changing = mutable(store)
-    try:
-        data, version = changing.read_versioned(key)
-    except KeyMissing:
-        return None
-    # the base of this version, not of the one that was looked at before
-    if not _lost_base(Header.decode(data[:HEADER_SIZE]), store):
-        return None
-    header = revision.write(file, raw=False)
-    file.seek(0)
-    if not changing.replace(key, file.read(), version):
-        return None
-    return Published(revision.hash, "full", header.size)
-
-
-def _send(
-    revision: Revision,
-    store: Store,
-    cache: NodeCache,
-    file: BinaryIO,
-    reporter: Reporter,
-) -> Published | None:
-    """Send a delta if there is a good base, else the whole; None if another did."""
-    published = _encode_delta(revision, store, cache, file)
-    if published is None:
-        _empty(file)
-        size = revision.write(file, raw=False).size
-        published = Published(revision.hash, "full", size)
-    data: Any = Outgoing(file, f"sending to {store.url}", reporter)
-    return published if store.put(archive_key(revision.hash), data) else None
-
-
-def _encode_delta(
-    revision: Revision, store: Store, cache: NodeCache, file: BinaryIO
-) -> Published | None:
-    """Write a delta to a base that the store has; None if there is no good one."""
-    hints = [revision.base.hash] if revision.delta is not None else []
-    for base in find_bases(revision.index, store, cache, hints):
+    with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
+        header = revision.write(file, raw=False)
         try:
-            header = _write_delta(revision, base, file)
-        except ArchiveError:
-            continue  # the base is damaged; if it is ours, sending the whole says so
-        if header is not None:
-            # If somebody removes the base meanwhile, publish() sees it and repairs.
-            size, whole = header.size, base.header.size
-            return Published(revision.hash, "delta", size, base.header.hash, whole)
-    return None
+            changing = mutable(store)
+            _, version = changing.read_versioned(key)
+        except KeyMissing:
+            sent: Any = Outgoing(file, f"sending to {store.url}", reporter)
+            return header if store.put(key, sent) else None
+        file.seek(0)
+        return header if changing.replace(key, file.read(), version) else None
+
+
+class _Push:
+    """One try to publish *revision*."""
+
+    def __init__(
+        self, revision: Revision, store: Store, cache: NodeCache, reporter: Reporter
+    ) -> None:
+        self._revision = revision
+        self._store = store
+        self._cache = cache
+        self._reporter = reporter
+        #: what there is in the store, as far as it was asked
+        self._archives: dict[str, Stored] = {}
+
+    def published(self) -> Published | None:
+        """Put it there, or find it there; None if others changed that meanwhile."""
+        revision = self._revision
+        # of a delta that was packed here the base is known, else there may be any
+        known = [revision.hash, revision.base.hash] if revision.delta else [""]
+        for found in side_by_side(*(partial(look_up, self._store, h) for h in known)):
+            self._archives |= found
+        stored = self._archives.get(revision.hash)
+        if stored is None:
+            return self._send()
+        if (sound := self._sound(stored)) is not None:
+            return Published(revision.hash, "present", 0, sound.base)
+        header = send_whole(revision, self._store, self._cache, self._reporter)
+        if header is None:
+            return None
+        return Published(revision.hash, "full", header.size)
+
+    def _sound(self, stored: Stored | None) -> Stored | None:
+        """Return *stored* once it is proved, with its base; None if one is damaged."""
+        if stored is None:
+            return None
+        try:
+            sound = prove_stored(self._store, stored, self._cache)
+        except (ArchiveError, ArchiveMissing) as error:
+            own = stored.hash == self._revision.hash
+            if own and isinstance(error, UnsupportedArchive):
+                raise
+            self._reporter.warn(
+                f"{error}; it is not built on. Find what depends on it, and mend it: "
+                f"lazyimport verify --store {self._store.url} --repair"
+            )
+            return None
+        if sound.base is None:
+            return sound
+        if sound.base not in self._archives:
+            self._archives |= look_up(self._store, sound.base)
+        base = self._sound(self._archives.get(sound.base))
+        return sound if base is not None and base.base is None else None
+
+    def _send(self) -> Published | None:
+        """Send a delta if there is a good base, else the whole; None if another did."""
+        store, revision = self._store, self._revision
+        with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
+            published = self._encode_delta(file)
+            if published is None:
+                _empty(file)
+                size = revision.write(file, raw=False).size
+                published = Published(revision.hash, "full", size)
+            data: Any = Outgoing(file, f"sending to {store.url}", self._reporter)
+            return published if store.put(archive_key(revision.hash), data) else None
+
+    def _encode_delta(self, file: BinaryIO) -> Published | None:
+        """Write a delta to a base that the store has; None if there is no good one."""
+        for base in self._bases():
+            try:
+                header = _write_delta(self._revision, base, file)
+            except ArchiveError:
+                continue  # it is damaged; if it is ours, sending the whole says so
+            if header is not None and self._sound(base.stored) is not None:
+                # If somebody removes it meanwhile, stays() sees it.
+                whole = base.stored.item.size
+                return Published(
+                    self._revision.hash, "delta", header.size, base.stored.hash, whole
+                )
+        return None
+
+    def _bases(self) -> Iterator[Base]:
+        index, store, cache = self._revision.index, self._store, self._cache
+        yield from find_bases(index, self._archives, store, cache)
+        if self._revision.delta is not None:
+            others = look_up(store)
+            for hash in self._archives:
+                others.pop(hash, None)
+            yield from find_bases(index, others, store, cache)
+
+    def stays(self, published: Published, beside: Callable[[], object]) -> bool:
+        """Whether the store has it by now, with its base, and will not lose it.
+
+        No garbage collection has taken one of them, nor is about to.
+        """
+        store, hash, base = self._store, published.hash, published.base
+        decided = partial(wait_until_decided, store, [h for h in (hash, base) if h])
+        needed = [base] if base else []
+        proof: list[Callable[[], object]] = []
+        if published.kind == "present":
+            side_by_side(partial(renew, store, hash), beside)
+            waited = decided()
+            needed.append(hash)
+        else:
+            waited, item, _ = side_by_side(
+                decided, partial(find_stored, store, hash), beside
+            )
+            if item is None:
+                return False
+            if item.size != published.size:
+                raise StoreError(
+                    f"{store.url} has {item.size} bytes of the {published.size} that "
+                    f"were sent as archive {hash}; delete {item.key} there, see what "
+                    "cut it short, and push again",
+                    url=store.url,
+                    key=item.key,
+                )
+            proof = [partial(record, store, hash, item, base)]
+        if waited:
+            return False
+        found = side_by_side(*(partial(find_stored, store, h) for h in needed), *proof)
+        return None not in found[: len(needed)]
 
 
 def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | None:
     """Write a delta to *file*; None if it is too large to be worth it."""
     _empty(file)
-    limit = LARGEST_DELTA * base.header.size
+    whole = base.stored.item.size
     header: Header | None
     if revision.delta is not None and base.index.hash == revision.base.hash:
         file.write(revision.delta)
@@ -173,28 +260,11 @@ def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | Non
             revision.read,
             notes=revision.notes,
             partial=base.partial,
-            most=base.header.size,
+            most=whole,
         )
-    return None if header is None or header.size > limit else header
+    return None if header is None or header.size > LARGEST_DELTA * whole else header
 
 
 def _empty(file: BinaryIO) -> None:
     file.seek(0)
     file.truncate()
-
-
-def _lost_base(stored: Header, store: Store) -> bool:
-    """Whether the object is a delta to an archive that is no longer there."""
-    return stored.base is not None and find_header(store, stored.base) is None
-
-
-def _check_size(stored: Header, store: Store) -> None:
-    """Refuse an archive of which the store has only a part."""
-    key = archive_key(stored.hash)
-    sizes = [item.size for item in store.list(key) if item.key == key]
-    if sizes and sizes[0] != stored.size:
-        raise MalformedArchive(
-            f"{store.url}/{key} is cut short ({sizes[0]} of {stored.size} bytes); "
-            "delete it there and push again",
-            hash=stored.hash,
-        )

@@ -95,13 +95,16 @@ def push(
             check(revision.hash)
         started = time.perf_counter()
         reporter.step(f"sending to {store.url}")
-        published = publish(revision, store, cache, reporter)
+
+        def beside() -> None:
+            if environ is not None:
+                _record_origin(revision, provenance, store, reporter)
+            if signer is not None:
+                sign_archive(store, revision.hash, signer)
+
+        published = publish(revision, store, cache, reporter, beside)
         if packed is not None and published.kind == "full":
             packed.rebase()  # the next push has it as its base here, too
-        if environ is not None:
-            _record_origin(revision, provenance, store, reporter)
-    if signer is not None:
-        sign_archive(store, published.hash, signer)
     seconds = time.perf_counter() - started
     pointed = None
     if channel is not None:

@@ -145,6 +145,11 @@ class Revision:
         slot, size, path = self._places_in_base()[digest]
         return self.base.member(slot, size, digest, path)
 
+    def prove(self) -> None:
+        """Read all that the delta brings. Raises DamagedArchive."""
+        for digest in self._brought:
+            self.read(digest)
+
     def _places_in_base(self) -> dict[bytes, Place]:
         if self._in_base is None:
             self._in_base = _places(self.base.index.entries())

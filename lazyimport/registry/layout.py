@@ -5,6 +5,7 @@
     archives/<hash>                  an archive, whole or as a delta to another
     provenance/<hash>.json           where it came from
     signatures/<hash>/<key>.json     its signature with one key
+    proofs/<hash>-<version>[-<base>] empty: this version of the object is sound
     gc/pushed/<hash>/<random>        empty: it was pushed again when this was made
     channels/<name>.json             a channel
     gc/running.json                  what a garbage collection is about to delete
@@ -16,12 +17,13 @@ from lazyimport.values import check_channel
 
 ARCHIVES = "archives/"
 CHANNELS = "channels/"
+PROOFS = "proofs/"
 PUSHED = "gc/pushed/"
 RUNNING = "gc/running.json"
 _PROVENANCE = "provenance/"
 _SIGNATURES = "signatures/"
 #: What the keys of records begin with that lie beside an archive; its hash follows.
-RECORDS = (_PROVENANCE, _SIGNATURES, PUSHED)
+RECORDS = (_PROVENANCE, _SIGNATURES, PROOFS, PUSHED)
 _JSON = ".json"
 
 
@@ -45,8 +47,7 @@ def signature_key(hash: str, signer: str) -> str:
 
 def recorded_hash(key: str) -> str:
     """Return the hash of the archive beside which the record *key* lies."""
-    folder = next(folder for folder in RECORDS if key.startswith(folder))
-    return key[len(folder) :].partition("/")[0].removesuffix(_JSON)
+    return key[len(next(filter(key.startswith, RECORDS))) :][:64]
 
 
 def channel_key(name: str) -> str:

@@ -98,7 +98,8 @@ class _Bucket(Objects, StoreBase):
         for page in obstore.list(store, folder or None):
             for found in page:
                 modified = found["last_modified"].timestamp()
-                yield Item(found["path"], found["size"], modified)
+                version = found["e_tag"] or str(modified)
+                yield Item(found["path"], found["size"], modified, version)
 
     def _delete(self, attempt: Attempt) -> None:
         # S3 does not say whether there was one, so it is asked before.

@@ -142,7 +142,10 @@ class FileStore(StoreBase):
                 status = entry.stat()
             except FileNotFoundError:
                 continue
-            yield Item(key, status.st_size, status.st_mtime)
+            # whoever changes a file can set its mtime back, but not its ctime
+            seen = status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+            version = "-".join(map(str, seen))
+            yield Item(key, status.st_size, status.st_mtime, version)
 
     def _delete(self, attempt: Attempt) -> None:
         with self._lock():

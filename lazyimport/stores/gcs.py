@@ -130,10 +130,11 @@ class GcsStore(StoreBase):
         for blob in self._connected().list_blobs(
             self.bucket,
             prefix=self._root + prefix,
-            fields="items(name,size,updated),nextPageToken",
+            fields="items(name,size,updated,generation),nextPageToken",
             **self._patience(),
         ):
-            yield Item(blob.name[skip:], blob.size, blob.updated.timestamp())
+            modified, version = blob.updated.timestamp(), str(blob.generation)
+            yield Item(blob.name[skip:], blob.size, modified, version)
 
     def _delete(self, attempt: Attempt) -> None:
         self._blob(attempt.key).delete(**self._patience())

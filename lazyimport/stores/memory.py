@@ -73,8 +73,8 @@ class MemoryStore(StoreBase):
         return self._replace(attempt, data.read(), None)
 
     def _list(self, prefix: str) -> Iterator[Item]:  # noqa: ARG002 - others are dropped
-        for key, (data, _, modified) in sorted(self._objects.copy().items()):
-            yield Item(key, len(data), modified)
+        for key, (data, change, modified) in sorted(self._objects.copy().items()):
+            yield Item(key, len(data), modified, str(change))
 
     def _delete(self, attempt: Attempt) -> None:
         if self._objects.pop(attempt.key, None) is None:

@@ -122,14 +122,16 @@ class MutableStore(Store, Protocol):
 class Item(Value):
     """An object in a listing: ``key``, ``size`` in bytes, ``modified`` in seconds.
 
-    ``modified`` counts from the epoch, by the clock of the store.
+    ``modified`` counts from the epoch, by the clock of the store. ``version`` is a
+    text that is another one once the object was replaced or changed.
     """
 
-    __slots__ = ("key", "size", "modified")  # noqa: RUF023 - as the arguments
+    __slots__ = ("key", "size", "modified", "version")  # noqa: RUF023 - as arguments
 
     key: str
     size: int
     modified: float
+    version: str
 
-    def __init__(self, key: str, size: int, modified: float) -> None:
-        self._set(key=key, size=size, modified=modified)
+    def __init__(self, key: str, size: int, modified: float, version: str = "") -> None:
+        self._set(key=key, size=size, modified=modified, version=version)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,17 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
-from lazyimport.errors import CacheError
+from lazyimport.errors import CacheError, StoreError
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.packing.config import Config
 from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots
 from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
+from lazyimport.stores import open_store, writable
 from tests.support.compare_importers import write_tree
 from tests.support.counting import Counts, counting
+from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 from tests.support.wrapped import wrap
 
@@ -88,7 +91,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def author(first: Path, tmp_path: Path) -> Author:
     shutil.copytree(first, tmp_path, dirs_exist_ok=True)
-    return Author(tmp_path)
+    author = Author(tmp_path)
+    author.push()  # which proves what was copied
+    return author
 
 
 def test_a_changed_line_moves_little(author: Author) -> None:
@@ -138,16 +143,53 @@ def test_a_line_in_a_large_tree_moves_less_than_100_kb(tmp_path: Path) -> None:
     assert fresh_counts.received < 100_000
 
 
-def test_nothing_is_asked_twice(author: Author) -> None:
-    """What was asked before the push is asked again after it, and nothing more."""
-    author.change("x = 2\n")
-    header_base, collection, header_base_after = 2, 1, 2
+class Distant:
+    """A store that answers after a while; ``waited`` is for how many answers in a row.
 
-    delta = author.counted()[1]
-    present = author.counted()[1]
+    Requests that are under way at the same time count as one.
+    """
 
-    asked = header_base + collection + header_base_after
-    assert (delta.calls["read"], present.calls["read"]) == (asked, asked)
+    answer = 0.05
+
+    def __init__(self) -> None:
+        self.times: list[tuple[float, float]] = []
+
+    def call(self, store: Any, method: str, *arguments: Any) -> Any:
+        began = time.monotonic()
+        time.sleep(self.answer)
+        try:
+            answer = getattr(store, method)(*arguments)
+            return list(answer) if method == "list" else answer
+        finally:
+            self.times.append((began, time.monotonic()))
+
+    @property
+    def waited(self) -> int:
+        rows, end = 0, 0.0
+        for began, ended in sorted(self.times):
+            rows += began >= end
+            end = ended if began >= end else min(end, ended)
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("machine", "line", "most"),
+    [("one", "x = 2\n", 4), ("one", "x = 1\n", 4), ("fresh", "x = 2\n", 6)],
+    ids=["changed", "unchanged", "empty cache"],
+)
+def test_only_what_the_next_step_needs_is_waited_for(
+    author: Author, machine: str, line: str, most: int
+) -> None:
+    author.change(line)
+    cache = NodeCache(str(author.base / machine))
+    roots = [str(author.tree)]
+    packed = pack_roots(roots, Config(), find_interpreters([]), cache, whole=False)
+    distant = Distant()
+
+    publish(packed.revision, wrap(open_store(author.url), distant), cache)
+
+    assert len(distant.times) > most
+    assert distant.waited <= most
 
 
 def test_what_moves_is_not_sent_again(author: Author) -> None:
@@ -264,26 +306,131 @@ def test_an_unrelated_tree_is_sent_whole_and_told_apart(
     assert author.push("fresh").base == base
 
 
-@pytest.mark.parametrize("where", ["root", "pages"])
-def test_what_is_damaged_in_the_store_is_no_base(author: Author, where: str) -> None:
-    """Somebody else's archive, or an old one, stops no push."""
-    base = author.push().hash
-    path = author.base / "store" / archive_key(base)
-    header = author.header(base)
-    begin, end = {
-        "root": (header.pages_at - 40, header.pages_at),
-        "pages": (header.pages_at, header.slots_at),
+def damage(author: Author, hash: str, where: str) -> None:
+    """Change one byte of an archive in the store, and say that nothing happened."""
+    path = author.base / "store" / archive_key(hash)
+    times = path.stat()
+    header = author.header(hash)
+    place = {
+        "header": 20,
+        "root": header.pages_at - 20,
+        "pages": header.slots_at - 10,
+        "slots": header.members_at - 9,
+        "members": header.members_at + header.members_size // 2,
+        "end": None,
     }[where]
     data = bytearray(path.read_bytes())
-    data[begin:end:20] = bytes(len(range(begin, end, 20)))
+    if place is None:
+        del data[-1:]
+    else:
+        data[place] ^= 1
     path.chmod(0o644)
     path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+WHERE = ["header", "root", "pages", "slots", "members", "end"]
+
+
+@pytest.mark.parametrize("machine", ["one", "fresh"])
+@pytest.mark.parametrize("where", WHERE)
+def test_what_is_damaged_in_the_store_is_no_base(
+    author: Author, where: str, machine: str
+) -> None:
+    """Somebody else's archive, or an old one, stops no push."""
+    damage(author, author.push().hash, where)
     author.change("x = 2\n")
 
-    published = author.push("fresh")
+    published = author.push(machine)
 
     assert published.kind == "full"
     assert author.files(published.hash)["main.py"] == b"x = 2\n"
+    assert author.push(machine).kind == "present"
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("damaged", ["full", "delta", "base"])
+def test_a_push_mends_what_it_finds_damaged(
+    author: Author, damaged: str, where: str
+) -> None:
+    """The archive itself, or the base of the delta that it is stored as."""
+    if damaged != "full":
+        author.change("x = 2\n")
+    pushed = author.push()
+    damage(author, str(pushed.base if damaged == "base" else pushed.hash), where)
+
+    mended = author.push("fresh")
+
+    assert (mended.kind, mended.hash) == ("full", pushed.hash)
+    assert "main.py" in author.files(mended.hash)
+    assert author.push("one").kind == "present"
+
+
+def test_damage_is_told(author: Author) -> None:
+    base = author.push().hash
+    damage(author, base, "members")
+    author.change("x = 2\n")
+    cache = NodeCache(str(author.base / "fresh"))
+    roots = [str(author.tree)]
+    packed = pack_roots(roots, Config(), find_interpreters([]), cache, whole=False)
+    recorder = Recorder()
+
+    publish(packed.revision, writable(open_store(author.url)), cache, recorder)
+
+    (warning,) = recorder.warnings
+    assert base in warning
+    assert f"lazyimport verify --store {author.url} --repair" in warning
+
+
+def test_a_copied_store_is_proved_once(author: Author) -> None:
+    """Its objects have other versions than those that were proved."""
+    shutil.copytree(author.base / "store", author.base / "copy")
+    author.url = f"file://{author.base}/copy"
+    received = []
+    for number in range(2):
+        author.change(f"x = {number} * 10\n")
+        published, counts = author.counted()
+        assert published.kind == "delta"
+        received.append(counts.received)
+
+    assert received[1] < 2000 < received[0]
+
+
+class Forgets:
+    """A store that says that it took an archive, and keeps less of it."""
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+
+    def call(self, store: Any, method: str, *arguments: Any) -> Any:
+        if method != "put" or not arguments[0].startswith("archives/"):
+            return getattr(store, method)(*arguments)
+        key, data = arguments
+        data.seek(0)
+        if self.kept:
+            store.put(key, io.BytesIO(data.read(self.kept)))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [(0, "does not keep what it takes"), (100, "has 100 bytes of the")],
+)
+def test_a_store_that_does_not_keep_what_it_took(
+    author: Author, kept: int, says: str
+) -> None:
+    author.change("x = 2\n")
+    cache = NodeCache(str(author.base / "one"))
+    packed = pack_roots([str(author.tree)], Config(), find_interpreters([]), cache)
+    store = wrap(open_store(author.url), Forgets(kept))
+
+    with pytest.raises(StoreError, match=says) as caught:
+        publish(packed.revision, store, cache)
+
+    assert (caught.value.url, caught.value.key) == (
+        author.url,
+        archive_key(packed.hash),
+    )
 
 
 PUSH = """\
@@ -346,7 +493,7 @@ def test_no_room_for_what_is_to_be_sent(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_send", full)
+    monkeypatch.setattr(module._Push, "_send", full)
     author.change("x = 2\n")
     with pytest.raises(CacheError, match="No space left on device; free space"):
         author.push()

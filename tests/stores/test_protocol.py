@@ -41,7 +41,7 @@ def test_an_item_is_a_value() -> None:
     assert item != ("k", 3, 1.5)
     assert hash(item) == hash(Item("k", 3, 1.5))
     assert pickle.loads(pickle.dumps(item)) == item
-    assert repr(item) == "Item(key='k', size=3, modified=1.5)"
+    assert repr(item) == "Item(key='k', size=3, modified=1.5, version='')"
     with pytest.raises(AttributeError, match="immutable"):
         item.size = 4
     with pytest.raises(AttributeError, match="immutable"):

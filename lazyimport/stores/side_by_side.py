@@ -1,0 +1,21 @@
+"""Calls side by side: requests of which none depends on the answer to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+_MOST = 16
+
+
+def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
+    """Return what each of *calls* returns, made at once in threads.
+
+    All have ended on return. Raises what the first of them raises.
+    """
+    if len(calls) < 2:
+        return [call() for call in calls]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(calls), _MOST)) as pool:
+        return [each.result() for each in [pool.submit(call) for call in calls]]
