@@ -236,7 +236,7 @@ def _artifact(value: object) -> str:
 def _cache_dir(value: object) -> str:
     path = _text("cache_dir", value)
     if not path.startswith("/"):
-        what = f"the cache directory must be an absolute path, not {path!r}"
+        what = f"the node cache must be an absolute path, not {path!r}"
         raise _bad("cache_dir", path, what)
     return path
 

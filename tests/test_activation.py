@@ -332,6 +332,6 @@ def test_foreign_cache_directory_is_refused(packed: str, cache: Path) -> None:
 
     done = python("-c", "import shipped", cache=cache, hash_=packed)
 
-    assert "refusing the cache directory" in done.stderr
+    assert "refusing the node cache" in done.stderr
     assert done.returncode == 1
     assert packed in done.stderr

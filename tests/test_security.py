@@ -94,7 +94,7 @@ def test_cache_that_others_can_write_is_refused(tmp_path: Path, mode: str) -> No
         check=False,
     )
 
-    assert "refusing the cache directory" in done.stderr
+    assert "refusing the node cache" in done.stderr
     assert "can be written by everybody" in done.stderr
     assert not list(site.node.iterdir())
 
@@ -134,7 +134,7 @@ def push_without_bytecode(site: Site) -> str:
 
 
 def plant(site: Site, files: Files) -> None:
-    """Make the cache directory with *files* in it, as another user."""
+    """Make the node cache with *files* in it, as another user."""
 
     def write() -> None:
         assert not site.node.exists()
@@ -146,7 +146,7 @@ def plant(site: Site, files: Files) -> None:
 
 
 def test_bytecode_that_another_user_put_there_is_not_run(tmp_path: Path) -> None:
-    """In memory mode the cache directory may be missing, and another user make it."""
+    """In memory mode the node cache may be missing, and another user make it."""
     need_root()
     site = Site(tmp_path)
     pushed = push_without_bytecode(site)
@@ -197,7 +197,7 @@ def test_new_cache_is_for_this_user_only(tmp_path: Path) -> None:
 def test_folders_of_a_cache_are_for_this_user_only(
     tmp_path: Path, mode: str, there: bool
 ) -> None:
-    """Whatever the umask is, and whoever may enter the cache directory."""
+    """Whatever the umask is, and whoever may enter the node cache."""
     site = Site(tmp_path)
     pushed = push_without_bytecode(site)
     before = os.umask(0)

@@ -52,7 +52,7 @@ def is_trusted(path: str) -> bool:
         raise _unusable("use", path, error) from error
     if not stat.S_ISDIR(status.st_mode):
         raise errors.CacheError(
-            f"the cache directory {path} is not a directory; remove what is there, or "
+            f"the node cache {path} is not a directory; remove what is there, or "
             "set LAZYIMPORT_CACHE_DIR to another",
             path=path,
         )
@@ -108,7 +108,7 @@ def _refuse(path: str, place: str, why: str, chmod: str = "") -> None:
     what = "it" if place == path else place
     advice = f"take that right away (chmod {chmod} {place}), or " if chmod else ""
     raise errors.CacheError(
-        f"refusing the cache directory {path}: {what} {why}, who could put code there "
+        f"refusing the node cache {path}: {what} {why}, who could put code there "
         f"that this process would run; {advice}set LAZYIMPORT_CACHE_DIR to a directory "
         "that, like all above it, only this user and root can change, such as "
         "~/.cache/lazyimport",
@@ -118,7 +118,7 @@ def _refuse(path: str, place: str, why: str, chmod: str = "") -> None:
 
 def _unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
     return errors.CacheError(
-        f"cannot {verb} the cache directory {path}: {error.strerror}; set "
+        f"cannot {verb} the node cache {path}: {error.strerror}; set "
         "LAZYIMPORT_CACHE_DIR to a directory this user may write",
         path=path,
         errno=error.errno,

@@ -85,7 +85,7 @@ class _Fetch:
                 raise
             advice = f"delete {archive_key(hash)} there and push the tree again"
             text = f"{error}; so the store cannot deliver it: {advice}"
-            raise error.with_text(text) from error
+            raise error.with_text(text) from error.__cause__
 
     def _archive(self, hash: str) -> tuple[Archive, int]:
         if self._without_disk:
@@ -199,10 +199,10 @@ class _Fetch:
             return self.archive(base)
         except ArchiveMissing as error:
             text = f"{about} base is missing: {error}"
-            raise ArchiveMissing(text, hash=hash, store=error.store) from error
+            raise ArchiveMissing(text, hash=hash, store=error.store) from None
         except StoreError as error:
             text = f"{about} base cannot be fetched: {error}"
-            raise error.with_text(text) from error
+            raise error.with_text(text) from error.__cause__
 
     def _require_store(self, hash: str) -> str:
         """Return the URL of the store. Raises ArchiveMissing if none is named."""
@@ -226,17 +226,17 @@ class _Fetch:
         out: Any = Incoming(file, text, self._reporter)
         try:
             return store.download(archive_key(hash), out)
-        except KeyMissing as error:
+        except KeyMissing:
             raise ArchiveMissing(
                 f"archive {hash} is neither in {store.url} nor in the node cache "
                 f"{self._cache.path}; check the hash and LAZYIMPORT_STORE, or push it "
                 f"there: lazyimport push DIR --store {store.url}",
                 hash=hash,
                 store=store.url,
-            ) from error
+            ) from None
         except StoreError as error:
             text = (
                 f"archive {hash} is not in the node cache {self._cache.path}, and "
                 f"cannot be fetched: {error}"
             )
-            raise error.with_text(text) from error
+            raise error.with_text(text) from error.__cause__

@@ -230,8 +230,8 @@ def _parser() -> Any:
         from ruamel.yaml import YAML
     except ModuleNotFoundError as error:
         raise DeployError(
-            "manifests are read with ruamel.yaml, which is not installed here: "
-            "pip install 'ray-lazyimport[deploy]'"
+            "manifests are read with ruamel.yaml, which is not installed here; "
+            "run: pip install ruamel.yaml"
         ) from error
     return YAML(typ="safe", pure=True)
 

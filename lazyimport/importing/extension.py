@@ -32,7 +32,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         if not tree.put(self._entry):
             raise ArchiveImportError(
                 f"cannot import {self.name!r}: no file can be made at {self.path} "
-                "for the dynamic loader; is the cache directory writable?",
+                "for the dynamic loader; is the node cache writable?",
                 name=self.name,
                 path=self.path,
                 hash=tree.hash,

@@ -145,6 +145,6 @@ def _cryptography() -> tuple[Any, Any]:
     except ModuleNotFoundError as error:
         raise wrong_key(
             "signatures need the package cryptography, which is not installed here "
-            f"({error}); run: pip install 'ray-lazyimport[sign]'"
+            f"({error}); run: pip install 'cryptography[ssh]'"
         ) from error
     return ed25519, serialization

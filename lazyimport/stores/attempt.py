@@ -100,9 +100,7 @@ class Attempt:
         advice = "this service or proxy is no place for what changes; use another"
         return self.error(StoreError, what, advice)
 
-    def not_installed(self, library: str, extra: str, why: Exception) -> StoreError:
-        """Return the error for a *library* that the *extra* of ours would bring."""
+    def not_installed(self, library: str, why: Exception) -> StoreError:
+        """Return the error for a *library* that is not installed, by *why*."""
         what = f"this store needs {library}, which is not installed here ({why})"
-        return self.error(
-            StoreError, what, f"run: pip install 'ray-lazyimport[{extra}]'"
-        )
+        return self.error(StoreError, what, f"run: pip install {library}")

@@ -57,7 +57,7 @@ def explain(
     *timeout* is how many seconds the attempt had; *has_bucket* asks the service.
     """
     if isinstance(error, ModuleNotFoundError):
-        return attempt.not_installed("google-cloud-storage", "gcs", error)
+        return attempt.not_installed("google-cloud-storage", error)
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
     from requests.exceptions import RequestException

@@ -37,7 +37,7 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
     *log_in* says how a person gets access to a store of this kind.
     """
     if isinstance(error, ModuleNotFoundError):
-        return attempt.not_installed("obstore", "objects", error)
+        return attempt.not_installed("obstore", error)
     from obstore.exceptions import BaseError
 
     if not isinstance(error, (BaseError, FileNotFoundError, ValueError)):

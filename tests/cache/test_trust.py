@@ -109,7 +109,7 @@ def test_directory_for_all_where_each_keeps_what_is_theirs(tmp_path: Path) -> No
 
 def test_link_that_leads_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("link")
-    with pytest.raises(CacheError, match="cannot use the cache directory"):
+    with pytest.raises(CacheError, match="cannot use the node cache"):
         is_trusted(f"{tmp_path}/link/cache")
 
 
@@ -117,5 +117,5 @@ def test_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CacheError, match="is not a directory"):
         make_trusted(str(tmp_path / "file"))
-    with pytest.raises(CacheError, match="cannot use the cache directory"):
+    with pytest.raises(CacheError, match="cannot use the node cache"):
         make_trusted(str(tmp_path / "file/below"))

@@ -179,6 +179,20 @@ class TestRun:
         assert "30 ['a', '--b']\n" == done.stdout
         assert "" == done.stderr
 
+    def test_fetches_once_where_the_cache_takes_nothing(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        """From memory then, and says so once."""
+        (project / "shop/said.py").write_text(
+            "import lazyimport\nprint(lazyimport.stats().fetched > 0)\n"
+        )
+        name = cli.push(project)
+        no_place = ("--cache-dir", "/sys/lazyimport")
+        done = cli.run("run", name, "--store", cli.url, *no_place, "-m", "shop.said")
+
+        assert "True\n" == done.stdout
+        assert 1 == done.stderr.count("runs from memory")
+
     def test_main_outlives_the_body_of_the_module(
         self, cli: CommandLine, project: Path
     ) -> None:

@@ -117,7 +117,7 @@ def test_ray_that_cannot_be_shown_is_an_error_when_asked_for(
 
     assert 1 == done.returncode, done.stderr
     assert "lazyimport: " in done.stderr
-    assert "extra 'ray'" in done.stderr
+    assert "pip install 'ray[default]'" in done.stderr
 
 
 def test_processes_are_ended_by_the_folder_they_were_started_with(

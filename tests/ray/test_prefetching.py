@@ -216,9 +216,7 @@ def test_a_cache_that_cannot_be_written_is_no_success(
         plugin.fetch_ahead(Settings(hash, store, cache_dir=cache), LOGGER)
 
     assert fetched == 0
-    assert str(error).startswith(
-        f"CacheError: cannot create the cache directory {cache}"
-    )
+    assert str(error).startswith(f"CacheError: cannot create the node cache {cache}")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +241,7 @@ def test_without_the_field_it_does_nothing() -> None:
 
 
 def test_fetches_where_the_workers_look() -> None:
-    """A cache directory, or none at all, may be set for the workers alone."""
+    """A node cache, or none at all, may be set for the workers alone."""
     env: dict[str, Any] = {"lazyimport": {"hash": HASH}}
     there = {**env, "env_vars": {"LAZYIMPORT_CACHE_DIR": "/there"}}
     memory = {**env, "env_vars": {"LAZYIMPORT_CACHE_MODE": "memory"}}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MODULES = 320
-REPLICAS = 3
+REPLICAS = 2
 #: imported while answering, not at start: also these must be of one version
 LATE = 20
 #: imported when a request asks for one, when no file of the archive is left
@@ -49,7 +49,10 @@ from shop.parts import names
 
 
 @serve.deployment(
-    num_replicas={replicas}, health_check_period_s=2, ray_actor_options={{"num_cpus": 0.1}}
+    num_replicas={replicas},
+    health_check_period_s=2,
+    graceful_shutdown_wait_loop_s=0.5,
+    ray_actor_options={{"num_cpus": 0.1}},
 )
 class Shop:
     def __init__(self):

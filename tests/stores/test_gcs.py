@@ -659,7 +659,7 @@ class TestProcesses:
         )
         lines = answer.stdout.splitlines()
         assert len(lines) == 7
-        assert all("pip install 'ray-lazyimport[gcs]'" in line for line in lines)
+        assert all("pip install google-cloud-storage" in line for line in lines)
 
     def test_threads_share_a_store(self, fake: FakeGcs, store: GcsStore) -> None:
         data = fill(300_000)

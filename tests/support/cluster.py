@@ -119,6 +119,10 @@ class Cluster:
                 "RAY_raylet_start_wait_time_s": "240",
                 "RAY_agent_register_timeout_ms": "240000",
                 "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "60",
+                # A replica that fails in its constructor would do so again, later and
+                # later. (Ray 2.40 has the shorter name.)
+                "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
+                "MAX_PER_REPLICA_RETRY_COUNT": "1",
                 # As in tox.ini.
                 "RAY_worker_niceness": "0",
                 "RAY_AUTH_MODE": "disabled",

@@ -11,7 +11,6 @@ from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from lazyimport.cli.figures import size
 from lazyimport.cli.progress import Progress
-from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import ArchiveMissing, SettingsError
 from lazyimport.importing.program import run_program
@@ -103,22 +102,21 @@ def _names_store(words: Sequence[str]) -> bool:
 def _install(text: str, settings: Settings) -> Installation:
     """Install the archive that *text* names."""
     with Progress() as reporter:
-        hash = resolve(text, settings)
-        if settings.cache_mode != "memory":
-            _, fetched = fetch(settings, hash, reporter)
-            if fetched and console.is_live(sys.stderr):
-                place = redact(settings.store or "")
-                reporter.say(f"fetched {size(fetched)} from {place}")
-    _forget_libraries()
+        process.reporter = reporter
+        installed = install(
+            resolve(text, settings),
+            store=settings.store,
+            cache_dir=settings.cache_dir,
+            cache_mode=settings.cache_mode,
+            policy=settings.policy,
+            timeout=settings.timeout,
+        )
+        if installed.fetched and console.is_live(sys.stderr):
+            place = redact(settings.store or "")
+            reporter.say(f"fetched {size(installed.fetched)} from {place}")
     process.reporter = Progress(quiet=True)
-    return install(
-        hash,
-        store=settings.store,
-        cache_dir=settings.cache_dir,
-        cache_mode=settings.cache_mode,
-        policy=settings.policy,
-        timeout=settings.timeout,
-    )
+    _forget_libraries()
+    return installed
 
 
 def _forget_libraries() -> None:

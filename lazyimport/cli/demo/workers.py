@@ -110,7 +110,7 @@ class RayWorkers(Workers):
 def why_not_ray() -> str:
     """Return why this machine cannot show the demo with Ray; "" if it can."""
     if getattr(find_spec("ray"), "origin", None) is None:  # a folder has none
-        return "Ray is not installed (the extra 'ray' brings it, up to Python 3.14)"
+        return "Ray is not installed: pip install 'ray[default]' (up to Python 3.14)"
     if any(c in _SPLITS for c in sys.executable):
         return f"Ray starts no workers by a path like {sys.executable!r}"
     if not any(os.path.isfile(f"{path}/lazyimport.pth") for path in sys.path):
