@@ -1,4 +1,4 @@
-"""What ``deploy``, ``rollback`` and ``status`` share: options, and carrying out."""
+"""What ``deploy``, ``rollback``, ``status`` and ``history`` share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from lazyimport.cli import console
+from lazyimport.cli import console, options
 from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
+from lazyimport.delivery.lookup import cached_hashes
 from lazyimport.deploy import Application, History, ImpossibleError, Plan, Target
+from lazyimport.errors import ArchiveMissing, StoreError
+from lazyimport.registry.archives import require_archive
+from lazyimport.registry.gc_lock import claim
+from lazyimport.registry.provenance import builder, commit_of
+from lazyimport.registry.signing import Signer, Trusted
+from lazyimport.settings import Settings
+from lazyimport.stores import open_store
 
 _SECTION = "Rolling out"
 
@@ -73,12 +81,62 @@ class Wishes(NamedTuple):
 
     def check(self, applications: Sequence[Application]) -> None:
         """Raise click.UsageError for what *applications* can never be asked for."""
+        if not (self.wait or self.prefetch):
+            options.refuse_idle(["timeout"], "without --wait or --prefetch")
+            if not self.apply:
+                why = "without --apply, --wait or --prefetch: only the file changes"
+                options.refuse_idle(["target"], why)
         try:
             self.target.check(
                 applications, apply=self.apply, prefetch=self.prefetch, wait=self.wait
             )
         except ImpossibleError as error:
             raise click.UsageError(str(error)) from error
+
+
+def open_history(
+    settings: Settings,
+    reporter: Progress,
+    signer: Signer | None = None,
+    patience: float = 20.0,
+) -> History:
+    """Return the history in the store of *settings*, which is opened here, if any.
+
+    The store may take *patience* seconds for an answer.
+    """
+    if settings.store is None:
+        options.refuse_idle(["signer"], "without a store: nothing is signed")
+    else:
+        patience = min(patience, settings.timeout)
+    return History(
+        settings.cache_dir,
+        open_store(settings.store, timeout=patience) if settings.store else None,
+        by=builder(os.environ),
+        signer=signer,
+        trusted=Trusted.of(settings),
+        reporter=reporter,
+    )
+
+
+def claim_archive(
+    hash: str, history: History, settings: Settings, advice: str, *, dry_run: bool
+) -> None:
+    """Make sure that the store has what is deployed now, and that it stays there.
+
+    *advice* says what to do if it is not there. Raises ArchiveMissing, StoreError or
+    MalformedArchive.
+    """
+    if history.store is None:
+        return
+    try:
+        (require_archive if dry_run else claim)(history.store, hash)
+    except ArchiveMissing as error:
+        cached = hash in cached_hashes(settings, hash)
+        where = "it is only in the node cache here" if cached else "check the hash"
+        raise error.with_text(
+            f"archive {hash} is not in {settings.store}, so no worker could run it; "
+            f"{where}, or {advice}"
+        ) from error
 
 
 _rolling_out = partial(option, section=_SECTION)
@@ -117,13 +175,25 @@ def wishes(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of rolling out; it is called with *wishes*."""
 
     @wraps(function)
-    def called(**options: Any) -> Any:
-        found = Wishes(*(options.pop(name) for name in Wishes._fields))
-        return function(wishes=found, **options)
+    def called(**values: Any) -> Any:
+        found = Wishes(*(values.pop(name) for name in Wishes._fields))
+        return function(wishes=found, **values)
 
     for one in reversed(_OPTIONS):
         called = one(called)
     return called
+
+
+def say_why(hash: str, why: str, history: History, reporter: Progress) -> None:
+    """Say why a rollback goes to *hash*, and which commit that is."""
+    commit = ""
+    if history.store is not None:
+        try:
+            commit = commit_of(history.store, hash)
+        except StoreError:
+            pass  # that the store is away was said, or will be
+    commit = f"commit {commit} as whoever pushed it says; " if commit else ""
+    reporter.say(f"{hash[:12]}: {commit}{why}")
 
 
 def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) -> None:
@@ -137,6 +207,8 @@ def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) 
         change = f"{before or 'no hash'} -> {app.hash}"
         shown = f"has {before}" if before == app.hash else change
         reporter.say(f"{path}:{app.line}: {app.name}: {shown}")
+    if plan.why:
+        say_why(str(plan.applications[0].hash), plan.why, history, reporter)
     if wishes.dry_run:
         reporter.say(f"nothing was written to {path}: --dry-run")
         return
@@ -147,4 +219,5 @@ def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) 
     if wishes.apply:
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
-        follow_and_tell(plan.follow(wishes.target, wishes.timeout), reporter)
+        rollout = plan.follow(wishes.target, history, wishes.timeout)
+        follow_and_tell(rollout, reporter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -102,6 +102,19 @@ def _read_settings(context: click.Context, options: dict[str, Any]) -> Settings:
         typed["cache_dir"] = folder(typed["cache_dir"])
     environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
     return Settings.from_environ(environ, **typed)
+
+
+def refuse_idle(names: Iterable[str], why: str) -> None:
+    """Raise click.UsageError if any of the options *names* was typed.
+
+    *why* says when it does nothing, as in "without --wait".
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if name in names and typed:
+            raise click.UsageError(f"{parameter.opts[-1]} does nothing {why}")
 
 
 def store_url(text: str) -> str:

@@ -13,7 +13,7 @@ from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError
 from lazyimport.registry.archives import stored_archives
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store, writable
+from lazyimport.stores import ReadStore, open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
 from lazyimport.values import check_channel, is_sha256
 
@@ -22,13 +22,13 @@ SHORTEST_PREFIX = 6
 _SHOWN = 5
 
 
-def resolve(text: str, settings: Settings) -> str:
+def resolve(text: str, settings: Settings, store: ReadStore | None = None) -> str:
     """Return the hash of the archive that *text* names.
 
     *text* is a hash, six or more of its first digits, the name of a channel, or
     the path or URL of an artifact, which is brought into the node cache. For a
     prefix the node cache is searched first, and the store where that finds none
-    or several.
+    or several. *store* is that of *settings* if it is open already.
 
     Raises SettingsError, ArchiveMissing, ChannelError, SignatureError, StoreError,
     or what `lazyimport.delivery.artifact.deliver` raises.
@@ -39,9 +39,9 @@ def resolve(text: str, settings: Settings) -> str:
     if is_sha256(prefix):
         return prefix
     if SHORTEST_PREFIX <= len(prefix) < 64 and not prefix.strip("0123456789abcdef"):
-        return _resolve_prefix(prefix, settings)
+        return _resolve_prefix(prefix, settings, store)
     if settings.store and _can_be_channel(text):
-        return _resolve_channel(text, settings)
+        return _resolve_channel(text, settings, store)
     raise SettingsError(
         f"not an archive's hash: {text!r} (a hash is 64 hex digits, as 'lazyimport "
         f"push' prints it; the first {SHORTEST_PREFIX} are enough if only one archive "
@@ -74,12 +74,12 @@ def _resolve_artifact(text: str, settings: Settings) -> str:
     return deliver(wanted, ahead=True)[0].hash
 
 
-def _resolve_prefix(prefix: str, settings: Settings) -> str:
+def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) -> str:
     found = cached_hashes(settings, prefix)
     places = f"the node cache {settings.cache_dir}"
     if len(found) != 1 and settings.store:
-        store = writable(open_store(settings.store, timeout=settings.timeout))
-        found |= {name for name, _ in stored_archives(store, prefix)}
+        store = store or open_store(settings.store, timeout=settings.timeout)
+        found |= {name for name, _ in stored_archives(writable(store), prefix)}
         places += f" or {settings.store}"
     if len(found) == 1:
         return found.pop()
@@ -103,9 +103,9 @@ def _resolve_prefix(prefix: str, settings: Settings) -> str:
     )
 
 
-def _resolve_channel(name: str, settings: Settings) -> str:
+def _resolve_channel(name: str, settings: Settings, store: ReadStore | None) -> str:
     try:
-        return str(resolve_channel(settings, name).hash)
+        return str(resolve_channel(settings, name, store).hash)
     except ChannelError as error:
         what = "is no hash"
         if not name.strip("0123456789abcdef"):

@@ -9,7 +9,7 @@
     target, history = deploy.Target(), deploy.History(settings.cache_dir)
     plan = plan.write(history)
     plan.apply(target, history)
-    for applications in plan.follow(target, timeout=600):
+    for applications in plan.follow(target, history, timeout=600):
         ...
 
 It runs on a laptop or in CI, and imports no Ray. Every failure is a `DeployError`.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lazyimport.deploy.application import Application
     from lazyimport.deploy.cluster import Cluster
     from lazyimport.deploy.errors import DeployError, ImpossibleError, ManifestError
-    from lazyimport.deploy.history import History
+    from lazyimport.deploy.history import Deployment, History
     from lazyimport.deploy.manifest import Manifest
     from lazyimport.deploy.plan import Plan, Step
     from lazyimport.deploy.preflight import Checked, check
@@ -39,7 +39,7 @@ else:
         application="Application",
         cluster="Cluster",
         errors="DeployError ImpossibleError ManifestError",
-        history="History",
+        history="Deployment History",
         manifest="Manifest",
         plan="Plan Step",
         preflight="Checked check",
@@ -55,6 +55,7 @@ __all__ = [
     "Cluster",
     "ClusterRollback",
     "DeployError",
+    "Deployment",
     "History",
     "ImpossibleError",
     "Manifest",

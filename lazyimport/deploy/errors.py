@@ -8,10 +8,12 @@ from lazyimport.errors import LazyImportError
 class DeployError(LazyImportError):
     """A deployment could not be made, or did not come up.
 
-    ``superseded`` is whether that is because somebody has made another one since.
+    ``outcome`` is what came of it, as `Deployment.outcome` says; "" if nobody knows.
+    ``reason`` is why, in the words of Serve.
     """
 
-    superseded: bool = False
+    outcome: str = ""
+    reason: str = ""
 
 
 class ImpossibleError(DeployError):

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from typing import NamedTuple
 
-from lazyimport.deploy.application import SERVE, Application
+from lazyimport.deploy.application import Application
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.history import History
+from lazyimport.deploy.git import name_of
+from lazyimport.deploy.history import History, Run
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
@@ -37,7 +38,9 @@ class Plan:
     ``warnings``
         what a person may not expect,
     ``undo``
-        the command that goes back.
+        the command that goes back,
+    ``why``
+        of a rollback: why it is this hash; "" for any other.
 
     Raises ManifestError, DeployError or SettingsError, as `Manifest.with_hash` does.
     """
@@ -49,6 +52,7 @@ class Plan:
         names: Sequence[str] = (),
         *,
         store: str | None = None,
+        why: str = "",
     ) -> None:
         self.before = manifest
         self.after = manifest.with_hash(hash, names)
@@ -58,7 +62,9 @@ class Plan:
         self.warnings = [*self.after.warnings, *self._other_stores(store)]
         words = [word for name in names for word in ("--app", name)]
         self.undo = shlex.join(["lazyimport", "rollback", manifest.path, *words])
-        self._arguments = (hash, names, store)
+        self.why = why
+        self._arguments = (hash, names, store, why)
+        self._begun: Run | None = None
 
     def diff(self) -> str:
         """Return the difference as ``diff -u`` prints it; empty if there is none."""
@@ -94,13 +100,12 @@ class Plan:
                 f"{now.path} was changed by somebody meanwhile; the hash goes into it "
                 "as it is now"
             )
-            hash, names, store = self._arguments
-            return Plan(now, hash, names, store=store).write(history, reporter)
+            hash, names, store, why = self._arguments
+            plan = Plan(now, hash, names, store=store, why=why)
+            return plan.write(history, reporter)
         if self.after.text != now.text:
             self.after.write()
-            for app, before in self.steps:
-                assert app.hash is not None
-                history.add(now.path, app.name, before, app.hash)
+            self._run(history).note("written")
         return self
 
     def apply(
@@ -110,27 +115,42 @@ class Plan:
 
         Raises DeployError.
         """
-        path = self.after.path
+        first = self.applications[0]
         try:
             done = target.apply(self.after, self.applications, reporter)
         except DeployError as error:
+            again = f"{self.undo} --to {first.hash} --apply" if self.why else ""
             raise error.with_text(
-                f"{error}\n{path} names {self.applications[0].hash} already: to try "
-                f"again, run this again; to take it back: {self.undo}"
+                f"{error}\n{self.after.path} names {first.hash} already: to try "
+                f"again, {again or 'run this again'}; to take it back: {self.undo}"
             ) from error
-        for app, before in self.steps:
-            if app.kind == SERVE and app.hash is not None:
-                known = history.deployment(path, app.name, app.hash)
-                # The same: written by a run that could not apply it.
-                was = known and known.before if before == app.hash else before
-                history.add(target.cluster().address, app.name, was, app.hash)
+        self._run(history).note("applied", cluster=target.name_for(first))
         return done
 
-    def follow(self, target: Target, timeout: float) -> Iterator[list[Served]]:
-        """Follow the rollout to its end, as `lazyimport.deploy.follow` does."""
+    def follow(
+        self, target: Target, history: History, timeout: float
+    ) -> Iterator[list[Served]]:
+        """Follow the rollout as `lazyimport.deploy.follow` does, and record its end."""
         wanted = {app.name: app.hash for app in self.applications if app.hash}
         with target.cluster_of(self.applications[0]) as cluster:
-            yield from follow(cluster, wanted, timeout, f"{self.undo} --apply --wait")
+            undo = f"{self.undo} --apply --wait"
+            rollout = follow(cluster, wanted, timeout, undo)
+            yield from self._run(history).follow(rollout)
+
+    def _run(self, history: History) -> Run:
+        """Return the run in which this plan is carried out."""
+        if self._begun is None:
+            manifest, back = name_of(self.after.path), bool(self.why)
+            self._begun = Run(
+                history,
+                [
+                    history.begin(
+                        app.name, before, str(app.hash), manifest=manifest, back=back
+                    )
+                    for app, before in self.steps
+                ],
+            )
+        return self._begun
 
     def _other_stores(self, ours: str | None) -> Iterator[str]:
         for app in self.applications:

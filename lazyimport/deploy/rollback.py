@@ -1,110 +1,244 @@
-"""Going back: the plan that sets the hash before, in a manifest or in a cluster."""
+"""Going back: to the last version that worked, in a manifest or in a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
+from typing import Any
 
-from lazyimport.deploy.application import Application
+from lazyimport.deploy.application import VARIABLE, Application
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.history import History, committed
+from lazyimport.deploy.git import committed, name_of
+from lazyimport.deploy.history import Deployment, History, Run
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.deploy.plan import Plan
 from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 
+_TYPED = "it was asked for"
 
-def plan_rollback(manifest: Manifest, names: Sequence[str], history: History) -> Plan:
-    """Return the plan that sets the hash which the applications *names* had before.
 
-    That is what was deployed from this machine before, else what git has. Raises
-    DeployError if neither knows, or if they had different ones.
+def plan_rollback(
+    manifest: Manifest, names: Sequence[str], history: History, to: str | None = None
+) -> Plan:
+    """Return the plan that sets the hash *to*, by default of what worked last.
+
+    That is the last version which all replicas of the applications *names* ran, as
+    *history* knows, and from which nobody has rolled back since. If none is known, it
+    is the newest one that did not fail, in *history* or in git. `Plan.why` says it.
+
+    Raises DeployError if nobody knows any, or if they had different ones.
     """
-    hashes = {_previous(app, manifest, history) for app in manifest.choose(names)}
-    if len(hashes) > 1:
+    applications = manifest.choose(names)
+    if to is not None:
+        return Plan(manifest, to, names, why=_TYPED)
+    chosen = dict(_previous(app, manifest.path, history) for app in applications)
+    if len(chosen) > 1:
         raise DeployError(
             "these applications had different hashes before; roll back one at a time"
         )
-    return Plan(manifest, hashes.pop(), names)
+    ((hash, why),) = chosen.items()
+    return Plan(manifest, hash, names, why=why)
 
 
-def _previous(application: Application, manifest: Manifest, history: History) -> str:
-    path, name, now = manifest.path, application.name, application.hash
-    known = history.deployment(path, name, now)
-    before = known and known.before
-    before = before or next((h for h in committed(path, name) if h != now), None)
-    if before is not None:
-        return before
-    command = f"lazyimport deploy {quote(path)} --app {quote(name)} --hash HASH"
-    if known is not None:
+def _previous(app: Application, path: str, history: History) -> tuple[str, str]:
+    past = _Past(history, app.name, app.hash, manifest=name_of(path))
+    chosen = past.choose()
+    if chosen is not None:
+        return chosen
+    for hash, commit in committed(path, app.name):
+        if hash != app.hash and not past.is_bad(hash):
+            return hash, (
+                f"it is the newest other hash in git (commit {commit[:10]}), and nobody "
+                f"recorded whether it worked{past.passed_over()}"
+            )
+    command = f"lazyimport rollback {quote(path)} --app {quote(app.name)} --to HASH"
+    if past.is_first:
         raise DeployError(
-            f"{name} had no hash before {now}: to go back to that, take LAZYIMPORT_HASH "
-            f"out of {path}:{application.line}; to go to another, {command}"
+            f"{app.name} had no hash before {app.hash}: to go back to that, take "
+            f"{VARIABLE} out of {path}:{app.line}; to go to another, {command}"
         )
-    raise DeployError(
-        f"nobody knows what {name} ran before {now or 'now'}: it was not deployed from "
-        f"this machine, and git has no other hash of it in {path}; name one: {command}"
-    )
+    raise past.error(f"git has no other hash of it in {path}; name one: {command}")
+
+
+class _Past:
+    """What *history* knows of the hashes that *app*, which has *now*, had before.
+
+    An application of one name may run in several places, with a manifest for each.
+    The deployments by *manifest* count; if there are none, as on another machine,
+    those by the manifest that named *now* last, which went to *cluster* if any did.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        app: str,
+        now: str | None,
+        *,
+        manifest: str = "",
+        cluster: str = "",
+    ) -> None:
+        self._app = app
+        self._now = now
+        counted = [each for each in history.deployments(app) if each.trusted]
+        if not any(each.manifest == manifest for each in counted):
+            ran = [each for each in counted if each.hash == now]
+            ran.sort(key=lambda each: each.cluster != cluster)
+            manifest = ran[0].manifest if ran else manifest
+        self.manifest = manifest
+        #: by hash, in the order in which they were deployed last
+        self._last: dict[str, Deployment] = {}
+        self._ran: dict[str, Deployment] = {}
+        self._failed: dict[str, Deployment] = {}
+        self._left: dict[str, Deployment] = {}  # by a rollback
+        deployments = [each for each in counted if each.manifest == manifest]
+        self.is_first = bool(deployments) and all(
+            each.before is None or each.before == each.hash == now
+            for each in deployments
+        )
+        for each in reversed(deployments):
+            self._learn(each)
+
+    def _learn(self, each: Deployment) -> None:
+        hash = each.hash
+        if each.before and each.before != hash:
+            self._last.setdefault(each.before, each)
+            if each.back and hash not in self._left:
+                self._left[each.before] = each
+        self._left.pop(hash, None)
+        self._last.pop(hash, None)
+        self._last[hash] = each
+        if each.outcome == "running":
+            self._ran.pop(hash, None)
+            self._ran[hash] = each
+            self._failed.pop(hash, None)
+        elif each.outcome in ("failed", "timed out"):
+            self._failed[hash] = each
+
+    def is_bad(self, hash: str) -> bool:
+        """Whether *hash* failed and never ran, or somebody rolled back from it."""
+        return hash in self._left or (hash in self._failed and hash not in self._ran)
+
+    def choose(self) -> tuple[str, str] | None:
+        """Return the hash to go back to and why, None if nothing is known."""
+        applied = {h: e for h, e in self._last.items() if e.outcome != "written"}
+        for known in (self._ran, applied, self._last):
+            for hash, each in reversed(known.items()):
+                if hash == self._now or self.is_bad(hash):
+                    continue
+                if known is self._ran:
+                    why = f"it is the last that worked: deployed {each.began}"
+                elif each.hash == hash:
+                    why = f"it was deployed {each.began}, and nobody waited for it"
+                else:
+                    why = f"{self._app} had it before {each.hash[:12]} was deployed"
+                return hash, why + self.passed_over(hash)
+        return None
+
+    def passed_over(self, chosen: str | None = None) -> str:
+        """Return what is said of the hashes that were deployed after *chosen*."""
+        texts = []
+        for hash in reversed(self._last):
+            if hash == chosen:
+                break
+            if hash != self._now:
+                texts.append(f"{hash[:12]} {self._verdict(hash)}")
+        return f"; passed over: {', '.join(texts)}" if texts else ""
+
+    def _verdict(self, hash: str) -> str:
+        if hash in self._left:
+            return f"was rolled back {self._left[hash].began}"
+        if hash in self._failed and hash not in self._ran:
+            failed = self._failed[hash]
+            return failed.outcome + (f" ({failed.reason})" if failed.reason else "")
+        return "ran" if hash in self._ran else "was not waited for"
+
+    def error(self, advice: str) -> DeployError:
+        """Return the error for the case that there is nothing to go back to."""
+        return DeployError(
+            f"nobody knows a version of {self._app} that worked before "
+            f"{self._now or 'now'}{self.passed_over()}; {advice}"
+        )
 
 
 class ClusterRollback:
-    """The change that sets the hash before in a running cluster, without a manifest.
+    """The change that sets an earlier hash in a running cluster, without a manifest.
+
+    *name* is the Serve application, *to* the hash; by default it is the one that
+    remaining replicas still run, else chosen as `plan_rollback` does.
 
     ``name``
         the Serve application,
-    ``before``, ``hash``
-        what its config names now, and will.
+    ``before``, ``hash``, ``why``
+        what its config names now, what it will, and why it is that one.
 
-    Raises DeployError if the cluster has no such application, or nobody knows the
-    hash before.
+    Raises DeployError if the cluster has no such application, or nobody knows a
+    hash to go back to.
     """
 
-    def __init__(self, cluster: Cluster, name: str, history: History) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, history: History, to: str | None = None
+    ) -> None:
         served = cluster.served().get(name)
         if served is None or served.hash is None:
             raise DeployError(
                 f"Serve at {cluster.address} has no application {name!r} that was "
                 "deployed by a config with a hash; see 'lazyimport status'"
             )
-        known = history.deployment(cluster.address, name, served.hash)
-        hash = _still_running(served) or (known and known.before)
-        if hash is None:
-            raise DeployError(
-                f"nobody knows what {name} ran before {served.hash}: every replica "
-                "runs that, and it was not deployed from this machine; deploy a hash "
-                "by name"
-            )
+        past = _Past(history, name, served.hash, cluster=cluster.address)
+        chosen = (to, _TYPED) if to else _still_running(served) or past.choose()
+        if chosen is None:
+            command = f"lazyimport rollback --app {quote(name)} --to HASH"
+            raise past.error(f"every replica runs this one; name one: {command}")
         self.name = name
         self.before = served.hash
-        self.hash = hash
+        self.hash, self.why = chosen
         self._cluster = cluster
-        self._history = history
+        begun = history.begin(
+            name,
+            self.before,
+            self.hash,
+            manifest=past.manifest,
+            cluster=cluster.address,
+            back=True,
+        )
+        self._run = Run(history, [begun])
 
     def apply(self) -> None:
         """Give the cluster its own config with that hash, and record it."""
         config = self._cluster.config()
         for application in config["applications"]:
             if application["name"] == self.name:
-                _set(application["runtime_env"], self.hash)
+                _set(application, self.before, self.hash)
         self._cluster.apply(config)
-        self._history.add(self._cluster.address, self.name, self.before, self.hash)
+        self._run.note("applied")
 
     def follow(self, timeout: float) -> Iterator[list[Served]]:
         """Follow the rollout to its end, as `lazyimport.deploy.follow` does."""
         address = self._cluster.address
         undo = f"lazyimport rollback --app {quote(self.name)} --address {address}"
-        return follow(self._cluster, {self.name: self.hash}, timeout, undo)
+        rollout = follow(self._cluster, {self.name: self.hash}, timeout, undo)
+        return self._run.follow(rollout)
 
 
-def _still_running(served: Served) -> str | None:
+def _still_running(served: Served) -> tuple[str, str] | None:
     """Return the hash of the replicas that a failed deployment has left in place."""
-    others = {r.hash for r in served.replicas if r.serves} - {served.hash}
-    return others.pop() if len(others) == 1 else None
+    serving = [r.hash for r in served.replicas if r.serves and r.hash != served.hash]
+    if len(set(serving)) != 1 or serving[0] is None:
+        return None
+    return serving[0], f"{len(serving)} replicas still run it"
 
 
-def _set(runtime_env: dict[str, dict[str, str]], hash: str) -> None:
-    if "lazyimport" in runtime_env:
-        runtime_env["lazyimport"]["hash"] = hash
-    else:
-        runtime_env["env_vars"]["LAZYIMPORT_HASH"] = hash
+def _set(application: Mapping[str, Any], before: str, hash: str) -> None:
+    """Replace the hash wherever the config of an application names it."""
+    named = [application]
+    named += [
+        found.get("ray_actor_options") or {}
+        for found in application.get("deployments") or ()
+    ]
+    for holder in named:
+        environment = holder.get("runtime_env") or {}
+        for place, key in (("lazyimport", "hash"), ("env_vars", VARIABLE)):
+            if (environment.get(place) or {}).get(key) == before:
+                environment[place][key] = hash

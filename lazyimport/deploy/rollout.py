@@ -31,7 +31,7 @@ def follow(
     try:
         yield from _until_all_run(cluster, wanted, timeout)
     except DeployError as error:
-        if error.superseded or not undo:
+        if error.outcome == "superseded" or not undo:
             raise
         raise error.with_text(f"{error}\nto go back: {undo}") from error
 
@@ -77,6 +77,7 @@ def _refuse_end(app: Served, hash: str, begun: set[str]) -> None:
                 hash,
                 f"application {app.name!r} cannot be deployed with archive {hash}:\n"
                 f"{app.message.strip()}",
+                "failed",
             )
     elif app.name in begun:
         raise DeployError(
@@ -84,7 +85,7 @@ def _refuse_end(app: Served, hash: str, begun: set[str]) -> None:
             f"{app.hash or 'no hash'}: archive {hash} will not become what it runs",
             app=app.name,
             hash=hash,
-            superseded=True,
+            outcome="superseded",
         )
 
 
@@ -92,7 +93,10 @@ def _timeout(app: Served | None, name: str, hash: str, timeout: float) -> Deploy
     if app is None:
         return DeployError(
             f"after {timeout:.0f} s Serve has no application {name!r} yet; is this the "
-            "cluster that was deployed to?"
+            "cluster that was deployed to?",
+            app=name,
+            hash=hash,
+            outcome="timed out",
         )
     said = f": {app.message.strip()}" if app.message.strip() else ""
     return _error(
@@ -100,13 +104,18 @@ def _timeout(app: Served | None, name: str, hash: str, timeout: float) -> Deploy
         hash,
         f"application {name!r} is still {app.status} after {timeout:.0f} s, not all "
         f"replicas run archive {hash}{said}",
+        "timed out",
     )
 
 
-def _error(app: Served, hash: str, text: str) -> DeployError:
+def _error(app: Served, hash: str, text: str, outcome: str) -> DeployError:
     """Return the error with what serves now, which is what a person asks next."""
     hashes = Counter(replica.hash for replica in app.replicas if replica.serves)
     serving = ", ".join(f"{count} with {h or 'no hash'}" for h, count in hashes.items())
     return DeployError(
-        f"{text}\nreplicas that serve now: {serving or 'none'}", app=app.name, hash=hash
+        f"{text}\nreplicas that serve now: {serving or 'none'}",
+        app=app.name,
+        hash=hash,
+        outcome=outcome,
+        reason=app.message,
     )

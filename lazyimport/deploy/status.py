@@ -6,11 +6,15 @@ The functions read Ray's answers, as its dashboard gives them, into these values
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 _SERVES_OWN = ("ServeController", "ProxyActor")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+#: the line of a traceback that names the exception
+_RAISED = re.compile(r"([A-Za-z_]\w*\.)*[A-Z]\w+(: |$)")
 #: states of a job that is over
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -93,6 +97,13 @@ def served(
     """Return Serve's *applications* by name; *actors* tell what replicas run."""
     alive = [actor for actor in actors if actor["state"] == "ALIVE"]
     return {name: _served(name, app, alive) for name, app in applications.items()}
+
+
+def headline(message: str) -> str:
+    """Return the line of Serve's *message* that says what went wrong, or its first."""
+    lines = [_COLORS.sub("", line) for line in message.splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return (raised[-1:] or lines or [""])[0].strip()
 
 
 def _of_actor(actor: dict[str, Any]) -> Process:

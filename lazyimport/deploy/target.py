@@ -11,6 +11,7 @@ from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import ImpossibleError
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.reporting import SILENT, Reporter
+from lazyimport.values import redact
 
 
 class Target:
@@ -30,10 +31,19 @@ class Target:
         self._address = address
         self._token = token
         self._local = local
+        self._cluster: Cluster | None = None
 
     def cluster(self) -> Cluster:
         """Return the cluster that Serve configs go to."""
-        return Cluster(self._address or self._local, self._token)
+        if self._cluster is None:
+            self._cluster = Cluster(self._address or self._local, self._token)
+        return self._cluster
+
+    def name_for(self, application: Application) -> str:
+        """Return what *application* is applied to, as people and records name it."""
+        if application.resource is None:
+            return redact(self.cluster().address)
+        return "/".join(filter(None, [application.kind, *application.resource[::-1]]))
 
     @contextmanager
     def cluster_of(self, application: Application) -> Iterator[Cluster]:

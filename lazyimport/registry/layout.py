@@ -9,9 +9,12 @@
     gc/pushed/<hash>/<random>        empty: it was pushed again when this was made
     channels/<name>.json             a channel
     gc/running.json                  what a garbage collection is about to delete
+    deployments/<application>/<id>/<outcome>.json   a deployment, and what came of it
 """
 
 from __future__ import annotations
+
+import hashlib
 
 from lazyimport.values import check_channel
 
@@ -20,11 +23,14 @@ CHANNELS = "channels/"
 PROOFS = "proofs/"
 PUSHED = "gc/pushed/"
 RUNNING = "gc/running.json"
+DEPLOYMENTS = "deployments/"
 _PROVENANCE = "provenance/"
 _SIGNATURES = "signatures/"
 #: What the keys of records begin with that lie beside an archive; its hash follows.
 RECORDS = (_PROVENANCE, _SIGNATURES, PROOFS, PUSHED)
 _JSON = ".json"
+#: Characters of the longest name of an application that is a part of a key.
+_LONGEST = 200
 
 
 def archive_key(hash: str) -> str:
@@ -59,3 +65,18 @@ def channel_of(key: str) -> str | None:
     """Return the name of the channel that *key* is of, None if it is of none."""
     name = key.removeprefix(CHANNELS).removesuffix(_JSON)
     return name if key == f"{CHANNELS}{name}{_JSON}" else None
+
+
+def deployments_of(application: str) -> str:
+    """Return with what the keys of the deployments of *application* begin."""
+    from urllib.parse import quote  # only for those who deploy
+
+    name = quote(application or "_", safe="").replace(".", "%2E")
+    if len(name) > _LONGEST:
+        name = hashlib.sha256(name.encode()).hexdigest()
+    return f"{DEPLOYMENTS}{name}/"
+
+
+def deployment_key(application: str, name: str, outcome: str) -> str:
+    """Return the key of the object that says what came of the deployment *name*."""
+    return f"{deployments_of(application)}{name}/{outcome.replace(' ', '-')}{_JSON}"

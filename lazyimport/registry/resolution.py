@@ -17,12 +17,16 @@ from lazyimport.registry.channel import Change
 from lazyimport.registry.channels import read_channel
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
+from lazyimport.stores import ReadStore, open_store
 from lazyimport.values import check_hash
 
 
-def resolve_channel(settings: Settings, name: str) -> Change:
+def resolve_channel(
+    settings: Settings, name: str, store: ReadStore | None = None
+) -> Change:
     """Return the change of the channel *name* that counts, in the store of *settings*.
+
+    *store* is that store if it is open already.
 
     With trusted keys, it must be signed with one of these, and be no older
     than what this node has seen. There is no guess: if the store cannot be asked,
@@ -38,7 +42,7 @@ def resolve_channel(settings: Settings, name: str) -> Change:
             value=None,
         )
     trusted = Trusted.of(settings)
-    store = open_store(settings.store, timeout=settings.timeout)
+    store = store or open_store(settings.store, timeout=settings.timeout)
     sighting = _Sighting(settings, name, store.url, signed=trusted is not None)
     try:
         change = read_channel(store, name).newest

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from lazyimport.deploy.history import History
+from lazyimport.deploy import History
 from tests.fakes.dashboard import Dashboard
 
 pytest.importorskip("ruamel.yaml")
@@ -140,6 +140,30 @@ class TestDeploy:
             "deploy", file, "--hash", B, "--push", ".", code=2
         )
 
+    @pytest.mark.parametrize(
+        ("options", "why"),
+        [
+            (["--timeout", "9"], "--timeout does nothing without --wait or --prefetch"),
+            (["--address", "x:1"], "--address does nothing without --apply, --wait"),
+            (["--check-python", "x"], "--check-python does nothing without --check"),
+            (["--exclude", "x"], "--exclude does nothing without --push"),
+            (["--jobs", "2"], "--jobs does nothing without --push"),
+            (["--sign", "KEY"], "--sign does nothing without a store"),
+        ],
+    )
+    def test_options_that_do_nothing_are_refused(
+        self, cli: CommandLine, file: Path, options: list[str], why: str
+    ) -> None:
+        if "--sign" in options:
+            pytest.importorskip("cryptography")
+            from lazyimport.registry.signing import make_key
+
+            make_key(f"{cli.folder}/key")
+            options = ["--sign", f"{cli.folder}/key"]
+
+        assert why in cli.fail("deploy", file, "--hash", B, *options, code=2)
+        assert SERVE.format(A) == file.read_text()
+
     def test_a_file_that_is_not_there(self, cli: CommandLine) -> None:
         assert "/none.yaml: No such file" in cli.fail(
             "deploy", cli.folder / "none.yaml", "--hash", B
@@ -181,8 +205,85 @@ class TestRollback:
     def test_to_nothing_that_is_known(self, cli: CommandLine, file: Path) -> None:
         error = cli.fail("rollback", file)
 
-        assert f"nobody knows what shop ran before {A}" in error
-        assert f"lazyimport deploy {file} --app shop --hash HASH" in error
+        assert f"nobody knows a version of shop that worked before {A}" in error
+        assert f"lazyimport rollback {file} --app shop --to HASH" in error
+
+    def test_the_last_that_worked_from_any_machine(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """The record is in the store; which commit it is, whoever pushed it says."""
+        good, bad = cli.push(project), cli.push(project / "shop" / "templates")
+        other: dict[str, Any] = {"LAZYIMPORT_CACHE_DIR": str(cli.folder / "other")}
+        with Dashboard() as dashboard:
+            for hash, code, status in ((good, 0, "RUNNING"), (bad, 1, "DEPLOY_FAILED")):
+                dashboard.serve = {"applications": {"shop": served("shop", hash)}}
+                dashboard.serve["applications"]["shop"]["status"] = status
+                dashboard.actors = [actor("shop", hash)]
+                more = ("--address", dashboard.address, "--apply", "--wait")
+                deploy = ("deploy", file, "--hash", hash, "--store", cli.url, *more)
+                cli.run(*deploy, code=code)
+        done = cli.run("rollback", file, "--store", cli.url, **other)
+
+        assert SERVE.format(good) == file.read_text()
+        assert f"{good[:12]}: it is the last that worked: deployed 20" in done.stderr
+        error = cli.fail("rollback", file, "--store", cli.url, **other)
+        assert f"archive {A} is not in {cli.url}" in error
+        assert f"shop had it before {good[:12]} was deployed; passed over: " in error
+        assert f"{bad[:12]} was rolled back" in error
+        assert "or name another one with --to" in error
+        assert SERVE.format(good) == file.read_text()
+
+    def test_to_one_that_is_named(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        hash = cli.push(project)
+        done = cli.run("rollback", file, "--to", hash[:8], "--store", cli.url)
+
+        assert SERVE.format(hash) == file.read_text()
+        assert f"{hash[:12]}: it was asked for" in done.stderr
+
+    def test_to_one_that_the_store_does_not_have_any_more(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        cli.push(project)
+        cli.run("deploy", file, "--hash", B)
+        error = cli.fail("rollback", file, "--store", cli.url)
+
+        assert f"archive {A} is not in {cli.url}, so no worker could run it" in error
+        assert SERVE.format(B) == file.read_text()
+
+    def test_with_a_store_that_is_away(self, cli: CommandLine, file: Path) -> None:
+        """Nodes have the archive: going back needs no store."""
+        cli.run("deploy", file, "--hash", B)
+        away = ("--store", "https://127.0.0.1:9/x")
+        done = cli.run("rollback", file, *away, LAZYIMPORT_TIMEOUT="1")
+
+        assert SERVE.format(A) == file.read_text()
+        assert "what counts is what this machine remembers" in done.stderr
+        assert "nobody checked that the archive is in the store" in done.stderr
+
+    def test_what_nobody_signed_does_not_count(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """Under trusted keys: whoever may write to the store sends nobody back."""
+        pytest.importorskip("cryptography")
+        from lazyimport.registry.signing import make_key
+
+        public = make_key(f"{cli.folder}/key").public
+        hash = cli.push(project)
+        deploy = ("deploy", file, "--store", cli.url)
+        cli.run(*deploy, "--hash", hash)
+        cli.run(*deploy, "--push", project / "shop" / "templates")
+        other: dict[str, Any] = {"LAZYIMPORT_CACHE_DIR": str(cli.folder / "other")}
+        rollback = ("rollback", file, "--store", cli.url)
+        error = cli.fail(*rollback, LAZYIMPORT_TRUSTED_KEYS=public, **other)
+        assert "nobody knows a version of shop" in error
+
+        cli.run(*deploy, "--hash", hash, "--sign", f"{cli.folder}/key")
+        bad = ("--push", project / "shop" / "templates")
+        cli.run(*deploy, *bad, "--sign", f"{cli.folder}/key")
+        cli.run(*rollback, LAZYIMPORT_TRUSTED_KEYS=public, **other)
+        assert SERVE.format(hash) == file.read_text()
 
 
 def served(name: str, hash: str) -> dict[str, Any]:
@@ -306,9 +407,8 @@ class TestWithoutACluster:
             address = dashboard.address
             cli.run(*deploy, address)
 
-        known = History(str(cli.cache)).deployment(address, "shop", B)
-        assert known is not None
-        assert A == known.before
+        outcomes = [d.outcome for d in History(str(cli.cache)).deployments("shop")]
+        assert ["applied", "written", "written", "written"] == outcomes
 
     def test_a_dashboard_that_is_not_ready_is_asked_again(
         self, cli: CommandLine, file: Path

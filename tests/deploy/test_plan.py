@@ -82,10 +82,9 @@ def test_writing_records_what_was_before(file: Path, history: History) -> None:
     plan = planned(file)
 
     assert plan is plan.write(history)
-    known = history.deployment(str(file), "shop", B)
-    assert known is not None
-    assert A == known.before
-    assert history.deployment(str(file), "till", B) is None
+    (known,) = history.deployments("shop")
+    assert (A, B, str(file)) == (known.before, known.hash, known.manifest)
+    assert [] == history.deployments("till")
 
 
 def test_what_somebody_changed_meanwhile_stays(file: Path, history: History) -> None:
@@ -109,9 +108,9 @@ def test_applying_gives_the_config_and_records_it(file: Path, history: History) 
     ((shop, till),) = [config["applications"] for config in dashboard.applied]
     assert B == shop["runtime_env"]["env_vars"]["LAZYIMPORT_HASH"]
     assert A == till["runtime_env"]["env_vars"]["LAZYIMPORT_HASH"]
-    known = history.deployment(dashboard.address, "shop", B)
-    assert known is not None
-    assert A == known.before
+    (known,) = history.deployments("shop")
+    assert (A, B, "applied") == (known.before, known.hash, known.outcome)
+    assert dashboard.address == known.cluster
 
 
 def test_what_cannot_be_applied_says_how_to_go_on_and_back(
@@ -135,3 +134,14 @@ def test_prefetching_takes_the_store_of_the_workers(file: Path) -> None:
         command[len("python -m lazyimport.ray.prefetch_") :]
         for command in dashboard.commands
     )
+
+
+def test_a_rollback_that_cannot_be_applied_is_not_repeated_by_another_one(
+    file: Path, history: History
+) -> None:
+    """Which would go back further."""
+    plan = Plan(Manifest.read(str(file)), B, ["shop"], why="it worked").write(history)
+    command = f"lazyimport rollback {file} --app shop --to {B} --apply"
+
+    with pytest.raises(DeployError, match=f"to try again, {command}; to take"):
+        plan.apply(Target("127.0.0.1:9"), history)

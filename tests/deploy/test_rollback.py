@@ -1,7 +1,9 @@
-"""Going back: to what was deployed from here, to what git has, to what still runs."""
+"""Going back: to the last that worked, to what git has, to what still runs."""
 
 from __future__ import annotations
 
+import copy
+import json
 import subprocess
 
 import pytest
@@ -18,13 +20,14 @@ from lazyimport.deploy import (
     Served,
     plan_rollback,
 )
+from lazyimport.deploy.application import VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
+A, B, C, D, E = (pair * 32 for pair in ("a1", "b2", "c3", "d4", "e5"))
 ENTRY = "  - name: {}\n    runtime_env: {{env_vars: {{LAZYIMPORT_HASH: {}}}}}\n"
 
 
@@ -34,20 +37,149 @@ def text(shop: str, till: str) -> str:
 
 @pytest.fixture(name="history")
 def _history(tmp_path: Path) -> History:
-    return History(str(tmp_path / "cache"))
+    return History(str(tmp_path / "cache"), by="ada@x")
+
+
+def record(
+    history: History,
+    hash: str,
+    outcome: str = "running",
+    *,
+    before: str | None = None,
+    app: str = "shop",
+    manifest: str = "f.yaml",
+    **facts: Any,
+) -> None:
+    """Record a deployment, and what came of it."""
+    begun = history.begin(app, before, hash, manifest=manifest, **facts)
+    history.add(begun._replace(outcome=outcome, reason="boom" * (outcome == "failed")))
 
 
 class TestManifest:
-    """The hash before, in a file."""
+    """The hash to go back to, in a file."""
 
-    def test_what_was_deployed_from_here(
-        self, tmp_path: Path, history: History
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.path = f"{tmp_path}/f.yaml"
+
+    def record(self, history: History, hash: str, *outcome: str, **facts: Any) -> None:
+        record(history, hash, *outcome, **{"manifest": self.path, **facts})
+
+    def chosen(self, history: History, now: str = B) -> tuple[str | None, str]:
+        manifest = Manifest(text(now, C), self.path)
+        plan = plan_rollback(manifest, ["shop"], history)
+        (step,) = plan.steps
+        assert now == step.before
+        return step.application.hash, plan.why
+
+    def test_the_last_that_worked(self, history: History) -> None:
+        self.record(history, A)
+        self.record(history, D, "failed", before=A)
+        self.record(history, E, "applied", before=D)
+        self.record(history, B, "timed out", before=E)
+        hash, why = self.chosen(history)
+
+        assert A == hash
+        assert why.startswith("it is the last that worked: deployed 20")
+        assert "UTC by ada@x" in why
+        passed = f"passed over: {E[:12]} was not waited for, {D[:12]} failed (boom)"
+        assert why.endswith(passed)
+
+    def test_never_from_one_bad_version_to_the_other_and_back(
+        self, history: History
     ) -> None:
-        manifest = Manifest(text(B, C), f"{tmp_path}/f.yaml")
-        history.add(manifest.path, "shop", A, B)
+        """Nor to one that ran, and that somebody rolled back from."""
+        self.record(history, A)
+        self.record(history, D, before=A)
+        self.record(history, B, "failed", before=D)
+        assert D == self.chosen(history)[0]
+        self.record(history, D, before=B, back=True)
+        hash, why = self.chosen(history, D)
+        assert (A, True) == (hash, f"{B[:12]} was rolled back 20" in why)
+        self.record(history, A, before=D, back=True)
 
-        (step,) = plan_rollback(manifest, ["shop"], history).steps
-        assert (A, B) == (step.application.hash, step.before)
+        with pytest.raises(DeployError, match=r"a version of shop that worked before"):
+            self.chosen(history, A)
+
+    def test_what_was_rolled_back_and_deployed_again(self, history: History) -> None:
+        self.record(history, A)
+        self.record(history, D, before=A)
+        self.record(history, A, before=D, back=True)
+        self.record(history, D, before=A)
+        self.record(history, B, before=D)
+
+        assert D == self.chosen(history)[0]
+
+    def test_a_rollback_that_is_taken_back(self, history: History) -> None:
+        """With ``--to``: what it went away from is good again, and so is the other."""
+        self.record(history, A)
+        self.record(history, B, before=A)
+        self.record(history, A, before=B, back=True)
+        self.record(history, B, before=A, back=True)
+
+        assert A == self.chosen(history)[0]
+
+    def test_a_version_that_worked_and_then_did_not(self, history: History) -> None:
+        """The cluster may have been full."""
+        self.record(history, A)
+        self.record(history, A, "timed out")
+        self.record(history, B, "failed", before=A)
+
+        assert A == self.chosen(history)[0]
+
+    def test_nobody_waited(self, history: History) -> None:
+        """What was applied comes before what was written only; what failed does not."""
+        self.record(history, A, "applied")
+        self.record(history, D, "written", before=A)
+        self.record(history, E, "failed", before=D)
+        self.record(history, B, "applied", before=E)
+        hash, why = self.chosen(history)
+
+        assert A == hash
+        assert "nobody waited for it; passed over" in why
+
+    def test_what_was_there_before_anything_was_recorded(
+        self, history: History
+    ) -> None:
+        self.record(history, B, "failed", before=A)
+        hash, why = self.chosen(history)
+
+        assert (A, f"shop had it before {B[:12]} was deployed") == (hash, why)
+
+    def test_of_its_own_manifest(self, history: History) -> None:
+        """An application of one name may run in production, and elsewhere."""
+        self.record(history, A)
+        self.record(history, D, manifest="staging/f.yaml")
+        self.record(history, B, "written")
+        self.record(history, E, app="till")
+
+        assert A == self.chosen(history)[0]
+
+    def test_from_another_machine(self, history: History) -> None:
+        """Where the file lies elsewhere, its hash says which line of deployments."""
+        self.record(history, D, manifest="/home/bob/prod.yaml")
+        self.record(history, B, manifest="/home/bob/prod.yaml")
+        self.record(history, A, manifest="/home/bob/staging.yaml")
+
+        assert D == self.chosen(history)[0]
+
+    def test_what_is_not_trusted_does_not_count(self, history: History) -> None:
+        self.record(history, A)
+        self.record(history, B, before=A)
+        known = history.deployments("shop")
+        forged = known[0]._replace(id="3000", hash=E, trusted=False)
+        history.deployments = lambda app: [forged, *known]  # type: ignore[method-assign]
+
+        assert A == self.chosen(history)[0]
+
+    def test_a_hash_that_is_asked_for(self, history: History) -> None:
+        plan = plan_rollback(Manifest(text(B, C), self.path), ["shop"], history, E)
+
+        assert E == plan.applications[0].hash
+        plan.before.fresh = lambda: plan.before  # type: ignore[method-assign]
+        plan.after.write = lambda: None  # type: ignore[method-assign]
+        plan.write(history)
+        assert history.deployments("shop")[0].back
 
     def test_what_git_has(self, tmp_path: Path, history: History) -> None:
         """The newest commit in which it was another one, of this application."""
@@ -64,27 +196,31 @@ class TestManifest:
             file.write_text(content)
             git("add", file.name)
             git("commit", "-m", "deploy")
-        plan = plan_rollback(Manifest.read(str(file)), ["shop"], history)
+        manifest = Manifest.read(str(file))
+        plan = plan_rollback(manifest, ["shop"], history)
 
         assert text(A, A) == plan.after.text
+        assert "the newest other hash in git (commit " in plan.why
+        record(history, A, "failed")
+        assert C == plan_rollback(manifest, ["shop"], history).applications[0].hash
 
-    def test_different_ones_are_not_set_at_once(
-        self, tmp_path: Path, history: History
-    ) -> None:
-        manifest = Manifest(text(B, B), f"{tmp_path}/f.yaml")
-        history.add(manifest.path, "shop", A, B)
-        history.add(manifest.path, "till", C, B)
+    def test_different_ones_are_not_set_at_once(self, history: History) -> None:
+        self.record(history, B, before=A)
+        self.record(history, B, before=C, app="till")
 
         with pytest.raises(DeployError, match="roll back one at a time"):
-            plan_rollback(manifest, ["shop", "till"], history)
+            plan_rollback(Manifest(text(B, B), self.path), ["shop", "till"], history)
 
-    def test_nothing_before(self, tmp_path: Path, history: History) -> None:
-        manifest = Manifest(text(B, C), f"{tmp_path}/f.yaml")
-        history.add(manifest.path, "shop", None, B)
+    def test_nothing_before(self, history: History) -> None:
+        manifest = Manifest(text(B, C), self.path)
+        self.record(history, B, before=None)
+        self.record(history, B, before=B)
 
         with pytest.raises(DeployError, match=r"had no hash before .*f\.yaml:2; to go"):
             plan_rollback(manifest, ["shop"], history)
-        with pytest.raises(DeployError, match=f"nobody knows what till ran before {C}"):
+        with pytest.raises(
+            DeployError, match=f"nobody knows a version of till .* before {C}; git has"
+        ):
             plan_rollback(manifest, ["till"], history)
 
 
@@ -111,32 +247,69 @@ class Running(Cluster):
 
 
 class TestCluster:
-    """The hash before, in a cluster and without a file."""
+    """The hash to go back to, in a cluster and without a file."""
 
     def test_what_the_other_replicas_still_run(self, history: History) -> None:
         """Which a failed deployment has left in place."""
-        cluster = Running(B, A, B, env_vars={"LAZYIMPORT_HASH": B, "X": "y"})
+        cluster = Running(B, A, A, B, env_vars={"LAZYIMPORT_HASH": B, "X": "y"})
         change = ClusterRollback(cluster, "shop", history)
 
-        assert (B, A) == (change.before, change.hash)
+        assert (B, A, "2 replicas still run it") == (
+            change.before,
+            change.hash,
+            change.why,
+        )
         assert "no config" == cluster.applied
         change.apply()
         env = cluster.applied["applications"][1]["runtime_env"]["env_vars"]
         assert {"LAZYIMPORT_HASH": A, "X": "y"} == env
-        known = history.deployment(cluster.address, "shop", A)
-        assert known is not None
-        assert B == known.before
+        (known,) = history.deployments("shop")
+        assert (B, A, "applied", True) == (
+            known.before,
+            known.hash,
+            known.outcome,
+            known.back,
+        )
 
-    def test_what_was_deployed_from_here(self, history: History) -> None:
-        cluster = Running(B, B, lazyimport={"hash": B})
-        history.add(cluster.address, "shop", C, B)
+    def test_the_last_that_worked_by_the_manifest_that_was_applied(
+        self, history: History
+    ) -> None:
+        cluster = Running(B, B, env_vars={"LAZYIMPORT_HASH": B})
+        here, there = {"cluster": cluster.address}, {"cluster": "http://there"}
+        record(history, C, manifest="prod.yaml", **here)
+        record(history, B, manifest="prod.yaml", before=C, **here)
+        record(history, D, manifest="staging.yaml", **there)
+        record(history, B, manifest="staging.yaml", before=D, **there)
+        change = ClusterRollback(cluster, "shop", history)
+
+        assert C == change.hash
+        assert "it is the last that worked" in change.why
+        change.apply()
+        assert "prod.yaml" == history.deployments("shop")[0].manifest
+
+    def test_one_that_is_asked_for(self, history: History) -> None:
+        cluster = Running(B, A, env_vars={"LAZYIMPORT_HASH": B})
+
+        assert D == ClusterRollback(cluster, "shop", history, D).hash
+
+    def test_every_place_that_names_the_hash(self, history: History) -> None:
+        """So that no two of them contradict each other, and nothing else changes."""
+        both = {"lazyimport": {"hash": B, "store": "s"}, "env_vars": {VARIABLE: B}}
+        cluster = Running(B, A, **copy.deepcopy(both))
+        shop = cluster.value["applications"][1]
+        other = {"runtime_env": {"env_vars": {VARIABLE: C}}}
+        shop["deployments"] = [
+            {"name": "x", "ray_actor_options": {"runtime_env": copy.deepcopy(both)}},
+            {"name": "y", "ray_actor_options": other},
+            {"name": "z"},
+        ]
+        expected = json.loads(json.dumps(cluster.value).replace(B, A))
         ClusterRollback(cluster, "shop", history).apply()
 
-        plugin = cluster.applied["applications"][1]["runtime_env"]["lazyimport"]
-        assert {"hash": C} == plugin
+        assert expected == cluster.applied
 
     def test_nothing_that_is_known(self, history: History) -> None:
-        with pytest.raises(DeployError, match=f"nobody knows what shop ran before {B}"):
+        with pytest.raises(DeployError, match=f"nobody knows a version .*before {B}"):
             ClusterRollback(Running(B, B), "shop", history)
         with pytest.raises(DeployError, match="has no application 'till'"):
             ClusterRollback(Running(B, B), "till", history)

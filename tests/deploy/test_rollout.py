@@ -46,7 +46,7 @@ def test_a_newer_deployment_is_told_at_once() -> None:
         DeployError, match=f"deployed again meanwhile, with {C}"
     ) as info:
         list(follow(cluster, {"shop": B}, 60))
-    assert info.value.superseded
+    assert "superseded" == info.value.outcome
 
 
 def test_a_failure_says_why_what_serves_and_how_to_go_back() -> None:
@@ -62,6 +62,7 @@ def test_a_failure_says_why_what_serves_and_how_to_go_back() -> None:
         "to go back: lazyimport rollback f.yaml",
     ] == str(info.value).splitlines()
     assert (info.value.app, info.value.hash) == ("shop", B)  # type: ignore[attr-defined]
+    assert ("failed", "Traceback ...\n") == (info.value.outcome, info.value.reason)
 
 
 def test_the_failure_of_the_one_before_is_not_its_own() -> None:

@@ -190,17 +190,24 @@ def planning(history: deploy.History) -> deploy.Plan:
         assert_type(step.application, deploy.Application)
         assert_type(step.before, str | None)
     assert_type(deploy.plan_rollback(manifest, ["shop"], history), deploy.Plan)
+    assert_type(deploy.plan_rollback(manifest, [], history, "4be8").why, str)
+    for known in history.deployments("shop"):
+        assert_type(known, deploy.Deployment)
+        assert_type(known.before, str | None)
+        assert_type(known.outcome, str)
+        assert_type(known.trusted, bool)
     return plan
 
 
 def deploying(plan: deploy.Plan, settings: Settings) -> None:
-    history = deploy.History(settings.cache_dir)
+    store = stores.open_store("gs://bucket")
+    history = deploy.History(settings.cache_dir, store, by="ada", trusted=None)
     target = deploy.Target("http://localhost:8265", "token")
     target.check(plan.applications, apply=True, prefetch=True, wait=True)
     assert_type(plan.prefetch(target, 60), Iterator[str])
     assert_type(plan.write(history), deploy.Plan)
     assert_type(plan.apply(target, history), str)
-    for served in plan.follow(target, timeout=60):
+    for served in plan.follow(target, history, timeout=60):
         assert_type(served, list[deploy.Served])
         for replica in served[0].replicas:
             assert_type(replica, deploy.Replica)
@@ -216,8 +223,9 @@ def asking_a_cluster(history: deploy.History) -> None:
     cluster = deploy.Cluster("http://localhost:8265", token=None)
     assert_type(cluster.processes(), list[deploy.Process])
     assert_type(cluster.served(), dict[str, deploy.Served])
-    rollback = deploy.ClusterRollback(cluster, "shop", history)
+    rollback = deploy.ClusterRollback(cluster, "shop", history, to=None)
     assert_type(rollback.hash, str)
+    assert_type(rollback.why, str)
     rollback.apply()
     assert_type(rollback.follow(60), Iterator[list[deploy.Served]])
     try:
@@ -227,4 +235,4 @@ def asking_a_cluster(history: deploy.History) -> None:
     except deploy.ImpossibleError:
         pass
     except deploy.DeployError as error:
-        assert_type(error.superseded, bool)
+        assert_type(error.outcome, str)

@@ -26,7 +26,8 @@ _SECTIONS = {
     },
     "Deploy": {
         "deploy": "Set the hash that an application runs.",
-        "rollback": "Set the hash that an application ran before.",
+        "rollback": "Go back to the last version of an application that worked.",
+        "history": "Show how an application was deployed, and what came of it.",
         "status": "Show which hash runs where.",
     },
     "Look after stores and nodes": {

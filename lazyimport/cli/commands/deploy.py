@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 
 import click
@@ -12,15 +13,12 @@ from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.packing import pack_options, push_and_tell
 from lazyimport.cli.progress import Progress
-from lazyimport.delivery.lookup import cached_hashes, resolve
+from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import Application, History, Manifest, Plan
-from lazyimport.errors import ArchiveMissing
 from lazyimport.packing import PackOptions
-from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signing import Signer
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
 
 _EXAMPLES = """
 lazyimport deploy serve.yaml --hash 4be81c02 --diff --dry-run
@@ -85,10 +83,17 @@ def command(
         raise click.UsageError(
             "which archive? Give one of --hash HASH, --channel NAME and --push DIR"
         )
+    if not roots:
+        names = {field.name for field in fields(PackOptions)}
+        options.refuse_idle(names, "without --push")
+    if entry is None:
+        options.refuse_idle(["check_python"], "without --check")
     with Progress(quiet=quiet) as reporter:
         manifest = Manifest.read(file)
         applications = manifest.choose(wishes.names)
         wishes.check(applications)  # before anything takes time
+        patience = settings.timeout
+        history = deploying.open_history(settings, reporter, signer, patience)
         check = None
         if entry is not None:
             check = partial(
@@ -104,11 +109,16 @@ def command(
                 roots, settings, packing, reporter, check=check, signer=signer
             ).hash
         else:
-            hash = _stored(archive, channel, settings, reporter)
+            hash = _named(archive, channel, settings, history, reporter)
+            advice, dry_run = (
+                "push and deploy in one go with --push DIR",
+                wishes.dry_run,
+            )
+            deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
             if check is not None:
                 check(hash)
         plan = Plan(manifest, hash, wishes.names, store=settings.store)
-        deploying.carry_out(plan, wishes, History(settings.cache_dir), reporter)
+        deploying.carry_out(plan, wishes, history, reporter)
 
 
 def _entries(entry: str, applications: Sequence[Application]) -> list[str]:
@@ -122,25 +132,19 @@ def _entries(entry: str, applications: Sequence[Application]) -> list[str]:
     return entries
 
 
-def _stored(
-    archive: str | None, channel: str | None, settings: Settings, reporter: Progress
+def _named(
+    archive: str | None,
+    channel: str | None,
+    settings: Settings,
+    history: History,
+    reporter: Progress,
 ) -> str:
-    """Return the hash that is named, and that the store has."""
+    """Return the hash that is named."""
     if channel:
-        hash = str(resolve_channel(settings, channel).hash)
+        hash = str(resolve_channel(settings, channel, history.store).hash)
         reporter.say(f"channel {channel} points to {hash}")
     else:
-        hash = resolve(str(archive), settings)
-    if settings.store is None:
+        hash = resolve(str(archive), settings, history.store)
+    if history.store is None:
         reporter.say("no store is named, so nobody checked that the archive is there")
-        return hash
-    try:
-        claim(open_store(settings.store, timeout=settings.timeout), hash)
-    except ArchiveMissing as error:
-        cached = hash in cached_hashes(settings, hash)
-        where = "it is only in the node cache here" if cached else "check the hash"
-        raise error.with_text(
-            f"archive {hash} is not in {settings.store}, so no worker could run it; "
-            f"{where}, or push and deploy in one go with --push DIR"
-        ) from error
     return hash

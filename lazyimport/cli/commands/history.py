@@ -1,0 +1,47 @@
+"""``lazyimport history``."""
+
+from __future__ import annotations
+
+from lazyimport.cli import console, declare, deploying, options
+from lazyimport.cli.figures import amount
+from lazyimport.cli.progress import Progress
+from lazyimport.settings import Settings
+
+_HEADER = ("DEPLOYED", "HASH", "OUTCOME", "BY", "MANIFEST", "REASON")
+
+
+@declare.command("history")
+@declare.argument("APP", "The application, as the manifest and Serve call it.")
+@declare.option("-l, --long", "Print whole hashes.")
+@options.json
+@options.settings()
+def command(app: str, long: bool, as_json: bool, settings: Settings) -> None:
+    """Show how an application was deployed, and what came of it.
+
+    Shows what 'deploy' and 'rollback' recorded in the store and on this machine, the
+    newest first. Where keys are trusted, what none of them signed is marked: no
+    rollback goes by it.
+    """
+    if as_json:
+        options.refuse_idle(["long"], "with --json: hashes are whole")
+    with Progress() as reporter:
+        history = deploying.open_history(settings, reporter)
+        deployments = history.deployments(app)
+    if as_json:
+        console.print_json([each._asdict() for each in deployments])
+        return
+    rows = [
+        (
+            each.began[:16],
+            each.hash[: 64 if long else 12],
+            f"{'rollback, ' * each.back}{each.outcome}"
+            + ("" if each.trusted else " (not signed by a trusted key)"),
+            each.by,
+            each.manifest or each.cluster,
+            each.reason,
+        )
+        for each in deployments
+    ]
+    console.print_table(rows, header=_HEADER)
+    where = settings.store or f"the node cache {settings.cache_dir}"
+    console.say(f"{app}: {amount(len(rows), 'deployment')} (UTC), from {where}")
