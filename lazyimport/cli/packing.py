@@ -52,6 +52,11 @@ _OPTIONS = [
         show_default=False,
     ),
     _option(
+        "--follow-links",
+        "Pack what links lead to, also outside of the folders.",
+        "follow_links",
+    ),
+    _option(
         "--with NAME",
         "Pack a distribution that is installed here too, with its metadata and without "
         "its dependencies.",

@@ -16,16 +16,16 @@ and what a rule drops is not walked:
    ``.pytest_cache``, ``.hypothesis``, ``.ipynb_checkpoints``, ``.idea``,
    ``.vscode``, ``node_modules``), virtual environments (``.venv``, and any directory
    with a ``pyvenv.cfg``), ``__pycache__``, a ``.pyc`` or ``.pyo`` beside its source,
-   ``.DS_Store``, ``.lazyimportignore``, and editors' ``.#*``, ``*.swp``, ``*.swo`` and
-   ``*~``.
+   ``.DS_Store``, ``.lazyimportignore``, editors' ``.#*``, ``*.swp``, ``*.swo`` and
+   ``*~``, and archives of our own, ``*.lza``.
    ``build``, ``dist`` and ``venv`` are packages on PyPI or in the standard library
    and stay, unless a rule says otherwise. ``*.dist-info`` and ``*.egg-info`` stay,
    and so does a ``.pyc`` without source.
 2. ``.gitignore`` files, unless the configuration says ``gitignore = false``:
-   those in the root, and those above it up to the top of its git repository. They
-   do not count in a directory that has ``*.dist-info`` (they came with a wheel),
-   and those above do not count for a root that they ignore as a whole, since
-   somebody named it.
+   those in the root, and those above it up to the top of its git repository. What
+   git tracks all the same stays. They do not count in a directory that has
+   ``*.dist-info`` (they came with a wheel), and those above do not count for a root
+   that they ignore as a whole, since somebody named it.
 3. ``.lazyimportignore`` files in the root.
 4. ``exclude`` of the configuration, on archive paths.
 5. ``include`` of the configuration, on archive paths: what matches stays, with all
@@ -39,7 +39,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from lazyimport.packing.config import Config
-from lazyimport.packing.names import collisions
+from lazyimport.packing.names import collisions, directories_of
 from lazyimport.packing.sources import SourceFile, Sources, pack_error
 from lazyimport.packing.walk import PYTHON_SUFFIXES, Walk
 
@@ -48,10 +48,14 @@ def collect(
     roots: Sequence[str | os.PathLike[str]],
     config: Config,
     *,
+    staged: Sequence[str] = (),
+    never: Mapping[str, str] | None = None,
     stdlib_names: Collection[str] | None = None,
 ) -> Sources:
     """Return the files of *roots* that go into an archive.
 
+    *staged* are more roots, which nobody looks through for secrets. *never* maps the
+    real paths of folders that are left out, wherever they lie, to what they are.
     *stdlib_names* are top-level names that the files may not take, by default those
     of the running Python's standard library. A directory ``test`` at the top, which
     many projects have, is left out with a warning.
@@ -63,31 +67,22 @@ def collect(
     the standard library; nothing to pack.
     """
     places = list(dict.fromkeys(os.path.abspath(os.fspath(root)) for root in roots))
-    walk = Walk(config, places)
+    walk = Walk(config, [*places, *staged], never or {})
     for place in places:
-        walk.root(place)
+        walk.root(place, guarded=True)
+    for place in staged:
+        walk.root(place, guarded=False)
     files = {path: walk.files[path] for path in sorted(walk.files)}
-    directories = _directories(files)
+    directories = sorted(directories_of(files) - {""})
     names = sys.stdlib_module_names if stdlib_names is None else stdlib_names
     issues = [*walk.issues, *_issues(files, directories, names)]
-    excluded = {path: walk.excluded[path] for path in sorted(walk.excluded)}
     if not files and not issues:
-        issues.append(_nothing(places, excluded))
+        issues = walk.empty or ["nothing to pack: no roots at all"]
     if issues:
         raise pack_error(sorted(issues))
-    warnings = [*walk.warnings, *_warnings(files, directories)]
+    excluded = {path: walk.excluded[path] for path in sorted(walk.excluded)}
+    warnings = [*walk.warnings, *walk.empty, *_warnings(files, directories)]
     return Sources(tuple(files.values()), excluded, tuple(sorted(warnings)))
-
-
-def _directories(files: Iterable[str]) -> dict[str, None]:
-    """Return the directories that *files* lie in, without the top."""
-    directories: dict[str, None] = {}
-    for path in files:
-        directory = path.rpartition("/")[0]
-        while directory and directory not in directories:
-            directories[directory] = None
-            directory = directory.rpartition("/")[0]
-    return directories
 
 
 def _issues(
@@ -141,13 +136,3 @@ def _module_at_top(path: str) -> str:
     if not directory:
         return stem
     return directory if stem == "__init__" else ""
-
-
-def _nothing(places: Sequence[str], excluded: Mapping[str, str]) -> str:
-    text = f"nothing to pack in {', '.join(places) or 'no roots at all'}"
-    if excluded:
-        shown = [f"{path} by {rule}" for path, rule in list(excluded.items())[:5]]
-        text += f"; dropped: {', '.join(shown)}"
-        if len(excluded) > len(shown):
-            text += f" and {len(excluded) - len(shown)} more"
-    return text

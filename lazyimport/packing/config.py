@@ -44,6 +44,7 @@ class Config:
     materialize: tuple[str, ...] = ()
     in_memory: tuple[str, ...] = ()
     requires_python: str | None = None
+    follow_links: bool = False  # no file says so: it could bring in files of anybody
 
     def minors(self) -> int:
         """Return the bits of format.md section 3 for requires-python.

@@ -1,40 +1,78 @@
 """Ordered lists of gitignore patterns, asked about one directory entry at a time.
 
-pathspec translates each pattern. What it means is decided here, because pathspec's
-GitIgnoreSpec decides about whole paths without a walk, and so treats directories
-differently from git (``*`` with ``!*/`` drops every directory there). A walk that
-does not enter what is dropped is simpler: of the patterns that match the entry
-itself, not a directory above it, the last one counts.
+A walk does not enter what is dropped. So of the patterns that match the entry itself,
+not a directory above it, the last one counts.
+
+Anybody may have written the patterns, and the names. So a pattern becomes an
+expression without a choice: what stands between two stars is matched at the first
+place where it fits, which is enough, and no other place is tried. The standard
+library's `fnmatch` does the same.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
-
-from pathspec import GitIgnoreSpec
+from collections.abc import Callable, Iterable
 
 # Patterns of these two shapes are matched by name alone, with one hash probe or one
 # endswith() for all of them; nearly all patterns have one of them.
-_NAME = re.compile(r"!?(?:\*\*/)?([\w.+@~$%=,-]+)", re.ASCII)
-_SUFFIX = re.compile(r"!?(?:\*\*/)?\*([\w.+@~$%=,-]+)", re.ASCII)
-_TRAILING_SPACE = re.compile(r"(?<!\\)\s+$")
-_GROUP = re.compile(r"\(\?P<\w+>")
+_NAME = re.compile(r"(?:\*\*/)?([\w.+@~$%=,-]+)", re.ASCII)
+_SUFFIX = re.compile(r"(?:\*\*/)?\*([\w.+@~$%=,-]+)", re.ASCII)
 _GLOB = re.compile(r"[*?\[\\]")
+_LONGEST = 4096  # characters of a pattern; a path has no more
+#: Pieces of a pattern: stars, a class of characters, another character.
+_PIECE = re.compile(
+    r"(?P<stars>\*+)"
+    r"|\[(?P<negated>[!^]?)(?P<members>\]?(?:\[:\w+:\]|\\.|[^\\\]])*)\]"
+    r"|\\(?P<escaped>.)|(?P<plain>[^\\\[])",
+    re.DOTALL,
+)
+_MEMBER = re.compile(r"\[:(\w+):\]|\\?(.)(?:-\\?([^\]]))?", re.DOTALL)
+_NAMED = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": r" \t",
+    "digit": "0-9",
+    "lower": "a-z",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\s",
+    "upper": "A-Z",
+    "xdigit": "0-9a-fA-F",
+}
+_groups = itertools.count()
 
 
 class Rule:
-    """One pattern: ``keeps`` if it begins with ``!``; ``text`` has its place too."""
+    """One pattern: ``keeps`` if it begins with ``!``; ``text`` has its place too.
 
-    __slots__ = ("keeps", "of_directories", "search", "text")
+    Where ``of_path``, its ``expression`` is for the path of an entry, else for the
+    last component of that.
+    """
 
-    def __init__(
-        self, text: str, regex: re.Pattern[str], *, keeps: bool, of_directories: bool
-    ) -> None:
+    __slots__ = ("expression", "keeps", "of_directories", "of_path", "text")
+
+    def __init__(self, line: str, text: str) -> None:
+        """Raise ValueError if *line*, which is not empty, is no pattern."""
         self.text = text
-        self.search = regex.search
-        self.keeps = keeps
-        self.of_directories = of_directories
+        self.keeps = line.startswith("!")
+        body = line[self.keeps :]
+        # What is left of "a/**/" without its slash still says all of a's folders
+        # and not a itself.
+        self.of_directories = body.endswith("/")
+        body = body.removesuffix("/")
+        if body.startswith("**/") and "/" not in body[3:]:
+            body = body[3:]
+        self.of_path = "/" in body
+        if not body or len(body) > _LONGEST:
+            raise ValueError("not a pattern")
+        parts = body.removeprefix("/").split("/")
+        self.expression = _of_path(parts) if self.of_path else _of_name(body)
+
+    def matches(self, path: str, name: str) -> bool:
+        """Whether it matches the entry *path*, whose last component is *name*."""
+        text = path if self.of_path else name
+        return re.fullmatch(self.expression, text, re.DOTALL) is not None
 
 
 class Patterns:
@@ -47,45 +85,36 @@ class Patterns:
     def __init__(
         self, lines: Iterable[str], source: str, *, strict: bool = False
     ) -> None:
-        self.source = source
         self.rules: list[Rule] = []
         names: set[str] = set()
         suffixes: set[str] = set()
-        others: list[str] = []
+        others: dict[bool, list[str]] = {False: [], True: []}
         for number, line in enumerate(lines, 1):
             text = f"{source}: {line}" if strict else f"{source}:{number}: {line}"
-            # What is left of "a/**/" without its slash still says all of a's folders
-            # and not a itself; pathspec's expression for the whole does not.
-            body = _TRAILING_SPACE.sub("", line)
-            of_directories = body.endswith("/")
-            body = body.removesuffix("/")
+            body = line.rstrip(" ")
+            if body.endswith("\\") and len(body) < len(line):
+                body += " "
+            if not body or body.startswith("#"):
+                continue
             try:
-                patterns = GitIgnoreSpec.from_lines([body]).patterns
+                rule = Rule(body, text)
             except ValueError as error:
                 if strict:
                     raise ValueError(f"{text}: {error}") from error
                 continue
-            for pattern in patterns:
-                if pattern.include is None or pattern.regex is None:
-                    continue  # a comment
-                self.rules.append(
-                    Rule(
-                        text,
-                        pattern.regex,
-                        keeps=not pattern.include,
-                        of_directories=of_directories,
-                    )
-                )
-                if name := _NAME.fullmatch(body):
-                    names.add(name[1])
-                elif suffix := _SUFFIX.fullmatch(body):
-                    suffixes.add(suffix[1])
-                else:
-                    others.append(_GROUP.sub("(?:", pattern.regex.pattern))
+            self.rules.append(rule)
+            body = body.removeprefix("!").removesuffix("/")
+            if name := _NAME.fullmatch(body):
+                names.add(name[1])
+            elif suffix := _SUFFIX.fullmatch(body):
+                suffixes.add(suffix[1])
+            else:
+                others[rule.of_path].append(rule.expression)
         self.rules.reverse()
         self._names = names
         self._suffixes = tuple(suffixes)
-        self._other = re.compile("|".join(others)).search if others else None
+        self._other_name = _any_of(others[False])
+        self._other_path = _any_of(others[True])
 
     def find(self, path: str, name: str, *, directory: bool) -> Rule | None:
         """Return the rule that decides about the entry *path*, or None.
@@ -96,15 +125,13 @@ class Patterns:
         if (
             name not in self._names
             and not name.endswith(self._suffixes)
-            and (self._other is None or not self._other(path))
+            and (self._other_name is None or not self._other_name(name))
+            and (self._other_path is None or not self._other_path(path))
         ):
             return None
         for rule in self.rules:
-            if directory or not rule.of_directories:
-                match = rule.search(path)
-                # The only group is the slash after a folder above that matched.
-                if match and match.lastindex is None:
-                    return rule
+            if (directory or not rule.of_directories) and rule.matches(path, name):
+                return rule
         return None
 
 
@@ -118,3 +145,79 @@ def anchored_prefix(line: str) -> list[str] | None:
         if _GLOB.search(folder):
             return folders[:place]
     return folders
+
+
+def _any_of(expressions: list[str]) -> Callable[[str], object] | None:
+    if not expressions:
+        return None
+    return re.compile("|".join(expressions), re.DOTALL).fullmatch
+
+
+def _of_path(parts: list[str]) -> str:
+    """Return the expression for a path with these components."""
+    blocks: list[list[str]] = [[]]
+    for part in parts:
+        if part == "**":
+            blocks.append([])
+        else:
+            blocks[-1].append(_of_name(part))
+    first, *rest = ("/".join(block) for block in blocks)
+    if not rest:
+        return first
+    *middle, last = rest
+    texts = [f"{first}/"] if first else []
+    texts += [_settled(f"(?:[^/]+/)*?{block}/") for block in middle if block]
+    return "".join(texts) + (f"(?:[^/]+/)*{last}" if last else ".+")
+
+
+def _of_name(part: str) -> str:
+    """Return the expression for one component; ValueError if none can match it."""
+    pieces = [""]  # what stands between stars
+    end = 0
+    for piece in _PIECE.finditer(part):
+        if piece.start() != end:
+            break
+        end = piece.end()
+        if piece["stars"]:
+            pieces.append("")
+        elif piece["plain"] == "?":
+            pieces[-1] += "[^/]"
+        elif piece["members"] is not None:
+            pieces[-1] += _class(piece["members"], piece["negated"])
+        else:
+            pieces[-1] += re.escape(piece["escaped"] or piece["plain"])
+    if end != len(part) or not part:
+        raise ValueError("not a pattern")
+    first, *rest = pieces
+    if not rest:
+        return first
+    *middle, last = rest
+    settled = [_settled(f"[^/]*?{text}") for text in middle if text]
+    return "".join([first, *settled, f"[^/]*{last}"])
+
+
+def _class(members: str, negated: str) -> str:
+    """Return the expression for ``[members]``; ValueError if none is known."""
+    texts = []
+    for named, first, last in _MEMBER.findall(members):
+        if named:
+            if named not in _NAMED:
+                raise ValueError(f"not a class of characters: {named}")
+            texts.append(_NAMED[named])
+        elif not last:
+            texts.append(re.escape(first))
+        elif first <= last:
+            texts.append(f"{re.escape(first)}-{re.escape(last)}")
+    body = "".join(texts)
+    if negated:
+        return f"[^/{body}]"
+    return f"(?!/)[{body}]" if body else "(?!)"
+
+
+def _settled(expression: str) -> str:
+    """Return *expression* as one that matches at the first place or not at all.
+
+    Python 3.11 writes ``(?>...)`` for it.
+    """
+    name = f"g{next(_groups)}"
+    return f"(?=(?P<{name}>{expression}))(?P={name})"

@@ -30,6 +30,7 @@ from lazyimport.packing.compile import SyntaxProblem, compile_sources
 from lazyimport.packing.config import Config
 from lazyimport.packing.flags import looks_at_files, package_flags
 from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.names import directories_of
 from lazyimport.packing.sources import SourceFile, Sources
 from lazyimport.reporting import Reporter
 
@@ -64,7 +65,8 @@ class Indexer:
         self._targets = sorted(targets, key=lambda target: target[0].encode())
         #: entries of the files that were read, still without bytecode
         self._read: list[Entry] = []
-        self._files: dict[bytes, SourceFile] = {}
+        #: digest of what was read -> the file, its size then
+        self._files: dict[bytes, tuple[SourceFile, int]] = {}
         #: digest of bytecode -> where it begins in the spool, its size
         self._spooled: dict[bytes, tuple[int, int]] = {}
         self._listings: dict[bytes, bytes] = {}
@@ -105,13 +107,13 @@ class Indexer:
             index = self._previous.revision.index
             patch = self._patch(index, self._previous.flags.keys(), entries, flags)
             return patched(index, patch, minors)
-        entries += self._list(_directories_of(self.flags), flags)
+        entries += self._list(directories_of(self.flags), flags)
         return build_index(entries, [variant for variant, _ in self._targets], minors)
 
     def read(self, digest: bytes) -> bytes | memoryview:
         """Return bytes that this packing or the previous one has seen or made."""
         if digest in self._files:
-            return self._files[digest].read(digest)
+            return self._file(digest)
         if digest in self._listings:
             return self._listings[digest]
         if digest in self._spooled:
@@ -120,6 +122,10 @@ class Indexer:
             return self._spool.read(size)
         assert self._previous is not None
         return self._previous.revision.read(digest)
+
+    def _file(self, digest: bytes) -> bytes:
+        file, size = self._files[digest]
+        return file.read_again(size, digest)
 
     def _read_files(self, *, trust_stat: bool) -> None:
         """Read and hash every file that is not surely as it was."""
@@ -131,7 +137,7 @@ class Indexer:
         for number, file in enumerate(files, 1):
             data = file.read()
             digest = sha256(data)
-            self._files.setdefault(digest, file)
+            self._files.setdefault(digest, (file, len(data)))
             flags = EXECUTABLE if file.executable else 0
             if file.path.endswith(".py") and looks_at_files(data):
                 flags |= LOOKS_AT_FILES
@@ -167,9 +173,7 @@ class Indexer:
     def _compile(self, number: int, todo: dict[bytes, str], jobs: int | None) -> None:
         """Compile for one variant; *todo* maps digests of sources to paths."""
         variant, interpreter = self._targets[number]
-        sources: Iterator[tuple[bytes, bytes]] = (
-            (digest, self._files[digest].read(digest)) for digest in todo
-        )
+        sources = ((digest, self._file(digest)) for digest in todo)
         compiled = compile_sources(
             interpreter, variant.optimization, sources, jobs=jobs
         )
@@ -207,8 +211,8 @@ class Indexer:
                 changed.append(entry)
         removed = before - self.flags.keys()
         moved = removed | (self.flags.keys() - before)
-        directories = _directories_of(self.flags)
-        touched = _directories_of(moved) if moved else set()
+        directories = directories_of(self.flags)
+        touched = directories_of(moved) if moved else set()
         changed += self._list(directories & touched, flags)
         for path in (flags.keys() & directories) - touched:
             known = old.entry(path)
@@ -216,7 +220,7 @@ class Indexer:
             if known.flags != flags[path]:
                 size, digest = known.size, known.digest
                 changed.append(Entry(path, size, digest, DIRECTORY, flags[path]))
-        gone = _directories_of(before) - directories
+        gone = directories_of(before) - directories
         return Patch(changed, [*removed, *gone])
 
     def _list(self, directories: set[str], flags: dict[str, int]) -> Iterator[Entry]:
@@ -224,7 +228,7 @@ class Indexer:
         children: dict[str, dict[str, int]] = {path: {} for path in directories}
         if not children:
             return
-        inner = _directories_of(self.flags) - {""}
+        inner = directories_of(self.flags) - {""}
         for kind, paths in (FILE, self.flags), (DIRECTORY, inner):
             for path in paths:
                 directory, _, name = path.rpartition("/")
@@ -235,14 +239,3 @@ class Indexer:
             digest = sha256(listing)
             self._listings[digest] = listing
             yield Entry(path, len(listing), digest, DIRECTORY, flags.get(path, 0))
-
-
-def _directories_of(paths: Iterable[str]) -> set[str]:
-    """Return the directories that *paths* lie in, up to the top."""
-    found = {""}
-    for path in paths:
-        directory = path.rpartition("/")[0]
-        while directory not in found:
-            found.add(directory)
-            directory = directory.rpartition("/")[0]
-    return found

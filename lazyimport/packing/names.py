@@ -23,6 +23,17 @@ def forbidden_in(name: str) -> str:
     return ""
 
 
+def directories_of(paths: Iterable[str]) -> set[str]:
+    """Return the directories that *paths* lie in, up to the top, which is ``""``."""
+    found = {""}
+    for path in paths:
+        directory = path.rpartition("/")[0]
+        while directory not in found:
+            found.add(directory)
+            directory = directory.rpartition("/")[0]
+    return found
+
+
 def collisions(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield pairs of *paths* that differ only in case or in the form of accents.
 

@@ -12,7 +12,8 @@ class PackOptions:
     """How to pack, where it should differ from ``[tool.lazyimport]``.
 
     ``exclude`` and ``include`` are gitignore patterns, added to those of the
-    configuration. ``gitignore`` false disregards .gitignore files. ``python``
+    configuration. ``gitignore`` false disregards .gitignore files. ``follow_links``
+    packs what links out of the roots lead to. ``python``
     (versions such as ``"3.12"``, or paths of interpreters) and ``optimize`` (0, 1
     or 2) replace what the configuration says, unless they are empty.
 
@@ -28,6 +29,7 @@ class PackOptions:
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     gitignore: bool = True
+    follow_links: bool = False
     python: tuple[str, ...] = ()
     optimize: tuple[int, ...] = ()
     installed: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class PackOptions:
             exclude=config.exclude + self.exclude,
             include=config.include + self.include,
             gitignore=config.gitignore and self.gitignore,
+            follow_links=self.follow_links,
             python=self.python or config.python,
             optimize=tuple(sorted(set(self.optimize or config.optimize))),
         )

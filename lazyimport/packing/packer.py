@@ -17,6 +17,7 @@ from lazyimport.packing.options import PackOptions
 from lazyimport.packing.roots import Packed, pack_roots
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
+from lazyimport.stores import open_store
 from lazyimport.stores.artifact import Artifact, artifact_url, download, is_artifact
 
 
@@ -50,7 +51,7 @@ def pack(
     places = [os.fspath(root) for root in roots] or ["."]
     artifact = next(filter(is_artifact, places), None)
     if artifact is None:
-        packed = _pack_roots(places, options, cache, reporter, whole=whole)
+        packed = _pack_roots(places, settings, options, cache, reporter, whole=whole)
     elif len(places) > 1 or options.installed or options.requirements or options.wheels:
         raise SettingsError(
             f"{artifact} is packed alone: without other roots, --with, --wheel or "
@@ -68,6 +69,7 @@ def pack(
 
 def _pack_roots(
     roots: list[str],
+    settings: Settings,
     options: PackOptions,
     cache: NodeCache,
     reporter: Reporter,
@@ -85,11 +87,20 @@ def _pack_roots(
             interpreters,
             cache,
             staged=[folder] if os.listdir(folder) else [],
+            store=_folder_of(settings.store),
             jobs=options.jobs,
             reporter=reporter,
             trust_stat=options.trust_stat,
             whole=whole,
         )
+
+
+def _folder_of(store: str | None) -> str:
+    """Return the folder that a store is in; "" for one that is elsewhere."""
+    from lazyimport.stores.file import FileStore
+
+    opened = open_store(store) if store and store.startswith("file:") else None
+    return opened.folder if isinstance(opened, FileStore) else ""
 
 
 def _pack_artifact(

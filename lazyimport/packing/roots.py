@@ -108,6 +108,7 @@ def pack_roots(
     cache: NodeCache,
     *,
     staged: Sequence[str] = (),
+    store: str = "",
     jobs: int | None = None,
     reporter: Reporter = SILENT,
     trust_stat: bool = True,
@@ -119,16 +120,20 @@ def pack_roots(
     nothing else. Bytecode of unchanged sources is taken from the previous packing
     of the same roots for the same interpreters, and files whose size, times and
     inode are as they were then are not read again, unless *trust_stat* is false.
-    *staged* are more roots, in directories that only this call sees. Unless it is to
-    be *whole*, only what differs from an older archive is written, and ``revision``
-    of the result gives it all.
+    *staged* are more roots, in directories that only this call sees. Neither *cache*
+    nor *store*, the folder of one, is packed, wherever it lies. Unless it is to be
+    *whole*, only what differs from an older archive is written, and ``revision`` of
+    the result gives it all.
 
     Raises PackError with every reason found, CacheError, or MemoryError.
     """
     names = frozenset().union(*(i.stdlib_names for i in interpreters))
     taken = time.time_ns()
-    sources = collect([*roots, *staged], config, stdlib_names=names)
     folder = cache.make_folder(PACKS)
+    never = {os.path.realpath(cache.path): "the node cache"}
+    if store:
+        never[os.path.realpath(store)] = "the store"
+    sources = collect(roots, config, staged=staged, never=never, stdlib_names=names)
     path = f"{folder}/{_name_of(roots, interpreters, config)}"
     previous = load_previous(path, cache)
     with _disk_errors(cache), tempfile.TemporaryFile(dir=folder) as spool:

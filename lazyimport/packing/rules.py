@@ -9,13 +9,15 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from lazyimport import git
 from lazyimport.packing.config import Config
-from lazyimport.packing.ignore import Patterns, anchored_prefix
-from lazyimport.packing.sources import reason
+from lazyimport.packing.ignore import Patterns, Rule, anchored_prefix
+from lazyimport.packing.names import directories_of
+from lazyimport.packing.sources import open_regular, reason
 
 _GITIGNORE = ".gitignore"
 _OWN_IGNORE = ".lazyimportignore"
-_BY_DEFAULT = "dropped by default"
+BY_DEFAULT = "dropped by default"
 _DROPPED_NAMES = frozenset(
     f"""
     .git .hg .svn .tox .nox .eggs .venv .mypy_cache .ruff_cache .pytest_cache
@@ -23,21 +25,26 @@ _DROPPED_NAMES = frozenset(
     {_OWN_IGNORE}
     """.split()
 )
-_DROPPED_SUFFIXES = (".swp", ".swo", "~")
+_DROPPED_SUFFIXES = (".swp", ".swo", "~", ".lza")
 _LOCK_FILE = ".#"  # of Emacs: a link to nowhere, as long as it edits a file
 _BYTECODE_SUFFIXES = (".pyc", ".pyo")
+_LARGEST = 1 << 18  # bytes of an ignore file
 
 
 class Verdict(NamedTuple):
     """What the rules say of an entry, and so of what lies in it.
 
-    ``kept``: *include* matched it or a directory above it. ``dropped``: the text of
-    the rule that drops it or a directory above it. ``junk``: dropped by default.
+    ``kept``: *include* matched it or a directory above it, ``named``: it itself.
+    ``dropped``: the text of the rule that drops it or a directory above it. ``junk``:
+    dropped by default. ``ignored``: the text of the rule of a .gitignore file that
+    drops what lies in it, except for what git tracks.
     """
 
     kept: bool = False
     dropped: str = ""
     junk: bool = False
+    ignored: str = ""
+    named: bool = False
 
 
 class Directory(NamedTuple):
@@ -47,15 +54,51 @@ class Directory(NamedTuple):
     prefix: str  # the archive path of its root, "" or with a slash at the end
     inside: str  # its path below the root, "" or with a slash at the end
     reals: tuple[str, ...]  # the real paths of it and all above, up to the root
+    repository: Repository
     ignores: tuple[_IgnoreFile, ...] = ()  # the strongest first
     installed: bool = False  # a directory above it has distributions
+    guarded: bool = False  # nobody but the tree's author vouches for what is in it
     verdict: Verdict = Verdict()
+
+
+class Repository:
+    """What git tracks in the folder at *location*, *inside* below the root.
+
+    git is asked when a .gitignore file is about to drop something. Why it does not
+    answer is added to *warnings*, where there is a repository.
+    """
+
+    def __init__(self, location: str, inside: str, warnings: list[str]) -> None:
+        self._location = location
+        self._cut = len(inside)
+        self._warnings = warnings
+        self._names: set[str] | None = None
+
+    def tracks(self, path: str) -> bool:
+        """Whether git tracks the file at *path* below the root, or one in it."""
+        if self._names is None:
+            files = self._ask()
+            self._names = {*files, *directories_of(files)}
+        return path[self._cut :] in self._names
+
+    def _ask(self) -> list[str]:
+        try:
+            process = git.ask(self._location, "ls-files", "-z", "--cached")
+            return os.fsdecode(git.answer(process)).split("\0")
+        except OSError as error:
+            if _top_of_repository(self._location):
+                self._warnings.append(
+                    f"git does not say what it tracks in {self._location} ({error}), "
+                    "so all that .gitignore files name is left out"
+                )
+            return []
 
 
 class _IgnoreFile(NamedTuple):
     """The patterns of an ignore file, and how they see a path below the root."""
 
     patterns: Patterns
+    of_git: bool
     lead: str  # goes before the path: the file lies above the root
     cut: int  # so many characters of the path are left out: it lies below
 
@@ -63,8 +106,9 @@ class _IgnoreFile(NamedTuple):
 class Rules:
     """The rules of one packing. What is wrong with them is added to *issues*."""
 
-    def __init__(self, config: Config, issues: list[str]) -> None:
+    def __init__(self, config: Config, issues: list[str], warnings: list[str]) -> None:
         self._issues = issues
+        self._warnings = warnings
         self._gitignore = config.gitignore
         self._exclude = self._configured(config.exclude, "exclude")
         self._include = self._configured(config.include, "include")
@@ -83,7 +127,7 @@ class Rules:
         *beside* has the names in there; *folder* says whether it is a directory.
         """
         path = above.inside + name
-        kept, dropped, _ = above.verdict
+        kept, dropped, _, ignored, named = above.verdict._replace(named=False)
         junk = (
             name in _DROPPED_NAMES
             or name.endswith(_DROPPED_SUFFIXES)
@@ -93,95 +137,130 @@ class Rules:
         if self._include.rules:
             rule = self._include.find(above.prefix + path, name, directory=folder)
             if rule is not None:
-                kept = not rule.keeps
+                kept = named = not rule.keeps
                 junk = junk and not kept
         if junk or not (dropped or (kept and not folder)):
-            rule = self._exclude.find(above.prefix + path, name, directory=folder)
-            for patterns, lead, cut in above.ignores if rule is None else ():
-                rule = patterns.find(lead + path[cut:], name, directory=folder)
-                if rule is not None:
-                    break
+            rule, of_git = self._find(above, path, name, folder=folder)
             if rule is not None and rule.keeps:
                 junk = False
+                ignored = ignored if of_git else ""
+            elif rule is not None and of_git:
+                ignored = ignored or rule.text
             elif rule is not None:
                 dropped = dropped or rule.text
-        return Verdict(kept, dropped, junk)
+        if ignored and not (kept or dropped or junk):
+            if not above.repository.tracks(path):
+                dropped = ignored
+            elif not folder:
+                ignored = ""
+        return Verdict(kept, dropped, junk, ignored, named)
+
+    def _find(
+        self, above: Directory, path: str, name: str, *, folder: bool
+    ) -> tuple[Rule | None, bool]:
+        """Return the strongest rule that drops or keeps, and whether it is git's."""
+        rule = self._exclude.find(above.prefix + path, name, directory=folder)
+        if rule is not None:
+            return rule, False
+        for patterns, of_git, lead, cut in above.ignores:
+            rule = patterns.find(lead + path[cut:], name, directory=folder)
+            if rule is not None:
+                return rule, of_git
+        return None, False
 
     def look_into(self, path: str, verdict: Verdict) -> Verdict | None:
         """Return the verdict on what is in a dropped directory; None: it stays out.
 
         Include may keep something there. *path* is that of the archive.
         """
-        kept, dropped, junk = verdict
         parts = path.split("/")
-        if (self._keeps_anywhere and not junk) or any(
+        if (self._keeps_anywhere and not verdict.junk) or any(
             all(a == b for a, b in zip(prefix, parts, strict=False))
-            and (not junk or len(prefix) >= len(parts))
+            and (not verdict.junk or len(prefix) >= len(parts))
             for prefix in self._keeps_in
         ):
-            return Verdict(kept, dropped or _BY_DEFAULT)
+            dropped = verdict.dropped or BY_DEFAULT
+            return verdict._replace(dropped=dropped, junk=False)
         return None
 
-    def enter(
-        self, directory: Directory, found: Mapping[str, os.DirEntry[str]]
-    ) -> Directory:
-        """Return *directory*, whose entries are *found*, with what holds in it."""
-        inside = directory.inside
-        installed = directory.installed or any(n.endswith(".dist-info") for n in found)
-        above = () if installed and not inside else directory.ignores
-        shown = directory.prefix + inside
-        own, git = (
-            [
-                _IgnoreFile(patterns, "", len(inside))
-                for name in names
-                if name in found and found[name].is_file()
-                if (patterns := self._read(found[name].path, shown + name))
-            ]
-            for names in (
-                [_OWN_IGNORE],
-                [_GITIGNORE] if self._gitignore and not installed else [],
-            )
-        )
-        # .lazyimportignore before .gitignore, and in each the deeper before the higher.
-        split = sum(level.patterns.source.endswith(_OWN_IGNORE) for level in above)
-        ignores = (*own, *above[:split], *git, *above[split:])
-        return directory._replace(ignores=ignores, installed=installed)
+    def enter_root(self, place: str, prefix: str, *, guarded: bool) -> Directory:
+        """Return the directory at *place*, a root whose archive path is *prefix*.
 
-    def above(self, place: str) -> tuple[_IgnoreFile, ...]:
-        """Return the .gitignore files from a root up to the top of its repository.
-
-        There are none if they drop the root itself.
+        The .gitignore files above it, up to the top of its repository, hold in it,
+        unless they drop the root itself.
         """
-        repository = _repository(place) if self._gitignore else None
-        if repository is None:
-            return ()
-        parts = place.removeprefix(repository).strip("/").split("/")
+        real = os.path.realpath(place)
+        repository = Repository(real, "", self._warnings)
+        directory = Directory(place, prefix, "", (real,), repository, guarded=guarded)
+        top = _top_of_repository(real) if self._gitignore else None
+        if top is None or top == real:
+            return directory
+        parts = real.removeprefix(top).strip("/").split("/")
         levels: list[_IgnoreFile] = []
         for depth, name in enumerate(parts):
-            location = os.path.join(repository, *parts[:depth], _GITIGNORE)
+            location = os.path.join(top, *parts[:depth], _GITIGNORE)
             if os.path.isfile(location):
                 shown = "../" * (len(parts) - depth) + _GITIGNORE
                 if patterns := self._read(location, shown):
                     lead = "/".join(parts[depth:]) + "/"
-                    levels.insert(0, _IgnoreFile(patterns, lead, 0))
+                    levels.insert(0, _IgnoreFile(patterns, True, lead, 0))
             for level in levels:
                 start = len(parts) - level.lead.count("/")
                 path = "/".join(parts[start : depth + 1])
                 rule = level.patterns.find(path, name, directory=True)
                 if rule is not None:
                     if not rule.keeps:
-                        return ()
+                        return directory
                     break
-        return tuple(levels)
+        return directory._replace(ignores=tuple(levels))
+
+    def enter(
+        self, directory: Directory, found: Mapping[str, os.DirEntry[str]]
+    ) -> Directory:
+        """Return *directory*, whose entries are *found*, with what holds in it."""
+        inside, repository, verdict = (
+            directory.inside,
+            directory.repository,
+            directory.verdict,
+        )
+        installed = directory.installed or any(n.endswith(".dist-info") for n in found)
+        above = directory.ignores
+        if installed and not inside:
+            above = ()
+        elif ".git" in found and inside:  # another repository: git begins anew
+            above = tuple(level for level in above if not level.of_git)
+            repository = Repository(directory.location, inside, self._warnings)
+            verdict = verdict._replace(ignored="")
+        ignores = list(above)
+        names = {_GITIGNORE: True} if self._gitignore and not installed else {}
+        for name, of_git in {**names, _OWN_IGNORE: False}.items():
+            if name in found and found[name].is_file(follow_symlinks=False):
+                shown = directory.prefix + inside + name
+                if patterns := self._read(found[name].path, shown):
+                    ignores.insert(0, _IgnoreFile(patterns, of_git, "", len(inside)))
+        # .lazyimportignore before .gitignore, and in each the deeper before the higher.
+        ignores.sort(key=lambda level: level.of_git)
+        return directory._replace(
+            ignores=tuple(ignores),
+            installed=installed,
+            repository=repository,
+            verdict=verdict,
+        )
 
     def _read(self, location: str, shown: str) -> Patterns | None:
         """Return the patterns of an ignore file, or None if there are none."""
         try:
-            with open(location, "rb") as file:
-                text = file.read().decode("utf-8-sig", "surrogateescape")
+            with open_regular(location) as file:
+                data = file.read(_LARGEST + 1)
         except OSError as error:
             self._issues.append(f"{location} cannot be read: {reason(error)}")
             return None
+        if len(data) > _LARGEST:
+            self._issues.append(
+                f"{location} has more than {_LARGEST:,} bytes, too many for patterns; "
+                "shorten it, or pack with --no-gitignore"
+            )
+        text = data.decode("utf-8-sig", "surrogateescape")
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         patterns = Patterns(lines, shown)
         return patterns if patterns.rules else None
@@ -194,12 +273,11 @@ class Rules:
             return Patterns((), source)
 
 
-def _repository(place: str) -> str | None:
-    """Return the top of the git repository that *place* lies in, None if it is that."""
-    folder = place
+def _top_of_repository(folder: str) -> str | None:
+    """Return the top of the git repository that *folder* lies in, None without one."""
     while not os.path.lexists(os.path.join(folder, ".git")):
         parent = os.path.dirname(folder)
         if parent == folder:
             return None
         folder = parent
-    return None if folder == place else folder
+    return folder

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+import shlex
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
 
 from lazyimport.errors import PackError
 from lazyimport.format.digest import sha256
 
 _SHOWN_ISSUES = 20
+_TRIES = 3  # to read a file while nobody writes it
 
 #: size, mtime and ctime in nanoseconds, inode, device
 Signature = tuple[int, int, int, int, int]
@@ -19,50 +23,61 @@ class SourceFile(NamedTuple):
     """One file to pack.
 
     ``path`` is where it goes in the archive, ``location`` its absolute path on this
-    machine; ``signature`` is what stat() said when it was collected.
+    machine; ``signature`` is what stat() said when it was collected. Where
+    ``guarded``, it may be no secret: it is of the tree itself, and nobody named it.
     """
 
     path: str
     location: str
     executable: bool
     signature: Signature
+    guarded: bool = False
 
-    def read(self, digest: bytes | None = None) -> bytes:
-        """Return the contents; *digest* is their SHA-256 if they were read before.
+    def read(self) -> bytes:
+        """Return the contents, as they were at one moment.
 
-        Raises PackError if the file cannot be read, or is not as it was collected.
+        A file that grows, or was touched, is as good as it was when it was collected.
+
+        Raises PackError if the file cannot be read, is another one now, was cut, or
+        does not come to rest.
         """
-        try:
-            with open(self.location, "rb", buffering=0) as file:
-                status = os.fstat(file.fileno())
-                content = file.read()
+        for _ in range(_TRIES):
+            with self._opened() as file:
+                before = signature_of(os.fstat(file.fileno()))
+                content = file.read(before[0])
                 after = signature_of(os.fstat(file.fileno()))
-        except OSError as error:
-            raise pack_error(
-                [f"{self.location} cannot be read: {reason(error)}"]
-            ) from error
-        same = signature_of(status) == after == self.signature
-        if not same and status.st_nlink > 1:
-            same = self._only_linked(after, digest or sha256(content))
-        if not same or len(content) != self.signature[0]:
-            raise pack_error(
-                [f"{self.location} changed while it was being packed; pack again"]
-            )
+            if before[3:] != self.signature[3:] or before[0] < self.signature[0]:
+                break
+            grew = after[0] > before[0]
+            if len(content) == before[0] and (grew or after == before):
+                return content
+        raise self._changed()
+
+    def read_again(self, size: int, digest: bytes) -> bytes:
+        """Return the contents that had this *size* and SHA-256 when they were read.
+
+        Raises PackError if the file cannot be read, or does not begin with them.
+        """
+        with self._opened() as file:
+            content = file.read(size)
+        if sha256(content) != digest:
+            raise self._changed()
         return content
 
-    def _only_linked(self, signature: Signature, digest: bytes) -> bool:
-        """Whether nothing happened to the file but a link added or removed.
-
-        That moves the ctime. uv shares one file among all environments, so it
-        happens while another environment is being made.
-        """
-        if _without_ctime(signature) != _without_ctime(self.signature):
-            return False
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
         try:
-            with open(self.location, "rb", buffering=0) as file:
-                return sha256(file.read()) == digest
-        except OSError:
-            return False
+            with open_regular(self.location) as file:
+                yield file
+        except OSError as error:
+            text = f"{self.location} cannot be read: {reason(error)}"
+            raise pack_error([text]) from error
+
+    def _changed(self) -> PackError:
+        text = (
+            f"{self.location} changed while it was being packed; pack again, or leave"
+        )
+        return pack_error([f"{text} it out with --exclude {shlex.quote(self.path)}"])
 
 
 class Sources(NamedTuple):
@@ -89,6 +104,18 @@ def signature_of(status: os.stat_result) -> Signature:
     )
 
 
+def open_regular(location: str) -> BinaryIO:
+    """Open a regular file to read it; a pipe that took its place does not block.
+
+    Raises OSError, also for what is no regular file.
+    """
+    descriptor = os.open(location, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{location} is not a regular file")
+    return open(descriptor, "rb")
+
+
 def pack_error(issues: Sequence[str]) -> PackError:
     """Return the error for *issues*; its text has the first of them."""
     shown = list(issues[:_SHOWN_ISSUES])
@@ -100,7 +127,3 @@ def pack_error(issues: Sequence[str]) -> PackError:
 def reason(error: OSError) -> str:
     """Return what the system said."""
     return error.strerror or str(error)
-
-
-def _without_ctime(signature: Signature) -> tuple[int, ...]:
-    return signature[:2] + signature[3:]

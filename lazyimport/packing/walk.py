@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config
 from lazyimport.packing.names import forbidden_in
-from lazyimport.packing.rules import Directory, Rules
+from lazyimport.packing.rules import BY_DEFAULT, Directory, Rules
 from lazyimport.packing.sources import SourceFile, reason, signature_of
 
 PYTHON_SUFFIXES = (".py", ".pyc", ".pyw", ".so", ".pyd")
@@ -18,20 +18,35 @@ PYTHON_SUFFIXES = (".py", ".pyc", ".pyw", ".so", ".pyd")
 class Walk:
     """What was found in *places*, absolute paths, so far.
 
-    ``files`` by archive path; ``excluded``, `Sources.excluded`; ``issues`` and
-    ``warnings``, sentences.
+    ``files`` by archive path; ``excluded``, `Sources.excluded`; ``issues``,
+    ``warnings``, and ``empty`` for roots that nothing came of, sentences. *never* maps
+    the real paths of folders that are left out, wherever they lie, to what they are.
     """
 
-    def __init__(self, config: Config, places: Iterable[str]) -> None:
+    def __init__(
+        self, config: Config, places: Iterable[str], never: Mapping[str, str]
+    ) -> None:
         self.files: dict[str, SourceFile] = {}
         self.excluded: dict[str, str] = {}
         self.issues: list[str] = []
         self.warnings: list[str] = []
-        self._rules = Rules(config, self.issues)
+        self.empty: list[str] = []
+        self._rules = Rules(config, self.issues, self.warnings)
+        self._follow = config.follow_links
         self._allowed = [os.path.realpath(place) for place in places]
+        self._never = never
+        # Of the root that is walked: what was left out and why, how many files were
+        # taken, whether any is its own, and its links to files outside.
+        self._left_out: dict[str, str] = {}
+        self._taken = 0
+        self._owns = False
+        self._outside: list[tuple[SourceFile, str]] = []
 
-    def root(self, place: str) -> None:
-        """Collect what lies at the absolute path *place*."""
+    def root(self, place: str, *, guarded: bool) -> None:
+        """Collect what lies at the absolute path *place*.
+
+        Its files are ``guarded`` as far as nobody named them, if it is.
+        """
         try:
             status = os.stat(place)
         except OSError as error:
@@ -40,10 +55,12 @@ class Walk:
         name = os.path.basename(place)
         if stat.S_ISREG(status.st_mode):
             if self._is_good_name(name, place):
-                self._add(name, place, status)
+                self._add(_source(name, place, status, guarded=False))
             return
-        if not stat.S_ISDIR(status.st_mode):
-            self.issues.append(f"{place} is neither a file nor a folder")
+        what = self._never.get(os.path.realpath(place))
+        if what or not stat.S_ISDIR(status.st_mode):
+            what = what or "neither a file nor a folder"
+            self.issues.append(f"{place} cannot be packed: it is {what}")
             return
         prefix = ""
         if os.path.isfile(os.path.join(place, "__init__.py")):
@@ -55,10 +72,14 @@ class Walk:
                     f"{name!r}, which no import statement can name"
                 )
             prefix = name + "/"
-        reals = (os.path.realpath(place),)
-        directories = [Directory(place, prefix, "", reals, self._rules.above(place))]
+        self._left_out, self._taken, self._owns, self._outside = {}, 0, False, []
+        issues = len(self.issues)
+        directories = [self._rules.enter_root(place, prefix, guarded=guarded)]
         while directories:
             directories.extend(self._read(directories.pop()))
+        self._take_outside()
+        if not self._taken and len(self.issues) == issues:
+            self._tell_empty(place)
 
     def _read(self, directory: Directory) -> list[Directory]:
         """Take the files of *directory* and return the directories in it to be read."""
@@ -69,6 +90,8 @@ class Walk:
             self.issues.append(f"{directory.location}/ cannot be read: {reason(error)}")
             return []
         if directory.inside and "pyvenv.cfg" in found and not directory.verdict.kept:
+            path = directory.prefix + directory.inside
+            self._left_out[path] = "it is a virtual environment"
             return []
         directory = self._rules.enter(directory, found)
         visited = (self._visit(entry, directory, found) for entry in found.values())
@@ -85,8 +108,11 @@ class Walk:
         path = directory.prefix + directory.inside + name
         verdict = self._rules.judge(directory, name, found, folder=folder)
         if verdict.junk or (verdict.dropped and not verdict.kept):
-            if not (verdict.junk or directory.verdict.dropped):
-                self._exclude(path, verdict.dropped, folder=folder)
+            shown = f"{path}/" if folder else path
+            if not directory.verdict.dropped:
+                self._left_out[shown] = verdict.dropped or BY_DEFAULT
+                if not verdict.junk and shown.endswith(("/", *PYTHON_SUFFIXES)):
+                    self.excluded[shown] = verdict.dropped
             inner = self._rules.look_into(path, verdict) if folder else None
             if inner is None:
                 return None
@@ -94,7 +120,8 @@ class Walk:
         if not self._is_good_name(name, entry.path):
             return None
         if not folder:
-            self._take(entry, path)
+            is_guarded = directory.guarded and not verdict.named
+            self._take(entry, path, guarded=is_guarded and not directory.installed)
             return None
         reals = self._enter(entry, directory, path)
         if not reals or (not verdict.kept and self._is_test_directory(path)):
@@ -104,40 +131,47 @@ class Walk:
             location=entry.path, inside=inside, reals=reals, verdict=verdict
         )
 
-    def _exclude(self, path: str, rule: str, *, folder: bool) -> None:
-        """Note that *rule* dropped what would have been imported."""
-        if folder:
-            self.excluded[f"{path}/"] = rule
-        elif path.endswith(PYTHON_SUFFIXES):
-            self.excluded[path] = rule
-
-    def _take(self, entry: os.DirEntry[str], path: str) -> None:
+    def _take(self, entry: os.DirEntry[str], path: str, *, guarded: bool) -> None:
         """Collect a file, or what a link leads to."""
         try:
-            if entry.is_symlink():
-                if self._real(entry) is None:
-                    return
-                status = os.stat(entry.path)
-            else:
-                status = entry.stat(follow_symlinks=False)
+            real = self._real(entry, path) if entry.is_symlink() else entry.path
+            if real is None:
+                return
+            status = os.stat(real, follow_symlinks=False)
         except OSError as error:
             self.issues.append(f"{entry.path} cannot be read: {reason(error)}")
             return
-        if stat.S_ISREG(status.st_mode):
-            self._add(path, entry.path, status)
-        else:
+        if not stat.S_ISREG(status.st_mode):
             self.warnings.append(
                 f"{entry.path} is not a regular file, so it is left out"
             )
-
-    def _add(self, path: str, location: str, status: os.stat_result) -> None:
-        mode = status.st_mode
-        if not mode & stat.S_IROTH and not os.access(location, os.R_OK):
-            self.issues.append(f"{location} cannot be read: Permission denied")
+            self._left_out[path] = "it is not a regular file"
             return
-        executable = bool(mode & stat.S_IXUSR)
-        file = SourceFile(path, location, executable, signature_of(status))
-        other = self.files.setdefault(path, file)
+        file = _source(path, entry.path, status, guarded=guarded)
+        if real is not entry.path and self._leads_out(real):
+            self._outside.append((file, real))
+            return
+        self._owns = self._owns or (real is entry.path and status.st_size > 0)
+        self._add(file)
+
+    def _take_outside(self) -> None:
+        """Collect the files outside that links of this root lead to, if they may.
+
+        They may where nobody could have hidden one among files: in a root without
+        any, in which each link leads to the same path elsewhere, as Bazel makes it.
+        """
+        for file, real in self._outside:
+            if self._owns or not real.endswith(f"/{file.path}"):
+                self.issues.append(_outside(file.location, real))
+            else:
+                self._add(file)
+
+    def _add(self, file: SourceFile) -> None:
+        self._taken += 1
+        if not os.access(file.location, os.R_OK):
+            self.issues.append(f"{file.location} cannot be read: Permission denied")
+            return
+        other = self.files.setdefault(file.path, file)
         if other is file or other.signature == file.signature:
             return
         try:
@@ -148,44 +182,50 @@ class Walk:
             return
         if not same:
             self.issues.append(
-                f"{other.location} and {location} differ, and both would be {path}"
+                f"{other.location} and {file.location} differ, and both would be "
+                f"{file.path}"
             )
 
     def _enter(
         self, entry: os.DirEntry[str], directory: Directory, path: str
     ) -> tuple[str, ...]:
         """Return the real paths of an entry and those above; none if it stays out."""
-        if not entry.is_symlink():
-            return (*directory.reals, f"{directory.reals[-1]}/{entry.name}")
-        real = self._real(entry)
-        if real is None:
+        real: str | None = f"{directory.reals[-1]}/{entry.name}"
+        if entry.is_symlink():
+            real = self._real(entry, path)
+            if real is None:
+                return ()
+            if real in directory.reals:
+                self.issues.append(
+                    f"{entry.path} is a link to {real}, a folder it lies in; "
+                    f"remove it or exclude {path}"
+                )
+                return ()
+            if self._leads_out(real):
+                self.issues.append(_outside(entry.path, real))
+                return ()
+        what = self._never.get(str(real))
+        if what:
+            self.excluded[f"{path}/"] = self._left_out[f"{path}/"] = f"it is {what}"
             return ()
-        if real in directory.reals:
-            self.issues.append(
-                f"{entry.path} is a link to {real}, a folder it lies in; "
-                f"remove it or exclude {path}"
-            )
-            return ()
-        return (*directory.reals, real)
+        return (*directory.reals, str(real))
 
-    def _real(self, entry: os.DirEntry[str]) -> str | None:
-        """Return where a link leads to; None, after an issue, if it may not."""
+    def _real(self, entry: os.DirEntry[str], path: str) -> str | None:
+        """Return where a link leads to; None, after an issue, if it leads nowhere."""
         try:
-            real = os.path.realpath(entry.path, strict=True)
+            return os.path.realpath(entry.path, strict=True)
         except OSError as error:
             target = os.readlink(entry.path)
             self.issues.append(
                 f"{entry.path} is a link to {target}, which cannot be followed "
-                f"({reason(error)}); remove or exclude it"
+                f"({reason(error)}); remove it or exclude {path}"
             )
             return None
-        if any(real == root or real.startswith(root + "/") for root in self._allowed):
-            return real
-        self.issues.append(
-            f"{entry.path} is a link to {real}, outside of what is packed; "
-            "exclude it, or put a copy in its place"
+
+    def _leads_out(self, real: str) -> bool:
+        return not self._follow and not any(
+            real == root or real.startswith(root + "/") for root in self._allowed
         )
-        return None
 
     def _is_good_name(self, name: str, location: str) -> bool:
         wrong = forbidden_in(name)
@@ -198,11 +238,37 @@ class Walk:
         # sys.stdlib_module_names leaves it out, but it is one.
         if path != "test":
             return False
+        self._left_out["test/"] = "the standard library has a package 'test'"
         self.warnings.append(
             "the folder test/ at the top was left out: 'test' is a package of the "
-            "standard library; 'include' of the configuration can keep it"
+            "standard library; --include /test/ can keep it"
         )
         return True
+
+    def _tell_empty(self, place: str) -> None:
+        """Say that nothing in *place* is packed, and why: an issue if nothing is."""
+        text = f"nothing to pack in {place}"
+        if self._left_out:
+            some = sorted(self._left_out.items())
+            text += "; left out: "
+            text += ", ".join(f"{path} ({why})" for path, why in some[:5])
+            if len(some) > 5:
+                text += f" and {len(some) - 5} more"
+        self.empty.append(text)
+
+
+def _outside(location: str, real: str) -> str:
+    return (
+        f"{location} is a link to {real}, outside of what is packed; exclude it, put a "
+        "copy in its place, or pack what links lead to with --follow-links"
+    )
+
+
+def _source(
+    path: str, location: str, status: os.stat_result, *, guarded: bool
+) -> SourceFile:
+    executable = bool(status.st_mode & stat.S_IXUSR)
+    return SourceFile(path, location, executable, signature_of(status), guarded)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -70,16 +70,16 @@ def test_with_takes_an_installed_distribution_along(
 ) -> None:
     tree = write_tree({"app.py": ""}, tmp_path / "tree")
 
-    done = lazyimport("pack", tree, "--with", "pathspec", "--cache-dir", cache)
+    done = lazyimport("pack", tree, "--with", "pluggy", "--cache-dir", cache)
     ran = from_archive(
         done.stdout.strip(),
         cache,
-        "import app, pathspec, importlib.metadata as m\n"
-        "print(pathspec.__file__, m.version('pathspec'), len(m.files('pathspec')) > 5)",
+        "import app, pluggy, importlib.metadata as m\n"
+        "print(pluggy.__file__, m.version('pluggy'), len(m.files('pluggy')) > 5)",
     )
 
-    version = importlib.metadata.version("pathspec")
-    assert ran.stdout == f"ROOT/pathspec/__init__.py {version} True\n", ran.stderr
+    version = importlib.metadata.version("pluggy")
+    assert ran.stdout == f"ROOT/pluggy/__init__.py {version} True\n", ran.stderr
 
 
 @pytest.mark.parametrize("name", ["no-such-thing", "x" * 300])

@@ -45,7 +45,7 @@ USE_I18N = True
 """,
 }
 
-LIGHT = ["cachetools", "iniconfig", "packaging", "pathspec", "pluggy", "zstandard"]
+LIGHT = ["cachetools", "iniconfig", "packaging", "pluggy", "zstandard"]
 
 PROGRAMS: dict[str, tuple[Sequence[str], str]] = {
     "certifi": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import pickle
 import socket
@@ -11,11 +12,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 import lazyimport
 from lazyimport.errors import PackError
+from lazyimport.packing import sources
 from lazyimport.packing.collect import collect
 from lazyimport.packing.config import Config
 
@@ -38,6 +41,10 @@ def make(folder: Path, tree: Mapping[str, object]) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(below))
     return folder
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *words], check=True)
 
 
 def paths(*roots: Any, config: Config | None = None, **settings: Any) -> list[str]:
@@ -142,46 +149,68 @@ class TestFiles:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda path: path.write_text("other"),
-            lambda path: path.write_text("test"),
-            lambda path: os.utime(path, ns=(1, 1)),
+            lambda path: path.write_text("cut"),
             lambda path: (path.rename(f"{path}.old"), path.write_text("text")),
             lambda path: path.unlink(),
+            lambda path: [call(path) for call in (os.unlink, os.mkfifo)],
+            lambda path: (path.unlink(), path.symlink_to(__file__)),
         ],
     )
-    def test_one_that_changes_before_it_is_read(
+    def test_one_that_is_another_before_it_is_read(
         self, tmp_path: Path, change: Callable[[Path], object]
     ) -> None:
         make(tmp_path, {"a.py": "text"})
         (file,) = collect([tmp_path], Config()).files
-        time.sleep(0.02)  # a tick of the file system's clock
         change(tmp_path / "a.py")
         with pytest.raises(PackError) as info:
             file.read()
         assert f"{tmp_path}/a.py" in str(info.value)
         assert info.value.issues == (str(info.value),)
 
-    def test_a_time_set_back_does_not_hide_a_change(self, tmp_path: Path) -> None:
-        make(tmp_path, {"a.py": "text"})
+    @pytest.mark.parametrize("text", ["text and more", "TEXT"])
+    def test_one_that_is_written_before_it_is_read(
+        self, tmp_path: Path, text: str
+    ) -> None:
+        make(tmp_path, {"a.log": "text"})
         (file,) = collect([tmp_path], Config()).files
-        time.sleep(0.02)
-        (tmp_path / "a.py").write_text("TEXT")
-        os.utime(tmp_path / "a.py", ns=(file.signature[1],) * 2)
+        (tmp_path / "a.log").write_text(text)
+        assert file.read() == text.encode()
+
+    def test_one_that_is_written_after_it_was_read(self, tmp_path: Path) -> None:
+        make(tmp_path, {"run 1.log": "text"})
+        (file,) = collect([tmp_path], Config()).files
+        known = 4, hashlib.sha256(file.read()).digest()
+        with (tmp_path / "run 1.log").open("a") as log:
+            log.write(" and more")
+        assert file.read_again(*known) == b"text"
+        os.link(tmp_path / "run 1.log", tmp_path / "elsewhere")  # as uv does
+        assert file.read_again(*known) == b"text"
+        (tmp_path / "run 1.log").write_text("another text")
+        with pytest.raises(PackError, match=r"changed while.*--exclude 'run 1\.log'"):
+            file.read_again(*known)
+
+    def test_one_that_never_comes_to_rest(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path, {"a.log": "text"})
+        (file,) = collect([tmp_path], Config()).files
+        times = itertools.count(1)
+        opened = sources.open_regular
+
+        def touched(location: str) -> BinaryIO:
+            opened_file = opened(location)
+            read = opened_file.read
+
+            def reading(size: int) -> bytes:
+                os.utime(location, ns=(0, next(times)))
+                return read(size)
+
+            monkeypatch.setattr(opened_file, "read", reading)
+            return opened_file
+
+        monkeypatch.setattr(sources, "open_regular", touched)
         with pytest.raises(PackError, match="changed while it was being packed"):
             file.read()
-
-    def test_a_link_more_is_no_change(self, tmp_path: Path) -> None:
-        """uv links one file into every environment that it makes meanwhile."""
-        make(tmp_path, {"a.py": "text"})
-        os.link(tmp_path / "a.py", tmp_path / "elsewhere")
-        file = collect([tmp_path], Config()).files[0]
-        time.sleep(0.02)
-        os.link(tmp_path / "a.py", tmp_path / "another")
-
-        assert file.read() == b"text"
-        assert file.read(hashlib.sha256(b"text").digest()) == b"text"
-        with pytest.raises(PackError, match="changed while it was being packed"):
-            file.read(hashlib.sha256(b"TEXT").digest())
 
 
 class TestDefaults:
@@ -317,6 +346,68 @@ class TestIgnoreFiles:
         site = make(tmp_path / "venv" / "site", tree)
         assert paths(site) == [path for path in expected if ".git" not in path]
 
+    def test_what_git_tracks_stays(self, tmp_path: Path) -> None:
+        ignored = {"lib/a.py": "", "lib/deep/b.txt": "", "c.so": ""}
+        root = make(tmp_path, {".gitignore": "lib/\n*.so\nx.py\n", "m.py": ""})
+        make(root, {f"app/{path}": text for path, text in ignored.items()})
+        git(root, "init", "-q")
+        git(root, "add", ".gitignore", "m.py")
+        git(root, "add", "-f", "app")
+        make(root, {"app/lib/new.py": "", "app/lib/more/d.py": "", "d.so": ""})
+        make(root, {"x.py": "", ".lazyimportignore": "/app/c.so\n"})
+        tree = collect([root], Config())
+        kept = ["app/lib/a.py", "app/lib/deep/b.txt"]
+        assert [file.path for file in tree.files] == [".gitignore", *kept, "m.py"]
+        assert tree.excluded == {
+            "app/c.so": ".lazyimportignore:1: /app/c.so",
+            "app/lib/more/": ".gitignore:1: lib/",
+            "app/lib/new.py": ".gitignore:1: lib/",
+            "d.so": ".gitignore:2: *.so",
+            "x.py": ".gitignore:3: x.py",
+        }
+        assert paths(root / "app") == ["c.so", *(path[4:] for path in kept)]
+        assert "app/lib/new.py" in paths(root, include=("/app/lib/new.py",))
+        assert "app/lib/a.py" not in paths(root, exclude=("a.py",))
+
+    def test_a_repository_in_another_begins_anew(self, tmp_path: Path) -> None:
+        root = make(tmp_path, {".gitignore": "lib/\n", "a.py": ""})
+        below = make(
+            root / "vendor", {"lib/b.py": "", "c.py": "", ".gitignore": "c.py"}
+        )
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        for folder in (below, root):
+            git(folder, "init", "-q")
+            git(folder, "add", ".")
+            git(folder, *who, "commit", "-q", "-m", "first")
+        expected = ["a.py", "vendor/.gitignore", "vendor/c.py", "vendor/lib/b.py"]
+        git(below, "add", "-f", "c.py")
+        assert paths(root, exclude=("/.gitignore",)) == expected
+
+    def test_git_that_does_not_answer(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path, {".git/HEAD": "", ".gitignore": "b.py", "a.py": "", "b.py": ""})
+        (warning,) = collect([tmp_path], Config()).warnings
+        assert warning.startswith(f"git does not say what it tracks in {tmp_path} (")
+        (tmp_path / "b.py").unlink()
+        assert collect([tmp_path], Config()).warnings == ()
+
+    def test_one_that_is_no_plain_file(self, tmp_path: Path) -> None:
+        """git does not read such, and a link may lead to a file of the operator's."""
+        outside = make(tmp_path / "outside", {"secret": "*"})
+        root = make(tmp_path / "in", {"a.py": "", "b/x.py": ""})
+        (root / ".gitignore").symlink_to(outside / "secret")
+        os.mkfifo(root / "b" / ".gitignore")
+        assert len(issues(root)) == 1  # the link leads out
+        found = paths(root, exclude=("/.gitignore",))
+        assert found == ["a.py", "b/x.py"]
+
+    def test_one_that_is_too_large(self, tmp_path: Path) -> None:
+        make(tmp_path, {"a.py": "", ".gitignore": "x" * 300_000})
+        (issue,) = issues(tmp_path)
+        assert "too many for patterns" in issue
+        assert "a.py" in paths(tmp_path, gitignore=False)
+
     def test_odd_bytes(self, tmp_path: Path) -> None:
         (tmp_path / ".gitignore").write_bytes(b"\xef\xbb\xbfa.py\r\n\xff\n!\nb.py")
         make(tmp_path, {"a.py": "", "b.py": "", "c.py": ""})
@@ -377,12 +468,51 @@ class TestConfiguration:
     def test_nothing_left(self, tmp_path: Path) -> None:
         make(tmp_path, {"a.py": "", "b/c.py": ""})
         (issue,) = issues(tmp_path, exclude=("*",))
-        assert (
-            issue
-            == f"nothing to pack in {tmp_path}; dropped: a.py by exclude: *, "
-            + ("b/ by exclude: *")
+        assert issue == (
+            f"nothing to pack in {tmp_path}; left out: a.py (exclude: *), b/ "
+            "(exclude: *)"
         )
         assert issues(tmp_path / "b", exclude=("c.py",))
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("test/x.py", "test/ (the standard library has a package 'test')"),
+            (".venv/x.py", ".venv/ (dropped by default)"),
+            ("env/pyvenv.cfg", "env/ (it is a virtual environment)"),
+            ("data.txt", "data.txt (.lazyimportignore:1: *.txt)"),
+        ],
+    )
+    def test_a_root_with_nothing_left(
+        self, tmp_path: Path, path: str, why: str
+    ) -> None:
+        root = make(tmp_path / "a", {path: "", ".lazyimportignore": "*.txt"})
+        other = make(tmp_path / "b", {"m.py": ""})
+        (issue,) = issues(root)
+        assert issue.startswith(f"nothing to pack in {root}; left out: ")
+        assert why in issue
+        assert issue in collect([root, other], Config()).warnings
+
+    def test_an_empty_root(self, tmp_path: Path) -> None:
+        assert issues(tmp_path) == (f"nothing to pack in {tmp_path}",)
+
+    def test_a_store_or_cache_below_is_never_packed(self, tmp_path: Path) -> None:
+        tree = {"a.py": "", "var/cache/x": "", "var/store/archives/y": ""}
+        root = make(tmp_path / "src", tree)
+        (root / "link").symlink_to("var/store")
+        never = {
+            f"{root}/var/cache": "the node cache",
+            f"{root}/var/store": "the store",
+        }
+        found = collect([root], Config(include=("var/",)), never=never)
+        assert [file.path for file in found.files] == ["a.py"]
+        assert found.excluded == {
+            "link/": "it is the store",
+            "var/cache/": "it is the node cache",
+            "var/store/": "it is the store",
+        }
+        with pytest.raises(PackError, match="cannot be packed: it is the store"):
+            collect([root / "var" / "store"], Config(), never=never)
         assert "no roots" in issues()[0]
 
 
@@ -409,6 +539,31 @@ class TestLinks:
             assert issue.startswith(f"{root}/{name} is a link to {target}, outside")
             assert "exclude it" in issue
         assert paths(root, exclude=("a", "b.py")) == ["c.py"]
+        assert paths(root, follow_links=True) == ["a/x.py", "b.py", "c.py"]
+
+    def test_a_tree_of_links_to_the_same_paths_elsewhere(self, tmp_path: Path) -> None:
+        """As Bazel lays out what a program needs; it makes empty files of its own."""
+        real = make(tmp_path / "real", {"app/m.py": "1", "app/data.txt": "2"})
+        root = make(
+            tmp_path / "tree",
+            {
+                "app/__init__.py": "",
+                "app/m.py": real / "app/m.py",
+                "app/data.txt": real / "app/data.txt",
+            },
+        )
+        files = collect([root], Config()).files
+        assert [file.read() for file in files] == [b"", b"2", b"1"]
+        make(root, {"key": real / "app/m.py"})
+        assert issues(root)[0].startswith(f"{root}/key is a link to {real}/app/m.py")
+        make(root, {"own.py": "x = 1"})
+        assert len(issues(root)) == 3
+
+    def test_loops_outside(self, tmp_path: Path) -> None:
+        outside = make(tmp_path / "outside", {"up": Path(".."), "a.py": ""})
+        root = make(tmp_path / "in", {"link": outside})
+        found = issues(root, follow_links=True)
+        assert any("a folder it lies in" in issue for issue in found)
 
     def test_a_name_that_only_begins_like_the_root(self, tmp_path: Path) -> None:
         outside = make(tmp_path / "root-2", {"x.py": ""})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lazyimport.packing.ignore import Patterns, anchored_prefix
@@ -35,3 +37,48 @@ def test_what_is_no_pattern() -> None:
 )
 def test_where_a_pattern_can_match(line: str, prefix: list[str] | None) -> None:
     assert anchored_prefix(line) == prefix
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "*a" * 100 + "b",
+        "x/" + "*a" * 100 + "b",
+        "**/a/" * 50 + "b",
+        "a/**/" * 50 + "*ab",
+        "*[a]*" * 50 + "b",
+        "*?" * 100 + "b",
+        "a" + " " * 100_000 + "b",
+        "*" * 4000 + "b",
+    ],
+)
+def test_a_pattern_that_is_an_attack(line: str) -> None:
+    """Each of them takes ages if all the ways to match it are tried."""
+    patterns = Patterns([line] * 20, "x")
+    started = time.process_time()
+    for path in (
+        "a" * 255,
+        "x/" + "a" * 255,
+        "a/" * 500 + "a",
+        "a/" * 1000 + "a" * 255,
+    ):
+        name = path.rpartition("/")[2]
+        assert patterns.find(path, name, directory=True) is None
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("*a*b", "xaab"),
+        ("a/**/b/**/c", "a/b/x/b/c"),
+        ("**/a/**/b", "a/a/x/y/b"),
+        ("x/*a*b*", "x/aab"),
+        ("[!a-c]*[[:digit:]]", "d_1"),
+        ("a/**", "a/b/c"),
+        ("\\#a", "#a"),
+    ],
+)
+def test_what_matches(line: str, path: str) -> None:
+    name = path.rpartition("/")[2]
+    assert Patterns([line], "x").find(path, name, directory=False)

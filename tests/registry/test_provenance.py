@@ -57,35 +57,6 @@ def test_commit_branch_and_dirt(tmp_path: Path) -> None:
     assert clean["roots"] == [str(root)]
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-@pytest.mark.parametrize("kind", ["fsmonitor", "filter", "bare"])
-def test_a_repository_names_no_program_that_runs(tmp_path: Path, kind: str) -> None:
-    """The tree may be anybody's: a pull request, the content of an archive."""
-    root = tmp_path / "src"
-    root.mkdir()
-    (root / "a.txt").write_text("first")
-    program = f"touch {tmp_path}/ran; cat"
-    if kind == "bare":
-        (root / "HEAD").write_text("ref: refs/heads/main\n")
-        for folder in ("objects", "refs"):
-            (root / folder).mkdir()
-        (root / "config").write_text(
-            f'[core]\nbare = false\nworktree = .\nfsmonitor = "{program}"\n'
-        )
-    else:
-        git(root, "init", "-q")
-        (root / ".gitattributes").write_text("*.txt filter=evil\n")
-        git(root, "add", ".")
-        git(root, "commit", "-q", "-m", "first")
-        key = "core.fsmonitor" if kind == "fsmonitor" else "filter.evil.clean"
-        git(root, "config", key, program)
-        (root / "a.txt").write_text("other")
-    facts = facts_of(root)
-
-    assert not (tmp_path / "ran").exists()
-    assert ("commit" in facts) == (kind != "bare")
-
-
 def test_without_git_or_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
