@@ -10,7 +10,9 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from shlex import join
 from typing import Any
 
@@ -25,6 +27,9 @@ _ACTORS = (
     "&filter_keys=state&filter_predicates=!%3D&filter_values=DEAD"
 )
 _JOBS = "/api/jobs/"
+#: what the newest workers of a node wrote, one line each; the node's id follows
+_LOG = "/api/v0/logs/file?filename=lazyimport.log&lines=10000&node_id="
+_AT_ONCE = 16
 #: Serve itself is started by the first request that needs it.
 _SECONDS = 120
 _SECONDS_BETWEEN = 0.5
@@ -78,7 +83,14 @@ class Cluster:
 
     def processes(self) -> list[Process]:
         """Return every living replica, actor and job; Serve's own are left out."""
-        return status.processes(self._actors(), self._ask("GET", _JOBS))
+        actors = self._actors()
+        nodes = {actor["node_id"] for actor in actors if actor.get("node_id")}
+        failures = {}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for node, log in zip(nodes, pool.map(self._log, nodes), strict=True):
+                for pid, failure in status.failures_in(log).items():
+                    failures[node[: status.SHORT], pid] = failure
+        return status.processes(actors, self._ask("GET", _JOBS), failures)
 
     def prefetch(self, hash: str, store: str | None, timeout: float) -> Iterator[str]:
         """Bring the archive *hash* to every node; yield a line for each.
@@ -116,6 +128,14 @@ class Cluster:
                 )
             time.sleep(_SECONDS_BETWEEN)
 
+    def _log(self, node: str) -> str:
+        """Return what the workers of a node wrote of their archives, "" if nothing."""
+        try:
+            text = self._send(self._request("GET", _LOG + node), bytes)
+        except DeployError:
+            return ""  # no worker has written anything there
+        return (text or b"").decode(errors="replace")
+
     def _actors(self) -> list[dict[str, Any]]:
         found = self._ask("GET", _ACTORS)
         actors: list[dict[str, Any]] = found["data"]["result"]["result"]
@@ -136,8 +156,7 @@ class Cluster:
                 f"cannot send to {self.address} what is no JSON ({error}): YAML reads a "
                 "plain date as such a value, so put it in quotes"
             ) from error
-        url = self.address + path
-        request = urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the scheme was checked
+        request = self._request(method, path, data)
         while True:
             try:
                 return self._send(request)
@@ -146,15 +165,26 @@ class Cluster:
                     raise
             time.sleep(_SECONDS_BETWEEN)
 
-    def _send(self, request: urllib.request.Request) -> Any:
+    def _request(
+        self, method: str, path: str, data: bytes | None = None
+    ) -> urllib.request.Request:
+        url = self.address + path
+        return urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the scheme was checked
+
+    def _send(
+        self,
+        request: urllib.request.Request,
+        decode: Callable[[bytes], Any] = json.loads,
+    ) -> Any:
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
                 text = answer.read()
-            return json.loads(text) if text else None
+            return decode(text) if text else None
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read().decode(errors="replace").strip()
-            raise (_BusyError if error.code >= 500 else DeployError)(
+            busy = error.code >= 500 and error.code != HTTPStatus.NOT_IMPLEMENTED
+            raise (_BusyError if busy else DeployError)(
                 f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"
             ) from error
         except (OSError, ValueError, http.client.HTTPException) as error:

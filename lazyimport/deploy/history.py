@@ -33,7 +33,7 @@ from lazyimport.values import check_hash
 
 #: What may come of a deployment, each later than or instead of the one before it.
 OUTCOMES = ("written", "applied", "superseded", "timed out", "failed", "running")
-#: Objects of one application that are read, the newest, and bytes of the largest.
+#: Objects of one application that are read, and bytes of the largest.
 _READ = 200
 _LARGEST = 1 << 16
 _AT_ONCE = 16
@@ -148,31 +148,35 @@ class History:
             except LazyImportError as error:
                 self._give_up(error, "other machines do not know of this deployment")
 
-    def deployments(self, app: str) -> list[Deployment]:
-        """Return the deployments of *app* as far as they ended, the newest first."""
+    def deployments(self, app: str, newest: int = _READ) -> list[Deployment]:
+        """Return the deployments of *app* with what came of them, the newest first.
+
+        Of each record no more than the *newest* objects are read, of which a
+        deployment has up to three.
+        """
         found: dict[str, Deployment] = {}
-        for each in [*self._in_store(app), *self._in_cache(app)]:
+        for each in [*self._in_store(app, newest), *self._in_cache(app, newest)]:
             best = found.setdefault(each.id, each)
             found[each.id] = max(
                 best, each, key=lambda d: (d.trusted, OUTCOMES.index(d.outcome))
             )
         return sorted(found.values(), reverse=True)
 
-    def _in_store(self, app: str) -> list[Deployment]:
+    def _in_store(self, app: str, newest: int) -> list[Deployment]:
         if self.store is None or not self._asks_store:
             return []
         try:
-            return list(_read(writable(self.store), app, self._trusted))
+            return list(_read(writable(self.store), app, newest, self._trusted))
         except StoreMissing:
             return []  # nobody has pushed yet
         except LazyImportError as error:
             self._give_up(error, "what counts is what this machine remembers")
             return []
 
-    def _in_cache(self, app: str) -> list[Deployment]:
+    def _in_cache(self, app: str, newest: int) -> list[Deployment]:
         try:
             if self._layout.exists():
-                return list(_read(FileStore(self._layout.path), app, None))
+                return list(_read(FileStore(self._layout.path), app, newest, None))
         except LazyImportError as error:
             self._reporter.warn(f"this machine remembers no deployments: {error}")
         return []
@@ -221,9 +225,11 @@ class Run:
         self.note("running")
 
 
-def _read(store: Store, app: str, trusted: Trusted | None) -> Iterator[Deployment]:
+def _read(
+    store: Store, app: str, newest: int, trusted: Trusted | None
+) -> Iterator[Deployment]:
     """Yield what *store* has of *app*; what is no deployment is left out."""
-    keys = [item.key for item in store.list(deployments_of(app))][-_READ:]
+    keys = [item.key for item in store.list(deployments_of(app))][-newest:]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(lambda key: store.read(key, 0, _LARGEST), keys)
         for key, data in zip(keys, found, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from lazyimport.deploy.cluster import Cluster
@@ -110,8 +109,8 @@ def _timeout(app: Served | None, name: str, hash: str, timeout: float) -> Deploy
 
 def _error(app: Served, hash: str, text: str, outcome: str) -> DeployError:
     """Return the error with what serves now, which is what a person asks next."""
-    hashes = Counter(replica.hash for replica in app.replicas if replica.serves)
-    serving = ", ".join(f"{count} with {h or 'no hash'}" for h, count in hashes.items())
+    hashes = app.serving.items()
+    serving = ", ".join(f"{count} with {h or 'no hash'}" for h, count in hashes)
     return DeployError(
         f"{text}\nreplicas that serve now: {serving or 'none'}",
         app=app.name,

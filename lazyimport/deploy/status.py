@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 _SERVES_OWN = ("ServeController", "ProxyActor")
+#: so many digits of the id of a node are shown
+SHORT = 8
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 #: the line of a traceback that names the exception
 _RAISED = re.compile(r"([A-Za-z_]\w*\.)*[A-Z]\w+(: |$)")
@@ -44,7 +46,8 @@ class Served(NamedTuple):
 
     ``hash`` is what its config names; ``status`` and ``message`` are Serve's, with
     the messages of its deployments; ``targets`` says how many replicas each
-    deployment is to have.
+    deployment is to have; ``since`` is when it was deployed, in seconds since the
+    epoch, None if Serve does not tell.
     """
 
     name: str
@@ -53,6 +56,17 @@ class Served(NamedTuple):
     message: str
     targets: Mapping[str, int]
     replicas: tuple[Replica, ...]
+    since: float | None = None
+
+    @property
+    def serving(self) -> Counter[str | None]:
+        """How many replicas answer requests, by the hash that they run."""
+        return Counter(replica.hash for replica in self.replicas if replica.serves)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it runs what its config names, and nothing else."""
+        return self.runs(self.hash) if self.hash else self.status == "RUNNING"
 
     def runs(self, hash: str) -> bool:
         """Whether all its replicas are up and run *hash*, and no other one is left."""
@@ -67,7 +81,9 @@ class Served(NamedTuple):
 class Process(NamedTuple):
     """An actor, replica or job, and the hash that it runs.
 
-    ``kind`` is ``actor``, ``replica`` or ``job``; ``node`` begins the id of the node.
+    ``kind`` is ``actor``, ``replica`` or ``job``; ``node`` begins the id of the node;
+    ``failure`` says why it could not install the archive, None if it did, or if its
+    node does not tell.
     """
 
     kind: str
@@ -76,18 +92,28 @@ class Process(NamedTuple):
     state: str
     node: str
     pid: int | None
+    failure: str | None = None
 
 
 def processes(
-    actors: Iterable[dict[str, Any]], jobs: Iterable[dict[str, Any]]
+    actors: Iterable[dict[str, Any]],
+    jobs: Iterable[dict[str, Any]],
+    failures: Mapping[tuple[str, int], str] = {},
 ) -> list[Process]:
-    """Return the living actors, replicas and jobs but Serve's own, replicas first."""
+    """Return the living actors, replicas and jobs but Serve's own, replicas first.
+
+    *failures* are reasons by node and process id, as `failures_in` returns them.
+    """
     found = [
         _of_actor(actor)
         for actor in actors
         if actor["state"] != "DEAD" and actor["class_name"] not in _SERVES_OWN
     ]
     found += [_of_job(job) for job in jobs if job["status"] not in ENDED]
+    found = [
+        each._replace(failure=failures.get((each.node, each.pid or 0)))
+        for each in found
+    ]
     return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
 
 
@@ -97,6 +123,21 @@ def served(
     """Return Serve's *applications* by name; *actors* tell what replicas run."""
     alive = [actor for actor in actors if actor["state"] == "ALIVE"]
     return {name: _served(name, app, alive) for name, app in applications.items()}
+
+
+def failures_in(log: str) -> dict[int, str]:
+    """Return, by process id, why workers have no archive, as a node's log says.
+
+    That is a line of JSON for each worker, see `lazyimport.ray.metrics`.
+    """
+    found: dict[int, str] = {}
+    for line in log.splitlines():
+        try:
+            facts = json.loads(line[line.index("{") :])
+            found[facts["pid"]] = facts["failure"] or ""
+        except (ValueError, TypeError, LookupError):
+            continue  # it begins in the middle
+    return {pid: failure for pid, failure in found.items() if failure}
 
 
 def headline(message: str) -> str:
@@ -111,13 +152,13 @@ def _of_actor(actor: dict[str, Any]) -> Process:
     if actor["class_name"].startswith("ServeReplica:"):
         kind = "replica"
         name = name.removeprefix("SERVE_REPLICA::").replace("#", "/")
-    node = (actor.get("node_id") or "")[:8]
+    node = (actor.get("node_id") or "")[:SHORT]
     return Process(kind, name, _hash_of(actor), actor["state"], node, actor.get("pid"))
 
 
 def _of_job(job: dict[str, Any]) -> Process:
     name = job["submission_id"] or job["entrypoint"]
-    node = (job.get("driver_node_id") or "")[:8]
+    node = (job.get("driver_node_id") or "")[:SHORT]
     pid = (job.get("driver_info") or {}).get("pid")
     hash = _named_hash(job.get("runtime_env"))
     return Process("job", name, hash, job["status"], node, int(pid) if pid else None)
@@ -135,6 +176,7 @@ def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Ser
         "\n".join(message for message in messages if message),
         {key: d.get("target_num_replicas") or 0 for key, d in deployments.items()},
         tuple(replicas),
+        app.get("last_deployed_time_s"),
     )
 
 

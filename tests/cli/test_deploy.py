@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -344,13 +346,71 @@ class TestWithACluster:
             found = json.loads(cli.run("status", "--json", **environ).stdout)
 
         header, *rows = [line.split() for line in done.stdout.splitlines()]
-        assert ["KIND", "NAME", "HASH", "STATE", "NODE", "PID"] == header
+        assert ["KIND", "NAME", "HASH", "STATE", "NODE", "PID", "REASON"] == header
         assert [
             ["replica", "shop/Shop/r1", A[:12], "ALIVE", "01234567", "7"],
             ["replica", "till/Shop/r1", B[:12], "ALIVE", "01234567", "7"],
         ] == rows
-        assert f"{dashboard.address}: 2 rows, different hashes: 2" in done.stderr
-        assert [A, B] == [process["hash"] for process in found]
+        told = "0 applications, 2 rows of processes, different hashes: 2"
+        assert f"{dashboard.address}: {told}" in done.stderr
+        assert [A, B] == [process["hash"] for process in found["processes"]]
+
+    def test_status_of_applications(self, cli: CommandLine, file: Path) -> None:
+        """What each wants and serves, since when, by whom, and why not."""
+        cli.run("deploy", file, "--hash", B)
+        with Dashboard() as dashboard:
+            failed = {**served("shop", B), "status": "DEPLOY_FAILED"}
+            failed["message"] = "Deploying failed:\n  x\nKeyError: 'a'\nmore\n"
+            failed["last_deployed_time_s"] = 1.8e9
+            dashboard.serve = {"applications": {"shop": failed}}
+            dashboard.actors = [actor("shop", A)]
+            status = ("status", "--address", dashboard.address)
+            done = cli.run(*status, TZ="UTC")
+            (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
+            cli.run(*status, "--exit-status", code=1)
+            dashboard.serve["applications"]["shop"] = served("shop", A)
+            cli.run(*status, "--exit-status")
+
+        header, shop, *_ = done.stdout.splitlines()
+        assert "WANTS SERVES SINCE BY REASON" in " ".join(header.split())
+        row = f"shop DEPLOY_FAILED {B[:12]} 1 of 1 {A[:12]} 2027-01-15 08:00"
+        assert " ".join(shop.split()).startswith(row)
+        assert "@" in shop
+        assert shop.endswith("KeyError: 'a'")
+        assert (False, B) == (facts["well"], facts["hash"])
+        assert [{"hash": A, "replicas": 1}] == facts["serving"]
+
+    def test_status_of_a_process_without_its_archive(self, cli: CommandLine) -> None:
+        with Dashboard() as dashboard:
+            dashboard.actors = [actor("shop", A)]
+            failure = f"archive {A} is neither in x nor in the node cache\npush it"
+            line = {"pid": 7, "hash": A, "failure": failure}
+            dashboard.installs = f"{json.dumps(line)}\n"
+            status = ("status", "--address", dashboard.address)
+            done = cli.run(*status, "--exit-status", code=1)
+
+        row = done.stdout.splitlines()[1]
+        assert f"NO ARCHIVE  01234567    7  {failure.splitlines()[0]}" in row
+
+    def test_status_of_a_ray_without_serve(self, cli: CommandLine) -> None:
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": None, "error": 501}
+            dashboard.actors = [actor("shop", A)]
+            done = cli.run("status", "--address", dashboard.address)
+
+        assert "1 row of processes" in done.stderr
+
+    def test_status_is_shown_again_and_again(self, cli: CommandLine) -> None:
+        with Dashboard() as dashboard:
+            status = ("status", "--watch", "--address", dashboard.address)
+            assert "leave out --json" in cli.fail(*status, "--json", code=2)
+            with cli.start(*status) as process:
+                while dashboard.asked.count("/api/serve/applications/") < 2:
+                    time.sleep(0.1)
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=60)
+
+        assert 130 == process.returncode
 
     def test_status_of_nothing(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:

@@ -21,6 +21,8 @@ from lazyimport.deploy import (
     plan_rollback,
 )
 from lazyimport.deploy.application import VARIABLE
+from lazyimport.registry.signing import Trusted
+from lazyimport.stores import open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,14 +165,16 @@ class TestManifest:
 
         assert D == self.chosen(history)[0]
 
-    def test_what_is_not_trusted_does_not_count(self, history: History) -> None:
-        self.record(history, A)
-        self.record(history, B, before=A)
-        known = history.deployments("shop")
-        forged = known[0]._replace(id="3000", hash=E, trusted=False)
-        history.deployments = lambda app: [forged, *known]  # type: ignore[method-assign]
+    def test_what_is_not_trusted_does_not_count(self, tmp_path: Path) -> None:
+        store = open_store(f"file://{tmp_path}/store")
+        theirs = History(str(tmp_path / "theirs"), store)
+        self.record(theirs, A)
+        self.record(theirs, B, before=A)
 
-        assert A == self.chosen(history)[0]
+        ours = str(tmp_path / "ours")
+        assert A == self.chosen(History(ours, store))[0]
+        with pytest.raises(DeployError, match="nobody knows a version"):
+            self.chosen(History(ours, store, trusted=Trusted({})))
 
     def test_a_hash_that_is_asked_for(self, history: History) -> None:
         plan = plan_rollback(Manifest(text(B, C), self.path), ["shop"], history, E)

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from lazyimport.deploy.status import Process, Replica, Served, processes, served
+from lazyimport.deploy.status import (
+    Process,
+    Replica,
+    Served,
+    failures_in,
+    headline,
+    processes,
+    served,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +94,22 @@ class TestProcesses:
             Process("job", "raysubmit_1", B, "RUNNING", "ffffffff", 12),
         ] == processes([], [{**job, **more}, other, {**job, "status": "STOPPED"}])
 
+    def test_one_that_has_no_archive(self) -> None:
+        """Its worker wrote so into the log of its node; the newest line counts."""
+        lines = [
+            {"pid": 7, "hash": A, "failure": None},
+            {"pid": 7, "hash": A, "failure": "archive is neither\nin"},
+            {"pid": 8, "hash": A, "failure": "no"},
+            {"pid": 8, "hash": A, "failure": None},
+        ]
+        log = 'ilure": null}\n1' + "\n".join(map(json.dumps, lines)) + "\n[]\n{"
+        failures = failures_in(log)
+        assert {7: "archive is neither\nin"} == failures
+
+        places = {("01234567", pid): text for pid, text in failures.items()}
+        found = processes([actor("b", "Counter"), actor("c", "C", pid=8)], [], places)
+        assert ["archive is neither\nin", None] == [each.failure for each in found]
+
 
 class TestServed:
     """Applications of Serve."""
@@ -115,6 +139,40 @@ class TestServed:
         app = served({"shop": {"status": "NOT_STARTED"}}, [])["shop"]
 
         assert Served("shop", None, "NOT_STARTED", "", {}, ()) == app
+        assert not app.is_well
+
+    def test_what_serves_and_whether_that_is_well(self) -> None:
+        actors = [
+            actor(f"SERVE_REPLICA::shop#Shop#r{n}", "ServeReplica:shop:Shop", hash)
+            for n, hash in ((1, A), (2, B), (3, B))
+        ]
+        replicas = [replica(1), replica(2), replica(3, state="STARTING")]
+        app = served({"shop": shop(*replicas, last_deployed_time_s=9.0)}, actors)[
+            "shop"
+        ]
+
+        assert {A: 1, B: 1} == app.serving
+        assert (9.0, False) == (app.since, app.is_well)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("", ""),
+        ("Deploying app 'shop'.\n", "Deploying app 'shop'."),
+        (
+            "Failed to start 3 times. Error:\n\x1b[36mray::X\x1b[39m\nTraceback:\n  "
+            + "raise\nKeyError: 'a'\n\nDuring handling ...\n"
+            + "shop.errors.NotReady: the model\n  is not there\n",
+            "shop.errors.NotReady: the model",
+        ),
+        ("Traceback:\n  x\nAssertionError\n", "AssertionError"),
+    ],
+)
+def test_the_line_of_a_message_that_says_what_went_wrong(
+    message: str, line: str
+) -> None:
+    assert line == headline(message)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ class Dashboard(ThreadingHTTPServer):
     """A dashboard at ``address``, while it is entered.
 
     ``serve``, ``actors`` and ``jobs`` are what it answers with, ``logs`` what the one
-    job prints that it runs. ``applied`` are the configs that it was given, and
+    job prints that it runs, ``installs`` what workers wrote into lazyimport.log, on
+    every node. ``applied`` are the configs that it was given, and
     ``asked`` the paths of all requests; ``tokens`` came with the configs.
     ``meanwhile`` is called when a job is submitted.
     """
@@ -33,6 +34,7 @@ class Dashboard(ThreadingHTTPServer):
         self.jobs: list[dict[str, Any]] = []
         self.logs = "prefetched to 1 of 1 nodes\n"
         self.status = "SUCCEEDED"
+        self.installs = ""
         self.meanwhile: Callable[[], object] = lambda: None
         self.submitted = 0
         self.commands: list[str] = []
@@ -83,8 +85,12 @@ class _Answers(BaseHTTPRequestHandler):
             "/api/jobs/job": {"status": self.server.status},
             "/api/jobs/job/logs": {"logs": self.server.logs},
         }
-        if path in answers:
+        if path.startswith("/api/serve") and "error" in self.server.serve:
+            self.send_error(self.server.serve["error"])
+        elif path in answers:
             self._send(answers[path])
+        elif path == "/api/v0/logs/file" and self.server.installs:
+            self._write(self.server.installs.encode())
         else:
             self.send_error(404, "no such thing")
 
@@ -92,7 +98,9 @@ class _Answers(BaseHTTPRequestHandler):
         return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
     def _send(self, value: object) -> None:
-        body = b"" if value is None else json.dumps(value).encode()
+        self._write(b"" if value is None else json.dumps(value).encode())
+
+    def _write(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

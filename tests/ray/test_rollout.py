@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -244,7 +245,7 @@ class Shop:
 
     def replicas(self, app: str) -> dict[str, str]:
         """The hash of every replica of an application, as `status` tells."""
-        found = json.loads(self.run("status", "--json").stdout)
+        found = json.loads(self.run("status", "--json").stdout)["processes"]
         return {
             process["name"]: process["hash"]
             for process in found
@@ -308,7 +309,7 @@ def _shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running.file.write_text(running.config(running.hashes["A"]))
     running.deploy(running.hashes["A"])
     yield running
-    running.run("status")
+    running.run("status", "--exit-status")
 
 
 def test_a_new_hash_rolls_out_and_an_old_one_back(
@@ -396,6 +397,44 @@ def test_a_hash_that_nobody_has_changes_nothing(shop: Shop) -> None:
         assert text in failed.stderr, failed.stderr
     assert [] == load.failures
     assert [("A",)] == load.versions()
+
+
+LONELY = """\
+import ray
+
+ray.init(namespace="lonely")
+env = {{"env_vars": {{"LAZYIMPORT_HASH": {hash!r}, "LAZYIMPORT_STORE": {store!r}}}}}
+
+
+class Lonely:
+    def answer(self):
+        return 1
+
+
+made = ray.remote(Lonely).options(
+    name="lonely", lifetime="detached", num_cpus=0, runtime_env=env
+)
+ray.get(made.remote().answer.remote())
+"""
+
+
+def test_a_process_without_its_archive_is_shown_as_that(shop: Shop) -> None:
+    """It lives, and imports nothing; the log of its node says why it has no archive."""
+    hash, ray = "f" * 64, RayCluster(shop.cluster.dashboard)
+
+    def run(program: str) -> None:
+        list(ray.run(shlex.join([sys.executable, "-c", program]), 200))
+
+    run(LONELY.format(hash=hash, store=shop.cluster.store))
+    try:
+        found = json.loads(shop.run("status", "--exit-status", "--json", code=1).stdout)
+        (lonely,) = [p for p in found["processes"] if p["name"] == "lonely"]
+        assert f"archive {hash} is neither in" in lonely["failure"]
+        assert "NO ARCHIVE" in shop.run("status").stdout
+    finally:
+        run(
+            "import ray; ray.init(namespace='lonely'); ray.kill(ray.get_actor('lonely'))"
+        )
 
 
 def test_a_store_that_is_away_a_cache_that_is_wiped_a_replica_that_is_killed(

@@ -209,6 +209,8 @@ def deploying(plan: deploy.Plan, settings: Settings) -> None:
     assert_type(plan.apply(target, history), str)
     for served in plan.follow(target, history, timeout=60):
         assert_type(served, list[deploy.Served])
+        assert_type(served[0].is_well, bool)
+        assert_type(served[0].since, float | None)
         for replica in served[0].replicas:
             assert_type(replica, deploy.Replica)
             assert_type(replica.hash, str | None)
