@@ -43,7 +43,7 @@ def is_trusted(path: str) -> bool:
     """
     try:
         place = "/"
-        for place, status in _way(path):  # noqa: B007 - the last one is the directory
+        for place, status in _way(path):
             _refuse_strangers(path, place, status)
         status = os.stat(path)
     except FileNotFoundError:

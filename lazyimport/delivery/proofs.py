@@ -24,7 +24,7 @@ from lazyimport.errors import ArchiveMissing, KeyMissing, StoreMissing
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.header import open_header
-from lazyimport.registry.archives import stored_archives
+from lazyimport.registry.archives import delete_object, stored_archives
 from lazyimport.registry.layout import PROOFS, archive_key, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
 from lazyimport.stores.side_by_side import side_by_side
@@ -77,6 +77,12 @@ def record(store: Store, hash: str, item: Item, base: str | None) -> None:
     """Put a proof of *item*, the archive *hash*, into *store*. Raises StoreError."""
     key = f"{PROOFS}{hash}-{_version(item)}" + (f"-{base}" if base else "")
     store.put(key, io.BytesIO())
+
+
+def forget(store: Store, hash: str) -> None:
+    """Delete all proofs of the archive *hash*, which is damaged. Raises StoreError."""
+    for item in list(store.list(PROOFS + hash)):
+        delete_object(store, item.key)
 
 
 def prove_stored(store: Store, stored: Stored, cache: NodeCache) -> Stored:

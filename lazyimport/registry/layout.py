@@ -24,10 +24,10 @@ PROOFS = "proofs/"
 PUSHED = "gc/pushed/"
 RUNNING = "gc/running.json"
 DEPLOYMENTS = "deployments/"
-_PROVENANCE = "provenance/"
-_SIGNATURES = "signatures/"
+PROVENANCE = "provenance/"
+SIGNATURES = "signatures/"
 #: What the keys of records begin with that lie beside an archive; its hash follows.
-RECORDS = (_PROVENANCE, _SIGNATURES, PROOFS, PUSHED)
+RECORDS = (PROVENANCE, SIGNATURES, PROOFS, PUSHED)
 _JSON = ".json"
 #: Characters of the longest name of an application that is a part of a key.
 _LONGEST = 200
@@ -40,7 +40,7 @@ def archive_key(hash: str) -> str:
 
 def provenance_key(hash: str) -> str:
     """Return the key of the record that says where the archive *hash* came from."""
-    return f"{_PROVENANCE}{hash}{_JSON}"
+    return f"{PROVENANCE}{hash}{_JSON}"
 
 
 def signature_key(hash: str, signer: str) -> str:
@@ -48,7 +48,7 @@ def signature_key(hash: str, signer: str) -> str:
 
     *signer* is 32 digits of the SHA-256 of the public key.
     """
-    return f"{_SIGNATURES}{hash}/{signer}{_JSON}"
+    return f"{SIGNATURES}{hash}/{signer}{_JSON}"
 
 
 def recorded_hash(key: str) -> str:

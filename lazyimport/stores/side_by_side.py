@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_MOST = 16
 
-
-def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
-    """Return what each of *calls* returns, made at once in threads.
+def side_by_side(*calls: Callable[[], Any], at_once: int = 16) -> list[Any]:
+    """Return what each of *calls* returns, so many *at_once*, each in a thread.
 
     All have ended on return. Raises what the first of them raises.
     """
@@ -17,5 +15,5 @@ def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
         return [call() for call in calls]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(len(calls), _MOST)) as pool:
+    with ThreadPoolExecutor(min(len(calls), at_once)) as pool:
         return [each.result() for each in [pool.submit(call) for call in calls]]

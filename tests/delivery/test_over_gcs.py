@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
 
 from lazyimport.delivery.artifact import deliver
+from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import (
     ArchiveMissing,
     DamagedArchive,
@@ -56,6 +57,8 @@ def test_push_change_fetch(site: Site, fake: FakeGcs) -> None:
     assert sorted(key for key in fake.objects if "/archives/" in key) == sorted(
         f"bucket/code/{archive_key(pushed.hash)}" for pushed in (first, second)
     )
+    verified = verify_store(GcsStore("bucket", "code"), site.author, repair=True)
+    assert (verified.archives, verified.faults) == (2, [])
 
 
 def test_two_pushes_of_one_tree(site: Site, fake: FakeGcs) -> None:

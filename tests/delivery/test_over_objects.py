@@ -10,8 +10,10 @@ import pytest
 
 pytest.importorskip("obstore", reason="needs the extra 'objects'")
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.artifact import deliver
+from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import ArchiveMissing, DamagedArchive, StoreMissing
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
@@ -65,6 +67,8 @@ def test_push_change_fetch(folder: str, tmp_path: Path) -> None:
     assert (first.kind, second.kind, site.push().kind) == ("full", "delta", "present")
     assert contents(archive) == contents(original)
     assert size == second.size
+    verified = verify_store(open_store(site.url), NodeCache(str(tmp_path / "new")))
+    assert (verified.archives, verified.faults) == (2, [])
 
 
 def test_a_delta_whose_base_is_gone(folder: str, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ _SECTIONS = {
     "Look after stores and nodes": {
         "channel": "Name archives, and see what the names pointed to before.",
         "gc": "Delete from the store what nobody needs.",
+        "verify": "Read and prove everything in a store.",
         "keygen": "Make a key to sign with.",
         "cache": "Look into the node cache, check it, and make room in it.",
     },

@@ -1,0 +1,300 @@
+"""Verifying a store: all of it is read and proved, and mended with what a node has.
+
+Archives go by their hashes. Channels, signatures and other records must be readable,
+and a signature must hold for the key that it names.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.previous import find_packed
+from lazyimport.delivery.proofs import (
+    Stored,
+    find_stored,
+    forget,
+    look_up,
+    read_stored,
+    record,
+)
+from lazyimport.delivery.publish import send_whole
+from lazyimport.errors import (
+    ArchiveError,
+    ArchiveMissing,
+    KeyMissing,
+    LazyImportError,
+    SettingsError,
+    SignatureError,
+    UnsupportedArchive,
+)
+from lazyimport.format.archive import Archive
+from lazyimport.format.delta import Revision
+from lazyimport.registry.archives import read_header
+from lazyimport.registry.channels import read_channel
+from lazyimport.registry.gc_lock import Announcement
+from lazyimport.registry.layout import (
+    CHANNELS,
+    PROVENANCE,
+    RUNNING,
+    SIGNATURES,
+    archive_key,
+    channel_of,
+    recorded_hash,
+)
+from lazyimport.registry.signing import Trusted, archive_signer
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores import MutableStore, ReadStore, mutable, writable
+from lazyimport.stores.side_by_side import side_by_side
+
+_LARGEST_RECORD = 1 << 20
+#: Archives that lie on the disk at once, beside their deltas.
+_AT_ONCE = 4
+
+
+@dataclass
+class Fault:
+    """An object of a store that is not what it should be, and *why*.
+
+    ``needed_by`` says what depends on it: deltas, and channels. ``mended`` is true
+    once it was replaced.
+    """
+
+    key: str
+    why: str
+    needed_by: list[str] = field(default_factory=list)
+    mended: bool = False
+
+
+@dataclass
+class VerifiedStore:
+    """What `verify_store` read: numbers of ``archives``, ``records``, and bytes.
+
+    ``newer`` is the number of archives that only a newer lazyimport can read, and
+    ``unchecked`` that of signatures, if the package cryptography is missing here.
+    """
+
+    archives: int = 0
+    records: int = 0
+    size: int = 0
+    newer: int = 0
+    unchecked: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def left(self) -> list[Fault]:
+        """The faults that nobody has mended."""
+        return [fault for fault in self.faults if not fault.mended]
+
+
+def verify_store(
+    store: ReadStore,
+    cache: NodeCache,
+    hashes: Iterable[str] = (),
+    *,
+    repair: bool = False,
+    reporter: Reporter = SILENT,
+) -> VerifiedStore:
+    """Read and prove all that *store* has, or only the archives *hashes*.
+
+    Each archive lies on the disk of *cache* while it is proved. With *repair*, an
+    archive that is damaged or missing is replaced by that of *cache*, whole, and the
+    store notes which objects are proved. *reporter* is told how many bytes were read.
+
+    Raises SettingsError if there are no *hashes* and the store cannot list what it
+    has, or if it cannot be written to for *repair*; StoreError, or CacheError.
+    """
+    check = _Check(store, cache, mutable(store) if repair else None, reporter)
+    wanted = list(hashes)
+    if wanted:
+        check.archives(wanted)
+    else:
+        check.everything()
+    return check.found
+
+
+class _Check:
+    """One pass over a store, which fills in what was *found*."""
+
+    def __init__(
+        self,
+        store: ReadStore,
+        cache: NodeCache,
+        changing: MutableStore | None,
+        reporter: Reporter,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._changing = changing
+        self._reporter = reporter
+        self._lock = threading.Lock()
+        self._stored: dict[str, Stored] = {}
+        self._bases: dict[str, str] = {}
+        self._channels: dict[str, str] = {}
+        self._faults: dict[str, Fault] = {}
+        self._total: int | None = None
+        self.found = VerifiedStore()
+
+    def everything(self) -> None:
+        """Look at what lies beside archives, then prove all of them."""
+        store = writable(self._store)
+        self._stored = look_up(store)
+        self._total = sum(stored.item.size for stored in self._stored.values())
+        checks = [
+            (CHANNELS, self._channel),
+            (SIGNATURES, self._signature),
+            (PROVENANCE, self._json),
+        ]
+        keys = [
+            (item.key, one) for prefix, one in checks for item in store.list(prefix)
+        ]
+        self.found.records = len(keys)
+        side_by_side(*(partial(self._record, key, check) for key, check in keys))
+        self._record(RUNNING, lambda _: Announcement.read(store))
+        self.archives(sorted(self._stored.keys() | self._channels.values()))
+        for name, hash in sorted(self._channels.items()):
+            for needed in (hash, self._bases.get(hash, "")):
+                if needed in self._faults:
+                    self._faults[needed].needed_by.append(f"channel {name}")
+
+    def archives(self, wanted: list[str]) -> None:
+        """Prove archives: full ones, and after each its deltas."""
+        groups: dict[str, list[str]] = {}
+        heads = side_by_side(*(partial(self._base_of, hash) for hash in wanted))
+        for hash, (known, base) in zip(wanted, heads, strict=True):
+            if base is not None:
+                self._bases[hash] = base
+                groups.setdefault(base, []).append(hash)
+            elif known:
+                groups.setdefault(hash, [])
+        proofs = [partial(self._group, *group) for group in groups.items()]
+        side_by_side(*proofs, at_once=_AT_ONCE)
+
+    def _base_of(self, hash: str) -> tuple[bool, str | None]:
+        """Return whether an archive is to be proved, and its base."""
+        try:
+            return True, read_header(self._store, hash).base
+        except UnsupportedArchive:
+            self.found.newer += 1
+            return False, None
+        except (ArchiveError, KeyMissing):
+            return True, None  # to be found again, and mended
+
+    def _group(self, full: str, deltas: list[str]) -> None:
+        base = self._prove(full, None, deltas)
+        for delta in deltas:
+            if base is not None:
+                self._prove(delta, base.base, [])
+            elif self._mend(delta):  # whole, it does not need its base any more
+                self._faults[full].needed_by.remove(f"archive {delta}")
+                del self._bases[delta]
+
+    def _prove(
+        self, hash: str, base: Archive | None, deltas: list[str]
+    ) -> Revision | None:
+        """Return an archive that is sound, perhaps after it was mended."""
+        with self._lock:
+            self.found.archives += 1
+        try:
+            revision = self._read(hash, base)
+        except (ArchiveError, ArchiveMissing) as error:
+            fault = self._fault(archive_key(hash), error)
+            fault.needed_by += [f"archive {delta}" for delta in deltas]
+            self._faults[hash] = fault
+            if self._changing is not None and hash in self._stored:
+                forget(self._changing, hash)
+            if not self._mend(hash):
+                return None
+            fault.mended = True
+            return self._read(hash, None)
+        stored = self._stored.get(hash)
+        if self._changing is not None and stored and not stored.proved:
+            name = None if base is None else base.hash
+            record(self._changing, hash, stored.item, name)
+        return revision
+
+    def _read(self, hash: str, base: Archive | None) -> Revision:
+        of = None if base is None else lambda _: base
+        return read_stored(self._store, hash, self._cache, of, self._counted)
+
+    def _fault(self, key: str, error: LazyImportError) -> Fault:
+        fault = Fault(key, str(error).removeprefix(f"{self._store.url}/{key}: "))
+        self.found.faults.append(fault)
+        return fault
+
+    def _counted(self, file: BinaryIO) -> Any:
+        return _Counted(file, self._count)
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self.found.size += size
+        text = f"verifying {self._store.url}"
+        self._reporter.step(text, self.found.size, self._total, "bytes")
+
+    def _mend(self, hash: str) -> bool:
+        """Send the whole archive in place of what is there, if this node has it."""
+        if self._changing is None:
+            return False
+        try:
+            cached = self._cache.open(hash)
+            mine = Revision(cached) if cached else find_packed(self._cache, hash)
+            if not mine or not send_whole(mine, self._changing, self._cache):
+                return False
+        except ArchiveError:
+            return False  # damaged here, too
+        item = find_stored(self._changing, hash)
+        if item is not None:
+            record(self._changing, hash, item, None)
+        return item is not None
+
+    def _record(self, key: str, check: Callable[[str], object]) -> None:
+        try:
+            check(key)
+        except KeyMissing:
+            pass  # deleted since the listing
+        except LazyImportError as error:
+            self._fault(key, error)
+
+    def _channel(self, key: str) -> None:
+        name = channel_of(key)
+        hash = read_channel(self._store, name).hash if name else None
+        if hash is not None:
+            self._channels[str(name)] = hash
+
+    def _signature(self, key: str) -> None:
+        facts = self._json(key)
+        try:
+            trusted = Trusted.parse(str(facts.get("key")))
+        except SettingsError as error:
+            if not isinstance(error.__cause__, ModuleNotFoundError):
+                raise
+            self.found.unchecked += 1
+            return
+        archive_signer(self._store, recorded_hash(key), trusted)
+
+    def _json(self, key: str) -> dict[str, Any]:
+        try:
+            facts = json.loads(self._store.read(key, 0, _LARGEST_RECORD))
+        except (ValueError, RecursionError):
+            facts = None
+        if not isinstance(facts, dict):
+            text = f"{self._store.url}/{key} is no record that lazyimport wrote"
+            raise SignatureError(f"{text}; delete it there")
+        return facts
+
+
+class _Counted:
+    """A file to write to, which tells *count* how much was written."""
+
+    def __init__(self, file: BinaryIO, count: Any) -> None:
+        self._file = file
+        self._count = count
+
+    def write(self, data: Any) -> int:
+        self._count(len(data))
+        return self._file.write(data)

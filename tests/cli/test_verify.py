@@ -1,0 +1,41 @@
+"""``lazyimport verify``, from a user's seat."""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+
+def test_everything_is_proved_and_repaired(cli: CommandLine, project: Path) -> None:
+    cli.environ["LAZYIMPORT_STORE"] = cli.url
+    full = cli.push(project)
+    (project / "shop/prices.py").write_text("def price(count):\n    return 5 * count\n")
+    delta = cli.push(project)
+    cli.run("channel", "set", "prod", delta)
+    assert "2 archives and 3 records" in cli.run("verify").stderr
+    data = bytearray(cli.stored(full).read_bytes())
+    data[len(data) * 3 // 4] ^= 1
+    cli.stored(full).write_bytes(data)
+
+    said = cli.run("verify", code=1)
+    found = json.loads(cli.run("verify", "--json", code=1).stdout)
+    elsewhere = cli.run("verify", "--repair", "--cache-dir", cli.folder / "new", code=1)
+    repaired = cli.run("verify", "--repair")
+
+    assert f"needed by archive {delta[:12]}, channel prod)" in said.stdout
+    assert f"archives/{full}" in said.stdout
+    assert "--repair sends what this machine has" in said.stderr
+    (fault,) = found["faults"]
+    assert fault["needed_by"] == [f"archive {delta}", "channel prod"]
+    assert "this machine does not have them" in elsewhere.stderr
+    assert "1 repaired, 0 damaged" in repaired.stderr
+    assert "all sound" in cli.run("verify", delta[:12], full).stderr
+
+
+def test_a_store_must_be_named(cli: CommandLine) -> None:
+    assert "no store is named" in cli.fail("verify", code=2)
