@@ -40,6 +40,7 @@ from lazyimport.registry.channels import read_channel
 from lazyimport.registry.gc_lock import Announcement
 from lazyimport.registry.layout import (
     CHANNELS,
+    DEPLOYMENTS,
     PROVENANCE,
     RUNNING,
     SIGNATURES,
@@ -149,6 +150,7 @@ class _Check:
             (CHANNELS, self._channel),
             (SIGNATURES, self._signature),
             (PROVENANCE, self._json),
+            (DEPLOYMENTS, self._json),
         ]
         keys = [
             (item.key, one) for prefix, one in checks for item in store.list(prefix)
