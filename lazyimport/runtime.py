@@ -41,6 +41,7 @@ def install(
     channel: str | None = None,
     artifact: str | None = None,
     verify: str | None = None,
+    gc: str | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
@@ -89,6 +90,7 @@ def install(
         channel=channel,
         artifact=artifact,
         verify=verify,
+        gc=gc,
     )
     with process.lock:
         started = perf_counter()
@@ -139,6 +141,10 @@ class Installation:
         self.tree = _open_tree(archive, NodeCache(settings.cache_dir))
         self.root = self.tree.root
         self._changes = Changes()
+        if settings.gc == "pause":
+            from lazyimport.importing.collector import pause
+
+            self.tree.found = pause
         sys.audit("lazyimport.install", self.hash, settings.store)
         register(self.tree, settings.policy, self._changes, process.watcher)
         for variable, value in settings.to_environ().items():

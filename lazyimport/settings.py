@@ -31,12 +31,14 @@ ENVIRONMENT = {
     "trusted_keys": "LAZYIMPORT_TRUSTED_KEYS",
     "artifact": "LAZYIMPORT_ARTIFACT",
     "verify": "LAZYIMPORT_VERIFY",
+    "gc": "LAZYIMPORT_GC",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path", "refuse")
 VERIFY = ("arrival", "import")
+GC = ("run", "pause")
 
 
 class Settings(Value):
@@ -73,6 +75,9 @@ class Settings(Value):
         When the digests of code and data are checked: on ``arrival`` in the node
         cache, after which checksums find damage (the default), or again at each
         ``import``.
+    ``gc``
+        What the garbage collector does while modules of the archive are imported:
+        ``run`` (the default) or ``pause``.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -88,6 +93,7 @@ class Settings(Value):
     trusted_keys: str | None
     artifact: str | None
     verify: str
+    gc: str
 
     def __init__(
         self,
@@ -102,6 +108,7 @@ class Settings(Value):
         trusted_keys: str | None = None,
         artifact: str | None = None,
         verify: str | None = None,
+        gc: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -118,6 +125,7 @@ class Settings(Value):
             trusted_keys=_text("trusted_keys", trusted_keys or "") or None,
             artifact=_artifact(artifact) if artifact else None,
             verify=_one_of("verify", verify or "arrival", VERIFY),
+            gc=_one_of("gc", gc or "run", GC),
         )
 
     @classmethod

@@ -208,6 +208,8 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
         spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
     if is_package:
         spec.submodule_search_locations = [tree.inside + stem]
+    if tree.found is not None:
+        tree.found(spec)
     return spec
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.cache.materialize import Materializer
     from lazyimport.format.archive import Archive
+    from lazyimport.importing.machinery import ModuleSpec
 
     #: makes a loader again that was pickled as (hash, name, path, is a package)
     Restore: TypeAlias = Callable[[str, str, str, bool], object]
@@ -73,6 +74,8 @@ class Tree:
         self.variant = archive.index.variant(*running_python())
         self.loads: list[float] = []
         self._find = archive.index.find
+        #: called with each spec that is made, if it is set
+        self.found: Callable[[ModuleSpec], None] | None = None
         self._materializer = materializer
         self._prepared: set[str] = set()
         #: looks that were answered; what is removed after that stays removed

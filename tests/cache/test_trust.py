@@ -43,8 +43,13 @@ def test_group_of_this_process_may_write(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("made", "place"),
-    [("way/cache", ""), ("way/cache", "/way"), ("way/cache", "/way/cache")]
-    + [("way", ""), ("way", "/way")],
+    [
+        ("way/cache", ""),
+        ("way/cache", "/way"),
+        ("way/cache", "/way/cache"),
+        ("way", ""),
+        ("way", "/way"),
+    ],
 )
 def test_others_may_not_write_anywhere_on_the_way(
     tmp_path: Path, made: str, place: str

@@ -39,7 +39,7 @@ def test_the_image_has_the_two_variables_and_no_code() -> None:
 
 
 def test_nobody_else_can_make_the_directories_above_the_cache() -> None:
-    """They are those of the image's user, or of root: not /tmp, nor a volume for all."""
+    """They are those of the image's user, or root's: not /tmp, nor a volume for all."""
     image = (EXAMPLES / "Dockerfile").read_text(encoding="utf-8")
     service = (EXAMPLES / "rayservice.yaml").read_text(encoding="utf-8")
     pages = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]

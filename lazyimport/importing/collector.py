@@ -1,0 +1,78 @@
+"""The garbage collector waits while modules of the archive are imported.
+
+An import makes many objects that stay, and the collector looks through them again and
+again. `pause` puts that off until no import of the archive is under way. After the
+first time `gc.freeze` spares the collector what has been imported by then.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from _thread import get_ident
+
+from lazyimport.importing.machinery import ModuleSpec
+
+#: More objects than any process makes. It differs from what a program would set, so
+#: that one that sets a threshold of its own meanwhile keeps it.
+_NEVER = 0x7FFF_FFF0
+#: by the id of a spec whose module is being executed: the thread that does so
+_importing: dict[int, int] = {}
+_thresholds = gc.get_threshold()
+_frozen = False
+
+
+def pause(spec: ModuleSpec) -> None:
+    """Let the collector wait while the module of *spec* is executed.
+
+    Neither `gc.isenabled` nor what a module does with `gc` is affected; `gc.freeze`
+    happens once in a process.
+    """
+    spec.__class__ = _Pausing
+
+
+class _Pausing(ModuleSpec):
+    """A spec that notices when its module begins and ends to be executed.
+
+    The import machinery says so with an attribute, for `import` in other threads. A
+    loader can not notice the end without a frame of its own in every traceback.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "_initializing":
+            if value:
+                _begin(id(self))
+            else:
+                self.__class__ = ModuleSpec  # type: ignore[assignment]
+                _end(id(self))
+
+
+def _begin(spec: int) -> None:
+    global _thresholds  # noqa: PLW0603 - the collector is one for the process
+    now = gc.get_threshold()
+    if not _importing and now[0] != _NEVER:
+        _thresholds = now
+        gc.set_threshold(_NEVER, *now[1:])
+    _importing[spec] = get_ident()
+
+
+def _end(spec: int) -> None:
+    global _frozen  # noqa: PLW0603 - as above
+    _importing.pop(spec, None)
+    if _importing or gc.get_threshold()[0] != _NEVER:
+        return
+    if not _frozen:
+        _frozen = True
+        gc.freeze()
+    gc.set_threshold(*_thresholds)
+
+
+def _forked() -> None:
+    """Forget what other threads import: they are not in the child."""
+    for spec, thread in list(_importing.items()):
+        if thread != get_ident():
+            _end(spec)
+
+
+os.register_at_fork(after_in_child=_forked)
