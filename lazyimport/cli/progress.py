@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    from rich.progress import Progress as Bar, TaskID
+    from rich.progress import Progress as Bar
 
 
 class Progress(Reporter):
@@ -26,8 +26,7 @@ class Progress(Reporter):
         self._quiet = quiet
         self._live = not quiet and console.is_live(sys.stderr)
         self._bar: Bar | None = None
-        self._task: TaskID | None = None
-        self._text = ""
+        self._shown: tuple[object, ...] = ()
         self._lock = Lock()
 
     def say(self, text: str) -> None:
@@ -51,37 +50,24 @@ class Progress(Reporter):
         """Show *text* and how much is done, until another step or a line comes."""
         if not self._live:
             return
+        shown = text, total, unit
+        over = done is not None and done == total
         with self._lock:
-            if done is not None and done == total:
-                self._remove()
-            else:
-                self._show(text, done, total, unit)
-
-    def _show(self, text: str, done: int | None, total: int | None, unit: str) -> None:
-        if self._bar is None:
-            self._bar = _make_bar()
-            self._bar.start()
-        if self._task is None or text != self._text:
-            self._remove()
-            self._text = text
-            shown = console.escaped(text)
-            self._task = self._bar.add_task(
-                shown, total=total, completed=done or 0, unit=unit
-            )
-        else:
-            self._bar.update(self._task, total=total, completed=done or 0, unit=unit)
-
-    def _remove(self) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = None
+            if over or shown != self._shown:
+                self._stop()
+            if not over:
+                self._shown = shown
+                self._bar = self._bar or _start_bar(*shown)
+                self._bar.update(self._bar.task_ids[0], completed=done or 0)
 
     def _clear(self) -> None:
         with self._lock:
-            self._remove()
-            if self._bar is not None:
-                self._bar.stop()
-            self._bar = None
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None
 
     def __enter__(self) -> Progress:
         return self
@@ -90,47 +76,26 @@ class Progress(Reporter):
         self._clear()
 
 
-def _make_bar() -> Bar:
-    """Return a bar: text, how much, and for bytes the rate; then the time."""
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
+def _start_bar(text: str, total: int | None, unit: str) -> Bar:
+    """Show a bar: text, how much, and for bytes the rate; then the time.
+
+    That is the time left, or the time so far while nobody knows how much there is.
+    """
+    from rich import progress
+
+    columns = [
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=30),
+    ]
+    if unit == "bytes":
+        columns += [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    elif total is not None:
+        columns.append(progress.MofNCompleteColumn())
+    left = progress.TimeRemainingColumn(compact=True)
+    columns.append(progress.TimeElapsedColumn() if total is None else left)
+    bar = progress.Progress(
+        *columns, console=console.console(sys.stderr), transient=True
     )
-    from rich.text import Text
-
-    class Amount(ProgressColumn):
-        """How much of a task is done, in bytes with their rate, or in numbers."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self._bytes = DownloadColumn(), TransferSpeedColumn()
-            self._items = MofNCompleteColumn()
-
-        def render(self, task: Task) -> Text:
-            if task.fields["unit"] == "bytes":
-                return Text("  ").join(column.render(task) for column in self._bytes)
-            return self._items.render(task) if task.total else Text()
-
-    class Time(TimeRemainingColumn):
-        """The time left; the time so far while nobody knows how much there is."""
-
-        def render(self, task: Task) -> Text:
-            if task.total is not None:
-                return super().render(task)
-            return Text(f"{task.elapsed or 0:.1f} s", style="progress.elapsed")
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        Amount(),
-        Time(compact=True),
-        console=console.console(sys.stderr),
-        transient=True,
-    )
+    bar.add_task(console.escaped(text), total=total)
+    bar.start()
+    return bar
