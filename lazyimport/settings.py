@@ -37,6 +37,8 @@ ENVIRONMENT = {
 RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
 POLICIES = ("archive", "path", "refuse")
+_STORE = "a store is a URL such as gs://bucket/prefix or file:///folder"
+_ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/app.whl"
 VERIFY = ("arrival", "import")
 GC = ("run", "pause")
 
@@ -115,7 +117,7 @@ class Settings(Value):
         channel = check_channel(_text("channel", channel)) if channel else None
         self._set(
             hash=check_hash(hash) if hash else None,
-            store=_store(store) if store else None,
+            store=_url("store", store, _STORE) if store else None,
             cache_dir=_cache_dir(cache_dir or _default_cache_dir(environ)),
             cache_mode=_one_of("cache_mode", cache_mode or "raw", CACHE_MODES),
             policy=_one_of("policy", policy or "archive", POLICIES),
@@ -123,7 +125,7 @@ class Settings(Value):
             cache_limit=_limit(cache_limit) if cache_limit else None,
             channel=None if hash else channel,
             trusted_keys=_text("trusted_keys", trusted_keys or "") or None,
-            artifact=_artifact(artifact) if artifact else None,
+            artifact=_url("artifact", artifact, _ARTIFACT) if artifact else None,
             verify=_one_of("verify", verify or "arrival", VERIFY),
             gc=_one_of("gc", gc or "run", GC),
         )
@@ -215,29 +217,13 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _store(value: object) -> str:
-    url = _text("store", value)
+def _url(name: str, value: object, form: str) -> str:
+    url = _text(name, value)
     if url.startswith("/"):
         return file_url(url)
-    if "://" not in url:
-        # In a process that starts elsewhere a relative path is another folder.
-        import os
-
-        folder = file_url(os.path.abspath(os.path.expanduser(url)))
-        form = (
-            f"a store is a URL such as gs://bucket/prefix, or {folder} for this folder"
-        )
-        raise _bad("store", url, f"not a store: {url!r} ({form})")
-    return url
-
-
-def _artifact(value: object) -> str:
-    url = _text("artifact", value)
-    if url.startswith("/"):
-        return file_url(url)
-    if "://" not in url:
-        form = "a URL such as gs://bucket/app.zip or file:///folder/app.whl"
-        raise _bad("artifact", url, f"not an artifact: {url!r} (an artifact is {form})")
+    if "://" not in url:  # in a process that starts elsewhere it is another folder
+        what = f"not {form.partition(' is ')[0]}: {url!r} ({form}, or an absolute path)"
+        raise _bad(name, url, what)
     return url
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lazyimport.registry.channel import Channel
+from lazyimport.registry.channel import Channel
 
 _UNITS = ("kB", "MB", "GB", "TB")
 

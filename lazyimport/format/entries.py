@@ -9,6 +9,7 @@ from _struct import Struct
 from zlib import crc32
 
 from lazyimport.lazy import errors
+from lazyimport.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,15 +34,17 @@ ROW = Struct("<BBHIQ32s")  # kind, flags, path size, variants, size, digest: 48
 CODE = Struct("<I32s")  # size, digest: 36
 
 
-class Variant:
+class Variant(Value):
     """One kind of bytecode: the Python and optimization it is for."""
 
-    __slots__ = ("magic", "optimization", "tag")
+    __slots__ = ("tag", "magic", "optimization")  # noqa: RUF023 - as they are passed
+
+    tag: str
+    magic: bytes
+    optimization: int
 
     def __init__(self, tag: str, magic: bytes, optimization: int = 0) -> None:
-        self.tag = tag
-        self.magic = magic
-        self.optimization = optimization
+        self._set(tag=tag, magic=magic, optimization=optimization)
 
     def encode(self) -> bytes:
         """Return the 32 bytes of the record; ValueError if they cannot hold it."""
@@ -71,20 +74,6 @@ class Variant:
         minor = digits[1:] if name == "cpython" and digits[:1] == "3" else ""
         python = f"3.{minor}" if minor.isdigit() else self.tag
         return f"{python} -{'O' * self.optimization}" if self.optimization else python
-
-    def _key(self) -> tuple[str, bytes, int]:
-        return self.tag, self.magic, self.optimization
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Variant):
-            return NotImplemented
-        return self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return f"Variant({self.tag!r}, {self.magic!r}, {self.optimization})"
 
     def __str__(self) -> str:
         return self.tag + (f"-O{self.optimization}" if self.optimization else "")

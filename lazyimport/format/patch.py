@@ -94,38 +94,33 @@ class _Pages:
     def __init__(self, old: Index) -> None:
         self._old = old
         self._opened: dict[int, dict[str, Entry]] = {}
-        self._files, self._directories = old.files, old.directories
+        #: numbers of files and of directories
+        self._counts = [old.files, old.directories]
 
     @property
     def entries(self) -> int:
         """Number of entries."""
-        return self._files + self._directories
+        return sum(self._counts)
 
     def remove(self, path: str) -> bool:
         """Take out the file or directory at *path*; whether there was one."""
         for kind in (FILE, DIRECTORY):  # they need not lie in one page
             entry = self._open(stem_of(path, kind)).pop(path, None)
             if entry is not None:
-                self._count(entry, -1)
+                self._counts[entry.kind] -= 1
                 return True
         return False
 
     def add(self, entry: Entry) -> None:
         """Put in an entry whose path is free."""
         self._open(stem_of(entry.path, entry.kind))[entry.path] = entry
-        self._count(entry, 1)
+        self._counts[entry.kind] += 1
 
     def index(self, minors: int) -> Index:
         """Return the index that the pages give."""
-        old = self._old
-        return join_pages(
-            map(self._encoded, range(old.pages)),
-            self._files,
-            self._directories,
-            old.variants,
-            minors,
-            old.what,
-        )
+        old, (files, directories) = self._old, self._counts
+        pages = map(self._encoded, range(old.pages))
+        return join_pages(pages, files, directories, old.variants, minors, old.what)
 
     def _encoded(self, number: int) -> tuple[bytes, bytes, int]:
         """Return the bytes, the digest and the number of slots of a page."""
@@ -143,9 +138,3 @@ class _Pages:
             entries = self._old.page_entries(number)
             self._opened[number] = {entry.path: entry for entry in entries}
         return self._opened[number]
-
-    def _count(self, entry: Entry, change: int) -> None:
-        if entry.is_directory:
-            self._directories += change
-        else:
-            self._files += change

@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
+from typing import Any
 
 import click
 
 from lazyimport.cli.console import is_live, print_table
 from lazyimport.cli.demo.application import write
+from lazyimport.cli.demo.workers import Workers
 from lazyimport.cli.figures import amount, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery import push
 from lazyimport.errors import LazyImportError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from lazyimport.cli.demo.workers import Workers
-    from lazyimport.settings import Settings
+from lazyimport.settings import Settings
 
 _ORDERS = [("starter", 1), ("team", 3), ("company", 1), ("team", 10)]
 
