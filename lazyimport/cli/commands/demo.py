@@ -56,7 +56,7 @@ def _tell(url: str, folder: str, *, on_ray: bool) -> None:
     """Tell the story with the store at *url*, and clean up."""
     from lazyimport.cli.demo.story import Story
     from lazyimport.cli.demo.workers import RayWorkers, Workers
-    from lazyimport.registry.layout import archive_key
+    from lazyimport.registry.archives import delete_archive
     from lazyimport.stores import open_store, writable
 
     for name in [n for n in os.environ if n.startswith(("LAZYIMPORT_", "RAY_"))]:
@@ -78,7 +78,7 @@ def _tell(url: str, folder: str, *, on_ray: bool) -> None:
         story.workers.stop()
         for hash in story.created:
             with suppress(LazyImportError):
-                writable(open_store(url)).delete(archive_key(hash))
+                delete_archive(writable(open_store(url)), hash)
         print("\nEverything is stopped and removed.")
 
 
