@@ -7,6 +7,7 @@ with what may be meant.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -17,10 +18,13 @@ from click.shell_completion import CompletionItem
 
 from lazyimport.cli.exit_codes import MEANINGS
 from lazyimport.cli.kinds import KINDS
+from lazyimport.values import is_hex
 
 #: The variable by which a shell asks for completion.
 COMPLETE = "_LAZYIMPORT_COMPLETE"
 _VERBOSE = "lazyimport.verbose"
+#: So many hexadecimal digits and more are taken for a hash.
+_SHORTEST_PREFIX = 6
 
 
 def command(
@@ -112,12 +116,16 @@ class Command(click.Command):
         self.params.append(verbose)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*; an error knows whose they were."""
+        """Parse *args*; an error knows whose they were, and what may be meant."""
+        strict, ctx.allow_extra_args = not ctx.allow_extra_args, True
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
+        if strict and rest and not ctx.resilient_parsing:
+            raise click.UsageError(_unexpected(rest[0], self.params), ctx)
+        return rest
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -254,6 +262,18 @@ def describe(error: click.UsageError) -> str:
 def _be_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         context.meta[_VERBOSE] = True
+
+
+def _unexpected(word: str, known: Iterable[click.Parameter]) -> str:
+    """Return what to say of an argument that a command does not take."""
+    kind = "ROOT" if os.path.exists(word) else ""
+    kind = "URL" if "://" in word else kind
+    kind = "HASH" if len(word) >= _SHORTEST_PREFIX and is_hex(word) else kind
+    for parameter in known:
+        if isinstance(parameter, click.Option) and parameter.metavar == kind:
+            return f"unexpected argument {word}; write {parameter.opts[-1]} {word}"
+    takes = [p.human_readable_name for p in known if isinstance(p, Argument)]
+    return f"unexpected argument {word}; it takes {', '.join(takes) or 'none'}"
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

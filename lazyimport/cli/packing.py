@@ -12,9 +12,11 @@ import click
 
 from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount, size
+from lazyimport.cli.options import refuse_idle
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery import Pushed, push
 from lazyimport.delivery.publish import Published
+from lazyimport.delivery.pushing import archive_file
 from lazyimport.errors import SettingsError
 from lazyimport.packing import Packed, PackOptions, pack
 from lazyimport.registry.signing import Signer
@@ -101,6 +103,8 @@ def pack_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(**options: Any) -> Any:
         values = {field.name: options.pop(field.name) for field in fields(PackOptions)}
         values["jobs"] = values["jobs"] or None
+        if not (values["requirements"] or values["wheels"]):
+            refuse_idle(["platform"], "without --requirements or --wheel")
         return function(packing=PackOptions(**values), **options)
 
     for one in reversed(_OPTIONS):
@@ -133,6 +137,9 @@ def push_and_tell(
 ) -> Pushed:
     """Push *roots*, and say what was packed and sent."""
     try:
+        if archive_file(roots) is not None:
+            names = {field.name for field in fields(PackOptions)}
+            refuse_idle(names, "with an archive, which is packed already")
         pushed = push(
             roots,
             settings,

@@ -82,7 +82,7 @@ def push(
     store = _open_store(settings)
     cache = NodeCache(settings.cache_dir)
     places = [os.fspath(root) for root in roots] or ["."]
-    file = _archive_file(places)
+    file = archive_file(places)
     asked = [] if environ is None or file or any(map(is_artifact, places)) else places
     with Provenance(asked, environ or {}) as provenance:
         if file is not None:
@@ -132,8 +132,11 @@ def _open_store(settings: Settings) -> Store:
     return writable(open_store(settings.store, timeout=settings.timeout))
 
 
-def _archive_file(places: Sequence[str]) -> str | None:
-    """Return the file among *places* that is an archive, which must be alone."""
+def archive_file(places: Sequence[str]) -> str | None:
+    """Return the file among *places* that is an archive, None if there is none.
+
+    Raises SettingsError unless it is alone.
+    """
     for place in places:
         if os.path.isfile(place):
             with open(place, "rb") as file:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-import click
-
 from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, origin_of, size
@@ -60,10 +58,14 @@ def command(
     store is named. With HASH: what is in that archive.
     """
     if archive is None:
-        if shadowed:
-            raise click.UsageError("--shadowed needs the hash of an archive")
+        options.refuse_idle(["long", "shadowed"], "without the hash of an archive")
+        if cached:
+            options.refuse_idle(["store"], "with --cached")
         _list_archives(settings, limit or None, cached=cached, as_json=as_json)
         return
+    options.refuse_idle(["cached", "limit"], "with the hash of an archive")
+    if shadowed or as_json:
+        options.refuse_idle(["long"], "with --shadowed or --json")
     hash = resolve(archive, settings)
     if shadowed:
         _list_shadowed(hash, settings, as_json=as_json)

@@ -59,6 +59,10 @@ def command(
 
     Where the store has a similar archive from here, only the difference is sent.
     """
+    if channel is None:
+        options.refuse_idle(["message"], "without --channel")
+    if check is None:
+        options.refuse_idle(["check_python"], "without --check")
     with Progress(quiet=quiet) as reporter:
 
         def try_import(hash: str) -> None:
