@@ -11,7 +11,7 @@ from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive, Members
 from lazyimport.format.build import encode_page, rank
 from lazyimport.format.entries import MAX_MEMBER, check_path, decode_page
-from lazyimport.format.header import HEADER_SIZE, IN_BASE, Header, open_header
+from lazyimport.format.header import HEADER_SIZE, IN_BASE, SLOT, Header, open_header
 from lazyimport.format.index import MAX_ROOT_HEAD, read_root_head, root_head_size
 from lazyimport.format.patch import Patch, difference, patched
 from lazyimport.format.writer import (
@@ -165,32 +165,43 @@ class Revision:
 
     def _apply(self, delta: bytes | mmap, hash: str, what: str) -> None:
         header = open_header(delta, hash, what)
-        base = self.base
-        if header.base != base.hash:
-            why = f"a delta to {header.base}" if header.base else "a full archive"
-            raise MalformedArchive(
-                f"{what}: {why}, not a delta to {base.hash}", hash=hash
-            )
-        minors, variants = _read_head(delta, header, what)
-        try:
-            removed, page_at = _decode_removed(delta, header.pages_at, header.slots_at)
-            rows = list(decode_page(delta, page_at, header.slots_at, variants))
-            self._brought = _places(rows)
-            self.index = patched(base.index, Patch(rows, removed), minors)
-        except (StructError, ValueError) as error:
-            raise MalformedArchive(
-                f"{what}: the patch makes no sense: {error}", hash=hash
-            ) from None
-        if self.index.hash != hash or variants != base.index.variants:
-            raise DamagedArchive(
-                f"{what}: with its base {base.hash} it gives {self.index.hash}, "
-                f"not {hash}",
-                hash=hash,
-                member="root",
-                expected=hash,
-                actual=self.index.hash,
-            )
+        self.index, rows = apply_delta(delta, header, self.base.index, what)
+        self._brought = _places(rows)
         self._members = Members(delta, header, what)
+
+
+def apply_delta(
+    delta: bytes | mmap, header: Header, base: Index, what: str
+) -> tuple[Index, list[Entry]]:
+    """Return the index of the archive ``header.hash``, and the rows that *delta* has.
+
+    *delta* is the object, at least up to the end of its slots. Raises MalformedArchive
+    or DamagedArchive unless it gives that archive with *base*.
+    """
+    hash = header.hash
+    if header.base != base.hash:
+        why = f"a delta to {header.base}" if header.base else "a full archive"
+        raise MalformedArchive(f"{what}: {why}, not a delta to {base.hash}", hash=hash)
+    minors, variants = _read_head(delta, header, what)
+    try:
+        removed, page_at = _decode_removed(delta, header.pages_at, header.slots_at)
+        rows = list(decode_page(delta, page_at, header.slots_at, variants))
+        if sum(entry.slots for entry in rows) * SLOT.size != header.slots_size:
+            raise ValueError("its slots do not add up")
+        index = patched(base, Patch(rows, removed), minors)
+    except (StructError, ValueError) as error:
+        raise MalformedArchive(
+            f"{what}: the patch makes no sense: {error}", hash=hash
+        ) from None
+    if index.hash != hash or variants != base.variants:
+        raise DamagedArchive(
+            f"{what}: with its base {base.hash} it gives {index.hash}, not {hash}",
+            hash=hash,
+            member="root",
+            expected=hash,
+            actual=index.hash,
+        )
+    return index, rows
 
 
 def _places(entries: Iterable[Entry]) -> dict[bytes, Place]:

@@ -29,6 +29,11 @@ class ReadBase:
     #: Whether what is raised below may contain a secret.
     _hides_causes = False
 
+    @property
+    def ranges(self) -> bool:
+        """Whether it sends parts of objects; see `ReadStore`."""
+        return True
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from *start* up to and without *end*; see `ReadStore`."""
         check_key(key)

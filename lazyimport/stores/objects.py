@@ -55,6 +55,11 @@ class Objects(ReadBase):
     def __setstate__(self, state: tuple[str, float]) -> None:
         self.__init__(state[0], timeout=state[1])  # type: ignore[misc]
 
+    @property
+    def ranges(self) -> bool:
+        """Whether the server has sent, or never refused, a part of an object."""
+        return self._ranges
+
     def _receive(
         self, attempt: Attempt, write: Write, start: int, end: int | None
     ) -> None:

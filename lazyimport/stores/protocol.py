@@ -48,6 +48,13 @@ class ReadStore(Protocol):
     url: str
     """Names the store in messages; ``open_store(url)`` opens it again."""
 
+    @property
+    def ranges(self) -> bool:
+        """Whether it sends parts of objects, as far as it has been asked for one.
+
+        Where it does not, reading a part costs all that lies before it.
+        """
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from *start* up to and without *end* (None: the end).
 

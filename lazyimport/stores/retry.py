@@ -45,6 +45,11 @@ class _Retrying:
     def __repr__(self) -> str:
         return f"retrying for {self.timeout:g} s around {self.inner!r}"
 
+    @property
+    def ranges(self) -> bool:
+        """Whether the store around which this is sends parts of objects."""
+        return self.inner.ranges
+
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS or not hasattr(self.inner, name):
             raise AttributeError(name)
