@@ -32,10 +32,12 @@ ENVIRONMENT = {
     "artifact": "LAZYIMPORT_ARTIFACT",
     "verify": "LAZYIMPORT_VERIFY",
     "gc": "LAZYIMPORT_GC",
+    "connections": "LAZYIMPORT_CONNECTIONS",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
+_MOST_CONNECTIONS = 64
 POLICIES = ("archive", "path", "refuse")
 _STORE = "a store is a URL such as gs://bucket/prefix or file:///folder"
 _ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/app.whl"
@@ -80,6 +82,8 @@ class Settings(Value):
     ``gc``
         What the garbage collector does while modules of the archive are imported:
         ``run`` (the default) or ``pause``.
+    ``connections``
+        How many parts of an archive are fetched at the same time, 1 to 64.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -96,6 +100,7 @@ class Settings(Value):
     artifact: str | None
     verify: str
     gc: str
+    connections: int
 
     def __init__(
         self,
@@ -111,6 +116,7 @@ class Settings(Value):
         artifact: str | None = None,
         verify: str | None = None,
         gc: str | None = None,
+        connections: int | str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -128,6 +134,7 @@ class Settings(Value):
             artifact=_url("artifact", artifact, _ARTIFACT) if artifact else None,
             verify=_one_of("verify", verify or "arrival", VERIFY),
             gc=_one_of("gc", gc or "run", GC),
+            connections=_connections(4 if connections is None else connections),
         )
 
     @classmethod
@@ -251,6 +258,17 @@ def _seconds(value: float | str) -> float:
         what = f"timeout must be a number of seconds above 0, not {value!r}"
         raise _bad("timeout", value, what)
     return seconds
+
+
+def _connections(value: int | str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if not 1 <= number <= _MOST_CONNECTIONS:
+        what = f"connections must be a number from 1 to 64, not {value!r}"
+        raise _bad("connections", value, what)
+    return number
 
 
 def _limit(value: object) -> str:

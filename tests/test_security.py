@@ -227,6 +227,7 @@ def test_no_more_is_read_than_a_channel_can_have(tmp_path: Path) -> None:
 
     class Watched:
         url = store.url
+        ranges = True
 
         def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
             data = store.read(key, start, end)

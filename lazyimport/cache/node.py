@@ -119,6 +119,42 @@ class NodeCache(Layout):
                 os.utime(file.fileno(), ns=(now, now + _seal_of(hash)))
         except OSError as error:
             raise self.refused(hash, error) from error
+        return self._put(hash)
+
+    def begin(self, hash: str, kind: str) -> BinaryIO:
+        """Open the file in which an archive comes to be; see `complete`.
+
+        What a killed process left of it is still in it; *kind* keeps those apart that
+        are laid out in different ways. The lock must be held. Raises OSError.
+        """
+        path = f"{self.make_folder(ARCHIVES)}/.{hash}.{kind}.tmp"
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except PermissionError:  # it was killed when it had all but the name
+            remove_file(path)
+            descriptor = os.open(path, flags, 0o600)
+        return open(descriptor, "r+b", buffering=0)
+
+    def complete(self, hash: str, file: BinaryIO, kind: str) -> Archive:
+        """Give the *file* of `begin`, which is whole now, its name; return the archive.
+
+        Raises OSError, CacheError or ArchiveError.
+        """
+        path = self.archive_path(hash)
+        os.fchmod(file.fileno(), 0o444)
+        os.fsync(file.fileno())
+        os.replace(f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp", path)
+        remove_leftovers(path)
+        return self._put(hash)
+
+    def give_up(self, hash: str) -> None:
+        """Remove what there is of an archive that does not come. Raises OSError."""
+        remove_leftovers(self.archive_path(hash))
+
+    def _put(self, hash: str) -> Archive:
+        """Return an archive that was put here just now."""
+        path = self.archive_path(hash)
         archive = self.open(hash)
         if archive is None:
             raise errors.CacheError(

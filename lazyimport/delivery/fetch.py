@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import tempfile
 import time
+from contextlib import contextmanager
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
-from mmap import mmap
-from typing import Any, BinaryIO
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.evict import make_room
-from lazyimport.cache.node import NodeCache, map_file
+from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import find_packed
-from lazyimport.delivery.transfer import Incoming
+from lazyimport.delivery.filling import FileRoom, Filling, MemoryRoom
+from lazyimport.delivery.heads import Head
+from lazyimport.delivery.memory import require_memory
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -24,12 +25,18 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
-from lazyimport.format.header import open_header
 from lazyimport.registry.layout import archive_key
-from lazyimport.reporting import SILENT, WARNINGS, Reporter
-from lazyimport.settings import Settings
-from lazyimport.stores import ReadStore, open_store
+from lazyimport.reporting import SILENT, WARNINGS
+from lazyimport.stores import open_store
 from lazyimport.values import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+    from lazyimport.stores import ReadStore
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
@@ -55,7 +62,8 @@ def fetch(
 
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    return _Fetch(settings, hash, reporter, ahead=ahead).archive(hash)
+    fetching = _Fetch(settings, hash, reporter, ahead=ahead)
+    return fetching.archive(hash), fetching.moved
 
 
 class _Fetch:
@@ -71,13 +79,20 @@ class _Fetch:
         self._cache = NodeCache(settings.cache_dir)
         self._deadline = time.monotonic() + settings.timeout
         self._raw = settings.cache_mode != "zstd"
-        self._without_disk = settings.cache_mode == "memory"
-        #: what was downloaded and found no place on the disk
-        self._homeless: dict[str, bytes] = {}
+        #: why nothing is put on the disk, if anything was to be
+        self._no_disk: CacheError | None = None
+        #: what stored objects said of themselves, and all of them that came
+        self._heads: dict[str, Head] = {}
+        self._asked: list[Head] = []
         #: deltas whose bases are being fetched
         self._deltas: set[str] = set()
 
-    def archive(self, hash: str) -> tuple[Archive, int]:
+    @property
+    def moved(self) -> int:
+        """The bytes that came."""
+        return sum(head.moved for head in self._asked)
+
+    def archive(self, hash: str) -> Archive:
         try:
             return self._archive(hash)
         except (MalformedArchive, DamagedArchive) as error:
@@ -87,26 +102,28 @@ class _Fetch:
             text = f"{error}; so the store cannot deliver it: {advice}"
             raise error.with_text(text) from error.__cause__
 
-    def _archive(self, hash: str) -> tuple[Archive, int]:
-        if self._without_disk:
-            return self._in_memory(hash)
+    def _archive(self, hash: str) -> Archive:
+        if self._no_disk or self._settings.cache_mode == "memory":
+            return self._twice(self._in_memory, hash)
         try:
             return self._through_cache(hash)
         except CacheError as error:
             if error.errno not in NO_DISK or not self._settings.store or self._ahead:
                 raise
-            if not self._without_disk:  # its base may have said so already
-                self._without_disk = True
+            first = self._no_disk is None  # its base may have said so already
+            self._no_disk = self._no_disk or error
+            archive = self._twice(self._in_memory, hash)
+            if first:
                 self._reporter.warn(
                     f"archive {self._wanted} runs from memory, downloaded by each "
                     f"process for itself, and code finds no files beside it: {error}"
                 )
-            return self._in_memory(hash)
+            return archive
 
-    def _through_cache(self, hash: str) -> tuple[Archive, int]:
+    def _through_cache(self, hash: str) -> Archive:
         found = self._cached(hash)
         if found is not None:
-            return found, 0
+            return found
         packed = find_packed(self._cache, hash)
         if packed is None:
             self._require_store(hash)  # before the lock is taken
@@ -114,9 +131,7 @@ class _Fetch:
             found = self._cached(hash, self._reporter)
             if found is None and packed is not None:
                 found = self._publish_packed(packed)
-            if found is not None:
-                return found, 0
-            return self._download(hash)
+            return found or self._twice(self._download, hash)
 
     def _cached(self, hash: str, reporter: Reporter = SILENT) -> Archive | None:
         try:
@@ -141,56 +156,77 @@ class _Fetch:
             revision.hash, lambda out: revision.write(out, raw=self._raw)
         )
 
-    def _download(self, hash: str) -> tuple[Archive, int]:
-        store = self._open_store(hash)
-        what = f"{store.url}/{archive_key(hash)}"
+    def _twice(self, method: Callable[[str], Archive], hash: str) -> Archive:
+        """Call *method*; once more if what came was damaged, or replaced meanwhile."""
         try:
-            with tempfile.TemporaryFile(dir=self._cache.scratch_folder()) as file:
-                size = self._get(store, hash, file)
-                file.flush()
-                buffer = map_file(file, what, hash)
-        except OSError as error:
-            raise self._cache.refused(hash, error) from error
-        try:
-            revision, more = self._revision(buffer, hash, what)
-            archive = self._publish(revision)
-        except CacheError:
-            self._homeless[hash] = buffer[:]
-            raise
+            return method(hash)
+        except (MalformedArchive, DamagedArchive) as error:
+            if error.hash != hash:
+                raise
+            self._heads.pop(hash, None)
+            return method(hash)
+
+    def _download(self, hash: str) -> Archive:
+        head = self._head(hash)
+        if head.header.base is not None:
+            archive = self._publish(self._revision(head, head.header.base))
+        else:
+            archive = self._fill(head)
         make_room(self._cache, self._settings.cache_limit)
-        return archive, size + more
+        return archive
 
-    def _in_memory(self, hash: str) -> tuple[Archive, int]:
-        store = self._open_store(hash)
-        what = f"{store.url}/{archive_key(hash)}"
-        buffer = self._homeless.get(hash, b"")
-        if not buffer:
-            file = io.BytesIO()
-            self._get(store, hash, file)
-            buffer = file.getvalue()
-        revision, more = self._revision(buffer, hash, what)
-        size = len(buffer) + more
-        if revision.delta is None:
-            return revision.base, size
-        out = io.BytesIO()
-        revision.write(out, raw=True)
-        return Archive(out.getvalue(), hash, what), size
-
-    def _revision(
-        self, buffer: bytes | mmap, hash: str, what: str
-    ) -> tuple[Revision, int]:
-        """Return what was downloaded, with its base, and the bytes fetched for that."""
+    def _fill(self, head: Head) -> Archive:
+        hash, kind = head.header.hash, "raw" if self._raw else "zstd"
+        filling = Filling(head, raw=self._raw)
         try:
-            header = open_header(buffer, hash, what)
-        except ArchiveError as error:
-            error.hash = hash  # of which a header that cannot be read knows nothing
+            with self._cache.begin(hash, kind) as file:
+                self._run(filling, head, FileRoom(file.fileno(), filling.size))
+                return self._cache.complete(hash, file, kind)
+        except (OSError, ArchiveError) as error:  # of no use to a next attempt
+            try:
+                self._cache.give_up(hash)
+            except OSError:
+                pass
+            if isinstance(error, OSError):
+                raise self._cache.refused(hash, error) from error
             raise
-        if header.base is None:
-            return Revision(Archive(buffer, hash, what)), 0
-        base, size = self._base(hash, header.base)
-        return Revision(base, buffer, hash, what), size
 
-    def _base(self, hash: str, base: str) -> tuple[Archive, int]:
+    def _in_memory(self, hash: str) -> Archive:
+        head = self._head(hash)
+        if head.header.base is not None:
+            revision = self._revision(head, head.header.base)
+            out = io.BytesIO()
+            revision.write(out, raw=True)
+            return Archive(out.getvalue(), hash, head.what)
+        filling = Filling(head, raw=False)
+        cache = self._cache.path
+        require_memory(hash, filling.size, cache, because=self._no_disk)
+        buffer = mmap(-1, filling.size, MAP_PRIVATE | MAP_ANONYMOUS)
+        self._run(filling, head, MemoryRoom(buffer))
+        return Archive(buffer, hash, head.what)
+
+    def _run(self, filling: Filling, head: Head, room: FileRoom | MemoryRoom) -> None:
+        hash, url = head.header.hash, head.store.url
+        text = f"fetching {hash[:12]} from {url}"
+
+        def tell(done: int, total: int) -> None:
+            self._reporter.step(text, done, total, "bytes")
+
+        with self._explained(hash, url):
+            filling.fill(room, self._settings.connections, tell)
+
+    def _revision(self, head: Head, base: str) -> Revision:
+        """Return the archive that a delta gives with its base."""
+        hash = head.header.hash
+        archive = self._base(hash, base)
+        head.apply(archive.index)
+        if self._no_disk or self._settings.cache_mode == "memory":
+            size = archive.header.size + head.header.size
+            require_memory(hash, size, self._cache.path, because=self._no_disk)
+        with self._explained(hash, head.store.url):
+            return Revision(archive, head.rest(), hash, head.what)
+
+    def _base(self, hash: str, base: str) -> Archive:
         about = f"archive {hash} is stored as a delta to {base}, and that"
         self._deltas.add(hash)
         if base in self._deltas or len(self._deltas) > _MOST_DELTAS:
@@ -221,18 +257,28 @@ class _Fetch:
         """Return the seconds until the deadline, or a moment."""
         return max(self._deadline - time.monotonic(), 0.1)
 
-    def _get(self, store: ReadStore, hash: str, file: BinaryIO) -> int:
-        text = f"fetching {hash[:12]} from {store.url}"
-        out: Any = Incoming(file, text, self._reporter)
+    def _head(self, hash: str) -> Head:
+        """Return what the stored object says of itself, which is asked for once."""
+        head = self._heads.get(hash)
+        if head is None:
+            store = self._open_store(hash)
+            with self._explained(hash, store.url):
+                head = self._heads[hash] = Head(store, hash)
+            self._asked.append(head)
+        return head
+
+    @contextmanager
+    def _explained(self, hash: str, url: str) -> Iterator[None]:
+        """Let the errors of a store say what could not be fetched."""
         try:
-            return store.download(archive_key(hash), out)
+            yield
         except KeyMissing:
             raise ArchiveMissing(
-                f"archive {hash} is neither in {store.url} nor in the node cache "
+                f"archive {hash} is neither in {url} nor in the node cache "
                 f"{self._cache.path}; check the hash and LAZYIMPORT_STORE, or push it "
-                f"there: lazyimport push DIR --store {store.url}",
+                f"there: lazyimport push DIR --store {url}",
                 hash=hash,
-                store=store.url,
+                store=url,
             ) from None
         except StoreError as error:
             text = (

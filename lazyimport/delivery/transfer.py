@@ -1,36 +1,168 @@
-"""Transfers: files that report how many bytes of an archive have come or gone."""
+"""Transfers: bytes that come over several connections at once, and those that go."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+import threading
+import time
+from collections import deque
 
-from lazyimport.errors import ArchiveError
-from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.reporting import Reporter
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, BinaryIO, TypeAlias
+
+    from lazyimport.reporting import Reporter
+    from lazyimport.stores import ReadStore
+
+    #: Where a piece of an object begins and ends.
+    Piece: TypeAlias = tuple[int, int]
+    #: Takes the bytes of a piece that have come: in any thread, a piece once.
+    Take: TypeAlias = Callable[[Piece, bytes], object]
+
+#: Seconds after which a piece may be slow, and how much slower than the slowest of
+#: those that have come it must be.
+_SLOW = 2.0
+_SLOWER = 3.0
 
 
-class Incoming:
-    """A file to download an archive into, whose header says how large it is."""
+def bring(
+    store: ReadStore, key: str, pieces: Sequence[Piece], connections: int, take: Take
+) -> None:
+    """Bring *pieces* of an object, in order, over so many *connections*; *take* each.
 
-    def __init__(self, out: BinaryIO, text: str, reporter: Reporter) -> None:
-        self._out = out
-        self._text = text
-        self._reporter = reporter
-        self._head = b""
-        self._done = 0
-        self._total: int | None = None
+    A piece that takes long is asked for again by a connection that has nothing else
+    to do, and the first answer counts. A store that sends no parts of objects sends
+    all from the first piece on in one stream.
+
+    *take* gets fewer bytes of a piece if the object ends before. The first error of
+    the store or of *take* is raised.
+    """
+    if not pieces:
+        return
+    if not store.ranges:
+        _Stream(pieces, take).run(store, key)
+    elif connections == 1 or len(pieces) == 1:
+        for piece in pieces:
+            take(piece, store.read(key, *piece))
+    else:
+        _Connections(store, key, pieces, take).run(min(connections, len(pieces)))
+
+
+class _Connections:
+    """Threads, each of which asks for one piece after the other."""
+
+    def __init__(
+        self, store: ReadStore, key: str, pieces: Sequence[Piece], take: Take
+    ) -> None:
+        self._read = store.read
+        self._key = key
+        self._take = take
+        self._waiting = deque(pieces)
+        #: Since when a piece has been on its way. One is asked for twice at most.
+        self._running: dict[Piece, float] = {}
+        self._again: set[Piece] = set()
+        self._missing = set(pieces)
+        self._slowest = 0.0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def run(self, threads: int) -> None:
+        """Bring everything. A thread that still waits then is left to its end."""
+        for number in range(threads):
+            name = f"lazyimport-{number}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        with self._changed:
+            while self._missing and self._error is None:
+                self._changed.wait()
+            if self._error is not None:
+                raise self._error
+
+    def _work(self) -> None:
+        for piece in self._next_pieces():
+            began = time.monotonic()
+            try:
+                data = self._read(self._key, *piece)
+                with self._changed:
+                    if self._running.pop(piece, None) is None:
+                        continue  # another connection was faster
+                    self._slowest = max(self._slowest, time.monotonic() - began)
+                if self._error is None:
+                    self._take(piece, data)
+            except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+                with self._changed:
+                    if piece in self._again and piece in self._running:
+                        self._again.remove(piece)  # the other try may succeed
+                        continue
+                    if piece in self._missing:
+                        self._error = self._error or error
+                    self._changed.notify_all()
+                return
+            with self._changed:
+                self._missing.discard(piece)
+                self._changed.notify_all()
+
+    def _next_pieces(self) -> Iterator[Piece]:
+        while True:
+            with self._changed:
+                piece = self._next()
+                while piece is None and self._running and self._error is None:
+                    self._changed.wait(0.1)
+                    piece = self._next()
+                if piece is None or self._error is not None:
+                    return
+            yield piece
+
+    def _next(self) -> Piece | None:
+        """Return what to ask for next; None for nothing now."""
+        now = time.monotonic()
+        if self._waiting:
+            piece = self._waiting.popleft()
+            self._running[piece] = now
+            return piece
+        patience = max(_SLOW, _SLOWER * self._slowest)
+        for piece, since in self._running.items():
+            if now - since > patience and piece not in self._again:
+                self._again.add(piece)
+                return piece
+        return None
+
+
+class _Stream:
+    """A file to download into, which cuts what comes into pieces."""
+
+    def __init__(self, pieces: Sequence[Piece], take: Take) -> None:
+        self._pieces = deque(pieces)
+        self._take = take
+        self._at = pieces[0][0]
+        self._held = bytearray()
+
+    def run(self, store: ReadStore, key: str) -> None:
+        out: Any = self
+        try:
+            store.download(key, out, self._at)
+        except _Enough:
+            return
+        for piece in self._pieces:  # the object has ended
+            self._take(piece, bytes(self._held))
+            self._held.clear()
 
     def write(self, data: Any) -> int:
-        """Write *data*, and report it."""
-        self._out.write(data)
-        missing = HEADER_SIZE - len(self._head)
-        if missing:
-            self._head += bytes(memoryview(data)[:missing])
-            self._total = _size_of(self._head)
-        self._done += len(data)
-        self._reporter.step(self._text, self._done, self._total, "bytes")
+        """Take what comes next."""
+        self._held += data
+        while self._pieces and self._at + len(self._held) >= self._pieces[0][1]:
+            piece = self._pieces.popleft()
+            start, end = (place - self._at for place in piece)
+            self._take(piece, bytes(memoryview(self._held)[start:end]))
+            del self._held[:end]
+            self._at += end
+        if not self._pieces:
+            raise _Enough
         return len(data)
+
+
+class _Enough(Exception):
+    """Nothing more is needed of what a store sends."""
 
 
 class Outgoing:
@@ -50,11 +182,3 @@ class Outgoing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._data, name)
-
-
-def _size_of(head: bytes) -> int | None:
-    """Return the size of the archive that begins with *head*; None if it is none."""
-    try:
-        return Header.decode(head).size if len(head) == HEADER_SIZE else None
-    except ArchiveError:
-        return None  # whoever reads it says so

@@ -99,7 +99,9 @@ def test_a_quota_that_is_used_up(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    place = {"write": "lazyimport.format.delta.recode", "sync": "os.fsync"}[step]
+    place = {"write": "lazyimport.delivery.filling.FileRoom.write", "sync": "os.fsync"}[
+        step
+    ]
     monkeypatch.setattr(place, refuse)
     with as_nobody():
         assert site.falls_back(pushed.hash) == pushed.size

@@ -8,7 +8,7 @@ from typing import Any
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.transfer import Incoming, Outgoing
+from lazyimport.delivery.transfer import Outgoing
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
@@ -30,27 +30,6 @@ class Steps(Reporter):
 
 
 DATA, HASH = make_archive({"pkg/__init__.py": "", "pkg/x.txt": "x" * 9000})
-
-
-def test_what_comes_is_counted_and_its_header_says_how_much_there_is() -> None:
-    out, steps = io.BytesIO(), Steps()
-    incoming = Incoming(out, "fetching", steps)
-    for start in range(0, len(DATA), 100):
-        incoming.write(memoryview(DATA)[start : start + 100])
-
-    assert DATA == out.getvalue()
-    assert [
-        ("fetching", 100, None, "bytes"),
-        ("fetching", 200, len(DATA), "bytes"),
-    ] == steps.all[:2]
-    assert ("fetching", len(DATA), len(DATA), "bytes") == steps.all[-1]
-
-
-def test_nobody_knows_how_large_that_is_what_is_no_archive() -> None:
-    steps = Steps()
-    Incoming(io.BytesIO(), "fetching", steps).write(b"<html>" * 99)
-
-    assert [("fetching", 594, None, "bytes")] == steps.all
 
 
 def test_what_goes_is_counted_again_if_it_is_sent_again() -> None:

@@ -67,6 +67,7 @@ class ReadOnly:
     """As little as a `ReadStore` has."""
 
     url = "https://example.org/store"
+    ranges = True
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return b""

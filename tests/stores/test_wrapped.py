@@ -113,6 +113,7 @@ class Reading:
 
     def __init__(self, store: MemoryStore) -> None:
         self.url = store.url
+        self.ranges = store.ranges
         self.read = store.read
         self.download = store.download
 

@@ -1,0 +1,349 @@
+"""Filling: an archive is decoded and proved while it comes, each member in its place.
+
+The index says how large everything is, so the archive is laid out, and its room is
+reserved, before the first member comes. What a dead process left of it is proved
+again, and what holds is not fetched again.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EINVAL, EOPNOTSUPP
+from threading import Lock
+
+from lazyimport.delivery.transfer import bring
+from lazyimport.errors import DamagedArchive
+from lazyimport.format import codec
+from lazyimport.format.digest import sha256
+from lazyimport.format.header import SLOT, Header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from mmap import mmap
+    from typing import Protocol, TypeAlias
+
+    from lazyimport.delivery.heads import Head
+    from lazyimport.delivery.transfer import Piece
+
+    Data: TypeAlias = bytes | memoryview
+
+    class Room(Protocol):
+        """Where an archive comes to lie."""
+
+        def write(self, at: int, data: Data) -> None:
+            """Write all of *data*."""
+
+        def read(self, at: int, size: int) -> bytes:
+            """Return bytes that were written."""
+
+        def parts(self) -> list[Piece]:
+            """Return where something was written before."""
+
+
+#: Bytes of a piece: enough to outweigh asking for it, few enough to hold several.
+_LEAST = 1 << 20
+_MOST = 8 << 20
+#: Bytes that are read from the room at a time, to be proved.
+_CHUNK = 1 << 20
+
+
+class _Member:
+    """A member: its *span* in the object, its *place* in the archive, its proof."""
+
+    __slots__ = ("digest", "held", "length", "missing", "path", "place", "size", "span")
+
+    def __init__(
+        self, span: Piece, place: int, length: int, size: int, digest: bytes, path: str
+    ) -> None:
+        self.span = span
+        self.place = place
+        self.length = length
+        self.size = size
+        self.digest = digest
+        self.path = path
+        #: bytes that have not come, and those that are held until all of it has
+        self.missing = span[1] - span[0]
+        self.held: dict[int, bytes] = {}
+
+
+class Filling:
+    """The archive of *head*, a full object, with members *raw* or as they came.
+
+    ``size`` is that of the archive: a room must have it.
+    """
+
+    def __init__(self, head: Head, *, raw: bool) -> None:
+        assert head.index is not None
+        self._head = head
+        self._raw = raw
+        self._lock = Lock()
+        self._room: Room
+        came, index = head.header, head.index
+        header = Header(
+            came.hash,
+            root_size=came.root_size,
+            pages_size=came.pages_size,
+            slots_size=came.slots_size,
+            notes_size=came.notes_size,
+        )
+        self._members: list[_Member] = []
+        slots: dict[bytes, bytes] = {}
+        for offset, stored, size, digest, path in head.members:
+            if digest in slots:
+                continue
+            length = size if raw else stored
+            span = came.members_at + offset, came.members_at + offset + stored
+            place = header.members_at + header.members_size
+            self._members.append(_Member(span, place, length, size, digest, path))
+            slots[digest] = SLOT.pack(header.members_size, length)
+            header.members_size += length
+            if offset < came.warm:
+                header.warm = header.members_size
+        table = [slots[d] for e in index.entries() for _, _, d in e.members()]
+        self._beginning = b"".join([header.encode(), index.root, index.body, *table])
+        self._notes_at = header.notes_at
+        self.size = header.size
+
+    def fill(
+        self, room: Room, connections: int, tell: Callable[[int, int], object]
+    ) -> None:
+        """Fill *room*; *tell* is called with how many bytes have come, and of how many.
+
+        Raises StoreError, ArchiveError for what is not this archive, or OSError from
+        the room.
+        """
+        self._room = room
+        head = self._head
+        here, size = len(head.data), head.header.size
+        missing = self._missing()
+        most = max(min(size // (4 * connections), _MOST), _LEAST)
+        plan = _cut([m for m in missing if m.span[1] > here], here, most)
+        if here < size:  # one byte more than there is, to see that none follows
+            last = next(reversed(plan), (0, 0))
+            at_end = plan.pop(last) if last[1] == head.header.notes_at else []
+            start = last[0] if at_end else max(here, head.header.notes_at)
+            plan[start, size + 1] = at_end
+        coming = sum(min(end, size) - start for start, end in plan)
+        self._put(0, head.data, [m for m in missing if m.span[0] < here])
+
+        def take(piece: Piece, data: bytes) -> None:
+            nonlocal coming
+            start, end = piece[0], min(piece[1], size)
+            head.check_end(data, start, end)
+            self._put(start, data, plan[piece])
+            with self._lock:
+                coming -= end - start
+                head.moved += end - start
+                tell(size - coming, size)
+
+        tell(size - coming, size)
+        bring(head.store, head.key, list(plan), connections, take)
+        room.write(0, self._beginning)
+
+    def _missing(self) -> list[_Member]:
+        """Return the members that are not in the room yet."""
+        parts = iter([*self._room.parts(), (self.size, self.size)])
+        start, end = next(parts)
+        missing = []
+        for member in self._members:
+            while end <= member.place < self.size:
+                start, end = next(parts)
+            if member.place + member.length <= start or not self._holds(member):
+                missing.append(member)
+        return missing
+
+    def _holds(self, member: _Member) -> bool:
+        try:
+            self._prove_in_room(member)
+        except DamagedArchive:
+            return False
+        return True
+
+    def _put(self, start: int, data: bytes, members: Iterable[_Member]) -> None:
+        """Put in place what *data*, at *start* of the object, has of *members*."""
+        view = memoryview(data)
+        stop = start + len(data)
+        run: list[Data] = []
+        place = end = 0
+        for member in members:
+            low, high = max(member.span[0], start), min(member.span[1], stop)
+            part: Data = view[low - start : high - start]
+            if (low, high) != member.span:
+                self._put_part(member, low, part)
+                continue
+            content = self._proved(member, part)
+            if member.place != end:
+                self._write(place, run)
+                place = end = member.place
+                run = []
+            run.append(content if self._raw else part)
+            end += member.length
+        self._write(place, run)
+        notes_at = self._head.header.notes_at
+        if stop > notes_at:
+            low = max(start, notes_at)
+            self._room.write(self._notes_at + low - notes_at, view[low - start :])
+
+    def _write(self, place: int, run: list[Data]) -> None:
+        if run:
+            self._room.write(place, run[0] if len(run) == 1 else b"".join(run))
+
+    def _put_part(self, member: _Member, start: int, part: Data) -> None:
+        """Put a part of *member*; when it is the last, prove the whole."""
+        as_it_is = member.length == member.span[1] - member.span[0]
+        if as_it_is:
+            self._room.write(member.place + start - member.span[0], part)
+        with self._lock:
+            if not as_it_is:
+                member.held[start] = bytes(part)
+            member.missing -= len(part)
+            if member.missing:
+                return
+        if as_it_is:
+            self._prove_in_room(member)
+        else:
+            data = b"".join(member.held[at] for at in sorted(member.held))
+            member.held.clear()
+            self._room.write(member.place, self._proved(member, data))
+
+    def _prove_in_room(self, member: _Member) -> None:
+        """Raise DamagedArchive unless the room has *member*."""
+        if member.length != member.size:
+            self._proved(member, self._room.read(member.place, member.length))
+            return
+        digest = sha256_of(
+            self._room.read(at, min(_CHUNK, member.place + member.size - at))
+            for at in range(member.place, member.place + member.size, _CHUNK)
+        )
+        if digest != member.digest:
+            raise self._damaged(member, "its digest does not hold", digest)
+
+    def _proved(self, member: _Member, data: Data) -> Data:
+        """Return what *data* holds, which is *member*, as it is or compressed."""
+        if len(data) != member.size:
+            try:
+                data = codec.decompress(data, member.size)
+            except DamagedArchive as error:
+                raise self._damaged(member, str(error)) from None
+        actual = sha256(data)
+        if actual != member.digest:
+            raise self._damaged(member, "its digest does not hold", actual)
+        return data
+
+    def _damaged(
+        self, member: _Member, why: str, actual: bytes = b""
+    ) -> DamagedArchive:
+        path, hash = member.path or "the top directory", self._head.header.hash
+        return DamagedArchive(
+            f"{self._head.what}: {path} of archive {hash} is damaged: {why}",
+            hash=hash,
+            member=member.path,
+            expected=member.digest.hex(),
+            actual=actual.hex(),
+        )
+
+
+class FileRoom:
+    """The room of an archive in the file of *descriptor*, reserved on its disk.
+
+    Raises OSError if there is none.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._parts = (
+            _data_in(descriptor) if os.fstat(descriptor).st_size == size else []
+        )
+        if not self._parts:
+            os.ftruncate(descriptor, 0)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in {EINVAL, EOPNOTSUPP}:
+                raise
+            os.ftruncate(descriptor, size)  # a file system that cannot reserve
+
+    def parts(self) -> list[Piece]:
+        """Return where something was written before."""
+        return self._parts
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return bytes that were written."""
+        return os.pread(self._descriptor, size, at)
+
+    def write(self, at: int, data: Data) -> None:
+        """Write all of *data*."""
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._descriptor, view, at)
+            view = view[done:]
+            at += done
+
+
+class MemoryRoom:
+    """The room of an archive in *buffer*, a memory map."""
+
+    def __init__(self, buffer: mmap) -> None:
+        self._buffer = buffer
+
+    def parts(self) -> list[Piece]:
+        """Return that nothing was written before."""
+        return []
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return bytes that were written."""
+        return self._buffer[at : at + size]
+
+    def write(self, at: int, data: Data) -> None:
+        """Write all of *data*."""
+        self._buffer[at : at + len(data)] = bytes(data)
+
+
+def sha256_of(parts: Iterable[bytes]) -> bytes:
+    """Return the SHA-256 of all *parts*, which need not fit into memory."""
+    import hashlib
+
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.digest()
+
+
+def _cut(
+    members: Iterable[_Member], here: int, most: int
+) -> dict[Piece, list[_Member]]:
+    """Return pieces of *most* bytes with what is in them of *members*, from *here* on.
+
+    A member that is larger is cut itself.
+    """
+    plan: dict[Piece, list[_Member]] = {}
+    start = end = -1
+    inside: list[_Member] = []
+    for member in members:
+        low, high = max(member.span[0], here), member.span[1]
+        if low != end or high - start > most:
+            if inside:
+                plan[start, end] = inside
+            start, inside = low, []
+            while high - start > most:
+                plan[start, start + most] = [member]
+                start += most
+        inside.append(member)
+        end = high
+    if inside:
+        plan[start, end] = inside
+    return plan
+
+
+def _data_in(descriptor: int) -> list[Piece]:
+    """Return where a file has data, as far as the file system tells holes from it."""
+    parts = []
+    end = 0
+    try:
+        while True:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+            parts.append((start, end))
+    except OSError:
+        return parts  # ENXIO: no data follows

@@ -1,0 +1,132 @@
+"""Heads: what a stored object says of itself, proved before any of its members comes.
+
+So a download is bounded by what the hash proves: the root has that hash and says how
+long the index is, the index how large each member may be.
+"""
+
+from __future__ import annotations
+
+from lazyimport.errors import ArchiveError, MalformedArchive
+from lazyimport.format.delta import apply_delta
+from lazyimport.format.header import HEADER_SIZE, SLOT, Header
+from lazyimport.format.index import MAX_ROOT, Index
+from lazyimport.format.stored import stored_members
+from lazyimport.registry.layout import archive_key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.format.stored import Stored
+    from lazyimport.stores import ReadStore
+
+#: Bytes of the first request. What is not larger comes with it as a whole.
+FIRST = 4 << 20
+
+
+class Head:
+    """Header and index of the archive *hash* in *store*, as a full object or a delta.
+
+    ``data`` is the beginning of the object as far as it has come: all of a small one.
+    ``moved`` counts the bytes that came. ``index`` is proved, and None for a delta
+    until `apply` has its base; ``members`` are set with it.
+
+    Raises StoreError, or ArchiveError for what is not that archive, for an object that
+    is longer or shorter than its header says, and for members that do not fill it.
+    """
+
+    def __init__(self, store: ReadStore, hash: str) -> None:
+        self.store = store
+        self.key = archive_key(hash)
+        self.what = f"{store.url}/{self.key}"
+        self.moved = 0
+        self.members: list[Stored] = []
+        self.index: Index | None = None
+        self.data = self._read(0, FIRST)
+        try:
+            self.header = self._header(hash)
+            if self.header.base is None:
+                self.index = self._full_index()
+                self._find_members(self.index)
+            else:
+                if self.header.members_at > MAX_ROOT:  # unproved until its base is here
+                    raise self._malformed("the delta is too large")
+                self._need(self.header.members_at)
+        except ArchiveError as error:
+            error.hash = hash  # of which a header that cannot be read knows nothing
+            raise
+
+    def apply(self, base: Index) -> Index:
+        """Return the index that a delta gives with its *base*. Raises ArchiveError."""
+        self.index, rows = apply_delta(self.data, self.header, base, self.what)
+        if sum(row.slots for row in rows) * SLOT.size != self.header.slots_size:
+            raise self._malformed("its slots are not as many as its patch says")
+        self.members = stored_members(self.header, self._slots(), rows, self.what)
+        return self.index
+
+    def rest(self) -> bytes:
+        """Return the whole object, which is to be held in memory. Raises StoreError."""
+        self._need(self.header.size)
+        return self.data
+
+    def check_end(self, data: bytes, start: int, end: int) -> None:
+        """Raise MalformedArchive unless *data* is as long as ``[start, end)``.
+
+        At the end of the object one byte more is asked for, which must not come.
+        """
+        if len(data) < end - start:
+            raise self._cut(start + len(data))
+        if len(data) > end - start:
+            raise self._too_long()
+
+    def _header(self, hash: str) -> Header:
+        header = Header.decode(self.data[:HEADER_SIZE], self.what)
+        if header.hash != hash:
+            raise self._malformed(f"this is archive {header.hash}, not {hash}")
+        if header.size < len(self.data):
+            raise self._too_long(header)
+        if len(self.data) < min(header.size, FIRST):
+            raise self._cut(len(self.data), header)
+        return header
+
+    def _full_index(self) -> Index:
+        header = self.header
+        sizes = header.root_size, header.pages_size
+        self._need(header.pages_at)
+        index = Index(self.data, header.hash, HEADER_SIZE, *sizes, self.what)
+        end = index.page_place(index.pages - 1)[1]
+        if (header.pages_size, header.slots_size) != (end, index.slots * SLOT.size):
+            raise self._malformed("its sections are not as long as its root says")
+        self._need(header.members_at)
+        return Index(self.data, header.hash, HEADER_SIZE, *sizes, self.what)
+
+    def _find_members(self, index: Index) -> None:
+        self.members = stored_members(
+            self.header, self._slots(), index.entries(), self.what
+        )
+
+    def _slots(self) -> bytes:
+        return self.data[self.header.slots_at : self.header.members_at]
+
+    def _need(self, end: int) -> None:
+        """Bring the object up to *end*."""
+        start = len(self.data)
+        if start < end:
+            more = self._read(start, end + (end == self.header.size))
+            self.check_end(more, start, end)
+            self.data += more
+
+    def _read(self, start: int, end: int) -> bytes:
+        data = self.store.read(self.key, start, end)
+        self.moved += len(data)
+        return data
+
+    def _malformed(self, why: str) -> MalformedArchive:
+        return MalformedArchive(f"{self.what}: {why}")
+
+    def _too_long(self, header: Header | None = None) -> MalformedArchive:
+        size = (header or self.header).size
+        return self._malformed(f"longer than it says (more than {size} bytes)")
+
+    def _cut(self, size: int, header: Header | None = None) -> MalformedArchive:
+        return self._malformed(
+            f"cut short ({size} of {(header or self.header).size} bytes)"
+        )
