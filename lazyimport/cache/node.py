@@ -115,8 +115,7 @@ class NodeCache(Layout):
             with AtomicFile(path, 0o444) as file:
                 write(file)
                 file.flush()
-                now = time_ns() // 10**9 * 10**9
-                os.utime(file.fileno(), ns=(now, now + _seal_of(hash)))
+                _seal(file, hash)
         except OSError as error:
             raise self.refused(hash, error) from error
         return self._put(hash)
@@ -139,10 +138,12 @@ class NodeCache(Layout):
     def complete(self, hash: str, file: BinaryIO, kind: str) -> Archive:
         """Give the *file* of `begin`, which is whole now, its name; return the archive.
 
-        Raises OSError, CacheError or ArchiveError.
+        All of it must have been proved; it is sealed. Raises OSError, CacheError or
+        ArchiveError.
         """
         path = self.archive_path(hash)
         os.fchmod(file.fileno(), 0o444)
+        _seal(file, hash)
         os.fsync(file.fileno())
         os.replace(f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp", path)
         remove_leftovers(path)
@@ -204,6 +205,12 @@ class _CacheLock(FileLock):
                 path=self.path,
                 errno=error.errno,
             ) from error
+
+
+def _seal(file: BinaryIO, hash: str) -> None:
+    """Seal the *file* of an archive, to which nothing is written any more."""
+    now = time_ns() // 10**9 * 10**9
+    os.utime(file.fileno(), ns=(now, now + _seal_of(hash)))
 
 
 def _seal_of(hash: str) -> int:

@@ -7,9 +7,11 @@ again, and what holds is not fetched again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from errno import EINVAL, EOPNOTSUPP
 from threading import Lock
+from zlib import crc32
 
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
@@ -51,7 +53,17 @@ _CHUNK = 1 << 20
 class _Member:
     """A member: its *span* in the object, its *place* in the archive, its proof."""
 
-    __slots__ = ("digest", "held", "length", "missing", "path", "place", "size", "span")
+    __slots__ = (
+        "crc",
+        "digest",
+        "held",
+        "length",
+        "missing",
+        "path",
+        "place",
+        "size",
+        "span",
+    )
 
     def __init__(
         self, span: Piece, place: int, length: int, size: int, digest: bytes, path: str
@@ -62,6 +74,7 @@ class _Member:
         self.size = size
         self.digest = digest
         self.path = path
+        self.crc = 0
         #: bytes that have not come, and those that are held until all of it has
         self.missing = span[1] - span[0]
         self.held: dict[int, bytes] = {}
@@ -88,21 +101,19 @@ class Filling:
             notes_size=came.notes_size,
         )
         self._members: list[_Member] = []
-        slots: dict[bytes, bytes] = {}
+        known: set[bytes] = set()
         for offset, stored, size, digest, path in head.members:
-            if digest in slots:
+            if digest in known:
                 continue
+            known.add(digest)
             length = size if raw else stored
             span = came.members_at + offset, came.members_at + offset + stored
             place = header.members_at + header.members_size
             self._members.append(_Member(span, place, length, size, digest, path))
-            slots[digest] = SLOT.pack(header.members_size, length)
             header.members_size += length
             if offset < came.warm:
                 header.warm = header.members_size
-        table = [slots[d] for e in index.entries() for _, _, d in e.members()]
-        self._beginning = b"".join([header.encode(), index.root, index.body, *table])
-        self._notes_at = header.notes_at
+        self._header, self._index = header, index
         self.size = header.size
 
     def fill(
@@ -139,7 +150,18 @@ class Filling:
 
         tell(size - coming, size)
         bring(head.store, head.key, list(plan), connections, take)
-        room.write(0, self._beginning)
+        room.write(0, self._beginning())
+
+    def _beginning(self) -> bytes:
+        """Return header, index and slots of the archive, all of which is in place."""
+        at = self._header.members_at
+        slots = {
+            member.digest: SLOT.pack(member.place - at, member.length, member.crc)
+            for member in self._members
+        }
+        index = self._index
+        table = [slots[d] for e in index.entries() for _, _, d in e.members()]
+        return b"".join([self._header.encode(), index.root, index.body, *table])
 
     def _missing(self) -> list[_Member]:
         """Return the members that are not in the room yet."""
@@ -183,7 +205,8 @@ class Filling:
         notes_at = self._head.header.notes_at
         if stop > notes_at:
             low = max(start, notes_at)
-            self._room.write(self._notes_at + low - notes_at, view[low - start :])
+            place = self._header.notes_at + low - notes_at
+            self._room.write(place, view[low - start :])
 
     def _write(self, place: int, run: list[Data]) -> None:
         if run:
@@ -212,15 +235,19 @@ class Filling:
         if member.length != member.size:
             self._proved(member, self._room.read(member.place, member.length))
             return
-        digest = sha256_of(
-            self._room.read(at, min(_CHUNK, member.place + member.size - at))
-            for at in range(member.place, member.place + member.size, _CHUNK)
-        )
+        total, member.crc = hashlib.sha256(), 0
+        end = member.place + member.size
+        for at in range(member.place, end, _CHUNK):
+            part = self._room.read(at, min(_CHUNK, end - at))
+            total.update(part)
+            member.crc = crc32(part, member.crc)
+        digest = total.digest()
         if digest != member.digest:
             raise self._damaged(member, "its digest does not hold", digest)
 
     def _proved(self, member: _Member, data: Data) -> Data:
         """Return what *data* holds, which is *member*, as it is or compressed."""
+        stored = data
         if len(data) != member.size:
             try:
                 data = codec.decompress(data, member.size)
@@ -229,6 +256,7 @@ class Filling:
         actual = sha256(data)
         if actual != member.digest:
             raise self._damaged(member, "its digest does not hold", actual)
+        member.crc = crc32(data if self._raw else stored)
         return data
 
     def _damaged(
@@ -298,16 +326,6 @@ class MemoryRoom:
     def write(self, at: int, data: Data) -> None:
         """Write all of *data*."""
         self._buffer[at : at + len(data)] = bytes(data)
-
-
-def sha256_of(parts: Iterable[bytes]) -> bytes:
-    """Return the SHA-256 of all *parts*, which need not fit into memory."""
-    import hashlib
-
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(part)
-    return total.digest()
 
 
 def _cut(

@@ -31,7 +31,7 @@ def stored_members(
     found: dict[tuple[int, int], Stored] = {}
     for entry in entries:
         for slot, size, digest in entry.members():
-            offset, stored = SLOT.unpack_from(slots, slot * SLOT.size)
+            offset, stored, _ = SLOT.unpack_from(slots, slot * SLOT.size)
             if offset == IN_BASE and header.base is not None:
                 continue
             member = (offset, stored, size, digest, entry.path)
