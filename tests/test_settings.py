@@ -27,6 +27,7 @@ FULL = {
     "LAZYIMPORT_TIMEOUT": "12.5",
     "LAZYIMPORT_CACHE_LIMIT": "20GiB",
     "LAZYIMPORT_TRUSTED_KEYS": "/etc/lazyimport/keys",
+    "LAZYIMPORT_CONNECTIONS": "8",
 }
 BY_CHANNEL = {**FULL, "LAZYIMPORT_HASH": "", "LAZYIMPORT_CHANNEL": "prod"}
 
@@ -41,6 +42,7 @@ class TestFromEnviron:
         assert settings.policy == "path"
         assert settings.timeout == 12.5
         assert settings.trusted_keys == "/etc/lazyimport/keys"
+        assert settings.connections == 8
         assert settings.channel is None
         assert Settings.from_environ(BY_CHANNEL).channel == "prod"
 
@@ -153,6 +155,14 @@ class TestBadValues:
         assert repr(value) in str(error)
         assert ENVIRONMENT[error.name] == variable
         assert error.value == value
+
+    @pytest.mark.parametrize("number", [0, 65, -1, "many", "", [4]])
+    def test_number_of_connections(self, number: object) -> None:
+        if number == "":
+            assert Settings.from_environ({"LAZYIMPORT_CONNECTIONS": ""}).connections == 4
+            return
+        with pytest.raises(SettingsError, match="LAZYIMPORT_CONNECTIONS"):
+            Settings(connections=number)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "name",

@@ -35,6 +35,7 @@ class Head:
 
     def __init__(self, store: ReadStore, hash: str) -> None:
         self.store = store
+        self._hash = hash
         self.key = archive_key(hash)
         self.what = f"{store.url}/{self.key}"
         self.moved = 0
@@ -120,7 +121,7 @@ class Head:
         return data
 
     def _malformed(self, why: str) -> MalformedArchive:
-        return MalformedArchive(f"{self.what}: {why}")
+        return MalformedArchive(f"{self.what}: {why}", hash=self._hash)
 
     def _too_long(self, header: Header | None = None) -> MalformedArchive:
         size = (header or self.header).size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport import lazy_errors as errors
+from lazyimport import errors
 from lazyimport.format.header import IN_BASE, SLOT
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ def stored_members(
     return members
 
 
-def _malformed(header: Header, what: str, which: str) -> Exception:
+def _malformed(header: Header, what: str, which: str) -> errors.MalformedArchive:
     return errors.MalformedArchive(
         f"{what}: members of archive {header.hash} do not lie as its index says: "
         f"{which}",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
+import pytest
+
 from lazyimport.cache.node import NodeCache
+from lazyimport.delivery import transfer
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.transfer import Outgoing
+from lazyimport.delivery.transfer import Outgoing, bring
+from lazyimport.errors import StoreUnavailable
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
@@ -59,3 +64,80 @@ def test_fetching_and_publishing_report(tmp_path: Path) -> None:
     assert published.size == max(sent) == done == total
     assert f"fetching {HASH[:12]} from {url}" == text
     assert "bytes" == unit
+
+
+class Ranges:
+    """A store whose answers take as long as *pauses* says, by start and try."""
+
+    url = "memory://ranges"
+    ranges = True
+
+    def __init__(self, pauses: dict[tuple[int, int], float]) -> None:
+        self.pauses = pauses
+        self.asked: list[int] = []
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        self.asked.append(start)
+        pause = self.pauses.get((start, self.asked.count(start)), 0)
+        if pause < 0:
+            raise StoreUnavailable("down", url=self.url, key=key)
+        time.sleep(pause)
+        return bytes(range(start, end or 0))
+
+    def download(self, key: str, out: Any, start: int = 0) -> int:
+        raise AssertionError
+
+
+PIECES = [(start, start + 10) for start in range(0, 100, 10)]
+
+
+def brought(store: Ranges, connections: int = 4) -> dict[tuple[int, int], bytes]:
+    came: dict[tuple[int, int], bytes] = {}
+
+    def take(piece: tuple[int, int], data: bytes) -> None:
+        assert piece not in came
+        came[piece] = data
+
+    bring(store, "key", PIECES, connections, take)
+    return came
+
+
+EXPECTED = {piece: bytes(range(*piece)) for piece in PIECES}
+
+
+@pytest.mark.parametrize("connections", [1, 2, 4, 64])
+def test_pieces_come_over_any_number_of_connections(connections: int) -> None:
+    store = Ranges({})
+    assert brought(store, connections) == EXPECTED
+    assert sorted(store.asked) == [start for start, _ in PIECES]
+
+
+def test_a_slow_piece_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_SLOW", 0.1)
+    store = Ranges({(30, 1): 20})
+    began = time.monotonic()
+    assert brought(store) == EXPECTED
+    assert time.monotonic() - began < 5
+    assert store.asked.count(30) == 2
+
+
+def test_the_second_try_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_SLOW", 0.1)
+    store = Ranges({(30, 1): 1, (30, 2): -1})
+    assert brought(store) == EXPECTED
+
+
+def test_the_first_error_ends_it() -> None:
+    store = Ranges({(30, 1): -1, (40, 1): 20})
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="down"):
+        brought(store)
+    assert time.monotonic() - began < 5
+
+
+def test_an_error_of_the_taker_ends_it() -> None:
+    def take(piece: tuple[int, int], data: bytes) -> None:
+        raise OSError(28, "full")
+
+    with pytest.raises(OSError, match="full"):
+        bring(Ranges({}), "key", PIECES, 4, take)
