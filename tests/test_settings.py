@@ -159,7 +159,9 @@ class TestBadValues:
     @pytest.mark.parametrize("number", [0, 65, -1, "many", "", [4]])
     def test_number_of_connections(self, number: object) -> None:
         if number == "":
-            assert Settings.from_environ({"LAZYIMPORT_CONNECTIONS": ""}).connections == 4
+            assert (
+                Settings.from_environ({"LAZYIMPORT_CONNECTIONS": ""}).connections == 4
+            )
             return
         with pytest.raises(SettingsError, match="LAZYIMPORT_CONNECTIONS"):
             Settings(connections=number)  # type: ignore[arg-type]
