@@ -178,6 +178,7 @@ class ReadOnly:
 
     def __init__(self, store: object) -> None:
         self.url = store.url  # type: ignore[attr-defined]
+        self.ranges = True
         self.read = store.read  # type: ignore[attr-defined]
         self.download = store.download  # type: ignore[attr-defined]
 
