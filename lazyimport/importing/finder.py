@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from lazyimport.errors import ArchiveError, ArchiveImportError
     from lazyimport.importing.tree import Tree
 
 #: names that no archive ever takes
@@ -140,8 +141,11 @@ class ArchivePathFinder:
         def archive_path_hook(path: str) -> ArchivePathFinder:
             if isinstance(path, str) and path.startswith(tree.root):
                 folder = tree.relative(path.rstrip("/"))
-                if folder is not None and tree.is_directory(folder):
-                    return cls(tree, folder)
+                try:
+                    if folder is not None and tree.is_directory(folder):
+                        return cls(tree, folder)
+                except errors.ArchiveError as error:
+                    raise _damaged(tree, path, folder or "", error) from error
             raise ImportError("not a directory of the archive", path=path)
 
         return archive_path_hook
@@ -158,7 +162,13 @@ class ArchivePathFinder:
         spec = module_spec(self.tree, fullname, stem)
         if spec is not None or not tail or "/" in tail:
             return spec
-        if self.tree.is_directory(stem):
+        try:
+            is_directory = self.tree.is_directory(stem)
+        except errors.ArchiveError as error:
+            if not _may_have(self.tree, stem):
+                return None
+            raise _damaged(self.tree, fullname, stem, error) from error
+        if is_directory:
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [self.tree.inside + stem]
         return spec
@@ -166,15 +176,18 @@ class ArchivePathFinder:
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
         """Yield (name with *prefix*, is a package) of the modules here (`pkgutil`)."""
         seen: set[str] = set()
-        for name, _ in self.tree.archive.children(self._inside[:-1]):
-            stem = name.partition(".")[0]
-            # no rule on names: Django's migrations begin with digits
-            if not stem or stem in seen or stem == "__init__":
-                continue
-            module = self.tree.module(self._inside + stem)
-            if module is not None:
-                seen.add(stem)
-                yield prefix + stem, module[1]
+        try:
+            for name, _ in self.tree.archive.children(self._inside[:-1]):
+                stem = name.partition(".")[0]
+                # no rule on names: Django's migrations begin with digits
+                if not stem or stem in seen or stem == "__init__":
+                    continue
+                module = self.tree.module(self._inside + stem)
+                if module is not None:
+                    seen.add(stem)
+                    yield prefix + stem, module[1]
+        except errors.ArchiveError as error:
+            raise _damaged(self.tree, self.path, self._inside, error) from error
 
     def invalidate_caches(self) -> None:
         """Do nothing: an archive does not change."""
@@ -189,12 +202,9 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     try:
         module = tree.module(stem)
     except errors.ArchiveError as error:
-        raise errors.ArchiveImportError(
-            f"cannot look for {fullname!r}: {error}",
-            name=fullname,
-            path=tree.inside + stem,
-            hash=tree.hash,
-        ) from error
+        if not _may_have(tree, stem):
+            return None
+        raise _damaged(tree, fullname, stem, error) from error
     if module is None or "/" in fullname:
         return None
     entry, is_package = module
@@ -211,6 +221,30 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     if tree.found is not None:
         tree.found(spec)
     return spec
+
+
+def _may_have(tree: Tree, stem: str) -> bool:
+    """Whether the archive may have what *stem* names, though its page is damaged.
+
+    The listing of the directory tells, which is in another place of the archive.
+    """
+    folder, _, name = stem.rpartition("/")
+    try:
+        children = tree.archive.children(folder)
+    except errors.ArchiveError:
+        return True
+    return any(child.partition(".")[0] == name for child, _ in children)
+
+
+def _damaged(
+    tree: Tree, name: str, stem: str, error: ArchiveError
+) -> ArchiveImportError:
+    return errors.ArchiveImportError(
+        f"cannot look for {name!r}: {error}",
+        name=name,
+        path=tree.inside + stem,
+        hash=tree.hash,
+    )
 
 
 class MissingFinder:

@@ -6,6 +6,7 @@ import re
 from importlib.metadata import Distribution
 from pathlib import Path
 
+from lazyimport.errors import ArchiveError
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
 METADATA_SUFFIXES = (".dist-info", ".egg-info")
+#: files that are read of all distributions to find some of them
+_READ_OF_ALL = ("METADATA", "PKG-INFO", "entry_points.txt", "RECORD", "top_level.txt")
 
 
 class ArchiveDistribution(Distribution):
@@ -54,16 +57,37 @@ def find_distributions(
 ) -> Iterator[ArchiveDistribution]:
     """Yield the archive's distributions that *context* asks for.
 
-    A context with a path of its own asks only about that path.
+    A context with a path of its own asks only about that path. Where the archive is
+    damaged, a distribution that nobody asked for by name is left out, with a warning:
+    whoever wants all distributions still gets the others.
     """
     if tree.root not in context.path:
         return
     wanted = None if context.name is None else _normalized(context.name)
-    for name, _ in tree.archive.children(""):
-        if name.lower().endswith(METADATA_SUFFIXES) and (
-            wanted is None or _normalized(_project(name)) == wanted
-        ):
-            yield ArchiveDistribution(tree, name)
+    try:
+        names = [name for name, _ in tree.archive.children("")]
+    except ArchiveError as error:
+        _warn(f"the distributions in the archive cannot be listed: {error}")
+        return
+    for name in names:
+        if not name.lower().endswith(METADATA_SUFFIXES):
+            continue
+        if wanted is None:
+            try:
+                for file in ("", *_READ_OF_ALL):
+                    tree.entry(f"{name}/{file}".rstrip("/"))
+            except ArchiveError as error:
+                _warn(f"the distribution {name} is left out: {error}")
+                continue
+        elif _normalized(_project(name)) != wanted:
+            continue
+        yield ArchiveDistribution(tree, name)
+
+
+def _warn(text: str) -> None:
+    from warnings import warn
+
+    warn(text, RuntimeWarning, stacklevel=3)
 
 
 def _project(directory: str) -> str:
