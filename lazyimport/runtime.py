@@ -192,6 +192,10 @@ class _Wanted:
         assert settings.hash is not None
         self.hash = settings.hash
         self.settings = settings
+        if settings.require_signature:
+            from lazyimport.registry.resolution import require_signature
+
+            require_signature(settings, self.hash)
 
     def open(self) -> Archive:
         """Return the archive; damage that is found in it later will be seen to."""

@@ -33,11 +33,14 @@ ENVIRONMENT = {
     "verify": "LAZYIMPORT_VERIFY",
     "gc": "LAZYIMPORT_GC",
     "connections": "LAZYIMPORT_CONNECTIONS",
+    "require_signature": "LAZYIMPORT_REQUIRE_SIGNATURE",
+    "channel_minimum": "LAZYIMPORT_CHANNEL_MINIMUM",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
-_MOST_CONNECTIONS = 64
+_YES = ("1", "true", "yes", "on")
+_NO = ("0", "false", "no", "off")
 POLICIES = ("archive", "path", "refuse")
 _STORE = "a store is a URL such as gs://bucket/prefix or file:///folder"
 _ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/app.whl"
@@ -84,6 +87,11 @@ class Settings(Value):
         ``run`` (the default) or ``pause``.
     ``connections``
         How many parts of an archive are fetched at the same time, 1 to 64.
+    ``require_signature``
+        Whether an archive must be signed with a trusted key, also one that is
+        named by its hash.
+    ``channel_minimum``
+        The lowest number of a channel's change that counts.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -101,6 +109,8 @@ class Settings(Value):
     verify: str
     gc: str
     connections: int
+    require_signature: bool
+    channel_minimum: int
 
     def __init__(
         self,
@@ -117,6 +127,8 @@ class Settings(Value):
         verify: str | None = None,
         gc: str | None = None,
         connections: int | str | None = None,
+        require_signature: bool | str | None = None,
+        channel_minimum: int | str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -134,7 +146,11 @@ class Settings(Value):
             artifact=_url("artifact", artifact, _ARTIFACT) if artifact else None,
             verify=_one_of("verify", verify or "arrival", VERIFY),
             gc=_one_of("gc", gc or "run", GC),
-            connections=_connections(4 if connections is None else connections),
+            connections=_number(
+                "connections", 4 if connections is None else connections, 1, 64
+            ),
+            require_signature=_flag("require_signature", require_signature),
+            channel_minimum=_number("channel_minimum", channel_minimum or 0, 0, 2**53),
         )
 
     @classmethod
@@ -177,7 +193,7 @@ class Settings(Value):
         variables = {
             variable: str(value)
             for name, variable in ENVIRONMENT.items()
-            if (value := getattr(self, name)) is not None
+            if (value := getattr(self, name))
         }
         if self.hash and self.artifact:
             variables[RESOLVED] = f"{self.hash} {self.artifact}"
@@ -185,7 +201,11 @@ class Settings(Value):
 
     def with_hash(self, hash: str) -> Settings:
         """Return the same settings for the archive *hash*, without a channel."""
-        return Settings(hash, *(getattr(self, name) for name in list(ENVIRONMENT)[1:]))
+        return self.replaced(hash=hash)
+
+    def replaced(self, **values: Any) -> Settings:
+        """Return the same settings but for *values*."""
+        return Settings(**{**{n: getattr(self, n) for n in ENVIRONMENT}, **values})
 
 
 def _add_older_spelling(values: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -260,14 +280,19 @@ def _seconds(value: float | str) -> float:
     return seconds
 
 
-def _connections(value: int | str) -> int:
+def _flag(name: str, value: object) -> bool:
+    text = str(value or "no").lower()
+    return _one_of(name, text, _YES + _NO) in _YES
+
+
+def _number(name: str, value: object, least: int, most: int) -> int:
     try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if not 1 <= number <= _MOST_CONNECTIONS:
-        what = f"connections must be a number from 1 to 64, not {value!r}"
-        raise _bad("connections", value, what)
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if not least <= number <= most:
+        what = f"{name} must be a number from {least} to {most}, not {value!r}"
+        raise _bad(name, value, what)
     return number
 
 

@@ -28,7 +28,8 @@ from lazyimport.importing.looks import unnoticed
 from lazyimport.importing.machinery import running_python
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots
-from lazyimport.registry.channels import LARGEST, read_channel
+from lazyimport.registry.channel import LARGEST
+from lazyimport.registry.channels import read_channel
 from lazyimport.registry.layout import archive_key, channel_key
 from lazyimport.stores import mutable, open_store, writable
 from tests.delivery.test_fetch import Site, everything

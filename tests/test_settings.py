@@ -28,6 +28,8 @@ FULL = {
     "LAZYIMPORT_CACHE_LIMIT": "20GiB",
     "LAZYIMPORT_TRUSTED_KEYS": "/etc/lazyimport/keys",
     "LAZYIMPORT_CONNECTIONS": "8",
+    "LAZYIMPORT_REQUIRE_SIGNATURE": "True",
+    "LAZYIMPORT_CHANNEL_MINIMUM": "12",
 }
 BY_CHANNEL = {**FULL, "LAZYIMPORT_HASH": "", "LAZYIMPORT_CHANNEL": "prod"}
 
@@ -43,6 +45,8 @@ class TestFromEnviron:
         assert settings.timeout == 12.5
         assert settings.trusted_keys == "/etc/lazyimport/keys"
         assert settings.connections == 8
+        assert settings.require_signature is True
+        assert settings.channel_minimum == 12
         assert settings.channel is None
         assert Settings.from_environ(BY_CHANNEL).channel == "prod"
 

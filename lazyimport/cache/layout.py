@@ -11,6 +11,7 @@
     <cache>/artifacts/<name>             which archive an artifact was made into
     <cache>/channels/<store>-<name>.json   the newest change of a channel seen here
     <cache>/channels/<store>-<name>.signed.json   the same, where signatures count
+    <cache>/signatures/<hash>.json       a signature of the archive, from its store
     <cache>/deployments/<name>           what was deployed from here to one target
     <cache>/staging/                     where an artifact is being unpacked
     <cache>/locks/<name>                 for an archive its hash, or what is locked
@@ -42,6 +43,7 @@ BYTECODE = "bytecode"
 PACKS = "packs"
 ARTIFACTS = "artifacts"
 CHANNELS = "channels"
+SIGNATURES = "signatures"
 DEPLOYMENTS = "deployments"
 LOCKS = "locks"
 
@@ -125,6 +127,10 @@ class Layout:
         where = sha256(store.encode()).hexdigest()[:16]
         kind = "signed.json" if signed else "json"
         return f"{self.path}/{CHANNELS}/{where}-{name}.{kind}"
+
+    def signature_path(self, hash: str) -> str:
+        """Return where the signature of the archive *hash* lies."""
+        return f"{self.path}/{SIGNATURES}/{hash}.json"
 
     def staging_path(self) -> str:
         """Return the directory in which an artifact is being unpacked."""

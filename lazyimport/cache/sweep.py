@@ -14,6 +14,7 @@ from lazyimport.cache.layout import (
     DEPLOYMENTS,
     LOCKS,
     PACKS,
+    SIGNATURES,
     TREES,
     unfinished,
     walk,
@@ -31,7 +32,7 @@ EVICTION = "eviction"
 #: What packing and artifacts remember, and can do without.
 _REMEMBERED = (ARTIFACTS, PACKS)
 #: Where files are written without the lock of an archive.
-_WRITTEN = (TREES, BLOBS, BYTECODE, CHANNELS, DEPLOYMENTS, *_REMEMBERED)
+_WRITTEN = (TREES, BLOBS, BYTECODE, CHANNELS, SIGNATURES, DEPLOYMENTS, *_REMEMBERED)
 #: Seconds after which the writer of an unfinished file must be dead.
 _DEAD = 3600.0
 #: Seconds after which a cache that is small enough is swept again.
@@ -65,7 +66,7 @@ def sweep(cache: NodeCache, *, everything: bool = False, force: bool = False) ->
     sweep_blobs(cache)
     _sweep_bytecode(cache, everything=everything)
     if everything:
-        for name in _REMEMBERED:
+        for name in (*_REMEMBERED, SIGNATURES):
             for path, _ in walk(cache.folder(name)):
                 remove_file(path)
 

@@ -19,8 +19,9 @@ from lazyimport.deploy import Application, History, ImpossibleError, Plan, Targe
 from lazyimport.errors import ArchiveMissing, StoreError
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.gc_lock import claim
-from lazyimport.registry.provenance import builder, commit_of
-from lazyimport.registry.signing import Signer, Trusted
+from lazyimport.registry.provenance import builder, commit_in, read_provenance
+from lazyimport.registry.signer import Signer
+from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
 
@@ -189,7 +190,7 @@ def say_why(hash: str, why: str, history: History, reporter: Progress) -> None:
     commit = ""
     if history.store is not None:
         try:
-            commit = commit_of(history.store, hash)
+            commit = commit_in(read_provenance(history.store, hash))
         except StoreError:
             pass  # that the store is away was said, or will be
     commit = f"commit {commit} as whoever pushed it says; " if commit else ""

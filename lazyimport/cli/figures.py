@@ -54,6 +54,9 @@ def describe_channel(channel: Channel, store: str) -> str:
     """Return what *channel* of the *store* (URL) points to, and did before."""
     before = channel.changes[1].hash if len(channel.changes) > 1 else None
     text = f"channel {channel.name} of {store} points to {channel.hash or 'nothing'} "
-    return (
-        text + f"(#{channel.newest.number}{f', was {before[:12]}' if before else ''})"
-    )
+    text += f"(#{channel.newest.number}"
+    if before:
+        text += f", was {before[:12]}"
+    if channel.newest.expires:
+        text += f", until {channel.newest.expires}"
+    return text + ")"

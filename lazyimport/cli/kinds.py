@@ -10,6 +10,8 @@ import click
 from lazyimport.errors import SettingsError
 from lazyimport.values import byte_count
 
+#: Seconds for which a change of a channel may count at most.
+LONGEST = 10**9
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -40,6 +42,14 @@ def _age(text: str) -> float:
     return value
 
 
+def _age_or_never(text: str) -> int:
+    """Return the seconds of an age, 0 for ``never``."""
+    seconds = 0 if text == "never" else int(_age(text)) or -1
+    if not 0 <= seconds <= LONGEST:
+        raise click.BadParameter(f"{text!r} is neither an age such as 30d nor never")
+    return seconds
+
+
 def _size(text: str) -> str:
     """Return *text* if it is a size such as ``20GiB``, or ``off``."""
     try:
@@ -54,6 +64,7 @@ def _size(text: str) -> str:
 #: name in help -> what makes a value of the text; all others are text
 KINDS: dict[str, Callable[[str], Any]] = {
     "AGE": _age,
+    "AGE|never": _age_or_never,
     "N": _count,
     "SECONDS": _seconds,
     "SIZE": _size,

@@ -159,18 +159,38 @@ def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> A
     if not source:
         return None
     from lazyimport.registry.keys import PASSPHRASE
-    from lazyimport.registry.signing import Signer
+    from lazyimport.registry.signer import Signer
 
     return Signer.load(source, os.environ.get(PASSPHRASE))
 
 
 sign = option(
-    "--sign KEYFILE",
-    "Sign with this Ed25519 key; the variable may hold the key itself.",
+    "--sign KEY",
+    "Sign with this Ed25519 key: a file, or 'command:PROGRAM' for one that signs; the "
+    "variable may hold the key itself.",
     "signer",
     envvar="LAZYIMPORT_SIGNING_KEY",
     callback=_load_signer,
 )
+
+
+expires = option(
+    "--expires AGE|never",
+    "Let the channel count for so long, unless it is set or refreshed again.",
+    "valid_for",
+    envvar="LAZYIMPORT_CHANNEL_EXPIRES",
+    show_default="as before, at first never",
+)
+
+
+def trusting(settings: Settings, signer: Any) -> Settings:
+    """Return *settings* with which nothing is looked up that *signer* may not sign.
+
+    That is what is signed already: with the trusted keys, or else with its own.
+    """
+    if signer is None or settings.trusted_keys:
+        return settings
+    return settings.replaced(trusted_keys=signer.public)
 
 
 def channel(_: click.Context, __: click.Parameter, name: str | None) -> str | None:

@@ -19,7 +19,7 @@ from lazyimport.delivery.publish import Published
 from lazyimport.delivery.pushing import archive_file
 from lazyimport.errors import SettingsError
 from lazyimport.packing import Packed, PackOptions, pack
-from lazyimport.registry.signing import Signer
+from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
 
 _option = partial(option, section="Packing")
@@ -134,6 +134,7 @@ def push_and_tell(
     signer: Signer | None = None,
     channel: str | None = None,
     message: str = "",
+    valid_for: int | None = None,
 ) -> Pushed:
     """Push *roots*, and say what was packed and sent."""
     try:
@@ -148,6 +149,7 @@ def push_and_tell(
             signer=signer,
             channel=channel,
             message=message,
+            valid_for=valid_for,
             environ=os.environ,
             reporter=reporter,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NodeCache
-from lazyimport.errors import ArchiveMissing, CacheError
+from lazyimport.errors import ArchiveMissing, CacheError, SignatureError
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import WARNINGS, Reporter
 from lazyimport.settings import Settings
@@ -27,12 +27,19 @@ def deliver(
     written, it is made in memory, and *reporter* is warned; with *ahead* it must
     end up in the cache, so that is a CacheError.
 
-    Raises SettingsError; StoreError or ArchiveMissing; DamagedArchive for an
+    Raises SettingsError; SignatureError where keys are trusted and nobody says which
+    SHA-256 it should have; StoreError or ArchiveMissing; DamagedArchive for an
     artifact with another SHA-256 than it should have; PackError for one that
     cannot become an archive; CacheError.
     """
     assert settings.artifact is not None
     artifact = Artifact(settings.artifact)
+    if settings.trusted_keys and artifact.sha256 is None:
+        raise SignatureError(
+            f"the artifact {artifact.url} is whatever its store has, and only what is "
+            "signed or named by its digest counts where LAZYIMPORT_TRUSTED_KEYS is "
+            "set; add #sha256=... to the URL, or set LAZYIMPORT_ARTIFACT_SHA256"
+        )
     if settings.cache_mode == "memory":
         return _in_memory(artifact, settings)
     try:

@@ -9,9 +9,14 @@ from __future__ import annotations
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import packed_hashes
 from lazyimport.delivery.artifact import deliver
-from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError
+from lazyimport.errors import (
+    ArchiveMissing,
+    ChannelError,
+    LazyImportError,
+    SettingsError,
+)
 from lazyimport.registry.archives import stored_archives
-from lazyimport.registry.resolution import resolve_channel
+from lazyimport.registry.resolution import require_signature, resolve_channel
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
@@ -28,7 +33,8 @@ def resolve(text: str, settings: Settings, store: ReadStore | None = None) -> st
     *text* is a hash, six or more of its first digits, the name of a channel, or
     the path or URL of an artifact, which is brought into the node cache. For a
     prefix the node cache is searched first, and the store where that finds none
-    or several. *store* is that of *settings* if it is open already.
+    or several; where keys are trusted, one of them must have signed what is found.
+    *store* is that of *settings* if it is open already.
 
     Raises SettingsError, ArchiveMissing, ChannelError, SignatureError, StoreError,
     or what `lazyimport.delivery.artifact.deliver` raises.
@@ -63,14 +69,11 @@ def cached_hashes(settings: Settings, prefix: str = "") -> set[str]:
 
 
 def _resolve_artifact(text: str, settings: Settings) -> str:
-    wanted = Settings(
-        None,
-        settings.store,
-        settings.cache_dir,
-        timeout=settings.timeout,
-        cache_limit=settings.cache_limit,
-        artifact=artifact_url(text),
+    wanted = settings.replaced(
+        hash=None, channel=None, cache_mode="raw", artifact=artifact_url(text)
     )
+    if "://" not in text:  # a file that the user names, and not what a store has
+        wanted = wanted.replaced(trusted_keys=None)
     return deliver(wanted, ahead=True)[0].hash
 
 
@@ -82,7 +85,10 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
         found |= {name for name, _ in stored_archives(writable(store), prefix)}
         places += f" or {settings.store}"
     if len(found) == 1:
-        return found.pop()
+        hash = found.pop()
+        if settings.trusted_keys:
+            _require_signature(prefix, hash, settings, store)
+        return hash
     if found:
         shown = ", ".join(sorted(found)[:_SHOWN])
         raise SettingsError(
@@ -101,6 +107,19 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
         hash=prefix,
         store=settings.store,
     )
+
+
+def _require_signature(
+    prefix: str, hash: str, settings: Settings, store: ReadStore | None
+) -> None:
+    """Refuse what anybody may have put there to be found."""
+    try:
+        require_signature(settings, hash, store)
+    except LazyImportError as error:
+        raise error.with_text(
+            f"{prefix} is {hash}, as far as the store and the node cache know; where "
+            f"keys are trusted, write all 64 digits if that is right: {error}"
+        ) from error
 
 
 def _resolve_channel(name: str, settings: Settings, store: ReadStore | None) -> str:

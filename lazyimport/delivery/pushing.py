@@ -22,11 +22,12 @@ from lazyimport.registry.channels import set_channel
 from lazyimport.registry.provenance import (
     Provenance,
     builder,
-    commit_of,
+    commit_in,
     own_version,
     write_provenance,
 )
-from lazyimport.registry.signing import Signer, Trusted, sign_archive
+from lazyimport.registry.signer import Signer, sign_archive
+from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import Store, mutable, open_store, writable
@@ -59,6 +60,7 @@ def push(
     signer: Signer | None = None,
     channel: str | None = None,
     message: str = "",
+    valid_for: int | None = None,
     environ: Mapping[str, str] | None = None,
     reporter: Reporter = SILENT,
 ) -> Pushed:
@@ -69,7 +71,7 @@ def push(
     it has, where that is small enough. *check* is called with the hash before
     anything is sent, with the archive whole in the node cache, and may raise.
     *signer* signs the archive, and the change that points *channel* to it, for which
-    *message* is the reason.
+    *message* is the reason; that counts for *valid_for* seconds, as `set_channel` says.
 
     With *environ*, the environment of the process, it is recorded in the store where
     the archive comes from. If that fails, *reporter* is warned.
@@ -96,9 +98,17 @@ def push(
         started = time.perf_counter()
         reporter.step(f"sending to {store.url}")
 
+        origin: dict[str, object] = {}
+
         def beside() -> None:
             if environ is not None:
-                _record_origin(revision, provenance, store, reporter)
+                pythons = [variant.python for variant in revision.index.variants]
+                origin.update(provenance.facts(own_version(), pythons))
+                try:
+                    write_provenance(store, revision.hash, origin)
+                except StoreError as error:
+                    text = "the archive is there, its provenance is not"
+                    reporter.warn(f"{text}: {error}")
             if signer is not None:
                 sign_archive(store, revision.hash, signer)
 
@@ -114,7 +124,8 @@ def push(
             published.hash,
             by=builder(environ or {}),
             message=message,
-            commit=commit_of(store, published.hash),
+            commit=commit_in(origin),  # of this checkout, not what the store says
+            valid_for=valid_for,
             signer=signer,
             trusted=Trusted.of(settings),
         )
@@ -150,17 +161,6 @@ def archive_file(places: Sequence[str]) -> str | None:
                 )
             return place
     return None
-
-
-def _record_origin(
-    revision: Revision, provenance: Provenance, store: Store, reporter: Reporter
-) -> None:
-    pythons = [variant.python for variant in revision.index.variants]
-    try:
-        facts = provenance.facts(own_version(), pythons)
-        write_provenance(store, revision.hash, facts)
-    except StoreError as error:
-        reporter.warn(f"the archive is there, its provenance is not: {error}")
 
 
 def _revision_in(path: str, cache: NodeCache, settings: Settings) -> Revision:

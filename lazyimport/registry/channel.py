@@ -13,6 +13,8 @@ It is the object ``channels/<name>.json``::
                 "by": "ada@build-3",
                 "commit": "9f31...",
                 "message": "...",
+                "valid_for": 2592000,
+                "expires": "2026-12-22T20:07:31Z",
                 "signatures": [{"key": "ssh-ed25519 AAAA...", "signature": "..."}],
             },
             ...,
@@ -28,14 +30,28 @@ once, and the state of a channel is never an older one.
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
+from lazyimport.registry.signing import Trusted
 from lazyimport.values import check_hash
 
 #: Changes of a channel that its object has at most.
 HISTORY = 50
+#: Bytes of the largest object that is read; lazyimport writes no larger channel.
+LARGEST = 1 << 20
+#: Seconds for which a change may count at most.
+LONGEST = 10**9
+#: The highest number of a change: other languages cannot count further.
+_LAST = 2**53 - 1
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def utc(later: float = 0.0) -> str:
+    """Return the time in UTC as channels have it, or that in so many seconds."""
+    return time.strftime(_TIME, time.gmtime(time.time() + later))
 
 
 class Change:
@@ -44,10 +60,22 @@ class Change:
     ``number`` counts the changes of the channel from 1; ``hash`` is the archive
     from then on, None if the channel was removed; ``at`` the time in UTC by the
     writer's clock, ``by`` who made the change, ``commit`` the git commit of the
-    archive if it is known, ``message`` why. ``facts`` is all of it as it is stored.
+    archive if it is known, ``message`` why. ``expires`` is when it stops counting,
+    so many seconds (``valid_for``) after it was made or refreshed; "" and 0 for
+    never. ``facts`` is all of it as it is stored.
     """
 
-    __slots__ = ("at", "by", "commit", "facts", "hash", "message", "number")
+    __slots__ = (
+        "at",
+        "by",
+        "commit",
+        "expires",
+        "facts",
+        "hash",
+        "message",
+        "number",
+        "valid_for",
+    )
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.facts = facts
@@ -57,11 +85,22 @@ class Change:
         self.by = str(facts.get("by") or "")
         self.commit = str(facts.get("commit") or "")
         self.message = str(facts.get("message") or "")
+        self.valid_for: int = facts.get("valid_for", 0)
+        self.expires: str = facts.get("expires", "")
+        if self.expires or self.valid_for:
+            written = time.strftime(_TIME, time.strptime(self.expires, _TIME))
+            if written != self.expires or not 0 < int(self.valid_for) <= LONGEST:
+                raise ValueError("its expiry makes no sense")
 
     def __str__(self) -> str:
         who = f" by {self.by}" if self.by else ""
         why = f": {self.message}" if self.message else ""
-        return f"#{self.number}, {self.at}{who}{why}"
+        text = f"#{self.number}, {self.at}{who}{why}"
+        return text if text.isprintable() else ascii(text)
+
+    def is_expired(self) -> bool:
+        """Whether it does not count any more, by the clock of this machine."""
+        return bool(self.expires) and self.expires <= utc()
 
     @property
     def signatures(self) -> list[dict[str, str]]:
@@ -72,6 +111,10 @@ class Change:
             for one in (found if isinstance(found, list) else [])
             if isinstance(one, dict)
         ]
+
+    def signer(self, channel: str, trusted: Trusted) -> str | None:
+        """Return the trusted key that signed it for *channel*, None if none did."""
+        return trusted.signer_of(self.signed_text(channel), self.signatures)
 
     def signed_text(self, channel: str) -> bytes:
         """Return what a signature is over: the channel's name and all facts.
@@ -118,6 +161,8 @@ class Channel:
         """
         what = f"{url}/{channel_key(name)}"
         try:
+            if len(data) > LARGEST:
+                raise ValueError(f"it has more than {LARGEST} bytes")
             facts = json.loads(data)
             if facts["format"] != 1:
                 raise ChannelError(
@@ -144,6 +189,7 @@ def _changes_in(facts: dict[str, Any], name: str) -> list[Change]:
     numbers = [change.number for change in changes]
     if not numbers or not all(type(number) is int for number in numbers):
         raise ValueError("it has no numbered changes")
-    if sorted(set(numbers), reverse=True) != numbers or numbers[-1] < 1:
+    in_order = sorted(set(numbers), reverse=True) == numbers
+    if not in_order or numbers[-1] < 1 or numbers[0] > _LAST:
         raise ValueError("its changes are not in order")
     return changes

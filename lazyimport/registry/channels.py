@@ -7,24 +7,23 @@ Two writers::
                                         B: replaces version 5: refused
 
 So nothing is overwritten that its writer has not seen.
+
+Anybody who can write to the store may have written what stands there. Who has
+trusted keys, or else signs, acts on no change that one of these keys (or else their
+own) has not signed.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
-from lazyimport.errors import ArchiveMissing, ChannelError, KeyMissing, StoreMissing
-from lazyimport.registry.archives import read_header, require_archive
-from lazyimport.registry.channel import HISTORY, Change, Channel
-from lazyimport.registry.gc_lock import wait_until_decided
+from lazyimport.errors import ChannelError, KeyMissing, StoreMissing
+from lazyimport.registry.channel import HISTORY, LARGEST, Change, Channel, utc
+from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.layout import CHANNELS, channel_key, channel_of
-from lazyimport.registry.signing import Signer, Trusted, archive_signer
+from lazyimport.registry.signer import Signer
+from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, ReadStore, Store
-
-#: Bytes of the largest object that is read; lazyimport writes no larger channel.
-LARGEST = 1 << 20
 
 
 def read_channel(store: ReadStore, name: str) -> Channel:
@@ -42,13 +41,6 @@ def read_channel(store: ReadStore, name: str) -> Channel:
             channel=name,
             store=store.url,
         ) from error
-    if len(data) > LARGEST:
-        raise ChannelError(
-            f"{store.url}/{key} is larger than any channel ({LARGEST} bytes); delete "
-            "it there and set the channel again",
-            channel=name,
-            store=store.url,
-        )
     return Channel.decode(data, name, store.url)
 
 
@@ -69,29 +61,35 @@ def set_channel(
     by: str,
     message: str = "",
     commit: str = "",
+    valid_for: int | None = None,
     signer: Signer | None = None,
     trusted: Trusted | None = None,
+    only_sign: bool = False,
 ) -> Channel:
     """Point the channel *name* to the archive *hash*; return it as it is now.
 
     Nothing is changed if it points there already, unless *signer* is to sign that
-    and has not. With *trusted* keys, one of them must have signed the archive.
+    and has not, or *valid_for* is given: the seconds after which the channel no
+    longer counts, 0 for never; None leaves that as it was. With *trusted* keys, one
+    of them must have signed the archive. With *only_sign* the channel must point
+    there already.
 
     Raises ArchiveMissing if the store does not have the archive with its base,
     SignatureError, ChannelError if another writer was first, and StoreError.
     """
-    _require(store, hash, trusted)
-
-    def decide(channel: Channel | None) -> dict[str, Any] | None:
-        if channel is not None and channel.hash == hash:
-            keys = {found.get("key") for found in channel.newest.signatures}
-            if signer is None or signer.public in keys:
-                return None
-        return {"hash": hash, "by": by, "commit": commit, "message": message}
-
-    channel = _change(store, name, decide, signer)
-    _outlast_collection(store, channel, by, signer)
-    return channel
+    edit = _Edit(store, name, signer, trusted)
+    edit.require(hash)
+    channel = edit.existing if only_sign else edit.channel
+    if channel is not None and channel.hash == hash:
+        if valid_for is None and edit.stands(channel.newest):
+            return channel
+    elif only_sign:
+        raise edit.error(
+            f"channel {name!r} of {store.url} does not point to {hash}; to change that: "
+            f"lazyimport channel set {name} {hash}"
+        )
+    facts = {"hash": hash, "by": by, "commit": commit, "message": message}
+    return edit.write(facts, valid_for)
 
 
 def roll_back(
@@ -111,20 +109,43 @@ def roll_back(
     number. Raises as `set_channel` does, and ChannelError if the history has no
     such change.
     """
+    edit = _Edit(store, name, signer, trusted)
+    target = edit.rollback_target(to)
+    edit.require(str(target.hash))
+    facts = {
+        "hash": target.hash,
+        "by": by,
+        "commit": target.commit,
+        "message": message or f"rollback to #{target.number}",
+    }
+    return edit.write(facts)
 
-    def decide(channel: Channel | None) -> dict[str, Any]:
-        target = _rollback_target(channel or read_channel(store, name), to, store.url)
-        _require(store, str(target.hash), trusted)
-        return {
-            "hash": target.hash,
-            "by": by,
-            "commit": target.commit,
-            "message": message or f"rollback to #{target.number}",
-        }
 
-    channel = _change(store, name, decide, signer)
-    _outlast_collection(store, channel, by, signer)
-    return channel
+def refresh_channel(
+    store: MutableStore,
+    name: str,
+    valid_for: int | None = None,
+    *,
+    signer: Signer | None = None,
+    trusted: Trusted | None = None,
+) -> Channel:
+    """Let what the channel *name* points to count for another *valid_for* seconds.
+
+    By default for as long as the last time. The newest change gets a new number and
+    keeps all else. Raises as `set_channel` does, and ChannelError if the channel
+    does not expire.
+    """
+    edit = _Edit(store, name, signer, trusted)
+    newest = edit.existing.newest
+    edit.check(newest)
+    if newest.hash is None or not (valid_for or newest.valid_for):
+        raise edit.error(
+            f"channel {name!r} of {store.url} {'does not expire' if newest.hash else 'was removed'} "
+            f"({newest}), so there is nothing to refresh; to let it expire, give "
+            "--expires AGE"
+        )
+    edit.require(newest.hash)
+    return edit.write(newest.facts, valid_for, over=True)
 
 
 def remove_channel(
@@ -139,121 +160,119 @@ def remove_channel(
 
     Raises ChannelError if there is none, or another writer was first.
     """
-
-    def decide(channel: Channel | None) -> dict[str, Any] | None:
-        if (channel or read_channel(store, name)).hash is None:
-            return None
-        return {"hash": None, "by": by, "commit": "", "message": message}
-
-    return _change(store, name, decide, signer)
+    edit = _Edit(store, name, signer, None)
+    if edit.existing.hash is None and edit.stands(edit.existing.newest):
+        return edit.existing
+    facts = {"hash": None, "by": by, "commit": "", "message": message}
+    return edit.write(facts, 0)
 
 
-def _require(store: MutableStore, hash: str, trusted: Trusted | None) -> None:
-    require_archive(store, hash)
-    if trusted is not None:
-        archive_signer(store, hash, trusted)
+class _Edit:
+    """The channel *name* as it was read, to be changed; ``channel`` if there is one."""
 
-
-def _change(
-    store: MutableStore,
-    name: str,
-    decide: Callable[[Channel | None], dict[str, Any] | None],
-    signer: Signer | None,
-) -> Channel:
-    """Put the change that *decide* makes of the channel before the others.
-
-    *decide* is given None if there is no channel, and returns None to change nothing.
-    """
-    key = channel_key(name)
-    channel: Channel | None = None
-    version = None
-    try:
-        data, version = store.read_versioned(key)
-        channel = Channel.decode(data, name, store.url)
-    except (KeyMissing, StoreMissing):
-        pass  # replace() makes the folder, or says that the bucket is missing
-    facts = decide(channel)
-    if facts is None:
-        assert channel is not None
-        return channel
-    older = channel.changes if channel is not None else []
-    number = older[0].number + 1 if older else 1
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    change = Change({"number": number, **facts, "at": at})
-    if signer is not None:
-        change.facts["signatures"] = [signer.sign(change.signed_text(name))]
-    changed = Channel(name, [change, *older][:HISTORY])
-    if store.replace(key, changed.encode(), version):
-        return changed
-    return _lost_race(store, name, change)
-
-
-def _lost_race(store: MutableStore, name: str, change: Change) -> Channel:
-    """Return the channel if it has *change* after all; else raise ChannelError."""
-    now = read_channel(store, name)
-    # A store that repeats a request whose answer got lost is refused by itself.
-    if any(found.facts == change.facts for found in now.changes):
-        return now
-    raise ChannelError(
-        f"channel {name!r} of {store.url} was changed by somebody else in the same "
-        f"moment, and not by you: it points to {now.hash or 'nothing'} now "
-        f"({now.newest}); see 'lazyimport channel log {name}', and repeat the command "
-        "if you still want it",
-        channel=name,
-        store=store.url,
-    )
-
-
-def _outlast_collection(
-    store: MutableStore, changed: Channel, by: str, signer: Signer | None
-) -> None:
-    """Make sure that no garbage collection has missed the change just made.
-
-    If one did, undo the change, and raise ArchiveMissing.
-    """
-    hash = str(changed.hash)
-    try:
-        needed = [hash]
+    def __init__(
+        self,
+        store: MutableStore,
+        name: str,
+        signer: Signer | None,
+        trusted: Trusted | None,
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._signer = signer
+        self._trusted = trusted
+        self._own = Trusted.parse(signer.public) if signer else None
+        self._guard = trusted or self._own
+        self.channel: Channel | None = None
+        self._version: str | None = None
         try:
-            needed += filter(None, [read_header(store, hash).base])
-        except KeyMissing:
-            pass  # the collection was faster; require_archive() says so
-        wait_until_decided(store, needed)
-        require_archive(store, hash)
-    except ArchiveMissing as error:
-        before = changed.changes[1].hash if len(changed.changes) > 1 else None
+            data, self._version = store.read_versioned(channel_key(name))
+            self.channel = Channel.decode(data, name, store.url)
+        except (KeyMissing, StoreMissing):
+            pass  # replace() makes the folder, or says that the bucket is missing
 
-        def put_back(channel: Channel | None) -> dict[str, Any] | None:
-            if channel is None or channel.newest.facts != changed.newest.facts:
-                return None  # somebody has changed it since
-            message = f"put back: {hash[:12]} was deleted in that moment"
-            return {"hash": before, "by": by, "commit": "", "message": message}
+    @property
+    def existing(self) -> Channel:
+        """The channel. Raises ChannelError if there is none."""
+        return self.channel or read_channel(self._store, self._name)
 
-        _change(store, changed.name, put_back, signer)
-        raise error.with_text(
-            f"a garbage collection deleted what channel {changed.name!r} was just "
-            f"pointed to, so it was put back to {before or 'nothing'}: {error}"
-        ) from error
+    def require(self, hash: str) -> None:
+        """Make sure that the archive *hash* is there, stays, and may be trusted."""
+        claim(self._store, hash)
+        if self._trusted is not None:
+            self._trusted.check_archive(self._store, hash)
 
+    def stands(self, change: Change) -> bool:
+        """Whether *change* may be acted on, and the signer, if any, has signed it."""
+        return self._signed(change, self._guard) and self._signed(change, self._own)
 
-def _rollback_target(channel: Channel, to: int | str | None, url: str) -> Change:
-    older = [change for change in channel.changes[1:] if change.hash]
-    if to is None:
-        found = [change for change in older if change.hash != channel.hash]
-        wanted = "other archive"
-    elif isinstance(to, int):
-        found = [change for change in older if change.number == to]
-        wanted = f"change #{to} that names an archive"
-    else:
-        found = [change for change in older if change.hash == to]
-        wanted = f"archive {to}"
-    if not found:
+    def check(self, change: Change) -> None:
+        """Raise SignatureError unless *change* may be acted on."""
+        if self._guard is not None:
+            what = f"#{change.number} of channel {self._name!r} in {self._store.url}"
+            self._guard.check(change.signed_text(self._name), change.signatures, what)
+
+    def _signed(self, change: Change, keys: Trusted | None) -> bool:
+        return keys is None or change.signer(self._name, keys) is not None
+
+    def rollback_target(self, to: int | str | None) -> Change:
+        """Return the change that `roll_back` goes to."""
+        channel = self.existing
+        older = [change for change in channel.changes[1:] if change.hash]
+        if to is None:
+            found = [change for change in older if change.hash != channel.hash]
+            wanted = "other archive"
+        elif isinstance(to, int):
+            found = [change for change in older if change.number == to]
+            wanted = f"change #{to} that names an archive"
+        else:
+            found = [change for change in older if change.hash == to]
+            wanted = f"archive {to}"
+        for change in found:
+            if self._signed(change, self._guard):
+                return change
+        if found:
+            self.check(found[0])
         count = len(channel.changes)
-        raise ChannelError(
-            f"cannot roll back channel {channel.name!r} of {url}: its history of "
+        raise self.error(
+            f"cannot roll back channel {channel.name!r} of {self._store.url}: its history of "
             f"{count} change{'s' * (count != 1)} has no {wanted} before this one; see "
-            f"'lazyimport channel log {channel.name}'",
-            channel=channel.name,
-            store=url,
+            f"'lazyimport channel log {channel.name}'"
         )
-    return found[0]
+
+    def write(
+        self, facts: dict[str, Any], valid_for: int | None = None, *, over: bool = False
+    ) -> Channel:
+        """Put a change with *facts* before the others, or *over* the newest one."""
+        changes = self.channel.changes if self.channel else []
+        if valid_for is None:
+            counting = (c for c in changes if self._signed(c, self._guard))
+            valid_for = next((change.valid_for for change in counting), 0)
+        number = changes[0].number + 1 if changes else 1
+        facts = {"at": utc(), **facts, "number": number}
+        for name in ("valid_for", "expires", "signatures"):
+            facts.pop(name, None)
+        if valid_for:
+            facts |= {"valid_for": valid_for, "expires": utc(valid_for)}
+        change = Change(facts)
+        if self._signer is not None:
+            signature = self._signer.sign(change.signed_text(self._name))
+            facts["signatures"] = [signature]
+        changed = Channel(self._name, [change, *changes[over:]][:HISTORY])
+        key = channel_key(self._name)
+        if self._store.replace(key, changed.encode(), self._version):
+            return changed
+        now = read_channel(self._store, self._name)
+        # A store that repeats a request whose answer got lost is refused by itself.
+        if any(found.facts == change.facts for found in now.changes):
+            return now
+        raise self.error(
+            f"channel {self._name!r} of {self._store.url} was changed by somebody else in "
+            f"the same moment, and not by you: it points to {now.hash or 'nothing'} now "
+            f"({now.newest}); see 'lazyimport channel log {self._name}', and repeat the "
+            "command if you still want it"
+        )
+
+    def error(self, text: str) -> ChannelError:
+        """Return the error that says *text*."""
+        return ChannelError(text, channel=self._name, store=self._store.url)

@@ -2,9 +2,9 @@
 
 Stores have no transactions, so both sides announce first and look afterwards::
 
-    gc:                                 push (or channel set):
-    1. puts gc/running.json, which      1. puts the archive, renews its age, or
-       lists what it will delete           sets the channel
+    gc:                                 push (or `claim`):
+    1. puts gc/running.json, which      1. puts the archive, or renews its age
+       lists what it will delete
     2. reads archives, ages, channels   2. reads gc/running.json
     3. deletes what is listed and       3. if what it needs is listed: waits for
        needed by nobody                    the end, and does its part again
@@ -151,20 +151,21 @@ def renew(store: Store, hash: str) -> None:
 
 
 def claim(store: ReadStore, hash: str) -> None:
-    """Let the archive *hash* count as pushed now, because somebody deploys it.
+    """Let the archive *hash* count as pushed now, because somebody needs it again.
 
-    A collection that was planned before spares it. Whoever may only read from the
-    store makes sure that it is there, and no more.
+    To be called before it is deployed, rolled back to or prefetched, or a channel is
+    pointed to it: a collection that was planned before spares it. Whoever may only
+    read from the store makes sure that it is there, and no more.
 
     Raises ArchiveMissing, StoreError or MalformedArchive.
     """
-    require_archive(store, hash)
+    header = require_archive(store, hash)
     try:
         renew(writable(store), hash)
     except (SettingsError, StoreDenied):
-        return
-    if wait_until_decided(store, [hash]):
-        require_archive(store, hash)
+        pass
+    wait_until_decided(store, filter(None, [hash, header.base]))
+    require_archive(store, hash)  # a collection may have ended before that
 
 
 def wait_until_decided(

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from typing import Any
 
 from lazyimport.errors import SettingsError
 
 PASSPHRASE = "LAZYIMPORT_SIGNING_PASSPHRASE"  # noqa: S105 - the name of a variable
+#: Fewer characters are no Ed25519 key, nor half of one.
+_HARMLESS = 24
 _MAKE = "'lazyimport keygen FILE' or 'ssh-keygen -t ed25519'"
 
 
@@ -74,10 +77,13 @@ def parse_publics(text: str, where: str) -> list[Any]:
             pieces.append(line)
     if block:
         pieces.append("\n".join(block))
-    return [_parse_public(piece, where) for piece in pieces]
+    return [
+        _parse_public(piece, f"{where}: key {number}")
+        for number, piece in enumerate(pieces, 1)
+    ]
 
 
-def _parse_public(text: str, where: str) -> Any:
+def _parse_public(text: str, what: str) -> Any:
     ed25519, serialization = _cryptography()
     try:
         if text.startswith("-----BEGIN PUBLIC KEY-----"):
@@ -87,16 +93,15 @@ def _parse_public(text: str, where: str) -> Any:
         else:
             raw = base64.b64decode(text, validate=True)
             key = ed25519.Ed25519PublicKey.from_public_bytes(raw)
-    except Exception as error:  # the library has many, and no base of its own
-        secret = " (it is a private key: remove it from there)" * ("PRIVATE" in text)
+    except Exception:  # noqa: BLE001 - the library has many, and no base of its own
+        # Nothing of the text: it may be (a part of) a private key.
+        secret = " but a private one: remove it from there" * ("PRIVATE" in text)
         raise wrong_key(
-            f"{where}: not a public key: {text[:40]!r}{secret}; write it as ssh-keygen "
-            "does ('ssh-ed25519 AAAA... comment'), as PEM, or as base64"
-        ) from error
+            f"{what} is not a public key{secret}; write it as ssh-keygen does "
+            "('ssh-ed25519 AAAA... comment'), as PEM, or as base64"
+        ) from None
     if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise wrong_key(
-            f"{where}: not an Ed25519 key: {text[:40]!r}; make one: {_MAKE}"
-        )
+        raise wrong_key(f"{what} is not an Ed25519 key; make one: {_MAKE}")
     return key
 
 
@@ -117,19 +122,31 @@ def parse_private(data: bytes, passphrase: str | None, where: str) -> Any:
             if not secret:
                 raise
             key = load(data, None)  # a passphrase, and a key that has none
-    except Exception as error:  # the library has many, and no base of its own
-        why = f"not a private key that can be read ({error})"
+    except Exception as error:  # noqa: BLE001 - the library has no base of its own
+        why = "not a private key that can be read"
         if isinstance(error, TypeError) or "password-protected" in str(error):
             why = "the key is encrypted"
         elif secret:
-            why = f"not a private key, or another passphrase ({error})"
+            why = "not a private key, or another passphrase"
         raise wrong_key(
             f"{where}: {why}; keys are Ed25519 as {_MAKE} makes them, or PEM, and "
             f"{PASSPHRASE} is the passphrase of an encrypted one"
-        ) from error
+        ) from None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise wrong_key(f"{where}: not an Ed25519 key; make one: {_MAKE}")
     return key
+
+
+def shown(source: str) -> str:
+    """Return *source*, which is no file, as a message may show it.
+
+    It may be a private key, or a part of one, that was taken for a path.
+    """
+    folder = os.path.dirname(source)
+    is_path = folder not in {"", "/"} and os.path.isdir(folder)
+    if is_path or len(source) < _HARMLESS:
+        return source
+    return f"({len(source)} characters)"
 
 
 def wrong_key(text: str) -> SettingsError:

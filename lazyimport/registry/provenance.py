@@ -79,12 +79,11 @@ def read_provenance(store: ReadStore, hash: str) -> dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
-def commit_of(store: ReadStore, hash: str) -> str:
-    """Return the git commit that the archive *hash* was packed from, "" if unknown.
+def commit_in(facts: Mapping[str, object]) -> str:
+    """Return the git commit that *facts* name, "" if none.
 
-    ``and changes`` follows if not all of it was committed. Raises StoreError.
+    ``and changes`` follows if not all of it was committed.
     """
-    facts = read_provenance(store, hash)
     commit = str(facts.get("commit") or "")
     return f"{commit} and changes" if commit and facts.get("dirty") else commit
 

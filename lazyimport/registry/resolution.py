@@ -1,10 +1,14 @@
-"""Resolution: which archive a channel points to, and what this node saw before."""
+"""Resolution: what a process may run, by what its store and its node say.
+
+That is the archive which a channel points to, where the node has seen no newer state
+of it; and, where signatures are required, an archive which somebody trusted signed.
+"""
 
 from __future__ import annotations
 
 import json
 
-from lazyimport.cache.layout import CHANNELS, Layout
+from lazyimport.cache.layout import CHANNELS, SIGNATURES, Layout
 from lazyimport.errors import (
     CacheError,
     ChannelError,
@@ -15,7 +19,7 @@ from lazyimport.errors import (
 from lazyimport.files import AtomicFile
 from lazyimport.registry.channel import Change
 from lazyimport.registry.channels import read_channel
-from lazyimport.registry.signing import Trusted
+from lazyimport.registry.signing import Trusted, archive_text
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, open_store
 from lazyimport.values import check_hash
@@ -28,21 +32,15 @@ def resolve_channel(
 
     *store* is that store if it is open already.
 
-    With trusted keys, it must be signed with one of these, and be no older
-    than what this node has seen. There is no guess: if the store cannot be asked,
-    that is an error, and it names the archive that the node saw last.
+    The change must not have expired, nor have a number below ``channel_minimum``.
+    With trusted keys, it must be signed with one of these, and be no older than what
+    this node has seen. There is no guess: if the store cannot be asked, that is an
+    error, and it names the archive that the node saw last.
 
     Raises SettingsError, ChannelError, SignatureError or StoreError.
     """
-    if settings.store is None:
-        raise SettingsError(
-            f"no store is named in which channel {name!r} could be looked up; set "
-            "LAZYIMPORT_STORE or pass store=",
-            name="store",
-            value=None,
-        )
+    store = store or _open_store(settings, f"channel {name!r} could be looked up")
     trusted = Trusted.of(settings)
-    store = store or open_store(settings.store, timeout=settings.timeout)
     sighting = _Sighting(settings, name, store.url, signed=trusted is not None)
     try:
         change = read_channel(store, name).newest
@@ -52,15 +50,89 @@ def resolve_channel(
         what = f"#{change.number} of channel {name!r} in {store.url}"
         trusted.check(change.signed_text(name), change.signatures, what)
         sighting.refuse_older(change)
-    sighting.write(change)
-    if change.hash is None:
-        raise ChannelError(
-            f"channel {name!r} of {store.url} was removed ({change}); use another, or "
-            f"set it again: lazyimport channel set {name} HASH",
-            channel=name,
-            store=store.url,
+    if change.number < settings.channel_minimum:
+        raise SignatureError(
+            f"channel {name!r} of {store.url} is at #{change.number}, and this process "
+            f"takes nothing below #{settings.channel_minimum} "
+            "(LAZYIMPORT_CHANNEL_MINIMUM): the store shows an old state of it"
         )
-    return change
+    sighting.write(change)
+    if change.hash and not change.is_expired():
+        return change
+    why = "was removed"
+    advice = f"use another, or set it again: lazyimport channel set {name} HASH"
+    if change.hash:
+        why = f"expired at {change.expires}"
+        advice = (
+            "the store shows an old state of it, or nobody has refreshed it: "
+            f"lazyimport channel refresh {name}"
+        )
+    raise ChannelError(
+        f"channel {name!r} of {store.url} {why} ({change}); {advice}",
+        channel=name,
+        store=store.url,
+    )
+
+
+def require_signature(
+    settings: Settings, hash: str, store: ReadStore | None = None
+) -> None:
+    """Raise SignatureError unless a trusted key has signed the archive *hash*.
+
+    *store* is that of *settings* if it is open already.
+
+    The signature is checked each time, and kept in the node cache (not in the mode
+    ``memory``), so that the store is asked once. Raises SettingsError if no key is
+    trusted, and StoreError.
+    """
+    trusted = Trusted.of(settings)
+    if trusted is None:
+        raise SettingsError(
+            f"archive {hash} must be signed (LAZYIMPORT_REQUIRE_SIGNATURE), and nobody "
+            "is trusted to do so; set LAZYIMPORT_TRUSTED_KEYS",
+            name="trusted_keys",
+            value=None,
+        )
+    cache = Layout(settings.cache_dir)
+    path = cache.signature_path(hash)
+    kept = _read(cache, path)
+    if trusted.signer_of(archive_text(hash), [kept]):
+        return
+    wish = f"the signature of archive {hash} could be found"
+    found = trusted.check_archive(store or _open_store(settings, wish), hash)
+    if settings.cache_mode != "memory":
+        _write(cache, SIGNATURES, path, found)
+
+
+def _open_store(settings: Settings, wish: str) -> ReadStore:
+    if settings.store is None:
+        raise SettingsError(
+            f"no store is named in which {wish}; set LAZYIMPORT_STORE or pass store=",
+            name="store",
+            value=None,
+        )
+    return open_store(settings.store, timeout=settings.timeout)
+
+
+def _read(cache: Layout, path: str) -> dict[str, str]:
+    """Return what the cache has in a file, nothing if it has none of any use."""
+    try:
+        if cache.exists():
+            with open(path, "rb") as file:
+                found = json.loads(file.read())
+            return found if isinstance(found, dict) else {}
+    except (OSError, CacheError, ValueError, RecursionError):
+        pass
+    return {}
+
+
+def _write(cache: Layout, folder: str, path: str, facts: object) -> None:
+    try:
+        cache.make_folder(folder)
+        with AtomicFile(path, 0o600, durable=False) as file:
+            file.write(json.dumps(facts).encode())
+    except (OSError, CacheError):
+        pass  # the archive will need the cache too, and say what is wrong with it
 
 
 class _Sighting:
@@ -79,17 +151,14 @@ class _Sighting:
         self._url = url
         self._path = self._cache.channel_path(url, name, signed=signed)
         self._written = signed or settings.cache_mode != "memory"
+        facts = _read(self._cache, self._path)
         self._number = 0
         self._hash: str | None = None
         try:
-            if self._cache.exists():
-                with open(self._path, "rb") as file:
-                    facts = json.loads(file.read())
-                hash = facts["hash"]
-                self._hash = None if hash is None else check_hash(hash)
-                self._number = int(facts["number"])
-        except (OSError, CacheError, ValueError, TypeError, LookupError):
-            self._hash = None
+            self._hash = facts["hash"] and check_hash(facts["hash"])
+            self._number = int(facts["number"])
+        except (ValueError, TypeError, LookupError):
+            pass
 
     @property
     def hint(self) -> str:
@@ -110,9 +179,9 @@ class _Sighting:
         raise SignatureError(
             f"channel {self._name!r} of {self._url} is at #{change.number} "
             f"({change.hash}), and this node has seen #{self._number} "
-            f"({self._hash or 'its removal'}) before: somebody put an older state back. If that was you, delete "
-            f"{self._path}; to change a channel, use 'lazyimport channel set' or "
-            "'rollback'"
+            f"({self._hash or 'its removal'}) before: somebody put an older state "
+            f"back. If that was you, delete {self._path}; to change a channel, use "
+            "'lazyimport channel set' or 'rollback'"
         )
 
     def write(self, change: Change) -> None:
@@ -121,9 +190,4 @@ class _Sighting:
         if not self._written or known or self._number > change.number:
             return
         facts = {"number": change.number, "hash": change.hash}
-        try:
-            self._cache.make_folder(CHANNELS)
-            with AtomicFile(self._path, 0o600, durable=False) as file:
-                file.write(json.dumps(facts).encode())
-        except (OSError, CacheError):
-            pass  # the archive will need the cache too, and say what is wrong with it
+        _write(self._cache, CHANNELS, self._path, facts)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
     assert log[1].endswith("rollback to #1")
     assert log[3].endswith("first")
     assert re.search(r"\w@\w", log[1])
-    assert f"prod     {first[:12]}  3" in cli.run("channel", "ls").stdout
+    assert f"prod     3  {first[:12]}" in cli.run("channel", "ls").stdout
 
     for to in ("2", "#2", second, second[:6]):
         cli.run("channel", "rollback", "prod", to)
@@ -120,6 +121,72 @@ def test_signed_all_the_way(cli: CommandLine, project: Path) -> None:
     assert "No such file" in text
 
 
+@pytest.mark.slow
+def test_what_is_not_signed_is_marked_and_not_signed(
+    cli: CommandLine, two: tuple[str, str]
+) -> None:
+    """Whoever writes to the store wants an operator to sign what they put there."""
+    pytest.importorskip("cryptography", reason="needs the extra 'sign'")
+    first, second = two
+    key, new = cli.folder / "key", cli.folder / "new"
+    public = cli.run("keygen", key).stdout.strip()
+    print_of = cli.run("keygen", new).stdout.strip()
+    cli.run("sign", first, "--sign", key)
+    cli.run("channel", "set", "prod", first, "--sign", key)
+    cli.run("channel", "set", "prod", second)  # the attacker, without a key
+    trusting: Any = {"LAZYIMPORT_TRUSTED_KEYS": public}
+
+    rows = cli.run("channel", "log", "prod", **trusting).stdout.splitlines()
+    assert ["SIGNED" in rows[0], "  no  " in rows[1]] == [True, True]
+    assert "  SHA256:" in rows[2]
+    unchecked = cli.run("channel", "log", "prod")
+    assert "  not checked  " in unchecked.stdout
+    assert "set LAZYIMPORT_TRUSTED_KEYS" in unchecked.stderr
+    log = json.loads(cli.run("channel", "log", "prod", "--json", **trusting).stdout)
+    assert [bool(change["verified_by"]) for change in log] == [False, True]
+    others: Any = {"LAZYIMPORT_TRUSTED_KEYS": print_of}
+    assert "by a trusted key" in cli.run("channel", "log", "prod", **others).stdout
+
+    assert not cli.run("channel", "log", "prod", **trusting).stderr
+    for words in (["channel", "set", "dev", second[:9]], ["sign", second[:9]]):
+        text = cli.fail(*words, "--sign", key)
+        assert f"write all 64 digits if that is right: archive {second}" in text
+    assert "it is not signed" in cli.fail("sign", "prod", "--sign", key)
+    assert "it is not signed" in cli.fail("show", second[:9], **trusting)
+    cli.run("show", first[:9], **trusting)
+    said = cli.run("channel", "rollback", "prod", "--sign", key).stderr
+    assert f"points to {first}" in said
+
+    both: Any = {"LAZYIMPORT_TRUSTED_KEYS": f"{public},{print_of}"}
+    text = cli.fail("sign", first, "--channel", "dev", "--sign", new)
+    assert "no channel 'dev'" in text
+    said = cli.run("sign", "prod", "--channel", "prod", "--sign", new, **both).stderr
+    assert "was already signed with SHA256:" in said
+    assert first == cli.run("channel", "get", "prod", **others).stdout.strip()
+    assert "with which key?" in cli.fail("sign", first, code=2)
+    cli.run("channel", "set", "prod", second, "--sign", new)
+    text = cli.fail("sign", first, "--channel", "prod", "--sign", new)
+    assert f"does not point to {first}" in text
+
+
+def test_channel_that_expires(cli: CommandLine, two: tuple[str, str]) -> None:
+    said = cli.run("channel", "set", "prod", two[0], "--expires", "30d").stderr
+    assert ", until 20" in said
+    environ: Any = {"LAZYIMPORT_CHANNEL_EXPIRES": "1s"}
+    cli.run("channel", "refresh", "prod", **environ)
+    time.sleep(1.1)
+
+    text = cli.fail("channel", "get", "prod")
+    assert "expired at 20" in text
+    assert "lazyimport channel refresh prod" in text
+    cli.run("channel", "refresh", "prod", "--expires", "never")
+    assert two[0] == cli.run("channel", "get", "prod").stdout.strip()
+    assert "does not expire" in cli.fail("channel", "refresh", "prod")
+    for wrong in ("soon", "0d", "9999w"):
+        text = cli.fail("channel", "refresh", "prod", "--expires", wrong, code=2)
+        assert "neither an age such as 30d nor never" in text or "not an age" in text
+
+
 @pytest.mark.skipif(not shutil.which("git"), reason="there is no git")
 def test_log_names_the_commit_of_the_archive(cli: CommandLine, project: Path) -> None:
     cli.environ["LAZYIMPORT_STORE"] = cli.url
@@ -129,11 +196,11 @@ def test_log_names_the_commit_of_the_archive(cli: CommandLine, project: Path) ->
     head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True)[:12]
 
     cli.run("push", project, "--channel", "dev")
-    assert f"  {head}\n" in cli.run("channel", "log", "dev").stdout
+    assert f"  {head}  " in cli.run("channel", "log", "dev").stdout
 
     (project / "shop/prices.py").write_text("price = 7\n")
     cli.run("push", project, "--channel", "dev")
-    assert f"  {head}+\n" in cli.run("channel", "log", "dev").stdout
+    assert f"  {head}+  " in cli.run("channel", "log", "dev").stdout
 
 
 def test_json_for_scripts(cli: CommandLine, two: tuple[str, str]) -> None:

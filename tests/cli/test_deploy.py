@@ -158,7 +158,7 @@ class TestDeploy:
     ) -> None:
         if "--sign" in options:
             pytest.importorskip("cryptography")
-            from lazyimport.registry.signing import make_key
+            from lazyimport.registry.signer import make_key
 
             make_key(f"{cli.folder}/key")
             options = ["--sign", f"{cli.folder}/key"]
@@ -269,7 +269,7 @@ class TestRollback:
     ) -> None:
         """Under trusted keys: whoever may write to the store sends nobody back."""
         pytest.importorskip("cryptography")
-        from lazyimport.registry.signing import make_key
+        from lazyimport.registry.signer import make_key
 
         public = make_key(f"{cli.folder}/key").public
         hash = cli.push(project)

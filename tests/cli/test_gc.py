@@ -32,12 +32,20 @@ def _pushed(cli: CommandLine, project: Path) -> list[str]:
     return names
 
 
+def point(cli: CommandLine, channel: str, name: str) -> None:
+    """Point a channel to an archive, and let that be long ago."""
+    cli.run("channel", "set", channel, name)
+    for path in (cli.store / "gc/pushed").rglob("*"):
+        when = time.time() - 100 * 86400
+        os.utime(path, (when, when))
+
+
 def left(cli: CommandLine) -> set[str]:
     return {path.name for path in (cli.store / "archives").iterdir()}
 
 
 def test_dry_run_tells_and_deletes_nothing(cli: CommandLine, pushed: list[str]) -> None:
-    cli.run("channel", "set", "prod", pushed[1])
+    point(cli, "prod", pushed[1])
 
     done = cli.run("gc")
 
@@ -61,7 +69,7 @@ def test_dry_run_tells_and_deletes_nothing(cli: CommandLine, pushed: list[str]) 
 
 
 def test_delete(cli: CommandLine, pushed: list[str]) -> None:
-    cli.run("channel", "set", "prod", pushed[1])
+    point(cli, "prod", pushed[1])
 
     done = cli.run("gc", "--delete")
 
@@ -94,7 +102,7 @@ def test_rules(cli: CommandLine, pushed: list[str]) -> None:
     assert cli.run("gc", "--older-than", "2124h").stdout.count("goes") == 2
     assert cli.run("gc", "--keep-last", "3").stdout.count("goes") == 0
     for name in (*pushed, pushed[0]):
-        cli.run("channel", "set", "dev", name)
+        point(cli, "dev", name)
     assert cli.run("gc").stdout.count("goes") == 0
     options = ["--keep-channel", "other", "--older-than", "1h"]
     rows = cli.run("gc", *options).stdout

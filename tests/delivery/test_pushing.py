@@ -184,14 +184,15 @@ class TestChannel:
 
 def test_signature(tree: Path, settings: Settings, tmp_path: Path) -> None:
     pytest.importorskip("cryptography", reason="needs the extra 'sign'")
-    from lazyimport.registry.signing import Trusted, archive_signer, make_key
+    from lazyimport.registry.signer import make_key
+    from lazyimport.registry.signing import Trusted
 
     signer = make_key(str(tmp_path / "key"))
     pushed = push([tree], settings, signer=signer, channel="prod")
 
     trusted = Trusted.parse(signer.public)
     store = open_store(str(settings.store))
-    assert archive_signer(store, pushed.hash, trusted) == signer.public
+    assert trusted.check_archive(store, pushed.hash)["key"] == signer.public
     assert pushed.channel is not None
     assert [one["key"] for one in pushed.channel.newest.signatures] == [signer.public]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lazyimport.registry.signing import Signer, make_key
+from lazyimport.registry.signer import Signer, make_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,7 +21,12 @@ from lazyimport.errors import (
     StoreError,
     StoreUnavailable,
 )
-from lazyimport.registry.channels import read_channel, remove_channel, set_channel
+from lazyimport.registry.channels import (
+    read_channel,
+    remove_channel,
+    roll_back,
+    set_channel,
+)
 from lazyimport.registry.gc import Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import Announcement, claim, renew
 from lazyimport.registry.layout import PUSHED, RUNNING, archive_key, channel_key
@@ -121,6 +126,7 @@ def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:
     set_channel(store, "test", NAMES[9], by="ada")
     set_channel(store, "gone", NAMES[10], by="ada")
     remove_channel(store, "gone", by="ada")
+    age(store, 60)
 
     everyones = reasons(survey(store, OLD, NOW))
     of_one = reasons(
@@ -372,20 +378,41 @@ def test_collection_that_was_taken_over_stops(store: MutableStore) -> None:
     assert len(archives(store)) == 2
 
 
-def test_channel_is_not_left_at_what_was_just_deleted(store: MutableStore) -> None:
+def test_channel_is_never_pointed_to_what_is_being_deleted(
+    store: MutableStore,
+) -> None:
+    """The collection ends while the change is made; nothing has to be put back."""
     put_aged(store, A, 60)
     put_aged(store, B, 60)
     set_channel(store, "prod", A, by="ada")
 
     def collected(key: str, *_: object) -> None:
-        if key == channel_key("prod") and B in archives(store):
+        if key.startswith(f"{PUSHED}{B}/"):
             store.delete(archive_key(B))
 
-    acting: Any = Through(store, "replace", collected)
-    with pytest.raises(ArchiveMissing, match=f"put back to {A}"):
+    acting: Any = Through(store, "put", collected)
+    with pytest.raises(ArchiveMissing, match=B):
         set_channel(acting, "prod", B, by="ada")
-    changes = read_channel(store, "prod").changes
-    assert [change.hash for change in changes] == [A, B, A]
+    assert [change.hash for change in read_channel(store, "prod").changes] == [A]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_a_channel_is_pointed_to_is_young_again(
+    store: MutableStore, back: bool
+) -> None:
+    for name in (A, B):
+        put_aged(store, name, 60)
+        set_channel(store, "prod", name, by="ada")
+    age(store, 60)
+
+    if back:
+        roll_back(store, "prod", by="ada")
+    else:
+        set_channel(store, "prod", A, by="ada")
+    remove_channel(store, "prod", by="ada")
+
+    rules = Rules(older_than=DAY, history=0)
+    assert reasons(survey(store, rules, time.time())) == {A: ["young"], B: []}
 
 
 def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:

@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 import subprocess
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from cryptography.hazmat.primitives import serialization as forms
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from lazyimport.errors import SettingsError, SignatureError
-from lazyimport.registry.signing import Signer, Trusted, make_key
+from lazyimport.registry.signer import Signer, make_key
+from lazyimport.registry.signing import Trusted
 
 
 def pem(key: Any, secret: bytes | None = None) -> str:
@@ -61,8 +63,8 @@ def test_encrypted_key(tmp_path: Path) -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     text = pem(key, b"secret")
 
-    assert Signer.load(text, "secret").public == Signer(key).public
-    assert Signer.load(pem(key), "needless").public == Signer(key).public
+    assert Signer.load(text, "secret").public == Signer.of(key).public
+    assert Signer.load(pem(key), "needless").public == Signer.of(key).public
     with pytest.raises(
         SettingsError, match=r"encrypted.*LAZYIMPORT_SIGNING_PASSPHRASE"
     ):
@@ -107,7 +109,7 @@ def test_file_that_is_no_private_key(tmp_path: Path, text: str) -> None:
     path.touch(0o600)
     path.write_text(text)
 
-    with pytest.raises(SettingsError, match=f"{path}: not a private key"):
+    with pytest.raises(SettingsError, match=f"{path}: not a private key that can be"):
         Signer.load(str(path))
 
 
@@ -163,20 +165,135 @@ def test_trusted_keys_that_are_none_are_an_error(text: str) -> None:
 def test_private_key_among_the_trusted_ones(tmp_path: Path, ours: Signer) -> None:
     secret = (tmp_path / "ours").read_text()
 
-    with pytest.raises(SettingsError, match="private key: remove it") as caught:
-        Trusted.parse(secret)
-    assert secret.splitlines()[1] not in str(caught.value)
+    with pytest.raises(SettingsError, match="a private one: remove it") as caught:
+        Trusted.parse(f"{ours.public}\n{secret}")
+    assert "key 2" in str(caught.value)
+    assert secret.splitlines()[1][:20] not in shown(caught.value)
 
 
-def test_key_without_its_first_line_is_not_shown(tmp_path: Path) -> None:
-    """Secret stores and YAML lose lines; what is left is no path to put in a log."""
-    path = tmp_path / "key"
-    make_key(str(path))
-    body = path.read_text().splitlines()[1]
+def shown(error: BaseException) -> str:
+    """Return all that a log, a traceback or a debugger may show of *error*."""
+    return "".join(traceback.format_exception(error)) + repr(vars(error))
 
-    with pytest.raises(SettingsError, match="BEGIN and END lines") as caught:
-        Signer.load(body)
-    assert body not in f"{caught.value}{vars(caught.value)}"
+
+def mangled(pem_text: str) -> list[str]:
+    """Return what secret stores, YAML and people make of a private key."""
+    lines = pem_text.split()
+    body = "".join(word for word in lines if len(word) > 30 or word.endswith("="))
+    raw = base64.b64decode(body)
+    return [
+        body,
+        body[:40],
+        body + "\\n",
+        f'"{body}"',
+        f"/{body}",
+        body.replace("A", "/", 1),
+        raw.hex(),
+        pem_text.replace("\n", "\\n"),
+        pem_text.partition("\n")[2],
+        pem_text[: len(pem_text) // 2],
+        pem_text.replace(body[10], "!", 3),
+    ]
+
+
+@pytest.mark.parametrize("place", [Signer.load, Trusted.parse])
+def test_key_that_was_mangled_is_shown_nowhere(place: Any) -> None:
+    """What is left of it is no path, and nothing to put in a log."""
+    text = pem(ed25519.Ed25519PrivateKey.generate())
+    body = text.splitlines()[1]
+    parts = [body[at : at + 12] for at in range(16, len(body) - 12)]
+
+    for source in mangled(text):
+        if source.startswith("-----") and place is Signer.load:
+            continue  # it may be readable after all
+        with pytest.raises(SettingsError) as caught:
+            place(source)
+        said = shown(caught.value).replace("\n", "")
+        assert not [part for part in parts if part in said], source
+        assert raw_hex(body)[40:60] not in said
+
+
+def raw_hex(body: str) -> str:
+    return base64.b64decode(body).hex()
+
+
+def test_signer_shows_no_key(ours: Signer, tmp_path: Path) -> None:
+    body = (tmp_path / "ours").read_text().splitlines()[1]
+
+    assert body[:20] not in f"{ours!r}{vars(ours)}"
+
+
+def test_key_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"{tmp_path}/none.*No such file"):
+        Signer.load(f"{tmp_path}/none")
+
+
+# -- commands that sign ------------------------------------------------------
+
+SIGN = """#!/bin/sh
+# Signs with a key that only this script reaches, as for a KMS or an HSM.
+set -eu
+case $2 in
+  public) openssl pkey -in "$1" -pubout ;;
+  sign)
+    text=$(mktemp); trap 'rm -f "$text"' EXIT
+    cat > "$text"
+    openssl pkeyutl -sign -rawin -in "$text" -inkey "$1" | openssl base64 -A ;;
+esac
+"""
+
+
+def command(tmp_path: Path, script: str, argument: str = "") -> str:
+    path = tmp_path / "sign with it"
+    path.write_text(script)
+    path.chmod(0o700)
+    return f"command:'{path}' {argument}"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+def test_command_that_signs(tmp_path: Path) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    (tmp_path / "secret.pem").write_text(pem(key))
+
+    signer = Signer.load(command(tmp_path, SIGN, f"{tmp_path}/secret.pem"))
+
+    assert signer.public == Signer.of(key).public
+    assert signer.sign(b"text") == Signer.of(key).sign(b"text")
+    trusted = Trusted.parse(signer.public)
+    assert trusted.check(b"it", [signer.sign(b"it")], "it") == signer.public
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ("exit 3", "failed to public: exit code 3"),
+        ("true", "is not one public key"),
+        ("echo nonsense", "key 1 is not a public key"),
+        ("test $3 = public && echo $KEY || exit 4", "failed to sign: exit code 4"),
+        ("test $3 = public && echo $KEY || echo AAAA", "is no signature"),
+        ("test $3 = public && echo $KEY || echo ---", "is no signature"),
+    ],
+)
+def test_command_that_does_not(
+    tmp_path: Path,
+    ours: Signer,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    error: str,
+) -> None:
+    monkeypatch.setenv("KEY", ours.public)
+    line = command(tmp_path, f"#!/bin/sh\n{script}\n", "--pin 1234")
+
+    with pytest.raises(SettingsError, match=error) as caught:
+        Signer.load(line).sign(b"text")
+    assert "sign with it" in str(caught.value)
+    assert "1234" not in shown(caught.value)
+
+
+@pytest.mark.parametrize("line", ["", "'", "/does/not/exist", "  "])
+def test_command_that_is_none(line: str) -> None:
+    with pytest.raises(SettingsError, match="signing command"):
+        Signer.load(f"command:{line}")
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])

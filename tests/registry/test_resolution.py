@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 import lazyimport
-from lazyimport.errors import InstallError, SettingsError, StoreError
+from lazyimport.errors import InstallError, SettingsError, SignatureError, StoreError
 from lazyimport.registry.channels import set_channel
-from lazyimport.stores import mutable, open_store
+from lazyimport.stores import mutable, open_store, writable
 from tests.delivery.test_fetch import Site
 
 
@@ -125,3 +127,60 @@ def test_what_was_seen_is_recorded_for_this_user_only(site: Site) -> None:
 
     assert json.loads(seen.read_text()) == {"number": 1, "hash": handle.hash}
     assert seen.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])
+def test_unsigned_hash_does_not_run_where_signatures_are_required(
+    site: Site, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Also if the node has the archive already; and the children ask as well."""
+    pytest.importorskip("cryptography", reason="needs the extra 'sign'")
+    from lazyimport.registry.signer import make_key, sign_archive
+
+    key = make_key(str(site.base / "key"))
+    wanted = push(site, "one")
+    monkeypatch.setenv("LAZYIMPORT_CACHE_MODE", mode)
+    with lazyimport.install(wanted):
+        pass
+    monkeypatch.setenv("LAZYIMPORT_REQUIRE_SIGNATURE", "yes")
+    with pytest.raises(SettingsError, match="LAZYIMPORT_TRUSTED_KEYS"):
+        lazyimport.install(wanted)
+    monkeypatch.setenv("LAZYIMPORT_TRUSTED_KEYS", key.public)
+    with pytest.raises(SignatureError, match=f"archive {wanted}"):
+        lazyimport.install(wanted)
+    program = "import version; print(version.text)"
+    child = [sys.executable, "-c", program]
+    monkeypatch.setenv("LAZYIMPORT_HASH", wanted)
+
+    failed = subprocess.run(child, capture_output=True, text=True, check=False)
+    sign_archive(writable(open_store(site.url)), wanted, key)
+    monkeypatch.delenv("LAZYIMPORT_HASH")
+    with lazyimport.install(wanted):
+        ran = subprocess.run(child, capture_output=True, text=True, check=True)
+
+    assert "SignatureError" in failed.stderr
+    assert f"archive {wanted}" in failed.stderr
+    assert ran.stdout == "one\n"
+    if mode != "memory":
+        (site.base / "store").rename(site.base / "gone")
+        with lazyimport.install(wanted):
+            pass
+
+
+def test_artifact_that_its_store_may_exchange(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under trusted keys it has to be named by its digest."""
+    pytest.importorskip("cryptography", reason="needs the extra 'sign'")
+    from lazyimport.registry.signer import make_key
+
+    path = site.base / "app.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("app.py", "x = 1\n")
+    digest = sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setenv("LAZYIMPORT_TRUSTED_KEYS", make_key(str(site.base / "k")).public)
+
+    with pytest.raises(SignatureError, match="#sha256="):
+        lazyimport.install(artifact=f"file://{path}")
+    with lazyimport.install(artifact=f"file://{path}#sha256={digest}"):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,23 @@ import pytest
 
 pytest.importorskip("cryptography", reason="needs the extra 'sign'")
 
-from lazyimport.errors import ChannelError, SignatureError
+from lazyimport.errors import ChannelError, SettingsError, SignatureError
 from lazyimport.registry.channels import (
     read_channel,
+    refresh_channel,
     remove_channel,
     roll_back,
     set_channel,
 )
 from lazyimport.registry.layout import channel_key
-from lazyimport.registry.resolution import resolve_channel
-from lazyimport.registry.signing import Signer, Trusted, archive_signer, sign_archive
+from lazyimport.registry.resolution import require_signature, resolve_channel
+from lazyimport.registry.signer import Signer, sign_archive
+from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
 from tests.support.headers import put_header
 
-A, B = "0a" * 32, "0b" * 32
+A, B, C = "0a" * 32, "0b" * 32, "0c" * 32
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_unsigned_channel_is_refused_where_keys_are_set(
 ) -> None:
     set_channel(store, "prod", A, by="ada")
 
-    with pytest.raises(SignatureError, match=r"it is not signed.*--sign KEYFILE"):
+    with pytest.raises(SignatureError, match=r"it is not signed.*--sign KEY"):
         resolve_channel(settings(store, tmp_path, ours.public), "prod")
     assert resolve_channel(Settings(store=store.url), "prod").hash == A
 
@@ -217,9 +220,9 @@ def test_archive_is_signed_beside_itself(
 
     keys = [item.key for item in store.list("signatures/")]
     assert [key.startswith(f"signatures/{A}/") for key in keys] == [True]
-    assert archive_signer(store, A, Trusted.parse(ours.public)) == ours.public
+    assert Trusted.parse(ours.public).check_archive(store, A)["key"] == ours.public
     with pytest.raises(SignatureError, match=f"archive {A}.*it is not signed"):
-        archive_signer(store, A, Trusted.parse(theirs.public))
+        Trusted.parse(theirs.public).check_archive(store, A)
 
 
 def test_signature_of_one_archive_is_none_of_another(
@@ -231,7 +234,7 @@ def test_signature_of_one_archive_is_none_of_another(
     store.put(moved, io.BytesIO(store.read(item.key)))
 
     with pytest.raises(SignatureError, match="its signature does not hold"):
-        archive_signer(store, B, Trusted.parse(ours.public))
+        Trusted.parse(ours.public).check_archive(store, B)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +251,7 @@ def test_damaged_signature_counts_for_nothing(
     store.put(item.key, io.BytesIO(content))
 
     with pytest.raises(SignatureError):
-        archive_signer(store, A, Trusted.parse(ours.public))
+        Trusted.parse(ours.public).check_archive(store, A)
 
 
 def test_with_trusted_keys_only_signed_archives_get_a_channel(
@@ -266,3 +269,273 @@ def test_with_trusted_keys_only_signed_archives_get_a_channel(
 
     with pytest.raises(SignatureError, match=f"archive {A}"):
         roll_back(store, "prod", by="ada", signer=ours, trusted=trusted)
+
+
+# -- what stands in a history ------------------------------------------------
+
+
+def plant(store: MutableStore, number: int, place: int, **facts: Any) -> None:
+    """Put a change into the history of `prod`, as whoever may write to the store."""
+    object_ = facts_of(store)
+    change = {"number": number, "hash": B, "at": "2026-11-22T20:07:31Z", **facts}
+    object_["changes"].insert(place, change)
+    rewrite(store, channel_key("prod"), object_)
+
+
+def test_rollback_signs_nothing_that_was_planted(
+    store: MutableStore, ours: Signer
+) -> None:
+    """Two versions of ours, and the attacker's between and above them."""
+    put_header(store, C)
+    set_channel(store, "prod", A, by="ada", message="first", signer=ours)
+    remove_channel(store, "prod", by="ada", signer=ours)
+    set_channel(store, "prod", C, by="ada", signer=ours)
+    plant(store, 2, 1, by="ada", signatures=facts_of(store)["changes"][1]["signatures"])
+    facts = facts_of(store)
+    del facts["changes"][2]  # the true #2
+    rewrite(store, channel_key("prod"), facts)
+
+    for to in (2, B):
+        with pytest.raises(
+            SignatureError, match=r"#2 of channel 'prod'.*does not hold"
+        ):
+            roll_back(store, "prod", to, by="ada", signer=ours)
+    channel = roll_back(store, "prod", by="ada", signer=ours)
+
+    assert (channel.hash, channel.newest.message) == (A, "rollback to #1")
+
+
+def test_rollback_from_what_was_planted_goes_to_what_was_true(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    plant(store, 7, 0, commit="1111", message="x", signatures=[{"key": ours.public}])
+
+    channel = roll_back(store, "prod", by="ada", signer=ours)
+
+    assert (channel.hash, channel.newest.commit, channel.newest.number) == (A, "", 8)
+    resolved = resolve_channel(settings(store, tmp_path, ours.public), "prod")
+    assert resolved.hash == A
+
+
+def test_rollback_under_trusted_keys_heeds_them_and_not_the_signer(
+    store: MutableStore, ours: Signer, theirs: Signer
+) -> None:
+    """Who signs with a key that is not trusted makes nothing trusted of it."""
+    trusted = Trusted.parse(ours.public)
+    sign_archive(store, A, ours)
+    set_channel(store, "prod", A, by="eve", signer=theirs)
+    set_channel(store, "prod", B, by="eve", signer=theirs)
+
+    with pytest.raises(SignatureError, match="#1 of channel"):
+        roll_back(store, "prod", by="ada", signer=theirs, trusted=trusted)
+    with pytest.raises(SignatureError, match="#1 of channel"):
+        roll_back(store, "prod", by="ada", trusted=trusted)
+
+
+def test_unsigned_rollback_is_as_free_as_ever(store: MutableStore) -> None:
+    set_channel(store, "prod", A, by="ada")
+    plant(store, 2, 0)
+
+    assert roll_back(store, "prod", by="ada").hash == A
+
+
+def test_what_only_looks_signed_is_signed_when_it_is_set(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    plant(store, 2, 0, hash=A, signatures=[{"key": ours.public, "signature": "AAAA"}])
+
+    assert set_channel(store, "prod", A, by="ada", signer=ours).newest.number == 3
+    asks = settings(store, tmp_path, ours.public)
+    assert resolve_channel(asks, "prod").hash == A
+    plant(store, 4, 0, hash=None, signatures=[{"key": ours.public}])
+    removed = remove_channel(store, "prod", by="ada", signer=ours)
+    assert removed.newest.number == 5
+
+
+def test_numbers_that_no_change_reaches(store: MutableStore) -> None:
+    set_channel(store, "prod", A, by="ada")
+    plant(store, 2**60, 0)
+
+    with pytest.raises(ChannelError, match="not in order"):
+        set_channel(store, "prod", A, by="ada")
+
+
+def test_something_else_in_the_place_of_a_signature(
+    store: MutableStore, ours: Signer
+) -> None:
+    """A push must not believe that it has signed."""
+    sign_archive(store, A, ours)
+    (item,) = store.list(f"signatures/{A}/")
+    store.delete(item.key)
+    store.put(item.key, io.BytesIO(b'{"signature": "AAAA"}'))
+
+    with pytest.raises(SignatureError, match=f"{item.key} is not the signature"):
+        sign_archive(store, A, ours)
+
+
+# -- expiry ------------------------------------------------------------------
+
+
+def expire(monkeypatch: pytest.MonkeyPatch, later: float) -> None:
+    """Let it be so many seconds later."""
+    now = time.time() + later
+    monkeypatch.setattr("lazyimport.registry.channel.time.time", lambda: now)
+
+
+def test_channel_that_nobody_refreshes_expires(
+    store: MutableStore, ours: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = settings(store, tmp_path, ours.public)
+    set_channel(store, "prod", A, by="ada", message="m", valid_for=60, signer=ours)
+    frozen = facts_of(store)
+    assert resolve_channel(asks, "prod").hash == A
+
+    expire(monkeypatch, 61)
+    with pytest.raises(ChannelError, match=r"expired at 20.*channel refresh prod"):
+        resolve_channel(asks, "prod")
+    refreshed = refresh_channel(store, "prod", signer=ours)
+
+    assert resolve_channel(asks, "prod").hash == A
+    newest = refreshed.newest
+    assert (newest.number, newest.valid_for, newest.message) == (2, 60, "m")
+    assert newest.at == frozen["changes"][0]["at"]
+    assert len(refreshed.changes) == 1  # a history is for what was deployed
+    rewrite(store, channel_key("prod"), frozen)
+    with pytest.raises(SignatureError, match="an older state back"):
+        resolve_channel(asks, "prod")
+
+
+def test_expiry_is_checked_without_keys_too(
+    store: MutableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_channel(store, "prod", A, by="ada", valid_for=60)
+    expire(monkeypatch, 61)
+
+    with pytest.raises(ChannelError, match="expired"):
+        resolve_channel(Settings(store=store.url), "prod")
+
+
+def test_later_changes_expire_as_the_one_before(
+    store: MutableStore, ours: Signer
+) -> None:
+    """Else a push that does not say so ends what an operator has set up."""
+    set_channel(store, "prod", A, by="ada", valid_for=60, signer=ours)
+    plant(store, 2, 0)  # unsigned, and does not expire
+
+    assert set_channel(store, "prod", B, by="ci", signer=ours).newest.valid_for == 60
+    assert roll_back(store, "prod", by="ci", signer=ours).newest.expires
+    assert not remove_channel(store, "prod", by="ci", signer=ours).newest.expires
+    set_channel(store, "prod", B, by="ci", valid_for=90, signer=ours)
+    never = set_channel(store, "prod", B, by="ci", valid_for=0, signer=ours)
+    assert (never.newest.valid_for, never.newest.expires) == (0, "")
+    assert set_channel(store, "prod", A, by="ci", signer=ours).newest.expires == ""
+
+
+def test_refresh_signs_nothing_that_was_planted(
+    store: MutableStore, ours: Signer
+) -> None:
+    set_channel(store, "prod", A, by="ada", valid_for=60, signer=ours)
+    plant(store, 2, 0, valid_for=60, expires="2090-01-01T00:00:00Z")
+
+    with pytest.raises(SignatureError, match="#2 of channel 'prod'"):
+        refresh_channel(store, "prod", signer=ours)
+    assert facts_of(store)["changes"][0]["number"] == 2
+
+
+def test_nothing_to_refresh(store: MutableStore) -> None:
+    with pytest.raises(ChannelError, match="no channel"):
+        refresh_channel(store, "prod")
+    set_channel(store, "prod", A, by="ada")
+    with pytest.raises(ChannelError, match="does not expire"):
+        refresh_channel(store, "prod")
+    assert refresh_channel(store, "prod", 60).newest.valid_for == 60
+    remove_channel(store, "prod", by="ada")
+    with pytest.raises(ChannelError, match="was removed"):
+        refresh_channel(store, "prod", 60)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"expires": "2026-12-22T20:07:31Z"},
+        {"valid_for": 60},
+        {"valid_for": 60, "expires": "soon"},
+        {"valid_for": 60, "expires": "2026-1-2T20:07:31Z"},
+        {"valid_for": -1, "expires": "2026-12-22T20:07:31Z"},
+        {"valid_for": 10**12, "expires": "2026-12-22T20:07:31Z"},
+        {"valid_for": [], "expires": 7},
+    ],
+    ids=str,
+)
+def test_expiry_that_makes_no_sense(
+    store: MutableStore, facts: dict[str, object]
+) -> None:
+    set_channel(store, "prod", A, by="ada")
+    plant(store, 2, 0, **facts)
+
+    with pytest.raises(ChannelError, match="no channel that lazyimport wrote"):
+        read_channel(store, "prod")
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_fresh_node_can_be_told_the_lowest_number(
+    store: MutableStore, ours: Signer, tmp_path: Path, signed: bool
+) -> None:
+    signer = ours if signed else None
+    set_channel(store, "prod", A, by="ada", signer=signer)
+    old = facts_of(store)
+    set_channel(store, "prod", B, by="ada", signer=signer)
+    keys = ours.public if signed else None
+    asks = settings(store, tmp_path, keys).replaced(channel_minimum=2)
+    rewrite(store, channel_key("prod"), old)
+
+    with pytest.raises(SignatureError, match=r"at #1.*nothing below #2"):
+        resolve_channel(asks, "prod")
+    assert resolve_channel(asks.replaced(channel_minimum=1), "prod").hash == A
+
+
+# -- signatures for plain hashes ---------------------------------------------
+
+
+def test_required_signature_is_asked_for_once(
+    store: MutableStore, ours: Signer, theirs: Signer, tmp_path: Path
+) -> None:
+    asks = settings(store, tmp_path, ours.public)
+    with pytest.raises(SignatureError, match=f"archive {A}.*it is not signed"):
+        require_signature(asks, A)
+    sign_archive(store, A, ours)
+    require_signature(asks, A)
+    for item in list(store.list("signatures/")):
+        store.delete(item.key)
+
+    require_signature(asks, A)  # from the node cache
+    with pytest.raises(SignatureError):
+        require_signature(asks, B)
+    (kept,) = (tmp_path / "cache/signatures").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    (tmp_path / f"cache/signatures/{B}.json").write_text(kept.read_text())
+    with pytest.raises(SignatureError, match=f"archive {B}"):
+        require_signature(asks, B)
+    with pytest.raises(SignatureError, match=f"archive {A}"):
+        require_signature(asks.replaced(trusted_keys=theirs.public), A)
+    kept.write_text("[")
+    with pytest.raises(SignatureError, match=f"archive {A}"):
+        require_signature(asks, A)
+
+
+def test_memory_mode_keeps_no_signature(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    sign_archive(store, A, ours)
+    require_signature(settings(store, tmp_path, ours.public, "memory"), A)
+
+    assert not (tmp_path / "cache").exists()
+
+
+def test_required_signature_and_nobody_who_is_trusted(
+    store: MutableStore, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="set LAZYIMPORT_TRUSTED_KEYS"):
+        require_signature(settings(store, tmp_path, None), A)

@@ -35,6 +35,7 @@ _SECTIONS = {
         "gc": "Delete from the store what nobody needs.",
         "verify": "Read and prove everything in a store.",
         "keygen": "Make a key to sign with.",
+        "sign": "Sign an archive that is in the store.",
         "cache": "Look into the node cache, check it, and make room in it.",
     },
     "More": {

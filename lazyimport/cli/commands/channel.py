@@ -10,28 +10,45 @@ import click
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, describe_channel, one_line
 from lazyimport.delivery.lookup import resolve
-from lazyimport.registry.channel import Change
+from lazyimport.registry.channel import Change, Channel
 from lazyimport.registry.channels import (
     read_channel,
     read_channels,
+    refresh_channel,
     remove_channel,
     roll_back,
     set_channel,
 )
-from lazyimport.registry.provenance import builder, commit_of
+from lazyimport.registry.keys import fingerprint
+from lazyimport.registry.provenance import builder, commit_in, read_provenance
 from lazyimport.registry.resolution import resolve_channel
-from lazyimport.registry.signing import Signer, Trusted
+from lazyimport.registry.signer import Signer
+from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, ReadStore, mutable, open_store, writable
 
 _EXAMPLES = """
 lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
 lazyimport channel log prod
+lazyimport channel refresh prod --expires 14d
 lazyimport channel rollback prod       what it pointed to before
 lazyimport channel rollback prod 12    what it pointed to from change 12 on
 export LAZYIMPORT_HASH=$(lazyimport channel get prod)
 """
+_HEADER = (
+    "#",
+    "ARCHIVE",
+    "WHEN (UTC)",
+    "BY",
+    "COMMIT",
+    "SIGNED",
+    "EXPIRES",
+    "MESSAGE",
+)
 _SHORT = 12
+_NOT_CHECKED = "not checked"
+#: Characters of a fingerprint that tell a few keys apart.
+_FINGERPRINT = 19
 
 
 @declare.group("channel", examples=_EXAMPLES, subcommand_metavar="ACTION ...")
@@ -51,21 +68,30 @@ _name = declare.argument("NAME", "The name of the channel.", callback=options.ch
 @_name
 @options.archive()
 @options.message
+@options.expires
 @options.sign
 @options.settings(required=True)
 def _set(
-    name: str, archive: str, message: str, signer: Signer | None, settings: Settings
+    name: str,
+    archive: str,
+    message: str,
+    valid_for: int | None,
+    signer: Signer | None,
+    settings: Settings,
 ) -> None:
     """Point a channel to an archive."""
-    hash = resolve(archive, settings)
+    hash = resolve(archive, options.trusting(settings, signer))
     store = _open_to_change(settings)
+    # Anybody may have written what the store says of the archive: not to be signed.
+    commit = "" if signer else commit_in(read_provenance(store, hash))
     channel = set_channel(
         store,
         name,
         hash,
         by=builder(os.environ),
         message=message,
-        commit=commit_of(store, hash),
+        commit=commit,
+        valid_for=valid_for,
         signer=signer,
         trusted=Trusted.of(settings),
     )
@@ -85,13 +111,19 @@ def _get(name: str, settings: Settings) -> None:
 @options.json
 @options.settings(required=True)
 def _log(name: str, as_json: bool, settings: Settings) -> None:
-    """List what a channel pointed to, the newest change first."""
+    """List what a channel pointed to, the newest change first.
+
+    SIGNED says which trusted key has signed a change, or why none counts. What is
+    not signed anybody who can write to the store may have written.
+    """
     channel = read_channel(_open(settings), name)
+    trusted = Trusted.of(settings)
     if as_json:
-        console.print_json([change.facts for change in channel.changes])
+        changes = channel.changes
+        console.print_json([_facts(channel, change, trusted) for change in changes])
         return
-    header = ("#", "ARCHIVE", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")
-    console.print_table(map(_row, channel.changes), header=header, right=(0,))
+    rows = [_row(channel, change, trusted) for change in channel.changes]
+    _print(rows, _HEADER)
 
 
 @command.command("rollback")
@@ -108,7 +140,10 @@ def _log(name: str, as_json: bool, settings: Settings) -> None:
 def _roll_back(
     name: str, to: str | None, message: str, signer: Signer | None, settings: Settings
 ) -> None:
-    """Point a channel to what it pointed to before."""
+    """Point a channel to what it pointed to before.
+
+    With trusted keys, or a key to sign with, only changes count that are signed.
+    """
     store = _open_to_change(settings)
     channel = roll_back(
         store,
@@ -122,6 +157,21 @@ def _roll_back(
     console.say(describe_channel(channel, store.url))
 
 
+@command.command("refresh")
+@_name
+@options.expires
+@options.sign
+@options.settings(required=True)
+def _refresh(
+    name: str, valid_for: int | None, signer: Signer | None, settings: Settings
+) -> None:
+    """Let a channel that expires count for longer."""
+    store = _open_to_change(settings)
+    trusted = Trusted.of(settings)
+    channel = refresh_channel(store, name, valid_for, signer=signer, trusted=trusted)
+    console.say(describe_channel(channel, store.url))
+
+
 @command.command("ls")
 @options.json
 @options.settings(required=True)
@@ -129,15 +179,13 @@ def _ls(as_json: bool, settings: Settings) -> None:
     """List the channels in the store."""
     store = writable(_open(settings))
     channels = [found for found in read_channels(store) if found.hash]
+    trusted = Trusted.of(settings)
     if as_json:
-        console.print_json([{"channel": c.name, **c.newest.facts} for c in channels])
+        listed = [(c.name, _facts(c, c.newest, trusted)) for c in channels]
+        console.print_json([{"channel": name, **facts} for name, facts in listed])
         return
-    rows = []
-    for channel in channels:
-        number, archive, when, by, commit, message = _row(channel.newest)
-        rows.append((channel.name, archive, number, when, by, commit, message))
-    header = ("CHANNEL", "ARCHIVE", "#", "WHEN (UTC)", "BY", "COMMIT", "MESSAGE")
-    console.print_table(rows, header=header, right=(2,))
+    rows = [(c.name, *_row(c, c.newest, trusted)) for c in channels]
+    _print(rows, ("CHANNEL", *_HEADER))
     count = amount(len(channels), "channel") if channels else "no channels"
     console.say(f"{count} in {store.url}")
 
@@ -163,15 +211,44 @@ def _open_to_change(settings: Settings) -> MutableStore:
     return mutable(_open(settings))
 
 
-def _row(change: Change) -> tuple[str, str, str, str, str, str]:
+def _row(channel: Channel, change: Change, trusted: Trusted | None) -> tuple[str, ...]:
     return (
         str(change.number),
         change.hash[:_SHORT] if change.hash else "(removed)",
-        one_line(change.at).replace("T", " ").removesuffix("Z"),
+        _short_time(change.at),
         one_line(change.by) or "-",
         _short_commit(one_line(change.commit)),
+        _signature(channel, change, trusted),
+        _short_time(change.expires) or "-",
         one_line(change.message),
     )
+
+
+def _facts(
+    channel: Channel, change: Change, trusted: Trusted | None
+) -> dict[str, object]:
+    key = change.signer(channel.name, trusted) if trusted else None
+    return {**change.facts, "verified_by": key and fingerprint(key)}
+
+
+def _signature(channel: Channel, change: Change, trusted: Trusted | None) -> str:
+    """Return which trusted key has signed *change*, or why it does not count."""
+    if not change.signatures:
+        return "no"
+    if trusted is None:
+        return _NOT_CHECKED
+    key = change.signer(channel.name, trusted)
+    return fingerprint(key)[:_FINGERPRINT] if key else "not by a trusted key"
+
+
+def _print(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+    console.print_table(rows, header=header, right=(header.index("#"),))
+    if any(_NOT_CHECKED in row for row in rows):
+        console.say("to check signatures, set LAZYIMPORT_TRUSTED_KEYS")
+
+
+def _short_time(text: str) -> str:
+    return one_line(text).replace("T", " ").removesuffix("Z")
 
 
 def _short_commit(commit: str) -> str:

@@ -17,7 +17,7 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import Application, History, Manifest, Plan
 from lazyimport.packing import PackOptions
 from lazyimport.registry.resolution import resolve_channel
-from lazyimport.registry.signing import Signer
+from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
 
 _EXAMPLES = """

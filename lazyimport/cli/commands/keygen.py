@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazyimport.cli import console, declare
 from lazyimport.cli.options import folder
-from lazyimport.registry.signing import make_key
+from lazyimport.registry.signer import make_key
 
 _EXAMPLES = """
 lazyimport keygen ~/.ssh/lazyimport

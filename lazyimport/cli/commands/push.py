@@ -8,7 +8,7 @@ from lazyimport.cli.figures import describe_channel
 from lazyimport.cli.packing import pack_options, push_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.packing import PackOptions
-from lazyimport.registry.signing import Signer
+from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
 
 _EXAMPLES = """
@@ -32,6 +32,7 @@ lazyimport push gs://bucket/app.zip --store gs://bucket/code
     callback=options.channel,
 )
 @options.message
+@options.expires
 @options.sign
 @declare.option(
     "--check MODULE:ATTR",
@@ -45,6 +46,7 @@ def command(
     roots: tuple[str, ...],
     channel: str | None,
     message: str,
+    valid_for: int | None,
     signer: Signer | None,
     check: str | None,
     check_python: str | None,
@@ -78,6 +80,7 @@ def command(
             signer=signer,
             channel=channel,
             message=message,
+            valid_for=valid_for,
         )
         if pushed.channel is not None:
             reporter.say(describe_channel(pushed.channel, pushed.store))

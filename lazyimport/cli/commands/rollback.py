@@ -11,7 +11,7 @@ from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import ClusterRollback, History, Manifest, plan_rollback
 from lazyimport.errors import StoreUnavailable
-from lazyimport.registry.signing import Signer
+from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
 
 _EXAMPLES = """
