@@ -48,7 +48,7 @@ from lazyimport.registry.layout import (
     channel_of,
     recorded_hash,
 )
-from lazyimport.registry.signing import Trusted, archive_signer
+from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import MutableStore, ReadStore, mutable, writable
 from lazyimport.stores.side_by_side import side_by_side
@@ -277,7 +277,7 @@ class _Check:
                 raise
             self.found.unchecked += 1
             return
-        archive_signer(self._store, recorded_hash(key), trusted)
+        trusted.check_archive(self._store, recorded_hash(key))
 
     def _json(self, key: str) -> dict[str, Any]:
         try:

@@ -16,7 +16,7 @@ from lazyimport.errors import SettingsError
 from lazyimport.registry.channels import set_channel
 from lazyimport.registry.layout import archive_key
 from lazyimport.registry.provenance import write_provenance
-from lazyimport.registry.signing import make_key, sign_archive
+from lazyimport.registry.signer import make_key, sign_archive
 from lazyimport.settings import Settings
 from lazyimport.stores import mutable, open_store
 from tests.delivery.test_publish import Author, damage

@@ -163,7 +163,8 @@ class TestSigned:
     @pytest.fixture(autouse=True)
     def _keys(self, tmp_path: Path) -> None:
         pytest.importorskip("cryptography")
-        from lazyimport.registry.signing import Trusted, make_key
+        from lazyimport.registry.signer import make_key
+        from lazyimport.registry.signing import Trusted
 
         self.ours, self.theirs = (make_key(f"{tmp_path}/{name}") for name in "ot")
         self.trusted = Trusted.parse(self.ours.public)
