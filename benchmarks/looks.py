@@ -86,12 +86,17 @@ def count(tree: str, cases: dict[str, str], folder: str) -> None:
         cache = os.path.join(folder, f"cache-{name}")
         hash = measure.pack_tree(tree, cache)
         root = os.path.join(cache, "trees", hash)
-        install = f"import lazyimport; lazyimport.install({hash!r}, cache_dir={cache!r})"
+        install = (
+            f"import lazyimport; lazyimport.install({hash!r}, cache_dir={cache!r})"
+        )
         _child(f"{install}\n{code}")
         files = sum(len(names) for _, _, names in os.walk(root))
         ready = os.listdir(f"{root}.ready") if os.path.isdir(f"{root}.ready") else []
         modules = imports.modules(
-            [sys.executable, "-c"], f"import sys; sys.path.insert(0, {tree!r})\n", code, tree
+            [sys.executable, "-c"],
+            f"import sys; sys.path.insert(0, {tree!r})\n",
+            code,
+            tree,
         )
         rows.append((name, modules, files, " ".join(sorted(ready))))
     measure.table(["", "modules", "files on disk", "packages on disk"], rows)

@@ -14,10 +14,12 @@ from time import perf_counter
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.changes import Changes
 from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.importing.looks import Looks
 from lazyimport.importing.machinery import running_python
 from lazyimport.importing.registration import register
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.watcher import ImportWatcher
+from lazyimport.importing.wrappers import Wrappers
 from lazyimport.lazy import errors
 from lazyimport.settings import Settings
 
@@ -42,6 +44,7 @@ def install(
     artifact: str | None = None,
     verify: str | None = None,
     gc: str | None = None,
+    files: str | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
@@ -91,6 +94,7 @@ def install(
         artifact=artifact,
         verify=verify,
         gc=gc,
+        files=files,
     )
     with process.lock:
         started = perf_counter()
@@ -146,10 +150,27 @@ class Installation:
 
             self.tree.found = pause
         sys.audit("lazyimport.install", self.hash, settings.store)
-        register(self.tree, settings.policy, self._changes, process.watcher)
+        if settings.files == "all":
+            self._put_all()
+        register(
+            self.tree,
+            settings.policy,
+            self._changes,
+            process.watcher,
+            process.wrappers,
+        )
         for variable, value in settings.to_environ().items():
             self._changes.set_variable(variable, value)
         self._changes.set_variable("LAZYIMPORT_CHANNEL", None)
+
+    def _put_all(self) -> None:
+        self.tree.is_real = self.tree.put_all()
+        if not self.tree.is_real:
+            process.reporter.warn(
+                f"archive {self.hash} cannot be put on disk at {self.root}, as "
+                "LAZYIMPORT_FILES=all wants; its files appear when somebody looks, "
+                "where that is possible"
+            )
 
     def uninstall(self) -> None:
         """Undo what `install` did; may be called again."""
@@ -247,9 +268,10 @@ class Process:
 
     ``installation`` is what is installed, ``failure`` why nothing is although it
     should be; both may be None. ``reporter`` is told what a person should know.
-    ``watcher`` watches imports for all who need that. ``held`` are the descriptors
-    whose locks say which trees this process uses, by their roots: it uses them to
-    its end, whatever is uninstalled. ``lock`` is held while `installation` changes.
+    ``watcher`` watches imports for all who need that, and ``wrappers`` notice who looks
+    at files. ``held`` are the descriptors whose locks say which trees this process
+    uses, by their roots: it uses them to its end, whatever is uninstalled. ``lock`` is
+    held while `installation` changes.
     """
 
     def __init__(self) -> None:
@@ -257,6 +279,7 @@ class Process:
         self.installation: Installation | None = None
         self.failure: Failure | None = None
         self.watcher = ImportWatcher()
+        self.wrappers = Wrappers(Looks())
         self.held: dict[str, int] = {}
         self._reporter: Reporter | None = None
 
@@ -299,7 +322,14 @@ def _open_tree(archive: Archive, cache: NodeCache) -> Tree:
 
         return Materializer(archive, root, process.held)
 
-    tree = Tree(archive, root, materializer, restore=restore_loader)
+    tree = Tree(
+        archive,
+        root,
+        materializer,
+        restore=restore_loader,
+        looks=process.wrappers.looks,
+        warn=lambda text: process.reporter.warn(text),  # noqa: PLW0108 - loaded then
+    )
     if tree.variant < 0:  # what gets compiled here is worth keeping
         from lazyimport.cache.bytecode import BytecodeCache
 

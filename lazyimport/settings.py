@@ -35,12 +35,14 @@ ENVIRONMENT = {
     "connections": "LAZYIMPORT_CONNECTIONS",
     "require_signature": "LAZYIMPORT_REQUIRE_SIGNATURE",
     "channel_minimum": "LAZYIMPORT_CHANNEL_MINIMUM",
+    "files": "LAZYIMPORT_FILES",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off")
+FILES = ("looked", "all")
 POLICIES = ("archive", "path", "refuse")
 _STORE = "a store is a URL such as gs://bucket/prefix or file:///folder"
 _ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/app.whl"
@@ -92,6 +94,9 @@ class Settings(Value):
         named by its hash.
     ``channel_minimum``
         The lowest number of a channel's change that counts.
+    ``files``
+        When files of the archive appear on disk: as they are ``looked`` at (the
+        default), or ``all`` when it is installed, where nobody is watched then.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -111,6 +116,7 @@ class Settings(Value):
     connections: int
     require_signature: bool
     channel_minimum: int
+    files: str
 
     def __init__(
         self,
@@ -129,6 +135,7 @@ class Settings(Value):
         connections: int | str | None = None,
         require_signature: bool | str | None = None,
         channel_minimum: int | str | None = None,
+        files: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -151,6 +158,7 @@ class Settings(Value):
             ),
             require_signature=_flag("require_signature", require_signature),
             channel_minimum=_number("channel_minimum", channel_minimum or 0, 0, 2**53),
+            files=_one_of("files", files or "looked", FILES),
         )
 
     @classmethod

@@ -9,6 +9,8 @@ from lazyimport.runtime import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lazyimport.importing.tree import Tree
 
 
@@ -27,6 +29,10 @@ class Stats(NamedTuple):
     lazyimport took for them: to read, prove and unmarshal the bytes, to compile where
     the archive has no bytecode for this Python, and to put packages on disk that need
     files. It took more to find the modules and to run them, which does not count.
+
+    ``looked`` are the paths in the archive that were put on disk because somebody
+    looked at them, a thousand at most, each with the module that was the first to look
+    (``"."`` is the top).
     """
 
     hash: str | None = None
@@ -39,6 +45,7 @@ class Stats(NamedTuple):
     read: int = 0
     imports: int = 0
     import_seconds: float = 0.0
+    looked: Mapping[str, str] = {}
 
 
 def stats() -> Stats:
@@ -63,6 +70,7 @@ def stats() -> Stats:
         read=read,
         imports=len(loads),
         import_seconds=sum(loads),
+        looked=installation.tree.looked.copy(),
     )
 
 

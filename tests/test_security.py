@@ -24,13 +24,13 @@ from lazyimport.errors import (
     LazyImportError,
 )
 from lazyimport.format.digest import sha256
-from lazyimport.importing.looks import unnoticed
 from lazyimport.importing.machinery import running_python
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots
 from lazyimport.registry.channel import LARGEST
 from lazyimport.registry.channels import read_channel
 from lazyimport.registry.layout import archive_key, channel_key
+from lazyimport.runtime import process
 from lazyimport.stores import mutable, open_store, writable
 from tests.delivery.test_fetch import Site, everything
 from tests.support.compare_importers import Files, pack_tree, write_tree
@@ -143,7 +143,9 @@ def plant(site: Site, files: Files) -> None:
         for path in [site.node, *site.node.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
 
-    unnoticed(write)  # as in a process that has no archive installed
+    process.wrappers.looks.unnoticed(
+        write
+    )  # as in a process that has no archive installed
 
 
 def test_bytecode_that_another_user_put_there_is_not_run(tmp_path: Path) -> None:

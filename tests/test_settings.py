@@ -24,6 +24,7 @@ FULL = {
     "LAZYIMPORT_POLICY": "path",
     "LAZYIMPORT_VERIFY": "import",
     "LAZYIMPORT_GC": "pause",
+    "LAZYIMPORT_FILES": "all",
     "LAZYIMPORT_TIMEOUT": "12.5",
     "LAZYIMPORT_CACHE_LIMIT": "20GiB",
     "LAZYIMPORT_TRUSTED_KEYS": "/etc/lazyimport/keys",

@@ -112,3 +112,35 @@ def test_is_empty_where_nothing_was_asked_for() -> None:
     )
 
     assert not any(stats.values())
+
+
+def test_who_looked_at_what(tmp_path: Path) -> None:
+    """The module is the one that looks, not what it goes through."""
+    tree = {
+        "shipped/__init__.py": "from pathlib import Path\nhome = Path(__file__).parent\n",
+        "shipped/one.py": "import shipped\n(shipped.home / 'two.py').read_text()\n",
+        "shipped/two.py": "",
+        "top.txt": "",
+    }
+    hash = pack_tree(write_tree(tree, tmp_path / "tree"), tmp_path / "cache")
+    looked, more, limited = run(
+        f"""
+        import json, os, lazyimport
+        lazyimport.install({hash!r}, cache_dir={str(tmp_path / "cache")!r})
+        import shipped.one
+        looked = lazyimport.stats().looked
+        root = lazyimport.current().root
+        os.listdir(root), os.path.exists(root + "/top.txt")
+        more = lazyimport.stats().looked
+        for n in range(2000): os.path.exists(f"{{root}}/{{n}}")
+        print(json.dumps([looked, more, len(lazyimport.stats().looked)]))
+        """
+    )
+
+    assert looked == {"shipped/two.py": "shipped.one"}
+    assert more == {
+        "shipped/two.py": "shipped.one",
+        ".": "__main__",
+        "top.txt": "__main__",
+    }
+    assert limited == 1000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from lazyimport.importing import looks
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.machinery import PathFinder
+from lazyimport.importing.wrappers import WATCHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lazyimport.importing.changes import Changes
     from lazyimport.importing.tree import Tree
     from lazyimport.importing.watcher import ImportWatcher
+    from lazyimport.importing.wrappers import Wrappers
 
 #: modules that `stdlib_patches` lets see the archive
 _PATCHED = ("importlib.abc", "linecache", "pkg_resources")
@@ -28,10 +29,17 @@ _HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
 _INSTALLED = ("/site-packages", "/dist-packages")
 
 
-def register(tree: Tree, policy: str, changes: Changes, watcher: ImportWatcher) -> None:
+def register(
+    tree: Tree,
+    policy: str,
+    changes: Changes,
+    watcher: ImportWatcher,
+    wrappers: Wrappers,
+) -> None:
     """Let this interpreter import from *tree*; *policy* says whose names win.
 
-    Everything that this takes is noted in *changes*. Raises InstallError if the policy
+    Everything that this takes is noted in *changes*. Looks are noticed by *wrappers*,
+    unless all of the tree is on disk. Raises InstallError if the policy
     is ``refuse``, and a name of the archive has been imported from elsewhere.
     """
     finder, path_finder = ArchiveFinder, ArchivePathFinder
@@ -49,17 +57,22 @@ def register(tree: Tree, policy: str, changes: Changes, watcher: ImportWatcher) 
     changes.insert(sys.meta_path, place, finder(tree, top_level=policy != "path"))
     missing = MissingFinder(tree.hash, lambda name: _explain_missing(tree, name))
     changes.insert(sys.meta_path, len(sys.meta_path), missing)
-    _notice_looks(tree, changes, watcher)
+    if not tree.is_real:
+        _notice_looks(tree, changes, watcher, wrappers)
     _patch_modules(tree, changes, watcher)
     _precede_printing(tree, changes, watcher)
 
 
-def _notice_looks(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
-    changes.at_undo(lambda: looks.unwatch(tree.root))
-    looks.watch(tree.root, tree.appear)
-    changes.at_undo(lambda: watcher.unwatch(looks.wrap_module))
-    for name in looks.WATCHED:
-        watcher.watch(name, looks.wrap_module)
+def _notice_looks(
+    tree: Tree, changes: Changes, watcher: ImportWatcher, wrappers: Wrappers
+) -> None:
+    changes.at_undo(wrappers.take_out)
+    changes.at_undo(lambda: wrappers.looks.unwatch(tree.root))
+    wrappers.looks.watch(tree.root, tree.appear)
+    changes.at_undo(lambda: watcher.unwatch(wrappers.wrap_module))
+    for name in WATCHED:
+        watcher.watch(name, wrappers.wrap_module)
+    wrappers.put_in()
 
 
 def _patch_modules(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:

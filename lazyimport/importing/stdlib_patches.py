@@ -3,12 +3,11 @@
 `linecache` gets the archive's sources by their names, so that a traceback leaves no
 file behind and shows its lines where no file can be made; a class that travelled by
 value (every class under ``@serve.deployment`` does) has no loader to ask for them.
-
-`pkg_resources` is part of setuptools; see `pkg_resources_support` next door.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lazyimport.lazy import errors
@@ -73,12 +72,58 @@ def _patch_linecache(linecache: Any, tree: Tree, changes: Changes) -> None:
 
 
 def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
-    from lazyimport.importing.pkg_resources_support import support
+    """Let `pkg_resources` treat our finders and loaders as those of directories.
+
+    It came with setuptools before version 82, and does nothing for classes that it
+    does not know. The files that it then looks at appear.
+    """
+    from lazyimport.importing.finder import ArchivePathFinder
+    from lazyimport.importing.loader import ArchiveLoader
 
     try:
-        support(pkg_resources, tree, changes)
+        known = pkg_resources.working_set
+        before = dict(known.by_key)
+        directory = pkg_resources.find_on_path, pkg_resources.file_ns_handler
+        pkg_resources.register_finder(ArchivePathFinder, directory[0])
+        pkg_resources.register_namespace_handler(ArchivePathFinder, directory[1])
+        pkg_resources.register_loader_type(ArchiveLoader, pkg_resources.DefaultProvider)
+        changes.replace(pkg_resources, "normalize_path", _sparing(tree, pkg_resources))
+        changes.at_undo(lambda: _forget(known, tree.root, before))
+        if tree.root not in sys.path:
+            return
+        if tree.root not in known.entries:
+            known.entries.insert(sys.path.index(tree.root), tree.root)
+        for distribution in pkg_resources.find_distributions(tree.root):
+            known.add(distribution, tree.root, insert=False, replace=True)
     except Exception:  # noqa: BLE001, S110 - its import is not to fail for ours
-        pass  # an odd pkg_resources, or damage, of which other imports will tell
+        pass  # an odd pkg_resources
+
+
+def _sparing(tree: Tree, pkg_resources: Any) -> Callable[[Any], Any]:
+    ask = pkg_resources.normalize_path
+
+    def normalize_path(filename: Any) -> Any:
+        """Normalize a file/dir name for comparison purposes."""
+        # It goes into the __path__ of namespace packages. By what paths of the tree
+        # are behind symbolic links, finders do not know them.
+        if isinstance(filename, str) and tree.relative(filename) is not None:
+            return os.path.normpath(filename)
+        return ask(filename)
+
+    return normalize_path
+
+
+def _forget(known: Any, root: str, before: dict[str, Any]) -> None:
+    """Take from the working set *known* what *root* has; show again what that hid."""
+    for key, distribution in list(known.by_key.items()):
+        if distribution.location == root:
+            del known.by_key[key]
+            if key in before:
+                known.by_key[key] = before[key]
+    known.entries[:] = [entry for entry in known.entries if entry != root]
+    known.entry_keys.pop(root, None)
+    for keys in known.entry_keys.values():
+        keys[:] = [key for key in keys if key in known.by_key]
 
 
 _PATCHES: dict[str, Callable[[Any, Tree, Changes], None]] = {

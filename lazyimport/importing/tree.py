@@ -8,10 +8,10 @@ lies below and is handed in.
 from __future__ import annotations
 
 import os
+import sys
 
-from lazyimport.format.archive import top_of
 from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE, Entry
-from lazyimport.importing.looks import DIRECTORY, PACKAGE, unnoticed
+from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -43,6 +43,7 @@ _RANKS = {
 _INIT = "/__init__"
 #: stands for all directories at the top; none is called so
 _ALL = "/"
+_MOST_LOOKS = 1000
 
 
 class Tree:
@@ -52,9 +53,13 @@ class Tree:
     and ``__path__`` name. *materializer* returns what puts files there when somebody
     needs them; None if nothing can. *bytecode* holds code for a Python that the
     archive has none for, or is None. *restore* is what pickles of its loaders name.
+    *looks* notices nothing of what is done for them, and *warn* is told what a person
+    should know.
 
     ``loads`` are the seconds that it took to make each code object of it: a list,
-    because threads may append at once.
+    because threads may append at once. ``looked`` maps paths that were looked at to
+    the modules that did, the first thousand. ``is_real`` says that all of it was put
+    on disk before anybody could look.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Tree:
         materializer: Callable[[], Materializer] | None = None,
         bytecode: BytecodeCache | None = None,
         restore: Restore | None = None,
+        looks: Looks | None = None,
+        warn: Callable[[str], object] | None = None,
     ) -> None:
         self.archive = archive
         self.hash = archive.hash
@@ -73,13 +80,17 @@ class Tree:
         self.restore = restore
         self.variant = archive.index.variant(*running_python())
         self.loads: list[float] = []
+        self.looked: dict[str, str] = {}
+        self.is_real = False
         self._find = archive.index.find
         #: called with each spec that is made, if it is set
         self.found: Callable[[ModuleSpec], None] | None = None
         self._materializer = materializer
         self._prepared: set[str] = set()
+        self._looks = looks or Looks()
+        self._warn = warn
         #: looks that were answered; what is removed after that stays removed
-        self._looks: set[tuple[str, int]] = set()
+        self._answered: set[tuple[str, int]] = set()
 
     def module(self, stem: str) -> tuple[Entry, bool] | None:
         """Return (entry, is a package) of the module at *stem*, without a suffix.
@@ -213,18 +224,17 @@ class Tree:
             ) from error
         self._prepared.add(top)
 
+    def put_all(self) -> bool:
+        """Put everything on disk; return whether it is there now."""
+        return self._put(lambda files: files.put_all()) is not None
+
     def materialize(self, top: str) -> bool:
         """Put a package on disk; return whether it is there now."""
         return self._put(lambda files: files.put_package(top)) is not None
 
     def put(self, entry: Entry) -> bool:
-        """Put a file on disk, with its package; return whether it is there now."""
-
-        def put(files: Materializer) -> str:
-            files.put_package(top_of(entry.path))
-            return files.put_file(entry)
-
-        return self._put(put) is not None
+        """Put a file on disk; return whether it is there now."""
+        return self._put(lambda files: files.put_file(entry)) is not None
 
     def appear(self, path: str, depth: int) -> None:
         """Put on disk what code is about to look at.
@@ -240,26 +250,34 @@ class Tree:
     def _appear(self, inner: str, depth: int) -> None:
         entry = self.entry(inner) if inner else None
         is_directory = not inner or (entry is not None and entry.is_directory)
-        if depth == PACKAGE or (depth == DIRECTORY and is_directory):
-            self._appear_whole(inner)
-        elif not self._is_whole(inner) and (inner, depth) not in self._looks:
-            if entry is not None and not is_directory:
-                self._put(lambda files: files.put_file(entry))
-            else:
-                self._put(lambda files: files.put_directory(self._nearest(inner)))
-            self._looks.add((inner, depth))  # now: other threads do not wait for us
-
-    def _appear_whole(self, inner: str) -> None:
-        """Put the package on disk in which *inner* lies; of the root, everything."""
-        if self._is_whole(inner):
+        if depth == OPENED:
+            depth = PACKAGE if is_directory else NAME
+        elif depth == LISTED and inner:
+            depth = PACKAGE
+        whole = self._top(inner) if inner else _ALL
+        look = (whole if depth == PACKAGE else inner, depth)
+        if not self._answered.isdisjoint((look, (whole, PACKAGE), (_ALL, PACKAGE))):
             return
-        top = self._top(inner)
-        self._put(lambda files: files.put_package(top) if inner else files.put_all())
-        self._looks.add((top if inner else _ALL, PACKAGE))
+        looker = _who_looks()
+        if not looker:
+            return
+        if depth == LISTED:
+            self._put(self._put_names)
+        elif depth == PACKAGE:
+            self.materialize(whole) if inner else self.put_all()
+        elif entry is not None and not is_directory:
+            self.put(entry)
+        else:
+            self._put(lambda files: files.put_directory(self._nearest(inner)))
+        self._answered.add(look)  # now: other threads do not wait for us
+        if len(self.looked) < _MOST_LOOKS:
+            self.looked.setdefault(inner or ".", looker)
 
-    def _is_whole(self, inner: str) -> bool:
-        whole = (_ALL, PACKAGE) in self._looks
-        return whole or bool(inner and (self._top(inner), PACKAGE) in self._looks)
+    def _put_names(self, files: Materializer) -> str:
+        """Put at the root what a listing of it names: its files, empty directories."""
+        for top in self.archive.tops()[1:]:
+            files.put_directory(top)
+        return files.put_package("")
 
     def _top(self, inner: str) -> str:
         top = inner.partition("/")[0]
@@ -281,7 +299,7 @@ class Tree:
         if self._materializer is None:
             return None
         try:
-            return unnoticed(put, self._materializer())
+            return self._looks.unnoticed(put, self._materializer())
         except OSError:
             return None
         except errors.CacheError as error:
@@ -290,15 +308,31 @@ class Tree:
             return None
 
     def _warn_without(self, top: str) -> None:
-        from warnings import warn
-
-        warn(
-            f"the files of {top or 'the top directory'} of archive {self.hash} "
-            f"cannot be put on disk at {self.inside}{top}; code that opens files "
-            "beside itself will not find them",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        if self._warn is not None:
+            self._warn(
+                f"the files of {top or 'the top directory'} of archive {self.hash} "
+                f"cannot be put on disk at {self.inside}{top}; code that opens files "
+                "beside itself will not find them"
+            )
 
     def __repr__(self) -> str:
         return f"<Tree {self.hash[:12]} at {self.root}>"
+
+
+def _who_looks() -> str:
+    """Return the name of the module that looks: of none that it goes through.
+
+    Empty for `inspect.getmodule`, which asks for the files of all modules, and does
+    without where a module has a loader.
+    """
+    frame = sys._getframe(2)  # noqa: SLF001 - documented
+    while True:
+        name = str(frame.f_globals.get("__name__"))
+        top = name.partition(".")[0]
+        if frame.f_back is None or (
+            top != "lazyimport" and top not in sys.stdlib_module_names
+        ):
+            return name
+        if name == "inspect" and frame.f_code.co_name == "getmodule":
+            return ""
+        frame = frame.f_back

@@ -68,10 +68,10 @@ class Directories:
         from lazyimport.cache.materialize import Materializer
         from lazyimport.cache.node import NodeCache
         from lazyimport.errors import PackError
-        from lazyimport.importing import looks
         from lazyimport.importing.tree import Tree
         from lazyimport.packing.config import Config
         from lazyimport.packing.roots import pack_roots
+        from lazyimport.runtime import process
 
         try:
             packed = pack_roots(
@@ -81,9 +81,16 @@ class Directories:
             return None
         os.rename(path, f"{path}.packed-{len(self._trees)}")
         os.mkdir(path)
-        tree = Tree(packed.archive, path, lambda: Materializer(packed.archive, path))
+        looks = process.wrappers.looks
+        tree = Tree(
+            packed.archive,
+            path,
+            lambda: Materializer(packed.archive, path),
+            looks=looks,
+        )
         self._trees[path] = tree
         looks.watch(path, tree.appear)
+        process.wrappers.put_in()
         return tree
 
     def hook(self, path: str) -> Any:

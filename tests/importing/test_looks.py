@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+from lazyimport.importing.looks import Looks
 from tests.support.compare_importers import (
     Outcome,
     from_archive,
@@ -159,3 +161,71 @@ def test_what_is_removed_stays_removed(tree: tuple[Path, Path, str]) -> None:
     (folder / "top.txt").touch()
 
     assert archive == from_directory(folder, dedent(program))
+
+
+def test_no_more_than_names(tmp_path: Path) -> None:
+    """To list the root, or to ask where a path leads, puts no package on disk."""
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(TREE, tmp_path / "site"), cache)
+    program = """
+        import app, inspect, lazyimport, os
+        inspect.getmodule(compile("", "none", "exec"))
+        os.path.realpath(app.__file__), os.path.realpath(app.__path__[0])
+        print(lazyimport.stats().looked)
+        print(sorted(os.listdir(os.path.dirname(app.__path__[0]))))
+        """
+
+    done = from_archive(hash_, cache, dedent(program))
+
+    assert done.stdout.splitlines() == ["{}", "['app', 'beside', 'top.txt']"]
+    there = [path for path in (cache / "trees" / hash_).rglob("*") if path.is_file()]
+    assert [path.name for path in there] == ["top.txt"]
+
+
+def test_everything_at_once(tmp_path: Path) -> None:
+    """A setting puts all on disk and wraps nothing."""
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(TREE, tmp_path / "site"), cache)
+    program = """
+        import app.other, lazyimport, os
+        print(type(os.stat), lazyimport.stats().looked, app.other.x)
+        """
+
+    done = from_archive(hash_, cache, dedent(program), LAZYIMPORT_FILES="all")
+
+    assert done.stdout == "<class 'builtin_function_or_method'> {} 1\n"
+    there = {p.name for p in (cache / "trees" / hash_).rglob("*") if p.is_file()}
+    assert there == {"__init__.py", "other.py", "text.txt", "top.txt"}
+
+
+ROOT = "/cache/trees/ab"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (f"{ROOT}/a.txt", [f"{ROOT}/a.txt"]),
+        (f"{ROOT}/a.txt".encode(), [f"{ROOT}/a.txt"]),
+        (Path(ROOT, "a"), [f"{ROOT}/a"]),
+        (ROOT, [ROOT]),
+        (f"{ROOT}/my file", [f"{ROOT}/my file", f"{ROOT}/my"]),
+        (f"cat {ROOT}/a '{ROOT}/b c'; ls", [f"{ROOT}/a", f"{ROOT}/b"]),
+        (f"--file={ROOT}/a", [f"{ROOT}/a"]),
+        (f"file:{ROOT}/x.sqlite?mode=ro", [f"{ROOT}/x.sqlite?mode=ro"]),
+        ([b"PATH=/bin", f"DATA={ROOT}/d".encode()], [f"{ROOT}/d"]),
+        ({"A": f"{ROOT}/a", "B": 1}, [f"{ROOT}/a"]),
+        (f"/bin:{ROOT}/bin:/usr/bin", [f"{ROOT}/bin"]),
+        (f"{ROOT}c/a", []),
+        ("/elsewhere", []),
+        (None, []),
+        (5, []),
+    ],
+    ids=str,
+)
+def test_what_is_mentioned(value: Any, found: list[str]) -> None:
+    """Paths that stand somewhere in the arguments of a function."""
+    seen: set[str] = set()
+    looks = Looks()
+    looks.watch(ROOT, lambda path, _: seen.add(path))
+    looks.look_at_mentioned([value])
+    assert seen == set(found)

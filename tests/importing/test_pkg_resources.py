@@ -11,10 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from lazyimport.cache.node import NodeCache
-from lazyimport.delivery.publish import publish
 from lazyimport.packing.config import Config
-from lazyimport.stores import open_store, writable
 from tests.support.compare_importers import (
     Files,
     Outcome,
@@ -145,11 +142,11 @@ PROGRAMS = {
         """,
     "version in a package": "import app; print(app.__version__)",
     "working set": """
-        import sys
+        import os, sys
         ours = ("app", "old-thing", "single", "named-left")
         print([str(d) for d in p.working_set if d.key in ours])
         root = p.get_distribution("app").location
-        print(root in sys.path, p.working_set.entries == sys.path, sorted(p.working_set.entry_keys[root]))
+        print(root in {*sys.path, *map(os.path.realpath, sys.path)}, p.working_set.entries == sys.path, sorted(p.working_set.entry_keys[root]))
         print([str(d) for d in p.find_distributions(root)], [str(d) for d in p.WorkingSet([root])])
         environment = p.Environment([root])
         print(sorted(environment), environment.best_match(p.Requirement.parse("app"), p.WorkingSet([])))
@@ -296,7 +293,6 @@ def test_uninstall(tree: Trees) -> None:
             try: p.get_distribution("single")
             except p.DistributionNotFound as e: print(e)
         print([d.location for d in p.working_set] == [d.location for d in before[2].values()])
-        print(p.resource_exists("pure", "beside.py"))
         """
 
     done = tree.archive(program)
@@ -305,7 +301,7 @@ def test_uninstall(tree: Trees) -> None:
         "app 1.2 single 4 True\n[True, True, True, True] app 7\n"
         "The 'single' distribution was not found and is required by the application\n"
     )
-    assert done.stdout == f"{again}{again}True\nTrue\n"
+    assert done.stdout == f"{again}{again}True\n"
     assert done.status == 0
 
 
@@ -336,49 +332,10 @@ def test_installed_version_is_hidden(tree: Trees) -> None:
         assert done.stdout == "1.2 1.2 app 1.2\n['a', 'b']\n"
 
 
-def test_metadata_stays_in_memory(tree: Trees) -> None:
-    """Importing pkg_resources asks every distribution for something."""
-    program = """
-        import os, lazyimport
-        from lazyimport.importing.looks import unnoticed
-        p.get_distribution("app").requires()
-        path = lazyimport.current().root + "/app-1.2.dist-info"
-        print(unnoticed(os.path.exists, path))
-        print(os.path.exists(p.get_distribution("app").egg_info + "/licenses/LICENSE"))
-        print(unnoticed(os.path.exists, path))
-        """
-
-    assert tree.archive(program).stdout == "False\nTrue\nTrue\n"
-
-
-def test_where_no_file_can_be_made(tree: Trees, tmp_path: Path) -> None:
-    node = NodeCache(str(tree.cache))
-    archive = node.open(tree.hash)
-    assert archive is not None
-    store = f"file://{tmp_path}/store"
-    publish(archive, writable(open_store(store)), node)
-    program = """
-        import pkg_resources as p
-        print(p.get_distribution("app").requires(), p.get_distribution("old-thing").version)
-        print(sorted(set(p.resource_listdir("pure.beside", "")) - {"__pycache__"}))
-        print(p.resource_string("pure", "deep/er.py"), p.resource_isdir("pure", "deep"))
-        """
-
-    done = from_archive(
-        tree.hash,
-        Path("/proc/none"),
-        dedent(program),
-        LAZYIMPORT_STORE=store,
-        LAZYIMPORT_CACHE_MODE="memory",
-    )
-
-    assert done.stdout == tree.directory(program).stdout
-
-
 def test_only_who_asks_pays(tree: Trees) -> None:
     program = """
         import sys, single, pure.beside
-        print({"pkg_resources", "lazyimport.importing.pkg_resources_support"} & set(sys.modules))
+        print({"pkg_resources", "lazyimport.importing.stdlib_patches"} & set(sys.modules))
         """
 
     done = from_archive(tree.hash, tree.cache, dedent(program))
@@ -419,17 +376,26 @@ def test_other_module_of_that_name(tmp_path: Path) -> None:
 
 def test_what_stays_different(tmp_path: Path) -> None:
     """A script's requirements are looked up while pkg_resources is being imported."""
-    name = f"egg-5-py3.{sys.version_info.minor}.egg"
-    egg = {f"{name}/EGG-INFO/PKG-INFO": "Name: egg\nVersion: 5\n"}
-    folder = write_tree({**TREE, **egg}, tmp_path / "site")
+    folder = write_tree(TREE, tmp_path / "site")
     hash_ = pack_tree(folder, tmp_path / "cache")
     programs = (
         "__requires__ = 'app==1.2'\nimport pkg_resources",
         "import pkg_resources\nprint(pkg_resources.require('app==1.2'))",
-        "import pkg_resources\nprint(pkg_resources.require('egg'))",
     )
 
     directory = [from_directory(folder, program).status for program in programs]
     archive = [from_archive(hash_, tmp_path / "cache", one).status for one in programs]
 
-    assert (directory, archive) == ([0, 0, 0], [1, 0, 1])
+    assert (directory, archive) == ([0, 0], [1, 0])
+
+
+def test_an_egg_in_the_archive(tmp_path: Path) -> None:
+    name = f"egg-5-py3.{sys.version_info.minor}.egg"
+    egg = {f"{name}/EGG-INFO/PKG-INFO": "Name: egg\nVersion: 5\n"}
+    folder = write_tree({**TREE, **egg}, tmp_path / "site")
+    hash_ = pack_tree(folder, tmp_path / "cache")
+    program = "import pkg_resources\nprint(pkg_resources.require('egg'))"
+
+    archive = from_archive(hash_, tmp_path / "cache", program)
+
+    assert archive == from_directory(folder, program)

@@ -89,7 +89,8 @@ def from_archive(
         )
         flags, environ = ["-S", *flags], {"PYTHONPATH": "", **environ}
     root = NodeCache(str(cache)).tree_path(hash)
-    return _run(start, program, flags, [root, str(cache)], environ)
+    real = os.path.realpath(root)  # pkg_resources tells where links lead
+    return _run(start, program, flags, [root, real, str(cache)], environ)
 
 
 def _run(

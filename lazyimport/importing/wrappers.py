@@ -1,0 +1,238 @@
+"""Wrappers of the few functions through which Python code reaches the file system.
+
+A wrapper compares the beginning of one string and calls what it wraps; a path of a tree
+it first shows to `lazyimport.importing.looks`. Functions are replaced where everybody
+finds them (``os.stat``, ``builtins.open``), and where somebody has taken them before
+(``from os import stat``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import get_ident
+
+from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+
+class _Look:
+    """A function of the system, which is called with a path.
+
+    It passes for the function that it wraps: no descriptor, since that is none (a
+    class may say ``stat = os.stat``); pickled by reference; with its signature.
+    """
+
+    def __init__(self, real: Any, looks: Looks, depth: int) -> None:
+        self.__wrapped__ = real
+        self.__doc__ = real.__doc__
+        self.__module__ = real.__module__
+        self._looks = looks
+        self._depth = depth
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self.__wrapped__)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if args and type(args[0]) is str:
+            if args[0].startswith(self._looks.beginnings):
+                self._looks.look(args[0], self._depth)
+        else:
+            for path in args[:1] or keywords.values():
+                self._looks.look(path, self._depth)
+        return self.__wrapped__(*args, **keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        real = self.__wrapped__
+        home = {"posix": "os", "_io": "io"}.get(real.__module__, real.__module__)
+        return getattr, (_Module(home), real.__name__)
+
+    def __copy__(self) -> _Look:
+        return self
+
+    def __deepcopy__(self, _: object) -> _Look:
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+
+class _Pair(_Look):
+    """A function that is called with two paths, and moves one or makes one."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        for path in (*args[:2], *keywords.values()):
+            self._looks.look(path, self._depth)
+        return self.__wrapped__(*args, **keywords)
+
+
+class _Mention(_Look):
+    """A function to which a path may be given as a part of a text.
+
+    Such as those that start a program, which looks by itself: what its arguments,
+    its environment and its directory name must be there before.
+    """
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        self._looks.look_at_mentioned((*args, *keywords.values()))
+        return self.__wrapped__(*args, **keywords)
+
+
+class _Chdir(_Look):
+    """``os.chdir`` and ``os.fchdir``, after which relative paths mean others."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        for path in (*args, *keywords.values()):
+            self._looks.look(path, self._depth)
+        self.__wrapped__(*args, **keywords)
+        self._looks.see_directory()
+
+
+class _Listdir(_Look):
+    """``os.listdir``, by which `importlib.metadata` looks for distributions.
+
+    It finds none in the root: the archive's finder tells it of them, and it would
+    list each twice.
+    """
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        for path in args or keywords.values():
+            if self._looks.is_root(path):
+                caller = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
+                if caller in {"importlib.metadata", "importlib_metadata"}:
+                    return []
+            self._looks.look(path, self._depth)
+        return self.__wrapped__(*args, **keywords)
+
+
+class _Realpath(_Look):
+    """``os.path.realpath``, which asks of each part of a path whether it is a link.
+
+    Nothing in an archive is one, so nothing need appear: `inspect.getmodule` asks this
+    of the files of all modules.
+    """
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        thread, busy = get_ident(), self._looks.busy
+        if thread in busy or keywords.get("strict"):  # then all of it must be there
+            return self.__wrapped__(*args, **keywords)
+        busy.add(thread)
+        try:
+            return self.__wrapped__(*args, **keywords)
+        finally:
+            busy.discard(thread)
+
+
+class _Module:
+    """Pickles as the module *name*."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return __import__, (self.name,)
+
+
+_KINDS = (_Look, _Pair, _Mention, _Chdir, _Listdir, _Realpath)
+for _kind in _KINDS:
+    # What a traceback says of the one frame between a call that fails and its caller.
+    _kind.__call__.__code__ = _kind.__call__.__code__.replace(
+        co_name="put_on_disk_and_call"
+    )
+
+#: (module, its functions, their kind, how deep their looks go)
+_WRAPPED = (
+    ("os", "access chmod chown lchown lstat mkdir mkfifo mknod stat", _Look, NAME),
+    ("os", "pathconf readlink statvfs statx truncate utime", _Look, NAME),
+    ("os", "getxattr listxattr removexattr setxattr", _Look, NAME),
+    ("os", "chflags lchflags lchmod", _Look, NAME),
+    ("os", "open", _Look, OPENED),
+    ("os", "scandir", _Look, LISTED),
+    ("os", "listdir", _Listdir, LISTED),
+    ("os", "chroot remove rmdir unlink", _Look, PACKAGE),
+    ("os", "link rename replace symlink", _Pair, PACKAGE),
+    ("os", "chdir fchdir", _Chdir, PACKAGE),
+    ("os", "execv execve posix_spawn posix_spawnp system", _Mention, PACKAGE),
+    ("posixpath", "realpath", _Realpath, NAME),
+    ("builtins", "open", _Look, NAME),
+    ("io", "open open_code", _Look, NAME),
+    ("ctypes", "_dlopen", _Look, PACKAGE),
+    ("_posixsubprocess", "fork_exec", _Mention, PACKAGE),
+    ("subprocess", "_fork_exec", _Mention, PACKAGE),
+    ("sqlite3", "connect", _Mention, PACKAGE),
+    ("sqlite3.dbapi2", "connect", _Mention, PACKAGE),
+)
+#: modules that may be loaded later, see `Wrappers.wrap_module`
+WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "io", "os", "posixpath"}
+#: modules for which a function of the system stays what it is
+_UNTOUCHED = {"posix", "_io", "_frozen_importlib", "_frozen_importlib_external"}
+#: classes of the standard library that hold such functions
+_HOLDERS = (("glob", "_StringGlobber"), ("pathlib", "_NormalAccessor"))
+#: where os lists the functions that can do something
+_ABILITIES: tuple[set[Any], ...] = (
+    os.supports_dir_fd,
+    os.supports_effective_ids,
+    os.supports_fd,
+    os.supports_follow_symlinks,
+)
+
+
+class Wrappers:
+    """The wrappers of this process, which show paths to *looks*."""
+
+    def __init__(self, looks: Looks) -> None:
+        self.looks = looks
+        self._made: dict[Any, _Look] = {}
+
+    def put_in(self) -> None:
+        """Put the wrappers in the place of what they wrap; again does no harm."""
+        for module in {row[0] for row in _WRAPPED} & set(sys.modules):
+            self.wrap_module(sys.modules[module])
+        _exchange({id(real): wrapper for real, wrapper in self._made.items()})
+
+    def take_out(self) -> None:
+        """Take back what `put_in` and `wrap_module` did."""
+        _exchange({id(wrapper): real for real, wrapper in self._made.items()})
+        for able in _ABILITIES:
+            able.difference_update(self._made.values())
+
+    def wrap_module(self, module: ModuleType) -> None:
+        """Wrap the functions of a module, which has been executed."""
+        for home, names, kind, depth in _WRAPPED:
+            for name in names.split() if home == module.__name__ else ():
+                real = getattr(module, name, None)
+                if real is None or type(real) in _KINDS:
+                    continue
+                if real not in self._made:
+                    self._made[real] = kind(real, self.looks, depth)
+                setattr(module, name, self._made[real])
+                for able in _ABILITIES:
+                    if real in able:
+                        able.add(self._made[real])
+
+
+def _exchange(others: dict[int, Any]) -> None:
+    """Replace functions wherever somebody has taken them.
+
+    *others* maps the identity of each to what takes its place.
+    """
+    for name, module in list(sys.modules.items()):
+        if name not in _UNTOUCHED and isinstance(module, type(sys)):
+            for taken, value in list(vars(module).items()):
+                if id(value) in others:
+                    setattr(module, taken, others[id(value)])
+    for module_name, class_name in _HOLDERS:
+        holder = getattr(sys.modules.get(module_name), class_name, None)
+        for taken, value in list(vars(holder).items()) if holder else ():
+            real = getattr(value, "__func__", value)  # it may be a static method
+            if id(real) in others:
+                other = others[id(real)]
+                setattr(holder, taken, other if real is value else staticmethod(other))
