@@ -22,6 +22,7 @@ from lazyimport.packing import Packed, PackOptions, pack
 from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
 
+_LARGE = 100_000_000  # bytes of an archive whose largest files are named
 _option = partial(option, section="Packing")
 _OPTIONS = [
     _option(
@@ -120,7 +121,7 @@ def pack_and_tell(
         packed = pack(roots, settings, packing, reporter=reporter)
     except SettingsError as error:
         raise _usage(error) from error
-    _say_packed(packed, reporter)
+    _say_packed(packed, roots, reporter)
     return packed
 
 
@@ -158,7 +159,7 @@ def push_and_tell(
     if pushed.packed is None:
         reporter.say(f"read archive {pushed.hash} from {roots[0]}")
     else:
-        _say_packed(pushed.packed, reporter)
+        _say_packed(pushed.packed, roots, reporter)
     sent = describe_published(pushed.published)
     reporter.say(f"{sent} ({pushed.store}, {pushed.seconds:.1f} s)")
     return pushed
@@ -169,17 +170,25 @@ def _usage(error: SettingsError) -> Exception:
     return click.UsageError(str(error)) if error.name == "roots" else error
 
 
-def _say_packed(packed: Packed, reporter: Progress) -> None:
+def _say_packed(packed: Packed, roots: Sequence[str], reporter: Progress) -> None:
     if packed.artifact is not None:
         known = "as it should be" if packed.artifact.sha256 else "not checked"
         digest = packed.artifact_sha256
         reporter.say(f"read {packed.artifact.url}, SHA-256 {digest} ({known})")
+    chosen = ", ".join(map(os.path.relpath, packed.roots))
+    of = "" if roots or chosen == "." else f" of {chosen}"
     pythons = ", ".join(v.python for v in packed.revision.index.variants)
     reporter.say(
-        f"packed {amount(packed.modules, 'module')} in {amount(packed.files, 'file')}, "
+        f"packed {amount(packed.modules, 'module')}{of} in "
+        f"{amount(packed.files, 'file')}, "
         f"{size(packed.size)}, for Python {pythons}: {packed.compiled:,} compiled, "
         f"{packed.reused:,} reused, in {packed.seconds:.1f} s"
     )
+    if packed.size > _LARGE:
+        files = ", ".join(f"{path} ({size(n)})" for path, n in packed.largest)
+        reporter.say(
+            f"the largest files are {files}; --exclude leaves out what nobody needs"
+        )
 
 
 def describe_published(published: Published) -> str:

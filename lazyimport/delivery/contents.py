@@ -27,7 +27,7 @@ from lazyimport.values import redact
 
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {
-    LOOKS: "its code names a place",
+    LOOKS: "its code names a place, or something beside it is configured",
     HAS_DATA: "it has data files",
     NATIVE: "it has native code",
     CONFIGURED: "configured so",

@@ -14,6 +14,7 @@ from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.header import MAGIC, open_header
 from lazyimport.format.writer import recode
+from lazyimport.packing.layout import choose_roots
 from lazyimport.packing.options import PackOptions
 from lazyimport.packing.packer import pack
 from lazyimport.packing.roots import Packed
@@ -83,7 +84,7 @@ def push(
         check_channel(channel)
     store = _open_store(settings)
     cache = NodeCache(settings.cache_dir)
-    places = [os.fspath(root) for root in roots] or ["."]
+    places = choose_roots(roots)
     file = archive_file(places)
     asked = [] if environ is None or file or any(map(is_artifact, places)) else places
     with Provenance(asked, environ or {}) as provenance:

@@ -39,9 +39,13 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from lazyimport.packing.config import Config
+from lazyimport.packing.layout import imports_src
 from lazyimport.packing.names import collisions, directories_of
+from lazyimport.packing.secrets import is_likely_secret
 from lazyimport.packing.sources import SourceFile, Sources, pack_error
 from lazyimport.packing.walk import PYTHON_SUFFIXES, Walk
+
+_SHOWN = 10
 
 
 def collect(
@@ -117,6 +121,25 @@ def _warnings(
         yield (
             f"{' and '.join(sorted(group))} differ only in case or in the form of "
             "their accents; some file systems can have only one of them"
+        )
+    sources = [path for path in files if path.endswith(".py")]
+    below = {
+        path.split("/")[1].removesuffix(".py") for path in sources if path[:4] == "src/"
+    }
+    if below - {"__init__"} and not imports_src(
+        files[path].location for path in sources
+    ):
+        name = min(below - {"__init__"})
+        yield (
+            f"what is below src/ will be imported as src.{name} from this archive; if it "
+            f"is to be {name}, pack that folder"
+        )
+    likely = [p for p, file in files.items() if file.guarded and is_likely_secret(p)]
+    if likely:
+        names = ", ".join(likely[:_SHOWN]) + (", ..." if likely[_SHOWN:] else "")
+        yield (
+            f"likely secrets are packed, which all who read the store will see: {names}; "
+            "leave them out with --exclude, or say with --include that they belong there"
         )
     for path in files:
         if path.endswith(".pth") and "/" not in path:

@@ -6,9 +6,10 @@
     exclude = ["notebooks/", "*.csv"]     # gitignore patterns, on archive paths
     include = ["pkg/_version.py"]         # these stay, whatever else drops them
     gitignore = true                      # respect .gitignore files
+    roots = ["src"]                       # what is packed if nobody names anything
     python = ["3.11", "3.12"]             # bytecode for these
     optimize = [0]                        # at these levels
-    materialize = ["matplotlib"]          # packages that need real files
+    materialize = ["matplotlib"]          # patterns: packages with these are on disk
     in-memory = ["weights"]               # packages that never get any (or in_memory)
     requires-python = ">=3.11"            # default: [project] requires-python
 """
@@ -20,6 +21,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -36,6 +38,7 @@ else:
 class Config:
     """How to pack; the docstring of the module explains each field."""
 
+    roots: tuple[str, ...] = ()  # absolute
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     gitignore: bool = True
@@ -87,6 +90,9 @@ def read_config(start_dir: str | os.PathLike[str]) -> Config:
         values: dict[str, object] = {}
     else:
         values, issues = _values(document)
+        roots, outside = _roots_below(folder, values.get("roots", ()))
+        values["roots"] = roots
+        issues += outside
     if issues:
         lines = tuple(f"{path}: {issue}" for issue in issues)
         raise PackError("\n".join(lines), issues=lines)
@@ -119,6 +125,21 @@ def _values(document: dict[str, object]) -> tuple[dict[str, object], list[str]]:
     elif declared is not None:
         values.setdefault("requires_python", declared)
     return values, issues
+
+
+def _roots_below(folder: str, names: Any) -> tuple[tuple[str, ...], list[str]]:
+    """Return the paths of *names*, and what is wrong with those not below *folder*.
+
+    Whoever writes a tree would have other files of this machine packed.
+    """
+    roots = {name: os.path.join(folder, name) for name in names}
+    inside = os.path.realpath(folder)
+    outside = [
+        f"[tool.lazyimport] roots: {name} is not below {folder}; name it as an argument"
+        for name, root in roots.items()
+        if os.path.commonpath([inside, os.path.realpath(root)]) != inside
+    ]
+    return tuple(roots.values()), outside
 
 
 def _table(
@@ -169,6 +190,7 @@ def _is_specifier(value: object) -> bool:
 _STRINGS = (_is_strings, "a list of strings")
 _SPECIFIER = 'a version specifier such as ">=3.10"'
 _KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "roots": _STRINGS,
     "exclude": _STRINGS,
     "include": _STRINGS,
     "gitignore": (_is_bool, "true or false"),

@@ -29,12 +29,12 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config, read_config
 from lazyimport.packing.interpreters import find_interpreters
+from lazyimport.packing.layout import is_package, is_project, source_folder
 from lazyimport.packing.roots import Packed, pack_roots
 from lazyimport.packing.unpack import unpack
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
 
-_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 _JUNK = "__MACOSX"  # what the Finder puts beside the files
 
 
@@ -98,7 +98,7 @@ def _find_roots(folder: str, artifact: Artifact) -> tuple[list[str], Config]:
             )
     else:
         project = _without_top(folder)
-        top = _without_src(project)
+        top = source_folder(project)
     has_config = os.path.isfile(os.path.join(project, "pyproject.toml"))
     config = read_config(project) if has_config else Config()
     _drop_init(top)
@@ -110,16 +110,9 @@ def _without_top(folder: str) -> str:
     top = os.path.join(folder, names[0]) if len(names) == 1 else ""
     if not os.path.isdir(top):
         return folder
-    if names[0].isidentifier() and (_is_package(top) or not _is_project(top)):
+    if names[0].isidentifier() and (is_package(top) or not is_project(top)):
         return folder
     return top
-
-
-def _without_src(project: str) -> str:
-    src = os.path.join(project, "src")
-    if _is_project(project) and os.path.isdir(src) and not _is_package(src):
-        return src
-    return project
 
 
 def _roots_of_wheel(folder: str, what: str) -> tuple[list[str], Config]:
@@ -158,11 +151,3 @@ def _drop_init(top: str) -> None:
     path = os.path.join(top, "__init__.py")
     if os.path.lexists(path):
         os.unlink(path)
-
-
-def _is_package(folder: str) -> bool:
-    return os.path.isfile(os.path.join(folder, "__init__.py"))
-
-
-def _is_project(folder: str) -> bool:
-    return any(os.path.isfile(os.path.join(folder, name)) for name in _PROJECT)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from lazyimport.errors import PackError
 from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
@@ -15,6 +16,7 @@ from lazyimport.format.entries import (
     NATIVE,
 )
 from lazyimport.packing.config import Config
+from lazyimport.packing.ignore import Patterns
 
 #: What stands in code that opens files beside itself.
 LOOKS_LIKE = re.compile(
@@ -33,21 +35,58 @@ def looks_at_files(source: bytes) -> bool:
     return LOOKS_LIKE.search(source) is not None
 
 
-def package_flags(files: Iterable[tuple[str, int]], config: Config) -> dict[str, int]:
-    """Return the flags of each top-level package, and of ``""`` for single files.
+def package_flags(files: Mapping[str, int], config: Config) -> dict[str, int]:
+    """Return the flags of each directory at the top, and of ``""`` for files there.
 
-    *files* are pairs of path and flags.
+    *files* maps paths to flags.
     """
     flags: dict[str, int] = {"": 0}
-    for path, own in files:
-        top, inside, _ = path.partition("/")
-        top = top if inside else ""
+    modules = set()
+    for path, own in files.items():
+        top = top_of(path)
         flags[top] = flags.get(top, 0) | _flags_of(path, own)
-    for top in config.materialize:
-        flags[top] = flags.get(top, 0) | CONFIGURED
+        if path.endswith(MODULE_SUFFIXES):
+            modules.add(top)
+    configured = set(map(top_of, matches(config.materialize, files)))
+    for top in configured:
+        flags[top] |= CONFIGURED
+    if not configured <= modules - {""}:
+        for top in modules:  # with whatever is imported comes what lies beside it
+            flags[top] |= LOOKS
     for top in config.in_memory:
         flags[top] = flags.get(top, 0) | IN_MEMORY
     return flags
+
+
+def top_of(path: str) -> str:
+    """Return the directory at the top that a file lies in, "" for the top itself."""
+    top, inside, _ = path.partition("/")
+    return top if inside else ""
+
+
+def matches(lines: Sequence[str], files: Iterable[str]) -> Iterator[str]:
+    """Yield those of *files* that gitignore patterns, *lines*, match.
+
+    What lies in a directory that matches does too. Raises PackError for a line that
+    is no pattern.
+    """
+    try:
+        patterns = Patterns(lines, "[tool.lazyimport] materialize", strict=True)
+    except ValueError as error:
+        raise PackError(str(error)) from error
+    folders: dict[str, bool] = {"": False}
+
+    def matched(path: str, *, directory: bool) -> bool:
+        rule = patterns.find(path, path.rpartition("/")[2], directory=directory)
+        above = path.rpartition("/")[0]
+        if rule is not None:
+            return not rule.keeps
+        if above not in folders:
+            folders[above] = matched(above, directory=True)
+        return folders[above]
+
+    if patterns.rules:
+        yield from (path for path in files if matched(path, directory=False))
 
 
 def _flags_of(path: str, flags: int) -> int:

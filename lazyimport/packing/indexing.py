@@ -7,6 +7,7 @@ read, hashed and compiled.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
@@ -31,7 +32,8 @@ from lazyimport.packing.config import Config
 from lazyimport.packing.flags import looks_at_files, package_flags
 from lazyimport.packing.interpreters import Interpreter
 from lazyimport.packing.names import directories_of
-from lazyimport.packing.sources import SourceFile, Sources
+from lazyimport.packing.secrets import secret_in
+from lazyimport.packing.sources import SourceFile, Sources, pack_error
 from lazyimport.reporting import Reporter
 
 
@@ -102,7 +104,7 @@ class Indexer:
             for entry in self._read
         ]
         minors = self._config.minors()
-        flags = package_flags(self.flags.items(), self._config)
+        flags = package_flags(self.flags, self._config)
         if self._previous is not None:
             index = self._previous.revision.index
             patch = self._patch(index, self._previous.flags.keys(), entries, flags)
@@ -130,6 +132,7 @@ class Indexer:
     def _read_files(self, *, trust_stat: bool) -> None:
         """Read and hash every file that is not surely as it was."""
         files: Sequence[SourceFile] = self._sources.files
+        secrets = []
         known = self._previous.flags if self._previous is not None else {}
         self.flags = {file.path: known.get(file.path, 0) for file in files}
         if self._previous is not None and trust_stat:
@@ -138,12 +141,24 @@ class Indexer:
             data = file.read()
             digest = sha256(data)
             self._files.setdefault(digest, (file, len(data)))
+            what = (
+                "" if not file.guarded or file.path.endswith(".py") else secret_in(data)
+            )
+            if what:
+                name = shlex.quote(file.path)
+                secrets.append(
+                    f"{file.location} holds {what}, which all who read the store would "
+                    f"have; leave it out with --exclude {name}, or pack it all the same "
+                    f"with --include {name}"
+                )
             flags = EXECUTABLE if file.executable else 0
             if file.path.endswith(".py") and looks_at_files(data):
                 flags |= LOOKS_AT_FILES
             self.flags[file.path] = flags
             self._read.append(Entry(file.path, len(data), digest, flags=flags))
             self._reporter.step("reading", number, len(files))
+        if secrets:
+            raise pack_error(secrets)
 
     def _take_over(self) -> set[bytes]:
         """Take bytecode from the previous archive; return the sources it has tried."""

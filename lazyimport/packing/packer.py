@@ -13,6 +13,7 @@ from lazyimport.packing.config import read_config
 from lazyimport.packing.container import pack_container
 from lazyimport.packing.distributions import stage
 from lazyimport.packing.interpreters import find_interpreters
+from lazyimport.packing.layout import choose_roots
 from lazyimport.packing.options import PackOptions
 from lazyimport.packing.roots import Packed, pack_roots
 from lazyimport.reporting import SILENT, Reporter
@@ -31,7 +32,7 @@ def pack(
 ) -> Packed:
     """Pack *roots* into an archive in the node cache of *settings*.
 
-    *roots* are directories and files, the current directory if there are none. A
+    *roots* are directories and files, by default what `layout.choose_roots` returns. A
     directory with an ``__init__.py`` goes in as a package under its own name, the
     contents of another one go in at the top. ``[tool.lazyimport]`` of the nearest
     pyproject.toml applies, as *options* change it. In place of them, *roots* may be
@@ -48,7 +49,7 @@ def pack(
     started = time.perf_counter()
     options = options or PackOptions()
     cache = NodeCache(settings.cache_dir)
-    places = [os.fspath(root) for root in roots] or ["."]
+    places = choose_roots(roots)
     artifact = next(filter(is_artifact, places), None)
     if artifact is None:
         packed = _pack_roots(places, settings, options, cache, reporter, whole=whole)
@@ -61,6 +62,7 @@ def pack(
         )
     else:
         packed = _pack_artifact(artifact, settings, options, cache, reporter)
+    packed.roots = tuple(places)
     packed.seconds = time.perf_counter() - started
     for warning in packed.warnings:
         reporter.warn(warning)

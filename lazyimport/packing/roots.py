@@ -31,6 +31,7 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
 
 _LOCK_SECONDS = 600.0
+_LARGEST = 5
 
 
 class Packed:
@@ -38,13 +39,15 @@ class Packed:
 
     ``hash``; ``revision``, the archive as a base in the node cache and a delta;
     ``files`` and ``modules`` (Python files) in it, ``size`` of all files in bytes,
+    ``largest``, path and size of the five largest,
     ``compiled`` (sources compiled now, once for each Python), ``reused`` (modules
     that had their bytecode); ``warnings`` for people.
 
-    `pack` adds the ``seconds`` that all of it took, and for an ``artifact`` the
-    SHA-256 that the file turned out to have, in hex digits.
+    `pack` adds the ``roots`` that it chose, the ``seconds`` that all of it took, and
+    for an ``artifact`` the SHA-256 that the file turned out to have, in hex digits.
     """
 
+    roots: tuple[str, ...] = ()
     seconds = 0.0
     artifact: Artifact | None = None
     artifact_sha256 = ""
@@ -63,7 +66,11 @@ class Packed:
         self.revision = revision
         self.files = len(sources.files)
         self.modules = sum(file.path.endswith(".py") for file in sources.files)
-        self.size = sum(file.signature[0] for file in sources.files)
+        sizes = [(file.signature[0], file.path) for file in sources.files]
+        self.size = sum(size for size, _ in sizes)
+        self.largest = [
+            (path, size) for size, path in sorted(sizes)[: -_LARGEST - 1 : -1]
+        ]
         self.compiled = compiled
         self.reused = index.slots - index.files - index.directories - compiled
         self.warnings = tuple(warnings)
@@ -170,15 +177,21 @@ def pack_roots(
 
 
 def _without_effect(sources: Sources, config: Config) -> Iterator[str]:
-    """Yield a warning for each name in the configuration that is no package here."""
-    tops = {file.path.partition("/")[0] for file in sources.files if "/" in file.path}
-    for key in ("materialize", "in_memory"):
-        for name in getattr(config, key):
-            if name not in tops:
-                yield (
-                    f"[tool.lazyimport] {key} names {name!r}, which is no top-level "
-                    "package of this archive, so it has no effect"
-                )
+    """Yield a warning for each line in the configuration that matches nothing here."""
+    paths = [file.path for file in sources.files]
+    tops = {flags.top_of(path) for path in paths}
+    for line in config.materialize:
+        if next(flags.matches([line], paths), None) is None and line[:1] != "!":
+            yield (
+                f"[tool.lazyimport] materialize names {line!r}, which matches nothing in "
+                "this archive, so it has no effect"
+            )
+    for name in config.in_memory:
+        if name not in tops:
+            yield (
+                f"[tool.lazyimport] in_memory names {name!r}, which is no top-level "
+                "package of this archive, so it has no effect"
+            )
 
 
 def _without_python(
@@ -257,6 +270,7 @@ def _name_of(
     """
     parts = [os.path.realpath(root) for root in roots]
     parts += ["", *sorted(map(identity, interpreters)), *map(str, config.optimize)]
-    parts.append(flags.LOOKS_LIKE.pattern.decode())
+    # What was packed because somebody named it may be refused without the name.
+    parts += [flags.LOOKS_LIKE.pattern.decode(), *sorted(config.include)]
     joined = "\0".join(parts)
     return sha256(joined.encode("utf-8", "surrogateescape")).hex()[:32]

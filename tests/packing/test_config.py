@@ -34,6 +34,7 @@ def test_everything(tmp_path: Path) -> None:
     exclude = ["a/", "*.csv"]
     include = ["b"]
     gitignore = false
+    roots = ["src"]
     python = ["3.11", "3.12"]
     optimize = [0, 2]
     materialize = ["c"]
@@ -44,6 +45,7 @@ def test_everything(tmp_path: Path) -> None:
         exclude=("a/", "*.csv"),
         include=("b",),
         gitignore=False,
+        roots=(f"{tmp_path}/src",),
         python=("3.11", "3.12"),
         optimize=(0, 2),
         materialize=("c",),

@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.support.trees import Files
 
-ARCHIVES = scaled(30_000, 1_000_000)
+ARCHIVES = scaled(1_500, 200_000)
 MEMORY = 256 << 20
 
 FILES: Files = {
@@ -36,7 +36,6 @@ FILES: Files = {
     "pkg/words.txt": "word " * 60,
 }
 CHANGED: Files = {**FILES, "pkg/m3.py": "x = 'other'\n", "new.txt": "new " * 40}
-NOTES = b'{"requires_python": ">=3.10"}'
 NUMBERS = [0, 1, 0x7F, 0xFF, 0xFFFF, 1 << 31, (1 << 32) - 1, (1 << 63), (1 << 64) - 1]
 
 
@@ -95,12 +94,8 @@ def sealed(parts: list[bytearray], *, delta: bool) -> tuple[bytes, str]:
     for number, size in enumerate(sizes):
         head[80 + 8 * number : 88 + 8 * number] = size.to_bytes(8, "little")
     head[112:116] = len(notes).to_bytes(4, "little")
-    seal_header(head)
+    head[124:128] = crc32(bytes(head[:124])).to_bytes(4, "little")
     return bytes(b"".join(parts)), name.hex()
-
-
-def seal_header(head: bytearray) -> None:
-    head[124:] = crc32(bytes(head[:124])).to_bytes(4, "little")
 
 
 @contextmanager
@@ -123,25 +118,19 @@ def test_malicious_objects(kind: str) -> None:
     chance = random.Random(kind)
     base = Tree(FILES).archive(raw=True)
     if kind == "delta":
-        made = Tree(CHANGED).delta(Archive(*base).index, notes=NOTES)
+        made = Tree(CHANGED).delta(Archive(*base).index)
         assert made is not None
         data = made[0]
     else:
-        data, _ = Tree(FILES).archive(raw=kind == "raw", notes=NOTES)
+        data, _ = Tree(FILES).archive(raw=kind == "raw")
     original = sections(data)
     read = refused = 0
     with little_memory():
         for _ in range(ARCHIVES // 3):
             parts = [bytearray(part) for part in original]
-            number = chance.choice((0, 1, 2, 2, 3, 4, 5))
-            if number:
-                mutate(parts[number], chance)
+            number = chance.choice((1, 2, 2, 3, 4))
+            mutate(parts[number], chance)
             changed, name = sealed(parts, delta=kind == "delta")
-            if not number:  # also what sealing sets: sizes, and the hash
-                mutate(parts[0], chance)
-                del parts[0][HEADER_SIZE:]
-                seal_header(parts[0])
-                changed = b"".join(parts)
             try:
                 if kind == "delta":
                     read_delta(changed, name, base)

@@ -22,8 +22,8 @@ lazyimport pack app-1.2.tar.gz            a tarball, zip or wheel, or its URL
 @declare.command("pack", examples=_EXAMPLES)
 @declare.argument(
     "[ROOT ...]",
-    "Folders and files to pack, by default the current folder; or one zip, wheel or "
-    "tarball.",
+    "Folders and files to pack, by default those of [tool.lazyimport] roots, else the "
+    "project's src, else the current folder; or one zip, wheel or tarball.",
     "roots",
 )
 @declare.option(

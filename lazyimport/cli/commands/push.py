@@ -22,8 +22,9 @@ lazyimport push gs://bucket/app.zip --store gs://bucket/code
 @declare.command("push", examples=_EXAMPLES)
 @declare.argument(
     "[ROOT|ARCHIVE ...]",
-    "Folders and files to pack, by default the current folder; or one file that "
-    "'pack -o' wrote, or one zip, wheel or tarball.",
+    "Folders and files to pack, by default those of [tool.lazyimport] roots, else the "
+    "project's src, else the current folder; or one file that 'pack -o' wrote, or one "
+    "zip, wheel or tarball.",
     "roots",
 )
 @declare.option(

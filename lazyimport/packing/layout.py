@@ -1,0 +1,63 @@
+"""How projects lay out their sources, and what is packed where nobody says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+from lazyimport.packing.config import read_config
+from lazyimport.packing.sources import open_regular
+
+_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
+_IMPORTS_SRC = re.compile(rb"^[ \t]*(?:from|import)[ \t]+src\b", re.MULTILINE)
+
+
+def choose_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return the paths of *roots*, or what is packed if there are none.
+
+    That is what ``[tool.lazyimport] roots`` of the nearest pyproject.toml names, else
+    the ``src`` of a project here that has its packages there, else the current
+    directory. Raises PackError for a bad pyproject.toml.
+    """
+    places = [os.fspath(root) for root in roots] or list(read_config(".").roots)
+    if places:
+        return places
+    src = source_folder(".")
+    files = (
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(src)
+        for name in names
+        if name.endswith(".py")
+    )
+    return ["."] if imports_src(files) else [src]
+
+
+def source_folder(project: str) -> str:
+    """Return ``src`` in *project* if that has its packages there, else *project*."""
+    src = os.path.join(project, "src")
+    if is_project(project) and os.path.isdir(src) and not is_package(src):
+        return src
+    return project
+
+
+def is_package(folder: str) -> bool:
+    """Whether *folder* is a package, and not a namespace or a folder of packages."""
+    return os.path.isfile(os.path.join(folder, "__init__.py"))
+
+
+def is_project(folder: str) -> bool:
+    """Whether *folder* is the top of a project that can be installed."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in _PROJECT)
+
+
+def imports_src(files: Iterable[str]) -> bool:
+    """Whether any of the sources *files* imports from a package ``src``."""
+    for path in files:
+        try:
+            with open_regular(path) as file:
+                if _IMPORTS_SRC.search(file.read()):
+                    return True
+        except OSError:
+            pass  # whoever packs it says so
+    return False
