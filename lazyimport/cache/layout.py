@@ -12,7 +12,7 @@
     <cache>/channels/<store>-<name>.json   the newest change of a channel seen here
     <cache>/channels/<store>-<name>.signed.json   the same, where signatures count
     <cache>/signatures/<hash>.json       a signature of the archive, from its store
-    <cache>/deployments/<name>           what was deployed from here to one target
+    <cache>/deployments/                 what was deployed from here, as stores have it
     <cache>/staging/                     where an artifact is being unpacked
     <cache>/locks/<name>                 for an archive its hash, or what is locked
 

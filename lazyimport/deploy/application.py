@@ -96,20 +96,15 @@ class Application:
 
         Raises ManifestError if something else in the manifest would win over it.
         """
-        for contradiction in (
-            *self._anchors(),
-            *self._second_hashes(),
-            *self._commands(),
-            *self._own_hashes(),
-        ):
+        for contradiction in self._contradictions():
             raise contradiction
         place = self.place
         after = "import_path" if self.kind in (SERVE, SERVICE) else "entrypoint"
         return place.text.put(place.root, place.path, place.value.format(hash), after)
 
-    def _anchors(self) -> Iterator[ManifestError]:
-        """Yield what stands around the hash and is referred to from elsewhere."""
-        inner, root, path = self.place.text, self.place.root, self.place.path
+    def _contradictions(self) -> Iterator[ManifestError]:
+        """Yield what would win over the hash, or would get it too."""
+        inner, root, path, environment, _ = self.place
         around = [(inner, find(root, *path[:n])) for n in range(len(path) + 1)]
         around += [(inner.file, inner.scalar)] if inner.file is not None else []
         for text, node in around:
@@ -119,36 +114,26 @@ class Application:
                     "this is an anchor, and whatever else refers to it would get the "
                     f"hash of {self.name!r} too; write it out",
                 )
-
-    def _second_hashes(self) -> Iterator[ManifestError]:
-        text, path = self.place.text, self.place.path
-        parent = find(self.place.root, *path[:-1])
-        same = [key for key, _ in pairs(parent) if key.value == path[-1]]
+        keys = [key for key, _ in pairs(find(root, *path[:-1]))]
+        same = [key for key in keys if key.value == path[-1]]
         for key in same[1:]:
-            yield text.error(
+            yield inner.error(
                 key,
-                f"{path[-1]} is here a second time, after line {text.line(same[0])}",
+                f"{path[-1]} is here a second time, after line {inner.line(same[0])}",
             )
-        variable = find(self.place.environment, "env_vars", VARIABLE)
+        variable = find(environment, "env_vars", VARIABLE)
         if variable is not None and variable is not self.place.node:
-            yield text.error(
+            yield inner.error(
                 variable,
                 f"{VARIABLE} is set here, and runtime_env.lazyimport names a hash as "
                 "well; keep one of them",
             )
-
-    def _commands(self) -> Iterator[ManifestError]:
-        """Yield the commands that set the variable themselves."""
-        executable = find(self.place.environment, "py_executable")
         for text, node, name in (
-            (self.place.text, executable, "py_executable"),
+            (inner, find(environment, "py_executable"), "py_executable"),
             (self._text, find(self._node, "entrypoint"), "the entrypoint"),
         ):
             if _ASSIGNED.search(text_of(node) or ""):
                 yield text.error(node, f"{name} sets {VARIABLE}, which would win")
-
-    def _own_hashes(self) -> Iterator[ManifestError]:
-        """Yield the hashes of single deployments."""
         for deployment in sequence(find(self._node, "deployments")):
             own = find(deployment, "ray_actor_options", "runtime_env")
             hash = find(own, "env_vars", VARIABLE) or find(own, "lazyimport")

@@ -52,54 +52,39 @@ def check(
 
     Raises DeployError with the reason if a worker could not do it either.
     """
-    variables = {k: v for k, v in environ.items() if k not in ENVIRONMENT.values()}
-    variables |= settings.to_environ()
-    child = _Child(python, hash, variables)
-    answer = child.ask(entries=entries, by_value=by_value)
+    ours, theirs = settings.to_environ(), set(ENVIRONMENT.values())
+    variables = {k: v for k, v in environ.items() if k not in theirs}
+    variables |= {k: v for k, v in ours.items() if k not in _ACTIVATING}
+
+    def ask(**question: object) -> dict[str, Any]:
+        return _ask(python, variables, {"hash": hash, "python": python, **question})
+
+    answer = ask(entries=entries, by_value=by_value)
     if answer["pickled"]:
-        child.ask(pickled=answer["pickled"])
+        ask(pickled=answer["pickled"])
     shadowed = tuple((name, place) for name, place in answer["shadowed"])
     return Checked(answer["modules"], answer["seconds"], shadowed)
 
 
-class _Child:
-    """Interpreters *python* that know nothing but *variables* and a question."""
+def _ask(
+    python: str, variables: dict[str, str], question: dict[str, object]
+) -> dict[str, Any]:
+    """Return the answer of a new child that knows nothing but *variables*.
 
-    def __init__(self, python: str, hash: str, variables: Mapping[str, str]) -> None:
-        self._python = python
-        self._hash = hash
-        self._environ = {k: v for k, v in variables.items() if k not in _ACTIVATING}
-
-    def ask(self, **question: object) -> dict[str, Any]:
-        """Return the answer of a new child. Raises DeployError if it refuses."""
-        paths = _own_paths()
-        with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
-            place = f"{folder}/answer"
-            question |= {"hash": self._hash, "python": self._python}
-            question |= {"own": paths, "answer": place}
-            child = self._run(json.dumps(question), paths, folder)
-            try:
-                with open(place, encoding="utf-8") as file:
-                    answer: dict[str, Any] = json.load(file)
-            except FileNotFoundError:
-                raise DeployError(
-                    f"{self._python} ended with exit code {child.returncode} before "
-                    f"archive {self._hash} was imported:\n{child.stderr.strip()}",
-                    hash=self._hash,
-                ) from None
-        if "refused" in answer:
-            raise DeployError(answer["refused"], hash=self._hash)
-        return answer
-
-    def _run(
-        self, question: str, paths: Sequence[str], folder: str
-    ) -> subprocess.CompletedProcess[str]:
+    Raises DeployError if it refuses.
+    """
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    installed = os.path.basename(own) in {"site-packages", "dist-packages"}
+    paths = [] if installed else [own]  # a checkout
+    hash = question["hash"]
+    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
+        place = f"{folder}/answer"
         try:
-            return subprocess.run(
-                [self._python, "-I", "-c", _PROGRAM, *paths],
-                input=question,
+            child = subprocess.run(
+                [python, "-I", "-c", _PROGRAM, *paths],
+                input=json.dumps({**question, "own": paths, "answer": place}),
                 cwd=folder,
-                env=self._environ,
+                env=variables,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
@@ -107,11 +92,15 @@ class _Child:
                 check=False,
             )
         except OSError as error:
-            raise DeployError(f"cannot run {self._python}: {error.strerror}") from error
-
-
-def _own_paths() -> list[str]:
-    """Return what to add to the path of a child: a checkout, which is not installed."""
-    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    installed = os.path.basename(own) in {"site-packages", "dist-packages"}
-    return [] if installed else [own]
+            raise DeployError(f"cannot run {python}: {error.strerror}") from error
+        if not os.path.exists(place):
+            raise DeployError(
+                f"{python} ended with exit code {child.returncode} before archive "
+                f"{hash} was imported:\n{child.stderr.strip()}",
+                hash=hash,
+            )
+        with open(place, encoding="utf-8") as file:
+            answer: dict[str, Any] = json.load(file)
+    if "refused" in answer:
+        raise DeployError(answer["refused"], hash=hash)
+    return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from shlex import quote
 from typing import Any
 
@@ -48,7 +49,8 @@ def _previous(app: Application, path: str, history: History) -> tuple[str, str]:
     if chosen is not None:
         return chosen
     for hash, commit in committed(path, app.name):
-        if hash != app.hash and not past.is_bad(hash):
+        fate = past.fates.get(hash)
+        if hash != app.hash and not (fate and fate.is_bad):
             return hash, (
                 f"it is the newest other hash in git (commit {commit[:10]}), and nobody "
                 f"recorded whether it worked{past.passed_over()}"
@@ -60,6 +62,29 @@ def _previous(app: Application, path: str, history: History) -> tuple[str, str]:
             f"{VARIABLE} out of {path}:{app.line}; to go to another, {command}"
         )
     raise past.error(f"git has no other hash of it in {path}; name one: {command}")
+
+
+class _Fate:
+    """What became of one hash; *last* is its last deployment, or that after it."""
+
+    def __init__(self, last: Deployment) -> None:
+        self.last = last
+        self.ran = False
+        self.failed: Deployment | None = None
+        self.left: Deployment | None = None  # by this rollback
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it failed and never ran, or somebody rolled back from it."""
+        return self.left is not None or (self.failed is not None and not self.ran)
+
+    def __str__(self) -> str:
+        if self.left is not None:
+            return f"was rolled back {self.left.began}"
+        if self.failed is not None and not self.ran:
+            reason = self.failed.reason
+            return self.failed.outcome + (f" ({reason})" if reason else "")
+        return "ran" if self.ran else "was not waited for"
 
 
 class _Past:
@@ -79,80 +104,62 @@ class _Past:
         manifest: str = "",
         cluster: str = "",
     ) -> None:
-        self._app = app
-        self._now = now
         counted = [each for each in history.deployments(app) if each.trusted]
         if not any(each.manifest == manifest for each in counted):
             ran = [each for each in counted if each.hash == now]
             ran.sort(key=lambda each: each.cluster != cluster)
             manifest = ran[0].manifest if ran else manifest
-        self.manifest = manifest
-        #: by hash, in the order in which they were deployed last
-        self._last: dict[str, Deployment] = {}
-        self._ran: dict[str, Deployment] = {}
-        self._failed: dict[str, Deployment] = {}
-        self._left: dict[str, Deployment] = {}  # by a rollback
         deployments = [each for each in counted if each.manifest == manifest]
-        self.is_first = bool(deployments) and all(
-            each.before is None or each.before == each.hash == now
-            for each in deployments
-        )
+        self.manifest = manifest
+        befores = {each.before for each in deployments}
+        self.is_first = bool(now) and befores | {now} == {None, now}
+        #: by hash, in the order in which they were deployed last
+        self.fates: dict[str, _Fate] = {}
         for each in reversed(deployments):
             self._learn(each)
+        self._app = app
+        self._now = now
 
     def _learn(self, each: Deployment) -> None:
-        hash = each.hash
-        if each.before and each.before != hash:
-            self._last.setdefault(each.before, each)
-            if each.back and hash not in self._left:
-                self._left[each.before] = each
-        self._left.pop(hash, None)
-        self._last.pop(hash, None)
-        self._last[hash] = each
+        known = self.fates.pop(each.hash, _Fate(each))
+        if each.before and each.before != each.hash:
+            before = self.fates.setdefault(each.before, _Fate(each))
+            if each.back and known.left is None:
+                before.left = each
+        self.fates[each.hash] = known
+        known.last, known.left = each, None
         if each.outcome == "running":
-            self._ran.pop(hash, None)
-            self._ran[hash] = each
-            self._failed.pop(hash, None)
+            known.ran, known.failed = True, None
         elif each.outcome in ("failed", "timed out"):
-            self._failed[hash] = each
-
-    def is_bad(self, hash: str) -> bool:
-        """Whether *hash* failed and never ran, or somebody rolled back from it."""
-        return hash in self._left or (hash in self._failed and hash not in self._ran)
+            known.failed = each
 
     def choose(self) -> tuple[str, str] | None:
         """Return the hash to go back to and why, None if nothing is known."""
-        applied = {h: e for h, e in self._last.items() if e.outcome != "written"}
-        for known in (self._ran, applied, self._last):
-            for hash, each in reversed(known.items()):
-                if hash == self._now or self.is_bad(hash):
-                    continue
-                if known is self._ran:
-                    why = f"it is the last that worked: deployed {each.began}"
-                elif each.hash == hash:
-                    why = f"it was deployed {each.began}, and nobody waited for it"
-                else:
-                    why = f"{self._app} had it before {each.hash[:12]} was deployed"
-                return hash, why + self.passed_over(hash)
-        return None
+
+        def rank(hash: str) -> int:
+            fate = self.fates[hash]
+            was_applied = fate.last.hash == hash and fate.last.outcome != "written"
+            return 2 if fate.ran else int(was_applied)
+
+        newest = reversed(self.fates)
+        good = [h for h in newest if h != self._now and not self.fates[h].is_bad]
+        if not good:
+            return None
+        hash = max(good, key=rank)  # the newest of those that rank highest
+        fate = self.fates[hash]
+        if fate.ran:
+            why = f"it is the last that worked: deployed {fate.last.began}"
+        elif fate.last.hash == hash:
+            why = f"it was deployed {fate.last.began}, and nobody waited for it"
+        else:
+            why = f"{self._app} had it before {fate.last.hash[:12]} was deployed"
+        return hash, why + self.passed_over(hash)
 
     def passed_over(self, chosen: str | None = None) -> str:
         """Return what is said of the hashes that were deployed after *chosen*."""
-        texts = []
-        for hash in reversed(self._last):
-            if hash == chosen:
-                break
-            if hash != self._now:
-                texts.append(f"{hash[:12]} {self._verdict(hash)}")
+        newer = list(takewhile(lambda hash: hash != chosen, reversed(self.fates)))
+        texts = [f"{h[:12]} {self.fates[h]}" for h in newer if h != self._now]
         return f"; passed over: {', '.join(texts)}" if texts else ""
-
-    def _verdict(self, hash: str) -> str:
-        if hash in self._left:
-            return f"was rolled back {self._left[hash].began}"
-        if hash in self._failed and hash not in self._ran:
-            failed = self._failed[hash]
-            return failed.outcome + (f" ({failed.reason})" if failed.reason else "")
-        return "ran" if hash in self._ran else "was not waited for"
 
     def error(self, advice: str) -> DeployError:
         """Return the error for the case that there is nothing to go back to."""

@@ -1,0 +1,225 @@
+"""History: what was deployed, by whom, and what came of it.
+
+It is written down in the store beside the archives, and under the same keys in the
+node cache of the machine that deploys, which does without a store::
+
+    deployments/<application>/<id>/<outcome>.json
+
+Each object is a whole `Deployment`. It is written once and never changed, so two
+people who deploy at once lose nothing. An object in a store is the claim of anybody
+who can write there: where keys are trusted, only what one of them signed counts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from lazyimport.cache.layout import DEPLOYMENTS, Layout
+from lazyimport.errors import LazyImportError, StoreMissing
+from lazyimport.registry.layout import deployment_key, deployments_of
+from lazyimport.registry.signer import Signer
+from lazyimport.registry.signing import Trusted
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores import ReadStore, Store, writable
+from lazyimport.stores.file import FileStore
+from lazyimport.values import check_hash
+
+#: What may come of a deployment, each later than or instead of the one before it.
+OUTCOMES = ("written", "applied", "superseded", "timed out", "failed", "running")
+#: Objects of one application that are read, and bytes of the largest.
+_READ = 200
+_LARGEST = 1 << 16
+_AT_ONCE = 16
+
+
+class Deployment(NamedTuple):
+    """One deployment: *app* was given *hash*, and ``before`` it had that (or None).
+
+    ``id``
+        begins with the time at which it began (UTC, ISO 8601),
+    ``manifest``
+        the file's path in its git checkout, else on the machine; "" for a change of
+        the cluster alone,
+    ``cluster``
+        what it was applied to, "" as long as it was not,
+    ``back``
+        whether it was a rollback, away from ``before``,
+    ``by``, ``outcome``, ``reason``
+        who did it, one of `OUTCOMES`, and why if it failed,
+    ``trusted``
+        whether anything may be decided by it.
+    """
+
+    id: str
+    app: str
+    hash: str
+    before: str | None
+    manifest: str
+    cluster: str
+    back: bool
+    by: str
+    outcome: str = "written"
+    reason: str = ""
+    trusted: bool = True
+
+    @property
+    def began(self) -> str:
+        """When and by whom, for people."""
+        day, hour, minute = self.id[:10], self.id[11:13], self.id[13:15]
+        return f"{day} {hour}:{minute} UTC{self.by and f' by {self.by}'}"
+
+    def facts(self) -> dict[str, object]:
+        """Return what is stored of it, and signed."""
+        facts = self._asdict()
+        del facts["trusted"]
+        return {"format": 1, **facts}
+
+
+class _Place(NamedTuple):
+    """Where deployments are written down: for good if only *trusted* keys count."""
+
+    name: str
+    open: Callable[[], Store]
+    trusted: Trusted | None
+
+
+class History:
+    """What was deployed, as the node cache *cache_dir* and the *store* record it.
+
+    *by* is who deploys from now on; *signer* signs what is recorded in the store,
+    and only what one of the *trusted* keys signed counts there. *reporter* is warned
+    if either cannot be asked or written; it is not asked again then.
+
+    ``store`` is None also once it did not answer in time.
+    """
+
+    def __init__(
+        self,
+        cache_dir: str,
+        store: ReadStore | None = None,
+        *,
+        by: str = "",
+        signer: Signer | None = None,
+        trusted: Trusted | None = None,
+        reporter: Reporter = SILENT,
+    ) -> None:
+        self.store = store
+        self._layout = Layout(cache_dir)
+        self._by = by
+        self._signer = signer
+        self._reporter = reporter
+        self._places = [_Place("this machine", self._open_cache, None)]
+        if store is not None:
+            shared = _Place(store.url, lambda: writable(store), trusted)
+            self._places.append(shared)
+
+    def begin(
+        self,
+        app: str,
+        before: str | None,
+        hash: str,
+        *,
+        manifest: str = "",
+        cluster: str = "",
+        back: bool = False,
+    ) -> Deployment:
+        """Return a deployment that begins now; `add` writes it down."""
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H%M%S.%fZ")
+        name = f"{now}-{os.urandom(4).hex()}"
+        return Deployment(name, app, hash, before, manifest, cluster, back, self._by)
+
+    def add(self, deployment: Deployment) -> None:
+        """Write *deployment* down as it is now."""
+        facts = deployment.facts()
+        if self._signer is not None:
+            facts["signatures"] = [self._signer.sign(_signed_text(deployment))]
+        data = json.dumps(facts, indent=1).encode()
+        key = deployment_key(deployment.app, deployment.id, deployment.outcome)
+
+        def write(place: _Place) -> None:
+            if place.open == self._open_cache:
+                self._layout.make_folder(DEPLOYMENTS)
+            place.open().put(key, io.BytesIO(data))
+
+        self._for_each_place(write, "it does not know of this deployment")
+
+    def deployments(self, app: str, newest: int = _READ) -> list[Deployment]:
+        """Return the deployments of *app* with what came of them, the newest first.
+
+        Of each record no more than the *newest* objects are read, of which a
+        deployment has up to three.
+        """
+        found: dict[str, Deployment] = {}
+
+        def read(place: _Place) -> None:
+            for each in _read(place, app, newest):
+                best = found.setdefault(each.id, each)
+                if _rank(each) > _rank(best):
+                    found[each.id] = each
+
+        self._for_each_place(read, "what it knows does not count")
+        return sorted(found.values(), reverse=True)
+
+    def _for_each_place(self, do: Callable[[_Place], None], so: str) -> None:
+        for place in list(self._places):
+            try:
+                do(place)
+            except StoreMissing:
+                continue  # nothing was ever written there
+            except (LazyImportError, OSError) as error:
+                self._places.remove(place)  # it would take as long again
+                if place.name != "this machine" and getattr(error, "retryable", False):
+                    self.store = None
+                self._reporter.warn(
+                    f"the record of deployments, {place.name}: {error}; {so}"
+                )
+
+    def _open_cache(self) -> Store:
+        self._layout.exists()  # raises CacheError if others may write there
+        return FileStore(self._layout.path)
+
+
+def _rank(deployment: Deployment) -> tuple[bool, int]:
+    return deployment.trusted, OUTCOMES.index(deployment.outcome)
+
+
+def _read(place: _Place, app: str, newest: int) -> Iterator[Deployment]:
+    """Yield what is written down of *app*; what is no deployment is left out."""
+    store = place.open()
+    keys = [item.key for item in store.list(deployments_of(app))][-newest:]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(lambda key: store.read(key, 0, _LARGEST), keys)
+        for key, data in zip(keys, found, strict=True):
+            try:
+                each = _decode(data, place.trusted)
+            except (ValueError, TypeError, LookupError, RecursionError):
+                continue
+            # What is signed counts for its own place alone.
+            if (app, key) == (each.app, deployment_key(app, each.id, each.outcome)):
+                yield each
+
+
+def _decode(data: bytes, trusted: Trusted | None) -> Deployment:
+    facts = json.loads(data)
+    each = Deployment(**{name: facts[name] for name in Deployment._fields[:-1]})
+    check_hash(each.hash)
+    check_hash(each.before or each.hash)
+    OUTCOMES.index(each.outcome)
+    signatures = [
+        {"key": str(one["key"]), "signature": str(one["signature"])}
+        for one in facts.get("signatures", ())
+    ]
+    if trusted is None or trusted.signer_of(_signed_text(each), signatures):
+        return each
+    return each._replace(trusted=False)
+
+
+def _signed_text(deployment: Deployment) -> bytes:
+    text = json.dumps(deployment.facts(), sort_keys=True, separators=(",", ":"))
+    return f"lazyimport deployment 1\n{text}".encode()
