@@ -6,12 +6,14 @@ needs. `writable` and `mutable` return it as a store that can do more.
 
 from __future__ import annotations
 
-from typing import Any
-
 from lazyimport.errors import SettingsError
 from lazyimport.stores.keys import check_key
 from lazyimport.stores.protocol import Item, MutableStore, ReadStore, Store
 from lazyimport.values import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "Item",

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
 
 from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.keys import check_key, check_range, is_key
 from lazyimport.stores.protocol import Item
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, TypeAlias
+
 #: Takes the next bytes of a download.
-Write = Callable[[Any], object]
+Write: TypeAlias = "Callable[[Any], object]"
 
 
 class ReadBase:

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from lazyimport.errors import (
     SettingsError,
@@ -22,6 +21,10 @@ from lazyimport.stores.durable import NewFile, make_folder, sync_folder
 from lazyimport.stores.keys import is_key
 from lazyimport.stores.protocol import Item
 from lazyimport.values import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 #: Bytes that are read and written at a time.
 _CHUNK = 1 << 20

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO
 
 from lazyimport.errors import KeyMissing, SettingsError, StoreError
 from lazyimport.stores.attempt import Attempt
@@ -13,6 +12,10 @@ from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.gcs_download import Download
 from lazyimport.stores.gcs_failures import explain, may_be_repeated
 from lazyimport.stores.protocol import Item
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _CONNECT = 20.0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
 from lazyimport.stores.attempt import UNREACHABLE, Attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LOG_IN = (
     "on GKE give the pod's service account access by workload identity (in a pod's "
