@@ -283,17 +283,18 @@ class TestDamage:
             text = cli.fail(words[0], name, "--store", cli.url, *words[1:])
             says(text, name, cli.url, "delete ", "push")
 
-    def test_push_does_not_take_half_of_it_for_present(
-        self, cli: CommandLine, project: Path
-    ) -> None:
+    def test_push_replaces_half_of_it(self, cli: CommandLine, project: Path) -> None:
         name = cli.push(project)
         cli.tamper(name, cli.stored(name).read_bytes()[:-1])
 
-        text = cli.fail("push", project, "-q", "--store", cli.url)
-        says(text, name, cli.url, "cut short", "delete it there and push again")
+        done = cli.run("push", project, "-q", "--store", cli.url)
+        assert f"warning: {cli.url}/archives/{name}: cut short" in done.stderr
+        shutil.rmtree(cli.cache)
+        done = cli.run("run", name, "--store", cli.url, "-m", "shop.main")
+        assert "30 []\n" == done.stdout
 
     def test_forged(self, cli: CommandLine, project: Path) -> None:
-        """A right archive of another hash lies under this key."""
+        """A right archive of another hash lies under this key; a push replaces it."""
         name = cli.push(project)
         (project / "shop/prices.py").write_text("def price(count):\n    return 9\n")
         other = cli.folder / "other"
@@ -306,8 +307,14 @@ class TestDamage:
         (project / "shop/prices.py").write_text(
             "def price(count):\n    return 10 * count\n"
         )
-        push = cli.fail("push", project, "-q", "--store", cli.url)
-        says(push, name, packed, cli.url, "delete it there and push again")
+        push = cli.run("push", project, "-q", "--store", cli.url)
+        assert (
+            f"warning: {cli.url}/archives/{name}: this is archive {packed}"
+            in push.stderr
+        )
+        shutil.rmtree(cli.cache)
+        done = cli.run("run", name, "--store", cli.url, "-m", "shop.main")
+        assert "30 []\n" == done.stdout
 
     def test_damaged_member(self, cli: CommandLine, project: Path) -> None:
         name = cli.push(project)

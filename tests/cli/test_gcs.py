@@ -53,7 +53,7 @@ def test_channel_and_collection(cli: CommandLine, project: Path, fake: FakeGcs) 
         f"bucket/code/archives/{name}",
         "bucket/code/channels/prod.json",
     } <= set(fake.objects)
-    assert not any("/gc/" in key for key in fake.objects)
+    assert "bucket/code/gc/running.json" not in fake.objects
     assert f"{name}\n" == cli.run("channel", "get", "prod").stdout
 
 
