@@ -528,22 +528,29 @@ url, cache, stop, *hashes = sys.argv[1:]
 store, node = mutable(open_store(url)), NodeCache(cache)
 root = url.removeprefix("file://")
 resent = put_back = 0
-while not os.path.exists(stop):
-    for name in hashes:
-        resent += publish(node.open(name), store, node).kind != "present"
-        require_archive(store, name)          # what push said is true
-    for item in list(store.list()):           # then two months go by
+
+
+def two_months_go_by():
+    for item in list(store.list()):
         if item.key.startswith(("archives/", "gc/pushed/")):
             try:
                 os.utime(f"{root}/{item.key}", (time.time() - 5e6,) * 2)
             except FileNotFoundError:
                 pass
+
+
+while not os.path.exists(stop):
+    for name in hashes:
+        resent += publish(node.open(name), store, node).kind != "present"
+        require_archive(store, name)          # what push said is true
+    two_months_go_by()
     try:
         set_channel(store, "prod", hashes[-1], by="pusher")
         require_archive(store, hashes[-1])    # and so is what the channel says
         remove_channel(store, "prod", by="pusher")
     except ArchiveMissing:
         put_back += 1
+    two_months_go_by()
 print(resent, put_back)
 """
 
