@@ -58,7 +58,7 @@ def look_up(store: Store, prefix: str = "") -> dict[str, Stored]:
         return {}  # put() makes the folder, or says that the bucket is missing
     found = {hash: Stored(hash, item, False, None) for hash, item in items.items()}
     for key in proofs:
-        hash = recorded_hash(key)
+        hash = recorded_hash(key) or ""
         version, _, base = key[len(PROOFS) + len(hash) + 1 :].partition("-")
         if hash in found and version == _version(found[hash].item):
             found[hash] = Stored(hash, items[hash], True, base or None)

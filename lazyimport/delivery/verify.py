@@ -269,6 +269,9 @@ class _Check:
             self._channels[str(name)] = hash
 
     def _signature(self, key: str) -> None:
+        hash = recorded_hash(key)
+        if hash is None:
+            return  # somebody else's
         facts = self._json(key)
         try:
             trusted = Trusted.parse(str(facts.get("key")))
@@ -277,7 +280,7 @@ class _Check:
                 raise
             self.found.unchecked += 1
             return
-        trusted.check_archive(self._store, recorded_hash(key))
+        trusted.check_archive(self._store, hash)
 
     def _json(self, key: str) -> dict[str, Any]:
         try:

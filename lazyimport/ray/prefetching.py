@@ -11,8 +11,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lazyimport.errors import DeliveryError, LazyImportError
+from lazyimport.registry.gc_lock import claim
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
+from lazyimport.stores import open_store
 from lazyimport.values import check_hash
 
 
@@ -52,12 +54,20 @@ def prefetch(
     Ray must be connected. *store* is the URL to fetch from, by default each
     node's own ``LAZYIMPORT_STORE``; each node uses its own node cache and gives
     up after *timeout* seconds (default: its ``LAZYIMPORT_TIMEOUT``). *reporter*
-    is told of each node when it is done.
+    is told of each node when it is done. Where this process may write to the store,
+    the archive counts as pushed now, so that no garbage collection takes it.
 
     Returns the results of all nodes. Raises DeliveryError, with them as
     ``results``, if a node could not get the archive; the others have it then.
     """
-    Settings(check_hash(hash), store, timeout=timeout)
+    settings = Settings.from_environ(
+        os.environ, hash=check_hash(hash), store=store, timeout=timeout
+    )
+    if settings.store:
+        try:
+            claim(open_store(settings.store, timeout=settings.timeout), hash)
+        except LazyImportError:
+            pass  # the nodes that need the store say what is wrong with it
     results = []
     nodes = [node for node in ray.nodes() if node["Alive"]]
     for result in _fetch_on(nodes, hash, store, timeout):
@@ -97,6 +107,7 @@ def fetch_here(
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""
     from lazyimport.delivery.fetch import fetch
     from lazyimport.ray.metrics import count_fetch
+    from lazyimport.registry.resolution import require_signature
 
     started = time.perf_counter()
     fetched, why = 0, None
@@ -107,6 +118,8 @@ def fetch_here(
         if settings.cache_mode == "memory":
             why = "it keeps no archives (LAZYIMPORT_CACHE_MODE=memory)"
         else:
+            if settings.require_signature:
+                require_signature(settings, hash)
             _, fetched = fetch(settings, hash, ahead=True)
     except LazyImportError as error:
         why = f"{type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key
+from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
 from lazyimport.values import is_sha256
 
@@ -84,7 +84,8 @@ def delete_archive(store: Store, hash: str) -> None:
     delete_object(store, archive_key(hash))
     for folder in RECORDS:
         for item in store.list(f"{folder}{hash}"):
-            delete_object(store, item.key)
+            if recorded_hash(item.key) == hash:
+                delete_object(store, item.key)
 
 
 def delete_object(store: Store, key: str) -> None:

@@ -11,6 +11,7 @@ Ages count by the clock of the store, which writes the times.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,12 +25,13 @@ from lazyimport.registry.archives import (
 )
 from lazyimport.registry.channels import read_channels
 from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
-from lazyimport.registry.layout import PUSHED, RECORDS, recorded_hash
+from lazyimport.registry.layout import CLOCK, FOLDERS, PUSHED, RECORDS, recorded_hash
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
 
 #: Archives deleted under one announcement.
 BATCH = 100
+_IS_CLOCK = re.compile(rf"{CLOCK}[0-9a-f]{{16}}").fullmatch
 #: Headers that are read at once.
 _AT_ONCE = 16
 
@@ -84,11 +86,14 @@ class Fate:
 class Survey:
     """The archives of a store, the newest first, at the time ``now``.
 
-    ``leftovers`` are the keys of records of archives that are not there.
+    ``leftovers`` are the keys of objects that are of use to nobody, such as records
+    of archives that are not there; ``unfinished`` says where there is what killed
+    writers did not finish.
     """
 
     fates: list[Fate]
     leftovers: list[str]
+    unfinished: list[str]
     now: float
 
     @property
@@ -103,7 +108,7 @@ class Collected:
     """What `collect` did.
 
     ``deleted`` are archives, ``spared`` hashes of those that were needed again by
-    then, ``leftovers`` the number of records deleted of archives that were not there.
+    then, ``leftovers`` the number of other things deleted.
     """
 
     deleted: list[Fate] = field(default_factory=list)
@@ -162,11 +167,12 @@ def _collect(
             fresh = surveyor.survey(announced.time)
             _delete(store, batch, fresh, announced, done)
         reporter.step("deleting archives", start + len(batch), len(going))
-    if planned.leftovers:
+    if planned.leftovers or planned.unfinished:
         with Announced(store, set(), by) as announced:
             for key in surveyor.survey(announced.time).leftovers:
                 delete_object(store, key)
                 done.leftovers += 1
+        done.leftovers += len(surveyor.sweep(announced.time, dry_run=False))
 
 
 def _delete(
@@ -198,14 +204,15 @@ class _Surveyor:
         for fate in fates:  # one object of the future does not make all others old
             fate.modified = min(fate.modified, now)
         self._judge(fates, now)
-        return Survey(fates, list(self._leftovers(fates, now)), now)
+        leftovers = list(self._leftovers(fates, now))
+        return Survey(fates, leftovers, self.sweep(now, dry_run=True), now)
 
     def _archives(self) -> list[Fate]:
         found = [(hash, item) for hash, item in stored_archives(self._store)]
         self._read_bases({(hash, item.modified) for hash, item in found})
         pushed: dict[str, float] = {}
         for item in self._store.list(PUSHED):
-            hash = recorded_hash(item.key)
+            hash = recorded_hash(item.key) or ""
             pushed[hash] = max(item.modified, pushed.get(hash, 0.0))
         fates = [
             Fate(
@@ -259,11 +266,26 @@ class _Surveyor:
                         yield change.hash, f"channel {channel.name} #{change.number}"
 
     def _leftovers(self, fates: list[Fate], now: float) -> Iterator[str]:
-        """Yield the keys of old records that belong to no archive, or to no push."""
+        """Yield the keys of what is old and of use to nobody.
+
+        Records without an archive, pushes before the last one, and clocks.
+        """
         here = {fate.hash: fate.modified for fate in fates}
-        for folder in RECORDS:
+        for folder in (*RECORDS, CLOCK):
             for item in self._store.list(folder):
-                last = here.get(recorded_hash(item.key))
+                hash = recorded_hash(item.key)
+                last = here.get(hash or "")
                 superseded = folder == PUSHED and item.modified < (last or 0.0)
-                if now - item.modified > SHORTEST_AGE and (last is None or superseded):
+                ours = hash is not None or _IS_CLOCK(item.key)
+                idle = now - item.modified > SHORTEST_AGE
+                if ours and idle and (last is None or superseded):
                     yield item.key
+
+    def sweep(self, now: float, *, dry_run: bool) -> list[str]:
+        """Remove what killed writers did not finish; return where that lies."""
+        found: list[str] = []
+        if hasattr(self._store, "sweep"):  # a folder; buckets show nothing of it
+            for folder in FOLDERS:
+                before = now - SHORTEST_AGE
+                found += self._store.sweep(folder, before, dry_run=dry_run)
+        return found

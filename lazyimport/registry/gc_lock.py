@@ -29,7 +29,7 @@ from lazyimport.errors import (
 )
 from lazyimport.files import tries
 from lazyimport.registry.archives import delete_object, require_archive
-from lazyimport.registry.layout import PUSHED, RUNNING
+from lazyimport.registry.layout import CLOCK, PUSHED, RUNNING
 from lazyimport.stores import ReadStore, Store, writable
 
 #: Seconds for which a push may still be under way: nothing younger is deleted.
@@ -117,7 +117,7 @@ class Announced:
 
     def _take_over(self) -> None:
         """Remove the announcement of a collection that died long ago."""
-        probe = f"gc/clock-{self._announcement.token}"
+        probe = f"{CLOCK}{self._announcement.token}"
         self._store.put(probe, io.BytesIO(b""))
         try:
             since = self._time_of(RUNNING)

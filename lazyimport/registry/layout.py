@@ -9,12 +9,14 @@
     gc/pushed/<hash>/<random>        empty: it was pushed again when this was made
     channels/<name>.json             a channel
     gc/running.json                  what a garbage collection is about to delete
+    gc/clock-<random>                empty: says what time it is in the store
     deployments/<application>/<id>/<outcome>.json   a deployment, and what came of it
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 
 from lazyimport.values import check_channel
 
@@ -23,12 +25,20 @@ CHANNELS = "channels/"
 PROOFS = "proofs/"
 PUSHED = "gc/pushed/"
 RUNNING = "gc/running.json"
+CLOCK = "gc/clock-"
 DEPLOYMENTS = "deployments/"
 PROVENANCE = "provenance/"
 SIGNATURES = "signatures/"
 #: What the keys of records begin with that lie beside an archive; its hash follows.
 RECORDS = (PROVENANCE, SIGNATURES, PROOFS, PUSHED)
+#: All folders in which lazyimport puts anything.
+FOLDERS = (ARCHIVES, CHANNELS, DEPLOYMENTS, PROVENANCE, SIGNATURES, PROOFS, "gc/")
 _JSON = ".json"
+_HASH = "([0-9a-f]{64})"
+_RECORD = re.compile(
+    rf"{PROVENANCE}{_HASH}{_JSON}|{SIGNATURES}{_HASH}/[0-9a-f]{{32}}{_JSON}|"
+    rf"{PROOFS}{_HASH}-[0-9a-f-]+|{PUSHED}{_HASH}/[0-9a-f]{{16}}"
+)
 #: Characters of the longest name of an application that is a part of a key.
 _LONGEST = 200
 
@@ -51,9 +61,13 @@ def signature_key(hash: str, signer: str) -> str:
     return f"{SIGNATURES}{hash}/{signer}{_JSON}"
 
 
-def recorded_hash(key: str) -> str:
-    """Return the hash of the archive beside which the record *key* lies."""
-    return key[len(next(filter(key.startswith, RECORDS))) :][:64]
+def recorded_hash(key: str) -> str | None:
+    """Return the hash of the archive beside which *key* lies, None if it is no record.
+
+    People keep files of their own in a store, also beside those of lazyimport.
+    """
+    found = _RECORD.fullmatch(key)
+    return found and found[found.lastindex or 0]
 
 
 def channel_key(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
+import stat
 from collections.abc import Iterator
 
 from lazyimport.errors import (
@@ -39,6 +41,8 @@ _NOT_THERE = (
 )
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+#: Files of `NewFile` and `AtomicFile`, whose names are no keys.
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.claim-.+")
 #: A network file system that lost its server, for now or for this file handle.
 _AWAY = {
     errno.EAGAIN,
@@ -56,8 +60,8 @@ class FileStore(StoreBase):
 
     `put` creates the folder if it is missing; everything else then raises
     StoreMissing. Two writers of one key do what `NewFile` says. A writer that is
-    killed leaves at most a ``.*.tmp`` file, which no listing shows and which may be
-    deleted whenever no writer runs.
+    killed leaves at most a ``.*.tmp`` file, which no listing shows and which `sweep`
+    removes.
 
     `replace` and `delete` hold a lock on ``.lock`` in the folder, so that neither
     comes between another one's look at an object and its rename. The system frees
@@ -109,6 +113,24 @@ class FileStore(StoreBase):
 
     def __reduce__(self) -> tuple[object, ...]:
         return FileStore, (self.folder,)
+
+    def sweep(self, folder: str, before: float, *, dry_run: bool = False) -> list[str]:
+        """Remove what killed writers left in *folder*, unchanged since *before*.
+
+        *folder* is the beginning of keys, up to a slash. Returns the paths of what is
+        removed, or would be. Raises StoreError.
+        """
+        found = []
+        with self._attempt("delete", folder):
+            for place, _, names in os.walk(self._path(folder)):
+                for name in filter(_UNFINISHED.fullmatch, names):
+                    path = f"{place}/{name}"
+                    status = os.lstat(path)
+                    if stat.S_ISREG(status.st_mode) and status.st_mtime < before:
+                        found.append(path)
+                        if not dry_run:
+                            os.unlink(path)
+        return found
 
     def _receive(
         self, attempt: Attempt, write: Write, start: int, end: int | None

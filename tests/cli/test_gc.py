@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -129,8 +130,67 @@ def test_what_should_name_hashes_and_names_none(
 
     error = cli.fail("gc", "--keep-from", empty, "--delete", code=2)
 
-    assert f"no hash in {empty}" in error
+    assert f"--keep-from {empty} is not complete: no hash in it" in error
     assert len(list((cli.store / "archives").iterdir())) == len(pushed)
+
+
+SPEC = """\
+  kind: RayCronJob
+  metadata:
+    name: nightly
+    uid: 6e0a
+  spec:
+    jobTemplate:
+      runtimeEnvYAML: |
+        env_vars:
+          LAZYIMPORT_HASH: {hash}
+  status:
+    active: []
+"""
+
+
+def as_list(*hashes: str) -> str:
+    """Return what ``kubectl get -o yaml`` prints of several objects."""
+    items = ["- apiVersion: ray.io/v1\n" + SPEC.format(hash=hash) for hash in hashes]
+    end = "kind: List\nmetadata:\n  resourceVersion: ''\n"
+    return "apiVersion: v1\nitems:\n" + "".join(items) + end
+
+
+def test_half_of_a_list_is_no_list(cli: CommandLine, pushed: list[str]) -> None:
+    """Wherever it was cut: what stood behind that may be in use."""
+    text = as_list(*pushed)
+    listed = cli.folder / "used.yaml"
+    as_json = json.dumps(
+        {"apiVersion": "v1", "items": [{"x": pushed[0]}], "kind": "List"}
+    )
+    page = text.replace("resourceVersion: ''", "continue: abc")
+    one = "apiVersion: ray.io/v1\n" + textwrap.dedent(SPEC.format(hash=pushed[0]))
+    halves = [text[: text.index(name) + at] for name in pushed for at in (20, 64, 66)]
+    halves += [text[: text.index(end)] for end in ("kind: List", "uid", "status")]
+    halves += [as_json[:-1], as_json[:-20], page, one[: one.index("status")]]
+
+    for half in halves:
+        listed.write_text(half)
+        error = cli.fail("gc", "--keep-from", listed, "--delete", code=2)
+        assert f"--keep-from {listed} is not complete" in error, half
+    for whole in (text, as_json, one, f"---\n{text}---\n{one}", pushed[0], f"{text}\n"):
+        listed.write_text(whole)
+        cli.run("gc", "--keep-from", listed)
+    listed.write_text(text)
+    cli.run("gc", "--keep-from", listed, "--delete")
+    assert left(cli) == set(pushed)
+
+
+def test_leftovers_are_told_and_deleted(cli: CommandLine, pushed: list[str]) -> None:
+    unfinished = cli.store / f"archives/.{pushed[0]}.0a1b2c3d.tmp"
+    unfinished.write_bytes(b"x")
+    os.utime(unfinished, (1, 1))
+
+    assert "and 1 leftover;" in cli.run("gc", "--keep-last", "9").stderr
+    assert unfinished.exists()
+    done = cli.run("gc", "--keep-last", "9", "--delete")
+    assert "and 1 leftover" in done.stderr
+    assert not unfinished.exists()
 
 
 def test_hashes_count_in_capitals_too(cli: CommandLine, pushed: list[str]) -> None:

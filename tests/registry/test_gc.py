@@ -29,7 +29,13 @@ from lazyimport.registry.channels import (
 )
 from lazyimport.registry.gc import Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import Announcement, claim, renew
-from lazyimport.registry.layout import PUSHED, RUNNING, archive_key, channel_key
+from lazyimport.registry.layout import (
+    PUSHED,
+    RUNNING,
+    archive_key,
+    channel_key,
+    signature_key,
+)
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
 from tests.support.headers import put_header
@@ -215,7 +221,7 @@ def test_records_go_with_their_archive(store: MutableStore) -> None:
     put_aged(store, B, 1)
     for name in (A, B, C):
         store.put(f"provenance/{name}.json", io.BytesIO(b"{}"))
-        store.put(f"signatures/{name}/k.json", io.BytesIO(b"{}"))
+        store.put(signature_key(name, "0a" * 16), io.BytesIO(b"{}"))
     renew(store, A)
     age(store, 60)
     age(store, 1, archive_key(B))
@@ -225,7 +231,7 @@ def test_records_go_with_their_archive(store: MutableStore) -> None:
 
     assert len(found.leftovers) == done.leftovers == 2  # those of C
     left = {item.key for item in store.list()}
-    records = {f"provenance/{B}.json", f"signatures/{B}/k.json"}
+    records = {f"provenance/{B}.json", signature_key(B, "0a" * 16)}
     assert left == {archive_key(B), *records}
 
 
@@ -237,13 +243,74 @@ def test_record_that_came_before_its_archive_stays(store: MutableStore) -> None:
 
 
 def test_what_is_not_ours_stays(store: MutableStore) -> None:
-    for key in ("notes.txt", "archives/readme", "code-0a0b.zip", "gc/other"):
+    """Also beside an archive that goes, and in folders of ours."""
+    put_aged(store, A, 600)
+    theirs = {
+        "notes.txt",
+        "archives/readme",
+        "code-0a0b.zip",
+        "gc/other",
+        "gc/clock-work",
+        "gc/pushed/readme",
+        f"gc/pushed/{A}/why",
+        "provenance/readme.md",
+        f"provenance/{A}.json.bak",
+        f"provenance/{A}-notes.txt",
+        f"signatures/{A}/cosign.bundle",
+        f"signatures/{A}.asc",
+        "signatures/keys.txt",
+        "proofs/of/concept",
+        f"proofs/{A}",
+    }
+    for key in theirs:
         store.put(key, io.BytesIO(b"x"))
     age(store, 600)
+    root = Path(store.url.removeprefix("file://"))
+    hidden = [root / "archives/.gitkeep", root / "archives/.notes.tmp"]
+    hidden += [root / "other/.x.0a1b2c3d.tmp"]
+    for path in hidden:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (1, 1))
 
-    collect(store, OLD, NOW, "ada")
+    done = collect(store, OLD, NOW, "ada")
 
-    assert len(list(store.list())) == 4
+    assert [fate.hash for fate in done.deleted] == [A]
+    assert {item.key for item in store.list()} == theirs
+    assert all(path.exists() for path in hidden)
+
+
+def test_what_collections_and_killed_writers_left_goes(store: MutableStore) -> None:
+    put_aged(store, A, 1)
+    root = Path(store.url.removeprefix("file://"))
+    left = [
+        root / "gc/clock-0123456789abcdef",
+        root / f"archives/.{B}.0a1b2c3d.tmp",
+        root / "channels/.prod.json.00000000.tmp",
+        root / f"signatures/{A}/.claim-{'0a' * 16}.json",
+    ]
+    fresh = root / f"archives/.{C}.0a1b2c3d.tmp"
+    for path in [*left, fresh]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for path in left:
+        os.utime(path, (NOW - 2 * HOUR,) * 2)
+
+    found = survey(store, OLD, NOW)
+    done = collect(store, OLD, NOW, "ada")
+
+    assert len(found.leftovers) + len(found.unfinished) == done.leftovers == 4
+    assert [path for path in [*left, fresh] if path.exists()] == [fresh]
+
+
+def test_folder_with_the_name_of_an_unfinished_file(store: MutableStore) -> None:
+    path = Path(store.url.removeprefix("file://")) / "archives/.x.0a1b2c3d.tmp"
+    path.parent.mkdir()
+    path.mkdir()
+    os.utime(path, (1, 1))
+
+    assert collect(store, OLD, NOW, "ada").leftovers == 0
+    assert path.exists()
 
 
 # -- what cannot be read -----------------------------------------------------

@@ -14,6 +14,9 @@ from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
+from lazyimport.deploy.errors import ManifestError
+from lazyimport.deploy.nodes import Node, find, text_of
+from lazyimport.deploy.yamltext import YamlText
 from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.provenance import builder
@@ -22,12 +25,14 @@ from lazyimport.stores import Store, open_store, writable
 from lazyimport.values import check_channel
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
+_PART_OF_A_HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{6,63}\Z", re.IGNORECASE)
 _REASONS_SHOWN = 3
 
 _EXAMPLES = """
 lazyimport gc --store gs://bucket/code
 lazyimport gc --keep-last 20 --older-than 90d --delete
-kubectl get rayservice,rayjob -Ao yaml | lazyimport gc --keep-from - --delete
+kubectl get rayservice,rayjob,raycronjob,raycluster,cronjob -Ao yaml > used &&
+  lazyimport gc --keep-from used --delete
 """
 
 
@@ -52,8 +57,8 @@ kubectl get rayservice,rayjob -Ao yaml | lazyimport gc --keep-from - --delete
 @declare.option("--keep HASH", "Keep this archive.", multiple=True)
 @declare.option(
     "--keep-from FILE",
-    "Keep every archive whose hash stands in this file, such as a manifest; '-' reads "
-    "standard input.",
+    "Keep every archive whose hash stands in this file: manifests, or lists as kubectl "
+    "writes them, whole; '-' reads standard input.",
     multiple=True,
 )
 @declare.option("--delete", "Delete, and not only say what.")
@@ -127,7 +132,8 @@ def _survey(store: Store, rules: Rules, *, as_json: bool) -> None:
 def _hashes_in(path: str) -> list[str]:
     """Return all hashes that a file mentions, manifests above all.
 
-    Raises click.UsageError if it mentions none: whatever should have written it failed.
+    Raises click.UsageError if it mentions none, or is only the beginning of what it
+    should be: whatever should have written it failed.
     """
     if path == "-":
         text = sys.stdin.read()
@@ -136,12 +142,42 @@ def _hashes_in(path: str) -> list[str]:
             text = file.read()
     found = [hash.lower() for hash in _HASH.findall(text)]
     if not found:
-        what = "standard input" if path == "-" else path
+        why = "no hash in it, so it would keep nothing"
+    elif _PART_OF_A_HASH.search(text):
+        why = "it ends in the middle of a hash"
+    else:
+        why = _what_is_missing(text, path)
+    if why:
         raise click.UsageError(
-            f"--keep-from {path}: no hash in {what}, so it would keep nothing; did what "
-            "writes it fail?"
+            f"--keep-from {path} is not complete: {why}; did what writes it fail? Write a file first, and collect only if that went well: kubectl get "
+            "... > FILE && lazyimport gc --keep-from FILE"
         )
     return found
+
+
+def _what_is_missing(text: str, path: str) -> str:
+    """Return what is missing in manifests, "" if nothing seems to be."""
+    try:
+        documents = YamlText(text, path).documents
+    except ManifestError as error:
+        return str(error)
+    return next(filter(None, map(_end_of, documents)), "")
+
+
+def _end_of(document: Node) -> str:
+    """Return what an object of Kubernetes would end with, and does not."""
+    if find(document, "apiVersion") is None:
+        return ""
+    kind = text_of(find(document, "kind")) or ""
+    items = find(document, "items")
+    if not kind or (items is not None) != kind.endswith("List"):
+        return "a list has no end" if items is not None else "an object has no kind"
+    if text_of(find(document, "metadata", "continue")):
+        return "it is the first page of a list (metadata.continue)"
+    in_cluster = find(document, "metadata", "uid") and find(document, "spec")
+    if in_cluster and not find(document, "status"):
+        return "an object of a cluster has no status"
+    return ""
 
 
 def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
@@ -162,7 +198,7 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
     total = size(sum(fate.size for fate in done.deleted))
     text = f"deleted {amount(len(done.deleted), 'archive')}, {total}, from {store.url}"
     if done.leftovers:
-        text += f", and {amount(done.leftovers, 'record')} of others deleted before"
+        text += f", and {amount(done.leftovers, 'leftover')}"
     if done.spared:
         text += f"; {amount(len(done.spared), 'archive')} spared, needed since"
     console.say(text)
@@ -176,9 +212,10 @@ def _print_survey(found: Survey, store: Store) -> None:
     header = ("ARCHIVE", "SIZE", "PUSHED", "")
     console.print_table(rows, header=header, right=(1,))
     text = f"{store.url}: {_sum(goes)} would go, {_sum(stays)} would stay"
-    if found.leftovers:
-        text += f"; {amount(len(found.leftovers), 'record')} of archives long gone"
-    if goes or found.leftovers:
+    leftovers = len(found.leftovers) + len(found.unfinished)
+    if leftovers:
+        text += f", and {amount(leftovers, 'leftover')}"
+    if goes or leftovers:
         text += "; nothing was deleted yet: add --delete"
     console.say(text)
     if goes:
