@@ -77,7 +77,7 @@ def _fail(wanted: str, hash: str, reason: str) -> None:
             f"install: {reason}"
         )
         sys.meta_path.append(
-            MissingFinder(hash, lambda name: f"\n  lazyimport: {name!r} {explanation}")
+            MissingFinder(hash, lambda name: [f"  lazyimport: {name!r} {explanation}"])
         )
     except Exception as worse:  # noqa: BLE001
         reason += f" (and {worse!r})"

@@ -5,6 +5,7 @@
     LazyImportError
     ├── SettingsError            a setting or argument is wrong (also a ValueError)
     ├── InstallError             install() contradicts what this process already runs
+    │                            (also a RuntimeError)
     ├── ArchiveError             an archive cannot be used
     │   ├── MalformedArchive     its bytes are no archive, or one that is cut or forged
     │   ├── DamagedArchive       they were one: a digest does not hold any more
@@ -26,10 +27,14 @@
     └── ArchiveReadError         a file cannot be read (also an OSError)
 
 Every error carries its facts as attributes beside the text, and survives
-pickling with them, because Ray sends what a task raises to the driver.
+pickling with them, because Ray sends what a task raises to the driver. What leaves
+an import or a refused task comes back as the error of Python's own that it is, with
+the same text and facts: the driver may not have lazyimport.
 """
 
 from __future__ import annotations
+
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +92,9 @@ class LazyImportError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, self._facts()
 
+    def __copy__(self) -> Self:
+        return self.with_text(str(self))
+
     def _facts(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
@@ -98,11 +106,17 @@ class SettingsError(LazyImportError, ValueError):
     value: object
 
 
-class InstallError(LazyImportError):
-    """This process cannot do any more what ``install()`` was asked for."""
+class InstallError(LazyImportError, RuntimeError):
+    """This process cannot do any more what ``install()`` was asked for.
+
+    Workers refuse tasks with it, so it is pickled as a RuntimeError.
+    """
 
     hash: str
     installed: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuntimeError, self.args, self._facts()
 
 
 class ArchiveError(LazyImportError):
@@ -194,9 +208,16 @@ class PackError(LazyImportError):
 
 
 class ArchiveImportError(LazyImportError, ImportError):
-    """A module cannot be imported from the archive; ``name`` and ``path`` say which."""
+    """A module cannot be imported from the archive; ``name`` and ``path`` say which.
+
+    It leaves import statements of programs that know nothing of lazyimport, so it is
+    pickled as what it is for them.
+    """
 
     hash: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImportError, (str(self),), self._facts()
 
     def _facts(self) -> dict[str, Any]:
         return {**self.__dict__, "name": self.name, "path": self.path}
@@ -205,35 +226,63 @@ class ArchiveImportError(LazyImportError, ImportError):
 class ArchiveModuleMissing(ArchiveImportError, ModuleNotFoundError):
     """Neither the archive nor this environment has the module.
 
-    *explain* returns the text that follows the interpreter's own. It is called when
-    somebody reads the message: programs that probe for optional modules never do.
+    *explain* returns what the archive knows about that, in lines. It is called when
+    somebody reads them: programs that probe for optional modules never do. They are
+    notes (PEP 678); before Python 3.11, which has none, they follow the text.
     """
 
     def __init__(
-        self, message: str, explain: Callable[[], str] | None = None, **facts: Any
+        self,
+        message: str,
+        explain: Callable[[], list[str]] | None = None,
+        **facts: Any,
     ) -> None:
-        super().__init__(message, **facts)
         self._explain = explain
-        self._explanation = ""
+        self._lines: list[str] = []
+        super().__init__(message, **facts)
 
-    def __str__(self) -> str:
-        if self._explain is not None:
-            explain, self._explain = self._explain, None
-            self._explanation = explain()
-        return super().__str__() + self._explanation
+    def _explained(self) -> list[str]:
+        explain, self._explain = self._explain, None
+        if explain is not None:
+            self._lines[:0] = explain()
+        return self._lines
+
+    if sys.version_info >= (3, 11):
+
+        @property
+        def __notes__(self) -> list[str]:
+            return self._explained()
+
+        @__notes__.setter
+        def __notes__(self, notes: list[str]) -> None:
+            self._explain, self._lines = None, notes
+
+    else:
+
+        def __str__(self) -> str:
+            return "\n".join([super().__str__(), *self._explained()])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ModuleNotFoundError, (str(self),), self._facts()
 
     def _facts(self) -> dict[str, Any]:
-        str(self)
-        return {**super()._facts(), "_explain": None}
+        facts = super()._facts()
+        del facts["_explain"], facts["_lines"]
+        if sys.version_info >= (3, 11):
+            facts["__notes__"] = self.__notes__
+        return facts
 
 
 class ArchiveReadError(LazyImportError, OSError):
-    """A file of the archive cannot be read, as on a bad disk.
+    """A file of the archive cannot be read, as on a bad disk; pickled as OSError.
 
     ``filename`` names it; ``errno`` is `errno.EIO`.
     """
 
     hash: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OSError, (self.errno, str(self)), self._facts()
 
     def _facts(self) -> dict[str, Any]:
         return {**self.__dict__, "errno": self.errno, "filename": self.filename}

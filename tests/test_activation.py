@@ -178,7 +178,7 @@ def test_failure_lets_the_process_start_and_says_why(
         "import json, sys\nprint('started')\nimport importlib.util\n"
         "print(importlib.util.find_spec('shipped'))\n"
         "try: import shipped.work\n"
-        "except ModuleNotFoundError as error: print(error.name, '|', error)",
+        "except ModuleNotFoundError as error: print(error.name, '|', error, *getattr(error, '__notes__', ()))",
         cache=cache,
         hash_=hash_,
         **environ,

@@ -34,7 +34,13 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.packing.config import Config
-from tests.support.compare_importers import Files, from_archive, pack_tree, write_tree
+from tests.support.compare_importers import (
+    Files,
+    from_archive,
+    pack_tree,
+    told,
+    write_tree,
+)
 
 TREE: Files = {
     "shipped/__init__.py": "where = __name__\n",
@@ -345,9 +351,9 @@ def test_missing_module(
         exec(statement, {})
 
     for text in says:
-        assert text in str(caught.value)
+        assert text in told(caught.value)
     if says:
-        assert hash_ in str(caught.value)
+        assert hash_ in told(caught.value)
         assert isinstance(caught.value, ArchiveModuleMissing)
         assert caught.value.name == statement.rsplit(maxsplit=1)[-1]
 
@@ -374,7 +380,7 @@ def test_finders_behind_are_asked_before_a_module_is_said_to_miss(
             sys.meta_path.remove(Late)  # type: ignore[arg-type]
             sys.modules.pop("late_and_found", None)
 
-    assert packed in str(caught.value)
+    assert packed in told(caught.value)
 
 
 def test_asking_for_a_missing_module_is_no_error(packed: str, cache: Path) -> None:

@@ -74,7 +74,8 @@ def _invoke(command: click.Command, context: click.Context) -> int:
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except LazyImportError as error:
-        return _failed(context, error, str(error))
+        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        return _failed(context, error, text)
     except BrokenPipeError:
         raise
     except OSError as error:

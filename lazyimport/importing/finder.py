@@ -163,15 +163,32 @@ class ArchivePathFinder:
         if spec is not None or not tail or "/" in tail:
             return spec
         try:
+            others = self.tree.others(stem)
             is_directory = self.tree.is_directory(stem)
         except errors.ArchiveError as error:
             if not _may_have(self.tree, stem):
                 return None
             raise _damaged(self.tree, fullname, stem, error) from error
-        if is_directory:
+        if others and all(map(self.tree.put, others)):
+            spec = self._of_others(fullname)
+        if spec is None and is_directory:
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [self.tree.inside + stem]
         return spec
+
+    @hidden
+    def _of_others(self, fullname: str) -> ModuleSpec | None:
+        """Return what other path hooks make of files that are no modules for us."""
+        for hook in sys.path_hooks:
+            try:
+                finder: Any = hook(self.path)
+            except ImportError:
+                continue
+            if not isinstance(finder, ArchivePathFinder):
+                spec: ModuleSpec | None = finder.find_spec(fullname)
+                if spec is not None and spec.loader is not None:
+                    return spec
+        return None
 
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
         """Yield (name with *prefix*, is a package) of the modules here (`pkgutil`)."""
@@ -254,7 +271,7 @@ class MissingFinder:
     has put itself behind it (six does, and so whatever uses six) is asked first.
     """
 
-    def __init__(self, hash: str, explain: Callable[[str], str]) -> None:
+    def __init__(self, hash: str, explain: Callable[[str], list[str]]) -> None:
         self.hash = hash
         self._explain = explain
         #: threads that explain: what they miss in turn is not explained
@@ -296,7 +313,7 @@ class MissingFinder:
             hash=self.hash,
         )
 
-    def _explained(self, fullname: str) -> str:
+    def _explained(self, fullname: str) -> list[str]:
         thread = get_ident()
         self._explaining.add(thread)
         try:

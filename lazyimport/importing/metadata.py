@@ -1,93 +1,63 @@
-"""Metadata: the archive's ``*.dist-info`` and ``*.egg-info`` for importlib.metadata."""
+"""Metadata: the archive's ``*.dist-info`` and ``*.egg-info`` for importlib.metadata.
+
+It is read from memory: programs ask for the versions of all that they import.
+"""
 
 from __future__ import annotations
 
 import re
-from importlib.metadata import Distribution
+import sys
 from pathlib import Path
 
-from lazyimport.errors import ArchiveError
 from lazyimport.importing.resources import ArchivePath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.metadata import DistributionFinder
+    from importlib.metadata import Distribution, DistributionFinder
     from os import PathLike
+    from typing import Any
 
     from lazyimport.importing.tree import Tree
 
-METADATA_SUFFIXES = (".dist-info", ".egg-info")
-#: files that are read of all distributions to find some of them
-_READ_OF_ALL = ("METADATA", "PKG-INFO", "entry_points.txt", "RECORD", "top_level.txt")
-
-
-class ArchiveDistribution(Distribution):
-    """A distribution whose metadata directory (or file) is at *path* of the tree."""
-
-    def __init__(self, tree: Tree, path: str) -> None:
-        self._inside = ArchivePath(tree, path)
-        self._root = tree.root
-        # importlib.metadata takes this from distributions of an .egg-info
-        self._path = self.locate_file(path)
-
-    def read_text(self, filename: str | PathLike[str]) -> str | None:
-        """Return a metadata file's text, or None if there is none of that name."""
-        path = self._inside.joinpath(filename)
-        if not self._inside.is_dir():  # an .egg-info that is one file
-            path = self._inside
-            if str(filename) not in {"PKG-INFO", ""}:
-                return None
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-
-    @property
-    def _normalized_name(self) -> str:
-        # `importlib.metadata.distributions` asks all of them, to tell them apart.
-        # Metadata would have to be parsed for each, and the machinery's own class
-        # does not look at it either.
-        return _normalized(_project(self._path.name))
-
-    def locate_file(self, path: str | PathLike[str]) -> Path:
-        """Return where the distribution's file *path* is, or will be when opened."""
-        return Path(self._root, path)
+_SUFFIXES = (".dist-info", ".egg-info")
 
 
 def find_distributions(
     tree: Tree, context: DistributionFinder.Context
-) -> Iterator[ArchiveDistribution]:
+) -> Iterator[Distribution]:
     """Yield the archive's distributions that *context* asks for.
 
-    A context with a path of its own asks only about that path. Where the archive is
-    damaged, a distribution that nobody asked for by name is left out, with a warning:
-    whoever wants all distributions still gets the others.
+    They are of a class of the module that asks, which may be the backport
+    importlib_metadata. A context with a path of its own asks only about that path.
     """
-    if tree.root not in context.path:
+    if tree.is_real or tree.root not in context.path:
         return
+    kind = _kind(sys.modules[type(context).__module__])
     wanted = None if context.name is None else _normalized(context.name)
-    try:
-        names = [name for name, _ in tree.archive.children("")]
-    except ArchiveError as error:
-        _warn(f"the distributions in the archive cannot be listed: {error}")
-        return
-    for name in names:
-        if not name.lower().endswith(METADATA_SUFFIXES):
-            continue
-        if wanted is None:
-            try:
-                for file in ("", *_READ_OF_ALL):
-                    tree.entry(f"{name}/{file}".rstrip("/"))
-            except ArchiveError as error:
-                _warn(f"the distribution {name} is left out: {error}")
-                continue
-        elif _normalized(_project(name)) != wanted:
-            continue
-        yield ArchiveDistribution(tree, name)
+    for name, _ in tree.archive.children(""):
+        if name.lower().endswith(_SUFFIXES) and (
+            wanted is None or _normalized(_project(name)) == wanted
+        ):
+            yield kind(ArchivePath(tree, name))
 
 
-def _warn(text: str) -> None:
-    from warnings import warn
+def _kind(metadata: Any) -> Any:
+    """Return the class of distributions for the module *metadata*."""
 
-    warn(text, RuntimeWarning, stacklevel=3)
+    class ArchiveDistribution(metadata.PathDistribution):  # type: ignore[misc]
+        """A distribution whose metadata directory (or file) is in an archive."""
+
+        def __init__(self, path: ArchivePath) -> None:
+            super().__init__(Path(str(path)))
+            self._inside = path
+
+        def read_text(self, filename: str | PathLike[str]) -> str | None:
+            """Return a metadata file's text, or None if there is none of that name."""
+            path = self._inside.joinpath(filename)
+            return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    return ArchiveDistribution
 
 
 def _project(directory: str) -> str:

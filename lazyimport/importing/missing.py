@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
 
-def explain_missing(tree: Tree, fullname: str) -> str:
-    """Return what to tell a person after "No module named ...", on lines of its own.
+def explain_missing(tree: Tree, fullname: str) -> list[str]:
+    """Return what to tell a person after "No module named ...", in lines.
 
     Names the archive, the rule that dropped the module when it was packed if
-    one did, the tag of an extension module made for another Python or
-    platform, and the nearest names that there are.
+    one did, files of that name that other importers could load, and the nearest
+    names that there are.
     """
     stem = fullname.replace(".", "/")
     lines = [f"archive {tree.hash} has no module {fullname!r}"]
@@ -24,13 +24,19 @@ def explain_missing(tree: Tree, fullname: str) -> str:
             f"{dropped[0]} was left out when packing, by the rule {dropped[1]}; "
             "change the rule or add an include to [tool.lazyimport] and push again"
         )
-    foreign = _foreign_extensions(tree, stem)
-    if foreign:
+    natives = [e.path for e in tree.archive.index.find(stem) if not e.is_directory]
+    others = [entry.path for entry in tree.others(stem)]
+    if natives:
         lines.append(
-            f"it holds {', '.join(foreign)}, made for another Python or platform "
+            f"it holds {', '.join(natives)}, made for another Python or platform "
             f"than this {sys.implementation.cache_tag} on {sys.platform}"
         )
-    if not dropped and not foreign and "." not in fullname:
+    if others:
+        lines.append(
+            f"it holds {', '.join(others)}, which Python does not import by itself: "
+            "install the import hook for such files first"
+        )
+    if not (dropped or natives or others) and "." not in fullname:
         lines.append(
             "nor is it installed in this environment: add it to the image, or to "
             "the tree and push again"
@@ -38,7 +44,7 @@ def explain_missing(tree: Tree, fullname: str) -> str:
     near = _nearest(tree, fullname)
     if near:
         lines.append(f"nearest names in it: {', '.join(near)}")
-    return "".join(f"\n  lazyimport: {_on_one_line(line)}" for line in lines)
+    return [f"  lazyimport: {_on_one_line(line)}" for line in lines]
 
 
 def _on_one_line(text: str) -> str:
@@ -49,7 +55,10 @@ def _on_one_line(text: str) -> str:
 
 
 def _dropped_by(tree: Tree, stem: str) -> tuple[str, str] | None:
-    excluded = tree.archive.notes.get("excluded")
+    try:
+        excluded = tree.archive.notes.get("excluded")
+    except ImportError:  # of what reads them
+        return None
     if not isinstance(excluded, dict):
         return None
     candidates = [f"{stem}.py", f"{stem}/__init__.py", f"{stem}/"]
@@ -59,23 +68,31 @@ def _dropped_by(tree: Tree, stem: str) -> tuple[str, str] | None:
     return next(((c, str(excluded[c])) for c in candidates if c in excluded), None)
 
 
-def _foreign_extensions(tree: Tree, stem: str) -> list[str]:
-    return [
-        entry.path
-        for entry in tree.archive.index.find(stem)
-        if entry.path.endswith((".so", ".pyd"))
-    ]
-
-
 def _nearest(tree: Tree, fullname: str) -> list[str]:
-    from difflib import get_close_matches
-
+    """Return at most three names of which few letters differ."""
     parent, _, tail = fullname.rpartition(".")
-    folder = parent.replace(".", "/")
     names = {
         name.partition(".")[0]
-        for name, kind in tree.archive.children(folder)
+        for name, kind in tree.archive.children(parent.replace(".", "/"))
         if kind or name.endswith((".py", ".pyc", ".so", ".pyd"))
     }
-    found = get_close_matches(tail, names - {"__init__", tail}, n=3, cutoff=0.6)
-    return [f"{parent}.{name}" if parent else name for name in found]
+    near = sorted(
+        (distance, name)
+        for name in names - {"__init__", tail}
+        if (distance := _distance(name.lower(), tail.lower())) <= 1 + len(tail) // 4
+    )
+    return [f"{parent}.{name}" if parent else name for _, name in near[:3]]
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters to change, add or take make *one* of *other*."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        before, row[0] = row[0], number
+        for place, match in enumerate(other, 1):
+            change = before + (letter != match)
+            before, row[place] = (
+                row[place],
+                min(change, row[place] + 1, row[place - 1] + 1),
+            )
+    return row[-1]

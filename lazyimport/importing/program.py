@@ -59,19 +59,18 @@ def _missing(tree: Tree, module: str, error: ImportError) -> ArchiveModuleMissin
     if dotted != module and tree.module(dotted.replace(".", "/")) is not None:
         return errors.ArchiveModuleMissing(
             f"cannot run {module!r}: a module is named with dots, -m {dotted}",
-            lambda: "",
             name=module,
             hash=tree.hash,
         )
     cause = error.__cause__
     if isinstance(cause, errors.ArchiveModuleMissing):  # a package that it would be in
-        return cause.with_text(f"cannot run {module!r}: {cause}")
+        return cause.with_text(f"cannot run {module!r}: {cause.args[0]}")
     stem = module.replace(".", "/")
     name = f"{module}.__main__" if tree.is_directory(stem) else module
     known = tree.module(name.replace(".", "/")) is not None
     return errors.ArchiveModuleMissing(
         f"cannot run {module!r}: {error}",
-        (lambda: "") if known else (lambda: explain_missing(tree, name)),
+        None if known else lambda: explain_missing(tree, name),
         name=name,
         hash=tree.hash,
     )

@@ -110,13 +110,13 @@ def _precede_printing(tree: Tree, changes: Changes, watcher: ImportWatcher) -> N
         watcher.watch("threading", precede)
 
 
-def _explain_missing(tree: Tree, name: str) -> str:
-    from lazyimport.importing.missing import explain_missing
-
+def _explain_missing(tree: Tree, name: str) -> list[str]:
     try:
+        from lazyimport.importing.missing import explain_missing
+
         return explain_missing(tree, name)
     except Exception as error:  # noqa: BLE001 - it would hide the ImportError
-        return f"\n  lazyimport: {error}"
+        return [f"  lazyimport: {error}"]
 
 
 def _forget_path_entries(root: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE, Entry
+from lazyimport.format.entries import IN_MEMORY, LOOKS, MODULE_SUFFIXES, NATIVE, Entry
 from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
 from lazyimport.importing.machinery import (
     BYTECODE_SUFFIXES,
@@ -87,6 +87,7 @@ class Tree:
         self.found: Callable[[ModuleSpec], None] | None = None
         self._materializer = materializer
         self._prepared: set[str] = set()
+        self._others: dict[str, dict[str, list[str]]] = {}
         self._looks = looks or Looks()
         self._warn = warn
         #: looks that were answered; what is removed after that stays removed
@@ -117,6 +118,27 @@ class Tree:
                 if entry.path.startswith(stem) and entry.path[len(stem) :] in _RANKS:
                     return entry, False
         return found
+
+    def others(self, stem: str) -> list[Entry]:
+        """Return files that other importers may load as the module at *stem*.
+
+        These have suffixes that Python does not import: ``.pyx``, ``.hy``.
+        """
+        folder, _, name = stem.rpartition("/")
+        paths = self._others_in(folder).get(name, ())
+        if self.is_directory(stem):
+            paths = [*paths, *self._others_in(stem).get("__init__", ())]
+        return [entry for path in paths if (entry := self.entry(path))]
+
+    def _others_in(self, folder: str) -> dict[str, list[str]]:
+        known = self._others.get(folder)
+        if known is None:
+            known = self._others[folder] = {}
+            for name, kind in self.archive.children(folder):
+                if not kind and not name.endswith(MODULE_SUFFIXES):
+                    path = f"{folder}/{name}" if folder else name
+                    known.setdefault(name.partition(".")[0], []).append(path)
+        return known
 
     def is_directory(self, path: str) -> bool:
         """Return whether *path*, relative to the root, is a directory."""

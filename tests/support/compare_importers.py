@@ -30,6 +30,11 @@ class Outcome(NamedTuple):
     status: int
 
 
+def told(error: BaseException) -> str:
+    """Return what a traceback says of *error*, with its notes."""
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
+
+
 def write_tree(files: Files, folder: Path) -> Path:
     """Write *files*, a mapping of paths to contents, below *folder* and return it."""
     for path, content in files.items():
