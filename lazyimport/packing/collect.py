@@ -11,16 +11,9 @@ the contents of another one go in at the top, like those of an entry of
 Rules, from the weakest to the strongest; each has gitignore's syntax and meaning,
 and what a rule drops is not walked:
 
-1. Dropped by default: version control and tools (``.git``, ``.hg``, ``.svn``,
-   ``.tox``, ``.nox``, ``.eggs``, ``.mypy_cache``, ``.ruff_cache``,
-   ``.pytest_cache``, ``.hypothesis``, ``.ipynb_checkpoints``, ``.idea``,
-   ``.vscode``, ``node_modules``), virtual environments (``.venv``, and any directory
-   with a ``pyvenv.cfg``), ``__pycache__``, a ``.pyc`` or ``.pyo`` beside its source,
-   ``.DS_Store``, ``.lazyimportignore``, editors' ``.#*``, ``*.swp``, ``*.swo`` and
-   ``*~``, and archives of our own, ``*.lza``.
-   ``build``, ``dist`` and ``venv`` are packages on PyPI or in the standard library
-   and stay, unless a rule says otherwise. ``*.dist-info`` and ``*.egg-info`` stay,
-   and so does a ``.pyc`` without source.
+1. `rules.DROPPED` and the like: version control, tools, editors' files, archives; any
+   virtual environment; a ``.pyc`` or ``.pyo`` beside its source. ``build``, ``dist``
+   and ``venv`` are packages on PyPI or in the standard library and stay.
 2. ``.gitignore`` files, unless the configuration says ``gitignore = false``:
    those in the root, and those above it up to the top of its git repository. What
    git tracks all the same stays. They do not count in a directory that has

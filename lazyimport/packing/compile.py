@@ -15,10 +15,10 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
@@ -150,7 +150,7 @@ def compile_sources(
 
 
 class _Compilers:
-    """The children: as many as threads ask at once, each busy with one source.
+    """The children: one for each thread that asks, busy with one source at a time.
 
     A child reads a whole frame before it writes and a thread writes a whole frame
     before it reads, so neither can wait for the other.
@@ -159,8 +159,8 @@ class _Compilers:
     def __init__(self, interpreter: Interpreter, optimization: int) -> None:
         self._interpreter = interpreter
         self._optimization = optimization
-        self._lock = Lock()
-        self._idle: list[_Child] = []
+        self._own = threading.local()
+        self._lock = threading.Lock()
         self._alive: set[_Child] = set()
         self._closed = False
 
@@ -184,11 +184,9 @@ class _Compilers:
         # A child that ends may have been killed for the memory that earlier sources
         # took; the second one starts with this source.
         for _ in range(2):
-            child = self._take()
+            child = self._child()
             answer = child.ask(source)
             if answer is not None:
-                with self._lock:
-                    self._idle.append(child)
                 if answer[:1] == b"C":
                     return answer[1:]
                 line = int.from_bytes(answer[1:5], "little")
@@ -196,6 +194,7 @@ class _Compilers:
             ending = child.end()
             with self._lock:
                 self._alive.discard(child)
+            self._own.child = None
         tag = self._interpreter.tag
         if ending == -signal.SIGKILL:  # not by what it compiled
             raise PackError(
@@ -206,17 +205,17 @@ class _Compilers:
         how = f"signal {-ending}" if ending < 0 else f"exit code {ending}"
         return SyntaxProblem(f"the compiler of {tag} crashed on it ({how})", None)
 
-    def _take(self) -> _Child:
-        with self._lock:
-            if self._idle and not self._closed:
-                return self._idle.pop()
-            # Under the lock, because close() must see every child there is; the
-            # child gets ready outside of it.
-            if self._closed:
-                raise PackError("compiling was given up")
-            child = _Child(self._interpreter, self._optimization)
-            self._alive.add(child)
-        child.wait_until_ready()
+    def _child(self) -> _Child:
+        """Return the child of this thread, which is started if there is none."""
+        child: _Child | None = getattr(self._own, "child", None)
+        if child is None:
+            with self._lock:  # because close() must see every child there is
+                if self._closed:
+                    raise PackError("compiling was given up")
+                child = _Child(self._interpreter, self._optimization)
+                self._alive.add(child)
+            child.wait_until_ready()
+            self._own.child = child
         return child
 
 

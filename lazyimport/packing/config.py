@@ -86,121 +86,93 @@ def read_config(start_dir: str | os.PathLike[str]) -> Config:
         with open(path, "rb") as file:
             document = tomllib.load(file)
     except (OSError, ValueError) as error:
-        issues = [f"cannot be read: {error}"]
-        values: dict[str, object] = {}
+        issues, values = [f"cannot be read: {error}"], dict[str, Any]()
     else:
-        values, issues = _values(document)
-        roots, outside = _roots_below(folder, values.get("roots", ()))
-        values["roots"] = roots
-        issues += outside
+        values, issues = _values(document, folder)
     if issues:
         lines = tuple(f"{path}: {issue}" for issue in issues)
         raise PackError("\n".join(lines), issues=lines)
-    return Config(**values)  # type: ignore[arg-type]
+    return Config(**values)
 
 
-def _values(document: dict[str, object]) -> tuple[dict[str, object], list[str]]:
+def _values(document: dict[str, Any], folder: str) -> tuple[dict[str, Any], list[str]]:
     """Return the arguments of `Config`, and everything that is wrong."""
     issues: list[str] = []
-    tool = _table(document, "tool", "[tool]", issues)
-    project = _table(document, "project", "[project]", issues)
-    table = _table(tool, "lazyimport", "[tool.lazyimport]", issues)
-    values: dict[str, object] = {}
-    for key, value in table.items():
-        form = _KEYS.get(key.replace("_", "-"))
-        if form is None:
-            known = ", ".join(sorted(_KEYS))
-            issues.append(f"[tool.lazyimport] {key}: no such key (there are {known})")
-            continue
-        is_valid, expected = form
+    values: dict[str, Any] = {}
+
+    def take(shown: str, key: str, value: object) -> None:
+        is_valid, expected = _KEYS[key]
         if is_valid(value):
             fixed = tuple(value) if isinstance(value, list) else value
             values[key.replace("-", "_")] = fixed
         else:
-            issues.append(f"[tool.lazyimport] {key} must be {expected}, not {value!r}")
-    declared = project.get("requires-python")
-    if declared is not None and not _is_specifier(declared):
-        if "requires_python" not in values:
-            issues.append(f"[project] requires-python must be {_SPECIFIER}")
-    elif declared is not None:
-        values.setdefault("requires_python", declared)
-    return values, issues
+            issues.append(f"{shown} must be {expected}, not {value!r}")
 
+    def table(place: dict[str, Any], name: str, shown: str) -> dict[str, Any]:
+        found = place.get(name, {})
+        if isinstance(found, dict):
+            return found
+        issues.append(f"[{shown}] must be a table")
+        return {}
 
-def _roots_below(folder: str, names: Any) -> tuple[tuple[str, ...], list[str]]:
-    """Return the paths of *names*, and what is wrong with those not below *folder*.
+    ours = table(table(document, "tool", "tool"), "lazyimport", "tool.lazyimport")
+    for key, value in ours.items():
+        name, shown = key.replace("_", "-"), f"[tool.lazyimport] {key}"
+        if name in _KEYS:
+            take(shown, name, value)
+        else:
+            known = ", ".join(sorted(_KEYS))
+            issues.append(f"{shown}: no such key (there are {known})")
+    declared = table(document, "project", "project").get("requires-python")
+    if declared is not None and "requires_python" not in values:
+        take("[project] requires-python", "requires-python", declared)
 
-    Whoever writes a tree would have other files of this machine packed.
-    """
-    roots = {name: os.path.join(folder, name) for name in names}
+    # Whoever writes a tree would have other files of this machine packed.
     inside = os.path.realpath(folder)
-    outside = [
+    roots = {name: os.path.join(folder, name) for name in values.get("roots", ())}
+    values["roots"] = tuple(roots.values())
+    issues += [
         f"[tool.lazyimport] roots: {name} is not below {folder}; name it as an argument"
         for name, root in roots.items()
         if os.path.commonpath([inside, os.path.realpath(root)]) != inside
     ]
-    return tuple(roots.values()), outside
+    return values, issues
 
 
-def _table(
-    document: dict[str, object], key: str, shown: str, issues: list[str]
-) -> dict[str, object]:
-    value = document.get(key, {})
-    if isinstance(value, dict):
-        return value
-    issues.append(f"{shown} must be a table")
-    return {}
-
-
-def _is_strings(value: object) -> bool:
+def _is_list(value: object, pattern: str) -> bool:
     return isinstance(value, list) and all(
-        isinstance(item, str) and item for item in value
+        isinstance(item, str) and re.fullmatch(pattern, item, re.DOTALL)
+        for item in value
     )
-
-
-def _is_versions(value: object) -> bool:
-    return _is_strings(value) and all(
-        re.fullmatch(r"3\.\d+(\.\d+)?", version)
-        for version in value  # type: ignore[attr-defined]
-    )
-
-
-def _is_levels(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(type(item) is int and item in {0, 1, 2} for item in value)
-    )
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
 
 
 def _is_specifier(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
     try:
-        SpecifierSet(value)
+        return isinstance(value, str) and SpecifierSet(value) is not None
     except InvalidSpecifier:
         return False
-    return True
 
 
-_STRINGS = (_is_strings, "a list of strings")
-_SPECIFIER = 'a version specifier such as ">=3.10"'
-_KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
+_STRINGS = (lambda value: _is_list(value, ".+")), "a list of strings"
+_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "roots": _STRINGS,
     "exclude": _STRINGS,
     "include": _STRINGS,
-    "gitignore": (_is_bool, "true or false"),
+    "gitignore": (lambda value: isinstance(value, bool), "true or false"),
     # Not a path: whoever writes a tree would have a program of theirs run here.
     "python": (
-        _is_versions,
+        lambda value: _is_list(value, r"3\.\d+(\.\d+)?"),
         'a list of versions such as "3.11"; name a path with --python',
     ),
-    "optimize": (_is_levels, "a list of 0, 1 or 2"),
+    "optimize": (
+        lambda value: (
+            isinstance(value, list)
+            and bool(value)
+            and all(type(level) is int and 0 <= level <= 2 for level in value)
+        ),
+        "a list of 0, 1 or 2",
+    ),
     "materialize": _STRINGS,
     "in-memory": _STRINGS,
-    "requires-python": (_is_specifier, _SPECIFIER),
+    "requires-python": (_is_specifier, 'a version specifier such as ">=3.10"'),
 }

@@ -1,21 +1,7 @@
 """A zip, wheel or tarball of another tool becomes an archive in the node cache.
 
-A **wheel** is packed as it would be installed: what is in ``NAME.data/purelib`` and
-``platlib`` goes to the top, its scripts, headers and data are left out,
-``*.dist-info`` stays, and its ``Requires-Python`` counts.
-
-Anything else is packed as if the container itself were on ``sys.path``, with two
-exceptions for archives of a whole project:
-
-1. A single directory at the top, as GitHub and ``python -m build`` make it, is left
-   out if no import statement can name it (``shop-1.2``), or if it is a project (a
-   ``pyproject.toml``, ``setup.py`` or ``setup.cfg`` in it) and no package.
-2. A project's ``src/`` is packed in place of the project if it is no package.
-
-A *subdirectory* is packed as it is, without any of this.
-
-``[tool.lazyimport]`` of a project's pyproject.toml counts, and ``.gitignore`` files
-do not: what somebody put into a container was meant to be there.
+``docs/artifacts.md`` says what of it is packed, and under which paths. ``.gitignore``
+files do not count: what somebody put into a container was meant to be there.
 """
 
 from __future__ import annotations
@@ -24,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from email.parser import BytesHeaderParser
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
@@ -126,24 +113,16 @@ def _roots_of_wheel(folder: str, what: str) -> tuple[list[str], Config]:
             kinds = (os.path.join(aside, kind) for kind in ("purelib", "platlib"))
             roots += filter(os.path.isdir, kinds)
         elif name.endswith(".dist-info"):
-            requires = _requires_python(os.path.join(place, "METADATA"), what)
-            config = replace(config, requires_python=requires)
+            try:
+                with open(os.path.join(place, "METADATA"), "rb") as file:
+                    value = BytesHeaderParser().parse(file)["Requires-Python"]
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                text = f"{what} is no wheel: it has no METADATA in its .dist-info"
+                raise PackError(text) from None
+            config = replace(config, requires_python=str(value) if value else None)
     for root in roots:
         _drop_init(root)
     return roots, config
-
-
-def _requires_python(metadata: str, what: str) -> str | None:
-    from email.parser import BytesHeaderParser
-
-    try:
-        with open(metadata, "rb") as file:
-            value = BytesHeaderParser().parse(file)["Requires-Python"]
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise PackError(
-            f"{what} is no wheel: it has no METADATA in its .dist-info"
-        ) from None
-    return str(value) if value else None
 
 
 def _drop_init(top: str) -> None:

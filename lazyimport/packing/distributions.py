@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import Distribution
+from importlib.metadata import PackageNotFoundError, distribution
 
 from lazyimport.errors import PackError
 from lazyimport.packing.interpreters import Interpreter
@@ -30,66 +30,46 @@ def stage(
 ) -> None:
     """Bring the distributions that *options* ask for into *folder*.
 
-    Raises PackError.
+    Of those that are installed here, the modules, data and metadata that their RECORD
+    lists are copied, without scripts and compiled files, and without dependencies.
+    uv or pip installs requirements and wheels, for each interpreter: what several
+    Pythons install under one name must be the same; extension modules have their
+    Python in their name.
+
+    Raises PackError with every name that is not installed here, or is editable, or
+    with the last lines that the installer printed.
     """
-    stage_installed(options.installed, folder)
-    platform = options.platform
-    if options.requirements:
-        reporter.step(f"resolving {', '.join(options.requirements)}")
-        files = [("-r", os.path.abspath(file)) for file in options.requirements]
-        arguments = [word for pair in files for word in pair]
-        stage_resolved(arguments, interpreters, folder, platform=platform)
-    if options.wheels:
-        reporter.step(f"installing {', '.join(options.wheels)}")
-        arguments = ["--no-deps", *map(os.path.abspath, options.wheels)]
-        stage_resolved(arguments, interpreters, folder, platform=platform)
-
-
-def stage_installed(names: Sequence[str], folder: str) -> None:
-    """Copy the distributions *names*, as they are installed here, into *folder*.
-
-    Takes the modules, data and metadata that their RECORD lists, without scripts
-    and compiled files. Dependencies are not copied: name them too.
-
-    Raises PackError with every name that is not installed, or is editable.
-    """
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    issues = []
-    for name in names:
-        try:
-            issues += _copy(name, distribution(name), folder)
-        except PackageNotFoundError:
-            issues.append(
-                f"{name!r} is not installed in this environment; install it here, or "
-                "have it resolved with --requirements"
-            )
+    issues = [issue for name in options.installed for issue in _copy(name, folder)]
     if issues:
         raise PackError("; ".join(issues), issues=tuple(issues))
+    requirements = [("-r", os.path.abspath(file)) for file in options.requirements]
+    for doing, names, arguments in (
+        (
+            "resolving",
+            options.requirements,
+            [word for two in requirements for word in two],
+        ),
+        (
+            "installing",
+            options.wheels,
+            ["--no-deps", *map(os.path.abspath, options.wheels)],
+        ),
+    ):
+        if names:
+            reporter.step(f"{doing} {', '.join(names)}")
+            for interpreter in interpreters:
+                _run(_command(interpreter, folder, options.platform) + arguments)
 
 
-def stage_resolved(
-    arguments: Sequence[str],
-    interpreters: Sequence[Interpreter],
-    folder: str,
-    *,
-    platform: str | None = None,
-) -> None:
-    """Have uv or pip install *arguments* into *folder*, for each interpreter.
-
-    *arguments* are what both understand: ``-r FILE``, paths of wheels,
-    ``--no-deps``. *platform* is a tag such as ``manylinux_2_28_x86_64``, by default
-    that of this machine; with one, only wheels are installed. What several Pythons
-    install under one name must be the same; extension modules have their Python in
-    their name.
-
-    Raises PackError with the last lines that the installer printed.
-    """
-    for interpreter in interpreters:
-        _run(_command(interpreter, folder, platform) + list(arguments))
-
-
-def _copy(name: str, found: Distribution, folder: str) -> list[str]:
+def _copy(name: str, folder: str) -> list[str]:
+    """Copy the distribution *name* into *folder*; return what speaks against it."""
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        text = (
+            f"{name!r} is not installed in this environment; install it here, or have"
+        )
+        return [f"{text} it resolved with --requirements"]
     direct = json.loads(found.read_text("direct_url.json") or "{}")
     if direct.get("dir_info", {}).get("editable"):
         where = direct.get("url")
@@ -114,23 +94,21 @@ def _command(interpreter: Interpreter, folder: str, platform: str | None) -> lis
     uv = shutil.which("uv")
     if _works([*pip, "--version"]):
         command = [*pip, "install", "--quiet", "--disable-pip-version-check"]
-        command += ["--no-compile", "--upgrade", "--target", folder]
-        if platform:
-            for tag in _for_pip(platform):
-                command += ["--platform", tag]
-            command += ["--only-binary", ":all:"]
+        command += ["--no-compile", "--upgrade"]
+        tags = [("--platform", tag) for tag in _for_pip(platform)] if platform else []
+        words = [word for pair in tags for word in pair]
     elif uv:
         command = [uv, "pip", "install", "--quiet", "--no-compile-bytecode"]
-        command += ["--python", interpreter.executable, "--target", folder]
-        if platform:
-            command += ["--python-platform", _for_uv(platform)]
-            command += ["--python-version", version, "--only-binary", ":all:"]
+        command += ["--python", interpreter.executable]
+        words = ["--python-version", version]
+        words += ["--python-platform", _for_uv(platform)] if platform else []
     else:
         raise PackError(
             f"resolving distributions for Python {version} needs pip in "
             f"{interpreter.executable}, or uv on PATH, and neither is there"
         )
-    return command
+    only = [*words, "--only-binary", ":all:"] if platform else []
+    return [*command, "--target", folder, *only]
 
 
 #: older names of manylinux tags -> the version of glibc in the newer ones (PEP 600)

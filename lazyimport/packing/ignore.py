@@ -15,10 +15,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 
-# Patterns of these two shapes are matched by name alone, with one hash probe or one
-# endswith() for all of them; nearly all patterns have one of them.
-_NAME = re.compile(r"(?:\*\*/)?([\w.+@~$%=,-]+)", re.ASCII)
-_SUFFIX = re.compile(r"(?:\*\*/)?\*([\w.+@~$%=,-]+)", re.ASCII)
 _GLOB = re.compile(r"[*?\[\\]")
 _LONGEST = 4096  # characters of a pattern; a path has no more
 #: Pieces of a pattern: stars, a class of characters, another character.
@@ -86,9 +82,6 @@ class Patterns:
         self, lines: Iterable[str], source: str, *, strict: bool = False
     ) -> None:
         self.rules: list[Rule] = []
-        names: set[str] = set()
-        suffixes: set[str] = set()
-        others: dict[bool, list[str]] = {False: [], True: []}
         for number, line in enumerate(lines, 1):
             text = f"{source}: {line}" if strict else f"{source}:{number}: {line}"
             body = line.rstrip(" ")
@@ -97,24 +90,17 @@ class Patterns:
             if not body or body.startswith("#"):
                 continue
             try:
-                rule = Rule(body, text)
+                self.rules.append(Rule(body, text))
             except ValueError as error:
                 if strict:
                     raise ValueError(f"{text}: {error}") from error
-                continue
-            self.rules.append(rule)
-            body = body.removeprefix("!").removesuffix("/")
-            if name := _NAME.fullmatch(body):
-                names.add(name[1])
-            elif suffix := _SUFFIX.fullmatch(body):
-                suffixes.add(suffix[1])
-            else:
-                others[rule.of_path].append(rule.expression)
         self.rules.reverse()
-        self._names = names
-        self._suffixes = tuple(suffixes)
-        self._other_name = _any_of(others[False])
-        self._other_path = _any_of(others[True])
+        self._name = self._any_of(of_path=False)
+        self._path = self._any_of(of_path=True)
+
+    def _any_of(self, *, of_path: bool) -> Callable[[str], object]:
+        known = (rule.expression for rule in self.rules if rule.of_path == of_path)
+        return re.compile("|".join(known) or "(?!)", re.DOTALL).fullmatch
 
     def find(self, path: str, name: str, *, directory: bool) -> Rule | None:
         """Return the rule that decides about the entry *path*, or None.
@@ -122,12 +108,7 @@ class Patterns:
         *path* is relative to the directory that the patterns are for, *name* its last
         component. The directories above it must have been asked about and kept.
         """
-        if (
-            name not in self._names
-            and not name.endswith(self._suffixes)
-            and (self._other_name is None or not self._other_name(name))
-            and (self._other_path is None or not self._other_path(path))
-        ):
+        if not (self._name(name) or self._path(path)):
             return None
         for rule in self.rules:
             if (directory or not rule.of_directories) and rule.matches(path, name):
@@ -145,12 +126,6 @@ def anchored_prefix(line: str) -> list[str] | None:
         if _GLOB.search(folder):
             return folders[:place]
     return folders
-
-
-def _any_of(expressions: list[str]) -> Callable[[str], object] | None:
-    if not expressions:
-        return None
-    return re.compile("|".join(expressions), re.DOTALL).fullmatch
 
 
 def _of_path(parts: list[str]) -> str:

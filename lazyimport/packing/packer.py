@@ -51,17 +51,39 @@ def pack(
     cache = NodeCache(settings.cache_dir)
     places = choose_roots(roots)
     artifact = next(filter(is_artifact, places), None)
-    if artifact is None:
-        packed = _pack_roots(places, settings, options, cache, reporter, whole=whole)
-    elif len(places) > 1 or options.installed or options.requirements or options.wheels:
-        raise SettingsError(
-            f"{artifact} is packed alone: without other roots, --with, --wheel or "
-            "--requirements",
-            name="roots",
-            value=places,
-        )
-    else:
-        packed = _pack_artifact(artifact, settings, options, cache, reporter)
+    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
+        if artifact is None:
+            first = (
+                places[0] if os.path.isdir(places[0]) else os.path.dirname(places[0])
+            )
+            config = options.change(read_config(first or "."))
+            interpreters = find_interpreters(config.python)
+            stage(options, interpreters, folder, reporter)
+            packed = pack_roots(
+                places,
+                config,
+                interpreters,
+                cache,
+                staged=[folder] if os.listdir(folder) else [],
+                store=_folder_of(settings.store),
+                jobs=options.jobs,
+                reporter=reporter,
+                trust_stat=options.trust_stat,
+                whole=whole,
+            )
+        elif len(places) == 1 and not (
+            options.installed or options.requirements or options.wheels
+        ):
+            packed = _pack_artifact(
+                artifact, folder, settings, options, cache, reporter
+            )
+        else:
+            raise SettingsError(
+                f"{artifact} is packed alone: without other roots, --with, --wheel or "
+                "--requirements",
+                name="roots",
+                value=places,
+            )
     packed.roots = tuple(places)
     packed.seconds = time.perf_counter() - started
     for warning in packed.warnings:
@@ -69,62 +91,32 @@ def pack(
     return packed
 
 
-def _pack_roots(
-    roots: list[str],
-    settings: Settings,
-    options: PackOptions,
-    cache: NodeCache,
-    reporter: Reporter,
-    *,
-    whole: bool,
-) -> Packed:
-    first = roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0])
-    config = options.change(read_config(first or "."))
-    interpreters = find_interpreters(config.python)
-    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
-        stage(options, interpreters, folder, reporter)
-        return pack_roots(
-            roots,
-            config,
-            interpreters,
-            cache,
-            staged=[folder] if os.listdir(folder) else [],
-            store=_folder_of(settings.store),
-            jobs=options.jobs,
-            reporter=reporter,
-            trust_stat=options.trust_stat,
-            whole=whole,
-        )
-
-
 def _folder_of(store: str | None) -> str:
     """Return the folder that a store is in; "" for one that is elsewhere."""
-    from lazyimport.stores.file import FileStore
-
     opened = open_store(store) if store and store.startswith("file:") else None
-    return opened.folder if isinstance(opened, FileStore) else ""
+    return getattr(opened, "folder", "")
 
 
 def _pack_artifact(
     text: str,
+    folder: str,
     settings: Settings,
     options: PackOptions,
     cache: NodeCache,
     reporter: Reporter,
 ) -> Packed:
     artifact = Artifact(artifact_url(text))
-    with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
-        file = os.path.join(folder, artifact.key)
-        reporter.step(f"reading {artifact.url}")
-        _, digest = download(artifact, file, settings.timeout)
-        packed = pack_container(
-            artifact,
-            file,
-            folder,
-            cache,
-            adjust=options.change,
-            jobs=options.jobs,
-            reporter=reporter,
-        )
+    file = os.path.join(folder, artifact.key)
+    reporter.step(f"reading {artifact.url}")
+    _, digest = download(artifact, file, settings.timeout)
+    packed = pack_container(
+        artifact,
+        file,
+        folder,
+        cache,
+        adjust=options.change,
+        jobs=options.jobs,
+        reporter=reporter,
+    )
     packed.artifact, packed.artifact_sha256 = artifact, digest
     return packed

@@ -6,6 +6,7 @@ Their order is in `lazyimport.packing.collect`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -18,15 +19,18 @@ from lazyimport.packing.sources import open_regular, reason
 _GITIGNORE = ".gitignore"
 _OWN_IGNORE = ".lazyimportignore"
 BY_DEFAULT = "dropped by default"
-_DROPPED_NAMES = frozenset(
+DROPPED = frozenset(
     f"""
     .git .hg .svn .tox .nox .eggs .venv .mypy_cache .ruff_cache .pytest_cache
     .hypothesis .ipynb_checkpoints .idea .vscode .DS_Store __pycache__ node_modules
     {_OWN_IGNORE}
     """.split()
 )
-_DROPPED_SUFFIXES = (".swp", ".swo", "~", ".lza")
-_LOCK_FILE = ".#"  # of Emacs: a link to nowhere, as long as it edits a file
+#: Of editors and of network file systems, as long as somebody edits a file: locks,
+#: which are links to nowhere or sockets, and copies. And archives of our own.
+_DROPPED = re.compile(
+    r"\.#.*|#.*#|\.~lock\..*|.*~|.*\.(?:sw[a-p]|kate-swp|lza)|\.nfs\w{8,}"
+)
 _BYTECODE_SUFFIXES = (".pyc", ".pyo")
 _LARGEST = 1 << 18  # bytes of an ignore file
 
@@ -129,9 +133,8 @@ class Rules:
         path = above.inside + name
         kept, dropped, _, ignored, named = above.verdict._replace(named=False)
         junk = (
-            name in _DROPPED_NAMES
-            or name.endswith(_DROPPED_SUFFIXES)
-            or name.startswith(_LOCK_FILE)
+            name in DROPPED
+            or _DROPPED.fullmatch(name) is not None
             or (name.endswith(_BYTECODE_SUFFIXES) and name[:-1] in beside)
         )
         if self._include.rules:

@@ -1,18 +1,7 @@
 """Unpacking: a zip, wheel or tarball of another tool into an empty folder.
 
 `unpack` looks at the names, kinds and declared sizes of all members before it writes
-the first byte, and refuses the whole container, naming the member, for
-
-- a path that is absolute, has ``..`` in it, a backslash, a control character, or
-  is not UTF-8;
-- two members for one path, or for paths that some file systems take for one;
-- a file where another member has a folder, or a member below a link;
-- a link that leads out of the tree or nowhere;
-- what is neither file, folder nor link: devices, pipes, sockets;
-- an encrypted member, or a compression that this Python cannot undo;
-- more than `MAX_FILES` members, or more than `MAX_BYTES` when unpacked, where what
-  links lead to counts each time.
-
+the first byte, and refuses the whole container for what ``docs/artifacts.md`` lists.
 What really comes out of each member is counted against its declared size.
 """
 

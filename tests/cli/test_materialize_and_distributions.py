@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.packing import distributions
+from lazyimport.packing import PackOptions, distributions
 from lazyimport.packing.interpreters import Interpreter, find_interpreters
+from lazyimport.reporting import SILENT
 from tests.support.compare_importers import from_archive, pack_tree, write_tree
 
 
@@ -186,11 +187,11 @@ def test_wheel_of_an_older_platform_serves_a_newer(
     links.mkdir()
     for version, it in (("1.0", tag), ("2.0", "manylinux_2_99_x86_64")):
         make_wheel(links, version, f"py3-none-{it}")
-    arguments = ["--no-index", "--find-links", str(links), "tiny"]
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {links}\ntiny\n")
     folder = tmp_path / "staged"
 
-    distributions.stage_resolved(
-        arguments, [interpreter], str(folder), platform=platform
-    )
+    options = PackOptions(requirements=(str(requirements),), platform=platform)
+    distributions.stage(options, [interpreter], str(folder), SILENT)
 
     assert (folder / "tiny" / "__init__.py").read_text() == "version = '1.0'\n"

@@ -232,6 +232,10 @@ class TestDefaults:
             ".a.py.swp",
             "a.py~",
             ".#a.py",
+            "#a.py#",
+            ".~lock.table.csv#",
+            ".a.py.swn",
+            "code.lza",
             ".lazyimportignore",
         ]
         kept = [
