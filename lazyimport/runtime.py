@@ -22,6 +22,7 @@ from lazyimport.importing.watcher import ImportWatcher
 from lazyimport.importing.wrappers import Wrappers
 from lazyimport.lazy import errors
 from lazyimport.settings import Settings
+from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class Installation:
             from lazyimport.importing.collector import pause
 
             self.tree.found = pause
-        sys.audit("lazyimport.install", self.hash, settings.store)
+        store = settings.store and redact(settings.store)
+        sys.audit("lazyimport.install", self.hash, store)
         if settings.files == "all":
             self._put_all()
         register(

@@ -10,6 +10,7 @@ from lazyimport.values import (
     check_channel,
     check_hash,
     file_url,
+    redact,
 )
 
 TYPE_CHECKING = False
@@ -207,6 +208,12 @@ class Settings(Value):
             variables[RESOLVED] = f"{self.hash} {self.artifact}"
         return variables
 
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in ENVIRONMENT}
+        for name in ("store", "artifact"):
+            values[name] = values[name] and redact(values[name])
+        return f"Settings({', '.join(f'{k}={v!r}' for k, v in values.items())})"
+
     def with_hash(self, hash: str) -> Settings:
         """Return the same settings for the archive *hash*, without a channel."""
         return self.replaced(hash=hash)
@@ -257,8 +264,11 @@ def _url(name: str, value: object, form: str) -> str:
     if url.startswith("/"):
         return file_url(url)
     if "://" not in url:  # in a process that starts elsewhere it is another folder
-        what = f"not {form.partition(' is ')[0]}: {url!r} ({form}, or an absolute path)"
-        raise _bad(name, url, what)
+        shown = redact(url)
+        what = (
+            f"not {form.partition(' is ')[0]}: {shown!r} ({form}, or an absolute path)"
+        )
+        raise _bad(name, shown, what)
     return url
 
 

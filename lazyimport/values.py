@@ -147,8 +147,18 @@ def file_url(path: str) -> str:
 
 
 def redact(url: str) -> str:
-    """Return *url* without what may be a secret: user, password and query."""
+    """Return *url* without what may be a secret: user, password and query.
+
+    A password that should have been escaped may have any character in it, so where
+    one is possible everything up to the last ``@`` goes.
+    """
     scheme, separator, rest = url.partition("://")
-    rest = rest.partition("?")[0]
-    authority, slash, path = rest.partition("/")
-    return scheme + separator + authority.rpartition("@")[2] + slash + path
+    if not scheme.isalnum() or not separator:
+        scheme, separator, rest = "", "", url
+    start = rest.partition("/")[0]
+    before, at, after = rest.rpartition("@")
+    if at and (scheme.lower() in {"http", "https"} or "@" in start or ":" in start):
+        rest = f"***@{after}" if "/" in before else after
+        if "?" in before:  # in a password, or a query with an @ in it
+            rest = "***"
+    return scheme + separator + rest.partition("?")[0]

@@ -24,6 +24,7 @@ from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
+from lazyimport.values import redact
 
 _SECTION = "Rolling out"
 
@@ -135,7 +136,7 @@ def claim_archive(
         cached = hash in cached_hashes(settings, hash)
         where = "it is only in the node cache here" if cached else "check the hash"
         raise error.with_text(
-            f"archive {hash} is not in {settings.store}, so no worker could run it; "
+            f"archive {hash} is not in {redact(str(settings.store))}, so no worker could run it; "
             f"{where}, or {advice}"
         ) from error
 

@@ -20,7 +20,7 @@ from lazyimport.registry.resolution import require_signature, resolve_channel
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
-from lazyimport.values import check_channel, is_sha256
+from lazyimport.values import check_channel, is_sha256, redact
 
 #: With fewer digits a prefix would be taken for a name, and hit too much by chance.
 SHORTEST_PREFIX = 6
@@ -83,7 +83,7 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
     if len(found) != 1 and settings.store:
         store = store or open_store(settings.store, timeout=settings.timeout)
         found |= {name for name, _ in stored_archives(writable(store), prefix)}
-        places += f" or {settings.store}"
+        places += f" or {redact(settings.store)}"
     if len(found) == 1:
         hash = found.pop()
         if settings.trusted_keys:
@@ -98,14 +98,14 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
             value=prefix,
         )
     advice = (
-        f"see 'lazyimport ls --store {settings.store}' for what is there"
+        f"see 'lazyimport ls --store {redact(settings.store)}' for what is there"
         if settings.store
         else "name the store to look in with --store, or set LAZYIMPORT_STORE"
     )
     raise ArchiveMissing(
         f"no archive in {places} begins with {prefix}; {advice}",
         hash=prefix,
-        store=settings.store,
+        store=settings.store and redact(settings.store),
     )
 
 

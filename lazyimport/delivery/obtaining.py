@@ -10,6 +10,7 @@ from lazyimport.errors import SettingsError
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
+from lazyimport.values import redact
 
 
 def look_up(settings: Settings) -> Settings:
@@ -30,7 +31,7 @@ def look_up(settings: Settings) -> Settings:
     logging.getLogger("lazyimport").info(
         "channel %s of %s points to archive %s (#%d)",
         settings.channel,
-        settings.store,
+        redact(settings.store or ""),
         change.hash,
         change.number,
     )

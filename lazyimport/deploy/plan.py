@@ -16,6 +16,7 @@ from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 from lazyimport.deploy.target import Target
 from lazyimport.reporting import SILENT, Reporter
+from lazyimport.values import redact
 
 
 class Step(NamedTuple):
@@ -157,6 +158,6 @@ class Plan:
             theirs = app.store
             if theirs and ours and theirs.rstrip("/") != ours.rstrip("/"):
                 yield (
-                    f"the workers of {app.name} look in {theirs}, as the manifest says, "
-                    f"and here the store is {ours}: the archive must be in theirs"
+                    f"the workers of {app.name} look in {redact(theirs)}, as the "
+                    f"manifest says, and here the store is {redact(ours)}: the archive must be in theirs"
                 )

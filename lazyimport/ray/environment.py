@@ -8,7 +8,7 @@ from typing import Any
 
 from lazyimport.errors import SettingsError
 from lazyimport.settings import ENVIRONMENT, Settings
-from lazyimport.values import check_hash
+from lazyimport.values import check_hash, redact
 
 #: the field of a ``runtime_env`` that `lazyimport.ray.plugin` reads
 FIELD = "lazyimport"
@@ -59,9 +59,10 @@ def named_settings(environment: Any, environ: Mapping[str, str]) -> Settings:
     if not isinstance(field, dict) or "hash" not in field or {*field} - {*_NAMED}:
         raise SettingsError(
             f"the field {FIELD!r} of a runtime_env is "
-            f"{{'hash': ..., 'store': ...}} (the store may be left out), not {field!r}",
+            "{'hash': ..., 'store': ...} (the store may be left out), not "
+            f"{sorted(field) if isinstance(field, dict) else type(field).__name__}",
             name=FIELD,
-            value=field,
+            value=None,
         )
     check_hash(field["hash"])
     _check_agreement(environment, field)
@@ -84,11 +85,11 @@ def _check_agreement(environment: Any, named: Mapping[str, str]) -> None:
         ):
             if said is not None and said != value:
                 raise SettingsError(
-                    f"the runtime_env says {said} ({place}), and {value} was asked "
-                    "for; remove one of them. Fields of a job reach its tasks and "
+                    f"the runtime_env says {redact(said)} ({place}), and "
+                    f"{redact(value)} was asked for; remove one of them. Fields of a job reach its tasks and "
                     "actors, so give both the field or neither (plugin=)",
                     name=variable,
-                    value=said,
+                    value=redact(said),
                 )
 
 

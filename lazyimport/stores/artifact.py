@@ -57,7 +57,7 @@ class Artifact:
             elif option == "subdirectory" and _stays_inside(value):
                 self.subdirectory = value.strip("/")
             else:
-                raise _no_artifact(text, f"{pair!r} after the # is not understood")
+                raise _no_artifact(text, "what follows the # is not understood")
 
 
 def is_artifact(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import TracebackType
 
@@ -28,10 +29,11 @@ class Attempt:
     of ours, with the first as its cause: *explain* is given the attempt and what was
     raised, and returns the StoreError for it, or None for what is not the store's
     and passes unchanged.
-    With *hide* the cause is left out, because it may contain a secret.
+    With *hide*, which *explain* may set, the cause is left out, because it may contain
+    a secret.
     """
 
-    __slots__ = ("_explain", "_hide", "_passed", "key", "url", "verb")
+    __slots__ = ("_explain", "_passed", "hide", "key", "url", "verb")
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Attempt:
         self.verb = verb
         self.key = key
         self._explain = explain
-        self._hide = hide
+        self.hide = hide
         self._passed: BaseException | None = None
 
     def __enter__(self) -> Attempt:
@@ -63,7 +65,12 @@ class Attempt:
         if isinstance(error, Exception):
             ours = self._explain(self, error)
             if ours is not None:
-                raise ours from (None if self._hide else error)
+                hide = self.hide or _has_secret(error)
+                try:
+                    raise ours from (None if hide else error)
+                finally:
+                    if hide:  # whoever reports errors may follow it all the same
+                        ours.__context__ = None
 
     def pass_through(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -78,7 +85,7 @@ class Attempt:
     def error(self, kind: type[StoreError], what: str, advice: str) -> StoreError:
         """Return an error that says where, what went wrong, and what to do."""
         doing = f"{self.verb} {self.key!r}" if self.key else self.verb
-        text = f"{self.url}: cannot {doing}: {what}; {advice}"
+        text = f"{self.url}: cannot {doing}: {_scrubbed(what)}; {advice}"
         return kind(text, url=self.url, key=self.key or None)
 
     def key_missing(self, what: str = "no such object") -> StoreError:
@@ -107,3 +114,21 @@ class Attempt:
         """Return the error for a *library* that is not installed, by *why*."""
         what = f"this store needs {library}, which is not installed here ({why})"
         return self.error(StoreError, what, f"run: pip install {library}")
+
+
+def _scrubbed(text: str) -> str:
+    """Return *text* without users, passwords and queries of the URLs that it names."""
+    text = re.sub(r"(?<=://)(?:(?!: ).)*(?=@)", "***", text)
+    return re.sub(r"(?<=\?)[^\s?]*=[^\s'\")]*", "***", text)
+
+
+def _has_secret(error: BaseException | None) -> bool:
+    """Whether what a client has raised, or a cause of it, may name a secret."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = f"{error} {error!r}"
+        if _scrubbed(text) != text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

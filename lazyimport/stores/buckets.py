@@ -68,17 +68,16 @@ class _Bucket(Objects, StoreBase):
             check_key(self.prefix)
         self._config = dict(parse_qsl(query, keep_blank_values=True))
         self._config.pop("allow_http", None)  # said by the endpoint
-        for name in sorted(set(self._config) - self._allowed):
+        if set(self._config) - self._allowed:
             raise not_a_store(
                 address,
                 self._form,
-                f"{name!r} is no option for a URL: those are "
-                f"{', '.join(sorted(self._allowed))}, and secrets belong in the "
-                "environment",
+                f"its options are {', '.join(sorted(self._allowed))}, and secrets "
+                "belong in the environment",
             )
         endpoint = self._config.get("endpoint")
         if endpoint is not None and (
-            not split_url(endpoint).hostname or "@" in split_url(endpoint).netloc
+            not split_url(endpoint).hostname or set("@?#") & set(endpoint)
         ):
             raise not_a_store(address, self._form, "an endpoint is http(s)://host:port")
         shown = f"{address.partition('://')[0].lower()}://{bucket}/{self.prefix}"

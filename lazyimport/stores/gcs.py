@@ -59,7 +59,7 @@ class GcsStore(StoreBase):
         self, bucket: str, prefix: str = "", *, timeout: float = 300.0
     ) -> None:
         if not bucket or not _BUCKET_CHARACTERS.issuperset(bucket):
-            shown = bucket.rpartition("@")[2]  # before it, it may be a password
+            shown = "***" if set(":@") & set(bucket) else bucket  # a password
             raise SettingsError(
                 f"not a bucket's name: {shown!r} (write gs://bucket/prefix; a name has "
                 "lower-case letters, digits, '-', '_' and '.', and no user)",

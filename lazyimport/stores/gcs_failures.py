@@ -79,15 +79,21 @@ def explain(
             return attempt.error(StoreUnavailable, what, UNREACHABLE)
         return attempt.error(StoreDenied, what, _LOG_IN)
     if isinstance(error, (RequestException, HTTPError, ConnectionError, TimeoutError)):
-        if isinstance(error, ValueError):  # as requests has it for a bad address
-            advice = "see STORAGE_EMULATOR_HOST and the proxies"
-            return attempt.error(StoreError, what, advice)
+        if isinstance(error, ValueError):
+            return _bad_address(attempt, error)
         return attempt.error(StoreUnavailable, what, UNREACHABLE)
     if isinstance(error, ValueError) and "unexpected state" in what:
         # The service stored less of a piece than was sent, which it may.
         what = "the upload lost its place"
         return attempt.error(StoreUnavailable, what, "try again")
-    return None
+    return _bad_address(attempt, error) if isinstance(error, ValueError) else None
+
+
+def _bad_address(attempt: Attempt, error: ValueError) -> StoreError:
+    attempt.hide = True  # the text has a part of the address, and so of a password
+    what = f"the client cannot go on ({type(error).__name__})"
+    advice = "see whether STORAGE_EMULATOR_HOST and the proxies are addresses"
+    return attempt.error(StoreError, what, advice)
 
 
 def _explain_answer(

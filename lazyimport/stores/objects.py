@@ -147,11 +147,15 @@ class HttpStore(Objects):
 
     def _check(self, address: str) -> str:
         parts = split_url(address)
-        if not parts.hostname or parts.query or parts.fragment:
+        if not parts.hostname or parts.query or parts.fragment or "@" in parts.path:
             raise not_a_store(
-                address, "https://host/folder", "it has a host and no query in it"
+                address,
+                "https://host/folder",
+                "it has a host and no query; in a password '@' is %40, '/' %2F, '?' "
+                "%3F and '#' %23, in a folder '@' is %40",
             )
-        return redact(address).rstrip("/")
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
     def _connect(self, seconds: float) -> Any:
         from obstore.store import HTTPStore

@@ -201,7 +201,7 @@ class TestUrls:
             ("s3://", "a name has letters"),
             ("s3://key:hidden@bucket/p", "a name has letters"),
             ("s3://b?secret_access_key=hidden", "secrets belong in the environment"),
-            ("s3://b?colour=hidden", "'colour' is no option"),
+            ("s3://b?colour=hidden", "its options are endpoint, region"),
             ("s3://b?endpoint=minio:9000", "an endpoint is http"),
             ("s3://b?endpoint=http://h:port", "an endpoint is http"),
             ("s3://b?endpoint=http://me:hidden@h:9000", "an endpoint is http"),
@@ -209,7 +209,7 @@ class TestUrls:
             ("az:///p", "a name has letters"),
             ("https://", "it has a host"),
             ("https:///folder", "it has a host"),
-            ("https://me:hidden@host/f?token=hidden", "no query in it"),
+            ("https://me:hidden@host/f?token=hidden", "a host and no query"),
             ("http://host:port/f", "it has a host"),
         ],
     )

@@ -6,6 +6,7 @@ from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
 from lazyimport.settings import Settings
+from lazyimport.values import redact
 
 _HEADER = ("DEPLOYED", "HASH", "OUTCOME", "BY", "MANIFEST", "REASON")
 
@@ -43,5 +44,5 @@ def command(app: str, long: bool, as_json: bool, settings: Settings) -> None:
         for each in deployments
     ]
     console.print_table(rows, header=_HEADER)
-    where = settings.store or f"the node cache {settings.cache_dir}"
+    where = redact(settings.store or "") or f"the node cache {settings.cache_dir}"
     console.say(f"{app}: {amount(len(rows), 'deployment')} (UTC), from {where}")
