@@ -208,7 +208,8 @@ def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) 
     for app, before in plan.steps:
         change = f"{before or 'no hash'} -> {app.hash}"
         shown = f"has {before}" if before == app.hash else change
-        reporter.say(f"{path}:{app.line}: {app.name}: {shown}")
+        where = path if plan.before.cluster else f"{path}:{app.line}"
+        reporter.say(f"{where}: {app.name}: {shown}")
     if plan.why:
         say_why(str(plan.applications[0].hash), plan.why, history, reporter)
     if wishes.dry_run:

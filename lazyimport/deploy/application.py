@@ -39,9 +39,11 @@ class Place(NamedTuple):
     value: str = "{}"
 
     @property
-    def node(self) -> Node | None:
-        """The hash, or None."""
-        return find(self.root, *self.path)
+    def paths(self) -> list[tuple[str, ...]]:
+        """Where to set a hash: at *path*, and at the variable if that is there too."""
+        variable = (*self.path[:-2], "env_vars", VARIABLE)
+        there = variable != self.path and find(self.root, *variable) is not None
+        return [self.path, variable] if there else [self.path]
 
 
 class Application:
@@ -80,7 +82,8 @@ class Application:
         self.name = name
         self.resource = resource
         self.line = text.line(node)
-        self.hash = text_of(place.node) or None
+        self.nodes = [find(place.root, *path) for path in place.paths]
+        self.hash = text_of(self.nodes[0]) or None
         self.store = text_of(
             find(environment, "lazyimport", "store")
             or find(environment, "env_vars", ENVIRONMENT["store"])
@@ -91,16 +94,20 @@ class Application:
         self._text = text
         self._node = node
 
-    def edit(self, hash: str) -> Edit:
-        """Return the edit of the file that makes this application run *hash*.
-
-        Raises ManifestError if something else in the manifest would win over it.
-        """
+    def check(self) -> None:
+        """Raise ManifestError if something in the manifest would win over the hash."""
         for contradiction in self._contradictions():
             raise contradiction
+
+    def edit(self, hash: str) -> Edit | None:
+        """Return an edit of the file on the way to *hash*, None if it is there."""
         place = self.place
         after = "import_path" if self.kind in (SERVE, SERVICE) else "entrypoint"
-        return place.text.put(place.root, place.path, place.value.format(hash), after)
+        for path, node in zip(place.paths, self.nodes, strict=True):
+            if text_of(node) != hash:
+                value = place.value.format(hash)
+                return place.text.put(place.root, path, value, after)
+        return None
 
     def _contradictions(self) -> Iterator[ManifestError]:
         """Yield what would win over the hash, or would get it too."""
@@ -121,13 +128,13 @@ class Application:
                 key,
                 f"{path[-1]} is here a second time, after line {inner.line(same[0])}",
             )
-        variable = find(environment, "env_vars", VARIABLE)
-        if variable is not None and variable is not self.place.node:
-            yield inner.error(
-                variable,
-                f"{VARIABLE} is set here, and runtime_env.lazyimport names a hash as "
-                "well; keep one of them",
-            )
+        for variable in self.nodes[1:]:
+            if text_of(variable) != self.hash:
+                yield inner.error(
+                    variable,
+                    f"{VARIABLE} is set here, and runtime_env.lazyimport names another "
+                    "hash; keep one of them",
+                )
         for text, node, name in (
             (inner, find(environment, "py_executable"), "py_executable"),
             (self._text, find(self._node, "entrypoint"), "the entrypoint"),

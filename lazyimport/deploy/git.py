@@ -1,13 +1,10 @@
-"""git: where a manifest lies in its checkout, and which hashes it had before."""
+"""git: where a manifest lies in its checkout, and what it was before."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Iterator
-
-from lazyimport.deploy.errors import ManifestError
-from lazyimport.deploy.manifest import Manifest
 
 _COMMITS = 200
 
@@ -24,23 +21,17 @@ def name_of(path: str) -> str:
         return path
 
 
-def committed(path: str, app: str) -> Iterator[tuple[str, str]]:
-    """Yield hashes of *app* in the commits of the file *path*, the newest first.
+def versions(path: str) -> Iterator[tuple[str, str]]:
+    """Yield commit and text of a file as it was committed, the newest first.
 
-    Each comes with its commit. Yields nothing if the file is not in git.
+    Yields nothing if the file is not in git.
     """
     path = os.path.realpath(path)
     name = os.path.basename(path)
     try:
         log = _git(path, "log", f"-n{_COMMITS}", "--format=%H", "--", name)
         for commit in log.split():
-            try:
-                manifest = Manifest(_git(path, "show", f"{commit}:./{name}"), path)
-            except (ManifestError, UnicodeDecodeError):
-                continue  # in that commit it was something else
-            for application in manifest.applications:
-                if application.name == app and application.hash:
-                    yield application.hash, commit
+            yield commit, _git(path, "show", f"{commit}:./{name}")
     except (OSError, subprocess.CalledProcessError):
         return
 
@@ -54,4 +45,4 @@ def _git(path: str, *words: str) -> str:
         stderr=subprocess.DEVNULL,
         check=True,
     )
-    return done.stdout.decode()
+    return done.stdout.decode(errors="replace")

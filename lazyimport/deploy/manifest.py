@@ -8,12 +8,15 @@ documents, which are left alone. Nothing but the hash changes, down to the byte.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
 
 from lazyimport.deploy.application import VARIABLE, Application, applications_in
+from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError, ManifestError
+from lazyimport.deploy.git import name_of
 from lazyimport.deploy.nodes import Node, find, is_mapping, meaning, text_of, walk
 from lazyimport.deploy.yamltext import YamlText
 from lazyimport.files import AtomicFile
@@ -30,6 +33,9 @@ class Manifest:
     Raises ManifestError for what is not YAML, and for a file that holds nothing
     that could run an archive.
     """
+
+    #: where `write` lets it run at once; None for a file
+    cluster: Cluster | None = None
 
     def __init__(self, text: str, path: str) -> None:
         self.text = text
@@ -59,7 +65,19 @@ class Manifest:
 
     def fresh(self) -> Manifest:
         """Return the manifest as its file is now: this one if nobody changed it."""
-        text = _text_in(self.path)
+        return self._with(_text_in(self.path))
+
+    @property
+    def name(self) -> str:
+        """What `Deployment.manifest` says of it."""
+        return name_of(self.path)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words with which a command names it."""
+        return (self.path,)
+
+    def _with(self, text: str) -> Manifest:
         return self if text == self.text else Manifest(text, self.path)
 
     def choose(self, names: Sequence[str]) -> list[Application]:
@@ -96,11 +114,12 @@ class Manifest:
         """
         hash = check_hash(hash)
         manifest = self
-        for name in [application.name for application in self.choose(names)]:
-            (application,) = manifest.choose([name])
-            edit = application.edit(hash)
-            if application.hash != hash:
-                manifest = Manifest(edit.apply(manifest.text), self.path)
+        chosen = self.choose(names)
+        for application in chosen:
+            application.check()
+        for name in [application.name for application in chosen]:
+            while edit := manifest.choose([name])[0].edit(hash):
+                manifest = manifest._with(edit.apply(manifest.text))
         self._prove(manifest, hash, names)
         return manifest
 
@@ -131,8 +150,8 @@ class Manifest:
         """Check, by what was read again, that the hash is there and nothing else."""
         chosen = after.choose(names)
         for application in chosen:
-            application.edit(hash)  # still without a rival
-        done = all(application.hash == hash for application in chosen)
+            application.check()  # still without a rival
+        done = all(application.edit(hash) is None for application in chosen)
         if not done or self._without(names) != after._without(names):
             raise ManifestError(
                 f"{self.path} is written in a way that lazyimport cannot edit safely; "
@@ -143,7 +162,7 @@ class Manifest:
 
     def _without(self, names: Sequence[str]) -> list[object]:
         """Return what the manifest means, without the hashes of *names*."""
-        skipped = {id(a.place.node) for a in self.choose(names)}
+        skipped = {id(node) for app in self.choose(names) for node in app.nodes}
         texts = [application.place.text for application in self.applications]
         inner = {id(text.scalar): text.documents for text in texts}
         return [meaning(node, skipped, inner) for node in self._yaml.documents]
@@ -157,6 +176,43 @@ class Manifest:
                     "runs without a runtime_env runs that one, and KubeRay makes a "
                     "new cluster when it changes; better remove it there"
                 )
+
+
+class ClusterManifest(Manifest):
+    """The config that Serve runs in *cluster*: `write` gives it back, changed.
+
+    *name* is that of the manifest by which it was deployed, "" if nobody knows.
+    """
+
+    cluster: Cluster
+    name = ""
+
+    def __init__(self, cluster: Cluster, name: str = "", text: str = "") -> None:
+        text = text or json.dumps(cluster.config(), indent=1, ensure_ascii=False)
+        super().__init__(text, cluster.address)
+        self.cluster = cluster
+        self.name = name
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words with which a command names it."""
+        return "--address", self.path
+
+    def fresh(self) -> Manifest:
+        """Return what the cluster runs now."""
+        fresh = ClusterManifest(self.cluster, self.name)
+        return self if fresh.text == self.text else fresh
+
+    def write(self) -> None:
+        """Let the cluster run this. Raises DeployError."""
+        self.cluster.apply(self.serve_config())
+
+    def serve_config(self) -> object:
+        """Return the config, which is JSON: YAML has other numbers."""
+        return json.loads(self.text)
+
+    def _with(self, text: str) -> Manifest:
+        return ClusterManifest(self.cluster, self.name, text)
 
 
 def _text_in(path: str) -> str:

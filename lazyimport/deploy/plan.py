@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from lazyimport.deploy.application import Application
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.git import name_of
 from lazyimport.deploy.history import History, Run
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.deploy.rollout import follow
@@ -62,7 +61,7 @@ class Plan:
         self.steps = list(map(Step, self.applications, hashes))
         self.warnings = [*self.after.warnings, *self._other_stores(store)]
         words = [word for name in names for word in ("--app", name)]
-        self.undo = shlex.join(["lazyimport", "rollback", manifest.path, *words])
+        self.undo = shlex.join(["lazyimport", "rollback", *manifest.words, *words])
         self.why = why
         self._arguments = (hash, names, store, why)
         self._begun: Run | None = None
@@ -106,7 +105,10 @@ class Plan:
             return plan.write(history, reporter)
         if self.after.text != now.text:
             self.after.write()
-            self._run(history).note("written")
+            if now.cluster is None:
+                self._run(history).note("written")
+            else:
+                self._run(history).note("applied", cluster=now.path)
         return self
 
     def apply(
@@ -141,16 +143,12 @@ class Plan:
     def _run(self, history: History) -> Run:
         """Return the run in which this plan is carried out."""
         if self._begun is None:
-            manifest, back = name_of(self.after.path), bool(self.why)
-            self._begun = Run(
-                history,
-                [
-                    history.begin(
-                        app.name, before, str(app.hash), manifest=manifest, back=back
-                    )
-                    for app, before in self.steps
-                ],
-            )
+            name, back = self.after.name, bool(self.why)
+            begun = [
+                history.begin(app.name, was, str(app.hash), manifest=name, back=back)
+                for app, was in self.steps
+            ]
+            self._begun = Run(history, begun)
         return self._begun
 
     def _other_stores(self, ours: str | None) -> Iterator[str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from shlex import quote
-from typing import Any
 
 from lazyimport.deploy.application import VARIABLE, Application
 from lazyimport.deploy.cluster import Cluster
-from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.git import committed, name_of
-from lazyimport.deploy.history import Deployment, History, Run
-from lazyimport.deploy.manifest import Manifest
+from lazyimport.deploy.errors import DeployError, ManifestError
+from lazyimport.deploy.git import versions
+from lazyimport.deploy.history import Deployment, History
+from lazyimport.deploy.manifest import ClusterManifest, Manifest
 from lazyimport.deploy.plan import Plan
-from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 
 _TYPED = "it was asked for"
@@ -34,7 +32,7 @@ def plan_rollback(
     applications = manifest.choose(names)
     if to is not None:
         return Plan(manifest, to, names, why=_TYPED)
-    chosen = dict(_previous(app, manifest.path, history) for app in applications)
+    chosen = dict(_previous(app, manifest, history) for app in applications)
     if len(chosen) > 1:
         raise DeployError(
             "these applications had different hashes before; roll back one at a time"
@@ -43,12 +41,15 @@ def plan_rollback(
     return Plan(manifest, hash, names, why=why)
 
 
-def _previous(app: Application, path: str, history: History) -> tuple[str, str]:
-    past = _Past(history, app.name, app.hash, manifest=name_of(path))
+def _previous(
+    app: Application, manifest: Manifest, history: History
+) -> tuple[str, str]:
+    path = manifest.path
+    past = _Past(history, app.name, app.hash, manifest=manifest.name)
     chosen = past.choose()
     if chosen is not None:
         return chosen
-    for hash, commit in committed(path, app.name):
+    for commit, hash in _committed(path, app.name):
         fate = past.fates.get(hash)
         if hash != app.hash and not (fate and fate.is_bad):
             return hash, (
@@ -169,83 +170,52 @@ class _Past:
         )
 
 
-class ClusterRollback:
-    """The change that sets an earlier hash in a running cluster, without a manifest.
+class ClusterRollback(Plan):
+    """The plan that sets an earlier hash in a running cluster, without a manifest.
 
     *name* is the Serve application, *to* the hash; by default it is the one that
-    remaining replicas still run, else chosen as `plan_rollback` does.
+    remaining replicas still run, else chosen as `plan_rollback` does. `write`
+    applies it.
 
-    ``name``
-        the Serve application,
-    ``before``, ``hash``, ``why``
-        what its config names now, what it will, and why it is that one.
-
-    Raises DeployError if the cluster has no such application, or nobody knows a
-    hash to go back to.
+    Raises DeployError if the cluster has no such application that was deployed by a
+    config, or nobody knows a hash to go back to.
     """
 
     def __init__(
         self, cluster: Cluster, name: str, history: History, to: str | None = None
     ) -> None:
+        (app,) = ClusterManifest(cluster).choose([name])
+        past = _Past(history, name, app.hash, cluster=cluster.address)
         served = cluster.served().get(name)
-        if served is None or served.hash is None:
-            raise DeployError(
-                f"Serve at {cluster.address} has no application {name!r} that was "
-                "deployed by a config with a hash; see 'lazyimport status'"
-            )
-        past = _Past(history, name, served.hash, cluster=cluster.address)
-        chosen = (to, _TYPED) if to else _still_running(served) or past.choose()
+        running = _still_running(served) if served else None
+        chosen = (to, _TYPED) if to else running or past.choose()
         if chosen is None:
             command = f"lazyimport rollback --app {quote(name)} --to HASH"
-            raise past.error(f"every replica runs this one; name one: {command}")
-        self.name = name
-        self.before = served.hash
-        self.hash, self.why = chosen
-        self._cluster = cluster
-        begun = history.begin(
-            name,
-            self.before,
-            self.hash,
-            manifest=past.manifest,
-            cluster=cluster.address,
-            back=True,
+            raise past.error(f"no replica runs another one; name one: {command}")
+        manifest = ClusterManifest(cluster, past.manifest)
+        super().__init__(manifest, chosen[0], [name], why=chosen[1])
+        self.warnings.append(
+            "the cluster will differ from the manifest; change that too, or the next "
+            f"time it is applied it brings back {app.hash}"
         )
-        self._run = Run(history, [begun])
-
-    def apply(self) -> None:
-        """Give the cluster its own config with that hash, and record it."""
-        config = self._cluster.config()
-        for application in config["applications"]:
-            if application["name"] == self.name:
-                _set(application, self.before, self.hash)
-        self._cluster.apply(config)
-        self._run.note("applied")
-
-    def follow(self, timeout: float) -> Iterator[list[Served]]:
-        """Follow the rollout to its end, as `lazyimport.deploy.follow` does."""
-        address = self._cluster.address
-        undo = f"lazyimport rollback --app {quote(self.name)} --address {address}"
-        rollout = follow(self._cluster, {self.name: self.hash}, timeout, undo)
-        return self._run.follow(rollout)
 
 
 def _still_running(served: Served) -> tuple[str, str] | None:
     """Return the hash of the replicas that a failed deployment has left in place."""
-    serving = [r.hash for r in served.replicas if r.serves and r.hash != served.hash]
-    if len(set(serving)) != 1 or serving[0] is None:
-        return None
-    return serving[0], f"{len(serving)} replicas still run it"
+    others = {hash: n for hash, n in served.serving.items() if hash != served.hash}
+    for hash, count in others.items():
+        if hash is not None and len(others) == 1:
+            return hash, f"{count} replicas still run it"
+    return None
 
 
-def _set(application: Mapping[str, Any], before: str, hash: str) -> None:
-    """Replace the hash wherever the config of an application names it."""
-    named = [application]
-    named += [
-        found.get("ray_actor_options") or {}
-        for found in application.get("deployments") or ()
-    ]
-    for holder in named:
-        environment = holder.get("runtime_env") or {}
-        for place, key in (("lazyimport", "hash"), ("env_vars", VARIABLE)):
-            if (environment.get(place) or {}).get(key) == before:
-                environment[place][key] = hash
+def _committed(path: str, app: str) -> Iterator[tuple[str, str]]:
+    """Yield commits of the file *path* and the hash of *app* in each, newest first."""
+    for commit, text in versions(path):
+        try:
+            applications = Manifest(text, path).applications
+        except ManifestError:
+            continue  # in that commit it was something else
+        for application in applications:
+            if application.name == app and application.hash:
+                yield commit, application.hash

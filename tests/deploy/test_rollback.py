@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import subprocess
 
@@ -236,7 +235,8 @@ class Running(Cluster):
         replicas = [Replica("Shop", h, h, "RUNNING", 0) for h in others]
         app = Served("shop", hash, "DEPLOY_FAILED", "", {"Shop": 1}, tuple(replicas))
         self.applications = {"shop": app}
-        shop = {"name": "shop", "runtime_env": runtime_env}
+        env = {"env_vars": {VARIABLE: hash}} if hash else {}
+        shop = {"name": "shop", "runtime_env": runtime_env or env}
         self.value: dict[str, Any] = {"applications": [{"name": "till"}, shop]}
         self.applied: Any = "no config"
 
@@ -258,13 +258,11 @@ class TestCluster:
         cluster = Running(B, A, A, B, env_vars={"LAZYIMPORT_HASH": B, "X": "y"})
         change = ClusterRollback(cluster, "shop", history)
 
-        assert (B, A, "2 replicas still run it") == (
-            change.before,
-            change.hash,
-            change.why,
-        )
+        (step,) = change.steps
+        assert (B, A) == (step.before, step.application.hash)
+        assert "2 replicas still run it" == change.why
         assert "no config" == cluster.applied
-        change.apply()
+        change.write(history)
         env = cluster.applied["applications"][1]["runtime_env"]["env_vars"]
         assert {"LAZYIMPORT_HASH": A, "X": "y"} == env
         (known,) = history.deployments("shop")
@@ -286,36 +284,31 @@ class TestCluster:
         record(history, B, manifest="staging.yaml", before=D, **there)
         change = ClusterRollback(cluster, "shop", history)
 
-        assert C == change.hash
+        assert C == change.applications[0].hash
         assert "it is the last that worked" in change.why
-        change.apply()
+        change.write(history)
         assert "prod.yaml" == history.deployments("shop")[0].manifest
 
     def test_one_that_is_asked_for(self, history: History) -> None:
         cluster = Running(B, A, env_vars={"LAZYIMPORT_HASH": B})
 
-        assert D == ClusterRollback(cluster, "shop", history, D).hash
+        assert D == ClusterRollback(cluster, "shop", history, D).applications[0].hash
 
     def test_every_place_that_names_the_hash(self, history: History) -> None:
         """So that no two of them contradict each other, and nothing else changes."""
         both = {"lazyimport": {"hash": B, "store": "s"}, "env_vars": {VARIABLE: B}}
-        cluster = Running(B, A, **copy.deepcopy(both))
+        cluster = Running(B, A, **both)
         shop = cluster.value["applications"][1]
-        other = {"runtime_env": {"env_vars": {VARIABLE: C}}}
-        shop["deployments"] = [
-            {"name": "x", "ray_actor_options": {"runtime_env": copy.deepcopy(both)}},
-            {"name": "y", "ray_actor_options": other},
-            {"name": "z"},
-        ]
+        shop["args"] = {"rate": 1e-05, "text": "é\U0001f600 yes", "on": "1e3"}
         expected = json.loads(json.dumps(cluster.value).replace(B, A))
-        ClusterRollback(cluster, "shop", history).apply()
+        ClusterRollback(cluster, "shop", history).write(history)
 
         assert expected == cluster.applied
 
     def test_nothing_that_is_known(self, history: History) -> None:
         with pytest.raises(DeployError, match=f"nobody knows a version .*before {B}"):
             ClusterRollback(Running(B, B), "shop", history)
-        with pytest.raises(DeployError, match="has no application 'till'"):
-            ClusterRollback(Running(B, B), "till", history)
-        with pytest.raises(DeployError, match="deployed by a config with a hash"):
-            ClusterRollback(Running(None, B), "shop", history)
+        with pytest.raises(DeployError, match="has no application 'cart'"):
+            ClusterRollback(Running(B, B), "cart", history)
+        with pytest.raises(DeployError, match="worked before now"):
+            ClusterRollback(Running(None), "shop", history)

@@ -226,10 +226,8 @@ def asking_a_cluster(history: deploy.History) -> None:
     assert_type(cluster.processes(), list[deploy.Process])
     assert_type(cluster.served(), dict[str, deploy.Served])
     rollback = deploy.ClusterRollback(cluster, "shop", history, to=None)
-    assert_type(rollback.hash, str)
     assert_type(rollback.why, str)
-    rollback.apply()
-    assert_type(rollback.follow(60), Iterator[list[deploy.Served]])
+    assert_type(rollback.write(history), deploy.Plan)
     try:
         next(deploy.follow(cluster, {"shop": "4be8"}, 60, undo="git revert"))
     except deploy.ManifestError as error:

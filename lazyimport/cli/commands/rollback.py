@@ -6,10 +6,9 @@ import click
 
 from lazyimport.cli import declare, deploying, options
 from lazyimport.cli.deploying import Wishes
-from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
-from lazyimport.deploy import ClusterRollback, History, Manifest, plan_rollback
+from lazyimport.deploy import ClusterRollback, Manifest, Plan, plan_rollback
 from lazyimport.errors import StoreUnavailable
 from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
@@ -50,60 +49,23 @@ def command(
         history = deploying.open_history(settings, reporter, signer)
         hash = to and resolve(to, settings, history.store)
         if file is None:
-            _in_cluster(hash, wishes, history, settings, reporter)
-            return
-        manifest = Manifest.read(file)
-        wishes.check(manifest.choose(wishes.names))
-        plan = plan_rollback(manifest, wishes.names, history, hash)
-        hash = str(plan.applications[0].hash)
-        _claim(hash, plan.why, wishes, history, settings, reporter)
+            if len(wishes.names) != 1:
+                raise click.UsageError(
+                    "give the manifest; or one --app NAME, to change the cluster alone"
+                )
+            wishes = wishes._replace(apply=True)
+            wishes.check(())
+            cluster = wishes.target.cluster()
+            plan: Plan = ClusterRollback(cluster, wishes.names[0], history, hash)
+            wishes = wishes._replace(apply=False)  # writing it is that
+        else:
+            manifest = Manifest.read(file)
+            wishes.check(manifest.choose(wishes.names))
+            plan = plan_rollback(manifest, wishes.names, history, hash)
+        advice = f"name another one with --to ({plan.why})"
+        hash, dry_run = str(plan.applications[0].hash), wishes.dry_run
+        try:
+            deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
+        except StoreUnavailable as error:
+            reporter.warn(f"nobody checked that the archive is in the store: {error}")
         deploying.carry_out(plan, wishes, history, reporter)
-
-
-def _in_cluster(
-    hash: str | None,
-    wishes: Wishes,
-    history: History,
-    settings: Settings,
-    reporter: Progress,
-) -> None:
-    """Change the hash in the cluster alone, where no file is at hand."""
-    if len(wishes.names) != 1 or wishes.diff or wishes.prefetch:
-        raise click.UsageError(
-            "give the manifest; or one --app NAME, without --diff and --prefetch, to "
-            "change the cluster alone"
-        )
-    if not wishes.wait:
-        options.refuse_idle(["timeout"], "without --wait")
-    cluster = wishes.target.cluster()
-    change = ClusterRollback(cluster, wishes.names[0], history, hash)
-    _claim(change.hash, change.why, wishes, history, settings, reporter)
-    reporter.say(f"{cluster.address}: {change.name}: {change.before} -> {change.hash}")
-    deploying.say_why(change.hash, change.why, history, reporter)
-    if wishes.dry_run:
-        reporter.say("nothing was changed: --dry-run")
-        return
-    change.apply()
-    reporter.warn(
-        "the cluster differs from the manifest now; change that too, or the next time "
-        f"it is applied it brings back {change.before}"
-    )
-    if wishes.wait:
-        follow_and_tell(change.follow(wishes.timeout), reporter)
-
-
-def _claim(
-    hash: str,
-    why: str,
-    wishes: Wishes,
-    history: History,
-    settings: Settings,
-    reporter: Progress,
-) -> None:
-    """Make sure that the store has the archive, if it answers: nodes may have it."""
-    try:
-        advice = f"name another one with --to ({why})"
-        dry_run = wishes.dry_run
-        deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
-    except StoreUnavailable as error:
-        reporter.warn(f"nobody checked that the archive is in the store: {error}")
