@@ -1,16 +1,7 @@
 """Deploying: a hash in a manifest, into a cluster, followed to its end.
 
-::
-
-    from lazyimport import deploy
-
-    manifest = deploy.Manifest.read("serve.yaml")
-    plan = deploy.Plan(manifest, hash)
-    target, history = deploy.Target(), deploy.History(settings.cache_dir)
-    plan = plan.write(history)
-    plan.apply(target, history)
-    for applications in plan.follow(target, history, timeout=600):
-        ...
+A `Plan` says what changes in a `Manifest`. It is written, applied to a `Target`, and
+followed until every replica runs the hash; a `History` remembers what came of it.
 
 It runs on a laptop or in CI, and imports no Ray. Every failure is a `DeployError`.
 The names below are imported when somebody asks for them.

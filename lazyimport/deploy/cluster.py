@@ -131,10 +131,10 @@ class Cluster:
     def _log(self, node: str) -> str:
         """Return what the workers of a node wrote of their archives, "" if nothing."""
         try:
-            text = self._send(self._request("GET", _LOG + node), bytes)
+            text: bytes = self._send("GET", _LOG + node, decode=bytes) or b""
         except DeployError:
             return ""  # no worker has written anything there
-        return (text or b"").decode(errors="replace")
+        return text.decode(errors="replace")
 
     def _actors(self) -> list[dict[str, Any]]:
         found = self._ask("GET", _ACTORS)
@@ -156,26 +156,23 @@ class Cluster:
                 f"cannot send to {self.address} what is no JSON ({error}): YAML reads a "
                 "plain date as such a value, so put it in quotes"
             ) from error
-        request = self._request(method, path, data)
         while True:
             try:
-                return self._send(request)
+                return self._send(method, path, data)
             except _BusyError:
                 if time.monotonic() > until:
                     raise
             time.sleep(_SECONDS_BETWEEN)
 
-    def _request(
-        self, method: str, path: str, data: bytes | None = None
-    ) -> urllib.request.Request:
-        url = self.address + path
-        return urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the scheme was checked
-
     def _send(
         self,
-        request: urllib.request.Request,
+        method: str,
+        path: str,
+        data: bytes | None = None,
         decode: Callable[[bytes], Any] = json.loads,
     ) -> Any:
+        url = self.address + path
+        request = urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the scheme was checked
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
                 text = answer.read()

@@ -72,11 +72,6 @@ class Manifest:
         """What `Deployment.manifest` says of it."""
         return name_of(self.path)
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words with which a command names it."""
-        return (self.path,)
-
     def _with(self, text: str) -> Manifest:
         return self if text == self.text else Manifest(text, self.path)
 
@@ -192,11 +187,6 @@ class ClusterManifest(Manifest):
         super().__init__(text, cluster.address)
         self.cluster = cluster
         self.name = name
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words with which a command names it."""
-        return "--address", self.path
 
     def fresh(self) -> Manifest:
         """Return what the cluster runs now."""

@@ -61,7 +61,8 @@ class Plan:
         self.steps = list(map(Step, self.applications, hashes))
         self.warnings = [*self.after.warnings, *self._other_stores(store)]
         words = [word for name in names for word in ("--app", name)]
-        self.undo = shlex.join(["lazyimport", "rollback", *manifest.words, *words])
+        words = [*["--address"] * (manifest.cluster is not None), manifest.path, *words]
+        self.undo = shlex.join(["lazyimport", "rollback", *words])
         self.why = why
         self._arguments = (hash, names, store, why)
         self._begun: Run | None = None

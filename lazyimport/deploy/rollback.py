@@ -79,6 +79,11 @@ class _Fate:
         """Whether it failed and never ran, or somebody rolled back from it."""
         return self.left is not None or (self.failed is not None and not self.ran)
 
+    def rank(self, hash: str) -> int:
+        """Return how much is known for *hash*, whose fate this is."""
+        was_applied = self.last.hash == hash and self.last.outcome != "written"
+        return 2 if self.ran else int(was_applied)
+
     def __str__(self) -> str:
         if self.left is not None:
             return f"was rolled back {self.left.began}"
@@ -136,17 +141,12 @@ class _Past:
 
     def choose(self) -> tuple[str, str] | None:
         """Return the hash to go back to and why, None if nothing is known."""
-
-        def rank(hash: str) -> int:
-            fate = self.fates[hash]
-            was_applied = fate.last.hash == hash and fate.last.outcome != "written"
-            return 2 if fate.ran else int(was_applied)
-
         newest = reversed(self.fates)
         good = [h for h in newest if h != self._now and not self.fates[h].is_bad]
         if not good:
             return None
-        hash = max(good, key=rank)  # the newest of those that rank highest
+        # The newest of those that ran, else of those that were applied, else of all.
+        hash = max(good, key=lambda hash: self.fates[hash].rank(hash))
         fate = self.fates[hash]
         if fate.ran:
             why = f"it is the last that worked: deployed {fate.last.began}"

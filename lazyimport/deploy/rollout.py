@@ -51,7 +51,9 @@ def _until_all_run(
         if not late:
             return
         if time.monotonic() > deadline:
-            raise _timeout(served.get(late[0]), late[0], wanted[late[0]], timeout)
+            name, hash, found = late[0], wanted[late[0]], served.get(late[0])
+            text = _late(name, hash, found, timeout)
+            raise _error(name, hash, found, text, "timed out")
         time.sleep(_SECONDS_BETWEEN)
 
 
@@ -71,50 +73,36 @@ def _refuse_end(app: Served, hash: str, begun: set[str]) -> None:
     if app.hash == hash:
         begun.add(app.name)
         if app.status == "DEPLOY_FAILED":
-            raise _error(
-                app,
-                hash,
-                f"application {app.name!r} cannot be deployed with archive {hash}:\n"
-                f"{app.message.strip()}",
-                "failed",
-            )
+            text = f"application {app.name!r} cannot be deployed with archive {hash}:"
+            text += f"\n{app.message.strip()}"
+            raise _error(app.name, hash, app, text, "failed")
     elif app.name in begun:
-        raise DeployError(
+        text = (
             f"application {app.name!r} was deployed again meanwhile, with "
-            f"{app.hash or 'no hash'}: archive {hash} will not become what it runs",
-            app=app.name,
-            hash=hash,
-            outcome="superseded",
+            f"{app.hash or 'no hash'}: archive {hash} will not become what it runs"
         )
+        raise _error(app.name, hash, app, text, "superseded")
 
 
-def _timeout(app: Served | None, name: str, hash: str, timeout: float) -> DeployError:
+def _late(name: str, hash: str, app: Served | None, timeout: float) -> str:
     if app is None:
-        return DeployError(
+        return (
             f"after {timeout:.0f} s Serve has no application {name!r} yet; is this the "
-            "cluster that was deployed to?",
-            app=name,
-            hash=hash,
-            outcome="timed out",
+            "cluster that was deployed to?"
         )
     said = f": {app.message.strip()}" if app.message.strip() else ""
-    return _error(
-        app,
-        hash,
+    return (
         f"application {name!r} is still {app.status} after {timeout:.0f} s, not all "
-        f"replicas run archive {hash}{said}",
-        "timed out",
+        f"replicas run archive {hash}{said}"
     )
 
 
-def _error(app: Served, hash: str, text: str, outcome: str) -> DeployError:
+def _error(
+    name: str, hash: str, app: Served | None, text: str, outcome: str
+) -> DeployError:
     """Return the error with what serves now, which is what a person asks next."""
-    hashes = app.serving.items()
+    hashes = app.serving.items() if app else ()
     serving = ", ".join(f"{count} with {h or 'no hash'}" for h, count in hashes)
-    return DeployError(
-        f"{text}\nreplicas that serve now: {serving or 'none'}",
-        app=app.name,
-        hash=hash,
-        outcome=outcome,
-        reason=app.message,
-    )
+    text += f"\nreplicas that serve now: {serving or 'none'}"
+    reason = app.message if app else ""
+    return DeployError(text, app=name, hash=hash, outcome=outcome, reason=reason)

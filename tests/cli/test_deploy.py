@@ -378,7 +378,7 @@ class TestWithACluster:
         assert "@" in shop
         assert shop.endswith("KeyError: 'a'")
         assert (False, B) == (facts["well"], facts["hash"])
-        assert [{"hash": A, "replicas": 1}] == facts["serving"]
+        assert A == facts["replicas"][0]["hash"]
 
     def test_status_of_a_process_without_its_archive(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -57,94 +58,45 @@ def command(
         history = deploying.open_history(settings, reporter)
         cluster = target.cluster()
         while True:
-            status = _Status(cluster, history)
+            applications, processes = _applications(cluster), cluster.processes()
+            by = {app.name: _deployed_by(app, history) for app in applications}
             if as_json:
-                console.print_json(status.facts())
+                facts = [
+                    {
+                        **app._asdict(),
+                        "replicas": [each._asdict() for each in app.replicas],
+                        "well": app.is_well,
+                        "by": by[app.name],
+                    }
+                    for app in applications
+                ]
+                rows = [process._asdict() for process in processes]
+                console.print_json({"applications": facts, "processes": rows})
             else:
                 if watch:
                     click.clear()
-                status.show(64 if long else 12)
+                digits = 64 if long else 12
+                _print(applications, by, processes, digits)
+                console.say(
+                    f"{cluster.address}: {amount(len(applications), 'application')}, "
+                    f"{amount(len(processes), 'row')} of processes, different hashes: "
+                    f"{len({each.hash for each in processes if each.hash})}"
+                )
             if not watch:
-                return FAILED if exit_status and not status.is_well else DONE
+                well = all(app.is_well for app in applications)
+                well = well and not any(process.failure for process in processes)
+                return FAILED if exit_status and not well else DONE
             sys.stdout.flush()
             time.sleep(_SECONDS_BETWEEN)
 
 
-class _Status:
-    """What *cluster* runs now, and who deployed it as *history* knows."""
-
-    def __init__(self, cluster: Cluster, history: History) -> None:
-        self._address = cluster.address
-        self._processes = cluster.processes()
-        try:
-            self._applications = list(cluster.served().values())
-        except DeployError as error:
-            if error.retryable:
-                raise
-            self._applications = []  # a Ray without Serve
-        self._by = {app.name: _deployed_by(app, history) for app in self._applications}
-
-    @property
-    def is_well(self) -> bool:
-        return all(app.is_well for app in self._applications) and not any(
-            process.failure for process in self._processes
-        )
-
-    def facts(self) -> dict[str, object]:
-        """Return it for scripts."""
-        applications = [
-            {
-                "name": app.name,
-                "state": app.status,
-                "well": app.is_well,
-                "hash": app.hash,
-                "serving": [
-                    {"hash": hash, "replicas": count}
-                    for hash, count in app.serving.items()
-                ],
-                "replicas": sum(app.targets.values()),
-                "since": app.since,
-                "by": self._by[app.name],
-                "reason": app.message,
-            }
-            for app in self._applications
-        ]
-        processes = [process._asdict() for process in self._processes]
-        return {
-            "address": self._address,
-            "applications": applications,
-            "processes": processes,
-        }
-
-    def show(self, digits: int) -> None:
-        """Print it for people, with so many *digits* of each hash."""
-        rows = [self._row(app, digits) for app in self._applications]
-        console.print_table(rows, header=_APPLICATIONS)
-        if rows and self._processes:
-            print()
-        processes = [_of_process(process, digits) for process in self._processes]
-        console.print_table(processes, header=_PROCESSES, right=(5,))
-        hashes = {process.hash for process in self._processes if process.hash}
-        console.say(
-            f"{self._address}: {amount(len(rows), 'application')}, "
-            f"{amount(len(processes), 'row')} of processes, different hashes: "
-            f"{len(hashes)}"
-        )
-
-    def _row(self, app: Served, digits: int) -> tuple[str, ...]:
-        serving = [
-            f"{count} of {sum(app.targets.values())} {(hash or 'no hash')[:digits]}"
-            for hash, count in app.serving.items()
-        ]
-        return (
-            app.name,
-            app.status,
-            (app.hash or "-")[:digits],
-            ", ".join(serving) or "nothing",
-            moment(app.since) if app.since else "",
-            self._by[app.name],
-            "" if app.is_well else one_line(headline(app.message)),
-        )
+def _applications(cluster: Cluster) -> list[Served]:
+    try:
+        return list(cluster.served().values())
+    except DeployError as error:
+        if error.retryable:
+            raise
+        return []  # a Ray without Serve
 
 
 def _deployed_by(app: Served, history: History) -> str:
@@ -154,16 +106,47 @@ def _deployed_by(app: Served, history: History) -> str:
     return ""
 
 
-def _of_process(process: Process, digits: int) -> tuple[str, ...]:
-    return (
-        process.kind,
-        _short(process.name),
-        (process.hash or "-")[:digits],
-        "NO ARCHIVE" if process.failure else process.state,
-        process.node,
-        str(process.pid or ""),
-        one_line((process.failure or "").partition("\n")[0]),
-    )
+def _print(
+    applications: Sequence[Served],
+    by: Mapping[str, str],
+    processes: Sequence[Process],
+    digits: int,
+) -> None:
+    """Print it for people, with so many *digits* of each hash."""
+    rows = []
+    for app in applications:
+        wanted = sum(app.targets.values())
+        serving = [
+            f"{count} of {wanted} {(hash or 'no hash')[:digits]}"
+            for hash, count in app.serving.items()
+        ]
+        rows.append(
+            (
+                app.name,
+                app.status,
+                (app.hash or "-")[:digits],
+                ", ".join(serving) or "nothing",
+                moment(app.since) if app.since else "",
+                by[app.name],
+                "" if app.is_well else one_line(headline(app.message)),
+            )
+        )
+    console.print_table(rows, header=_APPLICATIONS)
+    if rows and processes:
+        print()
+    rows = [
+        (
+            process.kind,
+            _short(process.name),
+            (process.hash or "-")[:digits],
+            "NO ARCHIVE" if process.failure else process.state,
+            process.node,
+            str(process.pid or ""),
+            one_line((process.failure or "").partition("\n")[0]),
+        )
+        for process in processes
+    ]
+    console.print_table(rows, header=_PROCESSES, right=(5,))
 
 
 def _short(name: str) -> str:
