@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "require_signature": "LAZYIMPORT_REQUIRE_SIGNATURE",
     "channel_minimum": "LAZYIMPORT_CHANNEL_MINIMUM",
     "files": "LAZYIMPORT_FILES",
+    "digests": "LAZYIMPORT_DIGESTS",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
@@ -49,6 +50,7 @@ _STORE = "a store is a URL such as gs://bucket/prefix or file:///folder"
 _ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/app.whl"
 VERIFY = ("arrival", "import")
 GC = ("run", "pause")
+DIGESTS = ("fast", "openssl")
 
 
 class Settings(Value):
@@ -118,6 +120,7 @@ class Settings(Value):
     require_signature: bool
     channel_minimum: int
     files: str
+    digests: str
 
     def __init__(
         self,
@@ -137,6 +140,7 @@ class Settings(Value):
         require_signature: bool | str | None = None,
         channel_minimum: int | str | None = None,
         files: str | None = None,
+        digests: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -150,7 +154,7 @@ class Settings(Value):
             timeout=_seconds(300.0 if timeout is None else timeout),
             cache_limit=_limit(cache_limit) if cache_limit else None,
             channel=None if hash else channel,
-            trusted_keys=_text("trusted_keys", trusted_keys or "") or None,
+            trusted_keys=_trusted_keys(trusted_keys) if trusted_keys else None,
             artifact=_url("artifact", artifact, _ARTIFACT) if artifact else None,
             verify=_one_of("verify", verify or "arrival", VERIFY),
             gc=_one_of("gc", gc or "run", GC),
@@ -160,7 +164,10 @@ class Settings(Value):
             require_signature=_flag("require_signature", require_signature),
             channel_minimum=_number("channel_minimum", channel_minimum or 0, 0, 2**53),
             files=_one_of("files", files or "looked", FILES),
+            digests=_one_of("digests", digests or "fast", DIGESTS),
         )
+        if self.digests == "openssl":
+            _load_openssl()
 
     @classmethod
     def from_environ(
@@ -296,6 +303,23 @@ def _seconds(value: float | str) -> float:
         what = f"timeout must be a number of seconds above 0, not {value!r}"
         raise _bad("timeout", value, what)
     return seconds
+
+
+def _trusted_keys(value: object) -> str:
+    text = _text("trusted_keys", value)
+    if "PRIVATE KEY" in text:  # which settings show, and pass on to children
+        what = "the trusted keys hold a private key: remove it, and make a new one"
+        raise _bad("trusted_keys", None, what)
+    return text
+
+
+def _load_openssl() -> None:
+    """Load OpenSSL, which `lazyimport.format.digest` uses once it is there."""
+    from hashlib import sha256
+
+    if sha256.__module__ != "_hashlib":
+        what = "digests cannot come from OpenSSL: this Python was built without it"
+        raise _bad("digests", "openssl", what)
 
 
 def _flag(name: str, value: object) -> bool:

@@ -240,7 +240,7 @@ def test_no_more_is_read_than_a_channel_can_have(tmp_path: Path) -> None:
         def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
             raise AssertionError
 
-    with pytest.raises(ChannelError, match="larger than any channel"):
+    with pytest.raises(ChannelError, match="more than 1048576 bytes"):
         read_channel(Watched(), "prod")
     assert asked == [LARGEST + 1]
 

@@ -31,6 +31,7 @@ FULL = {
     "LAZYIMPORT_CONNECTIONS": "8",
     "LAZYIMPORT_REQUIRE_SIGNATURE": "True",
     "LAZYIMPORT_CHANNEL_MINIMUM": "12",
+    "LAZYIMPORT_DIGESTS": "openssl",
 }
 BY_CHANNEL = {**FULL, "LAZYIMPORT_HASH": "", "LAZYIMPORT_CHANNEL": "prod"}
 
@@ -141,6 +142,10 @@ class TestBadValues:
             ("LAZYIMPORT_TIMEOUT", "-1"),
             ("LAZYIMPORT_TIMEOUT", "nan"),
             ("LAZYIMPORT_TIMEOUT", "inf"),
+            ("LAZYIMPORT_REQUIRE_SIGNATURE", "maybe"),
+            ("LAZYIMPORT_CHANNEL_MINIMUM", "-1"),
+            ("LAZYIMPORT_CHANNEL_MINIMUM", "9" * 5000),
+            ("LAZYIMPORT_DIGESTS", "md5"),
             ("LAZYIMPORT_CHANNEL", "feature/x"),
             ("LAZYIMPORT_CHANNEL", "../prod"),
             ("LAZYIMPORT_CHANNEL", ".prod"),
@@ -192,6 +197,13 @@ class TestBadValues:
     @pytest.mark.parametrize("given", [HASH.upper(), f" {HASH}\n"])
     def test_a_hash_as_people_paste_it(self, given: str) -> None:
         assert Settings(hash=given).hash == HASH
+
+
+def test_private_key_among_the_trusted_ones_is_shown_nowhere() -> None:
+    text = "-----BEGIN OPENSSH PRIVATE KEY-----\nSECRET"
+    with pytest.raises(SettingsError, match="hold a private key") as caught:
+        Settings(trusted_keys=text)
+    assert "SECRET" not in f"{caught.value}{caught.value!r}{vars(caught.value)}"
 
 
 class TestValue:

@@ -39,3 +39,32 @@ def test_openssl_is_loaded_when_it_pays_and_not_before() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert child.stdout.split() == ["False", "True", "1"]
+
+
+def test_none_comes_from_elsewhere_once_openssl_is_loaded() -> None:
+    """As with ``LAZYIMPORT_DIGESTS=openssl``, before anything is hashed."""
+    program = (
+        "from lazyimport.format import digest\n"
+        "from lazyimport.settings import Settings\n"
+        "def builtin(data): raise AssertionError('not from OpenSSL')\n"
+        "digest._builtin = builtin\n"
+        "Settings.from_environ({'LAZYIMPORT_DIGESTS': 'openssl'})\n"
+        "print(digest.sha256(b'').hex())"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert child.stdout.strip() == hashlib.sha256(b"").hexdigest()
+
+
+def test_python_without_openssl_is_refused() -> None:
+    program = (
+        "import sys; sys.modules['_hashlib'] = None\n"
+        "import hashlib\n"
+        "from lazyimport.settings import Settings\n"
+        "Settings.from_environ({'LAZYIMPORT_DIGESTS': 'openssl'})"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "built without it; set LAZYIMPORT_DIGESTS" in child.stderr

@@ -93,6 +93,7 @@ def command(
         applications = manifest.choose(wishes.names)
         wishes.check(applications)  # before anything takes time
         patience = settings.timeout
+        settings = options.trusting(settings, signer)
         history = deploying.open_history(settings, reporter, signer, patience)
         check = None
         if entry is not None:

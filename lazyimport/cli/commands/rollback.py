@@ -46,6 +46,7 @@ def command(
     git has. Without FILE, changes a running cluster alone.
     """
     with Progress(quiet=quiet) as reporter:
+        settings = options.trusting(settings, signer)
         history = deploying.open_history(settings, reporter, signer)
         hash = to and resolve(to, settings, history.store)
         if file is None:
