@@ -135,24 +135,52 @@ class FileLock:
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
         self.timeout = timeout
-        self._descriptor = -1
+        self.descriptor = -1
 
     def __enter__(self) -> FileLock:
         try:
             for _ in tries(self.timeout):
-                if self._descriptor < 0:
-                    self._descriptor = self.open()
-                if self._lock():
-                    if os.fstat(self._descriptor).st_nlink:
-                        return self
-                    self._close()
+                if self.take():
+                    return self
             raise LockTimeout(self.path)
         except BaseException:
-            self._close()
+            self.leave()
             raise
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        self.leave()
+
+    def take(self) -> bool:
+        """Take the lock if it is free; return whether it is held. Raises OSError.
+
+        Either way, `leave` closes the file.
+        """
+        if self.descriptor < 0:
+            self.descriptor = self.open()
+        if not self._lock():
+            return False
+        if os.fstat(self.descriptor).st_nlink:
+            return True
+        self.leave()
+        return self.take()
+
+    def leave(self) -> None:
+        """Free the lock if it is held; do nothing after `hand_over`."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor < 0:
+            return
+        try:
+            # Closing alone would leave the lock to whatever was forked since.
+            flock(descriptor, LOCK_UN)
+        except OSError:
+            pass  # a file system without locks
+        finally:
+            os.close(descriptor)
+
+    def hand_over(self) -> None:
+        """Leave the lock to a process that was started with ``descriptor``."""
+        descriptor, self.descriptor = self.descriptor, -1
+        os.close(descriptor)
 
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""
@@ -164,24 +192,12 @@ class FileLock:
 
     def _lock(self) -> bool:
         try:
-            flock(self._descriptor, LOCK_EX | LOCK_NB)
+            flock(self.descriptor, LOCK_EX | LOCK_NB)
         except OSError as error:
             if error.errno not in {EAGAIN, EACCES}:
                 raise
             return False
         return True
-
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0:
-            return
-        try:
-            # Closing alone would leave the lock to whatever was forked since.
-            flock(descriptor, LOCK_UN)
-        except OSError:
-            pass  # a file system without locks
-        finally:
-            os.close(descriptor)
 
 
 def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterator[None]:

@@ -12,6 +12,7 @@ import os
 
 # io's own home of it: from Python 3.14 on a bare interpreter has not loaded io
 from _io import open_code
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 from time import time_ns
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO, BinaryIO
 
+#: How a disk says that it takes nothing: a process can do without it.
+NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 #: Nanoseconds within which opening an archive again is not worth a write to disk.
 _RECENT = 60 * 10**9
 
@@ -198,6 +201,11 @@ class _CacheLock(FileLock):
                 f"'fuser {self.path}')",
                 path=self.path,
             ) from error
+
+    def take(self) -> bool:
+        """Take the lock if it is free. Raises CacheError."""
+        try:
+            return super().take()
         except OSError as error:
             raise errors.CacheError(
                 f"cannot lock {self.path}: {error.strerror}; set LAZYIMPORT_CACHE_DIR "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.layout import ARTIFACTS
-from lazyimport.cache.node import NodeCache
+from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.errors import ArchiveMissing, CacheError, SignatureError
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import WARNINGS, Reporter
@@ -45,8 +45,6 @@ def deliver(
     try:
         return _through_cache(artifact, settings)
     except CacheError as error:
-        from lazyimport.delivery.fetch import NO_DISK
-
         if ahead or error.errno not in NO_DISK:
             raise
         reporter.warn(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.evict import make_room
-from lazyimport.cache.node import NodeCache
+from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.previous import find_packed
 from lazyimport.delivery.filling import FileRoom, Filling, MemoryRoom
 from lazyimport.delivery.heads import Head
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
 
-#: How a disk says that it takes nothing: a process can do without it.
-NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 #: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
 
@@ -50,6 +48,7 @@ def fetch(
     reporter: Reporter = WARNINGS,
     *,
     ahead: bool = False,
+    held: bool = False,
 ) -> tuple[Archive, int]:
     """Return the archive *hash* and the number of bytes that were downloaded.
 
@@ -57,12 +56,15 @@ def fetch(
     cache cannot be written, the archive is downloaded into memory, and *reporter*
     is warned of that. It is also warned of damage that was found and replaced.
 
+    This process reaches the store: see `lazyimport.delivery.obtaining` for one that
+    must not. Its caller has *held* the lock of the archive, or it is taken here.
+
     With *ahead* the archive is for processes that start later, so it must end up
     in the cache: CacheError if it cannot.
 
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    fetching = _Fetch(settings, hash, reporter, ahead=ahead)
+    fetching = _Fetch(settings, hash, reporter, ahead=ahead, held=held)
     return fetching.archive(hash), fetching.moved
 
 
@@ -70,10 +72,17 @@ class _Fetch:
     """One fetch: its settings, cache and deadline."""
 
     def __init__(
-        self, settings: Settings, wanted: str, reporter: Reporter, *, ahead: bool
+        self,
+        settings: Settings,
+        wanted: str,
+        reporter: Reporter,
+        *,
+        ahead: bool,
+        held: bool,
     ) -> None:
         self._settings = settings
         self._ahead = ahead
+        self._held = {wanted} if held else set()
         self._wanted = wanted
         self._reporter = reporter
         self._cache = NodeCache(settings.cache_dir)
@@ -127,11 +136,24 @@ class _Fetch:
         packed = find_packed(self._cache, hash)
         if packed is None:
             self._require_store(hash)  # before the lock is taken
-        with self._cache.lock(hash, self._left()):
+        with self._lock(hash):
             found = self._cached(hash, self._reporter)
             if found is None and packed is not None:
                 found = self._publish_packed(packed)
             return found or self._twice(self._download, hash)
+
+    @contextmanager
+    def _lock(self, hash: str) -> Iterator[None]:
+        """Hold the lock of an archive, in whose file nothing of an earlier fetch is."""
+        if hash in self._held:
+            yield
+            return
+        with self._cache.lock(hash, self._left()) as lock:
+            try:
+                os.ftruncate(lock.descriptor, 0)
+            except OSError as error:
+                raise self._cache.refused(hash, error) from error
+            yield
 
     def _cached(self, hash: str, reporter: Reporter = SILENT) -> Archive | None:
         try:

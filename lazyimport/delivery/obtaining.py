@@ -1,16 +1,32 @@
-"""Obtaining an archive that this process is to run and its node does not have."""
+"""Obtaining what this process is to run and its node does not have.
+
+Another process, the fetcher, brings it: nothing of what reaches a store is imported
+here, so that all processes of a node are alike. See `lazyimport.delivery.fetcher`.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 
-from lazyimport.cache.node import NodeCache
-from lazyimport.errors import SettingsError
-from lazyimport.format.archive import Archive
-from lazyimport.reporting import Reporter
-from lazyimport.settings import Settings
+from lazyimport.cache.node import NO_DISK, NodeCache
+from lazyimport.cache.progress import begin_progress, read_progress
+from lazyimport.delivery.starting import Answers, start_fetcher
+from lazyimport.files import tries
+from lazyimport.lazy import errors
 from lazyimport.values import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.cache.progress import Progress
+    from lazyimport.format.archive import Archive
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+
+#: Fetchers that may die without a word, one after the other, before that is an error.
+_DEATHS = 3
+#: Seconds between two looks at how far a fetcher is, at most.
+_PAUSE = 0.025
 
 
 def look_up(settings: Settings) -> Settings:
@@ -19,27 +35,30 @@ def look_up(settings: Settings) -> Settings:
     Raises SettingsError if they name none, ChannelError, SignatureError, StoreError.
     """
     if settings.channel is None:
-        raise SettingsError(
+        raise errors.SettingsError(
             "no archive to install: pass its hash or set LAZYIMPORT_HASH, or name a "
             "channel with LAZYIMPORT_CHANNEL, or an artifact with LAZYIMPORT_ARTIFACT",
             name="hash",
             value=None,
         )
-    from lazyimport.registry.resolution import resolve_channel
+    if _is_here_alone(settings):
+        from lazyimport.registry.resolution import resolve_channel
 
-    change = resolve_channel(settings, settings.channel)
-    logging.getLogger("lazyimport").info(
-        "channel %s of %s points to archive %s (#%d)",
-        settings.channel,
-        redact(settings.store or ""),
-        change.hash,
-        change.number,
-    )
-    return settings.with_hash(str(change.hash))
+        return settings.with_hash(str(resolve_channel(settings, settings.channel).hash))
+    from lazyimport.reporting import SILENT
+
+    with Answers("look up", settings) as answers:
+        return settings.with_hash(answers.result(SILENT)[0])
 
 
-def obtain(settings: Settings, reporter: Reporter) -> tuple[Archive, int]:
+def obtain(
+    settings: Settings, reporter: Reporter, *, ahead: bool = False
+) -> tuple[Archive, int]:
     """Return the archive or artifact of *settings*, and the bytes downloaded for it.
+
+    0 bytes if the node has it, or fetched it for another process. If the cache cannot
+    be written, the archive comes into memory, and *reporter* is warned of that; with
+    *ahead*, it is for processes that start later, so that is a CacheError.
 
     Raises ArchiveMissing, StoreError, CacheError, ArchiveError, or for an artifact
     PackError.
@@ -51,8 +70,132 @@ def obtain(settings: Settings, reporter: Reporter) -> tuple[Archive, int]:
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import deliver
 
-        return deliver(settings, reporter)
-    from lazyimport.delivery.fetch import fetch
-
+        return deliver(settings, reporter, ahead=ahead)
     assert settings.hash is not None
-    return fetch(settings, settings.hash, reporter)
+    if _is_here_alone(settings):
+        from lazyimport.delivery.fetch import fetch
+
+        return fetch(settings, settings.hash, reporter, ahead=ahead)
+    if settings.cache_mode == "memory":
+        return _through_pipe(settings, reporter)
+    try:
+        return _Waiting(settings, settings.hash, reporter).result()
+    except errors.CacheError as error:
+        if ahead or error.errno not in NO_DISK:
+            raise
+        return _through_pipe(settings, reporter)
+
+
+def _is_here_alone(settings: Settings) -> bool:
+    """Whether no other process can help.
+
+    There is no store, or it is in this process, or this is a program of its own with
+    Python in it.
+    """
+    if settings.store is None or settings.store.startswith("memory:"):
+        return True
+    return not os.path.basename(sys.executable or "").startswith(("python", "pypy"))
+
+
+def _through_pipe(settings: Settings, reporter: Reporter) -> tuple[Archive, int]:
+    """Return an archive that a child brings for this process alone."""
+    assert settings.hash is not None
+    with Answers("fetch", settings) as answers:
+        place, moved = answers.result(reporter)
+        if place == "cache":
+            archive = NodeCache(settings.cache_dir).open(settings.hash)
+            if archive is not None:
+                return archive, int(moved)
+        return answers.archive(settings.hash), int(moved)
+
+
+class _Waiting:
+    """A process that waits until its node has an archive."""
+
+    def __init__(self, settings: Settings, hash: str, reporter: Reporter) -> None:
+        self._settings = settings
+        self._hash = hash
+        self._reporter = reporter
+        self._cache = NodeCache(settings.cache_dir)
+        self._warned = self._started = self._waited = False
+        self._deaths = 0
+
+    def result(self) -> tuple[Archive, int]:
+        """Return the archive, and the bytes that were moved because of this process.
+
+        Starts a fetcher if none is at work, and another one if that dies.
+        """
+        progress = None
+        for _ in tries(self._settings.timeout, longest=_PAUSE):
+            archive = self._open()
+            if archive is not None:
+                done = read_progress(self._cache, self._hash)
+                return archive, done.moved if done and self._started else 0
+            progress = self._look() or progress
+        raise self._too_long(progress)
+
+    def _open(self) -> Archive | None:
+        try:
+            return self._cache.open(self._hash)
+        except errors.ArchiveError as error:
+            if not self._warned:
+                self._warned = True
+                store = redact(str(self._settings.store))
+                self._reporter.warn(f"{error}; fetching it again from {store}")
+            return None
+
+    def _look(self) -> Progress | None:
+        """Start a fetcher if there is none; return how far the one at work is."""
+        lock = self._cache.lock(self._hash, 0)
+        try:
+            if not lock.take():
+                return self._follow()
+            if self._waited:
+                self._raise_what_went_wrong()
+            if self._open() is None:
+                begin_progress(lock.descriptor)
+                start_fetcher(self._settings, lock)
+                self._started = self._waited = True
+        except OSError as error:
+            raise self._cache.refused(self._hash, error) from error
+        finally:
+            lock.leave()
+        return None
+
+    def _follow(self) -> Progress | None:
+        """Tell how far the fetcher at work is, and return it."""
+        self._waited = True
+        progress = read_progress(self._cache, self._hash)
+        if progress is not None and progress.total:
+            store = redact(str(self._settings.store))
+            text = f"fetching {self._hash[:12]} from {store}"
+            self._reporter.step(text, progress.done, progress.total, "bytes")
+        return progress
+
+    def _raise_what_went_wrong(self) -> None:
+        """Raise the error of the fetcher that has ended, or has died too often."""
+        if self._open() is not None:
+            return
+        progress = read_progress(self._cache, self._hash)
+        if progress is not None and progress.state == "failed":
+            from lazyimport.delivery.answers import decode_error
+
+            raise decode_error(progress.text)
+        self._deaths += 1
+        if self._deaths == _DEATHS:
+            said = progress.text.strip().rpartition("\n")[2] if progress else ""
+            raise errors.DeliveryError(
+                f"archive {self._hash} cannot be fetched: the process that does so died "
+                f"{_DEATHS} times ({said or 'and said nothing'}); see whether something "
+                "kills it, such as a limit of memory"
+            )
+
+    def _too_long(self, progress: Progress | None) -> errors.CacheError:
+        how_far = f", {progress.percent}," if progress and progress.total else ""
+        return errors.CacheError(
+            f"archive {self._hash} is still being fetched{how_far} after "
+            f"{self._settings.timeout:g} s; that goes on, so start this process again, "
+            "or raise LAZYIMPORT_TIMEOUT; if it hangs, 'fuser "
+            f"{self._cache.lock_path(self._hash)}' finds it",
+            path=self._cache.lock_path(self._hash),
+        )

@@ -6,8 +6,7 @@ from typing import NoReturn
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
-from lazyimport.delivery.artifact import deliver
-from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.obtaining import obtain
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import Reporter
@@ -32,10 +31,7 @@ def repair(
         replaced = _replaced(settings, hash)
         if replaced is not None:
             return replaced
-        if settings.artifact:
-            archive, size = deliver(settings, reporter)
-        else:
-            archive, size = fetch(settings, hash, reporter)
+        archive, size = obtain(settings, reporter)
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be replaced: {error}") from error
     reporter.warn(

@@ -161,6 +161,11 @@ class Archive:
         return decode_notes(self.raw_notes)
 
     @property
+    def buffer(self) -> bytes | mmap:
+        """The bytes of the whole archive."""
+        return self._buffer
+
+    @property
     def raw_notes(self) -> bytes:
         """The notes as they stand in the archive."""
         return self._buffer[self.header.notes_at : self.header.size]

@@ -1,0 +1,76 @@
+"""Progress: how far the process is that holds the lock of an archive, or how it ended.
+
+It stands in the file of the lock: a line of fixed size, which is written again and
+again, then text: an error, or what the interpreter of a process says that dies.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.cache.layout import Layout
+
+_LINE = 64
+_STATES = ("fetching", "done", "failed")
+
+
+class Progress:
+    """How far a fetch is: ``done`` of ``total`` bytes; ``moved`` came from the store.
+
+    ``state`` is ``fetching``, ``done`` or ``failed``, and ``text`` what was said of it.
+    """
+
+    __slots__ = ("done", "moved", "state", "text", "total")
+
+    def __init__(
+        self,
+        state: str = "fetching",
+        done: int = 0,
+        total: int = 0,
+        moved: int = 0,
+        text: str = "",
+    ) -> None:
+        self.state = state
+        self.done = done
+        self.total = total
+        self.moved = moved
+        self.text = text
+
+    @property
+    def percent(self) -> str:
+        """How much of it is there."""
+        return f"{100 * self.done // max(self.total, 1)} %"
+
+    def write(self, descriptor: int) -> None:
+        """Write it to the file of the lock. Raises OSError."""
+        line = f"{self.state} {self.done} {self.total} {self.moved}".ljust(_LINE - 1)
+        text = self.text.encode("utf-8", "backslashreplace")
+        os.pwrite(descriptor, line.encode() + b"\n" + text, 0)
+        if text:
+            os.ftruncate(descriptor, _LINE + len(text))
+
+
+def begin_progress(descriptor: int) -> None:
+    """Let the file of a lock say that a fetch begins. Raises OSError.
+
+    What is written to *descriptor* from now on becomes the text.
+    """
+    os.ftruncate(descriptor, 0)
+    Progress().write(descriptor)
+    os.lseek(descriptor, _LINE, os.SEEK_SET)
+
+
+def read_progress(cache: Layout, hash: str) -> Progress | None:
+    """Return how far the fetch of an archive is, or was; None if nobody said so."""
+    try:
+        with open(cache.lock_path(hash), "rb") as file:
+            line, text = file.read(_LINE), file.read()
+        state, done, total, moved = line.decode("ascii").split()
+        said = text.decode("utf-8", "replace")
+        if state in _STATES:
+            return Progress(state, int(done), int(total), int(moved), said)
+    except (OSError, ValueError):
+        pass
+    return None

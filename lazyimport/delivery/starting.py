@@ -1,0 +1,171 @@
+"""Starting a fetcher: a process that reaches stores for those that must not.
+
+Only what every interpreter has loaded is used here, so that the one process of a node
+that starts a fetcher does not differ from the others by a module.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
+from lazyimport.format.archive import Archive
+from lazyimport.lazy import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.files import FileLock
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+
+#: What a fetcher runs: itself, from where this lazyimport lies, and nothing that lies
+#: where the process was started. `DETACHED` first leaves the process that started it.
+_PROGRAM = """\
+import sys
+where = sys.argv[1]
+sys.path[:] = [where, *(path for path in sys.path if path not in ("", where))]
+from lazyimport.delivery.fetcher import main
+main(sys.argv[2])
+"""
+_DETACHED = "import os\nos.fork() and os._exit(0)\nos.setsid()\n"
+#: How variables of ours begin, and other variables that mean something to us.
+_OURS = ("LAZYIMPORT_", "BUCKET_NAME", "SOURCE_CODE_PATH")
+_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PIECE = 1 << 20
+
+
+def start_fetcher(settings: Settings, lock: FileLock) -> None:
+    """Start a fetcher of the archive of *settings*, which takes over its *lock*.
+
+    What it has to say, it writes into the file of the lock. It belongs to no process:
+    it has a session of its own, and goes on when this one ends.
+
+    Raises DeliveryError if it cannot be started.
+    """
+    asked, ask = os.pipe()
+    try:
+        pid = _spawn(_DETACHED, "archive", [(asked, 0), (lock.descriptor, 2)])
+        lock.hand_over()
+    finally:
+        os.close(asked)
+        _write(ask, _request(settings))
+    _wait(pid)
+
+
+class Answers:
+    """A child that is *asked* for something, and what it answers.
+
+    It ends when this process does. Use it as a context manager.
+    """
+
+    def __init__(self, asked: str, settings: Settings) -> None:
+        request, ask = os.pipe()
+        self._answers, answer = os.pipe()
+        try:
+            self._pid = _spawn("", asked, [(request, 0), (answer, 1)])
+        except BaseException:
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(request)
+            os.close(answer)
+            _write(ask, _request(settings))
+        self._read = b""
+
+    def __enter__(self) -> Answers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._answers)
+        _wait(self._pid)
+
+    def result(self, reporter: Reporter) -> list[str]:
+        """Return the words of the result; *reporter* is told what comes before it.
+
+        Raises what went wrong in the child, or DeliveryError if it died.
+        """
+        while True:
+            kind, _, text = self._line().partition(" ")
+            if kind == "result":
+                return text.split(" ")
+            if kind == "warn":
+                reporter.warn(text)
+            elif kind == "step":
+                done, total, what = text.split(" ", 2)
+                reporter.step(what, int(done), int(total), "bytes")
+            elif kind == "error":
+                from lazyimport.delivery.answers import decode_error
+
+                raise decode_error(text)
+            else:
+                raise errors.DeliveryError(
+                    "the process that fetches for this one ended without an answer; "
+                    "see whether something kills it, such as a limit of memory"
+                )
+
+    def archive(self, hash: str) -> Archive:
+        """Return the archive that follows the result. Raises DeliveryError."""
+        size = int(self._line())
+        buffer = mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
+        buffer.write(self._read)
+        self._read = b""
+        while buffer.tell() < size and (data := os.read(self._answers, _PIECE)):
+            buffer.write(data)
+        return Archive(buffer, hash, "what was fetched into memory")
+
+    def _line(self) -> str:
+        while b"\n" not in self._read and (data := os.read(self._answers, _PIECE)):
+            self._read += data
+        line, _, self._read = self._read.partition(b"\n")
+        return line.decode("utf-8", "surrogateescape")
+
+
+def _request(settings: Settings) -> bytes:
+    variables = settings.to_environ().items()
+    return "\0".join(f"{name}={value}" for name, value in variables).encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def _spawn(first: str, asked: str, descriptors: list[tuple[int, int]]) -> int:
+    """Start a fetcher with these *descriptors*, as pairs of ours and its own."""
+    flags = [
+        option
+        for option, given in (
+            ("-I", sys.flags.isolated),
+            ("-E", sys.flags.ignore_environment),
+            ("-s", sys.flags.no_user_site),
+        )
+        if given
+    ]
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(_OURS)
+    }
+    actions = [(os.POSIX_SPAWN_DUP2, ours, its) for ours, its in descriptors]
+    program = [sys.executable, *flags, "-c", first + _PROGRAM, _HERE, asked]
+    try:
+        return os.posix_spawn(sys.executable, program, environ, file_actions=actions)
+    except (OSError, ValueError) as error:
+        raise errors.DeliveryError(
+            f"the process that fetches cannot be started: {error}; it runs "
+            f"{sys.executable!r}, which must be a Python"
+        ) from error
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Write what a pipe takes at once, and close it."""
+    try:
+        os.write(descriptor, data)
+    except OSError:
+        pass  # nobody reads it: whoever was to has died, which is seen elsewhere
+    finally:
+        os.close(descriptor)
+
+
+def _wait(pid: int) -> None:
+    """Wait for the end of a child, unless somebody else has."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
