@@ -125,7 +125,8 @@ def _look_up(settings: Settings) -> None:
     from lazyimport.registry.resolution import resolve_channel
 
     assert settings.channel is not None
-    _say(f"result {resolve_channel(settings, settings.channel).hash}")
+    change = resolve_channel(settings, settings.channel)
+    _say(f"result {change.hash} {change.number}")
 
 
 def _fetch_for_one(settings: Settings) -> None:

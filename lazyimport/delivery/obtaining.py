@@ -44,11 +44,22 @@ def look_up(settings: Settings) -> Settings:
     if _is_here_alone(settings):
         from lazyimport.registry.resolution import resolve_channel
 
-        return settings.with_hash(str(resolve_channel(settings, settings.channel).hash))
-    from lazyimport.reporting import SILENT
+        change = resolve_channel(settings, settings.channel)
+        hash, number = str(change.hash), str(change.number)
+    else:
+        from lazyimport.reporting import SILENT
 
-    with Answers("look up", settings) as answers:
-        return settings.with_hash(answers.result(SILENT)[0])
+        with Answers("look up", settings) as answers:
+            hash, number = answers.result(SILENT)
+    if "logging" in sys.modules:  # nobody listens otherwise
+        sys.modules["logging"].getLogger("lazyimport").info(
+            "channel %s of %s points to archive %s (#%s)",
+            settings.channel,
+            redact(str(settings.store)),
+            hash,
+            number,
+        )
+    return settings.with_hash(hash)
 
 
 def obtain(

@@ -105,9 +105,10 @@ def fetch_here(
     hash: str, store: str | None, timeout: float | None
 ) -> tuple[int, float, str | None]:
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""
-    from lazyimport.delivery.fetch import fetch
+    from lazyimport.delivery.obtaining import obtain
     from lazyimport.ray.metrics import count_fetch
     from lazyimport.registry.resolution import require_signature
+    from lazyimport.reporting import WARNINGS
 
     started = time.perf_counter()
     fetched, why = 0, None
@@ -120,7 +121,7 @@ def fetch_here(
         else:
             if settings.require_signature:
                 require_signature(settings, hash)
-            _, fetched = fetch(settings, hash, ahead=True)
+            _, fetched = obtain(settings, WARNINGS, ahead=True)
     except LazyImportError as error:
         why = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - started

@@ -1,0 +1,279 @@
+"""A process of its own fetches: nobody else sees a store, and nothing stops it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.progress import read_progress
+from lazyimport.cache.verify import prove, verify
+from lazyimport.delivery import starting
+from lazyimport.delivery.obtaining import obtain
+from lazyimport.errors import (
+    ArchiveMissing,
+    CacheError,
+    DamagedArchive,
+    DeliveryError,
+    StoreMissing,
+)
+from lazyimport.registry.layout import archive_key
+from lazyimport.reporting import SILENT
+from lazyimport.settings import Settings
+from lazyimport.stores.file import FileStore
+from tests.support.recorder import Recorder
+from tests.support.scale import scaled
+from tests.support.shaped import Shaped
+from tests.support.trees import make_archive
+
+pytest.importorskip("obstore", reason="needs the extra 'objects'")
+
+DATA, HASH = make_archive(
+    {
+        "shop/__init__.py": "",
+        **{f"shop/m{n}.py": f"x = {n}\n" for n in range(20)},
+        **{f"shop/{n}.bin": random.Random(n).randbytes(1 << 18) for n in range(64)},
+    }
+)
+
+
+class Site:
+    """A shaped server with the archive, and a node."""
+
+    def __init__(self, base: Path, server: Shaped, url: str) -> None:
+        self.base = base
+        self.server = server
+        self.url = url
+        self.cache = NodeCache(str(base / "node"))
+        self.object = base / "store" / archive_key(HASH)
+
+    def settings(self, **changes: object) -> Settings:
+        values = {"store": self.url, "cache_dir": self.cache.path, **changes}
+        return Settings(**{"hash": HASH, **values})  # type: ignore[arg-type]
+
+    def start(self, program: str, **environ: str) -> subprocess.Popen[str]:
+        settings = self.settings().to_environ()
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, **settings, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def fetchers(self) -> list[int]:
+        """Return the processes that have the lock of the archive open and fetch."""
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                command = Path(f"/proc/{name}/cmdline").read_bytes()
+                lock = os.readlink(f"/proc/{name}/fd/2")
+            except OSError:
+                continue
+            if b"delivery.fetcher" in command and lock == self.cache.lock_path(HASH):
+                found.append(int(name))
+        return found
+
+    def wait_for(self, percent: int) -> int:
+        """Wait until so much has come; return the process that fetches."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            progress, found = read_progress(self.cache, HASH), self.fetchers()
+            far = progress and 100 * progress.done >= percent * max(progress.total, 1)
+            if len(found) == 1 and far:
+                return found[0]
+            time.sleep(0.01)
+        raise AssertionError
+
+    def is_left_alone(self) -> None:
+        """Nobody fetches any more, and the cache has the one archive, whole."""
+        deadline = time.monotonic() + 10
+        while self.fetchers() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert self.fetchers() == []
+        assert os.listdir(self.cache.folder("archives")) == [HASH]
+        assert verify(self.cache, remove=False).damages == []
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> object:
+    store = FileStore(str(tmp_path / "store"))
+    store.put(archive_key(HASH), BytesIO(DATA))
+    server = Shaped(tmp_path / "store")
+    with server.serving() as url:
+        yield Site(tmp_path, server, url)
+
+
+ALIKE = """
+import os, signal, sys, threading
+import shop.m7
+print(sorted(name for name in sys.modules if not name.startswith("lazyimport.")))
+print(threading.active_count(), sorted(os.environ.items()), os.getcwd(), os.umask(0))
+print([str(signal.getsignal(number)) for number in sorted(signal.Signals)])
+print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+print(sorted(os.readlink(f"/proc/self/fd/{n}").partition(":")[0]
+    for n in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{n}")))
+try: print(os.waitpid(-1, os.WNOHANG))
+except ChildProcessError: print("no children")
+"""
+
+
+def test_the_first_process_of_a_node_is_like_all_others(site: Site) -> None:
+    cold, warm = (site.start(ALIKE).communicate(timeout=60) for _ in range(2))
+    assert cold == warm
+    assert "no children" in cold[0]
+    assert "obstore" not in cold[0]
+    assert site.server.moved == len(DATA)
+    site.is_left_alone()
+
+
+IMPORT = "import shop.m7; print(shop.m7.x)"
+
+
+def test_many_processes_share_one_download(site: Site) -> None:
+    site.server.rate = 20e6
+    children = [site.start(IMPORT) for _ in range(scaled(8, 64))]
+    assert {child.communicate(timeout=100) for child in children} == {("7\n", "")}
+    assert site.server.moved == len(DATA)
+    site.is_left_alone()
+
+
+def test_a_killed_worker_finds_the_download_where_it_is(site: Site) -> None:
+    site.server.rate = 8e6
+    worker = site.start(IMPORT)
+    fetcher = site.wait_for(30)
+    worker.kill()
+    worker.communicate()
+    assert site.fetchers() == [fetcher]
+    assert site.start(IMPORT).communicate(timeout=60) == ("7\n", "")
+    assert site.server.moved == len(DATA)
+    site.is_left_alone()
+
+
+@pytest.mark.parametrize("percent", [0, 10, 50, 75])
+def test_a_killed_fetcher_is_replaced_and_goes_on(site: Site, percent: int) -> None:
+    site.server.rate = 8e6
+    worker = site.start(IMPORT)
+    os.kill(site.wait_for(percent), signal.SIGKILL)
+    assert worker.communicate(timeout=60) == ("7\n", "")
+    # what was on its way over four connections, and the index, come again
+    assert site.server.moved < len(DATA) * 1.45
+    site.is_left_alone()
+
+
+def test_it_is_killed_again_and_again(site: Site) -> None:
+    site.server.rate = 30e6
+    chance = random.Random(3)
+    worker = site.start(IMPORT)
+    for _ in range(scaled(2, 40)):
+        time.sleep(chance.uniform(0, 0.4))
+        for fetcher in site.fetchers()[:1]:
+            os.kill(fetcher, signal.SIGKILL)
+        if worker.poll() is not None or chance.random() < 0.2:
+            worker.kill()
+            worker.communicate()
+            worker = site.start(IMPORT)
+    assert worker.communicate(timeout=60) == ("7\n", "")
+    site.is_left_alone()
+
+
+def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: Site) -> None:
+    site.server.rate = 8e6
+    steps = Recorder()
+    with pytest.raises(CacheError, match=r"still being fetched, \d+ %, after 1 s"):
+        obtain(site.settings(timeout=1), steps)
+    site.server.rate = 1e12
+    archive, _ = obtain(site.settings(), SILENT)
+    prove(archive)
+    site.is_left_alone()
+
+
+def test_what_went_wrong_is_told_to_all_who_wait(site: Site) -> None:
+    site.object.unlink()
+    site.server.delay = 1
+    children = [site.start("import lazyimport; lazyimport.install()") for _ in range(4)]
+    for child in children:
+        errors = child.communicate(timeout=60)[1]
+        for text in ("ArchiveMissing", HASH, site.url, site.cache.path, "push it"):
+            assert text in errors
+    assert site.server.requests <= 12  # activation, and install()
+    with pytest.raises(ArchiveMissing) as caught:
+        obtain(site.settings(), SILENT)
+    assert (caught.value.hash, caught.value.store) == (HASH, site.url)
+    site.object.write_bytes(DATA)
+    prove(obtain(site.settings(), SILENT)[0])
+
+
+def test_forged_bytes_are_refused(site: Site) -> None:
+    site.object.chmod(0o600)
+    spoiled = bytearray(DATA)
+    spoiled[-3_000_000] ^= 1
+    site.object.write_bytes(spoiled)
+    with pytest.raises(DamagedArchive, match=HASH) as caught:
+        obtain(site.settings(), SILENT)
+    assert caught.value.member.startswith("shop/")
+    assert os.listdir(site.cache.folder("archives")) == []
+
+
+def test_a_store_that_is_not_there(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match="nowhere"):
+        obtain(site.settings(store=f"file://{tmp_path}/nowhere"), SILENT)
+
+
+def test_a_server_without_ranges(site: Site) -> None:
+    site.server.ranges = False
+    archive, _ = obtain(site.settings(), SILENT)
+    prove(archive)
+    site.is_left_alone()
+
+
+def test_memory_mode_leaves_the_application_alone(site: Site) -> None:
+    program = "import sys, shop.m7; print('obstore' in sys.modules, shop.m7.x)"
+    child = site.start(program, LAZYIMPORT_CACHE_MODE="memory")
+    assert child.communicate(timeout=60) == ("False 7\n", "")
+    assert not os.path.exists(site.cache.path)
+    settings = site.settings(cache_mode="memory")
+    archive, moved = obtain(settings, SILENT)
+    prove(archive)
+    assert moved == len(DATA)
+
+
+def test_fetchers_that_die(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    died = "raise SystemError('the end')\n"
+    monkeypatch.setattr(starting, "_PROGRAM", died)
+    with pytest.raises(DeliveryError, match=r"died 3 times.*the end"):
+        obtain(site.settings(), SILENT)
+    with pytest.raises(DeliveryError, match="without an answer"):
+        obtain(site.settings(cache_mode="memory"), SILENT)
+    monkeypatch.undo()
+    prove(obtain(site.settings(), SILENT)[0])
+
+
+def test_a_program_with_python_in_it_fetches_for_itself(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/sbin/uwsgi")
+    monkeypatch.setattr(os, "posix_spawn", None)
+    archive, moved = obtain(site.settings(), SILENT)
+    assert moved == len(DATA)
+    prove(archive)
+
+
+def test_an_older_note_is_not_believed(site: Site) -> None:
+    """Of a fetch that failed before, or of something else."""
+    folder = site.cache.make_folder("locks")
+    for note in (
+        b"failed 0 0 0".ljust(64) + b'["CacheError", "old", {}]',
+        b"\xff" * 99,
+    ):
+        Path(f"{folder}/{HASH}").write_bytes(note)
+        prove(obtain(site.settings(), SILENT)[0])
+        site.cache.remove(HASH)
