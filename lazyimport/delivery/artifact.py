@@ -25,7 +25,8 @@ def deliver(
 
     The archive is made if the node does not have it. If the cache cannot be
     written, it is made in memory, and *reporter* is warned; with *ahead* it must
-    end up in the cache, so that is a CacheError.
+    end up in the cache, so that is a CacheError. *reporter* is also told how many
+    bytes have come.
 
     Raises SettingsError; SignatureError where keys are trusted and nobody says which
     SHA-256 it should have; StoreError or ArchiveMissing; DamagedArchive for an
@@ -41,9 +42,9 @@ def deliver(
             "set; add #sha256=... to the URL, or set LAZYIMPORT_ARTIFACT_SHA256"
         )
     if settings.cache_mode == "memory":
-        return _in_memory(artifact, settings)
+        return _in_memory(artifact, settings, reporter)
     try:
-        return _through_cache(artifact, settings)
+        return _through_cache(artifact, settings, reporter)
     except CacheError as error:
         if ahead or error.errno not in NO_DISK:
             raise
@@ -51,10 +52,12 @@ def deliver(
             f"the artifact {artifact.url} runs from memory, downloaded and unpacked by "
             f"each process for itself, and code finds no files beside it: {error}"
         )
-        return _in_memory(artifact, settings)
+        return _in_memory(artifact, settings, reporter)
 
 
-def _through_cache(artifact: Artifact, settings: Settings) -> tuple[Archive, int]:
+def _through_cache(
+    artifact: Artifact, settings: Settings, reporter: Reporter
+) -> tuple[Archive, int]:
     cache = NodeCache(settings.cache_dir)
     record = ArtifactRecord(cache, artifact)
     before = record.read()
@@ -70,14 +73,16 @@ def _through_cache(artifact: Artifact, settings: Settings) -> tuple[Archive, int
         # It loads the packing side, which no other process needs.
         from lazyimport.delivery.conversion import make_archive
 
-        archive, size = make_archive(artifact, settings, cache)
+        archive, size = make_archive(artifact, settings, cache, reporter)
     return _as_asked(archive, artifact, settings), size
 
 
-def _in_memory(artifact: Artifact, settings: Settings) -> tuple[Archive, int]:
+def _in_memory(
+    artifact: Artifact, settings: Settings, reporter: Reporter
+) -> tuple[Archive, int]:
     from lazyimport.delivery.conversion import make_in_memory
 
-    archive, size = make_in_memory(artifact, settings)
+    archive, size = make_in_memory(artifact, settings, reporter)
     return _as_asked(archive, artifact, settings), size
 
 

@@ -16,14 +16,17 @@ from lazyimport.errors import CacheError
 from lazyimport.format.archive import Archive
 from lazyimport.format.writer import recode
 from lazyimport.packing.container import pack_container
+from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores.artifact import Artifact, download
 
 
 def make_archive(
-    artifact: Artifact, settings: Settings, cache: NodeCache
+    artifact: Artifact, settings: Settings, cache: NodeCache, reporter: Reporter
 ) -> tuple[Archive, int]:
     """Return the archive that *artifact* is now, and the bytes downloaded.
+
+    *reporter* is told how many bytes have come.
 
     The lock ``artifacts`` must be held. Raises as `deliver` does.
     """
@@ -33,7 +36,7 @@ def make_archive(
     try:
         os.mkdir(staging, 0o700)
         file = f"{staging}/{artifact.key}"
-        size, digest = download(artifact, file, settings.timeout)
+        size, digest = download(artifact, file, settings.timeout, reporter)
         record = ArtifactRecord(cache, artifact, digest)
         archive = record.archive()
         if archive is None:
@@ -55,12 +58,14 @@ def make_archive(
     return archive, size
 
 
-def make_in_memory(artifact: Artifact, settings: Settings) -> tuple[Archive, int]:
+def make_in_memory(
+    artifact: Artifact, settings: Settings, reporter: Reporter
+) -> tuple[Archive, int]:
     """Return what `make_archive` does, made in a temporary folder and kept in RAM."""
     try:
         with TemporaryDirectory(prefix="lazyimport-") as folder:
             cache = NodeCache(folder)
-            made, size = make_archive(artifact, settings, cache)
+            made, size = make_archive(artifact, settings, cache, reporter)
             with open(cache.archive_path(made.hash), "rb") as file:
                 return Archive(file.read(), made.hash, artifact.url), size
     except OSError as error:

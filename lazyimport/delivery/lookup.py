@@ -17,6 +17,7 @@ from lazyimport.errors import (
 )
 from lazyimport.registry.archives import stored_archives
 from lazyimport.registry.resolution import require_signature, resolve_channel
+from lazyimport.reporting import WARNINGS, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
@@ -27,20 +28,27 @@ SHORTEST_PREFIX = 6
 _SHOWN = 5
 
 
-def resolve(text: str, settings: Settings, store: ReadStore | None = None) -> str:
+def resolve(
+    text: str,
+    settings: Settings,
+    store: ReadStore | None = None,
+    *,
+    reporter: Reporter = WARNINGS,
+) -> str:
     """Return the hash of the archive that *text* names.
 
     *text* is a hash, six or more of its first digits, the name of a channel, or
     the path or URL of an artifact, which is brought into the node cache. For a
     prefix the node cache is searched first, and the store where that finds none
     or several; where keys are trusted, one of them must have signed what is found.
-    *store* is that of *settings* if it is open already.
+    *store* is that of *settings* if it is open already. *reporter* is told how much
+    of an artifact has come.
 
     Raises SettingsError, ArchiveMissing, ChannelError, SignatureError, StoreError,
     or what `lazyimport.delivery.artifact.deliver` raises.
     """
     if is_artifact(text):
-        return _resolve_artifact(text, settings)
+        return _resolve_artifact(text, settings, reporter)
     prefix = text.strip().lower()
     if is_sha256(prefix):
         return prefix
@@ -49,11 +57,11 @@ def resolve(text: str, settings: Settings, store: ReadStore | None = None) -> st
     if settings.store and _can_be_channel(text):
         return _resolve_channel(text, settings, store)
     raise SettingsError(
-        f"not an archive's hash: {text!r} (a hash is 64 hex digits, as 'lazyimport "
+        f"not an archive's hash: {redact(text)!r} (a hash is 64 hex digits, as 'lazyimport "
         f"push' prints it; the first {SHORTEST_PREFIX} are enough if only one archive "
         "begins with them; a channel's name counts where a store is named)",
         name="hash",
-        value=text,
+        value=redact(text),
     )
 
 
@@ -68,13 +76,13 @@ def cached_hashes(settings: Settings, prefix: str = "") -> set[str]:
     return {name for name in found if name.startswith(prefix)}
 
 
-def _resolve_artifact(text: str, settings: Settings) -> str:
+def _resolve_artifact(text: str, settings: Settings, reporter: Reporter) -> str:
     wanted = settings.replaced(
         hash=None, channel=None, cache_mode="raw", artifact=artifact_url(text)
     )
     if "://" not in text:  # a file that the user names, and not what a store has
         wanted = wanted.replaced(trusted_keys=None)
-    return deliver(wanted, ahead=True)[0].hash
+    return deliver(wanted, reporter, ahead=True)[0].hash
 
 
 def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) -> str:

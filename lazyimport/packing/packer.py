@@ -107,8 +107,7 @@ def _pack_artifact(
 ) -> Packed:
     artifact = Artifact(artifact_url(text))
     file = os.path.join(folder, artifact.key)
-    reporter.step(f"reading {artifact.url}")
-    _, digest = download(artifact, file, settings.timeout)
+    _, digest = download(artifact, file, settings.timeout, reporter)
     packed = pack_container(
         artifact,
         file,

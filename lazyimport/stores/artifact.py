@@ -10,9 +10,10 @@ That is the URL of a store, a key, and options after a ``#``::
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lazyimport.errors import ArchiveMissing, DamagedArchive, KeyMissing, SettingsError
+from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import open_store
 from lazyimport.values import artifact_suffix, is_sha256, redact
 
@@ -77,17 +78,21 @@ def artifact_url(text: str) -> str:
     return f"file://{path}{mark}{options}"
 
 
-def download(artifact: Artifact, path: str, timeout: float) -> tuple[int, str]:
+def download(
+    artifact: Artifact, path: str, timeout: float, reporter: Reporter = SILENT
+) -> tuple[int, str]:
     """Download *artifact* to *path*; return its size and its SHA-256 in hex digits.
+
+    *reporter* is told how many bytes have come.
 
     Raises ArchiveMissing, StoreError, or DamagedArchive for another SHA-256 than
     the artifact should have.
     """
     store = open_store(artifact.store, timeout=timeout)
     with open(path, "wb") as file:
-        out = _Hashed(file)
+        out: Any = _Hashed(file, f"reading {artifact.url}", reporter)
         try:
-            size = store.download(artifact.key, out)  # type: ignore[arg-type]
+            size = store.download(artifact.key, out)
         except KeyMissing as error:
             raise ArchiveMissing(
                 f"there is no artifact {artifact.url}; correct LAZYIMPORT_ARTIFACT or "
@@ -110,17 +115,22 @@ def download(artifact: Artifact, path: str, timeout: float) -> tuple[int, str]:
 
 
 class _Hashed:
-    """A file to write to, and the SHA-256 of what was written."""
+    """A file to write to, and the SHA-256 of what was written, which is reported."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, text: str, reporter: Reporter) -> None:
         import hashlib
 
         self.hash = hashlib.sha256()
         self._file = file
+        self._text = text
+        self._reporter = reporter
+        reporter.step(text)
 
     def write(self, data: bytes) -> int:
         self.hash.update(data)
-        return self._file.write(data)
+        size = self._file.write(data)
+        self._reporter.step(self._text, self._file.tell(), None, "bytes")
+        return size
 
 
 def _sha256_in(stem: str) -> str | None:

@@ -57,9 +57,9 @@ def _downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that were downloaded in this process."""
     seen: list[str] = []
 
-    def download(artifact: Artifact, path: str, timeout: float) -> tuple[int, str]:
+    def download(artifact: Artifact, *arguments: Any) -> tuple[int, str]:
         seen.append(artifact.url)
-        return download_artifact(artifact, path, timeout)
+        return download_artifact(artifact, *arguments)
 
     monkeypatch.setattr(module, "download", download)
     return seen
@@ -460,3 +460,16 @@ def test_behind_a_web_server(bucket: Path, cache: Path) -> None:
     assert size == path.stat().st_size
     assert archive.index.entry("shop/prices.py") is not None
     assert set(asked) == {"/a%20b/app%201.zip"}
+
+
+def test_bytes_are_reported_while_they_come(bucket: Path, cache: Path) -> None:
+    data = os.urandom(3 << 20)
+    path = make_container({**FILES, "shop/data.bin": data}, bucket / "app.zip")
+    reporter = Recorder()
+
+    _, size = deliver(settings(path, cache), reporter)
+
+    steps = [done for text, done, _ in reporter.steps if text.endswith("app.zip")]
+    assert steps[0] is None
+    assert steps[-1] == size
+    assert len(steps) > 3

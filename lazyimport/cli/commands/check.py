@@ -34,5 +34,5 @@ def command(
     found here, not in the cluster.
     """
     with Progress() as reporter:
-        hash = resolve(archive, settings)
+        hash = resolve(archive, settings, reporter=reporter)
         check_and_tell(hash, entries, settings, check_python, reporter)

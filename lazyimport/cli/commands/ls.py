@@ -66,7 +66,8 @@ def command(
     options.refuse_idle(["cached", "limit"], "with the hash of an archive")
     if shadowed or as_json:
         options.refuse_idle(["long"], "with --shadowed or --json")
-    hash = resolve(archive, settings)
+    with Progress() as reporter:
+        hash = resolve(archive, settings, reporter=reporter)
     if shadowed:
         _list_shadowed(hash, settings, as_json=as_json)
         return

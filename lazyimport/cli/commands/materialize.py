@@ -33,8 +33,8 @@ def command(archive: str, folder: str | None, settings: Settings) -> None:
 
     Without DIR the files go to the very paths that __file__ and tracebacks name.
     """
-    hash = resolve(archive, settings)
     with Progress() as reporter:
+        hash = resolve(archive, settings, reporter=reporter)
         found, _ = fetch(settings, hash, reporter)
     target = NodeCache(settings.cache_dir).tree_path(hash)
     if folder:

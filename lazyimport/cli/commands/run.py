@@ -104,7 +104,7 @@ def _install(text: str, settings: Settings) -> Installation:
     with Progress() as reporter:
         process.reporter = reporter
         installed = install(
-            resolve(text, settings),
+            resolve(text, settings, reporter=reporter),
             store=settings.store,
             cache_dir=settings.cache_dir,
             cache_mode=settings.cache_mode,

@@ -25,7 +25,7 @@ def command(archive: str, as_json: bool, settings: Settings) -> None:
     and what was left out by which rule.
     """
     with Progress() as reporter:
-        hash = resolve(archive, settings)
+        hash = resolve(archive, settings, reporter=reporter)
         contents = read_contents(hash, settings, reporter)
     made = {}
     if settings.store:
