@@ -49,7 +49,39 @@ def unfinished_path(path: str) -> str:
 
 def is_unfinished(name: str) -> bool:
     """Whether *name*, without a folder, is one that `unfinished_path` gives."""
-    return name[:1] == "." and name[-4:] == ".tmp"
+    return name[:1] == name[-13:-12] == "." and name[-4:] == ".tmp"
+
+
+def is_abandoned(path: str) -> bool:
+    """Return whether whoever made the unfinished file or directory *path* is dead.
+
+    The living hold a lock on it (`claim`). Where there are no locks, nobody can tell.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def claim(descriptor: int) -> bool:
+    """Lock an unfinished file or directory that was just made, until it is closed.
+
+    Returns False if somebody was faster, who found it abandoned.
+    """
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return os.fstat(descriptor).st_nlink > 0
 
 
 def remove_leftovers(path: str) -> None:
@@ -65,7 +97,7 @@ class AtomicFile:
 
     ``with AtomicFile(path) as file:`` opens an unfinished file. Leaving the block
     normally gives it its name, leaving it by an exception removes it; a process
-    that is killed leaves it behind (see `remove_leftovers`).
+    that is killed leaves it behind, abandoned (`is_abandoned`).
 
     *mode* are the permissions of the result; None leaves that to the umask. With
     *durable* the bytes are on the disk before the name is, so that a power cut
@@ -84,6 +116,10 @@ class AtomicFile:
 
     def __enter__(self) -> BinaryIO:
         self._file = open(self.temporary, "x+b")
+        while not claim(self._file.fileno()):
+            self._file.close()
+            self.temporary = unfinished_path(self.path)
+            self._file = open(self.temporary, "x+b")
         return self._file
 
     def __exit__(
@@ -98,8 +134,7 @@ class AtomicFile:
             with file:
                 if kind is None:
                     self._finish(file)
-            if kind is None:
-                self.publish()
+                    self.publish()
         finally:
             remove_file(self.temporary)
 

@@ -1,35 +1,49 @@
 """Eviction: the longest unused archives leave the node cache, those in use never.
 
-What is in use, and how one archive goes, is said in `lazyimport.cache.removal`;
-what goes because nothing needs it any more, in `lazyimport.cache.sweep`.
+What is in use, and how one archive goes, is said in `lazyimport.cache.removal`. What
+nothing needs any more goes as well: trees without an archive, blobs without a tree,
+old bytecode, what killed processes left. One walk (`lazyimport.cache.usage`) finds
+all of it, whatever is removed.
+
+Nothing is removed from a directory without a marker (`lazyimport.cache.marker`).
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext, suppress
 from time import time
 
-from lazyimport.cache.layout import BYTECODE, walk
-from lazyimport.cache.removal import remove_unless_used
-from lazyimport.cache.sweep import (
-    EVICTION,
-    is_sweep_due,
-    note_sweep,
-    sweep,
-    sweep_blobs,
+from lazyimport.cache.layout import (
+    ARTIFACTS,
+    BLOBS,
+    BYTECODE,
+    LOCKS,
+    PACKS,
+    SIGNATURES,
+    STAGING,
 )
-from lazyimport.cache.usage import archives_by_use, default_limit, space, usage
+from lazyimport.cache.marker import NAME, is_marked
+from lazyimport.cache.removal import delete_folder, is_used, remove_unless_used
+from lazyimport.cache.room import default_limit
+from lazyimport.cache.usage import CachedArchive, Inventory
 from lazyimport.errors import CacheError
-from lazyimport.files import remove_file
+from lazyimport.files import is_abandoned, remove_file
 from lazyimport.values import byte_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
-    from lazyimport.cache.usage import CachedArchive
+    from lazyimport.cache.usage import CachedFile
 
+#: The lock of the cache under which things are removed.
+EVICTION = "eviction"
 #: Seconds to wait for another process that removes things.
 _PATIENCE = 3600.0
+#: Seconds after which a tree without an archive (of memory mode) counts as unused.
+_TREE_UNUSED = 86400.0
+#: Seconds after which bytecode compiled here counts as unused.
+_BYTECODE_UNUSED = 30 * 86400.0
 
 
 class Pruned:
@@ -54,25 +68,19 @@ class Pruned:
         self.left = left
 
 
-def make_room(cache: NodeCache, limit: str | None) -> None:
-    """Bring *cache* below *limit* (as the setting ``cache_limit``), if it is above.
+def shrink(cache: NodeCache, limit: str | None) -> None:
+    """Bring *cache* below *limit* (as the setting ``cache_limit``). Never fails.
 
-    For the one process that has just added to it. Never waits and never fails, so
-    that every process can start. Sweeps once a day.
+    Does nothing if another process does it, or if *cache* is not marked.
     """
-    try:
-        disk = os.statvfs(cache.path)
+    with suppress(OSError, CacheError):
+        _refuse_unmarked(cache)
         most = byte_count(limit) if limit else default_limit(cache)
-        taken = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-        if (most is None or taken <= most) and not is_sweep_due(cache):
-            return
         with cache.lock(EVICTION, 0):
-            sweep(cache)
+            eviction = _Eviction(cache)
+            eviction.sweep()
             if most is not None:
-                _Eviction(cache).shrink(most)
-            note_sweep(cache)
-    except (OSError, CacheError):
-        pass
+                eviction.shrink(most)
 
 
 def prune(
@@ -82,34 +90,47 @@ def prune(
     *,
     dry_run: bool = False,
 ) -> Pruned:
-    """Remove archives unused for *older_than* seconds, then down to *limit* bytes.
+    """Remove what was unused for *older_than* seconds, then down to *limit* bytes.
 
-    Sweeps as well. With *dry_run* nothing is removed, and of what would be freed
-    only the archives themselves are counted. Raises CacheError or OSError.
+    What nothing needs goes as well. With *dry_run* nothing is removed. Raises
+    CacheError, also for a directory that is not marked as a node cache, or OSError.
     """
+    _refuse_unmarked(cache)
     with cache.lock(EVICTION, _PATIENCE):
         eviction = _Eviction(cache, dry_run=dry_run)
+        eviction.sweep()
         if older_than is not None:
             eviction.remove_unused_since(time() - older_than)
-        eviction.sweep()
         if limit is not None:
             eviction.shrink(limit)
-        eviction.sweep()
         return eviction.result()
 
 
-def clear(cache: NodeCache, *, force: bool = False) -> Pruned:
+def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pruned:
     """Remove all that is not in use; with *force* what is in use too.
 
     Processes go on with what they have open, but find no files that they have
-    not opened yet. Raises CacheError or OSError.
+    not opened yet. With *dry_run* nothing is removed. Raises as `prune` does.
     """
+    _refuse_unmarked(cache)
     with cache.lock(EVICTION, _PATIENCE):
-        eviction = _Eviction(cache, force=force)
+        eviction = _Eviction(cache, force=force, dry_run=dry_run)
         eviction.sweep(everything=True)
-        eviction.shrink(0)
-        eviction.sweep(everything=True)
+        eviction.shrink(-1)
         return eviction.result()
+
+
+def _refuse_unmarked(cache: NodeCache) -> None:
+    """Raise CacheError if *cache* may hold what is not its own."""
+    cache.make()
+    if not is_marked(cache.path):
+        raise CacheError(
+            f"refusing to remove anything from {cache.path}: it has no {NAME} of "
+            "lazyimport, because other things were in it first, so it may hold what is "
+            "no node cache's; set LAZYIMPORT_CACHE_DIR to a directory that is new or "
+            "empty, and remove by hand what is not needed here",
+            path=cache.path,
+        )
 
 
 class _Eviction:
@@ -121,57 +142,112 @@ class _Eviction:
         self._cache = cache
         self._dry_run = dry_run
         self._force = force
-        self._before = self._left = usage(cache)
+        self._found = Inventory(cache)
+        self._left = self._found.taken
         self._removed: dict[str, CachedArchive] = {}
         self._in_use: dict[str, CachedArchive] = {}
 
     def remove_unused_since(self, moment: float) -> None:
-        """Remove the archives not used since *moment*, in seconds since the epoch."""
-        for archive in archives_by_use(self._cache):
+        """Remove what was not used since *moment*, in seconds since the epoch."""
+        for archive in self._found.archives.values():
             if archive.used < moment:
-                self._remove(archive)
+                self._remove_archive(archive)
+        for file in self._found.files[BYTECODE]:
+            if file.used < moment:
+                self._remove_file(file)
 
     def shrink(self, limit: int) -> None:
-        """Remove archives, then bytecode, until at most *limit* bytes are left."""
-        for archive in archives_by_use(self._cache):
+        """Remove archives, bytecode, records, until at most *limit* bytes are left."""
+        for archive in self._found.archives.values():
             if self._left <= limit:
                 return
             if archive.hash not in self._removed:
-                self._remove(archive)
-        if not self._dry_run:
-            self._shrink_bytecode(limit)
+                self._remove_archive(archive)
+        for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
+            for file in sorted(self._found.files[name], key=lambda file: file.used):
+                if self._left <= limit:
+                    return
+                self._remove_file(file)
 
     def sweep(self, *, everything: bool = False) -> None:
-        """Remove what no archive needs any more, or *everything* not in use."""
+        """Remove what no archive needs any more; *everything* not in use."""
+        found, now = self._found, time()
+        for file in found.unfinished.values():
+            self._remove_unfinished(file)
+        for hash, tree in list(found.trees.items()):
+            is_old = abs(now - tree.changed) > _TREE_UNUSED  # clocks jump
+            if hash not in found.archives and (everything or is_old):
+                self._remove_tree(hash)
+        for file in found.files[BLOBS]:
+            if file.links == 1:
+                self._remove_file(file)
+        for file in found.files[BYTECODE]:
+            if everything or now - file.used > _BYTECODE_UNUSED:
+                self._remove_file(file)
         if not self._dry_run:
-            sweep(self._cache, everything=everything, force=self._force)
-            note_sweep(self._cache)
-            self._left = usage(self._cache)
+            self._sweep_locks()
+            os.utime(f"{self._cache.path}/{NAME}")
 
     def result(self) -> Pruned:
         """Return what was done."""
-        freed = max(self._before - self._left, 0)
         removed, in_use = self._removed.values(), self._in_use.values()
+        freed = self._found.taken - self._left
         return Pruned([*removed], [*in_use], freed, self._left)
 
-    def _remove(self, archive: CachedArchive) -> None:
+    def _remove_archive(self, archive: CachedArchive) -> None:
         """Remove an archive that nobody uses, and what it alone needed."""
-        if self._dry_run and not archive.in_use:
+        if self._remove_tree(archive.hash):
             self._removed[archive.hash] = archive
+            self._in_use.pop(archive.hash, None)
             self._left -= archive.size
-        elif not self._dry_run and remove_unless_used(
-            self._cache, archive.hash, force=self._force
-        ):
-            self._removed[archive.hash] = archive
-            sweep_blobs(self._cache)
-            self._left = usage(self._cache)
         else:
             self._in_use[archive.hash] = archive
 
-    def _shrink_bytecode(self, limit: int) -> None:
-        files = walk(self._cache.folder(BYTECODE))
-        for path, status in sorted(files, key=lambda file: file[1].st_atime):
-            if self._left <= limit:
-                return
-            remove_file(path)
-            self._left -= space(status)
+    def _remove_tree(self, hash: str) -> bool:
+        """Remove all that the cache has of an archive, unless it is in use."""
+        if self._dry_run:
+            archive = self._found.archives.get(hash)
+            used = archive.in_use if archive else is_used(self._cache.tree_path(hash))
+            if used and not self._force:
+                return False
+        elif not remove_unless_used(self._cache, hash, force=self._force):
+            return False
+        tree = self._found.trees.pop(hash, None)
+        if tree is not None:
+            self._left -= tree.size
+            for inode in tree.blobs:
+                blob = self._found.blobs[inode]
+                blob.links -= 1
+                if blob.links == 1:
+                    self._remove_file(blob)
+        return True
+
+    def _remove_file(self, file: CachedFile) -> None:
+        if not self._dry_run:
+            remove_file(file.path)
+        self._left -= file.size
+        file.size = 0
+
+    def _remove_unfinished(self, file: CachedFile) -> None:
+        """Remove what is unfinished and whose writer is dead."""
+        is_staged = file.path.startswith(f"{self._cache.folder(STAGING)}/")
+        lock = self._cache.lock(ARTIFACTS, 0) if is_staged else nullcontext()
+        with suppress(CacheError), lock:
+            if is_abandoned(file.path):
+                if os.path.isdir(file.path) and not self._dry_run:
+                    delete_folder(file.path)
+                    self._left -= file.size
+                else:
+                    self._remove_file(file)
+
+    def _sweep_locks(self) -> None:
+        """Remove the locks of archives that are not here."""
+        for file in self._found.files[LOCKS]:
+            name = os.path.basename(file.path)
+            if not os.path.exists(self._cache.archive_path(name)):
+                # not while another process is fetching it
+                with (
+                    suppress(CacheError, FileNotFoundError),
+                    self._cache.lock(name, 0) as lock,
+                ):
+                    lock.remove()

@@ -13,20 +13,23 @@
     <cache>/channels/<store>-<name>.signed.json   the same, where signatures count
     <cache>/signatures/<hash>.json       a signature of the archive, from its store
     <cache>/deployments/                 what was deployed from here, as stores have it
-    <cache>/staging/                     where an artifact is being unpacked
+    <cache>/staging/<name>/              where an artifact is being unpacked
     <cache>/locks/<name>                 for an archive its hash, or what is locked
+    <cache>/CACHEDIR.TAG                 the marker: all of this may be deleted
 
 A file is unfinished (`lazyimport.files.is_unfinished`) while it is being written:
 it belongs to its writer. Everybody else passes over it, except eviction, which
-removes it when its writer must be dead.
+removes it when its writer is dead.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 
+from lazyimport.cache.marker import mark_if_empty
 from lazyimport.cache.trust import is_trusted, make_trusted
-from lazyimport.files import is_unfinished
+from lazyimport.files import is_unfinished, unfinished_path
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -45,6 +48,7 @@ ARTIFACTS = "artifacts"
 CHANNELS = "channels"
 SIGNATURES = "signatures"
 DEPLOYMENTS = "deployments"
+STAGING = "staging"
 LOCKS = "locks"
 
 #: The marks of parts of a tree that are no package; no package has such a name.
@@ -52,7 +56,7 @@ FILES_AT_THE_TOP = ":"
 #: These, and the directories beside the packages that hold no module.
 NEIGHBORS = "::"
 
-_READY = ".ready"
+READY = ".ready"
 
 
 class Layout:
@@ -78,11 +82,12 @@ class Layout:
         return is_trusted(self.path)
 
     def make(self) -> None:
-        """Make the cache if it is missing.
+        """Make the cache if it is missing, and mark it if it is empty.
 
         Raises CacheError if that fails, or if it may not be trusted.
         """
         make_trusted(self.path)
+        mark_if_empty(self.path)
 
     def make_folder(self, name: str) -> str:
         """Make a folder of the cache as `make` makes the cache; return its path."""
@@ -101,7 +106,7 @@ class Layout:
     def tree_parts(self, hash: str) -> tuple[str, str]:
         """Return all that a tree has on disk: its marks, its root."""
         root = self.tree_path(hash)
-        return root + _READY, root
+        return root + READY, root
 
     def blob_path(self, digest: bytes, *, executable: bool) -> str:
         """Return where the file of a tree with this SHA-256 lies."""
@@ -133,8 +138,8 @@ class Layout:
         return f"{self.path}/{SIGNATURES}/{hash}.json"
 
     def staging_path(self) -> str:
-        """Return the directory in which an artifact is being unpacked."""
-        return f"{self.path}/staging"
+        """Return a new name of a directory in which an artifact may be unpacked."""
+        return unfinished_path(f"{self.make_folder(STAGING)}/artifact")
 
     def lock_path(self, name: str) -> str:
         """Return the file of the lock *name*."""
@@ -146,7 +151,7 @@ def mark_path(root: str, mark: str) -> str:
 
     *mark* is a package's name, `FILES_AT_THE_TOP` or `NEIGHBORS`.
     """
-    return f"{root}{_READY}/{mark}"
+    return f"{root}{READY}/{mark}"
 
 
 def hash_in(path: str) -> str | None:
@@ -158,31 +163,35 @@ def hash_in(path: str) -> str | None:
     return None
 
 
-def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield path and status of the files below *folder*, except unfinished ones.
+def everything(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield *path*, and all that is below it, each with its status.
 
-    A file that is removed meanwhile is left out. Raises OSError.
+    What is removed meanwhile is left out. Raises OSError.
     """
-    return _files(folder, whole=True)
-
-
-def unfinished(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield path and status of the unfinished files below *folder*, as `walk` does."""
-    return _files(folder, whole=False)
-
-
-def _files(folder: str, *, whole: bool) -> Iterator[tuple[str, os.stat_result]]:
     try:
-        with os.scandir(folder) as found:
-            items = list(found)
-    except (FileNotFoundError, NotADirectoryError):
+        yield path, os.lstat(path)
+    except FileNotFoundError:
         return
-    for item in items:
-        if item.is_dir(follow_symlinks=False):
-            yield from _files(item.path, whole=whole)
-        elif is_unfinished(item.name) != whole:
-            try:
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            yield item.path, status
+    folders = [path]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as items:
+                for item in items:
+                    try:
+                        status = item.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if item.is_dir(follow_symlinks=False):
+                        folders.append(item.path)
+                    yield item.path, status
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+
+
+def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what `everything` does, but only files that are not unfinished."""
+    for path, status in everything(folder):
+        if not stat.S_ISDIR(status.st_mode) and not is_unfinished(
+            path[path.rfind("/") + 1 :]
+        ):
+            yield path, status

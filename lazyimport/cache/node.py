@@ -78,7 +78,7 @@ class NodeCache(Layout):
         try:
             with os.scandir(self.folder(ARCHIVES)) as items:
                 for item in items:
-                    if is_sha256(item.name):
+                    if is_sha256(item.name) and item.name == item.name.lower():
                         try:
                             found[item.name] = item.stat()
                         except FileNotFoundError:

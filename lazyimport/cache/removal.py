@@ -7,11 +7,15 @@ however it ends. On a file system without locks everything counts as used.
 
 The race: a process opens an archive while it is being removed. ::
 
-    S: open archives/H           E: lock locks/H, archives/H exclusively
-    S: wait for a shared lock    E: unlink archives/H, move trees/H away
-    S: has it; the file has no   E: release, delete what was moved
+    S: open archives/H           E: lock locks/H, archives/H, trees/H exclusively
+    S: wait for a shared lock    E: unlink archives/H, then the marks, then trees/H
+    S: has it; the file has no   E: release
        name any more: not here
     S: lock locks/H, fetch H
+
+The tree is deleted where it is: overlayfs cannot rename a directory of a lower layer.
+If that is interrupted, an archive without a tree is one that nobody has used yet,
+and a tree without marks is completed before anybody uses it.
 """
 
 from __future__ import annotations
@@ -20,9 +24,7 @@ import os
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from lazyimport.cache.layout import ARCHIVES
 from lazyimport.errors import CacheError
-from lazyimport.files import remove_leftovers, unfinished_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,15 +39,15 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
     With *force* they are removed all the same. Never waits. Raises CacheError or
     OSError if the disk refuses.
     """
-    root = cache.tree_path(hash)
+    marks, root = cache.tree_parts(hash)
     try:
         with cache.lock(hash, 0) as lock:
             with _locked(cache.archive_path(hash)) as archive, _locked(root) as tree:
                 if not (force or (archive and tree)):
                     return False
-                moved = _take_away(cache, hash)
-            for folder in moved:
-                delete_folder(folder)
+                cache.remove(hash)
+                delete_folder(marks)
+                delete_folder(root)
             lock.remove()
     except CacheError as error:
         if error.errno is None:
@@ -84,23 +86,3 @@ def _locked(path: str) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
-
-
-def _take_away(cache: NodeCache, hash: str) -> list[str]:
-    """Remove the archive, and move its tree out of sight; return where it is now.
-
-    In this order: an archive without a tree is one that nobody has used yet, and a
-    tree without marks is completed before anybody uses it.
-    """
-    cache.remove(hash)
-    if os.path.isdir(cache.folder(ARCHIVES)):
-        remove_leftovers(cache.archive_path(hash))
-    moved = []
-    for part in cache.tree_parts(hash):
-        hidden = unfinished_path(part)
-        try:
-            os.rename(part, hidden)
-        except FileNotFoundError:
-            continue
-        moved.append(hidden)
-    return moved

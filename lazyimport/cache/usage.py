@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
+from contextlib import suppress
 from time import time
 
-from lazyimport.cache.layout import ARCHIVES, BLOBS, BYTECODE, TREES, unfinished, walk
+from lazyimport.cache.layout import (
+    ARCHIVES,
+    ARTIFACTS,
+    BLOBS,
+    BYTECODE,
+    CHANNELS,
+    DEPLOYMENTS,
+    LOCKS,
+    PACKS,
+    READY,
+    SIGNATURES,
+    STAGING,
+    TREES,
+    everything,
+)
 from lazyimport.cache.removal import is_used
-from lazyimport.errors import CacheError
+from lazyimport.files import is_unfinished
+from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lazyimport.cache.node import NodeCache
 
 #: Clocks of one node do not differ by more seconds than this.
 _SKEW = 60.0
-#: A cache without a limit may take one part in so many of its disk.
-_SHARE = 4
+#: What the cache calls its files in each folder: others are not its own.
+_FORMS = {
+    BLOBS: re.compile("([0-9a-f]{2})/\\1[0-9a-f]{62}x?"),
+    BYTECODE: re.compile(r"[^/]+-O\d/([0-9a-f]{2})/\1[0-9a-f]{62}"),
+    PACKS: re.compile("[0-9a-f]{32}"),
+    ARTIFACTS: re.compile("[0-9a-f]{64}"),
+    SIGNATURES: re.compile(r"[0-9a-f]{64}\.json"),
+    LOCKS: re.compile("[0-9a-f]{64}"),
+}
 
 
 class CachedArchive:
@@ -24,7 +51,7 @@ class CachedArchive:
 
     ``size`` is what it takes on disk, in bytes, without its tree; ``arrived`` and
     ``used`` are seconds since the epoch; ``in_use`` says whether a living process
-    has it open, or nobody can tell.
+    has it or its tree open, or nobody can tell.
     """
 
     __slots__ = ("arrived", "hash", "in_use", "size", "used")
@@ -39,6 +66,93 @@ class CachedArchive:
         self.in_use = in_use
 
 
+class CachedFile:
+    """A file, or a directory that is being filled: path, bytes, when it was used.
+
+    ``links`` says how many names a blob has, its own included.
+    """
+
+    __slots__ = ("links", "path", "size", "used")
+
+    def __init__(self, path: str, size: int, status: os.stat_result) -> None:
+        self.path = path
+        self.size = size
+        self.used = max(status.st_atime, status.st_mtime)
+        self.links = status.st_nlink
+
+
+class CachedTree:
+    """A tree: the bytes that it alone takes, its blobs' inodes, when it was changed."""
+
+    __slots__ = ("blobs", "changed", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.blobs: list[int] = []
+        self.changed = 0.0
+
+
+class Inventory:
+    """What *cache* has on its disk, by one walk: ``taken`` bytes in all.
+
+    ``archives`` and ``trees`` are by hash, ``blobs`` by inode, ``files`` lists by
+    folder, and ``unfinished`` is what somebody writes or left. What has a name that
+    no cache gives is counted, and in none of them. Raises CacheError or OSError.
+    """
+
+    def __init__(self, cache: NodeCache) -> None:
+        self.taken = 0
+        self.archives = {each.hash: each for each in archives_by_use(cache)}
+        self.trees: dict[str, CachedTree] = {}
+        self.blobs: dict[int, CachedFile] = {}
+        self.files: dict[str, list[CachedFile]] = {name: [] for name in _FORMS}
+        self.unfinished: dict[str, CachedFile] = {}
+        self._linked: set[int] = set()
+        for name in (*_FORMS, TREES, ARCHIVES, STAGING, CHANNELS, DEPLOYMENTS):
+            with suppress(FileNotFoundError), os.scandir(cache.folder(name)) as items:
+                for item in items:
+                    hash = item.name.removesuffix(READY)
+                    if name == TREES and is_sha256(hash) and hash == hash.lower():
+                        self._note_tree(hash, item.path)
+                    else:
+                        self._note_files(name, item.path)
+
+    def _note_tree(self, hash: str, root: str) -> None:
+        tree = self.trees.setdefault(hash, CachedTree())
+        for path, size, status in self._count(root):
+            tree.size += size
+            if status.st_ino in self.blobs:
+                tree.blobs.append(status.st_ino)
+            if path == root:
+                tree.changed = max(tree.changed, status.st_mtime)
+
+    def _note_files(self, name: str, place: str) -> None:
+        form = _FORMS.get(name)
+        begin = place.rfind("/") + 1
+        for path, size, status in self._count(place):
+            if place in self.unfinished:  # a directory, which goes as one
+                self.unfinished[place].size += size
+            elif form is not None and form.fullmatch(path, begin):
+                file = CachedFile(path, size, status)
+                self.files[name].append(file)
+                if name == BLOBS:
+                    self.blobs[status.st_ino] = file
+
+    def _count(self, place: str) -> Iterator[tuple[str, int, os.stat_result]]:
+        """Count and yield what is at *place* or below, except what is unfinished."""
+        for path, status in everything(place):
+            size = space(status)
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                if status.st_ino in self._linked:
+                    size = 0
+                self._linked.add(status.st_ino)
+            self.taken += size
+            if path[-4:] == ".tmp" and is_unfinished(path[path.rfind("/") + 1 :]):
+                self.unfinished[path] = CachedFile(path, size, status)
+            else:
+                yield path, size, status
+
+
 def archives_by_use(cache: NodeCache) -> list[CachedArchive]:
     """Return the archives of *cache*, the longest unused first.
 
@@ -50,42 +164,16 @@ def archives_by_use(cache: NodeCache) -> list[CachedArchive]:
         used, arrived = status.st_atime, status.st_mtime
         if used > now + _SKEW:  # before a clock was put back, so before all others
             used = 0.0
-        in_use = is_used(cache.archive_path(hash))
+        in_use = is_used(cache.archive_path(hash)) or is_used(cache.tree_path(hash))
         found.append(CachedArchive(hash, space(status), arrived, used, in_use))
     return sorted(found, key=lambda archive: (archive.used, archive.hash))
 
 
 def usage(cache: NodeCache) -> int:
-    """Return the bytes that *cache* takes on its disk.
-
-    Files of trees that are links to blobs count once, as these.
-    """
-    return sum(
-        space(status)
-        for name in (ARCHIVES, BLOBS, BYTECODE, TREES)
-        for files in (walk, unfinished)
-        for _, status in files(cache.folder(name))
-        if name != TREES or status.st_nlink == 1
-    )
+    """Return the bytes that *cache* takes on its disk: links count once."""
+    return Inventory(cache).taken
 
 
 def space(status: os.stat_result) -> int:
     """Return the bytes that a file takes on its disk."""
     return status.st_blocks * 512
-
-
-def default_limit(cache: NodeCache) -> int:
-    """Return the bytes that *cache* may take if no limit is set.
-
-    Raises CacheError if there is no such cache.
-    """
-    try:
-        disk = os.statvfs(cache.path)
-    except OSError as error:
-        raise CacheError(
-            f"cannot use the node cache {cache.path}: {error.strerror}; set "
-            "LAZYIMPORT_CACHE_DIR to where it is",
-            path=cache.path,
-            errno=error.errno,
-        ) from error
-    return disk.f_blocks * disk.f_frsize // _SHARE

@@ -9,9 +9,9 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 from lazyimport.cache.artifacts import ArtifactRecord
-from lazyimport.cache.evict import make_room
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.room import make_room
 from lazyimport.errors import CacheError
 from lazyimport.format.archive import Archive
 from lazyimport.format.writer import recode
@@ -32,7 +32,6 @@ def make_archive(
     """
     staging = cache.staging_path()
     cache.make_folder(ARTIFACTS)
-    shutil.rmtree(staging, ignore_errors=True)  # a killed process left it
     try:
         os.mkdir(staging, 0o700)
         file = f"{staging}/{artifact.key}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from lazyimport.cache.evict import clear, make_room, prune
+from lazyimport.cache.evict import EVICTION, Pruned, clear, prune, shrink
+from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.usage import usage
+from lazyimport.files import AtomicFile, unfinished_path
 from tests.support.node_cache import (
     DAY,
     SIZE,
@@ -16,6 +19,39 @@ from tests.support.node_cache import (
     materialize,
     put_archive,
 )
+
+#: What can be done, or said.
+DOINGS: tuple[Callable[[NodeCache, bool], Pruned], ...] = (
+    lambda cache, dry: prune(cache, dry_run=dry),
+    lambda cache, dry: prune(cache, limit=3 * SIZE, dry_run=dry),
+    lambda cache, dry: prune(cache, older_than=DAY, dry_run=dry),
+    lambda cache, dry: clear(cache, dry_run=dry),
+    lambda cache, dry: clear(cache, force=True, dry_run=dry),
+)
+#: Directories become smaller, or larger, with what is in them.
+FOLDERS = 300_000
+
+
+def fill_with_leftovers(cache: NodeCache) -> None:
+    """Put what killed processes leave into every folder of *cache*."""
+    other = "ab" * 32
+    for path in [
+        AtomicFile(cache.archive_path(other)).temporary,
+        AtomicFile(f"{cache.path}/blobs/ab/{other}").temporary,
+        AtomicFile(f"{cache.path}/bytecode/py-00-O0/ab/{other}").temporary,
+        AtomicFile(
+            f"{cache.tree_path(next(iter(cache.archives())))}/pkg/late.txt"
+        ).temporary,
+        f"{unfinished_path(cache.tree_path(other))}/pkg/mod.py",
+        f"{cache.staging_path()}/src/mod.py",
+        f"{cache.path}/blobs/ab/{other}",
+    ]:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_bytes(b"half")
+
+
+def contents(cache: NodeCache) -> list[tuple[str, bytes]]:
+    return [(name, Path(cache.path, name).read_bytes()) for name in all_files(cache)]
 
 
 def test_longest_unused_goes_first(cache: NodeCache) -> None:
@@ -56,32 +92,49 @@ def test_tree_goes_with_its_archive_and_shared_files_stay(cache: NodeCache) -> N
     assert len(list(Path(cache.path, "blobs").rglob("*/*"))) == 3
 
 
-def test_dry_run_changes_nothing(cache: NodeCache) -> None:
-    name = put_archive(cache, used=DAY)
-    materialize(cache, name)
-    before = all_files(cache)
+def test_dry_run_says_what_would_be_done_and_changes_nothing(cache: NodeCache) -> None:
+    shared = {"pkg/shared.bin": os.urandom(SIZE)}
+    names = [put_archive(cache, used=days * DAY, **shared) for days in (5, 3, 1)]
+    for name in names:
+        materialize(cache, name)
+    fill_with_leftovers(cache)
+    archive = cache.open(names[1])
+    for second, name in enumerate(names):
+        os.utime(cache.archive_path(name), (second, second))
 
-    pruned = prune(cache, limit=0, dry_run=True)
+    assert archive is not None
+    for do in DOINGS:
+        before = contents(cache)
+        said = do(cache, True)
+        assert before == contents(cache)
+        done = do(cache, False)
+        for fact in ("removed", "in_use"):
+            hashes = [[each.hash for each in getattr(x, fact)] for x in (said, done)]
+            assert hashes[0] == hashes[1]
+        assert abs(said.freed - done.freed) <= FOLDERS
+        assert abs(done.left - usage(cache)) <= FOLDERS
+    assert contents(cache) == []
 
-    assert [archive.hash for archive in pruned.removed] == [name]
-    assert pruned.freed >= SIZE
-    assert before == all_files(cache)
 
-
-def test_make_room_leaves_a_small_cache_alone(cache: NodeCache) -> None:
+def test_shrink(cache: NodeCache) -> None:
     name = put_archive(cache, used=DAY)
     for limit in ("off", "900TB", None):
-        make_room(cache, limit)
+        shrink(cache, limit)
     assert hashes_by_use(cache) == [name]
 
-    make_room(cache, "1kB")
+    shrink(cache, "1kB")
     assert hashes_by_use(cache) == []
 
 
-def test_make_room_never_fails(tmp_path: Path) -> None:
-    make_room(NodeCache(str(tmp_path / "none")), "1kB")
+def test_shrink_never_fails_nor_waits(cache: NodeCache, tmp_path: Path) -> None:
+    shrink(NodeCache(str(tmp_path / "none")), "1kB")
     (tmp_path / "file").write_text("")
-    make_room(NodeCache(str(tmp_path / "file")), "1kB")
+    shrink(NodeCache(str(tmp_path / "file")), "1kB")
+
+    name = put_archive(cache, used=DAY)
+    with cache.lock(EVICTION, 0):
+        shrink(cache, "1kB")
+    assert hashes_by_use(cache) == [name]
 
 
 def test_clear(cache: NodeCache) -> None:
@@ -111,3 +164,48 @@ def test_archive_in_use_is_named_once(cache: NodeCache) -> None:
 
     assert archive is not None
     assert [archive.hash for archive in pruned.in_use] == [name]
+
+
+def test_leftovers_of_killed_processes_go(cache: NodeCache) -> None:
+    name = put_archive(cache, used=DAY)
+    materialize(cache, name)
+    before = all_files(cache)
+    fill_with_leftovers(cache)
+
+    prune(cache)
+
+    assert before == all_files(cache)
+
+
+def test_file_that_is_being_written_stays(cache: NodeCache) -> None:
+    put_archive(cache, used=DAY)
+    unknown = "ab" * 32
+    with cache.lock(unknown, 1), AtomicFile(cache.archive_path(unknown)) as file:
+        prune(cache)
+        file.write(b"x")
+
+    assert unknown in hashes_by_use(cache)
+
+
+def test_artifact_that_is_being_unpacked_stays(cache: NodeCache) -> None:
+    file = Path(cache.staging_path(), "file")
+    file.parent.mkdir()
+    file.write_bytes(b"x" * SIZE)
+    with cache.lock(ARTIFACTS, 0):
+        assert clear(cache, force=True).left >= SIZE
+        assert file.exists()
+
+    assert clear(cache).freed >= SIZE
+    assert not file.parent.exists()
+
+
+def test_blob_that_is_being_written_stays(cache: NodeCache) -> None:
+    """No tree links to it yet, and its writer has not given it its name."""
+    put_archive(cache, used=DAY)
+    path = cache.blob_path(b"d" * 32, executable=False)
+    os.makedirs(os.path.dirname(path))
+    with AtomicFile(path) as file:
+        clear(cache)
+        file.write(b"x")
+
+    assert Path(path).read_bytes() == b"x"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.cache.layout import Layout, hash_in, unfinished, walk
+from lazyimport.cache.layout import Layout, everything, hash_in, walk
 from lazyimport.files import AtomicFile
 
 TYPE_CHECKING = False
@@ -28,12 +28,13 @@ def test_cache_that_an_archive_or_tree_lies_in() -> None:
 
 
 def test_file_that_is_being_written_is_not_walked_over(tmp_path: Path) -> None:
-    """And is the only one that counts as unfinished."""
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab/whole").write_bytes(b"")
     with AtomicFile(str(tmp_path / "ab/begun")) as file:
         assert [path for path, _ in walk(str(tmp_path))] == [f"{tmp_path}/ab/whole"]
-        assert [os.fspath(path) for path, _ in unfinished(str(tmp_path))] == [file.name]
+        found = {os.fspath(path) for path, _ in everything(str(tmp_path))}
+        paths = [tmp_path, tmp_path / "ab", tmp_path / "ab/whole", file.name]
+        assert found == set(map(str, paths))
 
 
 def test_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:

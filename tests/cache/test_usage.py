@@ -8,13 +8,8 @@ import pytest
 
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.usage import default_limit, usage
-from lazyimport.errors import CacheError
+from lazyimport.cache.usage import usage
 from tests.support.node_cache import DAY, SIZE, hashes_by_use, put_archive
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_files_of_a_tree_count_where_they_are_no_links(
@@ -52,17 +47,3 @@ def test_use_in_the_future_is_from_before_the_clock_was_put_back(
     assert hashes_by_use(cache) == [future, used]
     cache.open(future)
     assert hashes_by_use(cache) == [used, future]
-
-
-def test_default_limit_is_a_quarter_of_the_disk(
-    cache: NodeCache, tmp_path: Path
-) -> None:
-    cache.make()
-    disk = os.statvfs(tmp_path)
-
-    assert default_limit(cache) == disk.f_blocks * disk.f_frsize // 4
-
-
-def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
-    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
-        default_limit(cache)

@@ -8,7 +8,8 @@ import click
 
 from lazyimport.cache.evict import Pruned, clear, prune
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.usage import archives_by_use, default_limit, usage
+from lazyimport.cache.room import default_limit
+from lazyimport.cache.usage import archives_by_use, usage
 from lazyimport.cache.verify import Verified, verify
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED
@@ -129,16 +130,17 @@ def _prune(
 
 @command.command("clear")
 @declare.option("--force", "Remove what is in use too.")
+@_dry_run
 @options.json
 @options.settings(store=False)
-def _clear(force: bool, as_json: bool, settings: Settings) -> int:
+def _clear(force: bool, dry_run: bool, as_json: bool, settings: Settings) -> int:
     """Remove everything.
 
     The exit code is 1 if anything stays because it is in use.
     """
     cache = _open_to_remove(settings)
-    pruned = clear(cache, force=force)
-    _print_pruned(pruned, cache, as_json=as_json)
+    pruned = clear(cache, force=force, dry_run=dry_run)
+    _print_pruned(pruned, cache, dry_run=dry_run, as_json=as_json)
     if pruned.in_use and not as_json:
         console.say("what is in use stays; --force removes it too")
     return FAILED if pruned.in_use else DONE
@@ -171,7 +173,7 @@ def _print_pruned(
         for a in archives
     ]
     console.print_table(rows, right=(1,))
-    freed = "would be freed at least" if dry_run else "freed"
+    freed = "would be freed" if dry_run else "freed"
     console.say(
         f"{size(pruned.freed)} {freed}, {size(pruned.left)} left in the node cache "
         f"{cache.path}"

@@ -1,0 +1,44 @@
+"""The marker: a file which says that a directory is a node cache, and nothing else.
+
+What lies in a directory without it may be somebody else's: nothing is deleted there.
+Its name and first line are those by which backups pass over caches
+(https://bford.info/cachedir/), its second line is ours.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lazyimport.files import AtomicFile
+
+NAME = "CACHEDIR.TAG"
+_LINES = (
+    b"Signature: 8a477f597d28d172789f06886806bc55\n"
+    b"# This is a node cache of lazyimport.\n"
+)
+_ABOUT = b"# What nothing needs is deleted from it. See https://bford.info/cachedir/\n"
+
+
+def is_marked(folder: str) -> bool:
+    """Return whether the directory *folder* is marked as a node cache."""
+    try:
+        with open(f"{folder}/{NAME}", "rb") as file:
+            return file.read(len(_LINES)) == _LINES
+    except OSError:
+        return False
+
+
+def mark_if_empty(folder: str) -> None:
+    """Mark the directory *folder*, unless it holds anything or cannot be written.
+
+    What a fresh file system holds (``lost+found``) does not count.
+    """
+    try:
+        with os.scandir(folder) as items:
+            for item in items:
+                if item.name != "lost+found" and not item.name.startswith(f".{NAME}."):
+                    return  # marked, or somebody else's
+        with AtomicFile(f"{folder}/{NAME}", durable=False) as file:
+            file.write(_LINES + _ABOUT)
+    except OSError:
+        pass  # who needs to write there will say so

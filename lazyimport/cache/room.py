@@ -1,0 +1,93 @@
+"""Room: a cache that has grown is brought below its limit, by a process of its own.
+
+No start waits until files are removed (`lazyimport.cache.evict`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import time
+
+from lazyimport.cache.marker import NAME, is_marked
+from lazyimport.errors import CacheError
+from lazyimport.values import byte_count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.cache.node import NodeCache
+
+#: A cache without a limit may take one part in so many of its disk.
+_SHARE = 4
+#: Seconds after which a cache that is small enough is swept again.
+_BETWEEN = 86400.0
+#: Seconds within which a process has started.
+_SOON = 10.0
+#: What a process runs that has just started; it leaves a child that nobody waits for.
+_ASIDE = """
+import os, sys
+if os.fork(): os._exit(0)
+os.setsid()
+sys.path.insert(0, sys.argv[1])
+from lazyimport.cache.evict import shrink
+from lazyimport.cache.node import NodeCache
+shrink(NodeCache(sys.argv[2]), sys.argv[3] or None)
+"""
+
+
+def make_room(cache: NodeCache, limit: str | None) -> None:
+    """Have *cache* brought below *limit* (as the setting ``cache_limit``).
+
+    For the one process that has just added to it. It never fails, and waits for
+    nothing where a process of its own can do what there is to do.
+    """
+    try:
+        if not is_marked(cache.path) or not _is_due(cache, limit):
+            return
+    except (OSError, CacheError):
+        return
+    import subprocess  # few downloads need it
+
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    what = [_ASIDE, folder, cache.path, limit or ""]
+    try:
+        subprocess.run(
+            [sys.executable or "python3", "-I", "-S", "-c", *what],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            check=True,
+            timeout=_SOON,
+        )
+    except (OSError, subprocess.SubprocessError):
+        from lazyimport.cache.evict import shrink
+
+        shrink(cache, limit)
+
+
+def default_limit(cache: NodeCache) -> int:
+    """Return the bytes that *cache* may take if no limit is set.
+
+    Raises CacheError if there is no such cache.
+    """
+    try:
+        disk = os.statvfs(cache.path)
+    except OSError as error:
+        raise CacheError(
+            f"cannot use the node cache {cache.path}: {error.strerror}; set "
+            "LAZYIMPORT_CACHE_DIR to where it is",
+            path=cache.path,
+            errno=error.errno,
+        ) from error
+    return disk.f_blocks * disk.f_frsize // _SHARE
+
+
+def _is_due(cache: NodeCache, limit: str | None) -> bool:
+    """Return whether *cache* may be too large, or was not swept for a day."""
+    if abs(time() - os.stat(f"{cache.path}/{NAME}").st_mtime) > _BETWEEN:
+        return True
+    disk = os.statvfs(cache.path)
+    most = byte_count(limit) if limit else default_limit(cache)
+    return most is not None and (disk.f_blocks - disk.f_bfree) * disk.f_frsize > most

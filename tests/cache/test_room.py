@@ -1,0 +1,94 @@
+"""Room: a process of its own brings the cache below its limit."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import pytest
+
+from lazyimport.cache.marker import NAME
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.room import default_limit, make_room
+from lazyimport.errors import CacheError
+from tests.support.node_cache import DAY, hashes_by_use, put_archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_room_and_wait(cache: NodeCache, limit: str) -> list[str]:
+    """Return the archives that are left."""
+    make_room(cache, limit)
+    deadline = time.monotonic() + 20
+    while hashes_by_use(cache) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return hashes_by_use(cache)
+
+
+def test_small_cache_is_left_alone(cache: NodeCache) -> None:
+    name = put_archive(cache, used=DAY)
+    for limit in ("off", "900TB"):
+        make_room(cache, limit)
+    time.sleep(0.3)
+
+    assert hashes_by_use(cache) == [name]
+
+
+def test_a_process_of_its_own_does_it(cache: NodeCache) -> None:
+    """Nobody has to wait for that process, nor gets to know of it."""
+    put_archive(cache, used=DAY)
+
+    assert make_room_and_wait(cache, "1kB") == []
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_without_a_python_to_start_it_is_done_here(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_archive(cache, used=DAY)
+    monkeypatch.setattr(sys, "executable", "/none")
+    make_room(cache, "1kB")
+
+    assert hashes_by_use(cache) == []
+
+
+def test_small_cache_is_swept_once_a_day(cache: NodeCache) -> None:
+    put_archive(cache, used=DAY)
+    blob = cache.blob_path(b"d" * 32, executable=False)
+    os.makedirs(os.path.dirname(blob))
+    with open(blob, "wb"):
+        pass
+    make_room(cache, "900TB")
+    time.sleep(0.3)
+    assert os.path.exists(blob)
+
+    os.utime(f"{cache.path}/{NAME}", (0, 0))
+    make_room(cache, "900TB")
+    deadline = time.monotonic() + 20
+    while os.path.exists(blob) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not os.path.exists(blob)
+
+
+def test_never_fails(tmp_path: Path) -> None:
+    make_room(NodeCache(str(tmp_path / "none")), "1kB")
+    (tmp_path / "file").write_text("")
+    make_room(NodeCache(str(tmp_path / "file")), "1kB")
+
+
+def test_default_limit_is_a_quarter_of_the_disk(
+    cache: NodeCache, tmp_path: Path
+) -> None:
+    cache.make()
+    disk = os.statvfs(tmp_path)
+
+    assert default_limit(cache) == disk.f_blocks * disk.f_frsize // 4
+
+
+def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
+    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
+        default_limit(cache)
