@@ -49,7 +49,7 @@ def unfinished_path(path: str) -> str:
 
 def is_unfinished(name: str) -> bool:
     """Whether *name*, without a folder, is one that `unfinished_path` gives."""
-    return name[:1] == name[-13:-12] == "." and name[-4:] == ".tmp"
+    return name[:1] == "." and name[-4:] == ".tmp" and name.count(".") > 2
 
 
 def is_abandoned(path: str) -> bool:
@@ -82,6 +82,14 @@ def claim(descriptor: int) -> bool:
     except OSError:
         pass  # a file system without locks
     return os.fstat(descriptor).st_nlink > 0
+
+
+def unclaim(descriptor: int) -> None:
+    """Release what `claim` locked before it is closed: it is finished."""
+    try:
+        flock(descriptor, LOCK_UN)
+    except OSError:
+        pass  # a file system without locks
 
 
 def remove_leftovers(path: str) -> None:
@@ -204,13 +212,9 @@ class FileLock:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor < 0:
             return
-        try:
-            # Closing alone would leave the lock to whatever was forked since.
-            flock(descriptor, LOCK_UN)
-        except OSError:
-            pass  # a file system without locks
-        finally:
-            os.close(descriptor)
+        # Closing alone would leave the lock to whatever was forked since.
+        unclaim(descriptor)
+        os.close(descriptor)
 
     def hand_over(self) -> None:
         """Leave the lock to a process that was started with ``descriptor``."""

@@ -15,6 +15,7 @@ from contextlib import nullcontext, suppress
 from time import time
 
 from lazyimport.cache.layout import (
+    ARCHIVES,
     ARTIFACTS,
     BLOBS,
     BYTECODE,
@@ -25,7 +26,6 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.cache.removal import delete_folder, is_used, remove_unless_used
-from lazyimport.cache.room import default_limit
 from lazyimport.cache.usage import CachedArchive, Inventory
 from lazyimport.errors import CacheError
 from lazyimport.files import is_abandoned, remove_file
@@ -42,6 +42,8 @@ EVICTION = "eviction"
 _PATIENCE = 3600.0
 #: Seconds after which a tree without an archive (of memory mode) counts as unused.
 _TREE_UNUSED = 86400.0
+#: Seconds after which no process goes on with a download that was broken off.
+_DOWNLOAD_LOST = 86400.0
 #: Seconds after which bytecode compiled here counts as unused.
 _BYTECODE_UNUSED = 30 * 86400.0
 
@@ -75,7 +77,7 @@ def shrink(cache: NodeCache, limit: str | None) -> None:
     """
     with suppress(OSError, CacheError):
         _refuse_unmarked(cache)
-        most = byte_count(limit) if limit else default_limit(cache)
+        most = byte_count(limit) if limit else cache.default_limit()
         with cache.lock(EVICTION, 0):
             eviction = _Eviction(cache)
             eviction.sweep()
@@ -163,6 +165,9 @@ class _Eviction:
                 return
             if archive.hash not in self._removed:
                 self._remove_archive(archive)
+        for file in self._found.unfinished.values():
+            if self._left > limit:
+                self._remove_unfinished(file)
         for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
             for file in sorted(self._found.files[name], key=lambda file: file.used):
                 if self._left <= limit:
@@ -172,8 +177,11 @@ class _Eviction:
     def sweep(self, *, everything: bool = False) -> None:
         """Remove what no archive needs any more; *everything* not in use."""
         found, now = self._found, time()
+        partial = f"{self._cache.folder(ARCHIVES)}/"
         for file in found.unfinished.values():
-            self._remove_unfinished(file)
+            is_old = abs(now - file.used) > _DOWNLOAD_LOST
+            if everything or is_old or not file.path.startswith(partial):
+                self._remove_unfinished(file)
         for hash, tree in list(found.trees.items()):
             is_old = abs(now - tree.changed) > _TREE_UNUSED  # clocks jump
             if hash not in found.archives and (everything or is_old):

@@ -22,8 +22,10 @@ from lazyimport.files import (
     AtomicFile,
     FileLock,
     LockTimeout,
+    claim,
     remove_file,
     remove_leftovers,
+    unclaim,
 )
 from lazyimport.format.archive import Archive
 from lazyimport.lazy import errors
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 #: Nanoseconds within which opening an archive again is not worth a write to disk.
 _RECENT = 60 * 10**9
+#: A cache without a limit may take one part in so many of its disk.
+_SHARE = 4
 
 
 class NodeCache(Layout):
@@ -136,6 +140,11 @@ class NodeCache(Layout):
         except PermissionError:  # it was killed when it had all but the name
             remove_file(path)
             descriptor = os.open(path, flags, 0o600)
+        if not claim(descriptor):  # eviction finds it abandoned just now
+            os.close(descriptor)
+            remove_file(path)
+            descriptor = os.open(path, flags, 0o600)
+            claim(descriptor)
         return open(descriptor, "r+b", buffering=0)
 
     def complete(self, hash: str, file: BinaryIO, kind: str) -> Archive:
@@ -149,6 +158,7 @@ class NodeCache(Layout):
         _seal(file, hash)
         os.fsync(file.fileno())
         os.replace(f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp", path)
+        unclaim(file.fileno())
         remove_leftovers(path)
         return self._put(hash)
 
@@ -181,6 +191,22 @@ class NodeCache(Layout):
     def scratch_folder(self) -> str:
         """Return the directory for nameless files on the disk of the cache."""
         return self.make_folder(ARCHIVES)
+
+    def default_limit(self) -> int:
+        """Return the bytes that the cache may take if no limit is set.
+
+        Raises CacheError if there is no such cache.
+        """
+        try:
+            disk = os.statvfs(self.path)
+        except OSError as error:
+            raise errors.CacheError(
+                f"cannot use the node cache {self.path}: {error.strerror}; set "
+                "LAZYIMPORT_CACHE_DIR to where it is",
+                path=self.path,
+                errno=error.errno,
+            ) from error
+        return disk.f_blocks * disk.f_frsize // _SHARE
 
     def remove(self, hash: str) -> None:
         """Remove the file of an archive; processes that have it open keep it."""

@@ -17,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
 
-#: A cache without a limit may take one part in so many of its disk.
-_SHARE = 4
 #: Seconds after which a cache that is small enough is swept again.
 _BETWEEN = 86400.0
 #: Seconds within which a process has started.
@@ -67,27 +65,10 @@ def make_room(cache: NodeCache, limit: str | None) -> None:
         shrink(cache, limit)
 
 
-def default_limit(cache: NodeCache) -> int:
-    """Return the bytes that *cache* may take if no limit is set.
-
-    Raises CacheError if there is no such cache.
-    """
-    try:
-        disk = os.statvfs(cache.path)
-    except OSError as error:
-        raise CacheError(
-            f"cannot use the node cache {cache.path}: {error.strerror}; set "
-            "LAZYIMPORT_CACHE_DIR to where it is",
-            path=cache.path,
-            errno=error.errno,
-        ) from error
-    return disk.f_blocks * disk.f_frsize // _SHARE
-
-
 def _is_due(cache: NodeCache, limit: str | None) -> bool:
     """Return whether *cache* may be too large, or was not swept for a day."""
     if abs(time() - os.stat(f"{cache.path}/{NAME}").st_mtime) > _BETWEEN:
         return True
     disk = os.statvfs(cache.path)
-    most = byte_count(limit) if limit else default_limit(cache)
+    most = byte_count(limit) if limit else cache.default_limit()
     return most is not None and (disk.f_blocks - disk.f_bfree) * disk.f_frsize > most

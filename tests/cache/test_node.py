@@ -11,6 +11,7 @@ from zlib import crc32
 
 import pytest
 
+from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import CacheError, DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive
@@ -220,3 +221,35 @@ def count_digests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr("lazyimport.format.archive.sha256", counted)
     monkeypatch.setattr("lazyimport.format.index.sha256", counted)
     return hashed
+
+
+def test_default_limit_is_a_quarter_of_the_disk(
+    cache: NodeCache, tmp_path: Path
+) -> None:
+    cache.make()
+    disk = os.statvfs(tmp_path)
+
+    assert cache.default_limit() == disk.f_blocks * disk.f_frsize // 4
+
+
+def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
+    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
+        cache.default_limit()
+
+
+def test_archive_that_is_being_filled_is_not_removed(cache: NodeCache) -> None:
+    """Nor what a killed process left of it, for a day: another goes on with it."""
+    name = "ab" * 32
+    with cache.lock(name, 0), cache.begin(name, "raw") as file:
+        path = f"{cache.folder('archives')}/.{name}.raw.tmp"
+        os.utime(path, (0, 0))
+        clear(cache, force=True)
+        file.write(b"half")
+        assert os.path.exists(path)
+    prune(cache)
+    with cache.lock(name, 0), cache.begin(name, "raw") as file:
+        assert file.read() == b"half"
+
+    os.utime(path, (0, 0))
+    prune(cache)
+    assert not os.path.exists(path)

@@ -10,8 +10,7 @@ import pytest
 
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.room import default_limit, make_room
-from lazyimport.errors import CacheError
+from lazyimport.cache.room import make_room
 from tests.support.node_cache import DAY, hashes_by_use, put_archive
 
 TYPE_CHECKING = False
@@ -78,17 +77,3 @@ def test_never_fails(tmp_path: Path) -> None:
     make_room(NodeCache(str(tmp_path / "none")), "1kB")
     (tmp_path / "file").write_text("")
     make_room(NodeCache(str(tmp_path / "file")), "1kB")
-
-
-def test_default_limit_is_a_quarter_of_the_disk(
-    cache: NodeCache, tmp_path: Path
-) -> None:
-    cache.make()
-    disk = os.statvfs(tmp_path)
-
-    assert default_limit(cache) == disk.f_blocks * disk.f_frsize // 4
-
-
-def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
-    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
-        default_limit(cache)

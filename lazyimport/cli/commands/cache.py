@@ -8,7 +8,6 @@ import click
 
 from lazyimport.cache.evict import Pruned, clear, prune
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.room import default_limit
 from lazyimport.cache.usage import archives_by_use, usage
 from lazyimport.cache.verify import Verified, verify
 from lazyimport.cli import console, declare, options
@@ -123,7 +122,7 @@ def _prune(
 ) -> None:
     """Remove what was not used for longest, until the rest fits the limit."""
     cache = _open_to_remove(settings)
-    most = byte_count(limit) if limit else default_limit(cache)
+    most = byte_count(limit) if limit else cache.default_limit()
     pruned = prune(cache, most, older_than, dry_run=dry_run)
     _print_pruned(pruned, cache, dry_run=dry_run, as_json=as_json)
 
