@@ -186,32 +186,12 @@ def wishes(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def say_why(hash: str, why: str, history: History, reporter: Progress) -> None:
-    """Say why a rollback goes to *hash*, and which commit that is."""
-    commit = ""
-    if history.store is not None:
-        try:
-            commit = commit_in(read_provenance(history.store, hash))
-        except StoreError:
-            pass  # that the store is away was said, or will be
-    commit = f"commit {commit} as whoever pushed it says; " if commit else ""
-    reporter.say(f"{hash[:12]}: {commit}{why}")
-
-
 def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) -> None:
     """Show *plan*, and do with it what is wished."""
-    for warning in plan.warnings:
-        reporter.warn(warning)
     if wishes.diff:
         console.print_diff(plan.diff())
+    _describe(plan, history, reporter)
     path = plan.before.path
-    for app, before in plan.steps:
-        change = f"{before or 'no hash'} -> {app.hash}"
-        shown = f"has {before}" if before == app.hash else change
-        where = path if plan.before.cluster else f"{path}:{app.line}"
-        reporter.say(f"{where}: {app.name}: {shown}")
-    if plan.why:
-        say_why(str(plan.applications[0].hash), plan.why, history, reporter)
     if wishes.dry_run:
         reporter.say(f"nothing was written to {path}: --dry-run")
         return
@@ -219,8 +199,31 @@ def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) 
         for line in plan.prefetch(wishes.target, wishes.timeout):
             reporter.say(line)
     plan = plan.write(history, reporter)
+    if plan.before.cluster:
+        reporter.say(f"applied to {path}")
     if wishes.apply:
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
         rollout = plan.follow(wishes.target, history, wishes.timeout)
         follow_and_tell(rollout, reporter)
+
+
+def _describe(plan: Plan, history: History, reporter: Progress) -> None:
+    """Say what changes; of a rollback also why, and to which commit."""
+    for warning in plan.warnings:
+        reporter.warn(warning)
+    path, hash = plan.before.path, str(plan.applications[0].hash)
+    for app, before in plan.steps:
+        change = f"{before or 'no hash'} -> {app.hash}"
+        shown = f"has {before}" if before == app.hash else change
+        where = path if plan.before.cluster else f"{path}:{app.line}"
+        reporter.say(f"{where}: {app.name}: {shown}")
+    if plan.why:
+        commit = ""
+        if history.store is not None:
+            try:
+                commit = commit_in(read_provenance(history.store, hash))
+            except StoreError:
+                pass  # that the store is away was said, or will be
+        commit = f"commit {commit} as whoever pushed it says; " if commit else ""
+        reporter.say(f"{hash[:12]}: {commit}{plan.why}")

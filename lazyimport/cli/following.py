@@ -18,7 +18,8 @@ def follow_and_tell(rollout: Iterable[Sequence[Served]], reporter: Progress) -> 
     """Show a rollout until it is through. Raises what following it raises."""
     started = time.monotonic()
     applications: Sequence[Served] = ()
-    with _table() if console.is_live(sys.stderr) else _changes() as show:
+    live = console.is_live(sys.stderr) and not reporter.quiet
+    with _table() if live else _changes(reporter.say) as show:
         for applications in rollout:
             show(applications)
     names = ", ".join(app.name for app in applications)
@@ -54,15 +55,17 @@ def _rows(app: Served) -> Iterator[tuple[str, ...]]:
 
 
 @contextmanager
-def _changes() -> Iterator[Callable[[Sequence[Served]], None]]:
-    """Give a function that prints a line for all that is new in a rollout."""
+def _changes(
+    say: Callable[[str], None],
+) -> Iterator[Callable[[Sequence[Served]], None]]:
+    """Give a function that says a line for all that is new in a rollout."""
     seen: set[str] = set()
 
     def show(applications: Sequence[Served]) -> None:
         for line in (line for app in applications for line in _lines(app)):
             if line not in seen:
                 seen.add(line)
-                console.say(line)
+                say(line)
 
     yield show
 

@@ -23,7 +23,7 @@ class Progress(Reporter):
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+        self.quiet = quiet
         self._live = not quiet and console.is_live(sys.stderr)
         self._bar: Bar | None = None
         self._shown: tuple[object, ...] = ()
@@ -31,7 +31,7 @@ class Progress(Reporter):
 
     def say(self, text: str) -> None:
         """Print a line, unless told to be quiet."""
-        if not self._quiet:
+        if not self.quiet:
             self._clear()
             console.say(text)
 

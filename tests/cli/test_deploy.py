@@ -434,6 +434,7 @@ class TestWithACluster:
         env = dashboard.applied[0]["applications"][0]["runtime_env"]["env_vars"]
         assert {"LAZYIMPORT_HASH": A} == env
         assert "the cluster will differ from the manifest" in done.stderr
+        assert f"applied to {dashboard.address}" in done.stderr
 
 
 class TestWithoutACluster:

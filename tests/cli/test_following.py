@@ -62,3 +62,14 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(rf"  Shop +z +{B[:12]} +RUNNING +\d+ s", plain)
     assert "STARTING" not in table
     assert "shop: all 2 replicas run it" in plain
+
+
+def test_nothing_is_said_if_nobody_wants_to_hear_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follow_and_tell(states(), Progress(quiet=True))
+    assert "" == capsys.readouterr().err
+
+    terminal = on_terminal(monkeypatch)
+    follow_and_tell(states(), Progress(quiet=True))
+    assert "" == terminal.getvalue()
