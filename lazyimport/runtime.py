@@ -216,9 +216,9 @@ class _Wanted:
         self.hash = settings.hash
         self.settings = settings
         if settings.require_signature:
-            from lazyimport.registry.resolution import require_signature
+            from lazyimport.delivery.obtaining import require_signed
 
-            require_signature(settings, self.hash)
+            require_signed(settings)
 
     def open(self) -> Archive:
         """Return the archive; damage that is found in it later will be seen to."""

@@ -147,6 +147,11 @@ class NodeCache(Layout):
             claim(descriptor)
         return open(descriptor, "r+b", buffering=0)
 
+    def has_begun(self, hash: str) -> bool:
+        """Return whether a killed process left a part of an archive; see `begin`."""
+        start = f"{self.folder(ARCHIVES)}/.{hash}"
+        return any(os.path.lexists(f"{start}.{kind}.tmp") for kind in ("raw", "zstd"))
+
     def complete(self, hash: str, file: BinaryIO, kind: str) -> Archive:
         """Give the *file* of `begin`, which is whole now, its name; return the archive.
 

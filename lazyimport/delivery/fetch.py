@@ -285,7 +285,8 @@ class _Fetch:
         if head is None:
             store = self._open_store(hash)
             with self._explained(hash, store.url):
-                head = self._heads[hash] = Head(store, hash)
+                again = self._cache.has_begun(hash)
+                head = self._heads[hash] = Head(store, hash, again=again)
             self._asked.append(head)
         return head
 

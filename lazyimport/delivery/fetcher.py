@@ -38,6 +38,8 @@ def main(asked: str) -> None:
         _fetch_detached(settings)
     elif asked == "look up":
         _answer(_look_up, settings)
+    elif asked == "require signed":
+        _answer(_require_signed, settings)
     else:
         _answer(_fetch_for_one, settings)
 
@@ -58,7 +60,6 @@ def _prepare() -> Settings:
     null = os.open(os.devnull, os.O_RDWR)
     if null:
         os.dup2(null, 0)
-    os.chdir("/")
     return Settings.from_environ(dict(pair.split("=", 1) for pair in pairs))
 
 
@@ -127,6 +128,14 @@ def _look_up(settings: Settings) -> None:
     assert settings.channel is not None
     change = resolve_channel(settings, settings.channel)
     _say(f"result {change.hash} {change.number}")
+
+
+def _require_signed(settings: Settings) -> None:
+    from lazyimport.registry.resolution import require_signature
+
+    assert settings.hash is not None
+    require_signature(settings, settings.hash)
+    _say("result signed")
 
 
 def _fetch_for_one(settings: Settings) -> None:

@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
 #: Bytes of the first request. What is not larger comes with it as a whole.
 FIRST = 4 << 20
+#: The same where members are here already.
+_FIRST_AGAIN = 1 << 18
 
 
 class Head:
     """Header and index of the archive *hash* in *store*, as a full object or a delta.
 
     ``data`` is the beginning of the object as far as it has come: all of a small one.
-    ``moved`` counts the bytes that came. ``index`` is proved, and None for a delta
-    until `apply` has its base; ``members`` are set with it.
+    ``moved`` counts the bytes that came. With *again* a part of its members is here.
+    ``index`` is proved, and None for a delta until `apply` has its base; ``members``
+    are set with it.
 
     Raises StoreError, or ArchiveError for what is not that archive, for an object that
     is longer or shorter than its header says, and for members that do not fill it.
     """
 
-    def __init__(self, store: ReadStore, hash: str) -> None:
+    def __init__(self, store: ReadStore, hash: str, *, again: bool = False) -> None:
         self.store = store
         self._hash = hash
         self.key = archive_key(hash)
@@ -41,7 +44,8 @@ class Head:
         self.moved = 0
         self.members: list[Stored] = []
         self.index: Index | None = None
-        self.data = self._read(0, FIRST)
+        self._first = min(_FIRST_AGAIN, FIRST) if again else FIRST
+        self.data = self._read(0, self._first)
         try:
             self.header = self._header(hash)
             if self.header.base is None:
@@ -84,7 +88,7 @@ class Head:
             raise self._malformed(f"this is archive {header.hash}, not {hash}")
         if header.size < len(self.data):
             raise self._too_long(header)
-        if len(self.data) < min(header.size, FIRST):
+        if len(self.data) < min(header.size, self._first):
             raise self._cut(len(self.data), header)
         return header
 

@@ -62,6 +62,23 @@ def look_up(settings: Settings) -> Settings:
     return settings.with_hash(hash)
 
 
+def require_signed(settings: Settings) -> None:
+    """Raise SignatureError unless a trusted key has signed the archive of *settings*.
+
+    The store is asked only where this node does not know. Raises SettingsError if no
+    key is trusted, and StoreError.
+    """
+    from lazyimport.registry import resolution
+    from lazyimport.reporting import SILENT
+
+    assert settings.hash is not None
+    if _is_here_alone(settings):
+        resolution.require_signature(settings, settings.hash)
+    elif not resolution.is_known_as_signed(settings, settings.hash):
+        with Answers("require signed", settings) as answers:
+            answers.result(SILENT)
+
+
 def obtain(
     settings: Settings, reporter: Reporter, *, ahead: bool = False
 ) -> tuple[Archive, int]:

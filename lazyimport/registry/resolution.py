@@ -85,6 +85,26 @@ def require_signature(
     ``memory``), so that the store is asked once. Raises SettingsError if no key is
     trusted, and StoreError.
     """
+    if is_known_as_signed(settings, hash):
+        return
+    cache, trusted = Layout(settings.cache_dir), _trusted(settings, hash)
+    wish = f"the signature of archive {hash} could be found"
+    found = trusted.check_archive(store or _open_store(settings, wish), hash)
+    if settings.cache_mode != "memory":
+        _write(cache, SIGNATURES, cache.signature_path(hash), found)
+
+
+def is_known_as_signed(settings: Settings, hash: str) -> bool:
+    """Return whether this node has a signature of the archive *hash* that counts.
+
+    Raises SettingsError if no key is trusted.
+    """
+    cache = Layout(settings.cache_dir)
+    kept = _read(cache, cache.signature_path(hash))
+    return bool(_trusted(settings, hash).signer_of(archive_text(hash), [kept]))
+
+
+def _trusted(settings: Settings, hash: str) -> Trusted:
     trusted = Trusted.of(settings)
     if trusted is None:
         raise SettingsError(
@@ -93,15 +113,7 @@ def require_signature(
             name="trusted_keys",
             value=None,
         )
-    cache = Layout(settings.cache_dir)
-    path = cache.signature_path(hash)
-    kept = _read(cache, path)
-    if trusted.signer_of(archive_text(hash), [kept]):
-        return
-    wish = f"the signature of archive {hash} could be found"
-    found = trusted.check_archive(store or _open_store(settings, wish), hash)
-    if settings.cache_mode != "memory":
-        _write(cache, SIGNATURES, path, found)
+    return trusted
 
 
 def _open_store(settings: Settings, wish: str) -> ReadStore:

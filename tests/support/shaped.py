@@ -19,16 +19,24 @@ if TYPE_CHECKING:
 class Shaped:
     """Serves *folder*: each answer after *delay* seconds, all at *rate* bytes a second.
 
-    ``moved`` counts bytes and ``requests`` requests. Without *ranges* it sends whole
-    files only. ``held`` stops all answers while it is set.
+    One connection gets at most *each* of them. ``moved`` counts bytes and ``requests``
+    requests. Without *ranges* it sends whole files only. No byte goes out while ``go``
+    is cleared.
     """
 
     def __init__(
-        self, folder: Path, *, delay: float = 0, rate: float = 1e12, ranges: bool = True
+        self,
+        folder: Path,
+        *,
+        delay: float = 0,
+        rate: float = 1e12,
+        each: float = 1e12,
+        ranges: bool = True,
     ) -> None:
         self.folder = folder
         self.delay = delay
         self.rate = rate
+        self.each = each
         self.ranges = ranges
         self.moved = 0
         self.requests = 0
@@ -93,10 +101,13 @@ class Shaped:
         handler.end_headers()
         with open(path, "rb") as file:
             file.seek(start)
+            free = time.monotonic()
             while start < stop:
                 self.go.wait()
-                data = file.read(min(1 << 16, stop - start))
+                data = file.read(min(1 << 18, stop - start))
                 self.pay(len(data))
+                free = max(free, time.monotonic() - 0.01) + len(data) / self.each
+                time.sleep(max(free - time.monotonic(), 0))
                 try:
                     handler.wfile.write(data)
                 except OSError:
