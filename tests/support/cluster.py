@@ -77,12 +77,13 @@ if __name__ == "__main__":
 class Cluster:
     """A Ray cluster of one node, started by ``ray start`` as in production.
 
-    Its node cache is ``cache``; ``store`` is the URL of a folder. The plugin deletes
-    an archive as soon as no worker needs it.
+    Its node cache is ``cache``; ``store`` is the URL of a folder; Ray's own files are
+    in ``folder``, where it lets everybody write. The plugin deletes an archive as soon
+    as no worker needs it.
     """
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
+        self.folder = f"{folder}/ray"
         self.cache = f"{folder}/cache"
         self.store = f"file://{folder}/store"
         ports = _free_ports(4)
@@ -99,7 +100,7 @@ class Cluster:
             "num-cpus": 8,
             "num-gpus": 0,
             "object-store-memory": 100_000_000,
-            "temp-dir": folder,
+            "temp-dir": self.folder,
         }
         environ = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
         script = "from ray.scripts.scripts import main; main()"
