@@ -7,7 +7,6 @@ import gc
 import importlib
 import importlib.machinery
 import importlib.metadata
-import linecache
 import os
 import pickle
 import signal
@@ -94,7 +93,6 @@ def state() -> tuple[object, ...]:
         list(sys.path),
         list(sys.path_hooks),
         *hooks(),
-        linecache.updatecache,
         os.stat,
         os.listdir,
         open,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from lazyimport.importing.resources import ArchivePath
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
 _SUFFIXES = (".dist-info", ".egg-info")
+#: files that are read of all distributions to find some of them
+_READ_OF_ALL = ("METADATA", "PKG-INFO", "entry_points.txt", "RECORD", "top_level.txt")
 
 
 def find_distributions(
@@ -30,16 +33,31 @@ def find_distributions(
 
     They are of a class of the module that asks, which may be the backport
     importlib_metadata. A context with a path of its own asks only about that path.
+    Where the archive is damaged, a distribution that nobody asked for by name is left
+    out, with a warning: whoever wants all distributions still gets the others.
     """
     if tree.is_real or tree.root not in context.path:
         return
     kind = _kind(sys.modules[type(context).__module__])
     wanted = None if context.name is None else _normalized(context.name)
-    for name, _ in tree.archive.children(""):
-        if name.lower().endswith(_SUFFIXES) and (
-            wanted is None or _normalized(_project(name)) == wanted
-        ):
-            yield kind(ArchivePath(tree, name))
+    try:
+        names = [name for name, _ in tree.archive.children("")]
+    except errors.ArchiveError as error:
+        tree.warn(f"the distributions in the archive cannot be listed: {error}")
+        return
+    for name in names:
+        if not name.lower().endswith(_SUFFIXES):
+            continue
+        if wanted is None:
+            try:
+                for file in ("", *_READ_OF_ALL):
+                    tree.entry(f"{name}/{file}".rstrip("/"))
+            except errors.ArchiveError as error:
+                tree.warn(f"the distribution {name} is left out: {error}")
+                continue
+        elif _normalized(_project(name)) != wanted:
+            continue
+        yield kind(ArchivePath(tree, name))
 
 
 def _kind(metadata: Any) -> Any:

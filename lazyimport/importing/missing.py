@@ -24,7 +24,11 @@ def explain_missing(tree: Tree, fullname: str) -> list[str]:
             f"{dropped[0]} was left out when packing, by the rule {dropped[1]}; "
             "change the rule or add an include to [tool.lazyimport] and push again"
         )
-    natives = [e.path for e in tree.archive.index.find(stem) if not e.is_directory]
+    natives = [
+        entry.path
+        for entry in tree.archive.index.find(stem)
+        if entry.path.endswith((".so", ".pyd"))
+    ]
     others = [entry.path for entry in tree.others(stem)]
     if natives:
         lines.append(

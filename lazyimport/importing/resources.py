@@ -35,8 +35,6 @@ class ArchiveResources(TraversableResources):
     def files(self) -> Traversable:
         """Return the directory: a real one if that is possible."""
         top = self._folder.partition("/")[0]
-        if not top:  # all that was packed, for one module at the top
-            return ArchivePath(self._tree, "")
         if self._tree.stays_in_memory(top) or not self._tree.materialize(top):
             return ArchivePath(self._tree, self._folder)
         return Path(self._tree.inside + self._folder)
@@ -47,10 +45,6 @@ class ArchiveResources(TraversableResources):
         if not isinstance(path, Path):
             raise FileNotFoundError(resource)
         return str(path)
-
-    def open_resource(self, resource: str) -> io.BufferedReader:
-        """Return the file *resource*, open for reading; FileNotFoundError."""
-        return self.files().joinpath(resource).open("rb")  # type: ignore[return-value]
 
 
 class ArchivePath(Traversable):

@@ -1,16 +1,9 @@
-"""Patches of modules that ask for more than a path.
-
-`linecache` gets the archive's sources by their names, so that a traceback leaves no
-file behind and shows its lines where no file can be made; a class that travelled by
-value (every class under ``@serve.deployment`` does) has no loader to ask for them.
-"""
+"""Patches of modules that go by the classes of finders and loaders."""
 
 from __future__ import annotations
 
 import os
 import sys
-
-from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +14,6 @@ if TYPE_CHECKING:
     from lazyimport.importing.changes import Changes
     from lazyimport.importing.tree import Tree
 
-#: lines of an empty file
-_EMPTY = ["\n"] if sys.version_info >= (3, 13) else []
-
 
 def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
     """Let a module that has just been imported see the files of *tree*.
@@ -31,12 +21,14 @@ def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
     A stand-in that somebody has put there for it goes by another name, and stays as
     it is.
     """
-    patch = _PATCHES.get(getattr(module, "__name__", ""))
-    if patch:
-        patch(module, tree, changes)
+    name = getattr(module, "__name__", "")
+    if name == "importlib.abc":
+        _patch_abc(module)
+    elif name == "pkg_resources":
+        _patch_pkg_resources(module, tree, changes)
 
 
-def _patch_abc(abc: ModuleType, _tree: Tree, _changes: Changes) -> None:
+def _patch_abc(abc: ModuleType) -> None:
     """Let ``isinstance(loader, importlib.abc.InspectLoader)`` be true, and the like."""
     from lazyimport.importing.finder import (
         ArchiveFinder,
@@ -51,24 +43,6 @@ def _patch_abc(abc: ModuleType, _tree: Tree, _changes: Changes) -> None:
     abc.ExecutionLoader.register(ArchiveLoader)
     if hasattr(abc, "ResourceLoader"):  # deprecated since Python 3.12
         abc.ResourceLoader.register(ArchiveLoader)
-
-
-def _patch_linecache(linecache: Any, tree: Tree, changes: Changes) -> None:
-    ask = linecache.updatecache
-
-    def updatecache(
-        filename: str, module_globals: dict[str, Any] | None = None
-    ) -> list[str]:
-        """Return the lines of *filename* and remember them, the archive's too."""
-        if not _has(tree, filename):
-            return ask(filename, module_globals)  # type: ignore[no-any-return]
-        lines = _lines(tree, filename)
-        if lines is not None:
-            # in one step, for other threads; without a time, for it never changes
-            linecache.cache[filename] = (len(lines), None, lines, filename)
-        return lines or []
-
-    changes.replace(linecache, "updatecache", updatecache)
 
 
 def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
@@ -124,38 +98,3 @@ def _forget(known: Any, root: str, before: dict[str, Any]) -> None:
     known.entry_keys.pop(root, None)
     for keys in known.entry_keys.values():
         keys[:] = [key for key in keys if key in known.by_key]
-
-
-_PATCHES: dict[str, Callable[[Any, Tree, Changes], None]] = {
-    "importlib.abc": _patch_abc,
-    "linecache": _patch_linecache,
-    "pkg_resources": _patch_pkg_resources,
-}
-
-
-# Code that asks for lines is about to report another error, which must not be lost to
-# damage in the archive: then there are no lines. Importing the module tells of it.
-
-
-def _has(tree: Tree, filename: str) -> bool:
-    try:
-        return tree.at(filename) is not None
-    except errors.ArchiveError:
-        return False
-
-
-def _lines(tree: Tree, filename: str) -> list[str] | None:
-    """Return the lines as those of a file; `str.splitlines` would see more of them."""
-    from importlib.util import decode_source
-
-    entry = tree.at(filename)
-    if entry is None:
-        return None
-    try:
-        text = decode_source(tree.read(entry))
-    except (SyntaxError, UnicodeDecodeError, errors.ArchiveError):
-        return None
-    lines = [f"{line}\n" for line in text.split("\n")]
-    if text.endswith("\n") or not text:
-        lines.pop()
-    return lines or _EMPTY

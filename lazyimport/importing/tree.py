@@ -89,7 +89,7 @@ class Tree:
         self._prepared: set[str] = set()
         self._others: dict[str, dict[str, list[str]]] = {}
         self._looks = looks or Looks()
-        self._warn = warn
+        self.warn = warn or (lambda _: None)
         #: looks that were answered; what is removed after that stays removed
         self._answered: set[tuple[str, int]] = set()
 
@@ -236,7 +236,11 @@ class Tree:
             elif flags:
                 there = self._put(lambda files: files.put_neighbors(), strict=True)
             if there is None:
-                self._warn_without(top)
+                self.warn(
+                    f"the files of {top or 'the top directory'} of archive {self.hash} "
+                    f"cannot be put on disk at {self.inside}{top}; code that opens "
+                    "files beside itself will not find them"
+                )
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
                 f"cannot put the files of {top or 'the top directory'} on disk: {error}",
@@ -328,14 +332,6 @@ class Tree:
             if strict and error.errno is None:  # refused by us, not by the disk
                 raise
             return None
-
-    def _warn_without(self, top: str) -> None:
-        if self._warn is not None:
-            self._warn(
-                f"the files of {top or 'the top directory'} of archive {self.hash} "
-                f"cannot be put on disk at {self.inside}{top}; code that opens files "
-                "beside itself will not find them"
-            )
 
     def __repr__(self) -> str:
         return f"<Tree {self.hash[:12]} at {self.root}>"
