@@ -14,6 +14,7 @@
     <cache>/signatures/<hash>.json       a signature of the archive, from its store
     <cache>/deployments/                 what was deployed from here, as stores have it
     <cache>/staging/<name>/              where an artifact is being unpacked
+    <cache>/stores                       the stores that were pushed to from here
     <cache>/locks/<name>                 for an archive its hash, or what is locked
     <cache>/CACHEDIR.TAG                 the marker: all of this may be deleted
 

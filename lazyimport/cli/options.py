@@ -70,12 +70,7 @@ def settings(*, store: bool = True, required: bool = False) -> Callable[..., Any
         @click.pass_context
         @wraps(function)
         def called(context: click.Context, /, **options: Any) -> Any:
-            found = _read_settings(context, options)
-            if required and found.store is None:
-                raise click.UsageError(
-                    "no store is named: add --store gs://bucket/prefix (or "
-                    "file:///folder), or set LAZYIMPORT_STORE"
-                )
+            found = _read_settings(context, options, required=required)
             return function(settings=found, **options)
 
         wrapped: Callable[..., Any] = _store_option(called) if store else called
@@ -84,12 +79,16 @@ def settings(*, store: bool = True, required: bool = False) -> Callable[..., Any
     return decorate
 
 
-def _read_settings(context: click.Context, options: dict[str, Any]) -> Settings:
+def _read_settings(
+    context: click.Context, options: dict[str, Any], *, required: bool
+) -> Settings:
     """Take ``store`` and ``cache_dir`` out of *options* and return the settings.
 
     A command is told which archive it is about, so what the environment names does
-    not count; and only what is typed may be relative, or a folder.
+    not count; and only what is typed may be relative, or a folder. A store that only
+    the project here names counts if `is_known`.
     """
+    has_store = "store" in options
     typed = {
         name: value
         for name in ("store", "cache_dir")
@@ -101,7 +100,25 @@ def _read_settings(context: click.Context, options: dict[str, Any]) -> Settings:
     if "cache_dir" in typed:
         typed["cache_dir"] = folder(typed["cache_dir"])
     environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
-    return Settings.from_environ(environ, **typed)
+    found = Settings.from_environ(environ, **typed)
+    if found.store or not has_store:
+        return found
+    from lazyimport.cli.project import is_known, project
+
+    named = project().store
+    if named and is_known(named, found.cache_dir):
+        return Settings.from_environ(environ, **{**typed, "store": named})
+    if required and named:
+        raise click.UsageError(
+            f"only pyproject.toml names the store {named}, and nobody has pushed there "
+            f"from here; if you mean it, add --store {named} once"
+        )
+    if required:
+        raise click.UsageError(
+            "no store is named: add --store gs://bucket/prefix (or file:///folder), or "
+            "set LAZYIMPORT_STORE"
+        )
+    return found
 
 
 def refuse_idle(names: Iterable[str], why: str) -> None:

@@ -14,6 +14,7 @@ from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount, size
 from lazyimport.cli.options import refuse_idle
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import remember
 from lazyimport.delivery import Pushed, push
 from lazyimport.delivery.publish import Published
 from lazyimport.delivery.pushing import archive_file
@@ -160,6 +161,7 @@ def push_and_tell(
         reporter.say(f"read archive {pushed.hash} from {roots[0]}")
     else:
         _say_packed(pushed.packed, roots, reporter)
+    remember(settings)
     sent = describe_published(pushed.published)
     reporter.say(f"{sent} ({pushed.store}, {pushed.seconds:.1f} s)")
     return pushed

@@ -6,6 +6,8 @@
     exclude = ["notebooks/", "*.csv"]     # gitignore patterns, on archive paths
     include = ["pkg/_version.py"]         # these stay, whatever else drops them
     gitignore = true                      # respect .gitignore files
+    store = "gs://my-bucket/code"         # once somebody has pushed there from here
+    check = ["shop.serve:app"]            # what --check imports if it is not told
     roots = ["src"]                       # what is packed if nobody names anything
     python = ["3.11", "3.12"]             # bytecode for these
     optimize = [0]                        # at these levels
@@ -38,6 +40,8 @@ else:
 class Config:
     """How to pack; the docstring of the module explains each field."""
 
+    store: str | None = None
+    check: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()  # absolute
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
@@ -155,6 +159,14 @@ def _is_specifier(value: object) -> bool:
 
 _STRINGS = (lambda value: _is_list(value, ".+")), "a list of strings"
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "store": (
+        lambda value: (
+            isinstance(value, str)
+            and re.fullmatch(r"[a-z0-9]+://[!-~]+", value) is not None
+        ),
+        "the URL of a store",
+    ),
+    "check": _STRINGS,
     "roots": _STRINGS,
     "exclude": _STRINGS,
     "include": _STRINGS,

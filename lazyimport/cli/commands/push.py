@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import click
+
 from lazyimport.cli import declare, options
 from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.figures import describe_channel
 from lazyimport.cli.packing import pack_options, push_and_tell
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import project
 from lazyimport.packing import PackOptions
 from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
@@ -36,8 +39,11 @@ lazyimport push gs://bucket/app.zip --store gs://bucket/code
 @options.expires
 @options.sign
 @declare.option(
-    "--check MODULE:ATTR",
-    "Import this from the archive before it is sent, in a clean Python.",
+    "--check [MODULE:ATTR]",
+    "Import this from the archive before it is sent, in a clean Python: by default what "
+    "[tool.lazyimport] check names.",
+    is_flag=False,
+    flag_value="",
 )
 @check_python
 @options.quiet
@@ -66,10 +72,12 @@ def command(
         options.refuse_idle(["message"], "without --channel")
     if check is None:
         options.refuse_idle(["check_python"], "without --check")
+    entries = [check] if check else project().check
+    if check == "" and not entries:
+        raise click.UsageError("nothing to check: add MODULE:ATTR to --check")
     with Progress(quiet=quiet) as reporter:
 
         def try_import(hash: str) -> None:
-            entries = [str(check)]
             check_and_tell(hash, entries, settings, check_python, reporter)
 
         pushed = push_and_tell(
@@ -77,7 +85,7 @@ def command(
             settings,
             packing,
             reporter,
-            check=try_import if check else None,
+            check=None if check is None else try_import,
             signer=signer,
             channel=channel,
             message=message,

@@ -1,0 +1,52 @@
+"""What the project here says to commands in ``[tool.lazyimport]``, as far as it may.
+
+Anybody may have written it. So the store that it names counts only once somebody has
+pushed to that store from here by naming it: with ``--store`` or ``LAZYIMPORT_STORE``.
+Otherwise a tree of somebody else could have what lies in it sent where its author
+wants it, or an archive of theirs run.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from lazyimport.errors import PackError
+from lazyimport.files import AtomicFile
+from lazyimport.packing.config import Config, read_config
+from lazyimport.settings import Settings
+from lazyimport.values import redact
+
+_KNOWN = "stores"  # in the node cache: a URL in each line
+
+
+def project() -> Config:
+    """Return the configuration here; the defaults if packing would refuse it."""
+    try:
+        return read_config(".")
+    except PackError:
+        return Config()
+
+
+def is_known(store: str, cache_dir: str) -> bool:
+    """Whether somebody pushed to this store from here, with this node cache."""
+    return store in _read(cache_dir)
+
+
+def remember(settings: Settings) -> None:
+    """Record that somebody pushed to the store of *settings*, if the disk lets us."""
+    store, known = str(settings.store), _read(settings.cache_dir)
+    if store not in known and redact(store) == store:
+        with (
+            suppress(OSError),
+            AtomicFile(os.path.join(settings.cache_dir, _KNOWN)) as file,
+        ):
+            file.write("".join(f"{one}\n" for one in [*known, store]).encode())
+
+
+def _read(cache_dir: str) -> list[str]:
+    try:
+        with open(os.path.join(cache_dir, _KNOWN), encoding="utf-8") as file:
+            return file.read().splitlines()
+    except (OSError, ValueError):
+        return []
