@@ -174,9 +174,10 @@ class _Fetch:
             return None
 
     def _publish(self, revision: Revision) -> Archive:
-        return self._cache.publish(
-            revision.hash, lambda out: revision.write(out, raw=self._raw)
-        )
+        # What was proved when it came to lie here is copied; nothing else is believed.
+        grafted = revision.delta is not None and revision.base.sealed
+        write = revision.graft if grafted else revision.write
+        return self._cache.publish(revision.hash, lambda out: write(out, raw=self._raw))
 
     def _twice(self, method: Callable[[str], Archive], hash: str) -> Archive:
         """Call *method*; once more if what came was damaged, or replaced meanwhile."""
@@ -218,14 +219,15 @@ class _Fetch:
         if head.header.base is not None:
             revision = self._revision(head, head.header.base)
             out = io.BytesIO()
-            revision.write(out, raw=True)
-            return Archive(out.getvalue(), hash, head.what)
+            write = revision.graft if revision.base.sealed else revision.write
+            write(out, raw=True)
+            return Archive(out.getvalue(), hash, head.what, sealed=True)
         filling = Filling(head, raw=False)
         cache = self._cache.path
         require_memory(hash, filling.size, cache, because=self._no_disk)
         buffer = mmap(-1, filling.size, MAP_PRIVATE | MAP_ANONYMOUS)
         self._run(filling, head, MemoryRoom(buffer))
-        return Archive(buffer, hash, head.what)
+        return Archive(buffer, hash, head.what, sealed=True)
 
     def _run(self, filling: Filling, head: Head, room: FileRoom | MemoryRoom) -> None:
         hash, url = head.header.hash, head.store.url

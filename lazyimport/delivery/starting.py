@@ -112,7 +112,7 @@ class Answers:
         self._read = b""
         while buffer.tell() < size and (data := os.read(self._answers, _PIECE)):
             buffer.write(data)
-        return Archive(buffer, hash, "what was fetched into memory")
+        return Archive(buffer, hash, "what was fetched into memory", sealed=True)
 
     def _line(self) -> str:
         while b"\n" not in self._read and (data := os.read(self._answers, _PIECE)):

@@ -161,6 +161,11 @@ class Archive:
         return decode_notes(self.raw_notes)
 
     @property
+    def sealed(self) -> bool:
+        """Whether all bytes were proved when they were stored, and are as they were."""
+        return self._sealed
+
+    @property
     def buffer(self) -> bytes | mmap:
         """The bytes of the whole archive."""
         return self._buffer
