@@ -60,7 +60,7 @@ def named_settings(environment: Any, environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"the field {FIELD!r} of a runtime_env is "
             "{'hash': ..., 'store': ...} (the store may be left out), not "
-            f"{sorted(field) if isinstance(field, dict) else type(field).__name__}",
+            f"{list(field) if isinstance(field, dict) else type(field).__name__}",
             name=FIELD,
             value=None,
         )

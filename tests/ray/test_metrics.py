@@ -35,14 +35,20 @@ def sample(name: str, hash: str, value: str) -> str:
     return rf'^ray_lazyimport_{name}\{{.*hash="{hash[:12]}".*\}} {value}$'
 
 
+@pytest.fixture(scope="module", name="store")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store of its own, in which no other test has put what could be a base."""
+    return f"file://{tmp_path_factory.mktemp('store')}"
+
+
 @pytest.fixture(scope="module", name="env")
-def _env(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def _env(store: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     tree = write({**APPLICATION, "metrics.py": ""}, tmp_path_factory.mktemp("metrics"))
     cache = str(tmp_path_factory.mktemp("author"))
-    return ship(tree, store=cluster.store, cache_dir=cache)
+    return ship(tree, store=store, cache_dir=cache)
 
 
-def test_workers_report(env: dict[str, Any], cluster: Cluster) -> None:
+def test_workers_report(env: dict[str, Any], store: str, cluster: Cluster) -> None:
     """One that fetched, one that did not have to, and one that failed."""
     hash, bad = env["env_vars"]["LAZYIMPORT_HASH"], "d" * 64
 
@@ -62,7 +68,7 @@ def test_workers_report(env: dict[str, Any], cluster: Cluster) -> None:
     with ray.init(address=cluster.address, log_to_driver=False):
         one, (at_start, first) = start(env)
         two, (_, second) = start(env)
-        three, (_, failed) = start(runtime_env(bad, store=cluster.store))
+        three, (_, failed) = start(runtime_env(bad, store=store))
         wait_for(
             cluster,
             sample("installs_total", hash, r"1\.0"),
@@ -76,7 +82,7 @@ def test_workers_report(env: dict[str, Any], cluster: Cluster) -> None:
         )
         del one, two, three
 
-    stored = Path(cluster.store[len("file://") :], "archives", hash)
+    stored = Path(store.removeprefix("file://"), "archives", hash)
     assert stored.stat().st_size == first.fetched
     assert (0, 2) == (at_start.modules, first.modules)
     assert (0, 2) == (at_start.imports, first.imports)
@@ -91,6 +97,6 @@ def test_workers_report(env: dict[str, Any], cluster: Cluster) -> None:
     mine = [line for line in lines if line["hash"] == hash]
     assert [first.fetched, 0] == [line["fetched"] for line in mine]
     assert [False, True] == [line["cache_hit"] for line in mine]
-    assert {cluster.store} == {line["store"] for line in mine}
+    assert {store} == {line["store"] for line in mine}
     (worst,) = [line for line in lines if line["hash"] == bad]
     assert "ArchiveMissing" in worst["failure"]
