@@ -27,6 +27,7 @@ from lazyimport.delivery.publish import send_whole
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
+    ChannelError,
     KeyMissing,
     LazyImportError,
     SettingsError,
@@ -37,7 +38,6 @@ from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.registry.archives import read_header
 from lazyimport.registry.channels import read_channel
-from lazyimport.registry.gc_lock import Announcement
 from lazyimport.registry.layout import (
     CHANNELS,
     DEPLOYMENTS,
@@ -52,6 +52,7 @@ from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import MutableStore, ReadStore, mutable, writable
 from lazyimport.stores.side_by_side import side_by_side
+from lazyimport.stores.tee import Tee
 
 _LARGEST_RECORD = 1 << 20
 #: Archives that lie on the disk at once, beside their deltas.
@@ -157,7 +158,7 @@ class _Check:
         ]
         self.found.records = len(keys)
         side_by_side(*(partial(self._record, key, check) for key, check in keys))
-        self._record(RUNNING, lambda _: Announcement.read(store))
+        self._record(RUNNING, self._json)
         self.archives(sorted(self._stored.keys() | self._channels.values()))
         for name, hash in sorted(self._channels.items()):
             for needed in (hash, self._bases.get(hash, "")):
@@ -166,26 +167,30 @@ class _Check:
 
     def archives(self, wanted: list[str]) -> None:
         """Prove archives: full ones, and after each its deltas."""
+        if self._changing is not None and not self._stored:
+            for hash in wanted:
+                self._stored |= look_up(self._changing, hash)
         groups: dict[str, list[str]] = {}
-        heads = side_by_side(*(partial(self._base_of, hash) for hash in wanted))
-        for hash, (known, base) in zip(wanted, heads, strict=True):
-            if base is not None:
-                self._bases[hash] = base
-                groups.setdefault(base, []).append(hash)
-            elif known:
-                groups.setdefault(hash, [])
+        heads = side_by_side(*(partial(self._full_of, hash) for hash in wanted))
+        for hash, full in zip(wanted, heads, strict=True):
+            if full is None:
+                self.found.newer += 1
+                continue
+            deltas = groups.setdefault(full, [])
+            if full != hash:
+                self._bases[hash] = full
+                deltas.append(hash)
         proofs = [partial(self._group, *group) for group in groups.items()]
         side_by_side(*proofs, at_once=_AT_ONCE)
 
-    def _base_of(self, hash: str) -> tuple[bool, str | None]:
-        """Return whether an archive is to be proved, and its base."""
+    def _full_of(self, hash: str) -> str | None:
+        """Return the base of an archive, or itself; None if it cannot be read here."""
         try:
-            return True, read_header(self._store, hash).base
+            return read_header(self._store, hash).base or hash
         except UnsupportedArchive:
-            self.found.newer += 1
-            return False, None
+            return None
         except (ArchiveError, KeyMissing):
-            return True, None  # to be found again, and mended
+            return hash  # to be found again, and mended
 
     def _group(self, full: str, deltas: list[str]) -> None:
         base = self._prove(full, None, deltas)
@@ -222,19 +227,20 @@ class _Check:
 
     def _read(self, hash: str, base: Archive | None) -> Revision:
         of = None if base is None else lambda _: base
-        return read_stored(self._store, hash, self._cache, of, self._counted)
+
+        def counted(file: BinaryIO) -> Any:
+            return Tee(file, self._count)
+
+        return read_stored(self._store, hash, self._cache, of, counted)
 
     def _fault(self, key: str, error: LazyImportError) -> Fault:
         fault = Fault(key, str(error).removeprefix(f"{self._store.url}/{key}: "))
         self.found.faults.append(fault)
         return fault
 
-    def _counted(self, file: BinaryIO) -> Any:
-        return _Counted(file, self._count)
-
-    def _count(self, size: int) -> None:
+    def _count(self, data: bytes) -> None:
         with self._lock:
-            self.found.size += size
+            self.found.size += len(data)
         text = f"verifying {self._store.url}"
         self._reporter.step(text, self.found.size, self._total, "bytes")
 
@@ -259,7 +265,7 @@ class _Check:
             check(key)
         except KeyMissing:
             pass  # deleted since the listing
-        except LazyImportError as error:
+        except (ChannelError, SettingsError, SignatureError) as error:
             self._fault(key, error)
 
     def _channel(self, key: str) -> None:
@@ -291,15 +297,3 @@ class _Check:
             text = f"{self._store.url}/{key} is no record that lazyimport wrote"
             raise SignatureError(f"{text}; delete it there")
         return facts
-
-
-class _Counted:
-    """A file to write to, which tells *count* how much was written."""
-
-    def __init__(self, file: BinaryIO, count: Any) -> None:
-        self._file = file
-        self._count = count
-
-    def write(self, data: Any) -> int:
-        self._count(len(data))
-        return self._file.write(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
+from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
@@ -44,17 +44,6 @@ def read_header(store: ReadStore, hash: str) -> Header:
             hash=hash,
         )
     return header
-
-
-def find_header(store: ReadStore, hash: str) -> Header | None:
-    """Return the header of the archive *hash*, None if the store does not have it.
-
-    Raises StoreError, or MalformedArchive if the object is not that archive.
-    """
-    try:
-        return read_header(store, hash)
-    except (KeyMissing, StoreMissing):
-        return None  # put() makes the folder, or says that the bucket is missing
 
 
 def require_archive(store: ReadStore, hash: str) -> Header:

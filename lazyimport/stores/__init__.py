@@ -7,9 +7,8 @@ needs. `writable` and `mutable` return it as a store that can do more.
 from __future__ import annotations
 
 from lazyimport.errors import SettingsError
-from lazyimport.stores.keys import check_key
+from lazyimport.stores.keys import check_key, not_a_store
 from lazyimport.stores.protocol import Item, MutableStore, ReadStore, Store
-from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,18 @@ __all__ = [
     "open_store",
     "writable",
 ]
+
+
+#: What to import for a URL, by its scheme.
+_KINDS = {
+    "file": "file.FileStore",
+    "gs": "gcs.GcsStore",
+    "s3": "buckets.S3Store",
+    "az": "buckets.AzureStore",
+    "http": "objects.HttpStore",
+    "https": "objects.HttpStore",
+    "memory": "memory.MemoryStore",
+}
 
 
 def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
@@ -53,38 +64,16 @@ def open_store(url: str, *, timeout: float = 300.0) -> ReadStore:
 
     Raises SettingsError for a URL that names no store.
     """
-    scheme = url.partition("://")[0].lower() if "://" in url else ""
-    if scheme == "file":
-        from lazyimport.stores.file import FileStore
-
-        return FileStore.from_url(url)
-    if scheme == "gs":
-        from lazyimport.stores.gcs import GcsStore
-
-        return GcsStore.from_url(url, timeout=timeout)
-    if scheme in {"s3", "az"}:
-        from lazyimport.stores.buckets import AzureStore, S3Store
-        from lazyimport.stores.retry import retrying
-
-        bucket = (S3Store if scheme == "s3" else AzureStore)(url, timeout=timeout)
-        return retrying(bucket, timeout)  # type: ignore[no-any-return]
-    if scheme in {"http", "https"}:
-        from lazyimport.stores.objects import HttpStore
-        from lazyimport.stores.retry import retrying
-
-        web = HttpStore(url, timeout=timeout)
-        return retrying(web, timeout)  # type: ignore[no-any-return]
-    if scheme == "memory":
-        from lazyimport.stores.memory import MemoryStore
-
-        return MemoryStore.from_url(url)
-    raise SettingsError(
-        f"not a store: {redact(url)!r} (stores are file:///folder, "
-        "gs://bucket/prefix, s3://bucket/prefix, az://container/prefix, "
-        "https://host/folder and memory://name; set LAZYIMPORT_STORE or pass store=)",
-        name="store",
-        value=redact(url),
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme.lower() in _KINDS:
+        module, _, kind = _KINDS[scheme.lower()].partition(".")
+        found = __import__(f"{__name__}.{module}", fromlist=[kind])
+        return getattr(found, kind).from_url(url, timeout)  # type: ignore[no-any-return]
+    forms = (
+        "file:///folder, gs://bucket/prefix, s3://bucket/prefix, "
+        "az://container/prefix, https://host/folder or memory://name"
     )
+    raise not_a_store(url, forms, "set LAZYIMPORT_STORE or pass store=")
 
 
 def writable(store: ReadStore) -> Store:

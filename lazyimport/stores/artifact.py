@@ -10,11 +10,12 @@ That is the URL of a store, a key, and options after a ``#``::
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import Any
 
 from lazyimport.errors import ArchiveMissing, DamagedArchive, KeyMissing, SettingsError
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import open_store
+from lazyimport.stores.tee import Tee
 from lazyimport.values import artifact_suffix, is_sha256, redact
 
 _DIGITS = 64
@@ -88,9 +89,19 @@ def download(
     Raises ArchiveMissing, StoreError, or DamagedArchive for another SHA-256 than
     the artifact should have.
     """
+    import hashlib
+
     store = open_store(artifact.store, timeout=timeout)
+    digest = hashlib.sha256()
+    text = f"reading {artifact.url}"
+    reporter.step(text)
+
+    def tell(data: bytes) -> None:
+        digest.update(data)
+        reporter.step(text, file.tell(), None, "bytes")
+
     with open(path, "wb") as file:
-        out: Any = _Hashed(file, f"reading {artifact.url}", reporter)
+        out: Any = Tee(file, tell)
         try:
             size = store.download(artifact.key, out)
         except KeyMissing as error:
@@ -100,7 +111,7 @@ def download(
                 hash=artifact.sha256 or "",
                 store=store.url,
             ) from error
-    actual = out.hash.hexdigest()
+    actual = digest.hexdigest()
     if artifact.sha256 not in {None, actual}:
         raise DamagedArchive(
             f"the artifact {artifact.url} has SHA-256 {actual}, not "
@@ -112,25 +123,6 @@ def download(
             actual=actual,
         )
     return size, actual
-
-
-class _Hashed:
-    """A file to write to, and the SHA-256 of what was written, which is reported."""
-
-    def __init__(self, file: BinaryIO, text: str, reporter: Reporter) -> None:
-        import hashlib
-
-        self.hash = hashlib.sha256()
-        self._file = file
-        self._text = text
-        self._reporter = reporter
-        reporter.step(text)
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        size = self._file.write(data)
-        self._reporter.step(self._text, self._file.tell(), None, "bytes")
-        return size
 
 
 def _sha256_in(stem: str) -> str | None:

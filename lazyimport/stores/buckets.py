@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase
-from lazyimport.stores.keys import check_key, is_key
-from lazyimport.stores.objects import Objects, not_a_store, split_url
+from lazyimport.stores.keys import check_key, is_key, not_a_store
+from lazyimport.stores.objects import Objects, split_url
 from lazyimport.stores.objects_failures import CONFLICT, NO_STORE, code_of, status_of
 from lazyimport.stores.protocol import Item
 

@@ -16,14 +16,8 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 class NewFile(AtomicFile):
     """An `AtomicFile` that appears only if there is none of its name: ``created``.
 
-    Two writers of one name::
-
-        A: writes .k.a.tmp    B: writes .k.b.tmp
-        A: link .k.a.tmp k    (succeeds: A created the file)
-                              B: link .k.b.tmp k  (EEXIST: it existed)
-        A: unlink .k.a.tmp    B: unlink .k.b.tmp
-
-    With a rename in place of the link, B would replace what A has created.
+    It gets its name by a hard link, which of two writers one can make; by a rename
+    the second would replace what the first has created.
 
     On a file system without hard links a ``.claim-*`` file, made with ``O_EXCL``,
     guards the moment between looking and renaming. A writer that is killed in just

@@ -9,25 +9,19 @@ import re
 import stat
 from collections.abc import Iterator
 
-from lazyimport.errors import (
-    SettingsError,
-    StoreDenied,
-    StoreError,
-    StoreMissing,
-    StoreUnavailable,
-)
+from lazyimport.errors import StoreDenied, StoreError, StoreMissing, StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.durable import NewFile, make_folder, sync_folder
-from lazyimport.stores.keys import is_key
+from lazyimport.stores.keys import is_key, not_a_store
 from lazyimport.stores.protocol import Item
-from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+_FORM = "file:///absolute/folder"
 #: Bytes that are read and written at a time.
 _CHUNK = 1 << 20
 #: Seconds to wait for another writer of the same key, or of any that changes.
@@ -63,45 +57,33 @@ class FileStore(StoreBase):
     killed leaves at most a ``.*.tmp`` file, which no listing shows and which `sweep`
     removes.
 
-    `replace` and `delete` hold a lock on ``.lock`` in the folder, so that neither
-    comes between another one's look at an object and its rename. The system frees
-    it when its holder dies. Over NFS it counts for all clients; a file system whose
-    locks count on one machine only is no place for channels that several machines
-    change.
+    `replace` and `delete` hold a lock on ``.lock`` in the folder, which the system
+    frees when its holder dies, so that neither comes between another one's look at an
+    object and its rename.
 
     What `put` and `replace` made is on the disk when they return. Permissions follow
-    the umask, so that other users can read what one wrote. There is no checksum
-    here: file systems have their own, or none. The version of an object is a digest
-    of its content: one that was changed and changed back has the version it had.
-    A listing does not follow symbolic links to folders.
+    the umask. The version that `replace` takes is a digest of the content. A listing
+    does not follow symbolic links to folders.
     """
 
     __slots__ = ("folder", "url")
 
     def __init__(self, folder: str) -> None:
         if not folder.startswith("/") or "\0" in folder:
-            raise SettingsError(
-                f"the folder of a store must be an absolute path, not {folder!r}",
-                name="store",
-                value=folder,
-            )
+            why = "the folder is an absolute path"
+            raise not_a_store(f"file://{folder}", _FORM, why)
         self.folder = folder.rstrip("/") or "/"
         self.url = "file://" + self.folder.replace("%", "%25")
 
     @classmethod
-    def from_url(cls, url: str) -> FileStore:
+    def from_url(cls, url: str, _: float = 0.0) -> FileStore:
         """Return the store that ``file:///folder`` names.
 
         Raises SettingsError for a URL with a host, or without an absolute path.
         """
         host, slash, path = url.partition("://")[2].partition("/")
         if not slash or host not in ("", "localhost"):
-            raise SettingsError(
-                f"not a folder on this machine: {redact(url)!r} (write "
-                "file:///absolute/folder, with three slashes)",
-                name="store",
-                value=redact(url),
-            )
+            raise not_a_store(url, _FORM, "it has three slashes, and no host")
         if "%" in path:
             from urllib.parse import unquote  # only for the few that need it
 
@@ -222,7 +204,8 @@ class FileStore(StoreBase):
         what = os.strerror(error.errno or 0)
         if error.filename:
             what += f" ({os.fsdecode(error.filename)})"
-        return attempt.error(_kind_of(error), what, _advice_for(error))
+        kind, advice = _kind_of(error)
+        return attempt.error(kind, what, advice)
 
 
 class _SharedLock(FileLock):
@@ -254,22 +237,20 @@ def _version(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _kind_of(error: OSError) -> type[StoreError]:
+def _kind_of(error: OSError) -> tuple[type[StoreError], str]:
+    """Return the error of ours for one of the system, and what to do about it."""
     if error.errno in _DENIED:
-        return StoreDenied
-    return StoreUnavailable if error.errno in _AWAY else StoreError
-
-
-def _advice_for(error: OSError) -> str:
-    if error.errno in _DENIED:
-        return f"give user id {os.geteuid()} the right to do so, or run as another user"
-    if error.errno in _FULL:
-        return "make room there and try again"
+        whom = f"user id {os.geteuid()}"
+        return StoreDenied, f"give {whom} the right to do so, or run as another user"
     if error.errno in _AWAY:
-        return "see whether its disk or file server is up; try again"
-    if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return "an object lies where its folder should be; use another key"
-    return "see whether the folder and its file system are sound"
+        advice = "see whether its disk or file server is up; try again"
+        return StoreUnavailable, advice
+    advice = "see whether the folder and its file system are sound"
+    if error.errno in _FULL:
+        advice = "make room there and try again"
+    elif isinstance(error, (FileExistsError, NotADirectoryError)):
+        advice = "an object lies where its folder should be; use another key"
+    return StoreError, advice
 
 
 def _entries(root: str, folder: str, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from functools import partial
 
-from lazyimport.errors import KeyMissing, SettingsError, StoreError
+from lazyimport.errors import KeyMissing, StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.gcs_download import Download
 from lazyimport.stores.gcs_failures import explain, may_be_repeated
+from lazyimport.stores.keys import not_a_store
 from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
@@ -29,26 +31,19 @@ _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 class GcsStore(StoreBase):
     """The objects are those of *bucket* whose names begin with *prefix* and a slash.
 
-    The google-cloud-storage library talks to the service: it finds the
-    credentials, repeats what may be repeated, and obeys
-    ``STORAGE_EMULATOR_HOST``. It is imported, and a client made, by the first
-    call in each process: importing it costs 190 ms and 38 MB, and a client's
-    connections must not be used on both sides of a fork.
+    google-cloud-storage talks to the service, and repeats what may be repeated. It
+    is imported, and a client made, by the first call in each process: it costs 190 ms
+    and 38 MB, and connections must not be used on both sides of a fork.
 
-    *timeout* is how many seconds reading, downloading, one page of a listing
-    and deleting may take altogether, with all repetitions. For storing it
-    counts for each piece, so that a large archive may go up over a slow line
-    as long as it goes on.
+    *timeout* is how many seconds a call may take with all repetitions; a listing for
+    each page, and storing for each piece, as long as it goes on.
 
-    A whole object is checked against its CRC32C, also when the connection broke and
-    what was missing came in another answer; the service has no checksum for a part
-    of one, and compares that of an upload before there is an object. The version of
-    an object is its generation.
+    A whole object is checked against its CRC32C, also if it came in several answers,
+    and an upload by the service. The version of an object is its generation.
 
-    Where an answer got lost, the request is repeated, and finds what the first one
-    did: `put` then returns False although this call created the object, which does
-    no harm where keys name contents; `delete` raises KeyMissing; `replace` looks at
-    the object, which tells whether the first one had succeeded.
+    Where an answer got lost, the repeated request finds what the first one did:
+    `put` then returns False, `delete` raises KeyMissing, and `replace` looks at the
+    object, which tells whether the first one had succeeded.
     """
 
     __slots__ = ("_client", "_root", "bucket", "prefix", "timeout", "url")
@@ -60,12 +55,8 @@ class GcsStore(StoreBase):
     ) -> None:
         if not bucket or not _BUCKET_CHARACTERS.issuperset(bucket):
             shown = "***" if set(":@") & set(bucket) else bucket  # a password
-            raise SettingsError(
-                f"not a bucket's name: {shown!r} (write gs://bucket/prefix; a name has "
-                "lower-case letters, digits, '-', '_' and '.', and no user)",
-                name="store",
-                value=shown,
-            )
+            why = "a name has lower-case letters, digits, '-', '_' and '.', and no user"
+            raise not_a_store(f"gs://{shown}", "gs://bucket/prefix", why)
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         self.timeout = timeout
@@ -74,7 +65,7 @@ class GcsStore(StoreBase):
         self._client = None
 
     @classmethod
-    def from_url(cls, url: str, *, timeout: float = 300.0) -> GcsStore:
+    def from_url(cls, url: str, timeout: float = 300.0) -> GcsStore:
         """Return the store that ``gs://bucket/prefix`` names.
 
         Nothing in it is escaped: names of objects may have any character in them.
@@ -87,12 +78,8 @@ class GcsStore(StoreBase):
     def __repr__(self) -> str:
         return f"GcsStore({self.bucket!r}, {self.prefix!r}, timeout={self.timeout})"
 
-    def __getstate__(self) -> tuple[str, str, float]:
-        return self.bucket, self.prefix, self.timeout
-
-    def __setstate__(self, state: tuple[str, str, float]) -> None:
-        bucket, prefix, timeout = state
-        GcsStore.__init__(self, bucket, prefix, timeout=timeout)
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(GcsStore, timeout=self.timeout), (self.bucket, self.prefix)
 
     def _receive(
         self, attempt: Attempt, write: Write, start: int, end: int | None

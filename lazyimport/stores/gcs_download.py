@@ -25,18 +25,6 @@ class Download:
     service writes it, or None if it has not said; ``generation`` is the object's.
     """
 
-    __slots__ = (
-        "_checksum",
-        "_last",
-        "_start",
-        "_timeout",
-        "_until",
-        "_write",
-        "expected",
-        "generation",
-        "size",
-    )
-
     def __init__(
         self,
         write: Callable[[bytes], object],

@@ -1,8 +1,9 @@
-"""Keys: the names of objects that every store can have, and ranges of their bytes."""
+"""What a store is asked: keys, names that all of them can have; ranges; its URL."""
 
 from __future__ import annotations
 
 from lazyimport.errors import SettingsError
+from lazyimport.values import redact
 
 #: Longest key, and longest part of a key between two slashes, in UTF-8 bytes.
 #: Cloud Storage takes 1024 for a whole name; file systems take 255 for a part,
@@ -36,6 +37,14 @@ def check_range(start: int, end: int | None) -> None:
             name="range",
             value=(start, end),
         )
+
+
+def not_a_store(url: str, form: str, why: str) -> SettingsError:
+    """Return the error for a URL that does not have the *form* it should have."""
+    shown = redact(url)
+    return SettingsError(
+        f"not a store: {shown!r} (write {form}; {why})", name="store", value=shown
+    )
 
 
 def _why_not(key: str) -> str | None:

@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from lazyimport.errors import SettingsError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase, Write
+from lazyimport.stores.keys import not_a_store
 from lazyimport.stores.protocol import Item
-from lazyimport.values import redact
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
@@ -39,18 +38,14 @@ class MemoryStore(StoreBase):
 
     def __init__(self, name: str) -> None:
         if not name or not _NAME.issuperset(name):
-            raise SettingsError(
-                f"not the name of a store in memory: {redact(name)!r} (write "
-                "memory://name, with letters, digits, '-', '_' and '.')",
-                name="store",
-                value=redact(name),
-            )
+            why = "a name has letters, digits, '-', '_' and '.'"
+            raise not_a_store(f"memory://{name}", "memory://name", why)
         self.name = name
         self.url = f"memory://{name}"
         self._objects = _stores.setdefault(name, {})
 
     @classmethod
-    def from_url(cls, url: str) -> MemoryStore:
+    def from_url(cls, url: str, _: float = 0.0) -> MemoryStore:
         """Return the store that ``memory://name`` names.
 
         Raises SettingsError for a URL with more than a name, or without one.

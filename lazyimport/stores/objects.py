@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
-from lazyimport.errors import SettingsError, StoreError
+from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import ReadBase, Write
+from lazyimport.stores.keys import not_a_store
 from lazyimport.stores.objects_failures import explain, is_past_the_end
-from lazyimport.values import redact
+from lazyimport.stores.retry import retrying
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _CONNECT = 20.0
@@ -49,11 +51,16 @@ class Objects(ReadBase):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, timeout={self.timeout})"
 
-    def __getstate__(self) -> tuple[str, float]:
-        return self._address, self.timeout
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), timeout=self.timeout), (self._address,)
 
-    def __setstate__(self, state: tuple[str, float]) -> None:
-        self.__init__(state[0], timeout=state[1])  # type: ignore[misc]
+    @classmethod
+    def from_url(cls, url: str, timeout: float = 300.0) -> Any:
+        """Return the store that *url* names, which asks again what can succeed later.
+
+        Raises SettingsError.
+        """
+        return retrying(cls(url, timeout=timeout), timeout)
 
     @property
     def ranges(self) -> bool:
@@ -182,11 +189,3 @@ def split_url(url: str) -> Any:
     except ValueError:
         return urlsplit("")
     return parts if parts.scheme.lower() in {"http", "https"} else urlsplit("")
-
-
-def not_a_store(url: str, form: str, why: str) -> SettingsError:
-    """Return the error for a URL that does not have the *form* it should have."""
-    shown = redact(url)
-    return SettingsError(
-        f"not a store: {shown!r} (write {form}; {why})", name="store", value=shown
-    )

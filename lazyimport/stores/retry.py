@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from lazyimport.errors import KeyMissing, StoreError, StoreUnavailable
 from lazyimport.stores.protocol import Item, ReadStore
+from lazyimport.stores.tee import Tee
 
 #: Tries in a row of which none got any further.
 _MOST = 12
@@ -124,17 +125,23 @@ def _replace(
 def _download(
     tries: _Tries, store: ReadStore, key: str, out: BinaryIO, start: int = 0
 ) -> int:
-    sink: Any = _Counted(out)
+    size = 0
+
+    def count(data: Any) -> None:
+        nonlocal size
+        size += len(data)
+
+    sink: Any = Tee(out, count)
     while True:
-        before = sink.size
+        before = size
         try:
-            store.download(key, sink, start + sink.size)
+            store.download(key, sink, start + size)
         except StoreUnavailable as error:  # what came of damaged bytes is no beginning
-            if sink.size > before:
+            if size > before:
                 tries.progress()
             tries.failed(error)
         else:
-            return int(sink.size)
+            return size
 
 
 def _list(tries: _Tries, store: Any, prefix: str = "") -> Iterator[Item]:
@@ -150,19 +157,6 @@ def _list(tries: _Tries, store: Any, prefix: str = "") -> Iterator[Item]:
             tries.failed(error)
         else:
             return
-
-
-class _Counted:
-    """A binary file to write to; ``size`` counts the bytes."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self.size = 0
-
-    def write(self, data: Any) -> int:
-        self._out.write(data)
-        self.size += len(data)
-        return len(data)
 
 
 _METHODS = frozenset(

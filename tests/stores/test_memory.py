@@ -103,5 +103,5 @@ def said(program: str, *arguments: str) -> str:
     "url", ["memory://", "memory:///a", "memory://a/b", "memory://a?b"]
 )
 def test_no_name(url: str) -> None:
-    with pytest.raises(SettingsError, match="not the name of a store in memory"):
+    with pytest.raises(SettingsError, match="memory://name; a name has letters"):
         open_store(url)

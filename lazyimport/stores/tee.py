@@ -1,0 +1,20 @@
+"""A file to write to, which tells somebody else what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Tee:
+    """Writes to *file*, then calls *tell* with the same bytes."""
+
+    def __init__(self, file: Any, tell: Callable[[Any], object]) -> None:
+        self._file = file
+        self._tell = tell
+
+    def write(self, data: Any) -> int:
+        """Write *data*; return its size."""
+        self._file.write(data)
+        self._tell(data)
+        return len(data)
