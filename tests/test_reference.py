@@ -37,7 +37,11 @@ pytestmark = pytest.mark.skipif(
 #: the one public name of a module whose others are for lazyimport itself
 _ALONE = {"lazyimport.settings.Settings"}
 #: set by those who maintain lazyimport
-_NO_SETTINGS = {"LAZYIMPORT_TEST_FULL"}
+_NO_SETTINGS = {
+    "LAZYIMPORT_TEST_FULL",
+    "LAZYIMPORT_TEST_FUZZ_SECONDS",
+    "LAZYIMPORT_TEST_FUZZ_SEED",
+}
 
 
 def read(name: str) -> str:

@@ -80,7 +80,8 @@ class Change:
     def __init__(self, facts: dict[str, Any]) -> None:
         self.facts = facts
         self.number: int = facts["number"]
-        self.hash: str | None = facts["hash"] and check_hash(facts["hash"])
+        hash = facts["hash"]
+        self.hash = None if hash is None else check_hash(hash)
         self.at = str(facts.get("at") or "")
         self.by = str(facts.get("by") or "")
         self.commit = str(facts.get("commit") or "")
@@ -89,7 +90,8 @@ class Change:
         self.expires: str = facts.get("expires", "")
         if self.expires or self.valid_for:
             written = time.strftime(_TIME, time.strptime(self.expires, _TIME))
-            if written != self.expires or not 0 < int(self.valid_for) <= LONGEST:
+            number = type(self.valid_for) is int and 0 < self.valid_for <= LONGEST
+            if written != self.expires or not number:
                 raise ValueError("its expiry makes no sense")
 
     def __str__(self) -> str:

@@ -466,6 +466,8 @@ def test_nothing_to_refresh(store: MutableStore) -> None:
         {"valid_for": -1, "expires": "2026-12-22T20:07:31Z"},
         {"valid_for": 10**12, "expires": "2026-12-22T20:07:31Z"},
         {"valid_for": [], "expires": 7},
+        {"valid_for": 1.5, "expires": "2026-12-22T20:07:31Z"},
+        {"valid_for": float("inf"), "expires": "2026-12-22T20:07:31Z"},
     ],
     ids=str,
 )
