@@ -171,7 +171,7 @@ _WRAPPED = (
     ("sqlite3.dbapi2", "connect", _Mention, PACKAGE),
 )
 #: modules that may be loaded later, see `Wrappers.wrap_module`
-WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "io", "os", "posixpath"}
+WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "os", "posixpath"}
 #: modules for which a function of the system stays what it is
 _UNTOUCHED = {"posix", "_io", "_frozen_importlib", "_frozen_importlib_external"}
 #: classes of the standard library that hold such functions

@@ -48,7 +48,7 @@ PROGRAMS = {
         print(pkg.loud.x, pkg.sub.y, pkg.sub.deep.z, top.t, pkg.loud.__file__, pkg.sub.__path__)
         print(open(pkg.loud.__spec__.origin).read(), type(pkg.loud.__loader__))
         try: import pkg.plain
-        except ModuleNotFoundError as error: print(error)
+        except ModuleNotFoundError as error: print(error.name)
         """,
     ),
     "hy": ("hy", "import hy, pkg.lisp; print(pkg.lisp.x, pkg.lisp.__file__)"),

@@ -76,7 +76,8 @@ def miss(name):
     try:
         importlib.import_module(missing)
     except ModuleNotFoundError as error:
-        assert error.name == missing and "lazyimport: archive" in str([error, *getattr(error, "__notes__", ())])
+        told = str(error) + str(getattr(error, '__notes__', ''))
+        assert error.name == missing and "lazyimport: archive" in told, error
     assert importlib.util.find_spec("nothing_at_all") is None
 
 def read(name):
