@@ -35,14 +35,14 @@ def test_cold_start_of_a_node(fleet: Fleet) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(scaled(300, 3600))
 def test_downloader_is_killed_half_way(fleet: Fleet) -> None:
-    """A waiting process takes over and discards the unfinished download."""
+    """It is a fetcher: a waiting process starts another one, and no worker fails."""
     die = str(fleet.base / "die")
     children = [
         fleet.start("node", fleet.second.hash, DIE=die) for _ in range(PROCESSES)
     ]
     results = [output_of(child) for child in children]
 
-    assert sorted(results) == sorted(["-9: "] + ["second 300000\n"] * (PROCESSES - 1))
+    assert results == ["second 300000\n"] * PROCESSES
     assert sorted(fleet.downloads()) == both(fleet)
     names = {path.name for path in (fleet.base / "node/archives").iterdir()}
     assert names == {fleet.first.hash, fleet.second.hash}

@@ -20,26 +20,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Fleet", "output_of"]
 
-#: Logs every download from the store; imports, reads a data file, and prints both.
+#: Runs in every process, the fetchers too, before anything else: logs what comes from
+#: the store. The first that is to die does so when half of an object has come.
+HOOK = """
+import os, signal
+if "LOG" in os.environ:
+    from lazyimport.stores.file import FileStore
+    receive = FileStore._receive
+    def counted(self, attempt, write, start, end):
+        came = 0
+        def count(data):
+            nonlocal came
+            came += len(data)
+            write(data)
+        if os.environ.get("DIE") and not os.path.exists(os.environ["DIE"]):
+            open(os.environ["DIE"], "x").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        receive(self, attempt, count, start, end)
+        log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(log, f"{attempt.key} {came}\\n".encode())
+        os.close(log)
+    FileStore._receive = counted
+"""
+#: Imports, reads a data file, and prints both.
 PROGRAM = """
-import os, signal, sys
-from lazyimport.stores.file import FileStore
-download = FileStore.download
-def counted(self, key, out):
-    if os.environ.get("DIE") and not os.path.exists(os.environ["DIE"]):
-        open(os.environ["DIE"], "x").close()
-        class Half:
-            def write(self, data):
-                out.write(data[: len(data) // 2])
-                out._out.flush()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return download(self, key, Half())
-    size = download(self, key, out)
-    log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(log, f"{key} {size}\\n".encode())
-    os.close(log)
-    return size
-FileStore.download = counted
 import lazyimport
 lazyimport.install()
 import shop.plain, shop.looks
@@ -65,6 +69,10 @@ class Fleet:
             },
             base / "tree",
         )
+        hooks = base / "hooks"
+        hooks.mkdir()
+        (hooks / "sitecustomize.py").write_text(HOOK)
+        self.hooks = f"{hooks}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
         self.first = self.push("first")
         self.second = self.push("second")
         assert self.second.kind == "delta"
@@ -92,6 +100,7 @@ class Fleet:
                 "LAZYIMPORT_STORE": self.url,
                 "LAZYIMPORT_CACHE_DIR": str(self.base / node),
                 "LOG": str(self.log),
+                "PYTHONPATH": self.hooks,
                 **environ,
             },
             stdout=subprocess.PIPE,
