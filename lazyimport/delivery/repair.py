@@ -31,7 +31,8 @@ def repair(
         replaced = _replaced(settings, hash)
         if replaced is not None:
             return replaced
-        archive, size = obtain(settings, reporter)
+        wanted = settings if settings.artifact else settings.with_hash(hash)
+        archive, size = obtain(wanted, reporter)
     except (LazyImportError, OSError) as error:
         raise _with(damage, f"it could not be replaced: {error}") from error
     reporter.warn(
