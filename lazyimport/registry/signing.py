@@ -34,20 +34,26 @@ class Trusted:
 
     @classmethod
     def of(cls, settings: Settings) -> Trusted | None:
-        """Return the keys of *settings*, None if they name none, as `parse` does."""
-        return cls.parse(settings.trusted_keys) if settings.trusted_keys else None
+        """Return the keys of *settings*, None if they name none, as `load` does."""
+        return cls.load(settings.trusted_keys) if settings.trusted_keys else None
 
     @classmethod
-    def parse(cls, text: str) -> Trusted:
+    def load(cls, text: str) -> Trusted:
         """Return the keys in *text*, or in the file that it is the path of.
 
-        One key a line, or separated by commas. Raises SettingsError if any of
-        them is no key, or there is none.
+        Raises SettingsError as `parse` does, and for a file that others can change.
         """
-        where = _VARIABLE
         if text.startswith("/") and not _BARE_KEY.match(text):
-            where = text
-            text = _read(text)
+            return cls.parse(_read(text), text)
+        return cls.parse(text)
+
+    @classmethod
+    def parse(cls, text: str, where: str = _VARIABLE) -> Trusted:
+        """Return the keys in *text*, one a line, or separated by commas.
+
+        *where* names it in messages. Raises SettingsError if any of them is no key,
+        or there is none.
+        """
         found = {keys.encode_public(k): k for k in keys.parse_publics(text, where)}
         if not found:
             raise SettingsError(

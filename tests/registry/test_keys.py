@@ -138,9 +138,9 @@ def test_trusted_keys_as_people_write_them(
     file.write_text(f"# who may deploy\n\n{ours.public} ada@laptop\n{theirs.public}\n")
 
     for text in (ours.public, base64.b64encode(raw).decode(), block, f"\n{block}\n"):
-        assert Trusted.parse(text).publics == [ours.public], text
+        assert Trusted.load(text).publics == [ours.public], text
     both = [ours.public, theirs.public]
-    assert Trusted.parse(str(file)).publics == both
+    assert Trusted.load(str(file)).publics == both
     assert Trusted.parse(f"{block}{theirs.public} bo").publics == both
     assert Trusted.parse(f"{ours.public}, {theirs.public} bo").publics == both
 
@@ -150,16 +150,16 @@ def test_trusted_key_that_begins_like_a_path() -> None:
     bare = "/5PFGiU2/hLB/thgiqcZfCL0KFQvdngbjBSsH+/LV7U="
     other = "AAAAGiU2/hLB/thgiqcZfCL0KFQvdngbjBSsH+/LV7U="
 
-    assert len(Trusted.parse(bare).publics) == 1
-    assert len(Trusted.parse(f"{bare},{other}").publics) == 2
-    assert len(Trusted.parse(f"{bare} , {other}\n").publics) == 2
+    assert len(Trusted.load(bare).publics) == 1
+    assert len(Trusted.load(f"{bare},{other}").publics) == 2
+    assert len(Trusted.load(f"{bare} , {other}\n").publics) == 2
 
 
 @pytest.mark.parametrize("text", ["  ", "# nothing\n", "nonsense", "ssh-ed25519 AAAA"])
 def test_trusted_keys_that_are_none_are_an_error(text: str) -> None:
     """And not the trust in everybody that no keys at all mean."""
     with pytest.raises(SettingsError, match="LAZYIMPORT_TRUSTED_KEYS"):
-        Trusted.parse(text)
+        Trusted.load(text)
 
 
 def test_private_key_among_the_trusted_ones(tmp_path: Path, ours: Signer) -> None:
@@ -196,7 +196,7 @@ def mangled(pem_text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("place", [Signer.load, Trusted.parse])
+@pytest.mark.parametrize("place", [Signer.load, Trusted.load])
 def test_key_that_was_mangled_is_shown_nowhere(place: Any) -> None:
     """What is left of it is no path, and nothing to put in a log."""
     text = pem(ed25519.Ed25519PrivateKey.generate())
@@ -303,16 +303,16 @@ def test_trusted_keys_that_others_can_change_are_refused(
     file = tmp_path / "trusted"
     file.write_text(ours.public)
     file.chmod(0o644)
-    Trusted.parse(str(file))
+    Trusted.load(str(file))
     file.chmod(mode)
 
     with pytest.raises(SettingsError, match="can be changed by others"):
-        Trusted.parse(str(file))
+        Trusted.load(str(file))
 
 
 def test_file_of_trusted_keys_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read the trusted keys"):
-        Trusted.parse(str(tmp_path / "none"))
+        Trusted.load(str(tmp_path / "none"))
 
 
 def test_umask_does_not_open_a_new_key(tmp_path: Path) -> None:
