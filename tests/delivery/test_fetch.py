@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -191,6 +192,8 @@ def test_unknown_hash(site: Site) -> None:
 
     for text in (unknown, site.url, str(site.node), "lazyimport push"):
         assert text in str(caught.value)
+    # It says all there is to say: what the store raised is not shown above it.
+    assert 1 == "".join(traceback.format_exception(caught.value)).count("Traceback")
 
 
 def test_no_store_at_all(site: Site) -> None:
