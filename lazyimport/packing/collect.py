@@ -11,9 +11,10 @@ the contents of another one go in at the top, like those of an entry of
 Rules, from the weakest to the strongest; each has gitignore's syntax and meaning,
 and what a rule drops is not walked:
 
-1. `rules.DROPPED` and the like: version control, tools, editors' files, archives; any
-   virtual environment; a ``.pyc`` or ``.pyo`` beside its source. ``build``, ``dist``
-   and ``venv`` are packages on PyPI or in the standard library and stay.
+1. `rules.DROPPED` and the like: version control, tools, editors' files, archives;
+   virtual environments and caches (``CACHEDIR.TAG``); a ``.pyc`` or ``.pyo`` beside
+   its source. ``build``, ``dist`` and ``venv`` are packages on PyPI or in the standard
+   library and stay.
 2. ``.gitignore`` files, unless the configuration says ``gitignore = false``:
    those in the root, and those above it up to the top of its git repository. What
    git tracks all the same stays. They do not count in a directory that has

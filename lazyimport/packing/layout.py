@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from lazyimport.packing.config import read_config
 from lazyimport.packing.sources import open_regular
 
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
+_SOME = 200
 _IMPORTS_SRC = re.compile(rb"^[ \t]*(?:from|import)[ \t]+src\b", re.MULTILINE)
 
 
@@ -52,8 +54,11 @@ def is_project(folder: str) -> bool:
 
 
 def imports_src(files: Iterable[str]) -> bool:
-    """Whether any of the sources *files* imports from a package ``src``."""
-    for path in files:
+    """Whether any of the sources *files* imports from a package ``src``.
+
+    Looks into some of them: where that is usual, many do.
+    """
+    for path in islice(files, _SOME):
         try:
             with open_regular(path) as file:
                 if _IMPORTS_SRC.search(file.read()):

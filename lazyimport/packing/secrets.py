@@ -9,6 +9,7 @@ _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:(?![ \t]*-----)[^\n\\]{0,200}" + _BREAK + rb"){1,8}?[ \t]*[A-Za-z0-9+/=]{40}"
 )
+_LARGEST = 1 << 20  # bytes of a file that is a key
 _PUTTY_KEY = b"PuTTY-User-Key-File-"
 _LIKELY = re.compile(
     r"""(?:^|.*/)(?:
@@ -28,6 +29,8 @@ def secret_in(data: bytes) -> str:
 
     Sources are not for this: those of tests have keys in them that are none.
     """
+    if len(data) > _LARGEST:
+        return ""
     if b"PRIVATE KEY" in data and _PRIVATE_KEY.search(data):
         return (
             "the key of a service account"

@@ -14,6 +14,9 @@ from lazyimport.packing.sources import SourceFile, reason, signature_of
 
 PYTHON_SUFFIXES = (".py", ".pyc", ".pyw", ".so", ".pyd")
 
+#: files that say of the folder they are in that it is none of a program
+_MARKS = {"pyvenv.cfg": "a virtual environment", "CACHEDIR.TAG": "a cache"}
+
 
 class Walk:
     """What was found in *places*, absolute paths, so far.
@@ -40,7 +43,7 @@ class Walk:
         self._left_out: dict[str, str] = {}
         self._taken = 0
         self._owns = False
-        self._outside: list[tuple[SourceFile, str]] = []
+        self._outside: list[tuple[str, str, str, os.stat_result]] = []
 
     def root(self, place: str, *, guarded: bool) -> None:
         """Collect what lies at the absolute path *place*.
@@ -55,7 +58,7 @@ class Walk:
         name = os.path.basename(place)
         if stat.S_ISREG(status.st_mode):
             if self._is_good_name(name, place):
-                self._add(_source(name, place, status, guarded=False))
+                self._add(name, place, status, guarded=False)
             return
         what = self._never.get(os.path.realpath(place))
         if what or not stat.S_ISDIR(status.st_mode):
@@ -89,9 +92,9 @@ class Walk:
         except OSError as error:
             self.issues.append(f"{directory.location}/ cannot be read: {reason(error)}")
             return []
-        if directory.inside and "pyvenv.cfg" in found and not directory.verdict.kept:
-            path = directory.prefix + directory.inside
-            self._left_out[path] = "it is a virtual environment"
+        what = next((what for mark, what in _MARKS.items() if mark in found), "")
+        if what and directory.inside and not directory.verdict.kept:
+            self._left_out[directory.prefix + directory.inside] = f"it is {what}"
             return []
         directory = self._rules.enter(directory, found)
         visited = (self._visit(entry, directory, found) for entry in found.values())
@@ -147,12 +150,11 @@ class Walk:
             )
             self._left_out[path] = "it is not a regular file"
             return
-        file = _source(path, entry.path, status, guarded=guarded)
         if real is not entry.path and self._leads_out(real):
-            self._outside.append((file, real))
+            self._outside.append((path, entry.path, real, status))
             return
         self._owns = self._owns or (real is entry.path and status.st_size > 0)
-        self._add(file)
+        self._add(path, entry.path, status, guarded=guarded)
 
     def _take_outside(self) -> None:
         """Collect the files outside that links of this root lead to, if they may.
@@ -160,18 +162,22 @@ class Walk:
         They may where nobody could have hidden one among files: in a root without
         any, in which each link leads to the same path elsewhere, as Bazel makes it.
         """
-        for file, real in self._outside:
-            if self._owns or not real.endswith(f"/{file.path}"):
-                self.issues.append(_outside(file.location, real))
+        for path, location, real, status in self._outside:
+            if self._owns or not real.endswith(f"/{path}"):
+                self.issues.append(_outside(location, real))
             else:
-                self._add(file)
+                self._add(path, location, status, guarded=True)
 
-    def _add(self, file: SourceFile) -> None:
+    def _add(
+        self, path: str, location: str, status: os.stat_result, *, guarded: bool
+    ) -> None:
         self._taken += 1
-        if not os.access(file.location, os.R_OK):
-            self.issues.append(f"{file.location} cannot be read: Permission denied")
+        if not status.st_mode & stat.S_IROTH and not os.access(location, os.R_OK):
+            self.issues.append(f"{location} cannot be read: Permission denied")
             return
-        other = self.files.setdefault(file.path, file)
+        executable = bool(status.st_mode & stat.S_IXUSR)
+        file = SourceFile(path, location, executable, signature_of(status), guarded)
+        other = self.files.setdefault(path, file)
         if other is file or other.signature == file.signature:
             return
         try:
@@ -182,8 +188,7 @@ class Walk:
             return
         if not same:
             self.issues.append(
-                f"{other.location} and {file.location} differ, and both would be "
-                f"{file.path}"
+                f"{other.location} and {location} differ, and both would be {path}"
             )
 
     def _enter(
@@ -262,13 +267,6 @@ def _outside(location: str, real: str) -> str:
         f"{location} is a link to {real}, outside of what is packed; exclude it, put a "
         "copy in its place, or pack what links lead to with --follow-links"
     )
-
-
-def _source(
-    path: str, location: str, status: os.stat_result, *, guarded: bool
-) -> SourceFile:
-    executable = bool(status.st_mode & stat.S_IXUSR)
-    return SourceFile(path, location, executable, signature_of(status), guarded)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -224,6 +224,8 @@ class TestDefaults:
             ".venv/lib/x.py",
             "env/pyvenv.cfg",
             "env/lib/x.py",
+            "cache/CACHEDIR.TAG",
+            "cache/x.py",
             ".tox/x.py",
             "node_modules/x/y.js",
             ".idea/x",
@@ -484,6 +486,7 @@ class TestConfiguration:
             ("test/x.py", "test/ (the standard library has a package 'test')"),
             (".venv/x.py", ".venv/ (dropped by default)"),
             ("env/pyvenv.cfg", "env/ (it is a virtual environment)"),
+            ("var/CACHEDIR.TAG", "var/ (it is a cache)"),
             ("data.txt", "data.txt (.lazyimportignore:1: *.txt)"),
         ],
     )
