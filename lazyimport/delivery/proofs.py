@@ -16,7 +16,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from lazyimport.cache.node import NodeCache, map_file
 from lazyimport.cache.verify import prove
@@ -26,8 +26,10 @@ from lazyimport.format.delta import Revision
 from lazyimport.format.header import open_header
 from lazyimport.registry.archives import delete_object, stored_archives
 from lazyimport.registry.layout import PROOFS, archive_key, recorded_hash
+from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Item, ReadStore, Store
 from lazyimport.stores.side_by_side import side_by_side
+from lazyimport.stores.tee import Tee
 
 
 class Stored(NamedTuple):
@@ -85,10 +87,13 @@ def forget(store: Store, hash: str) -> None:
         delete_object(store, item.key)
 
 
-def prove_stored(store: Store, stored: Stored, cache: NodeCache) -> Stored:
+def prove_stored(
+    store: Store, stored: Stored, cache: NodeCache, reporter: Reporter = SILENT
+) -> Stored:
     """Read and prove all of *stored*, unless it is proved, and record that.
 
-    Of a delta the base counts as sound. Raises ArchiveError if it is damaged,
+    Of a delta the base counts as sound. *reporter* is told how many bytes were read.
+    Raises ArchiveError if it is damaged,
     ArchiveMissing, StoreError or OSError.
     """
     if stored.proved:
@@ -97,7 +102,12 @@ def prove_stored(store: Store, stored: Stored, cache: NodeCache) -> Stored:
     def base(hash: str) -> Archive:
         return cache.open(hash) or read_stored(store, hash, cache).base
 
-    revision = read_stored(store, stored.hash, cache, base)
+    def told(file: BinaryIO) -> Any:
+        text = f"proving {stored.item.key[:21]} of {store.url}"
+        total = stored.item.size
+        return Tee(file, lambda _: reporter.step(text, file.tell(), total, "bytes"))
+
+    revision = read_stored(store, stored.hash, cache, base, told)
     name = None if revision.delta is None else revision.base.hash
     if find_stored(store, stored.hash) == stored.item:  # not replaced meanwhile
         record(store, stored.hash, stored.item, name)

@@ -157,7 +157,7 @@ class _Push:
         if stored is None:
             return None
         try:
-            sound = prove_stored(self._store, stored, self._cache)
+            sound = prove_stored(self._store, stored, self._cache, self._reporter)
         except (ArchiveError, ArchiveMissing) as error:
             own = stored.hash == self._revision.hash
             if own and isinstance(error, UnsupportedArchive):
