@@ -272,8 +272,8 @@ class Process:
     should be; both may be None. ``reporter`` is told what a person should know.
     ``watcher`` watches imports for all who need that, and ``wrappers`` notice who looks
     at files. ``held`` are the descriptors whose locks say which trees this process
-    uses, by their roots: it uses them to its end, whatever is uninstalled. ``lock`` is
-    held while `installation` changes.
+    uses, by their roots: it uses them to its end, whatever is uninstalled. ``seen`` are
+    the marks that it found in them. ``lock`` is held while `installation` changes.
     """
 
     def __init__(self) -> None:
@@ -283,6 +283,7 @@ class Process:
         self.watcher = ImportWatcher()
         self.wrappers = Wrappers(Looks())
         self.held: dict[str, int] = {}
+        self.seen: set[str] = set()
         self._reporter: Reporter | None = None
 
     @property
@@ -322,7 +323,7 @@ def _open_tree(archive: Archive, cache: NodeCache) -> Tree:
     def materializer() -> Materializer:
         from lazyimport.cache.materialize import Materializer  # few archives need it
 
-        return Materializer(archive, root, process.held)
+        return Materializer(archive, root, process.held, process.seen)
 
     tree = Tree(
         archive,

@@ -1,15 +1,20 @@
-"""Blobs: the files of trees, once for all archives of the node.
+"""Blobs: the large files of trees, once for all archives of the node.
 
-A blob is called by its digest. In each tree its file is a hard link to it, so it is
-read-only; eviction removes it after the last link.
+A small file is a copy in each tree, so that whoever edits it in one edits no other:
+a file's mode stops neither root nor its owner. A large one is called by its digest and
+cloned into each tree where the file system can do that, else it is a hard link;
+its time of change is sealed (`lazyimport.cache.layout.seal_of`), and who finds the
+seal broken takes a new one. Eviction removes a blob after the last link.
 """
 
 from __future__ import annotations
 
 import os
 from mmap import ACCESS_READ, mmap
+from time import time_ns
 
-from lazyimport.files import AtomicFile, make_directories
+from lazyimport.cache.layout import seal_of
+from lazyimport.files import AtomicFile, make_directories, remove_file, unfinished_path
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import EXECUTABLE
 
@@ -19,44 +24,41 @@ if TYPE_CHECKING:
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
+#: Bytes from which on a file is shared. Those that programs edit are smaller; in
+#: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
+SHARED = 1 << 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+#: The request that clones a file (ioctl_ficlonerange(2)).
+_CLONE = 0x40049409
 
-def link_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
-    """Put the file *entry* of *archive* at *path*, whole, unless something is there.
 
-    Raises OSError if the disk refuses, DamagedArchive.
+def put_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
+    """Put the file *entry* of *archive* at *path*, whole, unless it is there.
+
+    Its directory must be there. Raises OSError if the disk refuses, DamagedArchive.
     """
-    if os.path.exists(path):
-        return
-    make_directories(os.path.dirname(path))
-    mode = 0o555 if entry.flags & EXECUTABLE else 0o444
-    blob = layout.blob_path(entry.digest, executable=mode == 0o555)
-    if not _is_sound(blob, entry):
-        make_directories(os.path.dirname(blob))
-        _write(archive, entry, blob, mode)
+    if entry.size >= SHARED:
+        if not _is_sealed(path, entry):
+            _share(archive, entry, path, layout)
+    elif not os.path.lexists(path):
+        hidden = unfinished_path(path)
+        try:
+            write_file(archive, entry, hidden, layout)
+            os.rename(hidden, path)
+        except OSError:
+            remove_file(hidden)
+            raise
+
+
+def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
+    """Write a new file, which nobody looks at yet. Raises as `put_file` does."""
+    content = memoryview(archive.content(entry))
+    descriptor = os.open(path, _NEW, _mode(entry))
     try:
-        os.link(blob, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a disk without hard links, or one file with too many
-        _write(archive, entry, path, mode)
-
-
-def _write(archive: Archive, entry: Entry, path: str, mode: int) -> None:
-    with AtomicFile(path, mode, durable=False) as file:
-        file.write(archive.content(entry))
-
-
-def _is_sound(blob: str, entry: Entry) -> bool:
-    """Return whether a blob is there, perhaps of another archive, and not damaged.
-
-    Somebody may have edited it: it is the same file in every tree.
-    """
-    try:
-        if os.stat(blob).st_size != entry.size:
-            return False
-        return file_digest(blob)[0] == entry.digest.hex()
-    except FileNotFoundError:
-        return False
+        while content:
+            content = content[os.write(descriptor, content) :]
+    finally:
+        os.close(descriptor)
 
 
 def file_digest(path: str) -> tuple[str, int]:
@@ -67,3 +69,59 @@ def file_digest(path: str) -> tuple[str, int]:
             return sha256(b"").hex(), 0
         with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
             return sha256(data).hex(), size
+
+
+def _mode(entry: Entry) -> int:
+    return 0o555 if entry.flags & EXECUTABLE else 0o444
+
+
+def _is_sealed(path: str, entry: Entry) -> bool:
+    """Return whether a large file is there, and nobody has changed it."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    seal = seal_of(entry.digest.hex())
+    return status.st_size == entry.size and status.st_mtime_ns % 10**9 == seal
+
+
+def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
+    blob = layout.blob_path(entry.digest, executable=_mode(entry) == 0o555)
+    if not _is_sealed(blob, entry):
+        make_directories(os.path.dirname(blob))
+        _write_sealed(archive, entry, blob)
+    hidden = unfinished_path(path)
+    try:
+        try:
+            _clone(blob, hidden, entry)
+        except OSError:
+            remove_file(hidden)
+            os.link(blob, hidden)
+        os.replace(hidden, path)
+        remove_file(hidden)  # a link to the file that is there already stays
+    except OSError:  # a disk without hard links, or one file with too many
+        _write_sealed(archive, entry, path)
+
+
+def _write_sealed(archive: Archive, entry: Entry, path: str) -> None:
+    with AtomicFile(path, _mode(entry), durable=False) as file:
+        file.write(archive.content(entry))
+        file.flush()
+        _seal(file.fileno(), entry)
+
+
+def _clone(blob: str, path: str, entry: Entry) -> None:
+    from fcntl import ioctl
+
+    descriptor = os.open(path, _NEW, _mode(entry))
+    try:
+        with open(blob, "rb") as file:
+            ioctl(descriptor, _CLONE, file.fileno())
+        _seal(descriptor, entry)
+    finally:
+        os.close(descriptor)
+
+
+def _seal(descriptor: int, entry: Entry) -> None:
+    now = time_ns() // 10**9 * 10**9
+    os.utime(descriptor, ns=(now, now + seal_of(entry.digest.hex())))

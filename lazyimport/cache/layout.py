@@ -5,7 +5,7 @@
     <cache>/archives/<hash>              the archive
     <cache>/trees/<hash>/                the directory that ``__file__`` points into
     <cache>/trees/<hash>.ready/<mark>    a mark: that part of the tree is on disk
-    <cache>/blobs/ab/<digest>            files of trees; they are hard links to these
+    <cache>/blobs/ab/<digest>            large files of trees, which share them
     <cache>/bytecode/<python>/ab/<digest>  code compiled here, by the source's digest
     <cache>/packs/<name>                 what the last packing of some roots found
     <cache>/artifacts/<name>             which archive an artifact was made into
@@ -145,6 +145,17 @@ class Layout:
     def lock_path(self, name: str) -> str:
         """Return the file of the lock *name*."""
         return f"{self.path}/{LOCKS}/{name}"
+
+
+def seal_of(digest: str) -> int:
+    """Return the nanoseconds in the time of change that seal a file.
+
+    *digest* is the hash of an archive, or the SHA-256 of a blob, in hex digits.
+    Whoever writes to a file changes that time. So whatever else the time says, these
+    digits are there only in a file that the cache wrote and nobody since. They are
+    whole microseconds, which file systems keep.
+    """
+    return int(digest[:12], 16) % 10**6 * 1000
 
 
 def mark_path(root: str, mark: str) -> str:

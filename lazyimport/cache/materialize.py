@@ -1,27 +1,31 @@
 """Materializing: an archive's files put on disk, where ``__file__`` says they are.
 
-``trees/<hash>/pkg`` in the node cache becomes a directory of hard links to blobs;
-``trees/<hash>.ready/pkg`` is the mark that all of it is there.
+``trees/<hash>/pkg`` in the node cache becomes a directory of files;
+``trees/<hash>.ready/pkg`` is the mark that all of it is there. The mark records when
+its directories and its large files were last changed: if a cleaner removes a file
+or somebody edits a shared one (`lazyimport.cache.blobs`), the next process that
+needs the package mends it.
 
 The libraries that a package's own are linked against come along: ``numpy`` finds its
 BLAS in ``numpy.libs``, ``torch`` its CUDA in ``nvidia``, by a path relative to the
 library.
 
-Two processes may materialize one package at a time: each file appears by
-rename or link, whole, and always the same, so neither can disturb the other;
-the mark is made last. A process holds a shared lock on the root of a tree that
-it uses, so that nobody removes it meanwhile (`lazyimport.cache.evict`).
+One process at a time puts files of a tree there, where the file system has locks.
+Without, neither disturbs the other: a package, or a file, appears by rename, whole,
+and always the same; the mark is made last. A process holds a shared lock on the
+root of a tree that it uses, so that nobody removes it meanwhile
+(`lazyimport.cache.evict`).
 """
 
 from __future__ import annotations
 
 import os
-from errno import EEXIST
-from fcntl import LOCK_SH, flock
+from errno import EEXIST, ENOTEMPTY
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock, lockf
 
-from lazyimport.cache.blobs import link_file
+from lazyimport.cache.blobs import SHARED, put_file, write_file
 from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, Layout, mark_path
-from lazyimport.files import make_directories
+from lazyimport.files import AtomicFile, claim, make_directories, tries, unfinished_path
 from lazyimport.format.entries import (
     CONFIGURED,
     EXECUTABLE,
@@ -33,9 +37,15 @@ from lazyimport.format.entries import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
+#: Where processes wait for each other; no package has such a name.
+_LOCK = ":lock"
+#: Seconds to wait for another process that puts files of the same tree on disk.
+_PATIENCE = 60.0
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)"
 
@@ -44,18 +54,24 @@ class Materializer:
     """Puts files of *archive* on disk below *root*, the directory it stands for.
 
     *root* is a tree of a node cache. *held* maps each root that this process uses
-    to the descriptor whose lock says so; the caller keeps it for the life of the
-    process. All methods raise OSError if the disk refuses, CacheError if the
-    cache may not be trusted, and DamagedArchive.
+    to the descriptor whose lock says so, *seen* has the marks that it found to be
+    true: what the process itself changes after that stays so. The caller keeps both
+    for the life of the process. All methods raise OSError if the disk refuses,
+    CacheError if the cache may not be trusted, and DamagedArchive.
     """
 
     def __init__(
-        self, archive: Archive, root: str, held: dict[str, int] | None = None
+        self,
+        archive: Archive,
+        root: str,
+        held: dict[str, int] | None = None,
+        seen: set[str] | None = None,
     ) -> None:
         self._archive = archive
         self._root = root
         self._layout = Layout.around(root)
         self._held = {} if held is None else held
+        self._seen = set() if seen is None else seen
 
     def put_package(self, top: str) -> str:
         """Put a directory at the top on disk (``""``: the files there); return where.
@@ -63,11 +79,15 @@ class Materializer:
         With a package whose code names a place come its neighbors, see
         `put_neighbors`. Does nothing if all of it is there.
         """
+        looks = self._archive.flags(top) & (LOOKS | CONFIGURED)
+        marks = [top or FILES_AT_THE_TOP, *([NEIGHBORS] if looks else ())]
         self._hold()
-        begun: set[str] = set()
-        self._put(top, begun)
-        if self._archive.flags(top) & (LOOKS | CONFIGURED):
-            self._put_neighbors(begun)
+        if any(self._whole(mark) is None for mark in marks):
+            with self._alone():
+                begun: dict[str, str] = {}
+                self._put(top, begun)
+                if looks:
+                    self._put_neighbors(begun)
         return f"{self._root}/{top}"
 
     def put_neighbors(self) -> str:
@@ -76,14 +96,17 @@ class Materializer:
         These are the files at the top and the directories that hold no module.
         """
         self._hold()
-        self._put_neighbors(set())
+        if self._whole(NEIGHBORS) is None:
+            with self._alone():
+                self._put_neighbors({})
         return self._root
 
     def put_file(self, entry: Entry) -> str:
         """Put one file on disk, and return where."""
         self._hold()
         path = f"{self._root}/{entry.path}"
-        self._link(entry, path)
+        make_directories(os.path.dirname(path))
+        put_file(self._archive, entry, path, self._layout)
         return path
 
     def put_directory(self, path: str) -> str:
@@ -115,27 +138,110 @@ class Materializer:
             if not there or held.setdefault(root, descriptor) != descriptor:
                 os.close(descriptor)
 
-    def _put(self, top: str, begun: set[str]) -> None:
-        mark = mark_path(self._root, top or FILES_AT_THE_TOP)
-        if top in begun or os.path.exists(mark):
-            return
-        begun.add(top)
-        native = self._archive.flags(top) & NATIVE
-        for entry in self._archive.files_under(top):
-            self._link(entry, f"{self._root}/{entry.path}")
-            if native and ".so" in entry.path:
-                for folder in self._searched_by(entry):
-                    self._put(folder, begun)
-        _make_mark(mark)
+    def _alone(self) -> BinaryIO:
+        """Let other processes wait until the result is closed.
 
-    def _put_neighbors(self, begun: set[str]) -> None:
-        mark = mark_path(self._root, NEIGHBORS)
-        if os.path.exists(mark):
-            return
-        for top in self._archive.tops():
-            if not top or self._is_data(top):
-                self._put(top, begun)
-        _make_mark(mark)
+        They would write the same files again. Threads do not wait for each other:
+        one may hold a lock of Python's that the other needs.
+        """
+        path = mark_path(self._root, _LOCK)
+        make_directories(os.path.dirname(path))
+        file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+        for _ in tries(_PATIENCE):
+            try:
+                lockf(file, LOCK_EX | LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError):
+                continue
+            except OSError:
+                break  # a file system without locks
+        return file
+
+    def _whole(self, mark: str) -> str | None:
+        """Return what a mark says, if that part of the tree is as it was put there."""
+        place = mark_path(self._root, mark)
+        try:
+            with open(place, "rb") as file:
+                said = os.fsdecode(file.read())
+            if place in self._seen:
+                return said
+            for line in said.split("\0")[:-1]:
+                changed, _, path = line.partition(" ")
+                now = os.lstat(f"{self._root}/{path}").st_mtime_ns
+                # layers of images may keep no more than seconds
+                if now not in {int(changed), int(changed) // 10**9 * 10**9}:
+                    return None
+        except (OSError, ValueError):
+            return None
+        self._seen.add(place)
+        return said
+
+    def _mark(self, mark: str, said: str) -> None:
+        with AtomicFile(mark_path(self._root, mark), durable=False) as file:
+            file.write(os.fsencode(said))
+        self._seen.add(mark_path(self._root, mark))
+
+    def _put(self, top: str, begun: dict[str, str]) -> str:
+        """Put a directory at the top on disk; return what its mark says."""
+        if top in begun:
+            return begun[top]
+        begun[top] = ""
+        said = self._whole(top or FILES_AT_THE_TOP)
+        if said is None:
+            entries = list(self._archive.files_under(top))
+            folders = sorted({os.path.dirname(entry.path) for entry in entries})
+            if not top or not self._put_new(top, entries, folders):
+                for folder in folders:
+                    make_directories(f"{self._root}/{folder}")
+                for entry in entries:
+                    path = f"{self._root}/{entry.path}"
+                    put_file(self._archive, entry, path, self._layout)
+            # the root is changed by whatever is put there
+            paths = folders if top else []
+            paths += [each.path for each in entries if each.size >= SHARED or not top]
+            said = "".join(map(self._last_change, paths))
+            if self._archive.flags(top) & NATIVE:
+                libraries = (entry for entry in entries if ".so" in entry.path)
+                for folder in sorted(set().union(*map(self._searched_by, libraries))):
+                    said += self._put(folder, begun)
+            self._mark(top or FILES_AT_THE_TOP, said)
+        begun[top] = said
+        return said
+
+    def _put_new(self, top: str, entries: list[Entry], folders: list[str]) -> bool:
+        """Put a directory at the top on disk by one rename; False if it is there."""
+        if os.path.lexists(f"{self._root}/{top}"):
+            return False
+        hidden = unfinished_path(self._root)
+        os.mkdir(hidden, 0o700)
+        descriptor = os.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not claim(descriptor):  # eviction was faster
+                return False
+            for folder in folders:
+                make_directories(f"{hidden}/{folder}")
+            for entry in entries:
+                write = put_file if entry.size >= SHARED else write_file
+                write(self._archive, entry, f"{hidden}/{entry.path}", self._layout)
+            os.rename(f"{hidden}/{top}", f"{self._root}/{top}")
+        except OSError as error:
+            if error.errno not in {EEXIST, ENOTEMPTY}:
+                raise
+            return False
+        finally:
+            os.close(descriptor)
+            _remove(hidden)
+        return True
+
+    def _last_change(self, path: str) -> str:
+        return f"{os.lstat(f'{self._root}/{path}').st_mtime_ns} {path}\0"
+
+    def _put_neighbors(self, begun: dict[str, str]) -> None:
+        if self._whole(NEIGHBORS) is None:
+            tops = (
+                top for top in self._archive.tops() if not top or self._is_data(top)
+            )
+            self._mark(NEIGHBORS, "".join(self._put(top, begun) for top in tops))
 
     def _is_data(self, top: str) -> bool:
         """Return whether a directory at the top holds data and no module."""
@@ -156,9 +262,6 @@ class Materializer:
             path = os.path.normpath(folder + os.fsdecode(match[1])).lstrip("/")
             tops.add(path.partition("/")[0])
         return {top for top in tops if self._archive.directory(top)}
-
-    def _link(self, entry: Entry, path: str) -> None:
-        link_file(self._archive, entry, path, self._layout)
 
 
 def export(archive: Archive, folder: str) -> None:
@@ -185,15 +288,19 @@ def export(archive: Archive, folder: str) -> None:
                 raise
 
 
+def _remove(folder: str) -> None:
+    """Remove a folder, which is empty if all went well."""
+    try:
+        os.rmdir(folder)
+    except OSError:
+        from lazyimport.cache.removal import delete_folder
+
+        delete_folder(folder)
+
+
 def _is_open_at(descriptor: int, path: str) -> bool:
     """Return whether the directory behind *descriptor* is the one at *path*."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
-
-
-def _make_mark(path: str) -> None:
-    make_directories(os.path.dirname(path))
-    with open(path, "wb"):
-        pass

@@ -17,7 +17,7 @@ from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout
+from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, seal_of
 from lazyimport.files import (
     AtomicFile,
     FileLock,
@@ -70,7 +70,7 @@ class NodeCache(Layout):
                 path=path,
                 errno=error.errno,
             ) from error
-        sealed = status.st_mtime_ns % 10**9 == _seal_of(hash)
+        sealed = status.st_mtime_ns % 10**9 == seal_of(hash)
         return Archive(buffer, hash, path, sealed=sealed)
 
     def archives(self) -> dict[str, os.stat_result]:
@@ -249,17 +249,7 @@ class _CacheLock(FileLock):
 def _seal(file: BinaryIO, hash: str) -> None:
     """Seal the *file* of an archive, to which nothing is written any more."""
     now = time_ns() // 10**9 * 10**9
-    os.utime(file.fileno(), ns=(now, now + _seal_of(hash)))
-
-
-def _seal_of(hash: str) -> int:
-    """Return the nanoseconds in the time of change that seal archive *hash*.
-
-    Whoever writes to a file changes that time. So whatever else the time says, these
-    digits are there only in a file that `NodeCache.publish` wrote and nobody since.
-    They are whole microseconds, which file systems keep.
-    """
-    return int(hash[:12], 16) % 10**6 * 1000
+    os.utime(file.fileno(), ns=(now, now + seal_of(hash)))
 
 
 def _hold(descriptor: int) -> os.stat_result | None:

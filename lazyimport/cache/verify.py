@@ -8,6 +8,7 @@ A file that is removed meanwhile counts as missing.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from lazyimport.cache.blobs import file_digest
 from lazyimport.cache.bytecode import proved
@@ -20,6 +21,7 @@ from lazyimport.cache.layout import (
     mark_path,
     walk,
 )
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import map_file
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import remove_file
@@ -30,6 +32,7 @@ from lazyimport.values import is_sha256
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
+    from lazyimport.format.entries import Entry
     from lazyimport.reporting import Reporter
 
 
@@ -71,8 +74,9 @@ def prove(archive: Archive) -> None:
 def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Verified:
     """Check all that is in *cache*; with *remove* what is damaged is removed.
 
-    What is removed is fetched or made again when it is needed; processes that have
-    it open go on with what they have.
+    Files of trees, those that somebody removed too, are put there again from their
+    archives. What else is removed is fetched or made again when it is needed;
+    processes that have it open go on with what they have.
 
     Raises CacheError or OSError if the cache cannot be read, or cannot be changed.
     """
@@ -81,6 +85,7 @@ def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Ve
     check.blobs()
     check.trees()
     check.remove_blobs()
+    check.mend()
     check.bytecode()
     return check.found
 
@@ -92,8 +97,10 @@ class _Check:
         self._cache = cache
         self._remove = remove
         self._sound: dict[str, Archive] = {}
+        self._indexes: dict[str, Archive] = {}
         #: path by inode: files of trees are links to them
         self._damaged_blobs: dict[int, str] = {}
+        self._to_mend: set[tuple[str, str]] = set()
         self.found = Verified()
 
     def archives(self, reporter: Reporter) -> None:
@@ -108,6 +115,7 @@ class _Check:
             # not opened as a process does that runs it: that would be a use of it
             with open(path, "rb") as file:
                 archive = Archive(map_file(file, path, hash), hash, path)
+            self._indexes[hash] = archive
             prove(archive)
         except FileNotFoundError:
             return
@@ -136,13 +144,51 @@ class _Check:
             if not is_sha256(hash):
                 continue  # marks, metadata
             if status.st_ino not in self._damaged_blobs:
-                archive = self._sound.get(hash)
-                entry = archive.index.entry(inner) if archive else None
+                entry = self._entry(hash, inner)
                 linked = status.st_nlink > 1
                 if linked or entry is None or self._holds(path, entry.digest.hex()):
                     continue
-            if self._remove:
-                _forget(self._cache.tree_path(hash), inner)
+            self._forget(hash, inner)
+        for hash, archive in self._sound.items():
+            self._find_missing(archive, self._cache.tree_path(hash))
+
+    def _entry(self, hash: str, inner: str) -> Entry | None:
+        archive = self._indexes.get(hash)
+        try:
+            return archive.index.entry(inner) if archive else None
+        except ArchiveError:
+            return None
+
+    def _find_missing(self, archive: Archive, root: str) -> None:
+        """Find files that somebody removed from what is marked as whole."""
+        for top in archive.tops():
+            if os.path.exists(mark_path(root, top or FILES_AT_THE_TOP)):
+                for entry in archive.files_under(top):
+                    if not os.path.lexists(f"{root}/{entry.path}"):
+                        self._damaged(f"{root}/{entry.path}", "it was removed")
+                        self._forget(archive.hash, entry.path)
+
+    def _forget(self, hash: str, inner: str) -> None:
+        """Remove a file of a tree, and the marks that say that its package is there."""
+        if not self._remove:
+            return
+        root = self._cache.tree_path(hash)
+        top, inside, _ = inner.partition("/")
+        for mark in (top if inside else FILES_AT_THE_TOP, NEIGHBORS):
+            remove_file(mark_path(root, mark))
+        remove_file(f"{root}/{inner}")
+        if hash in self._sound:
+            self._to_mend.add((hash, top if inside else ""))
+
+    def mend(self) -> None:
+        """Put back what a sound archive has. The next start mends what is left."""
+        held: dict[str, int] = {}
+        with suppress(OSError):
+            for hash, top in sorted(self._to_mend):
+                root = self._cache.tree_path(hash)
+                Materializer(self._sound[hash], root, held).put_package(top)
+        for descriptor in held.values():
+            os.close(descriptor)
 
     def remove_blobs(self) -> None:
         if self._remove:
@@ -180,11 +226,3 @@ class _Check:
 
     def _damaged(self, path: str, why: str) -> None:
         self.found.damages.append(Damage(path, why))
-
-
-def _forget(root: str, inner: str) -> None:
-    """Remove a file of a tree, and the marks that say that its package is there."""
-    top, inside, _ = inner.partition("/")
-    for mark in (top if inside else FILES_AT_THE_TOP, NEIGHBORS):
-        remove_file(mark_path(root, mark))
-    remove_file(f"{root}/{inner}")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.evict import EVICTION, Pruned, clear, prune, shrink
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NodeCache
@@ -23,7 +24,7 @@ from tests.support.node_cache import (
 #: What can be done, or said.
 DOINGS: tuple[Callable[[NodeCache, bool], Pruned], ...] = (
     lambda cache, dry: prune(cache, dry_run=dry),
-    lambda cache, dry: prune(cache, limit=3 * SIZE, dry_run=dry),
+    lambda cache, dry: prune(cache, limit=3 * SHARED, dry_run=dry),
     lambda cache, dry: prune(cache, older_than=DAY, dry_run=dry),
     lambda cache, dry: clear(cache, dry_run=dry),
     lambda cache, dry: clear(cache, force=True, dry_run=dry),
@@ -77,7 +78,7 @@ def test_older_than(cache: NodeCache) -> None:
 
 
 def test_tree_goes_with_its_archive_and_shared_files_stay(cache: NodeCache) -> None:
-    shared = os.urandom(SIZE)
+    shared = os.urandom(SHARED)
     old = put_archive(cache, used=2 * DAY, **{"pkg/shared.bin": shared})
     new = put_archive(cache, used=DAY, **{"pkg/shared.bin": shared})
     materialize(cache, old)
@@ -90,11 +91,11 @@ def test_tree_goes_with_its_archive_and_shared_files_stay(cache: NodeCache) -> N
     assert pruned.freed > 2 * SIZE  # the archive and the file that it alone had
     assert not [name for name in all_files(cache) if old in name]
     assert Path(root, "pkg/shared.bin").read_bytes() == shared
-    assert len(list(Path(cache.path, "blobs").rglob("*/*"))) == 3
+    assert len(list(Path(cache.path, "blobs").rglob("*/*"))) == 1
 
 
 def test_dry_run_says_what_would_be_done_and_changes_nothing(cache: NodeCache) -> None:
-    shared = {"pkg/shared.bin": os.urandom(SIZE)}
+    shared = {"pkg/shared.bin": os.urandom(SHARED)}
     names = [put_archive(cache, used=days * DAY, **shared) for days in (5, 3, 1)]
     for name in names:
         materialize(cache, name)

@@ -6,17 +6,18 @@ import os
 
 import pytest
 
+from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.usage import usage
-from tests.support.node_cache import DAY, SIZE, hashes_by_use, put_archive
+from tests.support.node_cache import DAY, hashes_by_use, put_archive
 
 
 def test_files_of_a_tree_count_where_they_are_no_links(
     cache: NodeCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a file system without hard links."""
-    name = put_archive(cache, used=DAY)
+    name = put_archive(cache, used=DAY, **{"pkg/large.bin": os.urandom(SHARED)})
     linked = usage(cache)
 
     def refuse(*_: object) -> None:
@@ -27,7 +28,7 @@ def test_files_of_a_tree_count_where_they_are_no_links(
     assert archive is not None
     Materializer(archive, cache.tree_path(name)).put_all()
 
-    assert usage(cache) >= linked + 2 * SIZE  # the blob, and the file of the tree
+    assert usage(cache) >= linked + 2 * SHARED  # the blob, and the file of the tree
 
 
 def test_opening_is_using(cache: NodeCache) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache import layout, verify as module
+from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
 from lazyimport.format.digest import sha256
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 def filled(cache: NodeCache) -> None:
     """Put an archive, its tree, the blobs of that, and bytecode into *cache*."""
-    root = materialize(cache, put_archive(cache, used=DAY))
+    large = {"pkg/large.bin": os.urandom(SHARED)}
+    root = materialize(cache, put_archive(cache, used=DAY, **large))
     code = Path(cache.folder("bytecode"), "cpython-311/ab", "ab" * 32)
     code.parent.mkdir(parents=True)
     code.write_bytes(sha256(b"code") + b"code")

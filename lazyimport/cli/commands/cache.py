@@ -84,11 +84,11 @@ def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
     if not found.damages:
         verdict = "all sound"
     elif dry_run:
-        verdict = f"{len(found.damages):,} damaged; without --dry-run they are removed"
+        verdict = f"{len(found.damages):,} damaged; without --dry-run they are replaced"
     else:
         verdict = (
-            f"{len(found.damages):,} damaged and removed; they are fetched again when "
-            "they are needed"
+            f"{len(found.damages):,} damaged and removed; files are put there again "
+            "from their archives, which are fetched again when they are needed"
         )
     console.say(
         f"{amount(found.archives, 'archive')} and {amount(found.files, 'file')} in "

@@ -1,0 +1,93 @@
+"""Files of a tree: no version changes another's, and what was removed is mended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import verify
+from tests.support.node_cache import DAY, materialize, put_archive
+
+LARGE = os.urandom(SHARED)
+FILES: dict[str, str | bytes] = {
+    "pkg/small.bin": b"small",
+    "pkg/deep/large.bin": LARGE,
+    "pkg/deep/x.txt": "x",
+}
+
+
+def put(cache: NodeCache, version: str) -> str:
+    return put_archive(cache, used=DAY, **{**FILES, "pkg/version": version})
+
+
+def test_no_version_changes_the_files_of_another(cache: NodeCache) -> None:
+    """As root, whom no mode stops. What is large is shared until it is changed."""
+    first, second = put(cache, "1"), put(cache, "2")
+    root, other = Path(materialize(cache, first)), Path(materialize(cache, second))
+    for path in ("pkg/small.bin", "pkg/deep/large.bin"):
+        (other / path).chmod(0o644)
+        with (other / path).open("r+b") as file:
+            file.write(b"EVIL")
+
+    materialize(cache, first)
+
+    assert (root / "pkg/small.bin").read_bytes() == b"small"
+    assert (root / "pkg/deep/large.bin").read_bytes() == LARGE
+    third = Path(materialize(cache, put(cache, "3")))
+    assert (third / "pkg/deep/large.bin").read_bytes() == LARGE
+
+
+def test_large_files_take_no_room_twice(cache: NodeCache) -> None:
+    materialize(cache, put(cache, "1"))
+    root = Path(materialize(cache, put(cache, "2")))
+    (blob,) = Path(cache.path, "blobs").rglob("*/*")
+    large = root / "pkg/deep/large.bin"
+
+    # a clone is a file of its own, which takes no room either
+    assert large.stat().st_nlink in {1, 3}
+    assert blob.read_bytes() == large.read_bytes()
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("how", ["start", "verify"])
+def test_removed_file_is_mended(cache: NodeCache, path: str, how: str) -> None:
+    name = put(cache, "1")
+    root = Path(materialize(cache, name))
+    sound = (root / path).read_bytes()
+    (root / path).unlink()
+
+    if how == "start":
+        materialize(cache, name)
+    else:
+        (damage,) = verify(cache, remove=False).damages
+        assert damage.path == str(root / path)
+        assert not (root / path).exists()
+        verify(cache, remove=True)
+    assert (root / path).read_bytes() == sound
+    assert verify(cache, remove=False).damages == []
+
+
+def test_many_processes_at_once_write_a_package_once(cache: NodeCache) -> None:
+    program = (
+        "import sys\n"
+        "from lazyimport.cache import materialize as module\n"
+        "from lazyimport.cache.node import NodeCache\n"
+        "real, wrote = module.write_file, []\n"
+        "module.write_file = lambda *all: (wrote.append(1), real(*all))\n"
+        "cache, name = NodeCache(sys.argv[1]), sys.argv[2]\n"
+        "module.Materializer(cache.open(name), cache.tree_path(name)).put_all()\n"
+        "print(len(wrote))"
+    )
+    command = [sys.executable, "-c", program, cache.path, put(cache, "1")]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    wrote = sorted(int(process.communicate()[0]) for process in started)
+
+    assert wrote == [0, 0, 0, 0, 0, len(FILES) + 2]
