@@ -218,7 +218,7 @@ def test_folders_of_a_cache_are_for_this_user_only(
 
     folders = [path for path in site.node.rglob("*") if path.is_dir()]
     names = {path.name for path in folders if path.parent == site.node}
-    assert {"trees", "blobs", "bytecode"} <= names
+    assert {"trees", "bytecode"} <= names
     for path in folders if there else [site.node, *folders]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
 
