@@ -65,18 +65,6 @@ class Change:
     never. ``facts`` is all of it as it is stored.
     """
 
-    __slots__ = (
-        "at",
-        "by",
-        "commit",
-        "expires",
-        "facts",
-        "hash",
-        "message",
-        "number",
-        "valid_for",
-    )
-
     def __init__(self, facts: dict[str, Any]) -> None:
         self.facts = facts
         self.number: int = facts["number"]
@@ -132,8 +120,6 @@ class Change:
 
 class Channel:
     """A channel as it was read: ``name``, and ``changes``, the newest first."""
-
-    __slots__ = ("changes", "name")
 
     def __init__(self, name: str, changes: list[Change]) -> None:
         self.name = name

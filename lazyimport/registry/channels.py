@@ -104,10 +104,10 @@ def roll_back(
 ) -> Channel:
     """Point the channel *name* to an archive that it pointed to before.
 
-    *to* is the number of a change, or a hash of one; None is the last archive
-    before the present one. A rollback is a change like any other, with its own
-    number. Raises as `set_channel` does, and ChannelError if the history has no
-    such change.
+    *to* is the number of a change, or a hash of one, of which the first digits are
+    enough; None is the last archive before the present one. A rollback is a change
+    like any other, with its own number. Raises as `set_channel` does, and
+    ChannelError if the history has no such change.
     """
     edit = _Edit(store, name, signer, trusted)
     target = edit.rollback_target(to)
@@ -226,8 +226,10 @@ class _Edit:
             found = [change for change in older if change.number == to]
             wanted = f"change #{to} that names an archive"
         else:
-            found = [change for change in older if change.hash == to]
+            found = [c for c in older if str(c.hash).startswith(to)]
             wanted = f"archive {to}"
+            if len({change.hash for change in found}) > 1:
+                found, wanted = [], f"single archive that begins with {to}"
         for change in found:
             if self._signed(change, self._guard):
                 return change

@@ -111,6 +111,16 @@ def test_rollback_is_a_change_of_its_own(stocked: MutableStore) -> None:
     ]
 
 
+def test_rollback_to_what_begins_with_some_digits(memory: MutableStore) -> None:
+    other = put_header(memory, "0a0b" * 16)
+    for name in (A, other, A, B):
+        point(memory, name)
+
+    with pytest.raises(ChannelError, match="no single archive that begins with 0a0"):
+        roll_back(memory, "prod", "0a0", by="bo")
+    assert roll_back(memory, "prod", "0a0a", by="bo").hash == A
+
+
 @pytest.mark.parametrize("to", [None, 7, 1, "0d" * 32])
 def test_nothing_to_roll_back_to(memory: MutableStore, to: int | str | None) -> None:
     stocked = memory

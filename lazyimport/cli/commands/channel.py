@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import click
-
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, describe_channel, one_line
 from lazyimport.delivery.lookup import resolve
@@ -35,16 +33,7 @@ lazyimport channel rollback prod       what it pointed to before
 lazyimport channel rollback prod 12    what it pointed to from change 12 on
 export LAZYIMPORT_HASH=$(lazyimport channel get prod)
 """
-_HEADER = (
-    "#",
-    "ARCHIVE",
-    "WHEN (UTC)",
-    "BY",
-    "COMMIT",
-    "SIGNED",
-    "EXPIRES",
-    "MESSAGE",
-)
+_HEADER = ["#", "ARCHIVE", "WHEN (UTC)", "BY", "COMMIT", "SIGNED", "EXPIRES", "MESSAGE"]
 _SHORT = 12
 _NOT_CHECKED = "not checked"
 #: Characters of a fingerprint that tell a few keys apart.
@@ -148,7 +137,7 @@ def _roll_back(
     channel = roll_back(
         store,
         name,
-        None if to is None else _target(to, store, name),
+        _place_in_history(to) if to else None,
         by=builder(os.environ),
         message=message,
         signer=signer,
@@ -256,21 +245,8 @@ def _short_commit(commit: str) -> str:
     return f"{name[:_SHORT]}{'+' if rest else ''}" or "-"
 
 
-def _target(text: str, store: ReadStore, name: str) -> int | str:
-    """Return the number of a change, or the hash in the history of channel *name*."""
+def _place_in_history(text: str) -> int | str:
+    """Return the number of a change, or the hash (or its first digits) of one."""
     digits = text.removeprefix("#")
-    if digits.isdecimal() and len(digits) < 6:
-        return int(digits)
-    known = [change.hash for change in read_channel(store, name).changes]
-    return _one_of(text.lower(), [hash for hash in known if hash], name)
-
-
-def _one_of(prefix: str, hashes: Sequence[str], name: str) -> str:
-    found = sorted({hash for hash in hashes if hash.startswith(prefix)})
-    if len(found) == 1:
-        return found[0]
-    listed = f": {', '.join(found)}" if found else ""
-    raise click.UsageError(
-        f"{len(found) or 'none'} of the archives in the history of channel {name} "
-        f"begin with {prefix!r}{listed}; see 'lazyimport channel log {name}'"
-    )
+    is_number = digits.isdecimal() and len(digits) < 6
+    return int(digits) if is_number else text.lower()
