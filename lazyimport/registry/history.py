@@ -208,6 +208,9 @@ def _read(place: _Place, app: str, newest: int) -> Iterator[Deployment]:
 def _decode(data: bytes, trusted: Trusted | None) -> Deployment:
     facts = json.loads(data)
     each = Deployment(**{name: facts[name] for name in Deployment._fields[:-1]})
+    texts = (each.id, each.by, each.manifest, each.cluster, each.reason)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("expected text")
     check_hash(each.hash)
     check_hash(each.before or each.hash)
     OUTCOMES.index(each.outcome)

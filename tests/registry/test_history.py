@@ -117,6 +117,10 @@ def test_what_is_no_deployment_is_passed_over(machine: Machine, tmp_path: Path) 
         other.mkdir()
         (other / "written.json").write_text(text)
 
+    other = file.parent.with_name("['x']")
+    other.mkdir()
+    (other / "written.json").write_text(json.dumps({**facts, "id": ["x"]}))
+
     assert [(A, "written", "here")] == ended(machine("there"))
 
 
