@@ -93,8 +93,8 @@ def prove_stored(
     """Read and prove all of *stored*, unless it is proved, and record that.
 
     Of a delta the base counts as sound. *reporter* is told how many bytes were read.
-    Raises ArchiveError if it is damaged,
-    ArchiveMissing, StoreError or OSError.
+
+    Raises ArchiveError if it is damaged, ArchiveMissing, StoreError or OSError.
     """
     if stored.proved:
         return stored

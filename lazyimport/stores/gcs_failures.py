@@ -21,6 +21,8 @@ _GRANT = (
     "roles/storage.objectCreator beside it, deleting roles/storage.objectUser"
 )
 _LONGEST_REASON = 400
+#: What errors of urllib.parse are about.
+_OF_URLLIB = ("netloc", "IPv6", "Port", "URL")
 
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
@@ -78,22 +80,27 @@ def explain(
         if _may_pass(error):
             return attempt.error(StoreUnavailable, what, UNREACHABLE)
         return attempt.error(StoreDenied, what, _LOG_IN)
+    if isinstance(error, ValueError):
+        return _explain_value(attempt, error, what)
     if isinstance(error, (RequestException, HTTPError, ConnectionError, TimeoutError)):
-        if isinstance(error, ValueError):
-            return _bad_address(attempt, error)
         return attempt.error(StoreUnavailable, what, UNREACHABLE)
-    if isinstance(error, ValueError) and "unexpected state" in what:
+    return None
+
+
+def _explain_value(attempt: Attempt, error: ValueError, what: str) -> StoreError | None:
+    """Return the error for one of the upload, of requests or of urllib.parse."""
+    from requests.exceptions import RequestException
+
+    if "unexpected state" in what:
         # The service stored less of a piece than was sent, which it may.
         what = "the upload lost its place"
         return attempt.error(StoreUnavailable, what, "try again")
-    return _bad_address(attempt, error) if isinstance(error, ValueError) else None
-
-
-def _bad_address(attempt: Attempt, error: ValueError) -> StoreError:
-    attempt.hide = True  # the text has a part of the address, and so of a password
-    what = f"the client cannot go on ({type(error).__name__})"
-    advice = "see whether STORAGE_EMULATOR_HOST and the proxies are addresses"
-    return attempt.error(StoreError, what, advice)
+    if isinstance(error, RequestException) or any(word in what for word in _OF_URLLIB):
+        attempt.hide = True  # it has a part of the address, and so of a password
+        what = f"the client cannot go on ({type(error).__name__})"
+        advice = "see whether STORAGE_EMULATOR_HOST and the proxies are addresses"
+        return attempt.error(StoreError, what, advice)
+    return None
 
 
 def _explain_answer(
