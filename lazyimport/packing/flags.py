@@ -94,10 +94,6 @@ def _flags_of(path: str, flags: int) -> int:
         return LOOKS if flags & LOOKS_AT_FILES else 0
     if _SHARED_LIBRARY.search(path):
         return NATIVE
-    if path.endswith(MODULE_SUFFIXES):
-        return 0
-    if path.endswith(_INERT) or path.partition("/")[0].endswith(
-        (".dist-info", ".egg-info")
-    ):
-        return 0
-    return HAS_DATA
+    inert = path.endswith((*MODULE_SUFFIXES, *_INERT))
+    metadata = path.partition("/")[0].endswith((".dist-info", ".egg-info"))
+    return 0 if inert or metadata else HAS_DATA

@@ -15,6 +15,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 
+from lazyimport.packing.names import shown
+
 _GLOB = re.compile(r"[*?\[\\]")
 _LONGEST = 4096  # characters of a pattern; a path has no more
 #: Pieces of a pattern: stars, a class of characters, another character.
@@ -83,7 +85,8 @@ class Patterns:
     ) -> None:
         self.rules: list[Rule] = []
         for number, line in enumerate(lines, 1):
-            text = f"{source}: {line}" if strict else f"{source}:{number}: {line}"
+            place = source if strict else f"{source}:{number}"
+            text = f"{place}: {shown(line)}"
             body = line.rstrip(" ")
             if body.endswith("\\") and len(body) < len(line):
                 body += " "

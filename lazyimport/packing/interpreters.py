@@ -107,19 +107,19 @@ def _places(
     name = f"python{wanted[0]}.{wanted[1]}"
     folders = environ.get("PATH", os.defpath).split(os.pathsep)
     paths = [os.path.join(folder, name) for folder in folders]
-    yield f"{name} on PATH", [p for p in paths if os.path.isabs(p) and _runs(p)]
+    yield (
+        f"{name} on PATH",
+        [p for p in paths if os.path.isabs(p) and os.access(p, os.X_OK)],
+    )
 
     home = environ.get("HOME") or os.path.expanduser("~")
     root = environ.get("PYENV_ROOT") or os.path.join(home, ".pyenv")
     folder = os.path.join(root, "versions")
-    releases = [
-        tuple(map(int, name.split(".")))
-        for name in (os.listdir(folder) if os.path.isdir(folder) else ())
-        if re.fullmatch(r"\d+\.\d+\.\d+", name)
-    ]
-    fitting = [release for release in releases if release[: len(wanted)] == wanted]
-    names = [".".join(map(str, release)) for release in sorted(fitting, reverse=True)]
-    yield folder, [os.path.join(folder, name, "bin", "python") for name in names]
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    known = [name for name in names if re.fullmatch(r"\d+\.\d+\.\d+", name)]
+    releases = {tuple(map(int, name.split("."))): name for name in known}
+    fitting = sorted((r for r in releases if r[: len(wanted)] == wanted), reverse=True)
+    yield folder, [f"{folder}/{releases[release]}/bin/python" for release in fitting]
 
     answer = ""
     if uv := shutil.which("uv", path=environ.get("PATH")):
@@ -127,10 +127,6 @@ def _places(
         command += ["--no-python-downloads", ".".join(map(str, wanted))]
         answer = _run(command, environ).strip()
     yield "uv python find", [answer] if answer else []
-
-
-def _runs(path: str) -> bool:
-    return os.access(path, os.X_OK)
 
 
 def _probe(path: str, environ: Mapping[str, str]) -> Interpreter:

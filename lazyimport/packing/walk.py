@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config
-from lazyimport.packing.names import forbidden_in
+from lazyimport.packing.names import forbidden_in, shown
 from lazyimport.packing.rules import BY_DEFAULT, Directory, Rules
 from lazyimport.packing.sources import SourceFile, reason, signature_of
 
@@ -111,11 +111,11 @@ class Walk:
         path = directory.prefix + directory.inside + name
         verdict = self._rules.judge(directory, name, found, folder=folder)
         if verdict.junk or (verdict.dropped and not verdict.kept):
-            shown = f"{path}/" if folder else path
+            left_out = f"{path}/" if folder else path
             if not directory.verdict.dropped:
-                self._left_out[shown] = verdict.dropped or BY_DEFAULT
-                if not verdict.junk and shown.endswith(("/", *PYTHON_SUFFIXES)):
-                    self.excluded[shown] = verdict.dropped
+                self._left_out[left_out] = verdict.dropped or BY_DEFAULT
+                if not verdict.junk and left_out.endswith(("/", *PYTHON_SUFFIXES)):
+                    self.excluded[left_out] = verdict.dropped
             inner = self._rules.look_into(path, verdict) if folder else None
             if inner is None:
                 return None
@@ -235,8 +235,8 @@ class Walk:
     def _is_good_name(self, name: str, location: str) -> bool:
         wrong = forbidden_in(name)
         if wrong:
-            shown = os.fsencode(location) if "UTF-8" in wrong else location
-            self.issues.append(f"the name of {shown!r} {wrong}; rename or exclude it")
+            name_of = os.fsencode(location) if "UTF-8" in wrong else location
+            self.issues.append(f"the name of {name_of!r} {wrong}; rename or exclude it")
         return not wrong
 
     def _is_test_directory(self, path: str) -> bool:
@@ -256,7 +256,7 @@ class Walk:
         if self._left_out:
             some = sorted(self._left_out.items())
             text += "; left out: "
-            text += ", ".join(f"{path} ({why})" for path, why in some[:5])
+            text += ", ".join(f"{shown(path)} ({why})" for path, why in some[:5])
             if len(some) > 5:
                 text += f" and {len(some) - 5} more"
         self.empty.append(text)

@@ -500,6 +500,11 @@ class TestConfiguration:
         assert why in issue
         assert issue in collect([root, other], Config()).warnings
 
+    def test_names_that_would_write_lines(self, tmp_path: Path) -> None:
+        make(tmp_path, {"a\nwarning: b.py": "", ".gitignore": "*"})
+        (issue,) = issues(tmp_path)
+        assert "'a\\nwarning: b.py' (" in issue
+
     def test_an_empty_root(self, tmp_path: Path) -> None:
         assert issues(tmp_path) == (f"nothing to pack in {tmp_path}",)
 

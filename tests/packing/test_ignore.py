@@ -17,6 +17,11 @@ def test_a_rule_says_where_it_stands() -> None:
     assert patterns.find("x/build", "build", directory=False) is None
 
 
+def test_a_rule_writes_no_line_of_its_own() -> None:
+    rule = Patterns(["a\x1bJ\x85b\udcff"], "x").rules[0]
+    assert rule.text == "x:1: 'a\\x1bJ\\x85b\\udcff'"
+
+
 def test_what_is_no_pattern() -> None:
     assert Patterns(["!", "a"], "x").rules[0].text == "x:2: a"
     with pytest.raises(ValueError, match="exclude: !"):

@@ -16,6 +16,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import find_packed, load_previous, packed_hashes
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import ArchiveMissing
+from lazyimport.files import unfinished_path
 from lazyimport.packing import flags
 from lazyimport.packing.config import Config
 from lazyimport.packing.interpreters import find_interpreters
@@ -237,7 +238,7 @@ def test_what_was_packed_last_is_found_by_its_hash(site: Site) -> None:
     second = site.pack(whole=False)
     record = site.record()
     (record.parent / "other").write_bytes(b"")
-    (record.parent / ".other.tmp").write_bytes(record.read_bytes())
+    Path(unfinished_path(str(record))).write_bytes(record.read_bytes())
 
     assert [name for name, _ in packed_hashes(site.cache)] == [second.hash]
     assert find_packed(site.cache, first.hash) is None
