@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.machinery import ExtensionFileLoader
 
 from lazyimport.errors import ArchiveImportError
@@ -37,7 +38,19 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
                 path=self.path,
                 hash=tree.hash,
             )
-        return super().create_module(spec)
+        try:
+            return super().create_module(spec)
+        except ImportError as error:
+            if not os.statvfs(self.path).f_flag & os.ST_NOEXEC:
+                raise
+            raise ArchiveImportError(
+                f"cannot import {self.name!r}: {self.path} is on a disk that is "
+                "mounted noexec, from which no library can be loaded; set "
+                "LAZYIMPORT_CACHE_DIR to a directory on another disk",
+                name=self.name,
+                path=self.path,
+                hash=tree.hash,
+            ) from error
 
     def get_resource_reader(self, name: str | None = None) -> Any:  # noqa: ARG002
         """Return the reader of what lies in a package, or beside a plain module."""

@@ -1,0 +1,46 @@
+"""A disk that is mounted noexec holds no libraries, and the error says so."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.node import NodeCache
+from tests.support.disks import mounted
+from tests.support.trees import make_archive
+
+NAMES = ("_csv", "_json", "_heapq", "_bisect")
+
+
+def test_extension_module_on_a_disk_without_execution(tmp_path: Path) -> None:
+    specs = filter(None, map(importlib.util.find_spec, NAMES))
+    spec = next((spec for spec in specs if str(spec.origin).endswith(".so")), None)
+    if spec is None:
+        pytest.skip("the extension modules of this Python are built in")
+    library = Path(str(spec.origin))
+    data, name = make_archive(
+        {"app/__init__.py": "", f"app/{library.name}": library.read_bytes()}
+    )
+    with mounted(tmp_path / "disk", "noexec", "size=32m", "mode=0700") as disk:
+        cache = NodeCache(str(disk / "cache"))
+        cache.publish(name, lambda out: out.write(data))
+        done = subprocess.run(
+            [sys.executable, "-c", f"import app.{spec.name}"],
+            env={
+                **os.environ,
+                "LAZYIMPORT_HASH": name,
+                "LAZYIMPORT_CACHE_DIR": cache.path,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert "is on a disk that is mounted noexec" in done.stderr
+    assert "set LAZYIMPORT_CACHE_DIR to a directory on another disk" in done.stderr
