@@ -95,7 +95,9 @@ def _explain_value(attempt: Attempt, error: ValueError, what: str) -> StoreError
         # The service stored less of a piece than was sent, which it may.
         what = "the upload lost its place"
         return attempt.error(StoreUnavailable, what, "try again")
-    if isinstance(error, RequestException) or any(word in what for word in _OF_URLLIB):
+    if isinstance(error, (RequestException, UnicodeError)) or any(
+        word in what for word in _OF_URLLIB
+    ):
         attempt.hide = True  # it has a part of the address, and so of a password
         what = f"the client cannot go on ({type(error).__name__})"
         advice = "see whether STORAGE_EMULATOR_HOST and the proxies are addresses"
