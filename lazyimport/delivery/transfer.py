@@ -64,6 +64,7 @@ class _Connections:
         self._again: set[Piece] = set()
         self._missing = set(pieces)
         self._slowest = 0.0
+        self._taking = 0
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -73,7 +74,8 @@ class _Connections:
             name = f"lazyimport-{number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
         with self._changed:
-            while self._missing and self._error is None:
+            # What takes a piece is not to go on when this has returned.
+            while self._taking or (self._missing and self._error is None):
                 self._changed.wait()
             if self._error is not None:
                 raise self._error
@@ -87,8 +89,14 @@ class _Connections:
                     if self._running.pop(piece, None) is None:
                         continue  # another connection was faster
                     self._slowest = max(self._slowest, time.monotonic() - began)
-                if self._error is None:
+                    if self._error is not None:
+                        return
+                    self._taking += 1
+                try:
                     self._take(piece, data)
+                finally:
+                    with self._changed:
+                        self._taking -= 1
             except BaseException as error:  # noqa: BLE001 - raised where it was asked for
                 with self._changed:
                     if piece in self._again and piece in self._running:

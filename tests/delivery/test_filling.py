@@ -192,7 +192,7 @@ def test_a_download_goes_on_where_it_broke_off(
 
     monkeypatch.setattr(FileStore, "_receive", breaking)
     with pytest.raises(StoreUnavailable):
-        site.fetch(cache_mode=mode)
+        site.fetch(cache_mode=mode, connections=1)
     (partial,) = os.listdir(f"{site.cache.path}/archives")
     assert HASH in partial
 

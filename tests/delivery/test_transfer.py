@@ -141,3 +141,21 @@ def test_an_error_of_the_taker_ends_it() -> None:
 
     with pytest.raises(OSError, match="full"):
         bring(Ranges({}), "key", PIECES, 4, take)
+
+
+def test_nothing_is_taken_after_it_has_ended() -> None:
+    """The file that the pieces go to is closed then."""
+    ended: list[str] = []
+    late: list[str] = []
+
+    def take(piece: tuple[int, int], data: bytes) -> None:
+        if piece[0] == 0:
+            raise OSError(28, "full")
+        time.sleep(0.2)
+        late.extend(ended)
+
+    with pytest.raises(OSError, match="full"):
+        bring(Ranges({(0, 1): 0.05}), "key", PIECES, 4, take)
+    ended.append("ended")
+    time.sleep(0.5)
+    assert late == []
