@@ -205,7 +205,7 @@ def _still_running(served: Served) -> tuple[str, str] | None:
     others = {hash: n for hash, n in served.serving.items() if hash != served.hash}
     for hash, count in others.items():
         if hash is not None and len(others) == 1:
-            return hash, f"{count} replicas still run it"
+            return hash, f"it still runs, in {count} of the replicas"
     return None
 
 

@@ -260,7 +260,7 @@ class TestCluster:
 
         (step,) = change.steps
         assert (B, A) == (step.before, step.application.hash)
-        assert "2 replicas still run it" == change.why
+        assert "it still runs, in 2 of the replicas" == change.why
         assert "no config" == cluster.applied
         change.write(history)
         env = cluster.applied["applications"][1]["runtime_env"]["env_vars"]
