@@ -11,9 +11,10 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room
-from lazyimport.delivery.filling import FileRoom, Filling, MemoryRoom
+from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.memory import require_memory
+from lazyimport.delivery.rooms import FileRoom, MemoryRoom
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,

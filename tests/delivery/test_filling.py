@@ -15,8 +15,9 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery import filling, heads, memory
 from lazyimport.delivery.fetch import fetch
-from lazyimport.delivery.filling import Filling, MemoryRoom
+from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
+from lazyimport.delivery.rooms import MemoryRoom
 from lazyimport.errors import (
     ArchiveError,
     CacheError,

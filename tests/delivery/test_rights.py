@@ -99,7 +99,7 @@ def test_a_quota_that_is_used_up(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    place = {"write": "lazyimport.delivery.filling.FileRoom.write", "sync": "os.fsync"}[
+    place = {"write": "lazyimport.delivery.rooms.FileRoom.write", "sync": "os.fsync"}[
         step
     ]
     monkeypatch.setattr(place, refuse)
