@@ -29,8 +29,8 @@ from lazyimport.stores.side_by_side import side_by_side
 _NEWEST = 8
 #: How many bases are worth a closer look.
 _TRIED = 2
-#: Bytes of the first look into an archive: with the root of 3,000 files.
-_HEAD = 4096
+#: Bytes of the first look into an archive: with the root of 4,000 files.
+_HEAD = 8192
 #: Ranges with no more bytes than this between them are read as one.
 _GAP = 4096
 
