@@ -92,6 +92,7 @@ def count(tree: str, cases: dict[str, str], folder: str) -> None:
         _child(f"{install}\n{code}")
         files = sum(len(names) for _, _, names in os.walk(root))
         ready = os.listdir(f"{root}.ready") if os.path.isdir(f"{root}.ready") else []
+        ready = [top for top in ready if top[:1] != ":"]
         modules = imports.modules(
             [sys.executable, "-c"],
             f"import sys; sys.path.insert(0, {tree!r})\n",

@@ -36,6 +36,7 @@ def _counted(data: Data) -> _Hash:
     global _implementation, _hashed  # noqa: PLW0603 - the choice of the process
     _hashed += len(data)
     if _hashed > _ENOUGH or "_hashlib" in sys.modules:
+        _implementation = _builtin  # the import may look into an archive
         import hashlib
 
         _implementation = hashlib.sha256

@@ -68,3 +68,22 @@ def test_python_without_openssl_is_refused() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert "built without it; set LAZYIMPORT_DIGESTS" in child.stderr
+
+
+def test_loading_openssl_may_need_a_digest() -> None:
+    """A folder of an archive in front of the standard library is looked at for it."""
+    program = """if True:
+        import sys
+        from lazyimport.format.digest import sha256
+        class Finder:
+            def find_spec(self, name, *_):
+                sha256(name.encode())
+        sys.meta_path.insert(0, Finder())
+        for name in ("hashlib", "_hashlib"):
+            sys.modules.pop(name, None)
+        print(len(sha256(bytes(1 << 20))))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("32\n", "")
