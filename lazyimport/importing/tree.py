@@ -239,7 +239,9 @@ class Tree:
                 self.warn(
                     f"the files of {top or 'the top directory'} of archive {self.hash} "
                     f"cannot be put on disk at {self.inside}{top}; code that opens "
-                    "files beside itself will not find them"
+                    f"files beside itself will not find them. User {os.geteuid()}, "
+                    "whom this process runs as, may not write there, or the disk is "
+                    "full; set LAZYIMPORT_CACHE_DIR to a directory where it can write"
                 )
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
