@@ -291,8 +291,9 @@ class Tree:
             return
         if depth == LISTED:
             self._put(self._put_names)
+            self._answered.add(("", PACKAGE))
         elif depth == PACKAGE:
-            self.materialize(whole) if inner else self.put_all()
+            self._put_packages([whole] if inner else self.archive.tops())
         elif entry is not None and not is_directory:
             self.put(entry)
         else:
@@ -300,6 +301,12 @@ class Tree:
         self._answered.add(look)  # now: other threads do not wait for us
         if len(self.looked) < _MOST_LOOKS:
             self.looked.setdefault(inner or ".", looker)
+
+    def _put_packages(self, tops: list[str]) -> None:
+        for top in tops:
+            if (top, PACKAGE) not in self._answered:
+                self.materialize(top)
+                self._answered.add((top, PACKAGE))
 
     def _put_names(self, files: Materializer) -> str:
         """Put at the root what a listing of it names: its files, empty directories."""
