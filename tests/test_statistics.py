@@ -130,7 +130,7 @@ def test_who_looked_at_what(tmp_path: Path) -> None:
         import shipped.one
         looked = lazyimport.stats().looked
         root = lazyimport.current().root
-        os.listdir(root), os.path.exists(root + "/top.txt")
+        os.path.exists(root + "/top.txt"), os.listdir(root)
         more = lazyimport.stats().looked
         for n in range(2000): os.path.exists(f"{{root}}/{{n}}")
         print(json.dumps([looked, more, len(lazyimport.stats().looked)]))

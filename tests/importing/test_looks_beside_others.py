@@ -36,7 +36,7 @@ PROGRAMS = {
         import os, pure, subprocess
         root = os.path.dirname(pure.__path__[0])
         print(open(root + "/top.txt").read(), os.path.exists(root + "/pure/other.py"))
-        print(set(os.listdir(root + "/pure")) - {"__pycache__"})
+        print(sorted({*os.listdir(root + "/pure")} - {"__pycache__"}))
         print(subprocess.run(["cat", root + "/app/text.txt"], capture_output=True).stdout)
         print(subprocess.run(["ls", "text.txt"], cwd=root + "/app", capture_output=True).stdout)
         pid = os.fork()
