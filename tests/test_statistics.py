@@ -132,7 +132,7 @@ def test_who_looked_at_what(tmp_path: Path) -> None:
         root = lazyimport.current().root
         os.path.exists(root + "/top.txt"), os.listdir(root)
         more = lazyimport.stats().looked
-        for n in range(2000): os.path.exists(f"{{root}}/{{n}}")
+        for n in range(2000): os.path.exists(f"{{root}}/shipped/{{n}}")
         print(json.dumps([looked, more, len(lazyimport.stats().looked)]))
         """
     )
