@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from shlex import quote
 
 from lazyimport.deploy.application import VARIABLE, Application
@@ -14,6 +13,7 @@ from lazyimport.deploy.history import Deployment, History
 from lazyimport.deploy.manifest import ClusterManifest, Manifest
 from lazyimport.deploy.plan import Plan
 from lazyimport.deploy.status import Served
+from lazyimport.registry.past import Past
 
 _TYPED = "it was asked for"
 
@@ -45,7 +45,7 @@ def _previous(
     app: Application, manifest: Manifest, history: History
 ) -> tuple[str, str]:
     path = manifest.path
-    past = _Past(history, app.name, app.hash, manifest=manifest.name)
+    past = Past(_line(history, app.name, app.hash, manifest.name)[1], app.hash)
     chosen = past.choose()
     if chosen is not None:
         return chosen
@@ -62,112 +62,33 @@ def _previous(
             f"{app.name} had no hash before {app.hash}: to go back to that, take "
             f"{VARIABLE} out of {path}:{app.line}; to go to another, {command}"
         )
-    raise past.error(f"git has no other hash of it in {path}; name one: {command}")
+    advice = f"git has no other hash of it in {path}; name one: {command}"
+    raise _nothing(app.name, past, advice)
 
 
-class _Fate:
-    """What became of one hash; *last* is its last deployment, or that after it."""
-
-    def __init__(self, last: Deployment) -> None:
-        self.last = last
-        self.ran = False
-        self.failed: Deployment | None = None
-        self.left: Deployment | None = None  # by this rollback
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether it failed and never ran, or somebody rolled back from it."""
-        return self.left is not None or (self.failed is not None and not self.ran)
-
-    def rank(self, hash: str) -> int:
-        """Return how much is known for *hash*, whose fate this is."""
-        was_applied = self.last.hash == hash and self.last.outcome != "written"
-        return 2 if self.ran else int(was_applied)
-
-    def __str__(self) -> str:
-        if self.left is not None:
-            return f"was rolled back {self.left.began}"
-        if self.failed is not None and not self.ran:
-            reason = self.failed.reason
-            return self.failed.outcome + (f" ({reason})" if reason else "")
-        return "ran" if self.ran else "was not waited for"
-
-
-class _Past:
-    """What *history* knows of the hashes that *app*, which has *now*, had before.
+def _line(
+    history: History, app: str, now: str | None, manifest: str, cluster: str = ""
+) -> tuple[str, list[Deployment]]:
+    """Return the manifest whose deployments count for *app*, and these.
 
     An application of one name may run in several places, with a manifest for each.
-    The deployments by *manifest* count; if there are none, as on another machine,
-    those by the manifest that named *now* last, which went to *cluster* if any did.
+    If *history* has none by *manifest*, as on another machine, the one counts that
+    named the hash *now* last, and went to *cluster* if any did.
     """
+    counted = [each for each in history.deployments(app) if each.trusted]
+    if not any(each.manifest == manifest for each in counted):
+        ran = [each for each in counted if each.hash == now]
+        ran.sort(key=lambda each: each.cluster != cluster)
+        manifest = ran[0].manifest if ran else manifest
+    return manifest, [each for each in counted if each.manifest == manifest]
 
-    def __init__(
-        self,
-        history: History,
-        app: str,
-        now: str | None,
-        *,
-        manifest: str = "",
-        cluster: str = "",
-    ) -> None:
-        counted = [each for each in history.deployments(app) if each.trusted]
-        if not any(each.manifest == manifest for each in counted):
-            ran = [each for each in counted if each.hash == now]
-            ran.sort(key=lambda each: each.cluster != cluster)
-            manifest = ran[0].manifest if ran else manifest
-        deployments = [each for each in counted if each.manifest == manifest]
-        self.manifest = manifest
-        befores = {each.before for each in deployments}
-        self.is_first = bool(now) and befores | {now} == {None, now}
-        #: by hash, in the order in which they were deployed last
-        self.fates: dict[str, _Fate] = {}
-        for each in reversed(deployments):
-            self._learn(each)
-        self._app = app
-        self._now = now
 
-    def _learn(self, each: Deployment) -> None:
-        known = self.fates.pop(each.hash, _Fate(each))
-        if each.before and each.before != each.hash:
-            before = self.fates.setdefault(each.before, _Fate(each))
-            if each.back and known.left is None:
-                before.left = each
-        self.fates[each.hash] = known
-        known.last, known.left = each, None
-        if each.outcome == "running":
-            known.ran, known.failed = True, None
-        elif each.outcome in ("failed", "timed out"):
-            known.failed = each
-
-    def choose(self) -> tuple[str, str] | None:
-        """Return the hash to go back to and why, None if nothing is known."""
-        newest = reversed(self.fates)
-        good = [h for h in newest if h != self._now and not self.fates[h].is_bad]
-        if not good:
-            return None
-        # The newest of those that ran, else of those that were applied, else of all.
-        hash = max(good, key=lambda hash: self.fates[hash].rank(hash))
-        fate = self.fates[hash]
-        if fate.ran:
-            why = f"it is the last that worked: deployed {fate.last.began}"
-        elif fate.last.hash == hash:
-            why = f"it was deployed {fate.last.began}, and nobody waited for it"
-        else:
-            why = f"{self._app} had it before {fate.last.hash[:12]} was deployed"
-        return hash, why + self.passed_over(hash)
-
-    def passed_over(self, chosen: str | None = None) -> str:
-        """Return what is said of the hashes that were deployed after *chosen*."""
-        newer = list(takewhile(lambda hash: hash != chosen, reversed(self.fates)))
-        texts = [f"{h[:12]} {self.fates[h]}" for h in newer if h != self._now]
-        return f"; passed over: {', '.join(texts)}" if texts else ""
-
-    def error(self, advice: str) -> DeployError:
-        """Return the error for the case that there is nothing to go back to."""
-        return DeployError(
-            f"nobody knows a version of {self._app} that worked before "
-            f"{self._now or 'now'}{self.passed_over()}; {advice}"
-        )
+def _nothing(app: str, past: Past, advice: str) -> DeployError:
+    """Return the error for the case that there is nothing to go back to."""
+    return DeployError(
+        f"nobody knows a version of {app} that worked before "
+        f"{past.now or 'now'}{past.passed_over()}; {advice}"
+    )
 
 
 class ClusterRollback(Plan):
@@ -185,14 +106,16 @@ class ClusterRollback(Plan):
         self, cluster: Cluster, name: str, history: History, to: str | None = None
     ) -> None:
         (app,) = ClusterManifest(cluster).choose([name])
-        past = _Past(history, name, app.hash, cluster=cluster.address)
+        by, deployments = _line(history, name, app.hash, "", cluster.address)
+        past = Past(deployments, app.hash)
         served = cluster.served().get(name)
         running = _still_running(served) if served else None
         chosen = (to, _TYPED) if to else running or past.choose()
         if chosen is None:
             command = f"lazyimport rollback --app {quote(name)} --to HASH"
-            raise past.error(f"no replica runs another one; name one: {command}")
-        manifest = ClusterManifest(cluster, past.manifest)
+            advice = f"no replica runs another one; name one: {command}"
+            raise _nothing(name, past, advice)
+        manifest = ClusterManifest(cluster, by)
         super().__init__(manifest, chosen[0], [name], why=chosen[1])
         self.warnings.append(
             "the cluster will differ from the manifest; change that too, or the next "

@@ -1,10 +1,10 @@
 """Garbage collection: which archives of a store nobody needs, and deleting them.
 
 An archive stays while anything speaks for it: a channel points to it, or did so
-lately; it is young, among the newest, or named; or it is the base of one that
-stays. `survey` says for each what speaks for it. `collect` deletes the others, in
-batches, each announced before it is looked at again (see
-`lazyimport.registry.gc_lock`), deltas before their bases.
+lately; an application runs it, or may be rolled back to it; it is young, among the
+newest, or named; or it is the base of one that stays. `survey` says for each what
+speaks for it. `collect` deletes the others, in batches, each announced before it is
+looked at again (see `lazyimport.registry.gc_lock`), deltas before their bases.
 
 Ages count by the clock of the store, which writes the times.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from lazyimport.errors import KeyMissing, LazyImportError
+from lazyimport.errors import ChannelError, KeyMissing, LazyImportError, StoreError
 from lazyimport.registry.archives import (
     delete_archive,
     delete_object,
@@ -25,7 +25,18 @@ from lazyimport.registry.archives import (
 )
 from lazyimport.registry.channels import read_channels
 from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
-from lazyimport.registry.layout import CLOCK, FOLDERS, PUSHED, RECORDS, recorded_hash
+from lazyimport.registry.history import Deployment, read_records
+from lazyimport.registry.layout import (
+    CLOCK,
+    DEPLOYMENTS,
+    FOLDERS,
+    PUSHED,
+    RECORDS,
+    is_deployment,
+    recorded_hash,
+)
+from lazyimport.registry.past import Kept
+from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
 
@@ -37,7 +48,7 @@ _AT_ONCE = 16
 
 
 class Rules:
-    """What stays, beside what channels point to and the bases of what stays.
+    """What stays, beside what channels point to, applications and bases of what stays.
 
     ``older_than``
         seconds: nothing younger is deleted, and at least SHORTEST_AGE,
@@ -46,9 +57,12 @@ class Rules:
     ``hashes``
         these,
     ``history``
-        what a channel pointed to in so many of its last changes, for rollback,
+        what a channel pointed to in so many of its last changes, and so many
+        versions of an application, for rollback,
     ``channels``
-        names of the channels to which that applies; None for all.
+        names of the channels to which that applies; None for all,
+    ``trusted``
+        keys; what none of them signed pushes out no other record.
     """
 
     def __init__(
@@ -59,12 +73,14 @@ class Rules:
         hashes: Iterable[str] = (),
         history: int = 5,
         channels: Iterable[str] | None = None,
+        trusted: Trusted | None = None,
     ) -> None:
         self.older_than = max(older_than, SHORTEST_AGE)
         self.keep_last = keep_last
         self.hashes = frozenset(hashes)
         self.history = history
         self.channels = None if channels is None else frozenset(channels)
+        self.trusted = trusted
 
 
 @dataclass
@@ -198,13 +214,21 @@ class _Surveyor:
         self._rules = rules
         # By hash and time: what was deleted may have come back in another form.
         self._bases: dict[tuple[str, float], str | None] = {}
+        self._records: dict[str, Deployment] = {}
 
     def survey(self, now: float) -> Survey:
         fates = self._archives()
         for fate in fates:  # one object of the future does not make all others old
             fate.modified = min(fate.modified, now)
-        self._judge(fates, now)
+        records = [i for i in self._store.list(DEPLOYMENTS) if is_deployment(i.key)]
+        kept = self._kept_by([item.key for item in records])
+        self._judge(fates, kept, now)
         leftovers = list(self._leftovers(fates, now))
+        for item in records:
+            known = self._records[item.key]
+            old = now - item.modified > self._rules.older_than
+            if old and (known.app, known.id) not in kept.ids:
+                leftovers.append(item.key)
         return Survey(fates, leftovers, self.sweep(now, dry_run=True), now)
 
     def _archives(self) -> list[Fate]:
@@ -236,11 +260,26 @@ class _Surveyor:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(read, versions - self._bases.keys()))
 
-    def _judge(self, fates: list[Fate], now: float) -> None:
+    def _kept_by(self, keys: list[str]) -> Kept:
+        """Return what the records of deployments under *keys* keep."""
+        rules, store = self._rules, self._store
+        new = [key for key in keys if key not in self._records]
+        self._records.update(read_records(store, new, rules.trusted))
+        for key in keys:
+            if key not in self._records:
+                raise StoreError(
+                    f"{store.url}/{key} is no record of a deployment that this "
+                    "lazyimport can read; use the release that wrote it, or delete it",
+                    url=store.url,
+                    key=key,
+                )
+        return Kept((self._records[key] for key in keys), rules.history)
+
+    def _judge(self, fates: list[Fate], kept: Kept, now: float) -> None:
         """Write down everything that speaks for an archive."""
         rules = self._rules
         known = {fate.hash: fate for fate in fates}
-        for hash, reason in self._channel_reasons():
+        for hash, reason in (*self._channel_reasons(), *kept.reasons):
             if hash in known and reason not in known[hash].reasons:
                 known[hash].reasons.append(reason)
         for place, fate in enumerate(fates):
@@ -256,10 +295,16 @@ class _Surveyor:
 
     def _channel_reasons(self) -> Iterator[tuple[str, str]]:
         rules = self._rules
-        for channel in read_channels(self._store):
-            if channel.hash is None:
-                continue
-            yield channel.hash, f"channel {channel.name}"
+        channels = [each for each in read_channels(self._store) if each.hash]
+        for name in sorted((rules.channels or set()) - {c.name for c in channels}):
+            raise ChannelError(
+                f"there is no channel {name!r} in {self._store.url} that could keep "
+                f"anything; see 'lazyimport channel ls --store {self._store.url}'",
+                channel=name,
+                store=self._store.url,
+            )
+        for channel in channels:
+            yield str(channel.hash), f"channel {channel.name}"
             if rules.channels is None or channel.name in rules.channels:
                 for change in channel.changes[1 : rules.history]:
                     if change.hash and change.hash != channel.hash:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from lazyimport.cache.layout import DEPLOYMENTS, Layout
-from lazyimport.errors import LazyImportError, StoreMissing
+from lazyimport.errors import KeyMissing, LazyImportError, StoreMissing
 from lazyimport.registry.layout import deployment_key, deployments_of
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
@@ -155,16 +155,16 @@ class History:
         Of each record no more than the *newest* objects are read, of which a
         deployment has up to three.
         """
-        found: dict[str, Deployment] = {}
+        found: list[Deployment] = []
 
         def read(place: _Place) -> None:
-            for each in _read(place, app, newest):
-                best = found.setdefault(each.id, each)
-                if _rank(each) > _rank(best):
-                    found[each.id] = each
+            store = place.open()
+            keys = [item.key for item in store.list(deployments_of(app))][-newest:]
+            records = read_records(store, keys, place.trusted)
+            found.extend(each for _, each in records if each.app == app)
 
         self._for_each_place(read, "what it knows does not count")
-        return sorted(found.values(), reverse=True)
+        return newest_first(found)
 
     def _for_each_place(self, do: Callable[[_Place], None], so: str) -> None:
         for place in list(self._places):
@@ -189,20 +189,39 @@ def _rank(deployment: Deployment) -> tuple[bool, int]:
     return deployment.trusted, OUTCOMES.index(deployment.outcome)
 
 
-def _read(place: _Place, app: str, newest: int) -> Iterator[Deployment]:
-    """Yield what is written down of *app*; what is no deployment is left out."""
-    store = place.open()
-    keys = [item.key for item in store.list(deployments_of(app))][-newest:]
+def read_records(
+    store: ReadStore, keys: Sequence[str], trusted: Trusted | None
+) -> Iterator[tuple[str, Deployment]]:
+    """Yield what is written down under *keys*; what is no deployment is left out.
+
+    Raises StoreError while iterating.
+    """
+
+    def read(key: str) -> bytes:
+        try:
+            return store.read(key, 0, _LARGEST)
+        except KeyMissing:
+            return b""  # collected since it was listed
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda key: store.read(key, 0, _LARGEST), keys)
-        for key, data in zip(keys, found, strict=True):
+        for key, data in zip(keys, pool.map(read, keys), strict=True):
             try:
-                each = _decode(data, place.trusted)
+                each = _decode(data, trusted)
             except (ValueError, TypeError, LookupError, RecursionError):
                 continue
             # What is signed counts for its own place alone.
-            if (app, key) == (each.app, deployment_key(app, each.id, each.outcome)):
-                yield each
+            if key == deployment_key(each.app, each.id, each.outcome):
+                yield key, each
+
+
+def newest_first(records: Iterable[Deployment]) -> list[Deployment]:
+    """Return each deployment once, with the last that is known of it."""
+    found: dict[tuple[str, str], Deployment] = {}
+    for each in records:
+        best = found.setdefault((each.app, each.id), each)
+        if _rank(each) > _rank(best):
+            found[each.app, each.id] = each
+    return sorted(found.values(), reverse=True)
 
 
 def _decode(data: bytes, trusted: Trusted | None) -> Deployment:

@@ -39,6 +39,9 @@ _RECORD = re.compile(
     rf"{PROVENANCE}{_HASH}{_JSON}|{SIGNATURES}{_HASH}/[0-9a-f]{{32}}{_JSON}|"
     rf"{PROOFS}{_HASH}-[0-9a-f-]+|{PUSHED}{_HASH}/[0-9a-f]{{16}}"
 )
+_DEPLOYMENT = re.compile(
+    rf"{DEPLOYMENTS}[^/]+/\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{6}}Z-[0-9a-f]{{8}}/[a-z-]+{_JSON}"
+)
 #: Characters of the longest name of an application that is a part of a key.
 _LONGEST = 200
 
@@ -89,6 +92,11 @@ def deployments_of(application: str) -> str:
     if len(name) > _LONGEST:
         name = hashlib.sha256(name.encode()).hexdigest()
     return f"{DEPLOYMENTS}{name}/"
+
+
+def is_deployment(key: str) -> bool:
+    """Whether *key* has the form that `deployment_key` gives."""
+    return _DEPLOYMENT.fullmatch(key) is not None
 
 
 def deployment_key(application: str, name: str, outcome: str) -> str:

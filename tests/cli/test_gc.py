@@ -105,6 +105,8 @@ def test_rules(cli: CommandLine, pushed: list[str]) -> None:
     for name in (*pushed, pushed[0]):
         point(cli, "dev", name)
     assert cli.run("gc").stdout.count("goes") == 0
+    assert "no channel 'other' in" in cli.fail("gc", "--keep-channel", "other")
+    cli.run("channel", "set", "other", pushed[0])
     options = ["--keep-channel", "other", "--older-than", "1h"]
     rows = cli.run("gc", *options).stdout
     assert rows.count("goes") == 2

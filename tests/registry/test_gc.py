@@ -29,6 +29,7 @@ from lazyimport.registry.channels import (
 )
 from lazyimport.registry.gc import Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import Announcement, claim, renew
+from lazyimport.registry.history import History
 from lazyimport.registry.layout import (
     PUSHED,
     RUNNING,
@@ -36,6 +37,9 @@ from lazyimport.registry.layout import (
     channel_key,
     signature_key,
 )
+from lazyimport.registry.past import RECORDED
+from lazyimport.registry.signer import Signer
+from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
 from tests.support.headers import put_header
@@ -211,6 +215,133 @@ def test_who_may_only_read_claims_by_looking(store: MutableStore) -> None:
         raise StoreDenied("no", url=store.url)
 
     claim(Through(store, "put", denied), A)
+
+
+def test_a_channel_that_is_not_there_is_an_error(store: MutableStore) -> None:
+    """It would keep nothing, and somebody meant it to."""
+    put_aged(store, A, 60)
+    set_channel(store, "prod", A, by="ada")
+
+    rules = Rules(older_than=DAY, channels=["prod", "prdo"])
+    with pytest.raises(ChannelError, match=r"no channel 'prdo' in .* keep anything"):
+        collect(store, rules, NOW, "ada")
+
+
+# -- deployments -------------------------------------------------------------
+
+
+def deploy(
+    store: Store,
+    hash: str,
+    outcome: str = "running",
+    before: str | None = None,
+    **facts: Any,
+) -> None:
+    """Record a deployment, an old one."""
+    signer = facts.pop("signer", None)
+    history = History("/nowhere", store, by="ada@x", signer=signer)
+    history._places = history._places[1:]  # not on this machine
+    begun = history.begin("shop", before, hash, manifest="f.yaml")
+    history.add(begun._replace(outcome=outcome, **facts))
+
+
+def kept(store: Store, **rules: Any) -> dict[str, list[str]]:
+    found = reasons(survey(store, Rules(older_than=30 * DAY, **rules), NOW))
+    return {name: why for name, why in found.items() if why}
+
+
+def test_what_rollback_would_go_to_stays(store: MutableStore) -> None:
+    for name in NAMES:
+        put_aged(store, name, 60)
+    for number, name in enumerate(NAMES[:8]):
+        deploy(store, name, before=NAMES[number - 1] if number else None)
+    deploy(store, A, "failed", before=NAMES[7])
+    deploy(store, B, "written", before=A)
+    deploy(store, C, manifest="staging.yaml")
+    deploy(store, D, app="till", outcome="applied")
+    age(store, 60)
+
+    assert kept(store) == {
+        B: ["application shop"],
+        **{name: ["rollback of shop"] for name in NAMES[4:8]},
+        C: ["application shop"],
+        D: ["application till"],
+    }
+    least = {B, NAMES[7], C, D}
+    assert set(kept(store, history=0)) == set(kept(store, history=1)) == least
+    collect(store, Rules(older_than=DAY, history=2), NOW, "ada")
+    assert archives(store) == least
+
+
+def test_what_was_rolled_back_from_goes(store: MutableStore) -> None:
+    for name in (A, B, C):
+        put_aged(store, name, 60)
+    deploy(store, A)
+    deploy(store, B, before=A)
+    deploy(store, C, before=B)
+    deploy(store, B, before=C, back=True)
+    age(store, 60)
+
+    assert kept(store) == {B: ["application shop"], A: ["rollback of shop"]}
+
+
+def test_old_records_go_but_the_last_ones(store: MutableStore) -> None:
+    """And those that say when what is kept ran."""
+    put_aged(store, A, 60)
+    deploy(store, A, "applied")
+    deploy(store, A)
+    for number in range(RECORDED + 3):
+        deploy(store, f"{number:064x}", "failed", before=A)
+    age(store, 60)
+    deploy(store, B, "failed", before=A)
+    theirs = "deployments/shop/notes/why.json"
+    store.put(theirs, io.BytesIO(b"x"))
+    age(store, 90, theirs)
+
+    done = collect(store, OLD, NOW, "ada")
+
+    left = [item.key for item in store.list("deployments/")]
+    assert done.leftovers == 5
+    assert len(left) == 1 + RECORDED + 1
+    assert theirs in left
+    assert kept(store) == {A: ["rollback of shop"]}
+
+
+def test_nothing_goes_if_a_record_cannot_be_read(store: MutableStore) -> None:
+    """It may be of a newer release."""
+    put_aged(store, A, 60)
+    deploy(store, A)
+    (item,) = store.list("deployments/")
+    Path(store.url.removeprefix("file://"), item.key).write_text("{")
+
+    with pytest.raises(StoreError, match=r"running.json is no record of a deployment"):
+        collect(store, OLD, NOW, "ada")
+    assert archives(store) == {A}
+
+
+def test_unsigned_records_push_out_nothing(store: MutableStore, ours: Signer) -> None:
+    """Where keys are trusted they keep more, whatever they say, and never less."""
+    for name in (A, B, C, D):
+        put_aged(store, name, 60)
+    deploy(store, A, signer=ours)
+    deploy(store, B, before=A, signer=ours)
+    age(store, 60)
+    signed = {item.key for item in store.list("deployments/")}
+    for number in range(RECORDED + 3):
+        deploy(store, f"{number:064x}", id=f"2999-01-01T000000.000000Z-{number:08x}")
+    deploy(store, C, "failed", before=A)
+    deploy(store, D, before=B, back=True)
+    (first, *_) = sorted(signed)
+    forged = store.read(first).replace(b"running", b"failed")
+    store.put(first.replace("running", "failed"), io.BytesIO(forged))
+    age(store, 60)
+    trusted = Trusted.parse(ours.public)
+
+    assert {A, B} <= set(kept(store, trusted=trusted))
+    assert not {A, B} <= set(kept(store))
+    collect(store, Rules(older_than=DAY, trusted=trusted), NOW, "ada")
+    assert {A, B} <= archives(store)
+    assert signed <= {item.key for item in store.list("deployments/")}
 
 
 # -- what goes with it -------------------------------------------------------

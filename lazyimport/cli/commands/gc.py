@@ -20,6 +20,7 @@ from lazyimport.deploy.yamltext import YamlText
 from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.provenance import builder
+from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import Store, open_store, writable
 from lazyimport.values import check_channel
@@ -52,7 +53,9 @@ kubectl get rayservice,rayjob,raycronjob,raycluster,cronjob -Ao yaml > used &&
     show_default="all",
 )
 @declare.option(
-    "--history N", "Count the N last changes of such a channel.", default="5"
+    "--history N",
+    "Count the N last changes of such a channel, and versions of an application.",
+    default="5",
 )
 @declare.option("--keep HASH", "Keep this archive.", multiple=True)
 @declare.option(
@@ -79,10 +82,11 @@ def command(
 
     Without --delete, prints what would go, and why the rest stays.
 
-    What a channel points to, the base of an archive that stays, and what was pushed
-    within the last hour never go. An archive goes if it is older than --older-than
-    and nothing else keeps it. The store does not know the hashes in manifests: name
-    them with --keep or --keep-from.
+    What a channel points to, what was deployed last and what 'rollback' would go to,
+    the base of an archive that stays, and what was pushed within the last hour never
+    go. An archive goes if it is older than --older-than and nothing else keeps it. The
+    store does not know the hashes in manifests that 'deploy' did not write: name them
+    with --keep or --keep-from.
     """
     if older_than < SHORTEST_AGE:
         raise click.UsageError(
@@ -96,6 +100,7 @@ def command(
         hashes=_kept(keep, keep_from, settings),
         history=history,
         channels=_channels(keep_channel),
+        trusted=Trusted.of(settings),
     )
     if delete:
         _delete(store, rules, as_json=as_json)
@@ -220,8 +225,8 @@ def _print_survey(found: Survey, store: Store) -> None:
     console.say(text)
     if goes:
         console.say(
-            "hashes in manifests are not known here: --keep-from FILE keeps what a "
-            "file mentions"
+            "of the hashes in manifests, only those are known here that 'deploy' "
+            "recorded: --keep-from FILE keeps what a file mentions"
         )
 
 
