@@ -152,7 +152,8 @@ _OPTIONS = [
     option("--diff", "Print what changes on stdout."),
     option(
         "-n, --dry-run",
-        "Change neither the file nor the cluster; 'deploy --push' still sends.",
+        "Change nothing, in the file, the cluster and the store; what is packed or "
+        "looked up still goes into the node cache.",
     ),
     _rolling_out(
         "--apply",

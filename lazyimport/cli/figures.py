@@ -59,4 +59,4 @@ def describe_channel(channel: Channel, store: str) -> str:
         text += f", was {before[:12]}"
     if channel.newest.expires:
         text += f", until {channel.newest.expires}"
-    return text + ")"
+    return text + (")" if channel.changed else ") already: nothing was changed")

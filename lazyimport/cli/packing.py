@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial, wraps
 from typing import Any
@@ -17,11 +18,11 @@ from lazyimport.cli.progress import Progress
 from lazyimport.cli.project import remember
 from lazyimport.delivery import Pushed, push
 from lazyimport.delivery.publish import Published
-from lazyimport.delivery.pushing import archive_file
+from lazyimport.delivery.pushing import archive_file, prepare
 from lazyimport.errors import SettingsError
 from lazyimport.packing import Packed, PackOptions, pack
-from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
+from lazyimport.values import redact
 
 _LARGE = 100_000_000  # bytes of an archive whose largest files are named
 _option = partial(option, section="Packing")
@@ -122,8 +123,23 @@ def pack_and_tell(
         packed = pack(roots, settings, packing, reporter=reporter)
     except SettingsError as error:
         raise _usage(error) from error
-    _say_packed(packed, roots, reporter)
+    _say_packed(packed, packed.hash, roots, reporter)
     return packed
+
+
+def prepare_and_tell(
+    roots: Sequence[str],
+    settings: Settings,
+    packing: PackOptions,
+    reporter: Progress,
+    check: Callable[[str], object] | None = None,
+) -> str:
+    """Do all of a push but sending, say what was packed, and return the hash."""
+    with _refused(roots):
+        revision, packed = prepare(roots, settings, packing, check, reporter)
+    _say_packed(packed, revision.hash, roots, reporter)
+    reporter.say(f"nothing was sent to {redact(str(settings.store))}: --dry-run")
+    return revision.hash
 
 
 def push_and_tell(
@@ -131,40 +147,30 @@ def push_and_tell(
     settings: Settings,
     packing: PackOptions,
     reporter: Progress,
-    *,
-    check: Callable[[str], object] | None = None,
-    signer: Signer | None = None,
-    channel: str | None = None,
-    message: str = "",
-    valid_for: int | None = None,
+    **more: Any,
 ) -> Pushed:
-    """Push *roots*, and say what was packed and sent."""
-    try:
-        if archive_file(roots) is not None:
-            names = {field.name for field in fields(PackOptions)}
-            refuse_idle(names, "with an archive, which is packed already")
+    """Push *roots* with what *more* `push` takes; say what was packed and sent."""
+    with _refused(roots):
         pushed = push(
-            roots,
-            settings,
-            packing,
-            check=check,
-            signer=signer,
-            channel=channel,
-            message=message,
-            valid_for=valid_for,
-            environ=os.environ,
-            reporter=reporter,
+            roots, settings, packing, environ=os.environ, reporter=reporter, **more
         )
-    except SettingsError as error:
-        raise _usage(error) from error
-    if pushed.packed is None:
-        reporter.say(f"read archive {pushed.hash} from {roots[0]}")
-    else:
-        _say_packed(pushed.packed, roots, reporter)
+    _say_packed(pushed.packed, pushed.hash, roots, reporter)
     remember(settings)
     sent = describe_published(pushed.published)
     reporter.say(f"{sent} ({pushed.store}, {pushed.seconds:.1f} s)")
     return pushed
+
+
+@contextmanager
+def _refused(roots: Sequence[str]) -> Iterator[None]:
+    """Refuse options that do nothing with *roots*, and roots that do not fit."""
+    try:
+        if archive_file(roots) is not None:
+            names = {field.name for field in fields(PackOptions)}
+            refuse_idle(names, "with an archive, which is packed already")
+        yield
+    except SettingsError as error:
+        raise _usage(error) from error
 
 
 def _usage(error: SettingsError) -> Exception:
@@ -172,7 +178,12 @@ def _usage(error: SettingsError) -> Exception:
     return click.UsageError(str(error)) if error.name == "roots" else error
 
 
-def _say_packed(packed: Packed, roots: Sequence[str], reporter: Progress) -> None:
+def _say_packed(
+    packed: Packed | None, hash: str, roots: Sequence[str], reporter: Progress
+) -> None:
+    if packed is None:
+        reporter.say(f"read archive {hash} from {roots[0]}")
+        return
     if packed.artifact is not None:
         known = "as it should be" if packed.artifact.sha256 else "not checked"
         digest = packed.artifact_sha256

@@ -31,7 +31,7 @@ from lazyimport.registry.signer import Signer, sign_archive
 from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
-from lazyimport.stores import Store, mutable, open_store, writable
+from lazyimport.stores import ReadStore, mutable, open_store, writable
 from lazyimport.stores.artifact import is_artifact
 from lazyimport.values import check_channel
 
@@ -63,16 +63,18 @@ def push(
     message: str = "",
     valid_for: int | None = None,
     environ: Mapping[str, str] | None = None,
+    store: ReadStore | None = None,
     reporter: Reporter = SILENT,
 ) -> Pushed:
     """Pack *roots* as `lazyimport.packing.pack` does, and put the archive in the store.
 
     In place of them, *roots* may be one file that ``lazyimport pack --output`` wrote.
-    The store is the one of *settings*; it is sent the difference to an archive that
-    it has, where that is small enough. *check* is called with the hash before
-    anything is sent, with the archive whole in the node cache, and may raise.
-    *signer* signs the archive, and the change that points *channel* to it, for which
-    *message* is the reason; that counts for *valid_for* seconds, as `set_channel` says.
+    The store is the one of *settings*, *store* if it is open already; it is sent the
+    difference to an archive that it has, where that is small enough. *check* is
+    called with the hash before anything is sent, with the archive whole in the node
+    cache, and may raise. *signer* signs the archive, and the change that points
+    *channel* to it, for which *message* is the reason; that counts for *valid_for*
+    seconds, as `set_channel` says.
 
     With *environ*, the environment of the process, it is recorded in the store where
     the archive comes from. If that fails, *reporter* is warned.
@@ -82,20 +84,13 @@ def push(
     """
     if channel is not None:
         check_channel(channel)
-    store = _open_store(settings)
-    cache = NodeCache(settings.cache_dir)
+    url = _required(settings)
+    store = writable(store or open_store(url, timeout=settings.timeout))
     places = choose_roots(roots)
     file = archive_file(places)
     asked = [] if environ is None or file or any(map(is_artifact, places)) else places
     with Provenance(asked, environ or {}) as provenance:
-        if file is not None:
-            packed, revision = None, _revision_in(file, cache, settings)
-        else:
-            whole = check is not None
-            packed = pack(places, settings, options, whole=whole, reporter=reporter)
-            revision = packed.revision
-        if check is not None:
-            check(revision.hash)
+        revision, packed = prepare(places, settings, options, check, reporter)
         started = time.perf_counter()
         reporter.step(f"sending to {store.url}")
 
@@ -113,6 +108,7 @@ def push(
             if signer is not None:
                 sign_archive(store, revision.hash, signer)
 
+        cache = NodeCache(settings.cache_dir)
         published = publish(revision, store, cache, reporter, beside)
         if packed is not None and published.kind == "full":
             packed.rebase()  # the next push has it as its base here, too
@@ -133,7 +129,34 @@ def push(
     return Pushed(published.hash, published, store.url, seconds, packed, pointed)
 
 
-def _open_store(settings: Settings) -> Store:
+def prepare(
+    roots: Sequence[str | os.PathLike[str]],
+    settings: Settings,
+    options: PackOptions | None = None,
+    check: Callable[[str], object] | None = None,
+    reporter: Reporter = SILENT,
+) -> tuple[Revision, Packed | None]:
+    """Do what `push` does before anything is sent.
+
+    Returns what would be sent, and what was packed, None for the file of an archive.
+    Raises as `push` does.
+    """
+    _required(settings)
+    places = choose_roots(roots)
+    file = archive_file(places)
+    if file is not None:
+        packed, revision = None, _revision_in(file, settings)
+    else:
+        whole = check is not None
+        packed = pack(places, settings, options, whole=whole, reporter=reporter)
+        revision = packed.revision
+    if check is not None:
+        check(revision.hash)
+    return revision, packed
+
+
+def _required(settings: Settings) -> str:
+    """Return the URL of the store to push to."""
     if settings.store is None:
         raise SettingsError(
             "no store is named to push to: pass store= (gs://bucket/prefix or "
@@ -141,7 +164,7 @@ def _open_store(settings: Settings) -> Store:
             name="store",
             value=None,
         )
-    return writable(open_store(settings.store, timeout=settings.timeout))
+    return settings.store
 
 
 def archive_file(places: Sequence[str]) -> str | None:
@@ -164,8 +187,9 @@ def archive_file(places: Sequence[str]) -> str | None:
     return None
 
 
-def _revision_in(path: str, cache: NodeCache, settings: Settings) -> Revision:
+def _revision_in(path: str, settings: Settings) -> Revision:
     """Take the archive in the file *path* into the node cache, proved in full."""
+    cache = NodeCache(settings.cache_dir)
     try:
         with open(path, "rb") as file:
             buffer = map_file(file, path)

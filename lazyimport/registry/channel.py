@@ -119,11 +119,17 @@ class Change:
 
 
 class Channel:
-    """A channel as it was read: ``name``, and ``changes``, the newest first."""
+    """A channel: ``name``, and ``changes``, the newest first.
 
-    def __init__(self, name: str, changes: list[Change]) -> None:
+    ``changed`` is whether whoever returned it has just made the newest one.
+    """
+
+    def __init__(
+        self, name: str, changes: list[Change], *, changed: bool = False
+    ) -> None:
         self.name = name
         self.changes = changes
+        self.changed = changed
 
     @property
     def newest(self) -> Change:

@@ -260,13 +260,15 @@ class _Edit:
         if self._signer is not None:
             signature = self._signer.sign(change.signed_text(self._name))
             facts["signatures"] = [signature]
-        changed = Channel(self._name, [change, *changes[over:]][:HISTORY])
+        left = [change, *changes[over:]][:HISTORY]
+        changed = Channel(self._name, left, changed=True)
         key = channel_key(self._name)
         if self._store.replace(key, changed.encode(), self._version):
             return changed
         now = read_channel(self._store, self._name)
         # A store that repeats a request whose answer got lost is refused by itself.
         if any(found.facts == change.facts for found in now.changes):
+            now.changed = True
             return now
         raise self.error(
             f"channel {self._name!r} of {self._store.url} was changed by somebody else in "

@@ -37,6 +37,9 @@ def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
     assert (
         f"channel prod of {cli.url} points to {second} (#2, was {first[:12]})" in said
     )
+    again = cli.run("channel", "set", "prod", second, "-m", "why").stderr
+    assert "(#2, was " in again
+    assert again.endswith(") already: nothing was changed\n")
     assert "15 []\n" == cli.run("run", "prod", "-m", "shop.main").stdout
     assert second == cli.run("channel", "get", "prod").stdout.strip()
 

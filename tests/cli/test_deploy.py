@@ -94,6 +94,44 @@ class TestDeploy:
         assert SERVE.format(stored) == file.read_text()
         assert "packed 8 modules" in done.stderr
 
+    def test_a_dry_run_changes_nothing(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """Whatever it would push, apply, prefetch or sign; and it says the same."""
+
+        def written() -> dict[str, bytes]:
+            folders = (cli.store, file.parent / "project", cli.cache / "deployments")
+            paths = [path for folder in folders for path in folder.rglob("*")]
+            return {str(p): p.read_bytes() for p in [file, *paths] if p.is_file()}
+
+        store = ("--store", cli.url)
+        one = cli.run("push", project, *store, "--channel", "prod").stdout.strip()
+        cli.run("deploy", file, "--hash", one, *store)
+        cli.run("deploy", file, "--push", project / "shop" / "templates", *store)
+        new = cli.folder / "new"
+        new.mkdir()
+        (new / "till.py").write_text("x = 1\n")
+        packed = cli.run("pack", new, "-o", cli.folder / "new.lza").stdout.strip()
+        before, known = written(), cli.cache / "stores"
+        known.unlink(missing_ok=True)
+        with Dashboard() as dashboard:
+            more = ("--apply", "--prefetch", "--wait", "--address", dashboard.address)
+            for words in (
+                ("deploy", file, "--push", new, "--check", "till"),
+                ("deploy", file, "--push", cli.folder / "new.lza"),
+                ("deploy", file, "--hash", one[:9]),
+                ("deploy", file, "--channel", "prod"),
+                ("rollback", file),
+            ):
+                done = cli.run(*words, *store, "--dry-run", *more)
+                assert (packed if "--push" in words else one) in done.stderr
+                assert f"nothing was written to {file}: --dry-run" in done.stderr
+                assert before == written()
+            assert [] == dashboard.applied == dashboard.commands
+            assert not dashboard.submitted
+        assert not known.exists()
+        assert "no store is named" in cli.fail("deploy", file, "--push", new, "-n")
+
     def test_a_prefix_will_do(
         self, cli: CommandLine, file: Path, project: Path
     ) -> None:

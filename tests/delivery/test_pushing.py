@@ -64,6 +64,17 @@ def test_the_next_push_sends_the_difference(tree: Path, settings: Settings) -> N
     assert (second.published.kind, second.published.base) == ("delta", first.hash)
 
 
+def test_a_store_that_is_open_already_is_the_one(
+    tree: Path, settings: Settings, tmp_path: Path, stored: Path
+) -> None:
+    other = open_store(f"file://{tmp_path}/other")
+
+    pushed = push([tree], settings, store=other)
+
+    assert (pushed.store, stored.exists()) == (other.url, False)
+    assert (tmp_path / "other/archives" / pushed.hash).exists()
+
+
 class TestCheck:
     def test_comes_before_anything_is_sent(
         self, tree: Path, settings: Settings, tmp_path: Path

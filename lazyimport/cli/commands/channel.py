@@ -69,8 +69,8 @@ def _set(
     settings: Settings,
 ) -> None:
     """Point a channel to an archive."""
-    hash = resolve(archive, options.trusting(settings, signer))
     store = _open_to_change(settings)
+    hash = resolve(archive, options.trusting(settings, signer), store)
     # Anybody may have written what the store says of the archive: not to be signed.
     commit = "" if signer else commit_in(read_provenance(store, hash))
     channel = set_channel(

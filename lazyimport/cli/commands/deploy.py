@@ -11,7 +11,7 @@ import click
 from lazyimport.cli import declare, deploying, options
 from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.deploying import Wishes
-from lazyimport.cli.packing import pack_options, push_and_tell
+from lazyimport.cli.packing import pack_options, prepare_and_tell, push_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import Application, History, Manifest, Plan
@@ -105,16 +105,15 @@ def command(
                 reporter=reporter,
                 by_value=[path for app in applications for path in app.by_value],
             )
-        if roots:
-            hash = push_and_tell(
-                roots, settings, packing, reporter, check=check, signer=signer
-            ).hash
+        if roots and wishes.dry_run:
+            hash = prepare_and_tell(roots, settings, packing, reporter, check)
+        elif roots:
+            more = {"check": check, "signer": signer, "store": history.store}
+            hash = push_and_tell(roots, settings, packing, reporter, **more).hash
         else:
             hash = _named(archive, channel, settings, history, reporter)
-            advice, dry_run = (
-                "push and deploy in one go with --push DIR",
-                wishes.dry_run,
-            )
+            advice = "push and deploy in one go with --push DIR"
+            dry_run = wishes.dry_run
             deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
             if check is not None:
                 check(hash)

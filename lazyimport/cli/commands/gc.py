@@ -97,7 +97,10 @@ def command(
     rules = Rules(
         older_than=older_than,
         keep_last=keep_last,
-        hashes=_kept(keep, keep_from, settings),
+        hashes=[
+            *(resolve(text, settings, store) for text in keep),
+            *(hash for path in keep_from for hash in _hashes_in(path)),
+        ],
         history=history,
         channels=_channels(keep_channel),
         trusted=Trusted.of(settings),
@@ -106,15 +109,6 @@ def command(
         _delete(store, rules, as_json=as_json)
     else:
         _survey(store, rules, as_json=as_json)
-
-
-def _kept(
-    keep: Sequence[str], keep_from: Sequence[str], settings: Settings
-) -> list[str]:
-    hashes = [resolve(text, settings) for text in keep]
-    for path in keep_from:
-        hashes += _hashes_in(path)
-    return hashes
 
 
 def _channels(names: Sequence[str]) -> set[str] | None:

@@ -51,8 +51,8 @@ def command(
         raise click.UsageError(
             "with which key? Add --sign KEY, or set LAZYIMPORT_SIGNING_KEY"
         )
-    hash = resolve(archive, options.trusting(settings, signer))
     store = writable(open_store(str(settings.store), timeout=settings.timeout))
+    hash = resolve(archive, options.trusting(settings, signer), store)
     require_archive(store, hash)
     new = sign_archive(store, hash, signer)
     key = fingerprint(signer.public)

@@ -45,7 +45,7 @@ def command(
         found = verify_store(
             store,
             NodeCache(settings.cache_dir),
-            [resolve(archive, settings) for archive in archives],
+            [resolve(archive, settings, store) for archive in archives],
             repair=repair,
             reporter=reporter,
         )
