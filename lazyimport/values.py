@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 _DIGITS = "0123456789abcdefABCDEF"
 #: So many hexadecimal digits and more are taken for the beginning of a hash.
-_SHORTEST_PREFIX = 6
+SHORTEST_PREFIX = 6
 
 
 class Value:
@@ -83,7 +83,7 @@ def check_channel(name: str) -> str:
         why = "it has 1 to 64 letters, digits, dots, dashes and underscores"
     elif name[0] in "._-":
         why = "it begins with a letter or digit"
-    elif len(name) >= _SHORTEST_PREFIX and is_hex(name):
+    elif is_prefix(name):
         why = "six or more hexadecimal digits would be the beginning of a hash"
     if why:
         raise errors.SettingsError(
@@ -124,6 +124,11 @@ def byte_count(text: str) -> int | None:
             value=text,
         )
     return int(count * base ** max(power, 0))
+
+
+def is_prefix(text: str) -> bool:
+    """Whether *text* is taken for the beginning of a hash, or for all of one."""
+    return len(text) >= SHORTEST_PREFIX and is_hex(text)
 
 
 def is_hex(text: str) -> bool:

@@ -12,7 +12,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from click import style
@@ -140,11 +141,16 @@ def _tolerate_any_name() -> None:
 
 def print_diff(text: str) -> None:
     """Print a unified diff on stdout."""
+    print_text(text, _DIFF_COLORS if is_live(sys.stdout) else {})
+
+
+def print_text(text: str, colors: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print lines on stdout, in *colors* by their first character."""
     _tolerate_any_name()
-    colors = _DIFF_COLORS if is_live(sys.stdout) else {}
-    for line in map(escaped, text.splitlines()):
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        shown = "\t".join(map(escaped, line.split("\t")))
         color = colors.get(line[:1])
-        print(style(line, fg=color) if color else line)
+        print(style(shown, fg=color) if color else shown)
 
 
 def say(text: str) -> None:

@@ -18,13 +18,11 @@ from click.shell_completion import CompletionItem
 
 from lazyimport.cli.exit_codes import MEANINGS
 from lazyimport.cli.kinds import KINDS
-from lazyimport.values import is_hex
+from lazyimport.values import is_prefix
 
 #: The variable by which a shell asks for completion.
 COMPLETE = "_LAZYIMPORT_COMPLETE"
 _VERBOSE = "lazyimport.verbose"
-#: So many hexadecimal digits and more are taken for a hash.
-_SHORTEST_PREFIX = 6
 
 
 def command(
@@ -268,7 +266,7 @@ def _unexpected(word: str, known: Iterable[click.Parameter]) -> str:
     """Return what to say of an argument that a command does not take."""
     kind = "ROOT" if os.path.exists(word) else ""
     kind = "URL" if "://" in word else kind
-    kind = "HASH" if len(word) >= _SHORTEST_PREFIX and is_hex(word) else kind
+    kind = "HASH" if is_prefix(word) else kind
     for parameter in known:
         if isinstance(parameter, click.Option) and parameter.metavar == kind:
             return f"unexpected argument {word}; write {parameter.opts[-1]} {word}"

@@ -11,12 +11,13 @@ import click
 from click.core import ParameterSource
 
 from lazyimport.cli import console, options
+from lazyimport.cli.comparing import print_comparison
 from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import cached_hashes
 from lazyimport.deploy import Application, History, ImpossibleError, Plan, Target
-from lazyimport.errors import ArchiveMissing, StoreError
+from lazyimport.errors import ArchiveMissing, LazyImportError, StoreError
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.provenance import builder, commit_in, read_provenance
@@ -149,7 +150,9 @@ _OPTIONS = [
         "names",
         multiple=True,
     ),
-    option("--diff", "Print what changes on stdout."),
+    option(
+        "--diff", "Print on stdout what changes: the manifest, and files of the code."
+    ),
     option(
         "-n, --dry-run",
         "Change nothing, in the file, the cluster and the store; what is packed or "
@@ -187,10 +190,13 @@ def wishes(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) -> None:
+def carry_out(
+    plan: Plan, wishes: Wishes, history: History, settings: Settings, reporter: Progress
+) -> None:
     """Show *plan*, and do with it what is wished."""
     if wishes.diff:
         console.print_diff(plan.diff())
+        _print_code(plan, settings, reporter)
     _describe(plan, history, reporter)
     path = plan.before.path
     if wishes.dry_run:
@@ -207,6 +213,17 @@ def carry_out(plan: Plan, wishes: Wishes, history: History, reporter: Progress) 
     if wishes.wait:
         rollout = plan.follow(wishes.target, history, wishes.timeout)
         follow_and_tell(rollout, reporter)
+
+
+def _print_code(plan: Plan, settings: Settings, reporter: Progress) -> None:
+    """Print which files of the code change; that they are not known stops nothing."""
+    try:
+        for found in plan.compare(settings, reporter):
+            print_comparison(found, reporter)
+            old, new = (side.index.hash[:12] for side in (found.old, found.new))
+            reporter.say(f"line by line: lazyimport diff {old} {new} --lines")
+    except LazyImportError as error:
+        reporter.warn(f"nobody can say what changes in the code: {error}")
 
 
 def _describe(plan: Plan, history: History, reporter: Progress) -> None:

@@ -1,12 +1,21 @@
-"""A look into an archive: header, index and notes, without its members."""
+"""A look into an archive: header, index and notes, and those members that are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.previous import find_packed
 from lazyimport.delivery.fetch import fetch
-from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
+from lazyimport.delivery.heads import Head
+from lazyimport.errors import (
+    ArchiveMissing,
+    DamagedArchive,
+    KeyMissing,
+    MalformedArchive,
+    SettingsError,
+)
 from lazyimport.format.archive import decode_notes
 from lazyimport.format.entries import (
     CONFIGURED,
@@ -16,14 +25,11 @@ from lazyimport.format.entries import (
     NATIVE,
     Entry,
 )
-from lazyimport.format.header import HEADER_SIZE, Header
+from lazyimport.format.header import Header
 from lazyimport.format.index import ALL_MINORS, Index
-from lazyimport.registry.archives import read_header
-from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, open_store
-from lazyimport.values import redact
 
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {
@@ -38,24 +44,47 @@ class Contents:
     """What is in an archive.
 
     ``header`` is that of the object at *place*, which is a node cache or a store;
-    ``index`` is proved against the hash; ``notes`` are not.
+    ``index`` is proved against the hash; ``notes`` are not. ``content`` returns the
+    proved bytes of a file, and raises StoreError or DamagedArchive.
     """
 
-    __slots__ = ("header", "index", "notes", "place")
+    __slots__ = ("content", "header", "index", "notes", "place")
 
     def __init__(
-        self, header: Header, index: Index, notes: dict[str, object], place: str
+        self,
+        header: Header,
+        index: Index,
+        notes: dict[str, object],
+        place: str,
+        content: Callable[[Entry], bytes | memoryview],
     ) -> None:
         self.header = header
         self.index = index
         self.notes = notes
         self.place = place
+        self.content = content
 
     @property
     def files(self) -> list[Entry]:
         """The files, in the order of their paths."""
         found = [entry for entry in self.index.entries() if not entry.is_directory]
         return sorted(found, key=lambda entry: entry.path.encode())
+
+    def file(self, path: str) -> Entry:
+        """Return the file at *path*. Raises SettingsError if there is none."""
+        entry = self.index.entry(path)
+        if entry is not None and not entry.is_directory:
+            return entry
+        what = "a folder" if entry else "nothing"
+        near = get_close_matches(path, [each.path for each in self.files], 1)
+        raise SettingsError(
+            f"archive {self.index.hash} has {what} at {path!r}"
+            + (
+                f"; did you mean {near[0]}?" if near else "; see 'lazyimport ls --long'"
+            ),
+            name="path",
+            value=path,
+        )
 
     @property
     def runs_on(self) -> str:
@@ -108,31 +137,33 @@ def read_contents(
 ) -> Contents:
     """Return the contents of the archive *hash*: from the node cache, else the store.
 
-    Of a full archive in the store, header, index and notes are read and nothing
-    else; a delta is fetched into the node cache, with its base.
+    Of what is in the store, header, index and notes are read, of a delta those of
+    its base too, and members when they are asked for. Nothing comes into the cache,
+    but what was packed here is written there whole.
 
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    cached = NodeCache(settings.cache_dir).open(hash)
-    if cached is not None:
-        place = f"the node cache {settings.cache_dir}"
-        return Contents(cached.header, cached.index, cached.notes, place)
-    if settings.store:
-        store = open_store(settings.store, timeout=settings.timeout)
-        contents = _read_stored(hash, store)
-        if contents is not None:
-            return contents
-    archive, _ = fetch(settings, hash, reporter)
-    place = redact(settings.store) if settings.store else settings.cache_dir
-    return Contents(archive.header, archive.index, archive.notes, place)
+    cache = NodeCache(settings.cache_dir)
+    cached = cache.open(hash)
+    if cached is None and settings.store and find_packed(cache, hash) is None:
+        return _read_stored(hash, open_store(settings.store, timeout=settings.timeout))
+    archive = cached or fetch(settings, hash, reporter)[0]
+    place = f"the node cache {settings.cache_dir}"
+    return Contents(
+        archive.header, archive.index, archive.notes, place, archive.content
+    )
 
 
-def _read_stored(hash: str, store: ReadStore) -> Contents | None:
-    """Return the contents of a full archive in *store*; None for a delta."""
-    key = archive_key(hash)
-    what = f"{store.url}/{key}"
+def _read_stored(hash: str, store: ReadStore) -> Contents:
     try:
-        header = read_header(store, hash)
+        head = Head(store, hash)
+        heads = [head]
+        if head.header.base is not None:
+            hash = head.header.base
+            heads.append(Head(store, hash))
+            if heads[1].index is None:
+                raise MalformedArchive(f"{heads[1].what}: no full archive", hash=hash)
+            head.apply(heads[1].index)
     except KeyMissing as error:
         raise ArchiveMissing(
             f"archive {hash} is neither in the node cache nor in {store.url}; check "
@@ -140,15 +171,17 @@ def _read_stored(hash: str, store: ReadStore) -> Contents | None:
             hash=hash,
             store=store.url,
         ) from error
-    if header.base is not None:
-        return None
-    buffer = store.read(key, 0, header.slots_at)
-    if len(buffer) != header.slots_at:
-        raise MalformedArchive(
-            f"{what}: cut short inside the index ({len(buffer)} of {header.size} "
-            "bytes); delete it and push again",
-            hash=hash,
-        )
-    index = Index(buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what)
-    notes = decode_notes(store.read(key, header.notes_at, header.size))
-    return Contents(header, index, notes, store.url)
+    except (MalformedArchive, DamagedArchive) as error:
+        raise error.with_text(f"{error}; delete it there and push again") from error
+    places = {
+        member[3]: (of, member) for of in reversed(heads) for member in of.members
+    }
+
+    def content(entry: Entry) -> bytes:
+        of, member = places[entry.digest]
+        return of.member(member)
+
+    header, index = head.header, head.index
+    assert index is not None
+    notes = decode_notes(store.read(head.key, header.notes_at, header.size))
+    return Contents(header, index, notes, store.url, content)

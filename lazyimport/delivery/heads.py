@@ -6,8 +6,10 @@ long the index is, the index how large each member may be.
 
 from __future__ import annotations
 
-from lazyimport.errors import ArchiveError, MalformedArchive
+from lazyimport.errors import ArchiveError, DamagedArchive, MalformedArchive
+from lazyimport.format.codec import decompress
 from lazyimport.format.delta import apply_delta
+from lazyimport.format.digest import sha256
 from lazyimport.format.header import HEADER_SIZE, SLOT, Header
 from lazyimport.format.index import MAX_ROOT, Index
 from lazyimport.format.stored import stored_members
@@ -71,6 +73,29 @@ class Head:
         """Return the whole object, which is to be held in memory. Raises StoreError."""
         self._need(self.header.size)
         return self.data
+
+    def member(self, member: Stored) -> bytes:
+        """Return the proved bytes of one of ``members``.
+
+        Raises StoreError or DamagedArchive.
+        """
+        offset, stored, size, digest, path = member
+        start, end = (self.header.members_at + at for at in (offset, offset + stored))
+        data = self.data[start:end] if end <= len(self.data) else self._read(start, end)
+        why = "its digest does not hold"
+        try:
+            data = data if stored == size else decompress(data, size)
+        except DamagedArchive as error:
+            why = str(error)
+        if (actual := sha256(data)) != digest:
+            raise DamagedArchive(
+                f"{self.what}: {path} of archive {self._hash} is damaged: {why}",
+                hash=self._hash,
+                member=path,
+                expected=digest.hex(),
+                actual=actual.hex(),
+            )
+        return data
 
     def check_end(self, data: bytes, start: int, end: int) -> None:
         """Raise MalformedArchive unless *data* is as long as ``[start, end)``.

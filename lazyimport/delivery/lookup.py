@@ -21,10 +21,14 @@ from lazyimport.reporting import WARNINGS, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, open_store, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
-from lazyimport.values import check_channel, is_sha256, redact
+from lazyimport.values import (
+    SHORTEST_PREFIX,
+    check_channel,
+    is_prefix,
+    is_sha256,
+    redact,
+)
 
-#: With fewer digits a prefix would be taken for a name, and hit too much by chance.
-SHORTEST_PREFIX = 6
 _SHOWN = 5
 
 
@@ -52,7 +56,7 @@ def resolve(
     prefix = text.strip().lower()
     if is_sha256(prefix):
         return prefix
-    if SHORTEST_PREFIX <= len(prefix) < 64 and not prefix.strip("0123456789abcdef"):
+    if len(prefix) < 64 and is_prefix(prefix):
         return _resolve_prefix(prefix, settings, store)
     if settings.store and _can_be_channel(text):
         return _resolve_channel(text, settings, store)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from difflib import unified_diff
 from typing import NamedTuple
 
+from lazyimport.delivery.comparing import Comparison, compare, open_side, unified
 from lazyimport.deploy.application import Application
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.history import History, Run
@@ -15,6 +15,7 @@ from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 from lazyimport.deploy.target import Target
 from lazyimport.reporting import SILENT, Reporter
+from lazyimport.settings import Settings
 from lazyimport.values import redact
 
 
@@ -69,16 +70,22 @@ class Plan:
 
     def diff(self) -> str:
         """Return the difference as ``diff -u`` prints it; empty if there is none."""
-        lines = unified_diff(
-            self.before.text.splitlines(keepends=True),
-            self.after.text.splitlines(keepends=True),
-            self.before.path,
-            self.before.path,
-        )
-        return "".join(
-            line if line.endswith("\n") else f"{line}\n\\ no newline\n"
-            for line in lines
-        )
+        path = self.before.path
+        return unified(self.before.text, self.after.text, path, path)
+
+    def compare(
+        self, settings: Settings, reporter: Reporter = SILENT
+    ) -> Iterator[Comparison]:
+        """Yield what changes in the code, once for all with the same change.
+
+        Raises what `lazyimport.delivery.comparing.open_side` does.
+        """
+        for before, after in dict.fromkeys((was, app.hash) for app, was in self.steps):
+            if before and after and before != after:
+                sides = [
+                    open_side(each, settings, reporter) for each in (before, after)
+                ]
+                yield compare(*sides)
 
     def prefetch(self, target: Target, timeout: float) -> Iterator[str]:
         """Bring the archive to every node of the cluster; yield a line for each.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -84,6 +86,23 @@ class TestDeploy:
             f"+      env_vars: {{LAZYIMPORT_HASH: {B}}}",
         ] == changed
         assert "nothing was written" in done.stderr
+        assert "warning: nobody can say what changes in the code" in done.stderr
+
+    def test_diff_shows_what_changes_in_the_code(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """Of archives that only the store has: a delta, and its base."""
+        store = ("--store", cli.url)
+        old = cli.push(project)
+        cli.run("deploy", file, "--hash", old, *store)
+        (project / "shop/prices.py").write_text("def price(count):\n    return 9\n")
+        new = cli.push(project)
+        shutil.rmtree(cli.cache)
+        done = cli.run("deploy", file, "--hash", new, *store, "--diff", "--dry-run")
+
+        assert re.search(r"(?m)^changed .* shop/prices.py +shop.prices$", done.stdout)
+        assert f"{old} -> {new}: 1 changed" in done.stderr
+        assert not (cli.cache / "archives").exists()
 
     def test_pushes_and_deploys_in_one_go(
         self, cli: CommandLine, file: Path, project: Path

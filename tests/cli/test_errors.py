@@ -190,7 +190,7 @@ def test_a_full_disk(cli: CommandLine, project: Path) -> None:
         text = cli.fail("pack", project, "-q", "-o", file)
         says(text, f"{file}: No space left on device")
         folder = disk / "tree"
-        text = cli.fail("materialize", name, folder)
+        text = cli.fail("pull", name, folder)
         says(text, folder, "No space left on device")
         text = cli.fail("push", project, "-q", "--store", f"file://{disk}/store")
         says(text, f"file://{disk}/store", "No space left on device", "make room")

@@ -53,19 +53,6 @@ def test_materialize_where_file_points(tmp_path: Path, cache: Path) -> None:
     assert ran.stdout == "x = 1\n\n"
 
 
-def test_materialize_into_a_folder(tmp_path: Path, cache: Path) -> None:
-    packed = pack_tree(write_tree({"pkg/m.py": "x = 1\n"}, tmp_path / "tree"), cache)
-    target = tmp_path / "out"
-
-    first = lazyimport("materialize", packed, target, "--cache-dir", cache)
-    again = lazyimport("materialize", packed, target, "--cache-dir", cache)
-
-    assert first.stdout == f"{target}\n"
-    assert (target / "pkg/m.py").read_text() == "x = 1\n"
-    assert again.returncode == 1
-    assert "not empty" in again.stderr
-
-
 def test_with_takes_an_installed_distribution_along(
     tmp_path: Path, cache: Path
 ) -> None:

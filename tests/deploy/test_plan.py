@@ -67,7 +67,8 @@ def test_the_difference_is_as_diff_prints_it(file: Path) -> None:
     lines = planned(file, "till").diff().splitlines()
 
     assert [f"--- {file}", f"+++ {file}"] == lines[:2]
-    assert [r"\ no newline"] * 2 == [line for line in lines if line[:1] == "\\"]
+    end = r"\ No newline at end of file"
+    assert [end] * 2 == [line for line in lines if line[:1] == "\\"]
     assert Plan(Manifest.read(str(file)), A, ["till"]).diff() == ""
 
 

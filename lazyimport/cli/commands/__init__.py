@@ -21,7 +21,10 @@ _SECTIONS = {
     "Look into archives": {
         "ls": "List archives, or what is in one.",
         "show": "Show all about one archive.",
-        "materialize": "Put all files of an archive on disk.",
+        "diff": "Show what differs between two archives, or to the tree here.",
+        "cat": "Print one file of an archive.",
+        "pull": "Write all files of an archive into a folder.",
+        "materialize": "Put all files of an archive where __file__ points.",
         "check": "Import from an archive what a worker will import first.",
     },
     "Deploy": {

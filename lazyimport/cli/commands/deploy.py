@@ -118,7 +118,7 @@ def command(
             if check is not None:
                 check(hash)
         plan = Plan(manifest, hash, wishes.names, store=settings.store)
-        deploying.carry_out(plan, wishes, history, reporter)
+        deploying.carry_out(plan, wishes, history, settings, reporter)
 
 
 def _entries(entry: str, applications: Sequence[Application]) -> list[str]:

@@ -69,4 +69,4 @@ def command(
             deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
         except StoreUnavailable as error:
             reporter.warn(f"nobody checked that the archive is in the store: {error}")
-        deploying.carry_out(plan, wishes, history, reporter)
+        deploying.carry_out(plan, wishes, history, settings, reporter)

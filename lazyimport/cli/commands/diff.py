@@ -1,0 +1,105 @@
+"""``lazyimport diff``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+
+import click
+
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.comparing import facts_of, print_comparison
+from lazyimport.cli.exit_codes import DONE, FAILED
+from lazyimport.cli.packing import pack_options
+from lazyimport.cli.progress import Progress
+from lazyimport.delivery.comparing import Side, compare, open_side, pack_side
+from lazyimport.delivery.lookup import resolve
+from lazyimport.deploy import Manifest
+from lazyimport.packing import PackOptions
+from lazyimport.settings import Settings
+from lazyimport.values import is_prefix
+
+_EXAMPLES = """
+lazyimport diff prod               what a push from here would change
+lazyimport diff 4be81c02 9c1d77a0 --lines
+lazyimport diff serve.yaml prod    from what the manifest names
+"""
+_MANIFESTS = (".yaml", ".yml", ".json")
+
+
+@declare.command("diff", examples=_EXAMPLES)
+@declare.argument(
+    "A",
+    "An archive: what other commands take as HASH, or a manifest that names one; or a "
+    "folder, as it would be packed.",
+    "old",
+    shell_complete=options.complete_archive,
+)
+@declare.argument(
+    "[B]",
+    "The same, by default what 'push' would pack here.",
+    "new",
+    shell_complete=options.complete_archive,
+)
+@declare.option("-p, --lines", "Print what differs in each file, as 'diff -u' does.")
+@declare.option("--exit-status", "End with exit code 1 if anything differs.")
+@options.json
+@options.quiet
+@options.settings()
+@pack_options
+def command(
+    old: str,
+    new: str | None,
+    lines: bool,
+    exit_status: bool,
+    as_json: bool,
+    quiet: bool,
+    settings: Settings,
+    packing: PackOptions,
+) -> int:
+    """Show what differs between two archives, or to the tree here.
+
+    Lists the files that were added, removed and changed, with their sizes in bytes
+    and the modules that they are. Of archives in a store only the index is read, and
+    with --lines what changed.
+    """
+    if as_json:
+        options.refuse_idle(["lines"], "with --json")
+    if new is not None and not (_is_folder(old) or _is_folder(new)):
+        names = {field.name for field in fields(PackOptions)}
+        options.refuse_idle(names, "without a folder")
+    with Progress(quiet=quiet) as reporter:
+
+        def side(text: str | None) -> Side:
+            if text is None or _is_folder(text):
+                roots = [] if text is None else [text]
+                return pack_side(roots, settings, packing, reporter)
+            if text.endswith(_MANIFESTS) and os.path.isfile(text):
+                return open_side(_named_in(text), settings, reporter)
+            hash = resolve(text, settings, reporter=reporter)
+            return open_side(hash, settings, reporter)
+
+        found = compare(side(old), side(new))
+        texts = list(found.lines()) if lines else []
+    if as_json:
+        console.print_json(facts_of(found))
+    elif lines:
+        for text in texts:
+            console.print_diff(text)
+    else:
+        print_comparison(found, reporter)
+    differs = found.old.index.hash != found.new.index.hash
+    return FAILED if exit_status and differs else DONE
+
+
+def _is_folder(text: str) -> bool:
+    """Whether *text* is a folder; what may be the digits of a hash is none."""
+    return os.path.isdir(text) and not is_prefix(text)
+
+
+def _named_in(file: str) -> str:
+    """Return the hash that a manifest names for all its applications."""
+    hashes = {app.hash for app in Manifest.read(file).applications} - {None}
+    if len(hashes) != 1:
+        raise click.UsageError(f"{file} names {len(hashes)} archives: give the hash")
+    return str(hashes.pop())

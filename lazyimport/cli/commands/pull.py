@@ -1,0 +1,40 @@
+"""``lazyimport pull``."""
+
+from __future__ import annotations
+
+from lazyimport.cache.materialize import export
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount
+from lazyimport.cli.progress import Progress
+from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.lookup import resolve
+from lazyimport.settings import Settings
+
+_EXAMPLES = """
+lazyimport pull 4be81c02 ./as-it-runs
+lazyimport pull prod ./as-it-runs --store gs://bucket/code
+"""
+
+
+@declare.command("pull", examples=_EXAMPLES)
+@options.archive()
+@declare.argument(
+    "DIR",
+    "Where to put the files: a folder that is empty, or does not exist.",
+    "folder",
+    shell_complete=options.complete_folder,
+)
+@options.settings()
+def command(archive: str, folder: str, settings: Settings) -> None:
+    """Write all files of an archive into a folder.
+
+    For reading, searching and comparing: a copy of its own, which nothing runs.
+    Prints the folder, alone, on stdout.
+    """
+    target = options.folder(folder)
+    with Progress() as reporter:
+        hash = resolve(archive, settings, reporter=reporter)
+        found, _ = fetch(settings, hash, reporter)
+    export(found, target)
+    console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
+    print(target)
