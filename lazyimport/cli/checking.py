@@ -40,6 +40,8 @@ def check_and_tell(
     )
     for name, place in checked.shadowed:
         reporter.warn(f"{name} of the archive wins over the one installed in {place}")
+    for text in checked.doubtful:
+        reporter.warn(f"{text}; a condition may keep it from being imported")
     reporter.say(
         f"{names}: fine with {python}, {amount(checked.modules, 'module')} of the "
         f"archive in {checked.seconds:.1f} s"

@@ -25,12 +25,14 @@ class Checked(NamedTuple):
     """What a check that found nothing wrong has to tell.
 
     ``modules`` were imported from the archive, in ``seconds``. ``shadowed`` are
-    (name, place) of installed modules that the archive's win over.
+    (name, place) of installed modules that the archive's win over, ``doubtful``
+    sentences about imports that a condition may keep from being made.
     """
 
     modules: int
     seconds: float
     shadowed: tuple[tuple[str, str], ...]
+    doubtful: tuple[str, ...]
 
 
 def check(
@@ -63,7 +65,8 @@ def check(
     if answer["pickled"]:
         ask(pickled=answer["pickled"])
     shadowed = tuple((name, place) for name, place in answer["shadowed"])
-    return Checked(answer["modules"], answer["seconds"], shadowed)
+    doubtful = tuple(answer["doubtful"])
+    return Checked(answer["modules"], answer["seconds"], shadowed, doubtful)
 
 
 def _ask(

@@ -8,6 +8,7 @@ does, and asks the Ray of that interpreter if it has to.
 from __future__ import annotations
 
 import base64
+import csv
 import gc
 import json
 import os
@@ -15,16 +16,26 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from functools import cache, partial
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.metadata import distributions
+from pkgutil import get_importer
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from lazyimport.errors import LazyImportError
 from lazyimport.importing import shadowing
+from lazyimport.packing.imports import Fault, Module, find_faults
 from lazyimport.runtime import Installation, install
 
 #: names that, taken by an archive, break every worker
 _NEVER = {"ray", "lazyimport"}
+_ADVICE = (
+    "install what is missing in the image, or pack it: --with, --requirements; what may "
+    "be missing is imported below 'try', with 'except ImportError'"
+)
+_ELSEWHERE, _NAMESPACE = Module("", None), Module("", b"")
 #: whose frames a traceback begins with before it comes to the program's own
 _OURS = {__file__, import_module.__code__.co_filename}
 
@@ -51,8 +62,19 @@ def _import(question: dict[str, Any]) -> dict[str, Any]:
     installed = _install(question["hash"])
     shadowed = [(name, place) for name, _, place in shadowing.shadowed(installed.tree)]
     started = time.perf_counter()
-    reasons = list(_failures(question))
+    reasons, told = list[str](), set[str | None]()
+    for entry, error in _failures(question["entries"]):
+        reasons.append(_reason(error, entry, question))
+        told |= {getattr(error, "name", None), getattr(error, "filename", None)}
     seconds = time.perf_counter() - started
+    faults = [
+        fault
+        for fault in _faults(question["entries"], installed)
+        if not {fault.missing or f"{installed.root}/{fault.path}"} & told
+    ]
+    reasons += [fault.text for fault in faults if fault.certain]
+    if any(fault.certain and fault.missing for fault in faults):
+        reasons.append(_ADVICE)
     if reasons:
         raise _RefusedError("\n".join(reasons))
     modules = _count(installed)
@@ -61,7 +83,8 @@ def _import(question: dict[str, Any]) -> dict[str, Any]:
     except BaseException as error:
         text = _reason(error, ", ".join(question["entries"]), question)
         raise _RefusedError(text) from error
-    found = {"shadowed": shadowed, "pickled": pickled}
+    doubtful = [fault.text for fault in faults]
+    found = {"shadowed": shadowed, "pickled": pickled, "doubtful": doubtful}
     return {"modules": modules, "seconds": seconds, **found}
 
 
@@ -81,13 +104,82 @@ def _install(hash: str) -> Installation:
     return installed
 
 
-def _failures(question: dict[str, Any]) -> Iterator[str]:
-    """Look up every entry; yield what went wrong."""
-    for entry in question["entries"]:
+def _failures(entries: list[str]) -> Iterator[tuple[str, BaseException]]:
+    """Look up every entry; yield those that cannot be, and what went wrong."""
+    for entry in entries:
         try:
             _look_up(entry)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises
-            yield _reason(error, entry, question)
+            yield entry, error
+
+
+def _faults(entries: list[str], installed: Installation) -> list[Fault]:
+    """Return what would fail later in the modules that *entries* import.
+
+    Optional imports of distributions that are packed are theirs, so only the one of an
+    entry is looked into.
+    """
+    inside, names = f"{installed.root}/", []
+    for entry in entries:
+        name = entry.partition(":")[0]
+        while name and _spec(name) is None:
+            name = name.rpartition(".")[0]
+        names += [name] if name else []
+    ours = {str(spec.origin) for spec in map(_spec, names) if spec is not None}
+    foreign: set[str] = set()
+    for distribution in distributions(path=[installed.root]):
+        record = (distribution.read_text("RECORD") or "").splitlines()
+        files = {inside + row[0] for row in csv.reader(record) if row}
+        foreign |= set() if files & ours else files
+
+    @cache
+    def find(name: str) -> Module | None:
+        above, _, _ = name.rpartition(".")
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            return _ELSEWHERE
+        package = find(above) if above else _NAMESPACE
+        if package is None or package.source is None:
+            return package
+        spec = _spec(name)
+        if spec is None:
+            return _ELSEWHERE if name in sys.modules else None
+        origin, loader = spec.origin or "", cast("Any", spec.loader)
+        if not origin and spec.submodule_search_locations is not None:
+            return _NAMESPACE
+        if not origin.startswith(inside) or origin in foreign or origin[-3:] != ".py":
+            return _ELSEWHERE
+        return Module(origin[len(inside) :], loader.get_data(origin))
+
+    return find_faults(names, find)
+
+
+@cache
+def _spec(name: str) -> ModuleSpec | None:
+    """Return the spec of a module, without importing any; None if there is none."""
+    above, _, _ = name.rpartition(".")
+    if not above:
+        finders = [partial(finder.find_spec, name, None) for finder in sys.meta_path]
+    else:
+        package: Any = sys.modules.get(above) or _spec(above)
+        found = getattr(package, "submodule_search_locations", None)
+        path = getattr(package, "__path__", found) or ()
+        at = filter(None, map(get_importer, path))
+        finders = [partial(finder.find_spec, name) for finder in at]
+    portions: list[str] = []
+    for find in finders:
+        try:
+            spec = find()
+        except ImportError:
+            continue
+        if spec is not None and spec.origin is None and spec.submodule_search_locations:
+            portions += spec.submodule_search_locations
+        elif spec is not None:
+            return spec
+    if not portions:
+        return None
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = portions
+    return spec
 
 
 def _reason(error: BaseException, entry: str, question: dict[str, Any]) -> str:

@@ -179,3 +179,56 @@ def test_deploy_checks_the_import_path(cli: CommandLine, project: Path) -> None:
 
     cli.run("deploy", file, "--hash", hash, *store, "--check", "shop.prices")
     assert hash in file.read_text()
+
+
+def test_imports_in_functions_are_looked_at(cli: CommandLine, project: Path) -> None:
+    """Also below namespaces, which neither Python nor we import for that."""
+    (project / "shop/space/deep").mkdir(parents=True)
+    (project / "shop/space/deep/late.py").write_text("def f():\n    import gone_late\n")
+    text = """\
+def f():
+    import click.testing, gone
+    from shop.space.deep import late, later
+    if late:
+        import perhaps
+    try:
+        import optional
+    except ImportError:
+        pass
+"""
+    hash = pushed(cli, project, entry=text)
+    error = cli.fail_with_traceback("check", hash, "shop.entry:f")
+
+    places = re.findall(r"(\S+:\d+): imports '([\w.]+)', which is neither", error)
+    assert places == [
+        ("shop/entry.py:2", "gone"),
+        ("shop/entry.py:3", "shop.space.deep.later"),
+        ("shop/space/deep/late.py:2", "gone_late"),
+    ]
+    text = "def f(x):\n    if x:\n        import perhaps\n"
+    done = cli.run("check", pushed(cli, project, entry=text), "shop.entry:f")
+    assert "warning: shop/entry.py:3: imports 'perhaps'" in done.stderr
+
+
+def test_a_syntax_error_that_only_a_function_reaches(
+    cli: CommandLine, project: Path
+) -> None:
+    hash = pushed(cli, project, entry="def f():\n    import shop.wrong\n", wrong="f(:")
+    error = cli.fail("check", hash, "shop.entry")
+
+    assert "shop/wrong.py:1: SyntaxError: " in error
+
+
+def test_optional_imports_of_a_packed_distribution_are_its_own(
+    cli: CommandLine, project: Path
+) -> None:
+    (project / "lib").mkdir()
+    (project / "lib/__init__.py").write_text("def f():\n    import gone\n")
+    hash = pushed(cli, project, entry="def f():\n    import lib\n")
+    assert "lib/__init__.py:2" in cli.fail("check", hash, "shop.entry")
+
+    (project / "lib-1.dist-info").mkdir()
+    (project / "lib-1.dist-info/METADATA").write_text("Name: lib\nVersion: 1\n")
+    (project / "lib-1.dist-info/RECORD").write_text("lib/__init__.py,,\n")
+    cli.run("check", pushed(cli, project), "shop.entry")
+    assert "lib/__init__.py:2" in cli.fail("check", pushed(cli, project), "lib")

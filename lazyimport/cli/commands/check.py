@@ -31,7 +31,8 @@ def command(
 
     Imports in a clean Python with only what is installed for it: a missing
     dependency, a syntax error, a policy that Serve's controller could not load are
-    found here, not in the cluster.
+    found here, not in the cluster. What is imported later, in functions too, is read
+    and not run: file and line of what would be missing are named.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
