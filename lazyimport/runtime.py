@@ -143,7 +143,9 @@ class Installation:
         self.hash = archive.hash
         self.channel = wanted.channel
         self.fetched = wanted.fetched
-        self.tree = _open_tree(archive, NodeCache(settings.cache_dir))
+        self.tree = _open_tree(
+            archive, NodeCache(settings.cache_dir), settings.cache_limit
+        )
         self.root = self.tree.root
         self._changes = Changes()
         if settings.gc == "pause":
@@ -317,13 +319,19 @@ def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     return remake_loader(tree, restore_loader, hash, name, path, package)
 
 
-def _open_tree(archive: Archive, cache: NodeCache) -> Tree:
+def _open_tree(archive: Archive, cache: NodeCache, limit: str | None) -> Tree:
     root = cache.tree_path(archive.hash)
+    places = {os.geteuid(): root}
 
     def materializer() -> Materializer:
         from lazyimport.cache.materialize import Materializer  # few archives need it
 
-        return Materializer(archive, root, process.held, process.seen)
+        user = os.geteuid()
+        if user not in places:
+            from lazyimport.cache.place import place_for_user
+
+            places[user] = place_for_user(root, limit)
+        return Materializer(archive, places[user], process.held, process.seen)
 
     tree = Tree(
         archive,

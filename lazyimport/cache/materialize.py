@@ -68,7 +68,7 @@ class Materializer:
         seen: set[str] | None = None,
     ) -> None:
         self._archive = archive
-        self._root = root
+        self.root = root
         self._layout = Layout.around(root)
         self._held = {} if held is None else held
         self._seen = set() if seen is None else seen
@@ -88,7 +88,7 @@ class Materializer:
                 self._put(top, begun)
                 if looks:
                     self._put_neighbors(begun)
-        return f"{self._root}/{top}"
+        return f"{self.root}/{top}"
 
     def put_neighbors(self) -> str:
         """Put on disk what a program keeps beside its packages; return where.
@@ -99,12 +99,12 @@ class Materializer:
         if self._whole(NEIGHBORS) is None:
             with self._alone():
                 self._put_neighbors({})
-        return self._root
+        return self.root
 
     def put_file(self, entry: Entry) -> str:
         """Put one file on disk, and return where."""
         self._hold()
-        path = f"{self._root}/{entry.path}"
+        path = f"{self.root}/{entry.path}"
         make_directories(os.path.dirname(path))
         put_file(self._archive, entry, path, self._layout)
         return path
@@ -112,18 +112,18 @@ class Materializer:
     def put_directory(self, path: str) -> str:
         """Make a directory, relative to the root, that may stay empty."""
         self._hold()
-        make_directories(f"{self._root}/{path}")
-        return f"{self._root}/{path}"
+        make_directories(f"{self.root}/{path}")
+        return f"{self.root}/{path}"
 
     def put_all(self) -> str:
         """Put the whole tree on disk, and return where."""
         for top in self._archive.tops():
             self.put_package(top)
-        return self._root
+        return self.root
 
     def _hold(self) -> None:
         """Record, for the life of this process and its forks, that it uses the tree."""
-        root, held = self._root, self._held
+        root, held = self.root, self._held
         if root not in held:
             self._layout.make()
         while root not in held:
@@ -144,7 +144,7 @@ class Materializer:
         They would write the same files again. Threads do not wait for each other:
         one may hold a lock of Python's that the other needs.
         """
-        path = mark_path(self._root, _LOCK)
+        path = mark_path(self.root, _LOCK)
         make_directories(os.path.dirname(path))
         file = open(path, "wb")  # noqa: SIM115 - the caller closes it
         for _ in tries(_PATIENCE):
@@ -159,7 +159,7 @@ class Materializer:
 
     def _whole(self, mark: str) -> str | None:
         """Return what a mark says, if that part of the tree is as it was put there."""
-        place = mark_path(self._root, mark)
+        place = mark_path(self.root, mark)
         try:
             with open(place, "rb") as file:
                 said = os.fsdecode(file.read())
@@ -167,7 +167,7 @@ class Materializer:
                 return said
             for line in said.split("\0")[:-1]:
                 changed, _, path = line.partition(" ")
-                now = os.lstat(f"{self._root}/{path}").st_mtime_ns
+                now = os.lstat(f"{self.root}/{path}").st_mtime_ns
                 # layers of images may keep no more than seconds
                 if now not in {int(changed), int(changed) // 10**9 * 10**9}:
                     return None
@@ -177,9 +177,9 @@ class Materializer:
         return said
 
     def _mark(self, mark: str, said: str) -> None:
-        with AtomicFile(mark_path(self._root, mark), durable=False) as file:
+        with AtomicFile(mark_path(self.root, mark), durable=False) as file:
             file.write(os.fsencode(said))
-        self._seen.add(mark_path(self._root, mark))
+        self._seen.add(mark_path(self.root, mark))
 
     def _put(self, top: str, begun: dict[str, str]) -> str:
         """Put a directory at the top on disk; return what its mark says."""
@@ -192,9 +192,9 @@ class Materializer:
             folders = sorted({os.path.dirname(entry.path) for entry in entries})
             if not top or not self._put_new(top, entries, folders):
                 for folder in folders:
-                    make_directories(f"{self._root}/{folder}")
+                    make_directories(f"{self.root}/{folder}")
                 for entry in entries:
-                    path = f"{self._root}/{entry.path}"
+                    path = f"{self.root}/{entry.path}"
                     put_file(self._archive, entry, path, self._layout)
             # the root is changed by whatever is put there
             paths = folders if top else []
@@ -210,9 +210,9 @@ class Materializer:
 
     def _put_new(self, top: str, entries: list[Entry], folders: list[str]) -> bool:
         """Put a directory at the top on disk by one rename; False if it is there."""
-        if os.path.lexists(f"{self._root}/{top}"):
+        if os.path.lexists(f"{self.root}/{top}"):
             return False
-        hidden = unfinished_path(self._root)
+        hidden = unfinished_path(self.root)
         os.mkdir(hidden, 0o700)
         descriptor = os.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -223,7 +223,7 @@ class Materializer:
             for entry in entries:
                 write = put_file if entry.size >= SHARED else write_file
                 write(self._archive, entry, f"{hidden}/{entry.path}", self._layout)
-            os.rename(f"{hidden}/{top}", f"{self._root}/{top}")
+            os.rename(f"{hidden}/{top}", f"{self.root}/{top}")
         except OSError as error:
             if error.errno not in {EEXIST, ENOTEMPTY}:
                 raise
@@ -234,7 +234,7 @@ class Materializer:
         return True
 
     def _last_change(self, path: str) -> str:
-        return f"{os.lstat(f'{self._root}/{path}').st_mtime_ns} {path}\0"
+        return f"{os.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"
 
     def _put_neighbors(self, begun: dict[str, str]) -> None:
         if self._whole(NEIGHBORS) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from importlib.machinery import ExtensionFileLoader
 
 from lazyimport.errors import ArchiveImportError
@@ -30,9 +31,13 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         """Return the module, once its file and the libraries beside it are on disk."""
         tree = self._tree
         tree.prepare(top_of(self._entry.path))
+        path = f"{tree.place}/{self._entry.path}"
+        if path != self.path:
+            spec = copy(spec)
+            spec.origin = path
         if not tree.put(self._entry):
             raise ArchiveImportError(
-                f"cannot import {self.name!r}: no file can be made at {self.path} "
+                f"cannot import {self.name!r}: no file can be made at {path} "
                 "for the dynamic loader; is the node cache writable?",
                 name=self.name,
                 path=self.path,
@@ -41,10 +46,10 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         try:
             return super().create_module(spec)
         except ImportError as error:
-            if not os.statvfs(self.path).f_flag & os.ST_NOEXEC:
+            if not os.statvfs(path).f_flag & os.ST_NOEXEC:
                 raise
             raise ArchiveImportError(
-                f"cannot import {self.name!r}: {self.path} is on a disk that is "
+                f"cannot import {self.name!r}: {path} is on a disk that is "
                 "mounted noexec, from which no library can be loaded; set "
                 "LAZYIMPORT_CACHE_DIR to a directory on another disk",
                 name=self.name,

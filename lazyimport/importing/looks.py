@@ -42,6 +42,8 @@ class Looks:
         #: how paths in a tree begin, with links or without -> root
         self._roots: dict[str, str] = {}
         self._appear: dict[str, Appear] = {}
+        #: root -> where what lies in it is looked for
+        self._places: dict[str, str] = {}
         # Other threads are not in a forked child, and their names are given again.
         os.register_at_fork(after_in_child=self.busy.clear)
 
@@ -55,34 +57,53 @@ class Looks:
         self._appear[root] = appear
         self._see_roots()
 
-    def unwatch(self, root: str) -> None:
+    def unwatch(self, appear: Appear) -> None:
         """Take back what `watch` did."""
-        self._appear.pop(root, None)
+        watched = self._appear.items()
+        self._appear = {root: each for root, each in watched if each != appear}
+        self._places.clear()
         self._see_roots()
 
-    def look(self, path: Any, depth: int) -> None:
-        """Put on disk what *path* names, if that is in a tree."""
+    def lead(self, appear: Appear, place: str) -> None:
+        """Lead those who look at what *appear* watches to *place* from now on."""
+        if appear in self._appear.values():
+            self.watch(place, appear)
+        for root, each in self._appear.items():
+            if each == appear:
+                self._places[root] = place
+
+    def look(self, given: Any, depth: int) -> Any:
+        """Put on disk what the path *given* names, if that is in a tree.
+
+        Returns what is to be used in its place: itself, unless the file lies elsewhere.
+        """
+        path = given
         if type(path) is not str:
             if type(path) is int or not self.beginnings:
-                return
+                return given
             try:
                 path = os.fsdecode(path)
             except TypeError:  # it is no path: the function will say so
-                return
+                return given
         if path[:1] != "/":
             if self.beginnings != ("",):
-                return
+                return given
             path = f"{_current_directory()}/{path}"
         beginning = self._root_of(path)
-        if beginning and get_ident() not in self.busy:
-            root = self._roots[beginning]
-            self.unnoticed(self._look_below, root, path[len(beginning) :], depth)
+        if not beginning or get_ident() in self.busy:
+            return given
+        root, inner = self._roots[beginning], path[len(beginning) :]
+        self.unnoticed(self._look_below, root, inner, depth)
+        if self._places.get(root, root) == root:
+            return given
+        path = self._led(os.path.normpath(root + inner))
+        return os.fsencode(path) if isinstance(given, bytes) else path
 
-    def look_at_mentioned(self, values: Iterable[Any]) -> None:
+    def look_at_mentioned(self, values: Iterable[Any]) -> Any:
         """Put on disk what is named anywhere in the texts among *values*.
 
         Also in the middle of a text (``--file=/root/a``, ``file:/root/b?mode=ro``),
-        and in lists, tuples and the values of mappings.
+        and in lists, tuples and the values of mappings. Returns what to use as `look`.
         """
         for text in _texts(values) if self.beginnings else ():
             self.look(text, PACKAGE)
@@ -90,6 +111,19 @@ class Looks:
                 for rest in text.split(beginning)[1:]:
                     end = rest.translate(_ENDS).partition(" ")[0]
                     self.look(beginning + end, PACKAGE)
+        return self._led(values) if self._places else values
+
+    def _led(self, value: Any) -> Any:
+        """Return *value* with the places of files in place of what names them."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(self._led, value))
+        if hasattr(value, "items"):
+            return {name: self._led(each) for name, each in value.items()}
+        if isinstance(value, bytes):
+            return os.fsencode(self._led(os.fsdecode(value)))
+        for beginning, root in self._roots.items() if isinstance(value, str) else ():
+            value = value.replace(beginning, self._places.get(root, root))
+        return value
 
     def unnoticed(self, function: Callable[..., Result], *args: Any) -> Result:
         """Call *function*, and notice none of its looks."""

@@ -67,7 +67,7 @@ def _notice_looks(
     tree: Tree, changes: Changes, watcher: ImportWatcher, wrappers: Wrappers
 ) -> None:
     changes.at_undo(wrappers.take_out)
-    changes.at_undo(lambda: wrappers.looks.unwatch(tree.root))
+    changes.at_undo(lambda: wrappers.looks.unwatch(tree.appear))
     wrappers.looks.watch(tree.root, tree.appear)
     changes.at_undo(lambda: watcher.unwatch(wrappers.wrap_module))
     for name in WATCHED:

@@ -37,7 +37,7 @@ class ArchiveResources(TraversableResources):
         top = self._folder.partition("/")[0]
         if self._tree.stays_in_memory(top) or not self._tree.materialize(top):
             return ArchivePath(self._tree, self._folder)
-        return Path(self._tree.inside + self._folder)
+        return Path(f"{self._tree.place}/{self._folder}")
 
     def resource_path(self, resource: str) -> str:
         """Return the path of the file *resource*; FileNotFoundError if none."""

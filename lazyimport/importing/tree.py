@@ -56,6 +56,8 @@ class Tree:
     *looks* notices nothing of what is done for them, and *warn* is told what a person
     should know.
 
+    ``place`` is where files are put: *root*, unless the process became a user who may
+    not write there; who looks at *root* then is led to it.
     ``loads`` are the seconds that it took to make each code object of it: a list,
     because threads may append at once. ``looked`` maps paths that were looked at to
     the modules that did, the first thousand. ``is_real`` says that all of it was put
@@ -76,6 +78,8 @@ class Tree:
         self.hash = archive.hash
         self.root = root
         self.inside = root + "/"
+        self.place = root
+        self._user = os.geteuid()
         self.bytecode = bytecode
         self.restore = restore
         self.variant = archive.index.variant(*running_python())
@@ -224,6 +228,7 @@ class Tree:
         Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
         to another user by now: the package would open what that user put there.
         """
+        self._follow_user()
         if top in self._prepared:
             return
         try:
@@ -238,7 +243,7 @@ class Tree:
             if there is None:
                 self.warn(
                     f"the files of {top or 'the top directory'} of archive {self.hash} "
-                    f"cannot be put on disk at {self.inside}{top}; code that opens "
+                    f"cannot be put on disk at {self.place}/{top}; code that opens "
                     f"files beside itself will not find them. User {os.geteuid()}, "
                     "whom this process runs as, may not write there, or the disk is "
                     "full; set LAZYIMPORT_CACHE_DIR to a directory where it can write"
@@ -270,10 +275,22 @@ class Tree:
         *path* is absolute, in the tree, *depth* as `lazyimport.importing.looks` says.
         Raises ArchiveReadError if the bytes are damaged.
         """
+        self._follow_user()
+        root = self.root if f"{path}/".startswith(self.inside) else self.place
         try:
-            self._appear(path[len(self.inside) :], depth)
+            self._appear(path[len(root) + 1 :], depth)
         except errors.ArchiveError as error:
             raise self._unreadable(path, error) from error
+
+    def _follow_user(self) -> None:
+        """Begin again at another place if this process has become another user."""
+        user = os.geteuid()
+        if user != self._user and self._materializer is not None:
+            self._user = user
+            self.place = self._looks.unnoticed(self._materializer).root
+            self._looks.lead(self.appear, self.place)
+            self._prepared.clear()
+            self._answered.clear()
 
     def _appear(self, inner: str, depth: int) -> None:
         entry = self.entry(inner) if inner else None

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+#: what parameters of such functions are called that take a path
+_PATHS = {"dst", "file", "path", "src"}
+
 
 class _Look:
     """A function of the system, which is called with a path.
@@ -41,11 +44,20 @@ class _Look:
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         if args and type(args[0]) is str:
             if args[0].startswith(self._looks.beginnings):
-                self._looks.look(args[0], self._depth)
+                args = self._looks.look(args[0], self._depth), *args[1:]
         else:
-            for path in args[:1] or keywords.values():
-                self._looks.look(path, self._depth)
+            args = self._show(args, keywords)
         return self.__wrapped__(*args, **keywords)
+
+    def _show(self, args: Any, keywords: dict[str, Any], paths: int = 1) -> Any:
+        """Look at what a call is about; let it be about where that lies.
+
+        Returns *args*, of which so many are paths; *keywords* are changed.
+        """
+        look, depth = self._looks.look, self._depth
+        for name in keywords.keys() & _PATHS if keywords else ():
+            keywords[name] = look(keywords[name], depth)
+        return *(look(path, depth) for path in args[:paths]), *args[paths:]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
@@ -69,8 +81,7 @@ class _Pair(_Look):
     """A function that is called with two paths, and moves one or makes one."""
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        for path in (*args[:2], *keywords.values()):
-            self._looks.look(path, self._depth)
+        args = self._show(args, keywords, 2)
         return self.__wrapped__(*args, **keywords)
 
 
@@ -82,7 +93,7 @@ class _Mention(_Look):
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        self._looks.look_at_mentioned((*args, *keywords.values()))
+        args, keywords = self._looks.look_at_mentioned((args, keywords))
         return self.__wrapped__(*args, **keywords)
 
 
@@ -90,8 +101,7 @@ class _Chdir(_Look):
     """``os.chdir`` and ``os.fchdir``, after which relative paths mean others."""
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        for path in (*args, *keywords.values()):
-            self._looks.look(path, self._depth)
+        args = self._show(args, keywords)
         self.__wrapped__(*args, **keywords)
         self._looks.see_directory()
 
@@ -109,7 +119,7 @@ class _Listdir(_Look):
                 caller = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
                 if caller in {"importlib.metadata", "importlib_metadata"}:
                     return []
-            self._looks.look(path, self._depth)
+        args = self._show(args, keywords)
         return self.__wrapped__(*args, **keywords)
 
 

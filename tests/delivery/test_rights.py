@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.bytecode import BytecodeCache
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
@@ -110,7 +111,7 @@ def test_a_quota_that_is_used_up(
 
 @pytest.mark.parametrize("folder", ["trees", "blobs"])
 def test_files_that_cannot_be_made_are_done_without(site: Site, folder: str) -> None:
-    pushed = site.push(text="hello")
+    pushed = site.push(text="x" * SHARED)
     with as_nobody():
         archive, _ = fetch(site.settings(), pushed.hash)
     (site.node / folder).chmod(0o500)

@@ -48,6 +48,8 @@ SHOWN_BY = {
     "What C code opens": f"{HERE}::test_rows",
     "A child process with an environment of its own": f"{HERE}::test_a_child_with_an_environment_of_its_own",
     "`pkg_resources`": "importing/test_pkg_resources.py::test_what_stays_different",
+    "A process that became another user": "cache/test_place.py::test_files_are_found_by_their_old_names",
+    "A file that a program removes from its own tree": "cache/test_materialize.py::test_removed_file_is_mended",
 }
 
 TREE: Files = {
