@@ -15,6 +15,7 @@ own) has not signed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from lazyimport.errors import ChannelError, KeyMissing, StoreMissing
@@ -24,6 +25,7 @@ from lazyimport.registry.layout import CHANNELS, channel_key, channel_of
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, ReadStore, Store
+from lazyimport.stores.side_by_side import side_by_side
 
 
 def read_channel(store: ReadStore, name: str) -> Channel:
@@ -50,7 +52,8 @@ def read_channels(store: Store) -> list[Channel]:
     Raises ChannelError if any of them cannot be read, and StoreError.
     """
     names = [channel_of(item.key) for item in store.list(CHANNELS)]
-    return [read_channel(store, name) for name in names if name]
+    calls = (partial(read_channel, store, name) for name in names if name)
+    return side_by_side(*calls)
 
 
 def set_channel(

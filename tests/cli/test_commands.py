@@ -376,12 +376,31 @@ class TestLs:
         assert done.stdout == other.stdout
 
     def test_lists_the_store(self, cli: CommandLine, project: Path) -> None:
-        name = cli.push(project)
+        """As a history: when, what points to it, and who says to have pushed it."""
+        name = cli.push(project, CI_JOB_URL="https://ci.example/1")
+        for channel in ("prod", "main"):
+            cli.run("channel", "set", channel, name, "--store", cli.url)
+        cli.run("channel", "rm", "main", "--store", cli.url)
         shutil.rmtree(cli.cache)
         done = cli.run("ls", "--store", cli.url)
 
-        assert re.match(rf"{name}  +\d.* kB  20\d\d-\d\d-\d\d \d\d:\d\d\n", done.stdout)
+        header, row = done.stdout.splitlines()
+        assert header.endswith("CHANNELS  PUSHED BY (CLAIMED)  COMMIT (CLAIMED)")
+        when = r"20\d\d-\d\d-\d\d \d\d:\d\d"
+        pattern = rf"{name}  +\d.* kB  {when}  prod +https://ci.example/1"
+        assert re.fullmatch(pattern, row)
         assert f"1 archive in {cli.url}" in done.stderr
+
+    def test_a_channel_that_cannot_be_read_hides_no_archive(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        name = cli.push(project)
+        (cli.store / "channels").mkdir()
+        (cli.store / "channels/prod.json").write_text("{")
+        done = cli.run("ls", "--store", cli.url)
+
+        assert name in done.stdout
+        assert "warning: which channels point to what is not shown" in done.stderr
 
     def test_newest_first_and_not_too_many(
         self, cli: CommandLine, project: Path
@@ -393,8 +412,8 @@ class TestLs:
         both = cli.run("ls", "--store", cli.url)
         one = cli.run("ls", "--store", cli.url, "-n", "1")
 
-        assert names[::-1] == [line[:64] for line in both.stdout.splitlines()]
-        assert [names[1]] == [line[:64] for line in one.stdout.splitlines()]
+        assert names[::-1] == [line[:64] for line in both.stdout.splitlines()[1:]]
+        assert [names[1]] == [line[:64] for line in one.stdout.splitlines()[1:]]
         assert "the 1 newest are shown" in one.stderr
 
     def test_nothing_there(self, cli: CommandLine) -> None:
@@ -481,7 +500,11 @@ class TestLs:
         assert "shop/deep.py  by .gitignore" in text
         assert f"found in      {cli.url}" in there
         # The store knows in addition where the archive came from.
-        own = re.sub(r"(?m)^(git commit|first pushed|packed from) .*\n", "", there)
+        claims = (
+            r"(?m)^as whoever pushed it first says \(nothing proves it\):\n(  .*\n)+"
+        )
+        own, count = re.subn(claims, "", there)
+        assert 1 == count
         assert own.split("runs on")[1] == text.split("runs on")[1] + "\n"
 
     def test_a_reader_who_has_enough_is_no_error(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
@@ -16,8 +15,7 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.format.entries import Entry
 from lazyimport.importing.shadowing import shadowed as find_shadowed
 from lazyimport.importing.tree import Tree
-from lazyimport.registry.archives import stored_archives
-from lazyimport.registry.provenance import read_provenance
+from lazyimport.registry.listing import Listed, list_store, newest
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 
@@ -27,6 +25,11 @@ lazyimport ls 4be81c02
 lazyimport ls 4be81c02 --long | grep template
 lazyimport ls 4be81c02 --shadowed           in the image it is to run in
 """
+#: of what is claimed, whoever pushed it first says so, and nothing proves it
+_HEADER = (
+    *("ARCHIVE", "SIZE", "WHEN", "CHANNELS"),
+    *("PUSHED BY (CLAIMED)", "COMMIT (CLAIMED)"),
+)
 
 
 @declare.command("ls", examples=_EXAMPLES)
@@ -54,8 +57,11 @@ def command(
 ) -> None:
     """List archives, or what is in one.
 
-    Without HASH: the archives in the store, newest first; in the node cache if no
-    store is named. With HASH: what is in that archive.
+    Without HASH: the archives in the store, newest first, with the channels that point
+    to them; in the node cache if no store is named. With HASH: what is in that archive.
+
+    Who pushed an archive from which commit is what whoever pushed it first says:
+    nothing proves it.
     """
     if archive is None:
         options.refuse_idle(["long", "shadowed"], "without the hash of an archive")
@@ -82,54 +88,49 @@ def command(
         _print_names(contents)
 
 
-class _Row(NamedTuple):
-    hash: str
-    size: int
-    modified: float
-    provenance: dict[str, object]
-
-
 def _list_archives(
     settings: Settings, limit: int | None, *, cached: bool, as_json: bool
 ) -> None:
     if settings.store and not cached:
         store = writable(open_store(settings.store, timeout=settings.timeout))
         place = store.url
-        found = [_Row(n, i.size, i.modified, {}) for n, i in stored_archives(store)]
-        newest = [
-            row._replace(provenance=read_provenance(store, row.hash))
-            for row in _newest(found, limit)
-        ]
+        with Progress() as reporter:
+            shown, found = list_store(store, limit, reporter)
     else:
         cache = NodeCache(settings.cache_dir)
         place = f"the node cache {cache.path}"
         archives = cache.archives().items()
-        found = [_Row(n, s.st_size, s.st_mtime, {}) for n, s in archives]
-        newest = _newest(found, limit)
+        found = [Listed(n, s.st_size, s.st_mtime, [], {}) for n, s in archives]
+        shown = newest(found, limit)
     if as_json:
-        rows = [row._asdict() for row in newest]
+        rows = [row._asdict() for row in shown]
         console.print_json({"count": len(found), "archives": rows})
     else:
-        _print_archives(newest, found, place)
+        _print_archives(shown, found, place)
 
 
-def _newest(rows: list[_Row], limit: int | None) -> list[_Row]:
-    return sorted(rows, key=lambda row: (-row.modified, row.hash))[:limit]
-
-
-def _print_archives(newest: list[_Row], found: list[_Row], place: str) -> None:
+def _print_archives(shown: list[Listed], found: list[Listed], place: str) -> None:
     if not found:
         console.say(f"no archives in {place}")
         return
     rows = [
-        (row.hash, size(row.size), moment(row.modified), origin_of(row.provenance))
-        for row in newest
+        (
+            row.hash,
+            size(row.size),
+            moment(row.modified),
+            ", ".join(row.channels),
+            str(row.provenance.get("builder") or ""),
+            origin_of(row.provenance),
+        )
+        for row in shown
     ]
-    console.print_table(rows, right=(1,))
+    columns = 6 if any(row.channels or row.provenance for row in shown) else 3
+    rows_shown = [row[:columns] for row in rows]
+    console.print_table(rows_shown, header=_HEADER[:columns], right=(1,))
     total = size(sum(row.size for row in found))
     text = f"{amount(len(found), 'archive')} in {place}, {total}"
-    if len(newest) < len(found):
-        text += f"; the {len(newest)} newest are shown (-n 0 shows all)"
+    if len(shown) < len(found):
+        text += f"; the {len(shown)} newest are shown (-n 0 shows all)"
     console.say(text)
 
 

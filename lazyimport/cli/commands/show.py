@@ -80,25 +80,24 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         ("modules", f"{figures['modules']:,}"),
         ("files", f"{figures['files']:,} in {amount(figures['folders'], 'folder')}"),
         ("sizes", ", ".join(sizes)),
-        *_came_from(made),
     ]
     console.print_table([(name, text) for name, text in rows if text])
+    _print_list("as whoever pushed it first says (nothing proves it)", _origin(made))
     real, dropped = contents.real_files, contents.left_out
     _print_list("on disk at once", [(p or "(top)", r) for p, r in real.items()])
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
 
 
-def _came_from(facts: Mapping[str, object]) -> list[tuple[str, str]]:
-    if not facts:
-        return []
+def _origin(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     when = str(facts.get("time", "")).replace("T", " ").replace("Z", " UTC")
     by = f"by {facts.get('builder')} with lazyimport {facts.get('lazyimport')}"
     roots = facts.get("roots")
-    return [
+    rows = [
         ("git commit", origin_of(facts)),
-        ("first pushed", f"{when} {by}"),
+        ("pushed", f"{when} {by}" if facts else ""),
         ("packed from", ", ".join(map(str, roots)) if isinstance(roots, list) else ""),
     ]
+    return [(name, text) for name, text in rows if text]
 
 
 def _print_list(title: str, rows: list[tuple[str, str]]) -> None:
