@@ -7,6 +7,8 @@ of it; and, where signatures are required, an archive which somebody trusted sig
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from typing import Any
 
 from lazyimport.cache.layout import CHANNELS, SIGNATURES, Layout
 from lazyimport.errors import (
@@ -34,7 +36,8 @@ def resolve_channel(
 
     The change must not have expired, nor have a number below ``channel_minimum``.
     With trusted keys, it must be signed with one of these, and be no older than what
-    this node has seen. There is no guess: if the store cannot be asked, that is an
+    this node has seen; a node that does not know any more what it has seen, or cannot
+    record it, refuses. There is no guess: if the store cannot be asked, that is an
     error, and it names the archive that the node saw last.
 
     Raises SettingsError, ChannelError, SignatureError or StoreError.
@@ -91,7 +94,10 @@ def require_signature(
     wish = f"the signature of archive {hash} could be found"
     found = trusted.check_archive(store or _open_store(settings, wish), hash)
     if settings.cache_mode != "memory":
-        _write(cache, SIGNATURES, cache.signature_path(hash), found)
+        # the archive will need the cache too, and say what is wrong with it
+        with suppress(OSError, CacheError):
+            path = cache.signature_path(hash)
+            _write(cache, SIGNATURES, path, found, durable=False)
 
 
 def is_known_as_signed(settings: Settings, hash: str) -> bool:
@@ -99,9 +105,12 @@ def is_known_as_signed(settings: Settings, hash: str) -> bool:
 
     Raises SettingsError if no key is trusted.
     """
-    cache = Layout(settings.cache_dir)
-    kept = _read(cache, cache.signature_path(hash))
-    return bool(_trusted(settings, hash).signer_of(archive_text(hash), [kept]))
+    cache, trusted = Layout(settings.cache_dir), _trusted(settings, hash)
+    try:
+        kept = _read(cache, cache.signature_path(hash))
+    except (OSError, CacheError, ValueError):
+        return False
+    return bool(trusted.signer_of(archive_text(hash), [kept]))
 
 
 def _trusted(settings: Settings, hash: str) -> Trusted:
@@ -126,33 +135,40 @@ def _open_store(settings: Settings, wish: str) -> ReadStore:
     return open_store(settings.store, timeout=settings.timeout)
 
 
-def _read(cache: Layout, path: str) -> dict[str, str]:
-    """Return what the cache has in a file, nothing if it has none of any use."""
+def _read(cache: Layout, path: str) -> dict[str, Any]:
+    """Return what the cache has in a file, nothing if there is none.
+
+    Raises OSError or CacheError, and ValueError if it is damaged.
+    """
     try:
-        if cache.exists():
-            with open(path, "rb") as file:
-                found = json.loads(file.read())
-            return found if isinstance(found, dict) else {}
-    except (OSError, CacheError, ValueError, RecursionError):
-        pass
-    return {}
+        if not cache.exists():
+            return {}
+        with open(path, "rb") as file:
+            facts = json.loads(file.read())
+    except FileNotFoundError:
+        return {}
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(facts, dict) or not facts:
+        raise ValueError("it has no facts")
+    return facts
 
 
-def _write(cache: Layout, folder: str, path: str, facts: object) -> None:
-    try:
-        cache.make_folder(folder)
-        with AtomicFile(path, 0o600, durable=False) as file:
-            file.write(json.dumps(facts).encode())
-    except (OSError, CacheError):
-        pass  # the archive will need the cache too, and say what is wrong with it
+def _write(
+    cache: Layout, folder: str, path: str, facts: object, *, durable: bool
+) -> None:
+    cache.make_folder(folder)
+    with AtomicFile(path, 0o600, durable=durable) as file:
+        file.write(json.dumps(facts).encode())
 
 
 class _Sighting:
     """The newest change of the channel *name* that this node has seen.
 
-    It may be its removal. It lies in the node cache, and is a help, not a promise: if
-    the cache cannot be written there is none. With *signed*, it is one whose signature
-    was checked, and is kept in every cache mode.
+    It may be its removal. It lies in the node cache. With *signed*, it is one whose
+    signature was checked, and is kept in every cache mode; if it cannot be read or
+    written, that is a SignatureError, for somebody may then put an older state back.
+    Else it is a help, and no more.
     """
 
     def __init__(
@@ -162,15 +178,46 @@ class _Sighting:
         self._name = name
         self._url = url
         self._path = self._cache.channel_path(url, name, signed=signed)
+        self._signed = signed
         self._written = signed or settings.cache_mode != "memory"
-        facts = _read(self._cache, self._path)
-        self._number = 0
-        self._hash: str | None = None
+        self._minimum = settings.channel_minimum
+        self._number, self._hash = self._load()
+
+    def _load(self) -> tuple[int, str | None]:
+        """Return number and hash of the change, 0 and None if none was seen."""
         try:
-            self._hash = facts["hash"] and check_hash(facts["hash"])
-            self._number = int(facts["number"])
-        except (ValueError, TypeError, LookupError):
-            pass
+            facts = _read(self._cache, self._path)
+            if not facts:
+                return 0, None
+            number, hash = facts["number"], facts["hash"]
+            if type(number) is not int or number < 1:
+                raise ValueError("it has no number")
+            return number, None if hash is None else check_hash(hash)
+        except CacheError as error:
+            self._refuse(f"cannot be looked up ({error})")
+        except OSError as error:
+            self._refuse(f"cannot be read ({error.strerror})", reset=True)
+        except (ValueError, LookupError) as error:
+            self._refuse(f"is damaged ({error})", reset=True)
+        return 0, None
+
+    def _refuse(self, why: str, number: int = 0, *, reset: bool = False) -> None:
+        """Raise SignatureError, because the record *why*, unless it may be missing.
+
+        With *reset*, somebody has to look and remove it first.
+        """
+        if not self._signed or (self._minimum and not reset):
+            return
+        advice = "let this user write there, or set LAZYIMPORT_CHANNEL_MINIMUM="
+        advice += f"{number or 'N'}, below which nothing is taken"
+        if reset:
+            advice = f"make sure that 'lazyimport channel log {self._name}' shows the "
+            advice += "newest change, and delete the file"
+        raise SignatureError(
+            f"{self._path}, where this node records the newest change of channel "
+            f"{self._name!r} of {self._url} that it has seen, {why}: without it, "
+            f"somebody could put an older state back unnoticed; {advice}"
+        )
 
     @property
     def hint(self) -> str:
@@ -198,8 +245,13 @@ class _Sighting:
 
     def write(self, change: Change) -> None:
         """Record *change*, unless it or a newer one was seen before."""
-        known = self._number == change.number and self._hash == change.hash
-        if not self._written or known or self._number > change.number:
+        number, hash = self._load()  # another process may have asked meanwhile
+        known = number == change.number and hash == change.hash
+        if not self._written or known or number > change.number:
             return
         facts = {"number": change.number, "hash": change.hash}
-        _write(self._cache, CHANNELS, self._path, facts)
+        try:
+            _write(self._cache, CHANNELS, self._path, facts, durable=self._signed)
+        except (OSError, CacheError) as error:
+            why = str(getattr(error, "strerror", None) or error)
+            self._refuse(f"cannot be written ({why})", change.number)

@@ -153,6 +153,113 @@ def test_older_state_is_refused_in_every_cache_mode(
         resolve_channel(asks, "prod")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "{",
+            "[]",
+            "{}",
+            "[" * 99999,
+            '{"number": 2}',
+            '{"number": 2, "hash": 2}',
+        ),
+        *('{"number": "2", "hash": null}', '{"number": 0, "hash": null}'),
+    ],
+    ids=range(9),
+)
+@pytest.mark.parametrize("minimum", [0, 1])
+def test_a_damaged_memory_is_refused_before_it_is_forgotten(
+    store: MutableStore, ours: Signer, tmp_path: Path, text: str, minimum: int
+) -> None:
+    """Who may write to the store waits for that; an operator decides."""
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    asks = settings(store, tmp_path, ours.public).replaced(channel_minimum=minimum)
+    resolve_channel(asks, "prod")
+    (memory,) = tmp_path.glob("cache/channels/*.signed.json")
+    memory.write_text(text)
+
+    with pytest.raises(SignatureError, match="older state back unnoticed") as caught:
+        resolve_channel(asks, "prod")
+    assert f"{memory}, where this node records" in str(caught.value)
+    assert str(caught.value).endswith("and delete the file")
+    assert memory.read_text() == text
+    memory.unlink()
+    memory.mkdir()
+    with pytest.raises(SignatureError, match="cannot be read"):
+        resolve_channel(asks, "prod")
+    memory.rmdir()
+    assert resolve_channel(asks, "prod").hash == A
+
+
+def test_damage_where_no_key_is_trusted_is_no_error(
+    store: MutableStore, tmp_path: Path
+) -> None:
+    """It is a help there, and no more."""
+    set_channel(store, "prod", A, by="ada")
+    asks = settings(store, tmp_path, None)
+    resolve_channel(asks, "prod")
+    (memory,) = tmp_path.glob("cache/channels/*.json")
+    memory.write_text("{")
+
+    assert resolve_channel(asks, "prod").hash == A
+    assert json.loads(memory.read_text()) == {"number": 1, "hash": A}
+
+
+@pytest.mark.parametrize("mode", ["raw", "memory"])
+def test_a_memory_that_cannot_be_written_is_refused(
+    store: MutableStore, ours: Signer, tmp_path: Path, mode: str
+) -> None:
+    """Unless somebody says what the channel must not fall below."""
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    asks = settings(store, tmp_path, ours.public, cache_mode=mode)
+    nowhere = asks.replaced(cache_dir="/proc/none/cache")
+
+    with pytest.raises(SignatureError, match=r"cannot be written.*CHANNEL_MINIMUM=1"):
+        resolve_channel(nowhere, "prod")
+    known = nowhere.replaced(channel_minimum=1)
+    assert resolve_channel(known, "prod").hash == A
+    assert resolve_channel(nowhere.replaced(trusted_keys=None), "prod").hash == A
+
+
+@pytest.mark.parametrize("minimum", [0, 1])
+def test_a_memory_that_others_could_change_counts_no_more(
+    store: MutableStore, ours: Signer, tmp_path: Path, minimum: int
+) -> None:
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    asks = settings(store, tmp_path, ours.public).replaced(channel_minimum=minimum)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+
+    if minimum:
+        assert resolve_channel(asks, "prod").hash == A
+    else:
+        with pytest.raises(SignatureError, match=r"cannot be looked up \(.*/cache"):
+            resolve_channel(asks, "prod")
+
+
+def test_what_is_known_already_needs_no_writing(
+    store: MutableStore,
+    ours: Signer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cache in an image, on a read-only file system."""
+    set_channel(store, "prod", A, by="ada", signer=ours)
+    asks = settings(store, tmp_path, ours.public)
+    resolve_channel(asks, "prod")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("lazyimport.registry.resolution.AtomicFile", refuse)
+    assert resolve_channel(asks, "prod").hash == A
+    set_channel(store, "prod", B, by="ada", signer=ours)
+    with pytest.raises(SignatureError, match=r"cannot be written \(Read-only"):
+        resolve_channel(asks, "prod")
+
+
 def test_removal_is_remembered(
     store: MutableStore, ours: Signer, tmp_path: Path
 ) -> None:
