@@ -32,16 +32,21 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.node import NodeCache
 
+#: Seconds to wait for a process that has put an archive in place.
+_MOMENT = 2.0
+
 
 def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> bool:
     """Remove an archive with its tree; return False if a process uses one of them.
 
-    With *force* they are removed all the same. Never waits. Raises CacheError or
-    OSError if the disk refuses.
+    With *force* they are removed all the same. Waits a moment at most. Raises
+    CacheError or OSError if the disk refuses.
     """
     marks, root = cache.tree_parts(hash)
     try:
-        with cache.lock(hash, 0) as lock:
+        # who has just fetched it holds the lock for another moment
+        patience = _MOMENT if os.path.exists(cache.archive_path(hash)) else 0
+        with cache.lock(hash, patience) as lock:
             with _locked(cache.archive_path(hash)) as archive, _locked(root) as tree:
                 if not (force or (archive and tree)):
                     return False

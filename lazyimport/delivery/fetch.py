@@ -58,7 +58,8 @@ def fetch(
     is warned of that. It is also warned of damage that was found and replaced.
 
     This process reaches the store: see `lazyimport.delivery.obtaining` for one that
-    must not. Its caller has *held* the lock of the archive, or it is taken here.
+    must not. Its caller has *held* the lock of the archive, and makes room when it is
+    free again, or both is done here.
 
     With *ahead* the archive is for processes that start later, so it must end up
     in the cache: CacheError if it cannot.
@@ -66,7 +67,10 @@ def fetch(
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
     fetching = _Fetch(settings, hash, reporter, ahead=ahead, held=held)
-    return fetching.archive(hash), fetching.moved
+    archive = fetching.archive(hash)
+    if fetching.moved and not held:
+        make_room(NodeCache(settings.cache_dir), settings.cache_limit)
+    return archive, fetching.moved
 
 
 class _Fetch:
@@ -193,11 +197,8 @@ class _Fetch:
     def _download(self, hash: str) -> Archive:
         head = self._head(hash)
         if head.header.base is not None:
-            archive = self._publish(self._revision(head, head.header.base))
-        else:
-            archive = self._fill(head)
-        make_room(self._cache, self._settings.cache_limit)
-        return archive
+            return self._publish(self._revision(head, head.header.base))
+        return self._fill(head)
 
     def _fill(self, head: Head) -> Archive:
         hash, kind = head.header.hash, "raw" if self._raw else "zstd"

@@ -14,7 +14,9 @@ import time
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import Progress
+from lazyimport.cache.room import make_room
 from lazyimport.delivery.answers import encode_error
+from lazyimport.files import unclaim
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 
@@ -72,18 +74,19 @@ def _fetch_detached(settings: Settings) -> None:
         from lazyimport.delivery.fetch import fetch
 
         assert settings.hash is not None
-        _, moved = fetch(settings, settings.hash, reporter, ahead=True, held=True)
-        reporter.progress.moved = moved
+        result = fetch(settings, settings.hash, reporter, ahead=True, held=True)
+        reporter.progress.moved = result[1]
         reporter.progress.state = "done"
+        del result  # with the archive, which is not in use here any more
     except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
         reporter.progress.state, reporter.progress.text = "failed", encode_error(error)
     reporter.progress.write(_LOCK)
-    # Whatever connection is left waiting for an answer is not waited for. The lock goes
-    # with this process, and explicitly, because something may have been forked.
-    from fcntl import LOCK_UN, flock
-
-    flock(_LOCK, LOCK_UN)
-    os._exit(0)
+    # The lock goes explicitly, because something may have been forked.
+    unclaim(_LOCK)
+    os.dup2(0, _LOCK)
+    if reporter.progress.moved:
+        make_room(NodeCache(settings.cache_dir), settings.cache_limit)
+    os._exit(0)  # whatever connection waits for an answer is not waited for
 
 
 class _Notes(Reporter):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.removal import is_used, remove_unless_used
+from lazyimport.files import unclaim
 from lazyimport.format.archive import Archive
 from tests.support.node_cache import DAY, all_files, hashes_by_use, put_archive
 from tests.support.trees import make_archive
@@ -77,6 +79,13 @@ def test_what_is_being_fetched_is_left_alone(cache: NodeCache) -> None:
         assert [archive.hash for archive in prune(cache, limit=0).in_use] == [name]
 
     assert hashes_by_use(cache) == [name]
+
+
+def test_who_has_just_fetched_it_is_waited_for(cache: NodeCache) -> None:
+    name = put_archive(cache, used=DAY)
+    with cache.lock(name, 1) as lock:
+        Timer(0.3, lambda: unclaim(lock.descriptor)).start()
+        assert [archive.hash for archive in prune(cache, limit=0).removed] == [name]
 
 
 def test_what_is_not_there_is_not_used(cache: NodeCache) -> None:
