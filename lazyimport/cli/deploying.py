@@ -220,7 +220,7 @@ def _print_code(plan: Plan, settings: Settings, reporter: Progress) -> None:
     try:
         for found in plan.compare(settings, reporter):
             print_comparison(found, reporter)
-            old, new = (side.index.hash[:12] for side in (found.old, found.new))
+            old, new = (tree.index.hash[:12] for tree in (found.old, found.new))
             reporter.say(f"line by line: lazyimport diff {old} {new} --lines")
     except LazyImportError as error:
         reporter.warn(f"nobody can say what changes in the code: {error}")

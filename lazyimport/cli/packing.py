@@ -26,6 +26,8 @@ from lazyimport.values import redact
 
 _LARGE = 100_000_000  # bytes of an archive whose largest files are named
 _option = partial(option, section="Packing")
+#: names of the options of packing
+NAMES = [field.name for field in fields(PackOptions)]
 _OPTIONS = [
     _option(
         "--python X.Y|PATH",
@@ -104,7 +106,7 @@ def pack_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def called(**options: Any) -> Any:
-        values = {field.name: options.pop(field.name) for field in fields(PackOptions)}
+        values = {name: options.pop(name) for name in NAMES}
         values["jobs"] = values["jobs"] or None
         if not (values["requirements"] or values["wheels"]):
             refuse_idle(["platform"], "without --requirements or --wheel")
@@ -166,8 +168,7 @@ def _refused(roots: Sequence[str]) -> Iterator[None]:
     """Refuse options that do nothing with *roots*, and roots that do not fit."""
     try:
         if archive_file(roots) is not None:
-            names = {field.name for field in fields(PackOptions)}
-            refuse_idle(names, "with an archive, which is packed already")
+            refuse_idle(NAMES, "with an archive, which is packed already")
         yield
     except SettingsError as error:
         raise _usage(error) from error

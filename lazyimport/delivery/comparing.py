@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from difflib import unified_diff
 from io import StringIO
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from lazyimport.delivery.contents import read_contents
 from lazyimport.format.entries import EXECUTABLE, MODULE_SUFFIXES, Entry, stem_of
 from lazyimport.format.index import Index
 from lazyimport.format.patch import difference
-from lazyimport.packing.options import PackOptions
-from lazyimport.packing.packer import pack
-from lazyimport.reporting import SILENT, Reporter
-from lazyimport.settings import Settings
 
 
-@dataclass(frozen=True)
-class Side:
-    """One of two that are compared: an index, and what returns the bytes of a file."""
+class Tree(Protocol):
+    """What can be compared: Contents, an Archive, or the Revision that `pack` makes."""
 
     index: Index
-    content: Callable[[Entry], bytes | memoryview]
+
+    def content(self, entry: Entry) -> bytes | memoryview:
+        """Return the proved bytes of a file."""
 
 
 class Change(NamedTuple):
@@ -58,8 +53,8 @@ class Comparison(NamedTuple):
     ``recompiled`` is the number of sources that are the same with other bytecode.
     """
 
-    old: Side
-    new: Side
+    old: Tree
+    new: Tree
     changes: list[Change]
     recompiled: int
 
@@ -79,25 +74,7 @@ class Comparison(NamedTuple):
                 yield unified(old, new, one, other)
 
 
-def open_side(hash: str, settings: Settings, reporter: Reporter = SILENT) -> Side:
-    """Return the archive *hash* to compare. Raises what `read_contents` does."""
-    contents = read_contents(hash, settings, reporter)
-    return Side(contents.index, contents.content)
-
-
-def pack_side(
-    roots: Sequence[str],
-    settings: Settings,
-    options: PackOptions | None = None,
-    reporter: Reporter = SILENT,
-) -> Side:
-    """Return *roots* as they would be packed. Raises what `pack` does."""
-    packed = pack(roots, settings, options, whole=False, reporter=reporter)
-    revision = packed.revision
-    return Side(revision.index, lambda entry: revision.read(entry.digest))
-
-
-def compare(old: Side, new: Side) -> Comparison:
+def compare(old: Tree, new: Tree) -> Comparison:
     """Return what differs. Raises ArchiveError."""
     patch = difference(old.index, new.index)
     paths = {entry.path for entry in patch.changed} | set(patch.removed)
@@ -129,9 +106,9 @@ def _facts(entry: Entry | None) -> tuple[bytes, int] | None:
     return (entry.digest, entry.flags & EXECUTABLE) if entry else None
 
 
-def _text(side: Side, entry: Entry | None) -> str | None:
+def _text(tree: Tree, entry: Entry | None) -> str | None:
     """Return the text of a file, "" if there is none, None if it is not text."""
-    data = bytes(side.content(entry)) if entry else b""
+    data = bytes(tree.content(entry)) if entry else b""
     try:
         return None if b"\0" in data else data.decode()
     except UnicodeDecodeError:

@@ -13,8 +13,6 @@ from zlib import crc32
 
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
-from lazyimport.format import codec
-from lazyimport.format.digest import sha256
 from lazyimport.format.header import SLOT, Header
 
 TYPE_CHECKING = False
@@ -238,35 +236,14 @@ class Filling:
             part = self._room.read(at, min(_CHUNK, end - at))
             total.update(part)
             member.crc = crc32(part, member.crc)
-        digest = total.digest()
-        if digest != member.digest:
-            raise self._damaged(member, "its digest does not hold", digest)
+        if (actual := total.digest()) != member.digest:
+            raise self._head.damaged(member.digest, member.path, actual=actual)
 
     def _proved(self, member: _Member, data: Data) -> Data:
         """Return what *data* holds, which is *member*, as it is or compressed."""
-        stored = data
-        if len(data) != member.size:
-            try:
-                data = codec.decompress(data, member.size)
-            except DamagedArchive as error:
-                raise self._damaged(member, str(error)) from None
-        actual = sha256(data)
-        if actual != member.digest:
-            raise self._damaged(member, "its digest does not hold", actual)
-        member.crc = crc32(data if self._raw else stored)
-        return data
-
-    def _damaged(
-        self, member: _Member, why: str, actual: bytes = b""
-    ) -> DamagedArchive:
-        path, hash = member.path or "the top directory", self._head.header.hash
-        return DamagedArchive(
-            f"{self._head.what}: {path} of archive {hash} is damaged: {why}",
-            hash=hash,
-            member=member.path,
-            expected=member.digest.hex(),
-            actual=actual.hex(),
-        )
+        found = self._head.proved(data, member.size, member.digest, member.path)
+        member.crc = crc32(found if self._raw else data)
+        return found
 
 
 def _cut(

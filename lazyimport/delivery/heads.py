@@ -17,6 +17,7 @@ from lazyimport.registry.layout import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lazyimport.format.codec import Data
     from lazyimport.format.stored import Stored
     from lazyimport.stores import ReadStore
 
@@ -82,20 +83,38 @@ class Head:
         offset, stored, size, digest, path = member
         start, end = (self.header.members_at + at for at in (offset, offset + stored))
         data = self.data[start:end] if end <= len(self.data) else self._read(start, end)
-        why = "its digest does not hold"
-        try:
-            data = data if stored == size else decompress(data, size)
-        except DamagedArchive as error:
-            why = str(error)
+        return bytes(self.proved(data, size, digest, path))
+
+    def proved(self, data: Data, size: int, digest: bytes, path: str) -> Data:
+        """Return the member that *data* holds, as it is or compressed.
+
+        Raises DamagedArchive.
+        """
+        if len(data) != size:
+            try:
+                data = decompress(data, size)
+            except DamagedArchive as error:
+                raise self.damaged(digest, path, str(error)) from None
         if (actual := sha256(data)) != digest:
-            raise DamagedArchive(
-                f"{self.what}: {path} of archive {self._hash} is damaged: {why}",
-                hash=self._hash,
-                member=path,
-                expected=digest.hex(),
-                actual=actual.hex(),
-            )
+            raise self.damaged(digest, path, actual=actual)
         return data
+
+    def damaged(
+        self,
+        digest: bytes,
+        path: str,
+        why: str = "its digest does not hold",
+        actual: bytes = b"",
+    ) -> DamagedArchive:
+        """Return the error that says *why* the member of *digest* is damaged."""
+        return DamagedArchive(
+            f"{self.what}: {path or 'the top directory'} of archive {self._hash} is "
+            f"damaged: {why}",
+            hash=self._hash,
+            member=path,
+            expected=digest.hex(),
+            actual=actual.hex(),
+        )
 
     def check_end(self, data: bytes, start: int, end: int) -> None:
         """Raise MalformedArchive unless *data* is as long as ``[start, end)``.

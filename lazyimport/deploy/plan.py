@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lazyimport.delivery.comparing import Comparison, compare, open_side, unified
+from lazyimport.delivery.comparing import Comparison, compare, unified
+from lazyimport.delivery.contents import read_contents
 from lazyimport.deploy.application import Application
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.history import History, Run
@@ -78,14 +79,12 @@ class Plan:
     ) -> Iterator[Comparison]:
         """Yield what changes in the code, once for all with the same change.
 
-        Raises what `lazyimport.delivery.comparing.open_side` does.
+        Raises what `read_contents` does.
         """
         for before, after in dict.fromkeys((was, app.hash) for app, was in self.steps):
             if before and after and before != after:
-                sides = [
-                    open_side(each, settings, reporter) for each in (before, after)
-                ]
-                yield compare(*sides)
+                old = read_contents(before, settings, reporter)
+                yield compare(old, read_contents(after, settings, reporter))
 
     def prefetch(self, target: Target, timeout: float) -> Iterator[str]:
         """Bring the archive to every node of the cluster; yield a line for each.

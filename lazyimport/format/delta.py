@@ -147,6 +147,10 @@ class Revision:
         slot, size, path = self._places_in_base()[digest]
         return self.base.member(slot, size, digest, path)
 
+    def content(self, entry: Entry) -> bytes | memoryview:
+        """Return the proved bytes of a file."""
+        return self.read(entry.digest)
+
     def prove(self) -> None:
         """Read all that the delta brings. Raises DamagedArchive."""
         for digest in self._brought:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 
 import click
@@ -11,7 +10,7 @@ import click
 from lazyimport.cli import declare, deploying, options
 from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.deploying import Wishes
-from lazyimport.cli.packing import pack_options, prepare_and_tell, push_and_tell
+from lazyimport.cli.packing import NAMES, pack_options, prepare_and_tell, push_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import Application, History, Manifest, Plan
@@ -84,8 +83,7 @@ def command(
             "which archive? Give one of --hash HASH, --channel NAME and --push DIR"
         )
     if not roots:
-        names = {field.name for field in fields(PackOptions)}
-        options.refuse_idle(names, "without --push")
+        options.refuse_idle(NAMES, "without --push")
     if entry is None:
         options.refuse_idle(["check_python"], "without --check")
     with Progress(quiet=quiet) as reporter:

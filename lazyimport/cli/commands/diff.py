@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 
 import click
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.comparing import facts_of, print_comparison
 from lazyimport.cli.exit_codes import DONE, FAILED
-from lazyimport.cli.packing import pack_options
+from lazyimport.cli.packing import NAMES, pack_options
 from lazyimport.cli.progress import Progress
-from lazyimport.delivery.comparing import Side, compare, open_side, pack_side
+from lazyimport.delivery.comparing import Tree, compare
+from lazyimport.delivery.contents import read_contents
 from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import Manifest
-from lazyimport.packing import PackOptions
+from lazyimport.packing import PackOptions, pack
 from lazyimport.settings import Settings
 from lazyimport.values import is_prefix
 
@@ -66,20 +66,20 @@ def command(
     if as_json:
         options.refuse_idle(["lines"], "with --json")
     if new is not None and not (_is_folder(old) or _is_folder(new)):
-        names = {field.name for field in fields(PackOptions)}
-        options.refuse_idle(names, "without a folder")
+        options.refuse_idle(NAMES, "without a folder")
     with Progress(quiet=quiet) as reporter:
 
-        def side(text: str | None) -> Side:
+        def tree(text: str | None) -> Tree:
             if text is None or _is_folder(text):
                 roots = [] if text is None else [text]
-                return pack_side(roots, settings, packing, reporter)
+                packed = pack(roots, settings, packing, whole=False, reporter=reporter)
+                return packed.revision
             if text.endswith(_MANIFESTS) and os.path.isfile(text):
-                return open_side(_named_in(text), settings, reporter)
+                text = _named_in(text)
             hash = resolve(text, settings, reporter=reporter)
-            return open_side(hash, settings, reporter)
+            return read_contents(hash, settings, reporter)
 
-        found = compare(side(old), side(new))
+        found = compare(tree(old), tree(new))
         texts = list(found.lines()) if lines else []
     if as_json:
         console.print_json(facts_of(found))
