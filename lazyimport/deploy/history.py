@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.status import Served, headline
+from lazyimport.deploy.failure import headline
+from lazyimport.deploy.status import Served
 from lazyimport.registry.history import Deployment, History
 
 __all__ = ["Deployment", "History", "Run"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.failure import details, headline, without_colors
 from lazyimport.deploy.status import Served
 
 _SECONDS_BETWEEN = 0.5
@@ -22,87 +24,82 @@ def follow(
     It ends when every application is RUNNING, every deployment has the replicas it
     should have, and no replica of another hash is left.
 
-    Raises DeployError with Serve's own message and traceback when one fails, after
-    *timeout* seconds, when somebody deploys another hash, and if the cluster is
-    unreachable for two minutes. *undo* is the command that goes back, for the text
-    of the error.
+    Raises DeployError when one fails, after *timeout* seconds, when somebody deploys
+    another hash, and if the cluster is unreachable for two minutes. It says what went
+    wrong, what serves now and, by *undo*, the command that goes back; its cause has
+    Serve's own message with the traceback.
     """
-    try:
-        yield from _until_all_run(cluster, wanted, timeout)
-    except DeployError as error:
-        if error.outcome == "superseded" or not undo:
-            raise
-        raise error.with_text(f"{error}\nto go back: {undo}") from error
-
-
-def _until_all_run(
-    cluster: Cluster, wanted: Mapping[str, str], timeout: float
-) -> Iterator[list[Served]]:
     deadline = time.monotonic() + timeout
     begun: set[str] = set()
     while True:
-        served = _ask(cluster, min(deadline, time.monotonic() + _SECONDS_OF_SILENCE))
+        until = min(deadline, time.monotonic() + _SECONDS_OF_SILENCE)
+        served = _ask(cluster, until, undo)
         now = [served[name] for name in wanted if name in served]
         yield now
         for app in now:
-            _refuse_end(app, wanted[app.name], begun)
+            _refuse_end(app, wanted[app.name], begun, undo)
         running = {app.name for app in now if app.runs(wanted[app.name])}
         late = [name for name in wanted if name not in running]
         if not late:
             return
         if time.monotonic() > deadline:
-            name, hash, found = late[0], wanted[late[0]], served.get(late[0])
-            text = _late(name, hash, found, timeout)
-            raise _error(name, hash, found, text, "timed out")
+            name = late[0]
+            _late(name, wanted[name], served.get(name), timeout, undo)
         time.sleep(_SECONDS_BETWEEN)
 
 
-def _ask(cluster: Cluster, deadline: float) -> dict[str, Served]:
+def _ask(cluster: Cluster, deadline: float, undo: str) -> dict[str, Served]:
     """Return what the cluster serves, asked until it answers."""
     while True:
         try:
             return cluster.served()
         except DeployError as error:
             if not error.retryable or time.monotonic() > deadline:
-                raise
+                back = f"\nto go back: {undo}" if undo else ""
+                raise error.with_text(f"{error}{back}") from error
         time.sleep(_SECONDS_BETWEEN)
 
 
-def _refuse_end(app: Served, hash: str, begun: set[str]) -> None:
+def _refuse_end(app: Served, hash: str, begun: set[str], undo: str) -> None:
     """Raise DeployError if *app* will not run *hash*; *begun* are those that began."""
     if app.hash == hash:
         begun.add(app.name)
         if app.status == "DEPLOY_FAILED":
-            text = f"application {app.name!r} cannot be deployed with archive {hash}:"
-            text += f"\n{app.message.strip()}"
-            raise _error(app.name, hash, app, text, "failed")
+            text = f"application {app.name!r} cannot be deployed with archive {hash}"
+            _fail(app.name, hash, app, text, "failed", undo)
     elif app.name in begun:
         text = (
             f"application {app.name!r} was deployed again meanwhile, with "
             f"{app.hash or 'no hash'}: archive {hash} will not become what it runs"
         )
-        raise _error(app.name, hash, app, text, "superseded")
+        _fail(app.name, hash, app, text, "superseded")
 
 
-def _late(name: str, hash: str, app: Served | None, timeout: float) -> str:
-    if app is None:
-        return (
-            f"after {timeout:.0f} s Serve has no application {name!r} yet; is this the "
-            "cluster that was deployed to?"
-        )
-    said = f": {app.message.strip()}" if app.message.strip() else ""
-    return (
-        f"application {name!r} is still {app.status} after {timeout:.0f} s, not all "
-        f"replicas run archive {hash}{said}"
+def _late(name: str, hash: str, app: Served | None, timeout: float, undo: str) -> None:
+    text = (
+        f"after {timeout:.0f} s Serve has no application {name!r} yet; is this the "
+        "cluster that was deployed to?"
     )
+    if app is not None:
+        text = f"application {name!r} is still {app.status} after {timeout:.0f} s, not "
+        text += f"all replicas run archive {hash}"
+    _fail(name, hash, app, text, "timed out", undo)
 
 
-def _error(
-    name: str, hash: str, app: Served | None, text: str, outcome: str
-) -> DeployError:
-    """Return the error with what serves now, which is what a person asks next."""
+def _fail(
+    name: str, hash: str, app: Served | None, text: str, outcome: str, undo: str = ""
+) -> NoReturn:
+    """Raise the error that begins with Serve's reason and ends with what to type."""
+    reason = without_colors(app.message).strip() if app else ""
+    lines = [text]
+    if reason and outcome != "superseded":
+        lines = [headline(reason), *details(reason), text]
     hashes = app.serving.items() if app else ()
     serving = ", ".join(f"{count} with {h or 'no hash'}" for h, count in hashes)
-    text += f"\nreplicas that serve now: {serving or 'none'}"
-    reason = app.message if app else ""
-    return DeployError(text, app=name, hash=hash, outcome=outcome, reason=reason)
+    lines.append(f"replicas that serve now: {serving or 'none'}")
+    if undo:
+        lines.append(f"to go back: {undo}")
+    facts = {"app": name, "hash": hash, "outcome": outcome, "reason": reason}
+    raise DeployError("\n".join(lines), **facts) from (
+        DeployError(f"Serve says:\n{reason}") if reason else None
+    )

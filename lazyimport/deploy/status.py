@@ -6,7 +6,6 @@ The functions read Ray's answers, as its dashboard gives them, into these values
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,9 +13,6 @@ from typing import Any, NamedTuple
 _SERVES_OWN = ("ServeController", "ProxyActor")
 #: so many digits of the id of a node are shown
 SHORT = 8
-_COLORS = re.compile(r"\x1b\[[0-9;]*m")
-#: the line of a traceback that names the exception
-_RAISED = re.compile(r"([A-Za-z_]\w*\.)*[A-Z]\w+(: |$)")
 #: states of a job that is over
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -138,13 +134,6 @@ def failures_in(log: str) -> dict[int, str]:
         except (ValueError, TypeError, LookupError):
             continue  # it begins in the middle
     return {pid: failure for pid, failure in found.items() if failure}
-
-
-def headline(message: str) -> str:
-    """Return the line of Serve's *message* that says what went wrong, or its first."""
-    lines = [_COLORS.sub("", line) for line in message.splitlines() if line.strip()]
-    raised = [line for line in lines if _RAISED.match(line)]
-    return (raised[-1:] or lines or [""])[0].strip()
 
 
 def _of_actor(actor: dict[str, Any]) -> Process:

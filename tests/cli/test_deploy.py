@@ -395,6 +395,29 @@ class TestWithACluster:
         assert f"shop/Shop/r1 {B[:12]} RUNNING" in lines
         assert "shop: all 1 replicas run it" in lines[-1]
 
+    def test_a_failure_is_a_headline(self, cli: CommandLine, file: Path) -> None:
+        """What went wrong, what serves now, what to type; the traceback if asked."""
+        frame = f'  File "/c/trees/{B}/shop/serve.py", line 12, in f\n'
+        text = f"Error:\nray::ServeReplica:shop:Shop.go()\n{frame}KeyError: 'a'\n"
+        with Dashboard() as dashboard:
+            shop = {**served("shop", B), "status": "DEPLOY_FAILED", "message": text}
+            dashboard.serve = {"applications": {"shop": shop}}
+            dashboard.actors = [actor("shop", A)]
+            deploy = ("deploy", file, "--hash", B, "--apply", "--wait")
+            more = ("--address", dashboard.address)
+            plain = cli.run(*deploy, *more, code=1).stderr
+            whole = cli.run("--verbose", *deploy, *more, code=1).stderr
+
+        told = [line for line in plain.splitlines() if line.startswith("lazyimport: ")]
+        assert [
+            "KeyError: 'a', shop/serve.py:12, in a replica of Shop",
+            f"application 'shop' cannot be deployed with archive {B}",
+            f"replicas that serve now: 1 with {A}",
+            f"to go back: lazyimport rollback {file} --apply --wait",
+        ] == [line.removeprefix("lazyimport: ") for line in told]
+        assert frame not in plain
+        assert frame in whole
+
     def test_status(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:
             dashboard.actors = [actor("shop", A), actor("till", B)]

@@ -50,19 +50,23 @@ def test_a_newer_deployment_is_told_at_once() -> None:
 
 
 def test_a_failure_says_why_what_serves_and_how_to_go_back() -> None:
-    failed = app(B, "DEPLOY_FAILED")._replace(message="Traceback ...\n")
+    said = 'Error:\n\x1b[36mx\x1b[39m\n  File "/a/trees/' + B + '/s/x.py", line 7\n'
+    failed = app(B, "DEPLOY_FAILED")._replace(message=f"{said}KeyError: 'a'\n")
     cluster = Acted(app(A), app(B), failed)
 
     with pytest.raises(DeployError) as info:
         list(follow(cluster, {"shop": B}, 60, "lazyimport rollback f.yaml"))
     assert [
-        f"application 'shop' cannot be deployed with archive {B}:",
-        "Traceback ...",
+        "KeyError: 'a', s/x.py:7",
+        f"application 'shop' cannot be deployed with archive {B}",
         f"replicas that serve now: 1 with {A}",
         "to go back: lazyimport rollback f.yaml",
     ] == str(info.value).splitlines()
     assert (info.value.app, info.value.hash) == ("shop", B)  # type: ignore[attr-defined]
-    assert ("failed", "Traceback ...\n") == (info.value.outcome, info.value.reason)
+    assert "failed" == info.value.outcome
+    cause = str(info.value.__cause__)  # which --verbose shows, without colors
+    assert cause.startswith("Serve says:\nError:\nx\n  File")
+    assert info.value.reason in cause
 
 
 def test_the_failure_of_the_one_before_is_not_its_own() -> None:
@@ -89,7 +93,7 @@ def test_a_cluster_that_does_not_answer_is_asked_again() -> None:
             return super().served()
 
     busy = Busy(app(B, "RUNNING", runs=B))
-    with pytest.raises(DeployError, match="busy"):
-        list(follow(busy, {"shop": B}, 60))
+    with pytest.raises(DeployError, match="busy\nto go back: back"):
+        list(follow(busy, {"shop": B}, 60, "back"))
     assert 2 == busy.asked
     assert 1 == len(list(follow(busy, {"shop": B}, 60)))

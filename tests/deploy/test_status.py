@@ -11,7 +11,6 @@ from lazyimport.deploy.status import (
     Replica,
     Served,
     failures_in,
-    headline,
     processes,
     served,
 )
@@ -153,26 +152,6 @@ class TestServed:
 
         assert {A: 1, B: 1} == app.serving
         assert (9.0, False) == (app.since, app.is_well)
-
-
-@pytest.mark.parametrize(
-    ("message", "line"),
-    [
-        ("", ""),
-        ("Deploying app 'shop'.\n", "Deploying app 'shop'."),
-        (
-            "Failed to start 3 times. Error:\n\x1b[36mray::X\x1b[39m\nTraceback:\n  "
-            + "raise\nKeyError: 'a'\n\nDuring handling ...\n"
-            + "shop.errors.NotReady: the model\n  is not there\n",
-            "shop.errors.NotReady: the model",
-        ),
-        ("Traceback:\n  x\nAssertionError\n", "AssertionError"),
-    ],
-)
-def test_the_line_of_a_message_that_says_what_went_wrong(
-    message: str, line: str
-) -> None:
-    assert line == headline(message)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.figures import amount, moment, one_line
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Cluster, DeployError, History, Process, Served, Target
-from lazyimport.deploy.status import headline
+from lazyimport.deploy.failure import headline
 from lazyimport.settings import Settings
 
 _APPLICATIONS = ("APPLICATION", "STATE", "WANTS", "SERVES", "SINCE", "BY", "REASON")
