@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.node import NodeCache
     from lazyimport.format.archive import Archive
-    from lazyimport.stores.artifact import Artifact
 
 #: Changes when the same artifact would become another archive.
 _RULES = 1
@@ -23,22 +22,15 @@ _HASH_SIZE = 64
 
 
 class ArtifactRecord:
-    """A file of *cache*: the hash of what *artifact* became, for one Python.
+    """A file of *cache*: the hash of what an artifact became, for one Python.
 
-    It is found by *digest*, the SHA-256 of the artifact in hex digits, or by where
-    the artifact lies if nobody knows one. A mark after the hash differs each time
-    that it is written.
+    It is found by the *identity* of the artifact. A mark after the hash differs each
+    time that it is written.
     """
 
-    def __init__(self, cache: NodeCache, artifact: Artifact, digest: str = "") -> None:
-        identity = (
-            str(_RULES),
-            digest or artifact.sha256 or f"{artifact.store} {artifact.key}",
-            artifact.suffix,
-            artifact.subdirectory,
-            sys.implementation.cache_tag or "",
-        )
-        name = sha256("\n".join(identity).encode("utf-8", "surrogateescape")).hex()
+    def __init__(self, cache: NodeCache, *identity: str) -> None:
+        words = (str(_RULES), *identity, sys.implementation.cache_tag or "")
+        name = sha256("\n".join(words).encode("utf-8", "surrogateescape")).hex()
         self._cache = cache
         self._path = f"{cache.folder(ARTIFACTS)}/{name}"
 

@@ -3,7 +3,7 @@
 A small file is a copy in each tree, so that whoever edits it in one edits no other:
 a file's mode stops neither root nor its owner. A large one is called by its digest and
 cloned into each tree where the file system can do that, else it is a hard link;
-its time of change is sealed (`lazyimport.cache.layout.seal_of`), and who finds the
+it is sealed (`lazyimport.cache.layout.is_sealed`), and who finds the
 seal broken takes a new one. Eviction removes a blob after the last link.
 """
 
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import os
 from mmap import ACCESS_READ, mmap
-from time import time_ns
 
-from lazyimport.cache.layout import seal_of
+from lazyimport.cache.layout import is_sealed, seal
 from lazyimport.files import AtomicFile, make_directories, remove_file, unfinished_path
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import EXECUTABLE
@@ -81,8 +80,7 @@ def _is_sealed(path: str, entry: Entry) -> bool:
         status = os.lstat(path)
     except FileNotFoundError:
         return False
-    seal = seal_of(entry.digest.hex())
-    return status.st_size == entry.size and status.st_mtime_ns % 10**9 == seal
+    return status.st_size == entry.size and is_sealed(status, entry.digest.hex())
 
 
 def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
@@ -107,7 +105,7 @@ def _write_sealed(archive: Archive, entry: Entry, path: str) -> None:
     with AtomicFile(path, _mode(entry), durable=False) as file:
         file.write(archive.content(entry))
         file.flush()
-        _seal(file.fileno(), entry)
+        seal(file.fileno(), entry.digest.hex())
 
 
 def _clone(blob: str, path: str, entry: Entry) -> None:
@@ -117,11 +115,6 @@ def _clone(blob: str, path: str, entry: Entry) -> None:
     try:
         with open(blob, "rb") as file:
             ioctl(descriptor, _CLONE, file.fileno())
-        _seal(descriptor, entry)
+        seal(descriptor, entry.digest.hex())
     finally:
         os.close(descriptor)
-
-
-def _seal(descriptor: int, entry: Entry) -> None:
-    now = time_ns() // 10**9 * 10**9
-    os.utime(descriptor, ns=(now, now + seal_of(entry.digest.hex())))

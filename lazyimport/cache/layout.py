@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import os
 import stat
+from time import time_ns
 
 from lazyimport.cache.marker import mark_if_empty
 from lazyimport.cache.trust import is_trusted, make_trusted
@@ -104,11 +105,6 @@ class Layout:
         """Return the directory that the archive *hash* stands for: its tree's root."""
         return f"{self.path}/{TREES}/{hash}"
 
-    def tree_parts(self, hash: str) -> tuple[str, str]:
-        """Return all that a tree has on disk: its marks, its root."""
-        root = self.tree_path(hash)
-        return root + READY, root
-
     def blob_path(self, digest: bytes, *, executable: bool) -> str:
         """Return where the file of a tree with this SHA-256 lies."""
         name = digest.hex()
@@ -147,15 +143,23 @@ class Layout:
         return f"{self.path}/{LOCKS}/{name}"
 
 
-def seal_of(digest: str) -> int:
-    """Return the nanoseconds in the time of change that seal a file.
+def seal(descriptor: int, digest: str) -> None:
+    """Seal a file, to which nothing is written any more; *digest* as in `is_sealed`."""
+    now = time_ns() // 10**9 * 10**9
+    os.utime(descriptor, ns=(now, now + _seal_of(digest)))
 
-    *digest* is the hash of an archive, or the SHA-256 of a blob, in hex digits.
-    Whoever writes to a file changes that time. So whatever else the time says, these
-    digits are there only in a file that the cache wrote and nobody since. They are
-    whole microseconds, which file systems keep.
+
+def is_sealed(status: os.stat_result, digest: str) -> bool:
+    """Return whether the cache wrote the file of *status* and nobody has since.
+
+    *digest* is the hash of an archive, or the SHA-256 of a blob, in hex digits. It is
+    in the time of change, below the seconds: whoever writes to a file changes that.
     """
-    return int(digest[:12], 16) % 10**6 * 1000
+    return status.st_mtime_ns % 10**9 == _seal_of(digest)
+
+
+def _seal_of(digest: str) -> int:
+    return int(digest[:12], 16) % 10**6 * 1000  # file systems keep microseconds
 
 
 def mark_path(root: str, mark: str) -> str:

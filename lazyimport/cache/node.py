@@ -17,7 +17,7 @@ from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, seal_of
+from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, is_sealed, seal
 from lazyimport.files import (
     AtomicFile,
     FileLock,
@@ -70,8 +70,7 @@ class NodeCache(Layout):
                 path=path,
                 errno=error.errno,
             ) from error
-        sealed = status.st_mtime_ns % 10**9 == seal_of(hash)
-        return Archive(buffer, hash, path, sealed=sealed)
+        return Archive(buffer, hash, path, sealed=is_sealed(status, hash))
 
     def archives(self) -> dict[str, os.stat_result]:
         """Return the archives here: the status of the file of each, by hash.
@@ -122,7 +121,7 @@ class NodeCache(Layout):
             with AtomicFile(path, 0o444) as file:
                 write(file)
                 file.flush()
-                _seal(file, hash)
+                seal(file.fileno(), hash)
         except OSError as error:
             raise self.refused(hash, error) from error
         return self._put(hash)
@@ -160,7 +159,7 @@ class NodeCache(Layout):
         """
         path = self.archive_path(hash)
         os.fchmod(file.fileno(), 0o444)
-        _seal(file, hash)
+        seal(file.fileno(), hash)
         os.fsync(file.fileno())
         os.replace(f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp", path)
         unclaim(file.fileno())
@@ -244,12 +243,6 @@ class _CacheLock(FileLock):
                 path=self.path,
                 errno=error.errno,
             ) from error
-
-
-def _seal(file: BinaryIO, hash: str) -> None:
-    """Seal the *file* of an archive, to which nothing is written any more."""
-    now = time_ns() // 10**9 * 10**9
-    os.utime(file.fileno(), ns=(now, now + seal_of(hash)))
 
 
 def _hold(descriptor: int) -> os.stat_result | None:

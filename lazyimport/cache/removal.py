@@ -24,6 +24,7 @@ import os
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
+from lazyimport.cache.layout import READY
 from lazyimport.errors import CacheError
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
     With *force* they are removed all the same. Waits a moment at most. Raises
     CacheError or OSError if the disk refuses.
     """
-    marks, root = cache.tree_parts(hash)
+    root = cache.tree_path(hash)
     try:
         # who has just fetched it holds the lock for another moment
         patience = _MOMENT if os.path.exists(cache.archive_path(hash)) else 0
@@ -51,7 +52,7 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
                 if not (force or (archive and tree)):
                     return False
                 cache.remove(hash)
-                delete_folder(marks)
+                delete_folder(root + READY)
                 delete_folder(root)
             lock.remove()
     except CacheError as error:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Clocks of one node do not differ by more seconds than this.
 _SKEW = 60.0
 #: What the cache calls its files in each folder: others are not its own.
-_FORMS = {
+FORMS = {
     BLOBS: re.compile("([0-9a-f]{2})/\\1[0-9a-f]{62}x?"),
     BYTECODE: re.compile(r"[^/]+-O\d/([0-9a-f]{2})/\1[0-9a-f]{62}"),
     PACKS: re.compile("[0-9a-f]{32}"),
@@ -105,10 +105,10 @@ class Inventory:
         self.archives = {each.hash: each for each in archives_by_use(cache)}
         self.trees: dict[str, CachedTree] = {}
         self.blobs: dict[int, CachedFile] = {}
-        self.files: dict[str, list[CachedFile]] = {name: [] for name in _FORMS}
+        self.files: dict[str, list[CachedFile]] = {name: [] for name in FORMS}
         self.unfinished: dict[str, CachedFile] = {}
         self._linked: set[int] = set()
-        for name in (*_FORMS, TREES, ARCHIVES, STAGING, CHANNELS, DEPLOYMENTS):
+        for name in (*FORMS, TREES, ARCHIVES, STAGING, CHANNELS, DEPLOYMENTS):
             with suppress(FileNotFoundError), os.scandir(cache.folder(name)) as items:
                 for item in items:
                     hash = item.name.removesuffix(READY)
@@ -127,7 +127,7 @@ class Inventory:
                 tree.changed = max(tree.changed, status.st_mtime)
 
     def _note_files(self, name: str, place: str) -> None:
-        form = _FORMS.get(name)
+        form = FORMS.get(name)
         begin = place.rfind("/") + 1
         for path, size, status in self._count(place):
             if place in self.unfinished:  # a directory, which goes as one

@@ -18,21 +18,24 @@ from lazyimport.cache.layout import (
     FILES_AT_THE_TOP,
     NEIGHBORS,
     TREES,
+    is_sealed,
     mark_path,
     walk,
 )
+from lazyimport.cache.marker import is_marked
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import map_file
+from lazyimport.cache.usage import FORMS
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import SILENT
-from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lazyimport.cache.node import NodeCache
-    from lazyimport.format.entries import Entry
     from lazyimport.reporting import Reporter
 
 
@@ -76,16 +79,17 @@ def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Ve
 
     Files of trees, those that somebody removed too, are put there again from their
     archives. What else is removed is fetched or made again when it is needed;
-    processes that have it open go on with what they have.
+    processes that have it open go on with what they have. In a directory without a
+    marker (`lazyimport.cache.marker`) nothing goes but what the cache itself wrote, as
+    its seal says, and files of trees.
 
     Raises CacheError or OSError if the cache cannot be read, or cannot be changed.
     """
-    check = _Check(cache, remove=remove)
+    check = _Check(cache, mend=remove)
     check.archives(reporter)
     check.blobs()
     check.trees()
-    check.remove_blobs()
-    check.mend()
+    check.put_back()
     check.bytecode()
     return check.found
 
@@ -93,71 +97,66 @@ def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Ve
 class _Check:
     """One pass over a cache, which fills in what was *found*."""
 
-    def __init__(self, cache: NodeCache, *, remove: bool) -> None:
+    def __init__(self, cache: NodeCache, *, mend: bool) -> None:
         self._cache = cache
-        self._remove = remove
-        self._sound: dict[str, Archive] = {}
-        self._indexes: dict[str, Archive] = {}
-        #: path by inode: files of trees are links to them
-        self._damaged_blobs: dict[int, str] = {}
+        self._mend = mend
+        self._is_marked = is_marked(cache.path)
+        self._archives: dict[str, Archive] = {}
+        self._sound: set[str] = set()
+        #: their inodes: files of trees are links to them
+        self._damaged_blobs: set[int] = set()
         self._to_mend: set[tuple[str, str]] = set()
         self.found = Verified()
 
     def archives(self, reporter: Reporter) -> None:
         found = self._cache.archives()
         for done, (hash, status) in enumerate(found.items(), 1):
-            self._archive(hash, status.st_size)
+            self._archive(hash, status)
             reporter.step("verifying archives", done, len(found))
 
-    def _archive(self, hash: str, size: int) -> None:
+    def _archive(self, hash: str, status: os.stat_result) -> None:
         path = self._cache.archive_path(hash)
         try:
             # not opened as a process does that runs it: that would be a use of it
             with open(path, "rb") as file:
                 archive = Archive(map_file(file, path, hash), hash, path)
-            self._indexes[hash] = archive
+            self._archives[hash] = archive
             prove(archive)
+            self._sound.add(hash)
         except FileNotFoundError:
             return
         except UnsupportedArchive:  # another version shares this cache
             self.found.newer += 1
             return
         except ArchiveError as error:
-            self.found.damages.append(Damage(path, str(error)))
-            if self._remove:
-                self._cache.remove(hash)
-        else:
-            self._sound[hash] = archive
+            self._damaged(path, str(error), is_ours=is_sealed(status, hash))
         self.found.archives += 1
-        self.found.size += size
+        self.found.size += status.st_size
 
     def blobs(self) -> None:
-        for path, status in walk(self._cache.folder(BLOBS)):
+        for path, status in self._files(BLOBS):
             name = os.path.basename(path).removesuffix("x")
-            if not self._holds(path, name):
-                self._damaged_blobs[status.st_ino] = path
+            if not self._holds(path, name, is_ours=is_sealed(status, name)):
+                self._damaged_blobs.add(status.st_ino)
 
     def trees(self) -> None:
         root = self._cache.folder(TREES)
         for path, status in walk(root):
             hash, _, inner = path[len(root) + 1 :].partition("/")
-            if not is_sha256(hash):
-                continue  # marks, metadata
+            try:
+                archive = self._archives.get(hash)
+                entry = archive.index.entry(inner) if archive else None
+            except ArchiveError:
+                entry = None
+            if entry is None:
+                continue  # of no archive here, or a mark
             if status.st_ino not in self._damaged_blobs:
-                entry = self._entry(hash, inner)
                 linked = status.st_nlink > 1
-                if linked or entry is None or self._holds(path, entry.digest.hex()):
+                if linked or self._holds(path, entry.digest.hex()):
                     continue
             self._forget(hash, inner)
-        for hash, archive in self._sound.items():
-            self._find_missing(archive, self._cache.tree_path(hash))
-
-    def _entry(self, hash: str, inner: str) -> Entry | None:
-        archive = self._indexes.get(hash)
-        try:
-            return archive.index.entry(inner) if archive else None
-        except ArchiveError:
-            return None
+        for hash in self._sound:
+            self._find_missing(self._archives[hash], self._cache.tree_path(hash))
 
     def _find_missing(self, archive: Archive, root: str) -> None:
         """Find files that somebody removed from what is marked as whole."""
@@ -170,33 +169,27 @@ class _Check:
 
     def _forget(self, hash: str, inner: str) -> None:
         """Remove a file of a tree, and the marks that say that its package is there."""
-        if not self._remove:
-            return
-        root = self._cache.tree_path(hash)
-        top, inside, _ = inner.partition("/")
-        for mark in (top if inside else FILES_AT_THE_TOP, NEIGHBORS):
-            remove_file(mark_path(root, mark))
-        remove_file(f"{root}/{inner}")
-        if hash in self._sound:
-            self._to_mend.add((hash, top if inside else ""))
+        if self._mend:
+            root = self._cache.tree_path(hash)
+            top, inside, _ = inner.partition("/")
+            for mark in (top if inside else FILES_AT_THE_TOP, NEIGHBORS):
+                remove_file(mark_path(root, mark))
+            remove_file(f"{root}/{inner}")
+            if hash in self._sound:
+                self._to_mend.add((hash, top if inside else ""))
 
-    def mend(self) -> None:
-        """Put back what a sound archive has. The next start mends what is left."""
+    def put_back(self) -> None:
+        """Put back what was removed of trees. The next start mends what is left."""
         held: dict[str, int] = {}
         with suppress(OSError):
             for hash, top in sorted(self._to_mend):
                 root = self._cache.tree_path(hash)
-                Materializer(self._sound[hash], root, held).put_package(top)
+                Materializer(self._archives[hash], root, held).put_package(top)
         for descriptor in held.values():
             os.close(descriptor)
 
-    def remove_blobs(self) -> None:
-        if self._remove:
-            for path in self._damaged_blobs.values():
-                remove_file(path)
-
     def bytecode(self) -> None:
-        for path, _ in walk(self._cache.folder(BYTECODE)):
+        for path, _ in self._files(BYTECODE):
             try:
                 with open(path, "rb") as file:
                     data = file.read()
@@ -205,10 +198,15 @@ class _Check:
             self._count(len(data))
             if proved(data) is None:
                 self._damaged(path, "its SHA-256 does not hold")
-                if self._remove:
-                    remove_file(path)
 
-    def _holds(self, path: str, expected: str) -> bool:
+    def _files(self, name: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield what lies in a folder under names that the cache gives."""
+        folder = self._cache.folder(name)
+        for path, status in walk(folder):
+            if FORMS[name].fullmatch(path, len(folder) + 1):
+                yield path, status
+
+    def _holds(self, path: str, expected: str, *, is_ours: bool = False) -> bool:
         """Return whether a file is gone or has the SHA-256 *expected*."""
         try:
             actual, size = file_digest(path)
@@ -217,12 +215,17 @@ class _Check:
         self._count(size)
         if actual == expected:
             return True
-        self._damaged(path, f"its SHA-256 is {actual}, not {expected}")
+        self._damaged(path, f"its SHA-256 is {actual}, not {expected}", is_ours=is_ours)
         return False
 
     def _count(self, size: int) -> None:
         self.found.files += 1
         self.found.size += size
 
-    def _damaged(self, path: str, why: str) -> None:
+    def _damaged(self, path: str, why: str, *, is_ours: bool = False) -> None:
+        stays = not (is_ours or self._is_marked)
+        if stays:
+            why += f"; it stays, since {self._cache.path} is not marked as a node cache"
         self.found.damages.append(Damage(path, why))
+        if self._mend and not stays:
+            remove_file(path)

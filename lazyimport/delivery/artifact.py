@@ -59,7 +59,7 @@ def _through_cache(
     artifact: Artifact, settings: Settings, reporter: Reporter
 ) -> tuple[Archive, int]:
     cache = NodeCache(settings.cache_dir)
-    record = ArtifactRecord(cache, artifact)
+    record = ArtifactRecord(cache, *artifact.identity())
     before = record.read()
     archive = record.archive(before) if artifact.sha256 else None
     if archive is not None:

@@ -36,13 +36,13 @@ def make_archive(
         os.mkdir(staging, 0o700)
         file = f"{staging}/{artifact.key}"
         size, digest = download(artifact, file, settings.timeout, reporter)
-        record = ArtifactRecord(cache, artifact, digest)
+        record = ArtifactRecord(cache, *artifact.identity(digest))
         archive = record.archive()
         if archive is None:
             archive = _convert(artifact, file, staging, cache, settings)
             record.write(archive.hash)
         if not artifact.sha256:
-            ArtifactRecord(cache, artifact).write(archive.hash)
+            ArtifactRecord(cache, *artifact.identity()).write(archive.hash)
     except OSError as error:
         raise CacheError(
             f"cannot unpack the artifact {artifact.url} in {staging}: "

@@ -61,6 +61,15 @@ class Artifact:
             else:
                 raise _no_artifact(text, "what follows the # is not understood")
 
+    def identity(self, digest: str = "") -> tuple[str, str, str]:
+        """Return what tells it from others.
+
+        That is *digest*, its SHA-256 in hex digits, or where it lies if nobody knows
+        one, with what says how to unpack it.
+        """
+        where = digest or self.sha256 or f"{self.store} {self.key}"
+        return where, self.suffix, self.subdirectory
+
 
 def is_artifact(text: str) -> bool:
     """Whether *text* names a zip, wheel or tarball, and not a folder called so."""

@@ -9,6 +9,7 @@ import pytest
 
 from lazyimport.cache import layout, verify as module
 from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
 from lazyimport.format.digest import sha256
@@ -23,7 +24,7 @@ def filled(cache: NodeCache) -> None:
     """Put an archive, its tree, the blobs of that, and bytecode into *cache*."""
     large = {"pkg/large.bin": os.urandom(SHARED)}
     root = materialize(cache, put_archive(cache, used=DAY, **large))
-    code = Path(cache.folder("bytecode"), "cpython-311/ab", "ab" * 32)
+    code = Path(cache.folder("bytecode"), "cpython-311-cb0d-O0/ab", "ab" * 32)
     code.parent.mkdir(parents=True)
     code.write_bytes(sha256(b"code") + b"code")
     for path in Path(root).rglob("*.*"):  # no links, so that they are looked at
@@ -67,3 +68,43 @@ def test_what_vanishes_meanwhile_counts_as_not_there(
 
     assert gone
     assert [each.path for each in found.damages] == (gone if damaged else [])
+
+
+def test_without_a_marker_what_the_cache_did_not_write_stays(cache: NodeCache) -> None:
+    """Another program may have files of such names."""
+    cache.make()
+    Path(cache.path, NAME).unlink()
+    others = [
+        f"archives/{'ab' * 32}",
+        f"blobs/ab/{'ab' * 32}",
+        f"bytecode/cpython-311-cb0d-O0/ab/{'ab' * 32}",
+        "blobs/photo.jpg",
+    ]
+    for name in others:
+        path = Path(cache.path, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("somebody's")
+    large = {"pkg/large.bin": os.urandom(SHARED)}
+    root = materialize(cache, put_archive(cache, used=DAY, **large))
+    damage(Path(root, "pkg/large.bin"))
+    other = put_archive(cache, used=DAY)
+    damage(Path(cache.archive_path(other)))
+
+    found = verify(cache, remove=True)
+
+    assert len(found.damages) == 6 - 1  # a photo is none of its business
+    assert all(Path(cache.path, name).exists() for name in others)
+    assert not Path(cache.archive_path(other)).exists()
+    assert Path(root, "pkg/large.bin").read_bytes() == large["pkg/large.bin"]
+    assert len(verify(cache, remove=False).damages) == 3
+
+
+def damage(path: Path) -> None:
+    """Change a byte in the middle, as a bad disk does: the times stay."""
+    status = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    os.chmod(path, 0o600)
+    with path.open("r+b") as file:
+        file.write(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.publish import publish
@@ -28,6 +29,7 @@ class Node:
             "shop/b.py": "x = 'b'\n",
             "looks/__init__.py": "here = __file__\n",
             "looks/data.txt": "data\n",
+            "looks/large.txt": "here" * (SHARED // 4),
             "shop/boom.py": "def boom():\n    raise ValueError('boom')\n",
         }
         author = NodeCache(str(base / "author"))
@@ -231,15 +233,11 @@ def test_archive_that_does_not_open_is_named(node: Node) -> None:
 def test_edited_blob_is_not_shared(node: Node) -> None:
     """A file of one tree that somebody edited does not become another's."""
     assert node.python("import looks", activate=True).returncode == 0
-    (blob,) = [
-        path
-        for path in Path(node.cache.path, "blobs").rglob("*/*")
-        if b"here" in path.read_bytes()
-    ]
+    (blob,) = Path(node.cache.path, "blobs").rglob("*/*")
     replace(blob, b"HERE")
     root = Path(node.cache.tree_path(node.hash))
-    (root / "looks/__init__.py").unlink()
+    (root / "looks/large.txt").unlink()
     Path(f"{root}.ready/looks").unlink()
     assert node.python("import looks", activate=True).returncode == 0
 
-    assert (root / "looks/__init__.py").read_text() == "here = __file__\n"
+    assert (root / "looks/large.txt").read_text() == "here" * (SHARED // 4)

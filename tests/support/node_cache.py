@@ -38,8 +38,8 @@ def put_archive(cache: NodeCache, *, used: float, **files: str | bytes) -> str:
     data, name = make_archive(tree)
     cache.publish(name, lambda out: out.write(data))
     path = cache.archive_path(name)
-    now = os.stat(path).st_mtime
-    os.utime(path, (now - used, now))
+    now = os.stat(path).st_mtime_ns  # with the seal
+    os.utime(path, ns=(now - int(used * 1e9), now))
     return name
 
 

@@ -87,7 +87,7 @@ def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
         verdict = f"{len(found.damages):,} damaged; without --dry-run they are replaced"
     else:
         verdict = (
-            f"{len(found.damages):,} damaged and removed; files are put there again "
+            f"{len(found.damages):,} damaged; files are put there again "
             "from their archives, which are fetched again when they are needed"
         )
     console.say(
