@@ -63,6 +63,8 @@ def _run(argv: Sequence[str]) -> int:
             return _invoke(command, context)
     except click.exceptions.Exit as ending:
         return ending.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None  # at a question
     except click.UsageError as error:
         return _refused(error)
 

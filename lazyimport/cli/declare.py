@@ -203,7 +203,7 @@ class LazyGroup(Group):
         """Return the command, loaded; None if there is none of that name."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = import_module(f"{self._package}.{cmd_name}")
+        module = import_module(f"{self._package}.{cmd_name.replace('-', '_')}")
         found: click.Command = module.command
         return found
 

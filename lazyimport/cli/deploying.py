@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -15,9 +16,19 @@ from lazyimport.cli.comparing import print_comparison
 from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import project
 from lazyimport.delivery.lookup import cached_hashes
-from lazyimport.deploy import Application, History, ImpossibleError, Plan, Target
+from lazyimport.deploy import (
+    Application,
+    Cluster,
+    History,
+    ImpossibleError,
+    Manifest,
+    Plan,
+    Target,
+)
 from lazyimport.errors import ArchiveMissing, LazyImportError, StoreError
+from lazyimport.packing.config import Config
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.provenance import builder, commit_in, read_provenance
@@ -64,10 +75,12 @@ def target(section: str = "Options") -> Callable[..., Any]:
     )
 
 
-def manifest(spelling: str = "FILE") -> Callable[..., Any]:
-    """Give a command the argument FILE."""
-    text = "The manifest, YAML or JSON."
-    return argument(spelling, text, "file", type=click.Path())
+manifest = argument(
+    "[FILE]",
+    "The manifest, YAML or JSON; by default the one that [tool.lazyimport] names.",
+    "file",
+    type=click.Path(),
+)
 
 
 class Wishes(NamedTuple):
@@ -95,6 +108,30 @@ class Wishes(NamedTuple):
             )
         except ImpossibleError as error:
             raise click.UsageError(str(error)) from error
+
+
+def choose(file: str | None, wishes: Wishes) -> tuple[str | None, Wishes]:
+    """Return FILE and *wishes*; if none is typed, with what the project here says."""
+    if file is None:
+        found = project()
+        if found.manifest is not None:
+            named = wishes.names or tuple(filter(None, [found.app]))
+            return os.path.relpath(found.manifest), wishes._replace(names=named)
+    return file, wishes
+
+
+@contextmanager
+def cluster_here(target: Target) -> Iterator[Cluster]:
+    """Give the cluster of *target*; without an address, that of the project here."""
+    source = click.get_current_context().get_parameter_source("target")
+    found = project() if source is ParameterSource.DEFAULT else Config()
+    if found.manifest is None:
+        yield target.cluster()
+        return
+    applications = Manifest.read(os.path.relpath(found.manifest)).applications
+    named = [app for app in applications if app.name == found.app]
+    with target.cluster_of([*named, *applications][0]) as cluster:
+        yield cluster
 
 
 def open_history(

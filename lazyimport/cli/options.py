@@ -108,17 +108,26 @@ def _read_settings(
     named = project().store
     if named and is_known(named, found.cache_dir):
         return Settings.from_environ(environ, **{**typed, "store": named})
-    if required and named:
+    if required:
+        require_store(found)
+    return found
+
+
+def require_store(settings: Settings) -> None:
+    """Raise click.UsageError if *settings* name no store."""
+    from lazyimport.cli.project import project
+
+    named = project().store
+    if settings.store is None and named:
         raise click.UsageError(
             f"only pyproject.toml names the store {named}, and nobody has pushed there "
             f"from here; if you mean it, add --store {named} once"
         )
-    if required:
+    if settings.store is None:
         raise click.UsageError(
             "no store is named: add --store gs://bucket/prefix (or file:///folder), or "
             "set LAZYIMPORT_STORE"
         )
-    return found
 
 
 def refuse_idle(names: Iterable[str], why: str) -> None:

@@ -1,7 +1,8 @@
 """What the project here says to commands in ``[tool.lazyimport]``, as far as it may.
 
 Anybody may have written it. So the store that it names counts only once somebody has
-pushed to that store from here by naming it: with ``--store`` or ``LAZYIMPORT_STORE``.
+pushed to that store from here by naming it: with ``--store`` or ``LAZYIMPORT_STORE``,
+or named it to ``init``.
 Otherwise a tree of somebody else could have what lies in it sent where its author
 wants it, or an archive of theirs run.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from lazyimport.errors import PackError
+from lazyimport.cache.node import NodeCache
+from lazyimport.errors import CacheError, PackError
 from lazyimport.files import AtomicFile
 from lazyimport.packing.config import Config, read_config
 from lazyimport.settings import Settings
@@ -34,13 +36,14 @@ def is_known(store: str, cache_dir: str) -> bool:
 
 
 def remember(settings: Settings) -> None:
-    """Record that somebody pushed to the store of *settings*, if the disk lets us."""
-    store, known = str(settings.store), _read(settings.cache_dir)
-    if store not in known and redact(store) == store:
-        with (
-            suppress(OSError),
-            AtomicFile(os.path.join(settings.cache_dir, _KNOWN)) as file,
-        ):
+    """Record that somebody named the store of *settings*, if the disk lets us."""
+    store, cache = str(settings.store), NodeCache(settings.cache_dir)
+    known = _read(cache.path)
+    if store in known or redact(store) != store:
+        return
+    with suppress(OSError, CacheError):
+        cache.make()
+        with AtomicFile(os.path.join(cache.path, _KNOWN)) as file:
             file.write("".join(f"{one}\n" for one in [*known, store]).encode())
 
 

@@ -1,4 +1,4 @@
-"""What ``[tool.lazyimport]`` of a project's pyproject.toml says about packing.
+"""What ``[tool.lazyimport]`` of a project's pyproject.toml says.
 
 .. code-block:: toml
 
@@ -7,6 +7,8 @@
     include = ["pkg/_version.py"]         # these stay, whatever else drops them
     gitignore = true                      # respect .gitignore files
     store = "gs://my-bucket/code"         # once somebody has pushed there from here
+    manifest = "serve.yaml"               # what deploy, rollback and status are about
+    app = "shop"                          # and which application in it
     check = ["shop.serve:app"]            # what --check imports if it is not told
     roots = ["src"]                       # what is packed if nobody names anything
     python = ["3.11", "3.12"]             # bytecode for these
@@ -21,7 +23,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +40,11 @@ else:
 
 @dataclass(frozen=True)
 class Config:
-    """How to pack; the docstring of the module explains each field."""
+    """How to pack, and what; the docstring of the module explains each field."""
 
     store: str | None = None
+    manifest: str | None = None  # absolute
+    app: str | None = None
     check: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()  # absolute
     exclude: tuple[str, ...] = ()
@@ -131,16 +135,28 @@ def _values(document: dict[str, Any], folder: str) -> tuple[dict[str, Any], list
     if declared is not None and "requires_python" not in values:
         take("[project] requires-python", "requires-python", declared)
 
-    # Whoever writes a tree would have other files of this machine packed.
-    inside = os.path.realpath(folder)
-    roots = {name: os.path.join(folder, name) for name in values.get("roots", ())}
-    values["roots"] = tuple(roots.values())
-    issues += [
-        f"[tool.lazyimport] roots: {name} is not below {folder}; name it as an argument"
-        for name, root in roots.items()
-        if os.path.commonpath([inside, os.path.realpath(root)]) != inside
-    ]
+    for key in ("roots", "manifest"):
+        if key in values:
+            names = [values[key]] if key == "manifest" else values[key]
+            issues += _outside(folder, key, names)
+            paths = tuple(os.path.join(folder, name) for name in names)
+            values[key] = paths[0] if key == "manifest" else paths
     return values, issues
+
+
+def _outside(folder: str, key: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield what is wrong with paths that do not lie below *folder*.
+
+    Whoever writes a tree would have other files of this machine packed, or changed.
+    """
+    inside = os.path.realpath(folder)
+    for name in names:
+        path = os.path.realpath(os.path.join(folder, name))
+        if os.path.commonpath([inside, path]) != inside:
+            yield (
+                f"[tool.lazyimport] {key}: {name} is not below {folder}; name it as an "
+                "argument"
+            )
 
 
 def _is_list(value: object, pattern: str) -> bool:
@@ -157,6 +173,7 @@ def _is_specifier(value: object) -> bool:
         return False
 
 
+_STRING = (lambda value: isinstance(value, str) and value != ""), "a string"
 _STRINGS = (lambda value: _is_list(value, ".+")), "a list of strings"
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "store": (
@@ -166,6 +183,8 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
         ),
         "the URL of a store",
     ),
+    "manifest": _STRING,
+    "app": _STRING,
     "check": _STRINGS,
     "roots": _STRINGS,
     "exclude": _STRINGS,

@@ -22,8 +22,8 @@ def test_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("pu", ["plain,push"]),
-        ("channel r", ["plain,rm", "plain,rollback"]),
+        ("pus", ["plain,push"]),
+        ("channel ro", ["plain,rollback"]),
         ("gc --keep-l", ["plain,--keep-last"]),
         ("completion z", ["plain,zsh"]),
         ("show 4", ["file,4", f"plain,{'4b' * 6}"]),

@@ -149,7 +149,9 @@ class TestDeploy:
             assert [] == dashboard.applied == dashboard.commands
             assert not dashboard.submitted
         assert not known.exists()
-        assert "no store is named" in cli.fail("deploy", file, "--push", new, "-n")
+        assert "no store is named" in cli.fail(
+            "deploy", file, "--push", new, "-n", code=2
+        )
 
     def test_a_prefix_will_do(
         self, cli: CommandLine, file: Path, project: Path

@@ -34,7 +34,11 @@ def test_nothing_asked(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("pushh", "no such command: pushh; did you mean push?", ""),
         ("channel lgo prod", "no such command: lgo; did you mean log?", " channel"),
-        ("channel", "missing command: get, log, ls, rm, rollback, set\n", " channel"),
+        (
+            "channel",
+            "missing command: get, log, ls, refresh, rm, rollback, set\n",
+            " channel",
+        ),
         ("--store x push", "--store; options of a command follow its name", ""),
         ("show --jsn x", "no such option: --jsn; did you mean --json?", " show"),
         ("show --nothing-like-it", "no such option: --nothing-like-it\n", " show"),

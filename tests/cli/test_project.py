@@ -87,3 +87,88 @@ def test_nothing_to_check(project: Path, cli: CommandLine) -> None:
     (project / "pyproject.toml").write_text("")
     text = cli.fail("push", "--store", cli.url, "--check", code=2, cwd=project)
     assert "add MODULE:ATTR to --check" in text
+
+
+@pytest.fixture(name="deployed")
+def _deployed(project: Path, cli: CommandLine) -> Path:
+    """A project whose table says all."""
+    pytest.importorskip("ruamel.yaml")
+    with (project / "pyproject.toml").open("a") as file:
+        file.write('\nmanifest = "conf/serve.yaml"\napp = "shop"\n')
+    (project / "conf").mkdir()
+    text = "applications:\n- name: shop\n  import_path: shop:x\n- name: till\n"
+    (project / "conf/serve.yaml").write_text(text)
+    cli.run("push", "--store", cli.url, cwd=project)
+    return project
+
+
+def test_deploy_and_rollback_need_no_arguments(
+    deployed: Path, cli: CommandLine
+) -> None:
+    file, code = deployed / "conf/serve.yaml", deployed / "src/shop/__init__.py"
+    done = cli.run("deploy", "--check", cwd=deployed / "src")
+    first = cli.run("push", cwd=deployed).stdout.strip()
+    assert "shop:x: fine" in done.stderr
+    assert f"../conf/serve.yaml:2: shop: no hash -> {first}" in done.stderr
+    assert 1 == file.read_text().count(first)
+
+    code.write_text("x = 2\n")
+    cli.run("deploy", cwd=deployed)
+    second = cli.run("push", cwd=deployed).stdout.strip()
+    assert first not in file.read_text()
+    cli.run("rollback", "--to", first, cwd=deployed)
+    assert second not in file.read_text()
+    assert first[:12] in cli.run("history", cwd=deployed).stdout
+
+
+def test_what_is_typed_wins_over_the_table(deployed: Path, cli: CommandLine) -> None:
+    other = deployed / "other.yaml"
+    other.write_text("applications:\n- name: only\n")
+    assert "which archive?" in cli.fail("deploy", "other.yaml", cwd=deployed, code=2)
+    cli.run("deploy", "other.yaml", "--push", "src", cwd=deployed)
+    hash = cli.run("push", cwd=deployed).stdout.strip()
+    assert hash in other.read_text()
+    file = deployed / "conf/serve.yaml"
+    assert hash not in file.read_text()
+
+    cli.run("deploy", "--app", "till", "--hash", hash, cwd=deployed)
+    assert file.read_text().index("till") < file.read_text().index(hash)
+    code = deployed / "src" / "shop" / "__init__.py"
+    code.write_text("import gone\n")
+    for options in ([], ["--check", "shop"]):
+        cli.run("deploy", *options, "-n", cwd=deployed, code=len(options) // 2)
+
+
+def test_nothing_is_deployed_to_a_store_that_nobody_named(
+    deployed: Path, cli: CommandLine, tmp_path: Path
+) -> None:
+    other = (deployed / "pyproject.toml").read_text().replace("/store", "/evil")
+    (deployed / "pyproject.toml").write_text(other)
+    before = (deployed / "conf/serve.yaml").read_text()
+    assert "only pyproject.toml names the store" in cli.fail(
+        "deploy", cwd=deployed, code=2
+    )
+    assert before == (deployed / "conf/serve.yaml").read_text()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_status_asks_the_cluster_of_the_manifest(
+    deployed: Path, cli: CommandLine, tmp_path: Path
+) -> None:
+    """That of a RayService is reached through kubectl, as by deploy."""
+    text = (deployed / "conf/serve.yaml").read_text()
+    lines = "".join(f"    {line}\n" for line in text.splitlines())
+    (deployed / "conf/serve.yaml").write_text(
+        f"kind: RayService\nmetadata: {{name: x}}\nspec:\n  serveConfigV2: |\n{lines}"
+    )
+    path = f"{tmp_path}/nothing"
+    assert "kubectl" in cli.fail("status", cwd=deployed, PATH=path)
+    address = "http://localhost:1"
+    error = cli.fail("status", cwd=deployed, PATH=path, RAY_DASHBOARD_ADDRESS=address)
+    assert address in error
+
+
+def test_names_that_are_missing(tmp_path: Path, cli: CommandLine) -> None:
+    pytest.importorskip("ruamel.yaml")
+    assert "give the manifest" in cli.fail("deploy", code=2, cwd=tmp_path)
+    assert "give the application" in cli.fail("history", code=2, cwd=tmp_path)

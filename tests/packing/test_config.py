@@ -35,6 +35,8 @@ def test_everything(tmp_path: Path) -> None:
     include = ["b"]
     gitignore = false
     roots = ["src"]
+    manifest = "conf/serve.yaml"
+    app = "shop"
     python = ["3.11", "3.12"]
     optimize = [0, 2]
     materialize = ["c"]
@@ -46,6 +48,8 @@ def test_everything(tmp_path: Path) -> None:
         include=("b",),
         gitignore=False,
         roots=(f"{tmp_path}/src",),
+        manifest=f"{tmp_path}/conf/serve.yaml",
+        app="shop",
         python=("3.11", "3.12"),
         optimize=(0, 2),
         materialize=("c",),

@@ -14,6 +14,7 @@ _SECTIONS = {
         "demo": "See it work on this machine.",
     },
     "Make archives and run them": {
+        "init": "Write [tool.lazyimport] into the pyproject.toml here.",
         "pack": "Pack a tree into an archive.",
         "push": "Pack a tree and put it into a store.",
         "run": "Run a module of an archive.",
@@ -32,6 +33,7 @@ _SECTIONS = {
         "rollback": "Go back to the last version of an application that worked.",
         "history": "Show how an application was deployed, and what came of it.",
         "status": "Show which hash runs where.",
+        "runtime-env": "Print the runtime environment whose workers run an archive.",
     },
     "Look after stores and nodes": {
         "channel": "Name archives, and see what the names pointed to before.",

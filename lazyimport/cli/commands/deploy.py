@@ -12,6 +12,7 @@ from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.packing import NAMES, pack_options, prepare_and_tell, push_and_tell
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import project
 from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy import Application, History, Manifest, Plan
 from lazyimport.packing import PackOptions
@@ -23,11 +24,12 @@ _EXAMPLES = """
 lazyimport deploy serve.yaml --hash 4be81c02 --diff --dry-run
 lazyimport deploy rayservice.yaml --push src --store gs://bucket/code
 lazyimport deploy serve.yaml --hash 4be81c02 --apply --wait
+lazyimport deploy --apply --wait              pushes what pyproject.toml names
 """
 
 
 @declare.command("deploy", examples=_EXAMPLES)
-@deploying.manifest()
+@deploying.manifest
 @declare.option(
     "--hash HASH",
     "Deploy this archive: 64 hex digits, or the first six or more.",
@@ -41,14 +43,15 @@ lazyimport deploy serve.yaml --hash 4be81c02 --apply --wait
 )
 @declare.option(
     "--push ROOT",
-    "Pack this folder or file, push it, and deploy the archive.",
+    "Pack this folder or file, push it, and deploy the archive: what is done without "
+    "--hash and --channel, with what 'push' packs, where [tool.lazyimport] names FILE.",
     "roots",
     multiple=True,
 )
 @declare.option(
     "--check [MODULE:ATTR]",
     "Import this from the archive first, in a clean Python: by default the import_path "
-    "in FILE.",
+    "in FILE, and what [tool.lazyimport] check names for it.",
     "entry",
     is_flag=False,
     flag_value="",
@@ -60,7 +63,7 @@ lazyimport deploy serve.yaml --hash 4be81c02 --apply --wait
 @options.settings()
 @pack_options
 def command(
-    file: str,
+    file: str | None,
     archive: str | None,
     channel: str | None,
     roots: tuple[str, ...],
@@ -78,11 +81,20 @@ def command(
     serveConfigV2), a RayJob or RayCronJob (in its runtimeEnvYAML). Nothing else in
     the file changes.
     """
-    if sum(map(bool, (archive, channel, roots))) != 1:
+    named, (file, wishes) = file, deploying.choose(file, wishes)
+    if file is None:
+        raise click.UsageError(
+            "give the manifest, or name it in pyproject.toml: [tool.lazyimport] manifest"
+        )
+    given = sum(map(bool, (archive, channel, roots)))
+    if given > 1 or (named and not given):
         raise click.UsageError(
             "which archive? Give one of --hash HASH, --channel NAME and --push DIR"
         )
-    if not roots:
+    is_pushed = not (archive or channel)
+    if is_pushed:
+        options.require_store(settings)
+    else:
         options.refuse_idle(NAMES, "without --push")
     if entry is None:
         options.refuse_idle(["check_python"], "without --check")
@@ -97,15 +109,15 @@ def command(
         if entry is not None:
             check = partial(
                 check_and_tell,
-                entries=_entries(entry, applications),
+                entries=_entries(entry, applications, () if named else project().check),
                 settings=settings,
                 python=check_python,
                 reporter=reporter,
                 by_value=[path for app in applications for path in app.by_value],
             )
-        if roots and wishes.dry_run:
+        if is_pushed and wishes.dry_run:
             hash = prepare_and_tell(roots, settings, packing, reporter, check)
-        elif roots:
+        elif is_pushed:
             more = {"check": check, "signer": signer, "store": history.store}
             hash = push_and_tell(roots, settings, packing, reporter, **more).hash
         else:
@@ -119,10 +131,12 @@ def command(
         deploying.carry_out(plan, wishes, history, settings, reporter)
 
 
-def _entries(entry: str, applications: Sequence[Application]) -> list[str]:
-    """Return what to import, before Serve does."""
+def _entries(
+    entry: str, applications: Sequence[Application], more: Sequence[str]
+) -> list[str]:
+    """Return what to import, before Serve does: *entry*, or what is named elsewhere."""
     paths = [app.import_path for app in applications if app.import_path]
-    entries = [entry] if entry else paths
+    entries = [entry] if entry else list(dict.fromkeys([*paths, *more]))
     if not entries:
         raise click.UsageError(
             "nothing here has an import_path: name one, --check MODULE"

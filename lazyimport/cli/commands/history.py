@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import click
+
 from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import project
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
@@ -12,17 +15,27 @@ _HEADER = ("DEPLOYED", "HASH", "OUTCOME", "BY", "MANIFEST", "REASON")
 
 
 @declare.command("history")
-@declare.argument("APP", "The application, as the manifest and Serve call it.")
+@declare.argument(
+    "[APP]",
+    "The application, as the manifest and Serve call it; by default the one that "
+    "[tool.lazyimport] names.",
+    "app",
+)
 @declare.option("-l, --long", "Print whole hashes.")
 @options.json
 @options.settings()
-def command(app: str, long: bool, as_json: bool, settings: Settings) -> None:
+def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> None:
     """Show how an application was deployed, and what came of it.
 
     Shows what 'deploy' and 'rollback' recorded in the store and on this machine, the
     newest first. Where keys are trusted, what none of them signed is marked: no
     rollback goes by it.
     """
+    app = app or project().app
+    if app is None:
+        raise click.UsageError(
+            "give the application, or name it in pyproject.toml: [tool.lazyimport] app"
+        )
     if as_json:
         options.refuse_idle(["long"], "with --json: hashes are whole")
     with Progress() as reporter:

@@ -21,7 +21,7 @@ lazyimport rollback --app shop --wait               the cluster alone
 
 
 @declare.command("rollback", examples=_EXAMPLES)
-@deploying.manifest("[FILE]")
+@deploying.manifest
 @declare.option(
     "--to HASH",
     "Go back to this archive: 64 hex digits, or the first six or more.",
@@ -43,9 +43,10 @@ def command(
 
     'deploy' and 'rollback' record in the store, and on this machine, what came of
     each deployment; 'history' shows it. Where nothing is recorded, goes back to what
-    git has. Without FILE, changes a running cluster alone.
+    git has. Where no manifest is named, changes a running cluster alone.
     """
     with Progress(quiet=quiet) as reporter:
+        file, wishes = deploying.choose(file, wishes)
         settings = options.trusting(settings, signer)
         history = deploying.open_history(settings, reporter, signer)
         hash = to and resolve(to, settings, history.store)

@@ -48,15 +48,15 @@ def command(
     Shows the applications of Serve: which archive each wants, which its replicas
     serve, since when, by whom, and why not. Then which one every actor, replica and
     job of a cluster runs, as its runtime environment names it, and which processes
-    could not install theirs.
+    could not install theirs. Without an address, asks the cluster that runs what
+    [tool.lazyimport] manifest names.
     """
     if as_json:
         options.refuse_idle(["long"], "with --json: hashes are whole")
     if watch and (as_json or exit_status):
         raise click.UsageError("--watch never ends: leave out --json and --exit-status")
-    with Progress() as reporter:
+    with Progress() as reporter, deploying.cluster_here(target) as cluster:
         history = deploying.open_history(settings, reporter)
-        cluster = target.cluster()
         while True:
             applications, processes = _applications(cluster), cluster.processes()
             by = {app.name: _deployed_by(app, history) for app in applications}
