@@ -128,8 +128,7 @@ def _refuse_unmarked(cache: NodeCache) -> None:
     if not is_marked(cache.path):
         raise CacheError(
             f"refusing to remove anything from {cache.path}: it has no {NAME} of "
-            "lazyimport, because other things were in it first, so it may hold what is "
-            "no node cache's; set LAZYIMPORT_CACHE_DIR to a directory that is new or "
+            "lazyimport, because it held other things first; set LAZYIMPORT_CACHE_DIR to a directory that is new or "
             "empty, and remove by hand what is not needed here",
             path=cache.path,
         )

@@ -192,7 +192,7 @@ _OPTIONS = [
     ),
     option(
         "-n, --dry-run",
-        "Change nothing, in the file, the cluster and the store; what is packed or "
+        "Change nothing in the file, the cluster and the store; what is packed or "
         "looked up still goes into the node cache.",
     ),
     _rolling_out(
@@ -260,7 +260,7 @@ def _print_code(plan: Plan, settings: Settings, reporter: Progress) -> None:
             old, new = (tree.index.hash[:12] for tree in (found.old, found.new))
             reporter.say(f"line by line: lazyimport diff {old} {new} --lines")
     except LazyImportError as error:
-        reporter.warn(f"nobody can say what changes in the code: {error}")
+        reporter.warn(f"cannot show what changes in the code: {error}")
 
 
 def _describe(plan: Plan, history: History, reporter: Progress) -> None:

@@ -166,9 +166,8 @@ def archive(spelling: str = "HASH") -> Callable[..., Any]:
     """Give a command the argument HASH, which `lazyimport.delivery.lookup` reads."""
     return argument(
         spelling,
-        "64 hex digits as 'push' prints them, or the first six or more if only one "
-        "archive begins with them; or the name of a channel; or the path or URL of a "
-        "zip, wheel or tarball.",
+        "The archive: its hash, as 'push' prints it, or the first six digits or more; "
+        "the name of a channel; or the path or URL of a zip, wheel or tarball.",
         "archive",
         shell_complete=complete_archive,
     )
@@ -192,8 +191,8 @@ def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> A
 
 sign = option(
     "--sign KEY",
-    "Sign with this Ed25519 key: a file, or 'command:PROGRAM' for one that signs; the "
-    "variable may hold the key itself.",
+    "Sign with this Ed25519 key: a file, or 'command:PROGRAM' to let a program sign; "
+    "the variable may hold the key itself.",
     "signer",
     envvar="LAZYIMPORT_SIGNING_KEY",
     callback=_load_signer,
@@ -202,10 +201,10 @@ sign = option(
 
 expires = option(
     "--expires AGE|never",
-    "Let the channel count for so long, unless it is set or refreshed again.",
+    "Let the channel expire after this time, unless it is set or refreshed again.",
     "valid_for",
     envvar="LAZYIMPORT_CHANNEL_EXPIRES",
-    show_default="as before, at first never",
+    show_default="as before, or never",
 )
 
 

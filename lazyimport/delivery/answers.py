@@ -14,7 +14,7 @@ def encode_error(error: BaseException) -> str:
     else:
         kind, facts = "DeliveryError", {}
         error = errors.DeliveryError(
-            f"what fetches archives has failed: {type(error).__name__}: {error}"
+            f"the fetcher has failed: {type(error).__name__}: {error}"
         )
     known = {
         name: value
@@ -31,6 +31,6 @@ def decode_error(text: str) -> errors.LazyImportError:
         found = getattr(errors, kind)
         error = found(message, **facts)
     except (ValueError, TypeError, AttributeError):
-        return errors.DeliveryError(f"what fetches archives has failed: {text}")
+        return errors.DeliveryError(f"the fetcher has failed: {text}")
     assert isinstance(error, errors.LazyImportError)
     return error

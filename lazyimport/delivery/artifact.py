@@ -37,9 +37,8 @@ def deliver(
     artifact = Artifact(settings.artifact)
     if settings.trusted_keys and artifact.sha256 is None:
         raise SignatureError(
-            f"the artifact {artifact.url} is whatever its store has, and only what is "
-            "signed or named by its digest counts where LAZYIMPORT_TRUSTED_KEYS is "
-            "set; add #sha256=... to the URL, or set LAZYIMPORT_ARTIFACT_SHA256"
+            f"the artifact {artifact.url} has no SHA-256, which it needs where "
+            "LAZYIMPORT_TRUSTED_KEYS is set; add #sha256=... to the URL, or set LAZYIMPORT_ARTIFACT_SHA256"
         )
     if settings.cache_mode == "memory":
         return _in_memory(artifact, settings, reporter)

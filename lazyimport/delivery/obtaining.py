@@ -213,7 +213,7 @@ class _Waiting:
         if self._deaths == _DEATHS:
             said = progress.text.strip().rpartition("\n")[2] if progress else ""
             raise errors.DeliveryError(
-                f"archive {self._hash} cannot be fetched: the process that does so died "
+                f"archive {self._hash} cannot be fetched: the fetcher died "
                 f"{_DEATHS} times ({said or 'and said nothing'}); see whether something "
                 "kills it, such as a limit of memory"
             )

@@ -100,7 +100,7 @@ class Answers:
                 raise decode_error(text)
             else:
                 raise errors.DeliveryError(
-                    "the process that fetches for this one ended without an answer; "
+                    "the fetcher ended without an answer; "
                     "see whether something kills it, such as a limit of memory"
                 )
 
@@ -148,7 +148,7 @@ def _spawn(first: str, asked: str, descriptors: list[tuple[int, int]]) -> int:
         return os.posix_spawn(sys.executable, program, environ, file_actions=actions)
     except (OSError, ValueError) as error:
         raise errors.DeliveryError(
-            f"the process that fetches cannot be started: {error}; it runs "
+            f"the fetcher cannot be started: {error}; it runs "
             f"{sys.executable!r}, which must be a Python"
         ) from error
 

@@ -132,7 +132,7 @@ def _warnings(
     if likely:
         names = ", ".join(likely[:_SHOWN]) + (", ..." if likely[_SHOWN:] else "")
         yield (
-            f"likely secrets are packed, which all who read the store will see: {names}; "
+            f"likely secrets are packed, which everybody who reads the store will see: {names}; "
             "leave them out with --exclude, or say with --include that they belong there"
         )
     for path in files:

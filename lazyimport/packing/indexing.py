@@ -147,9 +147,9 @@ class Indexer:
             if what:
                 name = shlex.quote(file.path)
                 secrets.append(
-                    f"{file.location} holds {what}, which all who read the store would "
-                    f"have; leave it out with --exclude {name}, or pack it all the same "
-                    f"with --include {name}"
+                    f"{file.location} holds {what}, which everybody who reads the "
+                    f"store would see; leave it out with --exclude {name}, or pack it "
+                    f"all the same with --include {name}"
                 )
             flags = EXECUTABLE if file.executable else 0
             if file.path.endswith(".py") and looks_at_files(data):

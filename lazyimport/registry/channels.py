@@ -274,7 +274,7 @@ class _Edit:
             now.changed = True
             return now
         raise self.error(
-            f"channel {self._name!r} of {self._store.url} was changed by somebody else in "
+            f"channel {self._name!r} of {self._store.url} was changed by somebody else at "
             f"the same moment, and not by you: it points to {now.hash or 'nothing'} now "
             f"({now.newest}); see 'lazyimport channel log {self._name}', and repeat the "
             "command if you still want it"

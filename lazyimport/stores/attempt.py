@@ -107,7 +107,7 @@ class Attempt:
     def unversioned(self, version: str) -> StoreError:
         """Return the error for an answer without what tells versions apart."""
         what = f"the answer names no {version} of the object"
-        advice = "this service or proxy is no place for what changes; use another"
+        advice = "this service or proxy cannot keep objects that change; use another"
         return self.error(StoreError, what, advice)
 
     def not_installed(self, library: str, why: Exception) -> StoreError:

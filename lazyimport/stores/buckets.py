@@ -126,7 +126,7 @@ class _Bucket(Objects, StoreBase):
 
     def _send(self, attempt: Attempt, content: Any, mode: Any) -> bool:
         if len(content) > self._most:
-            what = f"it has {len(content):,} bytes, and {self._most:,} are the most"
+            what = f"it has {len(content):,} bytes, and at most {self._most:,} are possible"
             advice = "leave out of the tree what is no code, or use another store"
             raise attempt.error(StoreError, what, advice)
         store = self._store()

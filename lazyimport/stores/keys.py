@@ -72,8 +72,8 @@ def _too_long(key: str) -> str | None:
     except UnicodeEncodeError:
         return "it cannot be encoded as UTF-8"
     if len(name) > MAX_KEY:
-        return f"it is {len(name)} bytes long; {MAX_KEY} is the most"
+        return f"it is {len(name)} bytes long; at most {MAX_KEY} are possible"
     longest = max(map(len, name.split(b"/")))
     if longest > MAX_PART:
-        return f"one part is {longest} bytes long; {MAX_PART} is the most"
+        return f"one part is {longest} bytes long; at most {MAX_PART} are possible"
     return None

@@ -86,7 +86,7 @@ class TestDeploy:
             f"+      env_vars: {{LAZYIMPORT_HASH: {B}}}",
         ] == changed
         assert "nothing was written" in done.stderr
-        assert "warning: nobody can say what changes in the code" in done.stderr
+        assert "warning: cannot show what changes in the code" in done.stderr
 
     def test_diff_shows_what_changes_in_the_code(
         self, cli: CommandLine, file: Path, project: Path
@@ -321,7 +321,7 @@ class TestRollback:
 
         assert SERVE.format(A) == file.read_text()
         assert "what it knows does not count" in done.stderr
-        assert "nobody checked that the archive is in the store" in done.stderr
+        assert "it was not checked that the archive is in the store" in done.stderr
 
     def test_what_nobody_signed_does_not_count(
         self, cli: CommandLine, file: Path, project: Path

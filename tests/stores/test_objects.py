@@ -358,7 +358,9 @@ def test_what_is_too_large_is_told_before_it_is_sent(
     store = mutable(open_store(url))
     with (tmp_path / "sparse").open("w+b") as file:
         file.truncate(most + 1)
-        with pytest.raises(StoreError, match=f"and {most:,} are the most") as caught:
+        with pytest.raises(
+            StoreError, match=f"and at most {most:,} are possible"
+        ) as caught:
             store.put("k", file)
     check_error(caught.value, store, "k")
     assert not caught.value.retryable

@@ -21,8 +21,8 @@ _SECTIONS = {
     },
     "Look into archives": {
         "ls": "List archives, or what is in one.",
-        "show": "Show all about one archive.",
-        "diff": "Show what differs between two archives, or to the tree here.",
+        "show": "Show everything about one archive.",
+        "diff": "Show what differs between two archives, or an archive and the tree here.",
         "cat": "Print one file of an archive.",
         "pull": "Write all files of an archive into a folder.",
         "materialize": "Put all files of an archive where __file__ points.",
@@ -44,7 +44,7 @@ _SECTIONS = {
         "cache": "Look into the node cache, check it, and make room in it.",
     },
     "More": {
-        "completion": "Print the script for completion in a shell.",
+        "completion": "Print a completion script for a shell.",
         "help": "Show the help of a command; without one, of lazyimport.",
     },
 }

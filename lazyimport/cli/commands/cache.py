@@ -103,7 +103,7 @@ def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
 @command.command("prune")
 @declare.option(
     "--limit SIZE",
-    "Let this much stay, such as 20GiB; or off.",
+    "Keep at most this much, such as 20GiB; or off.",
     envvar="LAZYIMPORT_CACHE_LIMIT",
     show_default="a quarter of the disk",
 )

@@ -18,13 +18,12 @@ lazyimport cat prod shop/logo.png --store gs://bucket/code > logo.png
 
 @declare.command("cat", examples=_EXAMPLES)
 @options.archive()
-@declare.argument("PATH", "A file of it, as 'ls --long' lists them.")
+@declare.argument("PATH", "The path of a file, as 'ls --long' lists it.")
 @options.settings()
 def command(archive: str, path: str, settings: Settings) -> None:
     """Print one file of an archive.
 
-    Its bytes go to stdout as they are, proved; on a terminal, as text in which all
-    that a terminal would act on is spelled out.
+    Writes its bytes to stdout, proved. On a terminal, control characters are escaped.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)

@@ -102,8 +102,8 @@ def _get(name: str, settings: Settings) -> None:
 def _log(name: str, as_json: bool, settings: Settings) -> None:
     """List what a channel pointed to, the newest change first.
 
-    SIGNED says which trusted key has signed a change, or why none counts. What is
-    not signed anybody who can write to the store may have written.
+    SIGNED says which trusted key has signed a change, or why none counts. Anybody
+    who can write to the store may have written a change that is not signed.
     """
     channel = read_channel(_open(settings), name)
     trusted = Trusted.of(settings)

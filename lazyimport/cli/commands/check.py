@@ -29,9 +29,9 @@ def command(
 ) -> None:
     """Import from an archive what a worker will import first.
 
-    Imports in a clean Python with only what is installed for it: a missing
-    dependency, a syntax error, a policy that Serve's controller could not load are
-    found here, not in the cluster. What is imported later, in functions too, is read
+    Imports in a clean Python with only what is installed for it. So a missing
+    dependency, a syntax error, or a policy that Serve's controller could not load is
+    found here and not in the cluster. What is imported later, in functions too, is read
     and not run: file and line of what would be missing are named.
     """
     with Progress() as reporter:

@@ -16,12 +16,12 @@ lazyimport completion fish > ~/.config/fish/completions/lazyimport.fish
 @declare.command("completion", examples=_EXAMPLES)
 @declare.argument(
     "SHELL",
-    "The shell that is to complete commands, options and hashes: bash, zsh or fish.",
+    "The shell: bash, zsh or fish.",
     type=click.Choice(["bash", "zsh", "fish"]),
 )
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script for completion in a shell."""
+    """Print a completion script for a shell."""
     from click.shell_completion import ShellComplete, get_completion_class
 
     found = get_completion_class(shell)

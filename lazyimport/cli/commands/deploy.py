@@ -158,5 +158,7 @@ def _named(
     else:
         hash = resolve(str(archive), settings, history.store)
     if history.store is None:
-        reporter.say("no store is named, so nobody checked that the archive is there")
+        reporter.say(
+            "no store is named, so it was not checked that the archive is there"
+        )
     return hash

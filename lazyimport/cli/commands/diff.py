@@ -37,7 +37,7 @@ _MANIFESTS = (".yaml", ".yml", ".json")
 )
 @declare.argument(
     "[B]",
-    "The same, by default what 'push' would pack here.",
+    "The other side, in the same forms; by default what 'push' would pack here.",
     "new",
     shell_complete=options.complete_archive,
 )
@@ -57,7 +57,7 @@ def command(
     settings: Settings,
     packing: PackOptions,
 ) -> int:
-    """Show what differs between two archives, or to the tree here.
+    """Show what differs between two archives, or an archive and the tree here.
 
     Lists the files that were added, removed and changed, with their sizes in bytes
     and the modules that they are. Of archives in a store only the index is read, and

@@ -54,17 +54,18 @@ kubectl get rayservice,rayjob,raycronjob,raycluster,cronjob -Ao yaml > used &&
 )
 @declare.option(
     "--history N",
-    "Count the N last changes of such a channel, and versions of an application.",
+    "Keep what the last N changes of such a channel, and the last N versions of an "
+    "application, point to.",
     default="5",
 )
 @declare.option("--keep HASH", "Keep this archive.", multiple=True)
 @declare.option(
     "--keep-from FILE",
-    "Keep every archive whose hash stands in this file: manifests, or lists as kubectl "
-    "writes them, whole; '-' reads standard input.",
+    "Keep every archive whose hash is in this file: manifests, or whole lists as "
+    "kubectl writes them; '-' reads standard input.",
     multiple=True,
 )
-@declare.option("--delete", "Delete, and not only say what.")
+@declare.option("--delete", "Delete, instead of only saying what would go.")
 @options.json
 @options.settings(required=True)
 def command(

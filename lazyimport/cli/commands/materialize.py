@@ -22,8 +22,8 @@ grep -rn TODO "$(lazyimport materialize 4be81c02)"
 def command(archive: str, settings: Settings) -> None:
     """Put all files of an archive where __file__ points.
 
-    For debuggers, coverage, grep, an editor: at the very paths that __file__ and
-    tracebacks name. Prints the folder, alone, on stdout.
+    Puts them at the paths that __file__ and tracebacks name, for debuggers, coverage,
+    grep or an editor. Prints the folder, alone, on stdout.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)

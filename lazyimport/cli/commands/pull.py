@@ -28,7 +28,7 @@ lazyimport pull prod ./as-it-runs --store gs://bucket/code
 def command(archive: str, folder: str, settings: Settings) -> None:
     """Write all files of an archive into a folder.
 
-    For reading, searching and comparing: a copy of its own, which nothing runs.
+    Makes a separate copy, to read, search and compare; nothing runs from it.
     Prints the folder, alone, on stdout.
     """
     target = options.folder(folder)

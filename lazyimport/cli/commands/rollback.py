@@ -69,5 +69,7 @@ def command(
         try:
             deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
         except StoreUnavailable as error:
-            reporter.warn(f"nobody checked that the archive is in the store: {error}")
+            reporter.warn(
+                f"it was not checked that the archive is in the store: {error}"
+            )
         deploying.carry_out(plan, wishes, history, settings, reporter)

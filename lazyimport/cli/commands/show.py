@@ -19,10 +19,10 @@ from lazyimport.stores import open_store
 @options.json
 @options.settings()
 def command(archive: str, as_json: bool, settings: Settings) -> None:
-    """Show all about one archive.
+    """Show everything about one archive.
 
-    Its Pythons, its sizes, which packages are on disk before anybody looks and why,
-    and what was left out by which rule.
+    Prints its Pythons, its sizes, which packages are on disk before anybody looks and
+    why, and what was left out by which rule.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)

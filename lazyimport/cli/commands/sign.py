@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Sign an archive that is in the store.
 
-    What the store alone says is not signed: HASH is all 64 digits, or something that
-    a trusted key has signed before.
+    HASH must be all 64 digits, or lead to an archive that a trusted key has signed
+    before: nothing is signed because the store says so.
     """
     if signer is None:
         raise click.UsageError(

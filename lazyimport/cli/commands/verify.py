@@ -26,7 +26,7 @@ lazyimport verify --store https://code.example/code 4be81c02...
     "archives",
 )
 @declare.option(
-    "--repair", "Replace what is damaged by what this machine has in its node cache."
+    "--repair", "Replace what is damaged with what this machine has in its node cache."
 )
 @options.json
 @options.settings(required=True)
