@@ -52,12 +52,15 @@ def _run(argv: Sequence[str]) -> int:
 
     from lazyimport.cli.commands import command
     from lazyimport.cli.declare import COMPLETE
+    from lazyimport.cli.waiting import Waiting
+    from lazyimport.stores import retry
 
     if COMPLETE in os.environ:
         from click.shell_completion import shell_complete
 
         name = "lazyimport"
         return shell_complete(command, {}, name, COMPLETE, os.environ[COMPLETE])
+    retry.waiting_for = Waiting
     try:
         with command.make_context("lazyimport", list(argv)) as context:
             return _invoke(command, context)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO
 
 from lazyimport.errors import KeyMissing, StoreError, StoreUnavailable
@@ -17,6 +19,9 @@ _MOST = 12
 #: Seconds of the first pause at most, and of any.
 _FIRST = 0.1
 _LONGEST = 10.0
+#: What the wait for the answer to a small request is inside of, called with what is
+#: asked for. A program that tells people who wait puts something of its own here.
+waiting_for: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
 def retrying(store: ReadStore, timeout: float) -> Any:
@@ -58,9 +63,12 @@ class _Retrying:
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         tries = _Tries(self.timeout)
-        if name in _CALLS:
-            return _CALLS[name](tries, self.inner, *args, **kwargs)
-        return _repeat(tries, getattr(self.inner, name), *args, **kwargs)
+        if name in _LONG:
+            return _LONG[name](tries, self.inner, *args, **kwargs)
+        with waiting_for(f"{self.url}/{args[0]}"):
+            if name in _CALLS:
+                return _CALLS[name](tries, self.inner, *args, **kwargs)
+            return _repeat(tries, getattr(self.inner, name), *args, **kwargs)
 
 
 class _Tries:
@@ -99,6 +107,10 @@ def _repeat(
             return method(*args, **kwargs)
         except StoreError as error:
             tries.failed(error)
+
+
+def _put(tries: _Tries, store: Any, *args: Any, **kwargs: Any) -> bool:
+    return bool(_repeat(tries, store.put, *args, **kwargs))
 
 
 def _delete(tries: _Tries, store: Any, key: str) -> None:
@@ -148,7 +160,10 @@ def _list(tries: _Tries, store: Any, prefix: str = "") -> Iterator[Item]:
     last = ""
     while True:
         try:
-            for item in store.list(prefix):
+            items = iter(store.list(prefix))
+            with waiting_for(f"{store.url}/{prefix}"):
+                first = next(items, None)
+            for item in chain(() if first is None else (first,), items):
                 if item.key > last:
                     last = item.key
                     tries.progress()
@@ -162,10 +177,10 @@ def _list(tries: _Tries, store: Any, prefix: str = "") -> Iterator[Item]:
 _METHODS = frozenset(
     ("read", "download", "put", "list", "delete", "read_versioned", "replace")
 )
-#: Those that do more than repeating.
-_CALLS: dict[str, Callable[..., Any]] = {
+#: Those that do more than repeating, or move what may be large.
+_CALLS: dict[str, Callable[..., Any]] = {"delete": _delete, "replace": _replace}
+_LONG: dict[str, Callable[..., Any]] = {
     "download": _download,
     "list": _list,
-    "delete": _delete,
-    "replace": _replace,
+    "put": _put,
 }
