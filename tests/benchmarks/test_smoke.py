@@ -18,7 +18,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize(
-    "name", ["change", "imports", "install", "looks", "push", "start"]
+    "name", ["change", "harm", "imports", "install", "looks", "push", "start"]
 )
 def test_benchmark_prints_its_table(name: str) -> None:
     """Nothing is asserted about time, because a machine that runs tests is busy."""

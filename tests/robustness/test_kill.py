@@ -12,34 +12,10 @@ from lazyimport.cache.evict import prune
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
-from tests.support.fleet import PROGRAM, Fleet, output_of
+from tests.support.fleet import BUSY, PROGRAM, Fleet, output_of
 from tests.support.scale import scaled
 
 KILLS = scaled(6, 500)
-
-#: Deletes everything, then fetches, transcodes, materializes and makes room.
-#: SIGALRM kills at any instruction, as SIGKILL does, but needs no other process.
-BUSY = """
-import os, signal, sys, time
-import lazyimport, lazyimport.runtime, lazyimport.delivery.fetch
-from lazyimport.cache.node import NodeCache
-from lazyimport.cache.evict import clear, shrink
-from lazyimport.delivery.fetch import fetch
-from lazyimport.settings import Settings
-import lazyimport.format.codec, lazyimport.cache.materialize, shutil
-cache = NodeCache(os.environ["LAZYIMPORT_CACHE_DIR"])
-began = time.perf_counter()
-signal.setitimer(signal.ITIMER_REAL, float(os.environ["AFTER"]))
-shrink(cache, "1B")
-lazyimport.install()
-import shop.plain, shop.looks
-lazyimport.uninstall()
-settings = Settings.from_environ(os.environ)
-fetch(settings, os.environ["OTHER"])
-shrink(cache, "1B")
-signal.setitimer(signal.ITIMER_REAL, 0)
-print(time.perf_counter() - began)
-"""
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Fleet", "output_of"]
+__all__ = ["BUSY", "PROGRAM", "Fleet", "output_of"]
 
 #: Runs in every process, the fetchers too, before anything else: logs what comes from
 #: the store. The first that is to die does so when half of an object has come.
@@ -49,6 +49,29 @@ lazyimport.install()
 import shop.plain, shop.looks
 with open(shop.looks.data, "rb") as file:
     print(shop.plain.VALUE, len(file.read()))
+"""
+#: Deletes everything, then fetches, transcodes, materializes and makes room.
+#: SIGALRM kills at any instruction, as SIGKILL does, but needs no other process.
+BUSY = """
+import os, signal, sys, time
+import lazyimport, lazyimport.runtime, lazyimport.delivery.fetch
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.evict import clear, shrink
+from lazyimport.delivery.fetch import fetch
+from lazyimport.settings import Settings
+import lazyimport.format.codec, lazyimport.cache.materialize, shutil
+cache = NodeCache(os.environ["LAZYIMPORT_CACHE_DIR"])
+began = time.perf_counter()
+signal.setitimer(signal.ITIMER_REAL, float(os.environ["AFTER"]))
+shrink(cache, "1B")
+lazyimport.install()
+import shop.plain, shop.looks
+lazyimport.uninstall()
+settings = Settings.from_environ(os.environ)
+fetch(settings, os.environ["OTHER"])
+shrink(cache, "1B")
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(time.perf_counter() - began)
 """
 
 

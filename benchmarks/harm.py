@@ -1,0 +1,112 @@
+"""What becomes of a node cache whose processes are killed, or whose disk is full.
+
+    python -m benchmarks.harm            a minute or two; --rounds for more
+
+A process that fetches, puts files on disk and makes room is killed at random moments,
+and another one starts from what it left. Then processes start that can write no file
+beyond some size, as on a disk that is full, and others start after them without that
+limit. A start that fails, or finds anything damaged, is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import verify
+from tests.support.fleet import BUSY, PROGRAM, Fleet, output_of
+
+_LIMITED = """
+import os, resource, sys
+sys.dont_write_bytecode = True
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["MOST"]),) * 2)
+"""
+_EXPECTED = "second 300000\n"
+
+
+def start(
+    fleet: Fleet, node: str, program: str = PROGRAM, **environ: str
+) -> tuple[str, float]:
+    """Return what a process on *node* printed, and the milliseconds that it took."""
+    began = time.perf_counter()
+    said = output_of(fleet.start(node, fleet.second.hash, program, **environ))
+    return said, (time.perf_counter() - began) * 1000
+
+
+def damaged(fleet: Fleet, node: str) -> int:
+    """Return how many files of a node's cache are damaged."""
+    cache = NodeCache(str(fleet.base / node))
+    return len(verify(cache, remove=False).damages) if os.path.exists(cache.path) else 0
+
+
+def kill(fleet: Fleet, rounds: int) -> None:
+    """Print a row for each mode."""
+    print("| Killed at any moment | Killed | Next start, ms | Slowest | Wrong |")
+    print("| -- | -- | -- | -- | -- |")
+    for mode in ("raw", "zstd"):
+        killed = wrong = 0
+        took: list[float] = []
+        environ = {"LAZYIMPORT_CACHE_MODE": mode, "OTHER": fleet.first.hash}
+        whole, _ = start(fleet, mode, BUSY, AFTER="100", **environ)
+        while killed < rounds:
+            after = random.uniform(0, 1) * float(whole) + 1e-6
+            said, _ = start(fleet, mode, BUSY, AFTER=str(after), **environ)
+            if not said.startswith("-14: "):  # it was done before the alarm
+                continue
+            killed += 1
+            said, milliseconds = start(fleet, mode, **environ)
+            took.append(milliseconds)
+            wrong += said != _EXPECTED or damaged(fleet, mode)
+        print(
+            f"| {mode} | {killed} | {statistics.median(took):.0f} | {max(took):.0f} "
+            f"| {wrong} |"
+        )
+
+
+def fill(fleet: Fleet, rounds: int) -> None:
+    """Print how starts end that can write no file beyond some size."""
+    start(fleet, "whole")
+    largest = os.stat(
+        NodeCache(str(fleet.base / "whole")).archive_path(fleet.second.hash)
+    ).st_size
+    print("\n| On a full disk | Starts | From memory | From the cache | Wrong |")
+    print("| -- | -- | -- | -- | -- |")
+    for mode in ("raw", "zstd"):
+        memory = wrong = 0
+        for number in range(rounds):
+            node = f"{mode}{number}"
+            most = largest * 5 // 4 * number // (rounds - 1)
+            environ = {"LAZYIMPORT_CACHE_MODE": mode, "MOST": str(most)}
+            environ["LOG"] = os.devnull  # the log of downloads is a file, too
+            program = _LIMITED + PROGRAM
+            child = fleet.start(node, fleet.second.hash, program, **environ)
+            _, errors = child.communicate()
+            memory += "runs from memory" in errors
+            # it ran, and only the file that it could not put on disk was missed
+            ran = child.returncode == 0 or "FileNotFoundError" in errors
+            later, _ = start(fleet, node, LAZYIMPORT_CACHE_MODE=mode)
+            wrong += not ran or later != _EXPECTED or damaged(fleet, node)
+        print(f"| {mode} | {rounds} | {memory} | {rounds - memory} | {wrong} |")
+
+
+def main() -> None:
+    """Run both in a new folder."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=40, help="of each, default 40")
+    parser.add_argument("--quick", action="store_true", help="only show that it runs")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = Fleet(Path(folder))
+        rounds = 2 if options.quick else options.rounds
+        kill(fleet, rounds)
+        fill(fleet, rounds)
+
+
+if __name__ == "__main__":
+    main()
