@@ -56,10 +56,10 @@ def collect(
     real paths of folders that are left out, wherever they lie, to what they are.
     *stdlib_names* are top-level names that the files may not take, by default those
     of the running Python's standard library. A directory ``test`` at the top, which
-    many projects have, is left out with a warning.
+    many projects have, and a link that leads nowhere are left out with a warning.
 
     Raises PackError with every issue found: a root that does not exist; a symbolic
-    link that leaves the roots, points nowhere or to a directory it lies in; a name
+    link that leaves the roots or points to a directory it lies in; a name
     that is not UTF-8 or has a backslash or a control character in it; a file or
     directory that cannot be read; two files for one path; a module that would shadow
     the standard library; nothing to pack.

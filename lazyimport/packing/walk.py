@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from errno import ELOOP, ENOENT, ENOTDIR
 
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config
@@ -216,15 +217,19 @@ class Walk:
         return (*directory.reals, str(real))
 
     def _real(self, entry: os.DirEntry[str], path: str) -> str | None:
-        """Return where a link leads to; None, after an issue, if it leads nowhere."""
+        """Return where a link leads to; None, if nowhere, which is no issue.
+
+        Imports do not find what a directory has under such a name either.
+        """
         try:
             return os.path.realpath(entry.path, strict=True)
         except OSError as error:
-            target = os.readlink(entry.path)
-            self.issues.append(
-                f"{entry.path} is a link to {target}, which cannot be followed "
-                f"({reason(error)}); remove it or exclude {path}"
-            )
+            if error.errno in {ENOENT, ENOTDIR, ELOOP}:
+                what = f"a link to {os.readlink(entry.path)}, which leads nowhere"
+                self.warnings.append(f"{entry.path} is {what}, so it is left out")
+                self._left_out[path] = f"it is {what}"
+            else:
+                self.issues.append(f"{entry.path} cannot be read: {reason(error)}")
             return None
 
     def _leads_out(self, real: str) -> bool:

@@ -583,12 +583,25 @@ class TestLinks:
         assert len(issues(root)) == 1
 
     def test_dangling(self, tmp_path: Path) -> None:
+        """Imports do not care about them, in a directory either."""
         make(tmp_path, {"a.py": Path("gone"), "b": Path("b"), "c.py": ""})
-        found = issues(tmp_path)
-        assert (
-            f"{tmp_path}/a.py is a link to gone, which cannot be followed" in found[0]
-        )
-        assert f"{tmp_path}/b is a link to b" in found[1]
+        make(tmp_path, {"d.py": Path("c.py/x"), "e": Path("gone/deep")})
+        found = collect([tmp_path], Config())
+        assert [file.path for file in found.files] == ["c.py"]
+        assert [text.partition(", so")[0] for text in found.warnings] == [
+            f"{tmp_path}/{name} is a link to {target}, which leads nowhere"
+            for name, target in (
+                ("a.py", "gone"),
+                ("b", "b"),
+                ("d.py", "c.py/x"),
+                ("e", "gone/deep"),
+            )
+        ]
+
+    def test_nothing_but_dangling_ones(self, tmp_path: Path) -> None:
+        make(tmp_path, {"a.py": Path("gone")})
+        (text,) = issues(tmp_path)
+        assert "left out: a.py (it is a link to gone, which leads nowhere)" in text
 
     def test_loops(self, tmp_path: Path) -> None:
         make(tmp_path, {"a": {"b": {"up": Path(".."), "x.py": ""}, "me": Path(".")}})
@@ -671,7 +684,7 @@ class TestRefusals:
         assert path in paths(tmp_path, include=("/test/",))
 
     def test_all_are_told_at_once(self, tmp_path: Path) -> None:
-        make(tmp_path, {f"l{number:02}": Path("gone") for number in range(30)})
+        make(tmp_path, {f"l{number:02}": Path("/etc/passwd") for number in range(30)})
         with pytest.raises(PackError) as info:
             collect([tmp_path], Config())
         assert len(info.value.issues) == 30
