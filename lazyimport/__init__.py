@@ -6,10 +6,9 @@
 
     lazyimport.install("4be8…64 hex digits…", store="gs://bucket/code")
 
-From then on the modules of that archive import on first use, without having
-been installed. The names below are the public interface; they are imported
-when somebody asks for them, so that a process which does not use lazyimport
-pays nothing for it.
+From then on modules are imported from that archive, each on first use. The names below
+are the public interface. They are imported on first use too, so that a process that
+does not use lazyimport pays nothing for it.
 """
 
 from __future__ import annotations

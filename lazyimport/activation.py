@@ -1,10 +1,9 @@
 """Activation: what a starting interpreter calls, by .pth, .start or sitecustomize.
 
-It runs in every Python process of a pod, more than once in some, before
-anything else. So it does nothing unless ``LAZYIMPORT_HASH`` is set, or else
-``LAZYIMPORT_ARTIFACT`` or ``LAZYIMPORT_CHANNEL``. It never raises, and never ends the
-process: if the archive is unavailable the process starts all the same, and the first
-import that finds nothing says why.
+It runs in every Python process of a pod, more than once in some, and does nothing
+unless ``LAZYIMPORT_HASH``, ``LAZYIMPORT_ARTIFACT`` or ``LAZYIMPORT_CHANNEL`` is set. It
+never raises: if the archive is unavailable the process starts all the same, and the
+first import that finds nothing says why.
 """
 
 from __future__ import annotations

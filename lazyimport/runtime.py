@@ -349,7 +349,6 @@ def _open_tree(archive: Archive, cache: NodeCache, limit: str | None) -> Tree:
 
 
 def _refuse_another(running: Installation, hash: str, channel: str | None) -> None:
-    """Raise InstallError if *hash* or *channel* is not what runs here."""
     other = bool(channel and running.channel not in {None, channel})
     if running.hash == hash and not other:
         return

@@ -1,10 +1,9 @@
 """Blobs: the large files of trees, once for all archives of the node.
 
-A small file is a copy in each tree, so that whoever edits it in one edits no other:
-a file's mode stops neither root nor its owner. A large one is called by its digest and
-cloned into each tree where the file system can do that, else it is a hard link;
-it is sealed (`lazyimport.cache.layout.is_sealed`), and who finds the
-seal broken takes a new one. Eviction removes a blob after the last link.
+A small file is a copy in each tree, so that editing it in one changes no other. A large
+one is called by its digest and cloned into each tree where the file system can do that,
+else it is a hard link; it is sealed (`lazyimport.cache.layout.is_sealed`), and whoever
+finds the seal broken takes a new one. Eviction removes a blob after the last link.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """Eviction: the longest unused archives leave the node cache, those in use never.
 
-What is in use, and how one archive goes, is said in `lazyimport.cache.removal`. What
-nothing needs any more goes as well: trees without an archive, blobs without a tree,
-old bytecode, what killed processes left. One walk (`lazyimport.cache.usage`) finds
-all of it, whatever is removed.
-
-Nothing is removed from a directory without a marker (`lazyimport.cache.marker`).
+What nothing needs any more goes as well: trees without an archive, blobs without a
+tree, old bytecode, what killed processes left. One walk (`lazyimport.cache.usage`)
+finds all of it. See `lazyimport.cache.removal` for how one archive goes.
 """
 
 from __future__ import annotations
@@ -248,7 +245,6 @@ class _Eviction:
                     self._remove_file(file)
 
     def _sweep_locks(self) -> None:
-        """Remove the locks of archives that are not here."""
         for file in self._found.files[LOCKS]:
             name = os.path.basename(file.path)
             if not os.path.exists(self._cache.archive_path(name)):

@@ -1,8 +1,7 @@
 """The marker: a file which says that a directory is a node cache, and nothing else.
 
-What lies in a directory without it may be somebody else's: nothing is deleted there.
-Its name and first line are those by which backups pass over caches
-(https://bford.info/cachedir/), its second line is ours.
+Nothing is deleted in a directory without it. Its name and first line are those by which
+backups pass over caches (https://bford.info/cachedir/), its second line is ours.
 """
 
 from __future__ import annotations

@@ -1,20 +1,16 @@
 """Materializing: an archive's files put on disk, where ``__file__`` says they are.
 
-``trees/<hash>/pkg`` in the node cache becomes a directory of files;
-``trees/<hash>.ready/pkg`` is the mark that all of it is there. The mark records when
-its directories and its large files were last changed: if a cleaner removes a file
-or somebody edits a shared one (`lazyimport.cache.blobs`), the next process that
-needs the package mends it.
+``trees/<hash>.ready/pkg`` is the mark that all of ``trees/<hash>/pkg`` is there. It
+records when its directories and large files were last changed, so the next process
+that needs the package puts back what somebody removed or edited.
 
 The libraries that a package's own are linked against come along: ``numpy`` finds its
 BLAS in ``numpy.libs``, ``torch`` its CUDA in ``nvidia``, by a path relative to the
 library.
 
-One process at a time puts files of a tree there, where the file system has locks.
-Without, neither disturbs the other: a package, or a file, appears by rename, whole,
-and always the same; the mark is made last. A process holds a shared lock on the
-root of a tree that it uses, so that nobody removes it meanwhile
-(`lazyimport.cache.evict`).
+A package, or a file, appears by rename, whole; the mark is made last. So processes do
+not disturb each other, even on a file system without locks. A process holds a shared
+lock on the root of a tree that it uses, so that nobody removes it meanwhile.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The node cache: archives that every process of the node maps read-only.
 
-An archive appears whole, by rename, and never changes. A process that has it open
-holds a shared lock on its file until the process and all that it forked are gone,
-however they end; the time of access says when it was last opened. Eviction
-(`lazyimport.cache.evict`) goes by both.
+An archive appears whole, by rename, and never changes. A process that has it open, and
+all that it forked, hold a shared lock on its file; the time of access says when it was
+last opened. Eviction (`lazyimport.cache.evict`) goes by both.
 """
 
 from __future__ import annotations
@@ -171,7 +170,6 @@ class NodeCache(Layout):
         remove_leftovers(self.archive_path(hash))
 
     def _put(self, hash: str) -> Archive:
-        """Return an archive that was put here just now."""
         path = self.archive_path(hash)
         archive = self.open(hash)
         if archive is None:

@@ -1,7 +1,7 @@
 """Progress: how far the process is that holds the lock of an archive, or how it ended.
 
-It stands in the file of the lock: a line of fixed size, which is written again and
-again, then text: an error, or what the interpreter of a process says that dies.
+The file of the lock holds it: a line of fixed size, which is overwritten, then text:
+an error, or what the interpreter of a dying process prints.
 """
 
 from __future__ import annotations

@@ -95,8 +95,6 @@ def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Ve
 
 
 class _Check:
-    """One pass over a cache, which fills in what was *found*."""
-
     def __init__(self, cache: NodeCache, *, mend: bool) -> None:
         self._cache = cache
         self._mend = mend

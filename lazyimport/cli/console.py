@@ -1,9 +1,8 @@
 """What a person sees: tables and diffs on stdout, notes and errors on stderr.
 
 A terminal gets colors, and tables of rich that fit it. Everything else (a pipe, a
-file, ``TERM=dumb``, ``NO_COLOR``) gets plain lines that stay as they are. Whatever a
-terminal would act on is spelled out: names in archives and messages in stores are
-anybody's.
+file, ``TERM=dumb``, ``NO_COLOR``) gets plain lines that stay as they are. Control
+characters are escaped: anybody may have written names in archives and stores.
 """
 
 from __future__ import annotations

@@ -50,7 +50,6 @@ def _make_target(
 
 
 def _read_token() -> str | None:
-    """Return the token that Ray's own tools send."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token
     path = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"

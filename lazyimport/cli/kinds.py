@@ -32,7 +32,6 @@ def _seconds(text: str) -> float:
 
 
 def _age(text: str) -> float:
-    """Return the seconds of an age such as ``12h`` or ``30d``."""
     try:
         value = float(text[:-1]) * _UNITS[text[-1:]]
     except (ValueError, KeyError):
@@ -43,7 +42,6 @@ def _age(text: str) -> float:
 
 
 def _age_or_never(text: str) -> int:
-    """Return the seconds of an age, 0 for ``never``."""
     seconds = 0 if text == "never" else int(_age(text)) or -1
     if not 0 <= seconds <= LONGEST:
         raise click.BadParameter(f"{text!r} is neither an age such as 30d nor never")

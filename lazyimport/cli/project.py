@@ -1,10 +1,8 @@
 """What the project here says to commands in ``[tool.lazyimport]``, as far as it may.
 
 Anybody may have written it. So the store that it names counts only once somebody has
-pushed to that store from here by naming it: with ``--store`` or ``LAZYIMPORT_STORE``,
-or named it to ``init``.
-Otherwise a tree of somebody else could have what lies in it sent where its author
-wants it, or an archive of theirs run.
+pushed to that store from here by naming it (``--store``, ``LAZYIMPORT_STORE``), or
+named it to ``init``. Otherwise a tree could choose where it is sent, or what is run.
 """
 
 from __future__ import annotations

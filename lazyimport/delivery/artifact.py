@@ -1,9 +1,8 @@
 """Artifacts: what another tool uploaded becomes an archive, once for the node.
 
-With a SHA-256 an artifact cannot change, so a process that finds it recorded in
-the cache asks nobody. Without one, every process that starts downloads it, to see
-what it is now; those that come meanwhile share what the first one gets, and it is
-made into an archive again only if it has changed.
+With a SHA-256 an artifact cannot change, so a process that finds it recorded in the
+cache asks no store. Without one, every process that starts downloads it, to see what it
+is now; those that come meanwhile share what the first one gets.
 """
 
 from __future__ import annotations

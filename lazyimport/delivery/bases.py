@@ -73,8 +73,6 @@ def find_bases(
 
 
 class _Search:
-    """The search for bases of one index."""
-
     def __init__(
         self,
         index: Index,
@@ -173,12 +171,10 @@ class _Search:
 
 
 def _shape(index: Index) -> tuple[tuple[Variant, ...], int]:
-    """Return the variants and the number of entries."""
     return index.variants, index.files + index.directories
 
 
 def _decode_head(data: bytes) -> tuple[Header, tuple[Variant, ...], int]:
-    """Return the header, the variants and the number of entries of an archive."""
     header = Header.decode(data)
     _, files, directories, _, _, variants = read_root_head(
         data[HEADER_SIZE:], header.hash

@@ -74,8 +74,6 @@ def fetch(
 
 
 class _Fetch:
-    """One fetch: its settings, cache and deadline."""
-
     def __init__(
         self,
         settings: Settings,
@@ -280,7 +278,6 @@ class _Fetch:
         return open_store(self._require_store(hash), timeout=round(self._left(), 1))
 
     def _left(self) -> float:
-        """Return the seconds until the deadline, or a moment."""
         return max(self._deadline - time.monotonic(), 0.1)
 
     def _head(self, hash: str) -> Head:

@@ -1,9 +1,9 @@
 """The fetcher: a process that alone imports clients of stores.
 
-A node has one for each archive that is on its way. It is started by the first process
-that misses the archive (`lazyimport.delivery.starting`), holds the lock, and writes
-into its file how far it is. If it is killed, a process that waits starts another one.
-For what is not to lie on the disk, and for channels, a child answers through a pipe.
+The first process that misses an archive starts it (`lazyimport.delivery.starting`). It
+holds the lock of the archive, and writes into its file how far it is. If it is killed,
+a process that waits starts another one. For what does not go to the disk, and for
+channels, a child answers through a pipe.
 """
 
 from __future__ import annotations

@@ -159,7 +159,6 @@ class Filling:
         return b"".join([self._header.encode(), index.root, index.body, *table])
 
     def _missing(self) -> list[_Member]:
-        """Return the members that are not in the room yet."""
         parts = iter([*self._room.parts(), (self.size, self.size)])
         start, end = next(parts)
         missing = []

@@ -5,9 +5,7 @@ proved, and its base: ``proofs/<hash>-<version>[-<base>]``. Whoever sent the arc
 or has read and proved all of it, puts it there. Once somebody changes the object it
 has another version, and counts as unproved.
 
-So a push that builds on an archive of the store reads none of its members. Whoever
-may write to the store can put a wrong proof there, as they can delete the archive
-after the push: what runs is proved by its hash alone.
+So a push that builds on an archive of the store reads none of its members.
 """
 
 from __future__ import annotations

@@ -123,8 +123,6 @@ def send_whole(
 
 
 class _Push:
-    """One try to publish *revision*."""
-
     def __init__(
         self, revision: Revision, store: Store, cache: NodeCache, reporter: Reporter
     ) -> None:

@@ -156,7 +156,6 @@ def prepare(
 
 
 def _required(settings: Settings) -> str:
-    """Return the URL of the store to push to."""
     if settings.store is None:
         raise SettingsError(
             "no store is named to push to: pass store= (gs://bucket/prefix or "

@@ -121,8 +121,6 @@ def verify_store(
 
 
 class _Check:
-    """One pass over a store, which fills in what was *found*."""
-
     def __init__(
         self,
         store: ReadStore,

@@ -4,7 +4,6 @@ A `Plan` says what changes in a `Manifest`. It is written, applied to a `Target`
 followed until every replica runs the hash; a `History` remembers what came of it.
 
 It runs on a laptop or in CI, and imports no Ray. Every failure is a `DeployError`.
-The names below are imported when somebody asks for them.
 """
 
 from __future__ import annotations

@@ -37,7 +37,6 @@ def versions(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _git(path: str, *words: str) -> str:
-    """Return what git says in the folder of *path*."""
     done = subprocess.run(
         ["git", *words],  # noqa: S607 - the git that the person uses
         cwd=os.path.dirname(path),

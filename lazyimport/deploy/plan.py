@@ -148,7 +148,6 @@ class Plan:
             yield from self._run(history).follow(rollout)
 
     def _run(self, history: History) -> Run:
-        """Return the run in which this plan is carried out."""
         if self._begun is None:
             name, back = self.after.name, bool(self.why)
             begun = [

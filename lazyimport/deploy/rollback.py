@@ -84,7 +84,6 @@ def _line(
 
 
 def _nothing(app: str, past: Past, advice: str) -> DeployError:
-    """Return the error for the case that there is nothing to go back to."""
     return DeployError(
         f"nobody knows a version of {app} that worked before "
         f"{past.now or 'now'}{past.passed_over()}; {advice}"

@@ -172,7 +172,6 @@ def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Ser
 def _replicas(
     deployments: Mapping[str, Any], actors: list[dict[str, Any]]
 ) -> Iterator[Replica]:
-    """Yield the replicas that Serve lists."""
     hashes = {actor["actor_id"]: _hash_of(actor) for actor in actors}
     for deployment, facts in deployments.items():
         for replica in facts["replicas"]:
@@ -197,7 +196,6 @@ def _hash_of(actor: dict[str, Any]) -> str | None:
 
 
 def _named_hash(runtime_env: Any) -> str | None:
-    """Return the hash that a runtime environment names, or None."""
     if not isinstance(runtime_env, dict):
         return None
     plugin = runtime_env.get("lazyimport")

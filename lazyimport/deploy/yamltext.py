@@ -132,7 +132,6 @@ class YamlText:
         return line + 1
 
     def _in_file(self, edit: Edit) -> Edit:
-        """Return *edit*, of this text, as an edit of the file."""
         newline = "\r\n" if "\r\n" in self.text else "\n"
         return edit._replace(text=edit.text.replace("\n", newline))
 
@@ -178,7 +177,6 @@ class YamlText:
         return Edit(start, start, text)
 
     def _fill(self, node: Node, keys: Sequence[str], value: str) -> Edit:
-        """Return the edit that replaces an empty value (null)."""
         text = _in_braces(keys, value)
         start, end = node.start_mark.index, node.end_mark.index
         if start < end:  # written out: null or ~

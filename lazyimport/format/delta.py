@@ -85,7 +85,6 @@ def write_delta(
 
 
 def _known(base: Index, digests: set[bytes]) -> set[bytes]:
-    """Return those of *digests* that a member of *base* has."""
     digests = base.perhaps(digests)
     if not digests:
         return digests
@@ -254,7 +253,6 @@ def apply_delta(
 
 
 def _places(entries: Iterable[Entry]) -> dict[bytes, Place]:
-    """Return by digest where the members of *entries* are."""
     places: dict[bytes, Place] = {}
     for entry in entries:
         for slot, size, digest in entry.members():
@@ -284,7 +282,6 @@ def _encode_removed(removed: Iterable[str]) -> bytes:
 
 
 def _decode_removed(buffer: bytes | mmap, at: int, end: int) -> tuple[list[str], int]:
-    """Return the removed paths and where they end; struct.error or ValueError."""
     (count,) = _COUNT.unpack_from(buffer, at)
     at += _COUNT.size
     removed = []

@@ -1,10 +1,7 @@
 """Looks: Python code is about to look at a path of a tree, so the files appear.
 
-`Looks` knows the trees of the process and decides; the functions that come here before
-they reach the file system are next door, in `lazyimport.importing.wrappers`.
-
-What C code opens by itself is not noticed. So packages with data or libraries are on
-disk before their first module runs.
+`lazyimport.importing.wrappers` has the functions that ask here before they reach the
+file system. What C code opens by itself is not noticed.
 """
 
 from __future__ import annotations

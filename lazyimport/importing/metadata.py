@@ -61,8 +61,6 @@ def find_distributions(
 
 
 def _kind(metadata: Any) -> Any:
-    """Return the class of distributions for the module *metadata*."""
-
     class ArchiveDistribution(metadata.PathDistribution):  # type: ignore[misc]
         """A distribution whose metadata directory (or file) is in an archive."""
 

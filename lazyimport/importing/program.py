@@ -54,7 +54,6 @@ def run_program(
 
 
 def _missing(tree: Tree, module: str, error: ImportError) -> ArchiveModuleMissing:
-    """Return the error for a module that runpy cannot find or not run."""
     dotted = module.removesuffix(".py").replace("/", ".")
     if dotted != module and tree.module(dotted.replace(".", "/")) is not None:
         return errors.ArchiveModuleMissing(

@@ -100,7 +100,6 @@ _ADVICE = (
 
 @hidden
 def _refuse(tree: Tree, name: str) -> None:
-    """Raise ArchiveImportError if *name* is in the archive and elsewhere, too."""
     place = _path_of(tree, name)
     asking = (get_ident(), name)
     if place is None or asking in _asking:

@@ -1,8 +1,7 @@
 """The tree: an open archive as the directory that it stands for.
 
-Maps the names of modules and absolute paths to entries, and entries to bytes. What
-makes specs and loaders of them is next door. What puts files of the tree on disk
-lies below and is handed in.
+Maps the names of modules and absolute paths to entries, and entries to bytes. What puts
+files of the tree on disk is handed in.
 """
 
 from __future__ import annotations

@@ -206,7 +206,6 @@ class _Compilers:
         return SyntaxProblem(f"the compiler of {tag} crashed on it ({how})", None)
 
     def _child(self) -> _Child:
-        """Return the child of this thread, which is started if there is none."""
         child: _Child | None = getattr(self._own, "child", None)
         if child is None:
             with self._lock:  # because close() must see every child there is

@@ -104,7 +104,6 @@ def read_config(start_dir: str | os.PathLike[str]) -> Config:
 
 
 def _values(document: dict[str, Any], folder: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the arguments of `Config`, and everything that is wrong."""
     issues: list[str] = []
     values: dict[str, Any] = {}
 

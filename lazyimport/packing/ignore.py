@@ -132,7 +132,6 @@ def anchored_prefix(line: str) -> list[str] | None:
 
 
 def _of_path(parts: list[str]) -> str:
-    """Return the expression for a path with these components."""
     blocks: list[list[str]] = [[]]
     for part in parts:
         if part == "**":

@@ -124,7 +124,6 @@ def find_faults(
 def _imports(
     name: str, module: Module, find: Callable[[str], Module | None]
 ) -> list[_Import]:
-    """Return the imports in a source. Raises SyntaxError or ValueError."""
     assert module.source is not None
     is_package = module.path.endswith("/__init__.py")
     package = name if is_package else name.rpartition(".")[0]
@@ -138,7 +137,6 @@ def _imports(
 
 
 def _missing(one: _Import, find: Callable[[str], Module | None]) -> str:
-    """Return what an import asks for that is not there, "" if all of it is."""
     for name in _parents(one.name):
         if find(name) is None:
             return name
@@ -152,7 +150,6 @@ def _missing(one: _Import, find: Callable[[str], Module | None]) -> str:
 
 
 def _may_have(source: bytes | None, name: str) -> bool:
-    """Whether a module may have an attribute."""
     if source is None or name.startswith("__") or not name.isascii():
         return True
     word = rb"\b%s\b" % name.encode()

@@ -130,7 +130,6 @@ class Indexer:
         return file.read_again(size, digest)
 
     def _read_files(self, *, trust_stat: bool) -> None:
-        """Read and hash every file that is not surely as it was."""
         files: Sequence[SourceFile] = self._sources.files
         secrets = []
         known = self._previous.flags if self._previous is not None else {}

@@ -154,7 +154,6 @@ def _probe(path: str, environ: Mapping[str, str]) -> Interpreter:
 
 
 def _run(command: list[str], environ: Mapping[str, str]) -> str:
-    """Return what *command* prints; nothing if it cannot run or fails."""
     try:
         done = subprocess.run(
             command,

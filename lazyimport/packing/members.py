@@ -152,7 +152,6 @@ def _zip_member(
 
 
 def _tar_members(plain: IO[bytes], cut: bool, guard: Guard) -> Iterator[list[Member]]:
-    """Yield the members of the tarball in *plain*; *cut* if it is not all of it."""
     plain.seek(0)
     why = f"a header has more than {_MAX_HEADER:,} bytes"
     source = _Bounded(plain, guard, _MAX_HEADER, why)

@@ -197,7 +197,6 @@ def _without_effect(sources: Sources, config: Config) -> Iterator[str]:
 def _without_python(
     index: Index, interpreters: Sequence[Interpreter], config: Config
 ) -> Iterator[str]:
-    """Yield a warning for each interpreter that the project does not run on."""
     for interpreter in interpreters:
         major, minor, _ = interpreter.version
         if not index.minors >> minor & 1:
@@ -226,8 +225,6 @@ def _as_delta(
 
 
 def _as_archive(index: Index, indexer: Indexer, cache: NodeCache) -> Revision:
-    """Write the whole archive into the node cache."""
-
     def write(out: BinaryIO) -> object:
         return write_archive(out, index, indexer.read, raw=True, notes=indexer.notes)
 

@@ -161,7 +161,6 @@ class Rules:
     def _find(
         self, above: Directory, path: str, name: str, *, folder: bool
     ) -> tuple[Rule | None, bool]:
-        """Return the strongest rule that drops or keeps, and whether it is git's."""
         rule = self._exclude.find(above.prefix + path, name, directory=folder)
         if rule is not None:
             return rule, False
@@ -251,7 +250,6 @@ class Rules:
         )
 
     def _read(self, location: str, shown: str) -> Patterns | None:
-        """Return the patterns of an ignore file, or None if there are none."""
         try:
             with open_regular(location) as file:
                 data = file.read(_LARGEST + 1)

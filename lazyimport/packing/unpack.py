@@ -1,8 +1,7 @@
 """Unpacking: a zip, wheel or tarball of another tool into an empty folder.
 
-`unpack` looks at the names, kinds and declared sizes of all members before it writes
-the first byte, and refuses the whole container for what ``docs/artifacts.md`` lists.
-What really comes out of each member is counted against its declared size.
+`unpack` checks the names, kinds and declared sizes of all members before it writes the
+first byte, and refuses the whole container for what ``docs/artifacts.md`` lists.
 """
 
 from __future__ import annotations
@@ -56,7 +55,6 @@ def unpack(
 
 
 def _check(members: list[Member], guard: Guard) -> None:
-    """Look for what only the whole shows."""
     kinds: dict[str, str] = {"": FOLDER}
     sizes: dict[str, int] = {}
     total = 0

@@ -275,7 +275,6 @@ def _outside(location: str, real: str) -> str:
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
-    """Whether *entry* is a directory, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:

@@ -105,7 +105,6 @@ def _count_imports() -> None:
 
 
 def _log(now: Stats) -> None:
-    """Append one line to the log, if Ray's session has a folder here."""
     from ray._private import worker
 
     node = getattr(worker, "_global_node", None)

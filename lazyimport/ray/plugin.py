@@ -9,9 +9,8 @@ and a runtime environment uses it by a field of its own::
 
     runtime_env: {"lazyimport": {"hash": "4be8...", "store": "gs://bucket/code"}}
 
-The archive is fetched into the node cache that the workers will look in. When all
-of them together are larger than ``RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB`` (10 by
-default), those that no worker needs any more are removed.
+When all archives together are larger than ``RAY_RUNTIME_ENV_LAZYIMPORT_CACHE_SIZE_GB``
+(10 by default), those that no worker needs any more are removed.
 """
 
 from __future__ import annotations

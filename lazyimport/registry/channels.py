@@ -1,16 +1,10 @@
 """Channels of a store: read, pointed to another archive, rolled back, removed.
 
-Two writers::
+A change replaces the version that its writer has read, and no other: nobody overwrites
+what they have not seen.
 
-    A: reads the object, version 5      B: reads the object, version 5
-    A: replaces version 5 (it is 6 now)
-                                        B: replaces version 5: refused
-
-So nothing is overwritten that its writer has not seen.
-
-Anybody who can write to the store may have written what stands there. Who has
-trusted keys, or else signs, acts on no change that one of these keys (or else their
-own) has not signed.
+Anybody who can write to the store may have written a change. So only changes count
+that a trusted key has signed, or else, for those who sign, their own key.
 """
 
 from __future__ import annotations

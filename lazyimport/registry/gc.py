@@ -207,8 +207,6 @@ def _delete(
 
 
 class _Surveyor:
-    """Surveys one store, over and over, and reads no header twice."""
-
     def __init__(self, store: Store, rules: Rules) -> None:
         self._store = store
         self._rules = rules

@@ -1,4 +1,4 @@
-"""What a garbage collection announces to delete, and how others wait for it.
+"""What a garbage collection announces that it will delete, and how others wait.
 
 Stores have no transactions, so both sides announce first and look afterwards::
 

@@ -1,13 +1,13 @@
 """History: what was deployed, by whom, and what came of it.
 
-It is written down in the store beside the archives, and under the same keys in the
-node cache of the machine that deploys, which does without a store::
+The store records it beside the archives, and the node cache of the machine that
+deploys under the same keys::
 
     deployments/<application>/<id>/<outcome>.json
 
-Each object is a whole `Deployment`. It is written once and never changed, so two
-people who deploy at once lose nothing. An object in a store is the claim of anybody
-who can write there: where keys are trusted, only what one of them signed counts.
+Each object is a whole `Deployment`. It is written once and never changed, so two people
+who deploy at once lose nothing. Where keys are trusted, only what one of them signed
+counts.
 """
 
 from __future__ import annotations

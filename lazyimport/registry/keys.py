@@ -155,7 +155,6 @@ def wrong_key(text: str) -> SettingsError:
 
 
 def _cryptography() -> tuple[Any, Any]:
-    """Return the modules ``ed25519`` and ``serialization`` of cryptography."""
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519

@@ -2,7 +2,7 @@
 
 ``provenance/<hash>.json`` in the store is written by the first push of the archive;
 another push of the same contents changes nothing. It is for people: nothing proves
-it, and nothing is decided by it.
+it, and it decides nothing.
 """
 
 from __future__ import annotations

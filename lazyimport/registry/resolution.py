@@ -1,7 +1,7 @@
-"""Resolution: what a process may run, by what its store and its node say.
+"""Resolution: which archive a channel points to, and whether a process may run it.
 
-That is the archive which a channel points to, where the node has seen no newer state
-of it; and, where signatures are required, an archive which somebody trusted signed.
+A node refuses a state of a channel that is older than one it has seen and, where
+signatures are required, an archive that no trusted key has signed.
 """
 
 from __future__ import annotations

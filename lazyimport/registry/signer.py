@@ -133,7 +133,6 @@ def sign_archive(store: Store, hash: str, signer: Signer) -> bool:
 
 
 def _read(source: str) -> tuple[bytes, str]:
-    """Return the content of the file *source*, and its path."""
     path = os.path.expanduser(source)
     try:
         with open(path, "rb") as file:

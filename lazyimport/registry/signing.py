@@ -1,7 +1,6 @@
 """Signatures: Ed25519, over archives and the changes of channels.
 
-The signature of an archive is over its hash, which names all of its contents, and
-lies in the store beside it (`lazyimport.registry.layout`).
+The signature of an archive is over its hash, and lies in the store beside it.
 """
 
 from __future__ import annotations

@@ -70,7 +70,6 @@ class ReadBase:
         raise NotImplementedError
 
     def _explain(self, attempt: Attempt, error: Exception) -> StoreError | None:
-        """Return the error of ours for one of the library; None for any other."""
         raise NotImplementedError
 
     def _attempt(self, verb: str, key: str) -> Attempt:

@@ -185,7 +185,6 @@ class FileStore(StoreBase):
         return _SharedLock(f"{self.folder.rstrip('/')}/.lock", _PATIENCE)
 
     def _explain(self, attempt: Attempt, error: Exception) -> StoreError | None:
-        """Return the error of ours for one of the operating system or a lock."""
         if isinstance(error, LockTimeout):
             what = f"another process has held {error} for {_PATIENCE:g} s"
             advice = (

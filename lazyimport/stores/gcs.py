@@ -209,7 +209,6 @@ class GcsStore(StoreBase):
         return bucket.blob(self._root + key, **options)
 
     def _connected(self) -> Any:
-        """Return the client of this process."""
         process = os.getpid()
         if self._client is None or self._client[0] != process:
             # If two threads come here at once, the later client stays, and both

@@ -85,7 +85,6 @@ class Download:
         return b64encode(self._checksum.digest()).decode("ascii")
 
     def _headers(self) -> dict[str, str]:
-        """Return the headers that ask for what is missing."""
         # With gzip allowed, objects come as they are stored.
         headers = {"Accept-Encoding": "gzip"}
         start = self._start + self.size
@@ -95,7 +94,6 @@ class Download:
         return headers
 
     def _begin(self, headers: Mapping[str, str]) -> None:
-        """Take note of an answer that succeeded."""
         self.generation = headers.get("X-Goog-Generation")
         for part in headers.get("X-Goog-Hash", "").split(","):
             name, _, value = part.strip().partition("=")

@@ -102,7 +102,6 @@ class Objects(ReadBase):
         return explain(attempt, error, self.log_in)
 
     def _store(self) -> Any:
-        """Return the store of obstore."""
         if _processes - {os.getpid()}:
             raise StoreError(
                 f"{self.url}: this process was forked from one that has used obstore, "
@@ -117,7 +116,6 @@ class Objects(ReadBase):
         return self._opened
 
     def _connect(self, seconds: float) -> Any:
-        """Return a new store of obstore, whose requests may take *seconds*."""
         raise NotImplementedError
 
     def _check(self, address: str) -> str:

@@ -72,8 +72,6 @@ class _Retrying:
 
 
 class _Tries:
-    """The tries of one call: how many failed, and how much time is left."""
-
     def __init__(self, timeout: float) -> None:
         self.failures = 0
         self._row = 0

@@ -151,7 +151,6 @@ def _named(
     history: History,
     reporter: Progress,
 ) -> str:
-    """Return the hash that is named."""
     if channel:
         hash = str(resolve_channel(settings, channel, history.store).hash)
         reporter.say(f"channel {channel} points to {hash}")

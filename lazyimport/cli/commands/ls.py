@@ -135,7 +135,6 @@ def _print_archives(shown: list[Listed], found: list[Listed], place: str) -> Non
 
 
 def _list_shadowed(hash: str, settings: Settings, *, as_json: bool) -> None:
-    """Print the names that are both in the archive and in this environment."""
     with Progress() as reporter:
         found, _ = fetch(settings, hash, reporter)
     tree = Tree(found, NodeCache(settings.cache_dir).tree_path(hash))
@@ -160,7 +159,6 @@ def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
 
 
 def _print_names(contents: Contents) -> None:
-    """Print a line for each top-level name."""
     files = contents.files
     rows = []
     for top, entries in groupby(files, _top_of):
@@ -183,7 +181,6 @@ def _top_of(entry: Entry) -> str:
 
 
 def _figures(entries: Sequence[Entry]) -> tuple[int, int, int]:
-    """Return the numbers of modules, of files and of their bytes."""
     modules = sum(entry.path.endswith(".py") for entry in entries)
     return modules, len(entries), sum(entry.size for entry in entries)
 

@@ -100,7 +100,6 @@ def _names_store(words: Sequence[str]) -> bool:
 
 
 def _install(text: str, settings: Settings) -> Installation:
-    """Install the archive that *text* names."""
     with Progress() as reporter:
         process.reporter = reporter
         installed = install(
