@@ -184,7 +184,7 @@ def test_activated_process_says_it_in_one_line(site: Site) -> None:
 
     path = f"{NodeCache(str(site.node)).tree_path(pushed.hash)}/shop/a.py"
     assert (done.stdout, done.returncode) == (f"hello {path}\n", 0), done.stderr
-    line, *_ = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines()
     assert line.startswith(f"lazyimport: archive {pushed.hash} runs from memory")
 
 
