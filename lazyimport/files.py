@@ -249,5 +249,5 @@ def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterato
     yield
     while time.monotonic() <= deadline:
         time.sleep(pause)
-        pause = min(pause * 1.5, longest)
+        pause = min(pause * 1.2, longest)
         yield

@@ -143,9 +143,7 @@ class Installation:
         self.hash = archive.hash
         self.channel = wanted.channel
         self.fetched = wanted.fetched
-        self.tree = _open_tree(
-            archive, NodeCache(settings.cache_dir), settings.cache_limit
-        )
+        self.tree = _open_tree(archive, settings)
         self.root = self.tree.root
         self._changes = Changes()
         if settings.gc == "pause":
@@ -217,10 +215,6 @@ class _Wanted:
         assert settings.hash is not None
         self.hash = settings.hash
         self.settings = settings
-        if settings.require_signature:
-            from lazyimport.delivery.obtaining import require_signed
-
-            require_signed(settings)
 
     def open(self) -> Archive:
         """Return the archive; damage that is found in it later will be seen to."""
@@ -228,7 +222,15 @@ class _Wanted:
         if archive is None:
             from lazyimport.delivery.obtaining import obtain
 
-            archive, self.fetched = obtain(self.settings, process.reporter)
+            process.waiting = self.settings
+            try:
+                archive, self.fetched = obtain(self.settings, process.reporter)
+            finally:
+                process.waiting = None
+        if self.settings.require_signature:
+            from lazyimport.delivery.obtaining import require_signed
+
+            require_signed(self.settings)
         if self.settings.verify == "arrival":
             archive.rely_on_seal()
         # Neither refers to the archive, which is to go with its last user.
@@ -271,7 +273,8 @@ class Process:
     """All that lazyimport knows of the process that it runs in.
 
     ``installation`` is what is installed, ``failure`` why nothing is although it
-    should be; both may be None. ``reporter`` is told what a person should know.
+    should be, ``waiting`` what is being fetched; each may be None.
+    ``reporter`` is told what a person should know.
     ``watcher`` watches imports for all who need that, and ``wrappers`` notice who looks
     at files. ``held`` are the descriptors whose locks say which trees this process
     uses, by their roots: it uses them to its end, whatever is uninstalled. ``seen`` are
@@ -282,6 +285,7 @@ class Process:
         self.lock = RLock()
         self.installation: Installation | None = None
         self.failure: Failure | None = None
+        self.waiting: Settings | None = None
         self.watcher = ImportWatcher()
         self.wrappers = Wrappers(Looks())
         self.held: dict[str, int] = {}
@@ -319,8 +323,10 @@ def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     return remake_loader(tree, restore_loader, hash, name, path, package)
 
 
-def _open_tree(archive: Archive, cache: NodeCache, limit: str | None) -> Tree:
+def _open_tree(archive: Archive, settings: Settings) -> Tree:
+    cache = NodeCache(settings.cache_dir)
     root = cache.tree_path(archive.hash)
+    is_cached = archive.what == cache.archive_path(archive.hash)
     places = {os.geteuid(): root}
 
     def materializer() -> Materializer:
@@ -330,8 +336,13 @@ def _open_tree(archive: Archive, cache: NodeCache, limit: str | None) -> Tree:
         if user not in places:
             from lazyimport.cache.place import place_for_user
 
-            places[user] = place_for_user(root, limit)
+            places[user] = place_for_user(root, settings.cache_limit)
         return Materializer(archive, places[user], process.held, process.seen)
+
+    def warn(text: str) -> None:
+        # On a disk that did not take the archive either, what fetched it has said so.
+        if is_cached or settings.cache_mode == "memory":
+            process.reporter.warn(text)
 
     tree = Tree(
         archive,
@@ -339,7 +350,7 @@ def _open_tree(archive: Archive, cache: NodeCache, limit: str | None) -> Tree:
         materializer,
         restore=restore_loader,
         looks=process.wrappers.looks,
-        warn=lambda text: process.reporter.warn(text),  # noqa: PLW0108 - loaded then
+        warn=warn,
     )
     if tree.variant < 0:  # what gets compiled here is worth keeping
         from lazyimport.cache.bytecode import BytecodeCache

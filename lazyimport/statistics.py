@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lazyimport.importing.tree import Tree
+    from lazyimport.settings import Settings
 
 
 class Stats(NamedTuple):
@@ -19,10 +20,11 @@ class Stats(NamedTuple):
 
     ``hash`` is the archive that runs here, or was to run, and ``store`` the URL that
     it is fetched from, without secrets; None if there is none. ``failure`` says why it
-    could not be installed when the process started. ``cache_hit`` says whether the
-    node had it, ``fetched`` how many bytes were downloaded, ``seconds`` how long
-    `install` took with the download. ``modules`` of the archive are imported now,
-    from ``read`` bytes.
+    could not be installed when the process started, and ``fetching`` how far it is
+    ("fetching, 34 %") while `install` waits for it in another thread.
+    ``cache_hit`` says whether the node had it, ``fetched`` how many bytes were
+    downloaded, ``seconds`` how long `install` took with the download. ``modules`` of
+    the archive are imported now, from ``read`` bytes.
 
     ``imports`` counts the code objects made from the archive so far, one for each
     import of a module that is no extension. ``import_seconds`` is the time that
@@ -46,11 +48,14 @@ class Stats(NamedTuple):
     imports: int = 0
     import_seconds: float = 0.0
     looked: Mapping[str, str] = {}
+    fetching: str | None = None
 
 
 def stats() -> Stats:
     """Return what lazyimport has done in this process so far."""
     installation, failure = process.installation, process.failure
+    if (waiting := process.waiting) is not None:
+        return _fetching(waiting)
     if installation is None:
         if failure is None:
             return Stats()
@@ -71,6 +76,20 @@ def stats() -> Stats:
         imports=len(loads),
         import_seconds=sum(loads),
         looked=installation.tree.looked.copy(),
+    )
+
+
+def _fetching(settings: Settings) -> Stats:
+    from lazyimport.cache.node import NodeCache
+    from lazyimport.cache.progress import Progress, read_progress
+    from lazyimport.values import redact
+
+    assert settings.hash is not None
+    progress = read_progress(NodeCache(settings.cache_dir), settings.hash)
+    return Stats(
+        hash=settings.hash,
+        store=settings.store and redact(settings.store),
+        fetching=str(progress or Progress()),
     )
 
 

@@ -37,8 +37,8 @@ class ArtifactRecord:
     def read(self) -> str:
         """Return the hash and the mark, or "" if there is no record."""
         try:
-            with open(self._path, encoding="ascii", errors="replace") as file:
-                return file.read(200)
+            with open(self._path, "rb") as file:
+                return file.read(200).decode("ascii", "replace")
         except OSError:
             return ""
 

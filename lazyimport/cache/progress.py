@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 
+from lazyimport.cache.layout import LOCKS
+from lazyimport.files import is_abandoned
+from lazyimport.values import is_sha256
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.cache.layout import Layout
@@ -43,6 +47,9 @@ class Progress:
         """How much of it is there."""
         return f"{100 * self.done // max(self.total, 1)} %"
 
+    def __str__(self) -> str:
+        return f"fetching, {self.percent}"
+
     def write(self, descriptor: int) -> None:
         """Write it to the file of the lock. Raises OSError."""
         line = f"{self.state} {self.done} {self.total} {self.moved}".ljust(_LINE - 1)
@@ -74,3 +81,19 @@ def read_progress(cache: Layout, hash: str) -> Progress | None:
     except (OSError, ValueError):
         pass
     return None
+
+
+def running_fetches(cache: Layout) -> dict[str, Progress]:
+    """Return how far the archives are that are being fetched now, by hash."""
+    try:
+        names = filter(is_sha256, os.listdir(cache.folder(LOCKS)))
+    except OSError:
+        return {}  # nothing has ever been locked here
+    found = {}
+    for hash in names:
+        progress = read_progress(cache, hash)
+        if progress is None or progress.state != "fetching":
+            continue
+        if not is_abandoned(cache.lock_path(hash)):
+            found[hash] = progress
+    return found

@@ -7,14 +7,36 @@ is now; those that come meanwhile share what the first one gets.
 
 from __future__ import annotations
 
+import os
+from functools import partial
+
 from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NO_DISK, NodeCache
+from lazyimport.cache.room import make_room
 from lazyimport.errors import ArchiveMissing, CacheError, SignatureError
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import WARNINGS, Reporter
 from lazyimport.settings import Settings
-from lazyimport.stores.artifact import Artifact
+from lazyimport.stores.artifact import Artifact, download
+
+
+def find_made(settings: Settings) -> Archive | None:
+    """Return the archive that this node has made of ``settings.artifact``.
+
+    None if it has none, or if only its store knows what the artifact is now. Raises
+    SettingsError, or ArchiveMissing as `deliver` does.
+    """
+    artifact = Artifact(str(settings.artifact))
+    if artifact.sha256 is None or settings.cache_mode == "memory":
+        return None
+    try:
+        made = ArtifactRecord(
+            NodeCache(settings.cache_dir), *artifact.identity()
+        ).archive()
+    except CacheError:
+        return None  # which `deliver` says, or does without
+    return None if made is None else _as_asked(made, artifact, settings)
 
 
 def deliver(
@@ -39,10 +61,9 @@ def deliver(
             f"the artifact {artifact.url} has no SHA-256, which it needs where "
             "LAZYIMPORT_TRUSTED_KEYS is set; add #sha256=... to the URL, or set LAZYIMPORT_ARTIFACT_SHA256"
         )
-    if settings.cache_mode == "memory":
-        return _in_memory(artifact, settings, reporter)
     try:
-        return _through_cache(artifact, settings, reporter)
+        if settings.cache_mode != "memory":
+            return _through_cache(artifact, settings, reporter)
     except CacheError as error:
         if ahead or error.errno not in NO_DISK:
             raise
@@ -50,37 +71,25 @@ def deliver(
             f"the artifact {artifact.url} runs from memory, downloaded and unpacked by "
             f"each process for itself, and code finds no files beside it: {error}"
         )
-        return _in_memory(artifact, settings, reporter)
+    archive, size = _make_in_memory(artifact, settings, reporter)
+    return _as_asked(archive, artifact, settings), size
 
 
 def _through_cache(
     artifact: Artifact, settings: Settings, reporter: Reporter
 ) -> tuple[Archive, int]:
+    if (made := find_made(settings)) is not None:
+        return made, 0
     cache = NodeCache(settings.cache_dir)
     record = ArtifactRecord(cache, *artifact.identity())
     before = record.read()
-    archive = record.archive(before) if artifact.sha256 else None
-    if archive is not None:
-        return _as_asked(archive, artifact, settings), 0
     with cache.lock(ARTIFACTS, settings.timeout):
         now = record.read()
         if artifact.sha256 or now != before:
             archive = record.archive(now)
             if archive is not None:
                 return _as_asked(archive, artifact, settings), 0
-        # It loads the packing side, which no other process needs.
-        from lazyimport.delivery.conversion import make_archive
-
-        archive, size = make_archive(artifact, settings, cache, reporter)
-    return _as_asked(archive, artifact, settings), size
-
-
-def _in_memory(
-    artifact: Artifact, settings: Settings, reporter: Reporter
-) -> tuple[Archive, int]:
-    from lazyimport.delivery.conversion import make_in_memory
-
-    archive, size = make_in_memory(artifact, settings, reporter)
+        archive, size = _make(artifact, settings, cache, reporter)
     return _as_asked(archive, artifact, settings), size
 
 
@@ -95,3 +104,81 @@ def _as_asked(archive: Archive, artifact: Artifact, settings: Settings) -> Archi
         "LAZYIMPORT_HASH",
         hash=str(settings.hash),
     )
+
+
+def _make(
+    artifact: Artifact, settings: Settings, cache: NodeCache, reporter: Reporter
+) -> tuple[Archive, int]:
+    """Return the archive that *artifact* is now, and the bytes downloaded.
+
+    The lock ``artifacts`` must be held. Raises as `deliver` does.
+    """
+    import shutil
+
+    staging = cache.staging_path()
+    cache.make_folder(ARTIFACTS)
+    try:
+        os.mkdir(staging, 0o700)
+        file = f"{staging}/{artifact.key}"
+        size, digest = download(artifact, file, settings.timeout, reporter)
+        record = ArtifactRecord(cache, *artifact.identity(digest))
+        archive = record.archive()
+        if archive is None:
+            archive = _convert(artifact, file, staging, cache, settings)
+            record.write(archive.hash)
+        if not artifact.sha256:
+            ArtifactRecord(cache, *artifact.identity()).write(archive.hash)
+    except OSError as error:
+        raise CacheError(
+            f"cannot unpack the artifact {artifact.url} in {staging}: "
+            f"{error.strerror or error}; free space there, or set LAZYIMPORT_CACHE_DIR "
+            "to another disk",
+            path=staging,
+            errno=error.errno,
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    make_room(cache, settings.cache_limit)
+    return archive, size
+
+
+def _make_in_memory(
+    artifact: Artifact, settings: Settings, reporter: Reporter
+) -> tuple[Archive, int]:
+    """Return what `_make` does, made in a temporary folder and kept in RAM."""
+    from tempfile import TemporaryDirectory
+
+    try:
+        with TemporaryDirectory(prefix="lazyimport-") as folder:
+            cache = NodeCache(folder)
+            made, size = _make(artifact, settings, cache, reporter)
+            with open(cache.archive_path(made.hash), "rb") as file:
+                return Archive(file.read(), made.hash, artifact.url), size
+    except OSError as error:
+        raise CacheError(
+            f"cannot make an archive of the artifact {artifact.url} in a folder for "
+            f"temporary files: {error.strerror or error}; set TMPDIR to one that this "
+            "user may write, or LAZYIMPORT_CACHE_DIR",
+            path=settings.cache_dir,
+            errno=error.errno,
+        ) from error
+
+
+def _convert(
+    artifact: Artifact, file: str, staging: str, cache: NodeCache, settings: Settings
+) -> Archive:
+    # No process that runs an artifact needs what makes an archive of it.
+    from dataclasses import replace
+
+    from lazyimport.format.writer import recode
+    from lazyimport.packing.container import pack_container
+
+    # Whatever Pythons it asks for, this node has this one.
+    adjust = partial(replace, python=())
+    packed = pack_container(artifact, file, staging, cache, adjust=adjust)
+    if settings.cache_mode != "zstd":
+        return packed.archive
+    with cache.lock(packed.hash, settings.timeout):
+        return cache.publish(
+            packed.hash, lambda out: recode(packed.archive, out, raw=False)
+        )

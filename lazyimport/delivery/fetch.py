@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import time
-from contextlib import contextmanager
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
@@ -13,8 +12,7 @@ from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
-from lazyimport.delivery.memory import require_memory
-from lazyimport.delivery.rooms import FileRoom, MemoryRoom
+from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -33,11 +31,14 @@ from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from typing import TypeVar
 
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
     from lazyimport.stores import ReadStore
+
+    T = TypeVar("T")
 
 #: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
@@ -139,24 +140,23 @@ class _Fetch:
         packed = find_packed(self._cache, hash)
         if packed is None:
             self._require_store(hash)  # before the lock is taken
-        with self._lock(hash):
-            found = self._cached(hash, self._reporter)
-            if found is None and packed is not None:
-                found = self._publish_packed(packed)
-            return found or self._twice(self._download, hash)
-
-    @contextmanager
-    def _lock(self, hash: str) -> Iterator[None]:
-        """Hold the lock of an archive, in whose file nothing of an earlier fetch is."""
         if hash in self._held:
-            yield
-            return
+            return self._locked(hash, packed)
         with self._cache.lock(hash, self._left()) as lock:
             try:
-                os.ftruncate(lock.descriptor, 0)
+                os.ftruncate(lock.descriptor, 0)  # what an earlier fetch wrote
             except OSError as error:
                 raise self._cache.refused(hash, error) from error
-            yield
+            return self._locked(hash, packed)
+
+    def _locked(self, hash: str, packed: Revision | None) -> Archive:
+        found = self._cached(hash, self._reporter)
+        if found is None and packed is not None:
+            try:
+                return self._publish(packed)
+            except ArchiveError:
+                pass  # what was packed here is damaged
+        return found or self._twice(self._download, hash)
 
     def _cached(self, hash: str, reporter: Reporter = SILENT) -> Archive | None:
         try:
@@ -167,13 +167,6 @@ class _Fetch:
             # It is replaced by the rename.
             store = redact(self._settings.store)
             reporter.warn(f"{error}; fetching it again from {store}")
-            return None
-
-    def _publish_packed(self, packed: Revision) -> Archive | None:
-        """Return what was packed here, written whole; None if it is damaged."""
-        try:
-            return self._publish(packed)
-        except ArchiveError:
             return None
 
     def _publish(self, revision: Revision) -> Archive:
@@ -236,8 +229,8 @@ class _Fetch:
         def tell(done: int, total: int) -> None:
             self._reporter.step(text, done, total, "bytes")
 
-        with self._explained(hash, url):
-            filling.fill(room, self._settings.connections, tell)
+        connections = self._settings.connections
+        self._explaining(hash, url, lambda: filling.fill(room, connections, tell))
 
     def _revision(self, head: Head, base: str) -> Revision:
         """Return the archive that a delta gives with its base."""
@@ -247,8 +240,8 @@ class _Fetch:
         if self._no_disk or self._settings.cache_mode == "memory":
             size = archive.header.size + head.header.size
             require_memory(hash, size, self._cache.path, because=self._no_disk)
-        with self._explained(hash, head.store.url):
-            return Revision(archive, head.rest(), hash, head.what)
+        data = self._explaining(hash, head.store.url, head.rest)
+        return Revision(archive, data, hash, head.what)
 
     def _base(self, hash: str, base: str) -> Archive:
         about = f"archive {hash} is stored as a delta to {base}, and that"
@@ -285,17 +278,17 @@ class _Fetch:
         head = self._heads.get(hash)
         if head is None:
             store = self._open_store(hash)
-            with self._explained(hash, store.url):
-                again = self._cache.has_begun(hash)
-                head = self._heads[hash] = Head(store, hash, again=again)
+            again = self._cache.has_begun(hash)
+            head = self._heads[hash] = self._explaining(
+                hash, store.url, lambda: Head(store, hash, again=again)
+            )
             self._asked.append(head)
         return head
 
-    @contextmanager
-    def _explained(self, hash: str, url: str) -> Iterator[None]:
-        """Let the errors of a store say what could not be fetched."""
+    def _explaining(self, hash: str, url: str, call: Callable[[], T]) -> T:
+        """Return what *call* does; its errors say what could not be fetched."""
         try:
-            yield
+            return call()
         except KeyMissing:
             raise ArchiveMissing(
                 f"archive {hash} is neither in {url} nor in the node cache "

@@ -2,20 +2,21 @@
 
 The first process that misses an archive starts it (`lazyimport.delivery.starting`). It
 holds the lock of the archive, and writes into its file how far it is. If it is killed,
-a process that waits starts another one. For what does not go to the disk, and for
-channels, a child answers through a pipe.
+a process that waits starts another one. For what does not go to the disk, for
+artifacts, channels and signatures, a child answers through a pipe.
 """
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # loads no enum
 import os
-import signal
 import time
 
+from lazyimport import errors
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import Progress
 from lazyimport.cache.room import make_room
-from lazyimport.delivery.answers import encode_error
+from lazyimport.delivery.obtaining import bring
 from lazyimport.files import unclaim
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
@@ -23,8 +24,6 @@ from lazyimport.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from lazyimport.format.archive import Archive
 
 #: Seconds between two notes of how far it is.
 _PAUSE = 0.1
@@ -38,17 +37,16 @@ def main(asked: str) -> None:
     settings = _prepare()
     if asked == "archive":
         _fetch_detached(settings)
-    elif asked == "look up":
-        _answer(_look_up, settings)
-    elif asked == "require signed":
-        _answer(_require_signed, settings)
-    else:
-        _answer(_fetch_for_one, settings)
+    try:
+        _ANSWERS[asked](settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
+        _say(f"error {_encoded(error)}")
+    os._exit(0)
 
 
 def _prepare() -> Settings:
     """Return the settings; take nothing else along from the process that asked."""
-    for number in set(signal.Signals) - _SIGNALS:
+    for number in signal.valid_signals() - _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name in os.listdir("/dev/fd"):
@@ -71,15 +69,12 @@ def _fetch_detached(settings: Settings) -> None:
     reporter = _Notes()
     reporter.progress.write(_LOCK)
     try:
-        from lazyimport.delivery.fetch import fetch
-
-        assert settings.hash is not None
-        result = fetch(settings, settings.hash, reporter, ahead=True, held=True)
+        result = bring(settings, reporter, ahead=True, held=True)
         reporter.progress.moved = result[1]
         reporter.progress.state = "done"
         del result  # with the archive, which is not in use here any more
     except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
-        reporter.progress.state, reporter.progress.text = "failed", encode_error(error)
+        reporter.progress.state, reporter.progress.text = "failed", _encoded(error)
     reporter.progress.write(_LOCK)
     # The lock goes explicitly, because something may have been forked.
     unclaim(_LOCK)
@@ -96,8 +91,9 @@ class _Notes(Reporter):
         self.progress = Progress()
         self._next = 0.0
 
-    def step(self, _text: str, *numbers: Any) -> None:
-        done, total, *_ = numbers
+    def step(
+        self, _text: str, done: Any = None, total: Any = None, _unit: Any = None
+    ) -> None:
         self.progress.done, self.progress.total = done or 0, total or 0
         now = time.monotonic()
         if now >= self._next or done == total:
@@ -111,18 +107,11 @@ class _Lines(Reporter):
     def warn(self, text: str) -> None:
         _say(f"warn {text}")
 
-    def step(self, text: str, *numbers: Any) -> None:
-        done, total = numbers[:2]
-        if total:
-            _say(f"step {done} {total} {text}")
-
-
-def _answer(work: Any, settings: Settings) -> None:
-    try:
-        work(settings)
-    except Exception as error:  # noqa: BLE001 - as above
-        _say(f"error {encode_error(error)}")
-    os._exit(0)
+    def step(
+        self, text: str, done: Any = None, total: Any = None, _unit: Any = None
+    ) -> None:
+        if done is not None:
+            _say(f"step {done} {total or 0} {text}")
 
 
 def _look_up(settings: Settings) -> None:
@@ -141,23 +130,22 @@ def _require_signed(settings: Settings) -> None:
     _say("result signed")
 
 
-def _fetch_for_one(settings: Settings) -> None:
-    from lazyimport.delivery.fetch import fetch
-
-    assert settings.hash is not None
-    archive, moved = fetch(settings, settings.hash, _Lines())
-    if archive.what == NodeCache(settings.cache_dir).archive_path(archive.hash):
-        _say(f"result cache {moved}")
-    else:
-        _say(f"result memory {moved}")
-        _send(archive)
-
-
-def _send(archive: Archive) -> None:
+def _bring(settings: Settings, *, ahead: bool = False) -> None:
+    archive, moved = bring(settings, _Lines(), ahead=ahead)
     view = memoryview(archive.buffer)
-    _say(str(len(view)))
+    if archive.what == NodeCache(settings.cache_dir).archive_path(archive.hash):
+        view = view[:0]
+    _say(f"result {archive.hash} {moved} {len(view)}")
     while view:
         view = view[os.write(_OUT, view[: 1 << 20]) :]
+
+
+_ANSWERS = {
+    "bring": _bring,
+    "bring ahead": lambda settings: _bring(settings, ahead=True),
+    "look up": _look_up,
+    "require signed": _require_signed,
+}
 
 
 def _say(line: str) -> None:
@@ -168,3 +156,19 @@ def _say(line: str) -> None:
             data = data[os.write(_OUT, data) :]
     except BrokenPipeError:  # the process that asked has ended
         os._exit(1)
+
+
+def _encoded(error: Exception) -> str:
+    """Return *error* as a line of text, for `lazyimport.delivery.starting`."""
+    import json
+
+    if not isinstance(error, errors.LazyImportError):
+        error = errors.DeliveryError(
+            f"the fetcher has failed: {type(error).__name__}: {error}"
+        )
+    facts = {
+        name: value
+        for name, value in error.__reduce__()[2].items()
+        if isinstance(value, (str, int, type(None))) and name != "__notes__"
+    }
+    return json.dumps([type(error).__name__, str(error), facts])

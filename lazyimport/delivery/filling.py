@@ -7,8 +7,7 @@ again, and what holds is not fetched again.
 
 from __future__ import annotations
 
-import hashlib
-from threading import Lock
+from _thread import allocate_lock
 from zlib import crc32
 
 from lazyimport.delivery.transfer import bring
@@ -18,25 +17,14 @@ from lazyimport.format.header import SLOT, Header
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Protocol, TypeAlias
+    from typing import TypeAlias
 
     from lazyimport.delivery.heads import Head
+    from lazyimport.delivery.rooms import FileRoom, MemoryRoom
     from lazyimport.delivery.transfer import Piece
 
     Data: TypeAlias = bytes | memoryview
-
-    class Room(Protocol):
-        """Where an archive comes to lie."""
-
-        def write(self, at: int, data: Data) -> None:
-            """Write all of *data*."""
-
-        def read(self, at: int, size: int) -> bytes:
-            """Return bytes that were written."""
-
-        def parts(self) -> list[Piece]:
-            """Return where something was written before."""
-
+    Room: TypeAlias = FileRoom | MemoryRoom
 
 #: Bytes of a piece: enough to outweigh asking for it, few enough to hold several.
 _LEAST = 1 << 20
@@ -85,7 +73,7 @@ class Filling:
         assert head.index is not None
         self._head = head
         self._raw = raw
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._room: Room
         came, index = head.header, head.index
         header = Header(
@@ -229,6 +217,8 @@ class Filling:
         if member.length != member.size:
             self._proved(member, self._room.read(member.place, member.length))
             return
+        import hashlib  # small archives need no OpenSSL
+
         total, member.crc = hashlib.sha256(), 0
         end = member.place + member.size
         for at in range(member.place, end, _CHUNK):

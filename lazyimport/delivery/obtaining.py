@@ -11,7 +11,7 @@ import sys
 
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.progress import begin_progress, read_progress
-from lazyimport.delivery.starting import Answers, start_fetcher
+from lazyimport.delivery.starting import Answers, decode_error, start_fetcher
 from lazyimport.files import tries
 from lazyimport.lazy import errors
 from lazyimport.values import redact
@@ -41,7 +41,7 @@ def look_up(settings: Settings) -> Settings:
             name="hash",
             value=None,
         )
-    if _is_here_alone(settings):
+    if _is_here_alone(settings.store):
         from lazyimport.registry.resolution import resolve_channel
 
         change = resolve_channel(settings, settings.channel)
@@ -72,7 +72,7 @@ def require_signed(settings: Settings) -> None:
     from lazyimport.reporting import SILENT
 
     assert settings.hash is not None
-    if _is_here_alone(settings):
+    if _is_here_alone(settings.store):
         resolution.require_signature(settings, settings.hash)
     elif not resolution.is_known_as_signed(settings, settings.hash):
         with Answers("require signed", settings) as answers:
@@ -94,47 +94,75 @@ def obtain(
     if os.path.lexists(settings.cache_dir):
         # A process that runs from memory finds libraries and compiled code there, too.
         NodeCache(settings.cache_dir).make()
-    # A process that looks a channel up may need neither, for its node has the archive.
+    if _is_here_alone(settings.artifact or settings.store):
+        return bring(settings, reporter, ahead=ahead)
     if settings.artifact is not None:
-        from lazyimport.delivery.artifact import deliver
+        from lazyimport.delivery.artifact import find_made
 
-        return deliver(settings, reporter, ahead=ahead)
+        made = find_made(settings)
+        if made is not None:
+            return made, 0
+        return _through_pipe(settings, reporter, ahead=ahead)
     assert settings.hash is not None
-    if _is_here_alone(settings):
-        from lazyimport.delivery.fetch import fetch
-
-        return fetch(settings, settings.hash, reporter, ahead=ahead)
     if settings.cache_mode == "memory":
-        return _through_pipe(settings, reporter)
+        return _through_pipe(settings, reporter, ahead=ahead)
     try:
         return _Waiting(settings, settings.hash, reporter).result()
     except errors.CacheError as error:
         if ahead or error.errno not in NO_DISK:
             raise
-        return _through_pipe(settings, reporter)
+        return _through_pipe(settings, reporter, ahead=ahead)
 
 
-def _is_here_alone(settings: Settings) -> bool:
+def bring(
+    settings: Settings, reporter: Reporter, *, ahead: bool = False, held: bool = False
+) -> tuple[Archive, int]:
+    """Do what `obtain` does in this process, which imports what reaches the store.
+
+    An archive that must be signed is asked for its signature first. Its lock is *held*,
+    or it is taken here. Raises SignatureError beside what `obtain` does.
+    """
+    if settings.artifact is not None:
+        from lazyimport.delivery.artifact import deliver
+
+        return deliver(settings, reporter, ahead=ahead)
+    from lazyimport.delivery.fetch import fetch
+
+    assert settings.hash is not None
+    if settings.require_signature:
+        from lazyimport.registry.resolution import require_signature
+
+        require_signature(settings, settings.hash)
+    return fetch(settings, settings.hash, reporter, ahead=ahead, held=held)
+
+
+def _is_here_alone(store: str | None) -> bool:
     """Whether no other process can help.
 
-    There is no store, or it is in this process, or this is a program of its own with
+    There is no *store*, or it is in this process, or this is a program of its own with
     Python in it.
     """
-    if settings.store is None or settings.store.startswith("memory:"):
+    if store is None or store.startswith("memory:"):
         return True
     return not os.path.basename(sys.executable or "").startswith(("python", "pypy"))
 
 
-def _through_pipe(settings: Settings, reporter: Reporter) -> tuple[Archive, int]:
-    """Return an archive that a child brings for this process alone."""
-    assert settings.hash is not None
-    with Answers("fetch", settings) as answers:
-        place, moved = answers.result(reporter)
-        if place == "cache":
-            archive = NodeCache(settings.cache_dir).open(settings.hash)
-            if archive is not None:
-                return archive, int(moved)
-        return answers.archive(settings.hash), int(moved)
+def _through_pipe(
+    settings: Settings, reporter: Reporter, *, ahead: bool
+) -> tuple[Archive, int]:
+    """Return what a child brings for this process alone."""
+    with Answers("bring ahead" if ahead else "bring", settings) as answers:
+        hash, moved, size = answers.result(reporter)
+        if int(size):
+            return answers.archive(hash, int(size)), int(moved)
+    archive = NodeCache(settings.cache_dir).open(hash)
+    if archive is None:
+        raise errors.CacheError(
+            f"archive {hash} vanished from the node cache {settings.cache_dir} right "
+            "after it was put there; see whether something else deletes files in it",
+            path=settings.cache_dir,
+        )
+    return archive, int(moved)
 
 
 class _Waiting:
@@ -206,8 +234,6 @@ class _Waiting:
             return
         progress = read_progress(self._cache, self._hash)
         if progress is not None and progress.state == "failed":
-            from lazyimport.delivery.answers import decode_error
-
             raise decode_error(progress.text)
         self._deaths += 1
         if self._deaths == _DEATHS:

@@ -93,10 +93,8 @@ class Answers:
                 reporter.warn(text)
             elif kind == "step":
                 done, total, what = text.split(" ", 2)
-                reporter.step(what, int(done), int(total), "bytes")
+                reporter.step(what, int(done), int(total) or None, "bytes")
             elif kind == "error":
-                from lazyimport.delivery.answers import decode_error
-
                 raise decode_error(text)
             else:
                 raise errors.DeliveryError(
@@ -104,9 +102,11 @@ class Answers:
                     "see whether something kills it, such as a limit of memory"
                 )
 
-    def archive(self, hash: str) -> Archive:
-        """Return the archive that follows the result. Raises DeliveryError."""
-        size = int(self._line())
+    def archive(self, hash: str, size: int) -> Archive:
+        """Return the archive of *size* bytes that follows the result.
+
+        Raises DeliveryError.
+        """
         buffer = mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
         buffer.write(self._read)
         self._read = b""
@@ -119,6 +119,18 @@ class Answers:
             self._read += data
         line, _, self._read = self._read.partition(b"\n")
         return line.decode("utf-8", "surrogateescape")
+
+
+def decode_error(text: str) -> errors.LazyImportError:
+    """Return the error that a fetcher made *text* of."""
+    import json
+
+    try:
+        kind, message, facts = json.loads(text)
+        found = getattr(errors, kind)
+        return found(message, **facts)  # type: ignore[no-any-return]
+    except (ValueError, TypeError, AttributeError):
+        return errors.DeliveryError(f"the fetcher has failed: {text}")
 
 
 def _request(settings: Settings) -> bytes:

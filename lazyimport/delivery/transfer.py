@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +56,9 @@ class _Connections:
         self._read = store.read
         self._key = key
         self._take = take
-        self._waiting = deque(pieces)
+        import threading  # what is small comes at once, without threads
+
+        self._waiting = list(reversed(pieces))
         #: Since when a piece has been on its way. One is asked for twice at most.
         self._running: dict[Piece, float] = {}
         self._again: set[Piece] = set()
@@ -70,6 +70,8 @@ class _Connections:
 
     def run(self, threads: int) -> None:
         """Bring everything. A thread that still waits then is left to its end."""
+        import threading
+
         for number in range(threads):
             name = f"lazyimport-{number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
@@ -125,7 +127,7 @@ class _Connections:
         """Return what to ask for next; None for nothing now."""
         now = time.monotonic()
         if self._waiting:
-            piece = self._waiting.popleft()
+            piece = self._waiting.pop()
             self._running[piece] = now
             return piece
         patience = max(_SLOW, _SLOWER * self._slowest)
@@ -140,7 +142,7 @@ class _Stream:
     """A file to download into, which cuts what comes into pieces."""
 
     def __init__(self, pieces: Sequence[Piece], take: Take) -> None:
-        self._pieces = deque(pieces)
+        self._pieces = list(reversed(pieces))
         self._take = take
         self._at = pieces[0][0]
         self._held = bytearray()
@@ -151,15 +153,15 @@ class _Stream:
             store.download(key, out, self._at)
         except _Enough:
             return
-        for piece in self._pieces:  # the object has ended
+        for piece in reversed(self._pieces):  # the object has ended
             self._take(piece, bytes(self._held))
             self._held.clear()
 
     def write(self, data: Any) -> int:
         """Take what comes next."""
         self._held += data
-        while self._pieces and self._at + len(self._held) >= self._pieces[0][1]:
-            piece = self._pieces.popleft()
+        while self._pieces and self._at + len(self._held) >= self._pieces[-1][1]:
+            piece = self._pieces.pop()
             start, end = (place - self._at for place in piece)
             self._take(piece, bytes(memoryview(self._held)[start:end]))
             del self._held[:end]

@@ -105,9 +105,8 @@ def fetch_here(
     hash: str, store: str | None, timeout: float | None
 ) -> tuple[int, float, str | None]:
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""
-    from lazyimport.delivery.obtaining import obtain
+    from lazyimport.delivery.obtaining import obtain, require_signed
     from lazyimport.ray.metrics import count_fetch
-    from lazyimport.registry.resolution import require_signature
     from lazyimport.reporting import WARNINGS
 
     started = time.perf_counter()
@@ -119,9 +118,9 @@ def fetch_here(
         if settings.cache_mode == "memory":
             why = "it keeps no archives (LAZYIMPORT_CACHE_MODE=memory)"
         else:
-            if settings.require_signature:
-                require_signature(settings, hash)
             _, fetched = obtain(settings, WARNINGS, ahead=True)
+            if settings.require_signature:
+                require_signed(settings)
     except LazyImportError as error:
         why = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - started

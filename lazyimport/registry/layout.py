@@ -15,9 +15,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-
+from lazyimport.format.digest import sha256
 from lazyimport.values import check_channel
 
 ARCHIVES = "archives/"
@@ -35,13 +33,11 @@ RECORDS = (PROVENANCE, SIGNATURES, PROOFS, PUSHED)
 FOLDERS = (ARCHIVES, CHANNELS, DEPLOYMENTS, PROVENANCE, SIGNATURES, PROOFS, "gc/")
 _JSON = ".json"
 _HASH = "([0-9a-f]{64})"
-_RECORD = re.compile(
+_RECORD = (
     rf"{PROVENANCE}{_HASH}{_JSON}|{SIGNATURES}{_HASH}/[0-9a-f]{{32}}{_JSON}|"
     rf"{PROOFS}{_HASH}-[0-9a-f-]+|{PUSHED}{_HASH}/[0-9a-f]{{16}}"
 )
-_DEPLOYMENT = re.compile(
-    rf"{DEPLOYMENTS}[^/]+/\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{6}}Z-[0-9a-f]{{8}}/[a-z-]+{_JSON}"
-)
+_DEPLOYMENT = rf"{DEPLOYMENTS}[^/]+/\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{6}}Z-[0-9a-f]{{8}}/[a-z-]+{_JSON}"
 #: Characters of the longest name of an application that is a part of a key.
 _LONGEST = 200
 
@@ -69,7 +65,9 @@ def recorded_hash(key: str) -> str | None:
 
     People keep files of their own in a store, also beside those of lazyimport.
     """
-    found = _RECORD.fullmatch(key)
+    import re  # a fetcher starts without it
+
+    found = re.fullmatch(_RECORD, key)
     return found and found[found.lastindex or 0]
 
 
@@ -90,13 +88,15 @@ def deployments_of(application: str) -> str:
 
     name = quote(application or "_", safe="").replace(".", "%2E")
     if len(name) > _LONGEST:
-        name = hashlib.sha256(name.encode()).hexdigest()
+        name = sha256(name.encode()).hex()
     return f"{DEPLOYMENTS}{name}/"
 
 
 def is_deployment(key: str) -> bool:
     """Whether *key* has the form that `deployment_key` gives."""
-    return _DEPLOYMENT.fullmatch(key) is not None
+    import re
+
+    return re.fullmatch(_DEPLOYMENT, key) is not None
 
 
 def deployment_key(application: str, name: str, outcome: str) -> str:

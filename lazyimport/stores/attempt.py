@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from types import TracebackType
-
-from lazyimport.errors import KeyMissing, LazyImportError, StoreError, StoreMissing
+from lazyimport.errors import (
+    KeyMissing,
+    LazyImportError,
+    StoreDenied,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
     from typing import ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -20,6 +25,18 @@ UNREACHABLE = (
     "see whether this machine reaches the network and the service is up, or raise "
     "LAZYIMPORT_TIMEOUT"
 )
+#: The status of an answer to a request that got into the way of another one.
+CONFLICT = 409
+NOT_FOUND = 404
+_DENIED = {401, 403}
+#: Request timeout, conflict, too many requests; beside the server's own errors.
+_COME_BACK = {408, CONFLICT, 429}
+_NOT_IMPLEMENTED = 501
+
+
+def comes_back(status: int) -> bool:
+    """Whether a request that was answered with this HTTP status may succeed later."""
+    return status in _COME_BACK or (status >= 500 and status != _NOT_IMPLEMENTED)
 
 
 class Attempt:
@@ -98,6 +115,21 @@ class Attempt:
         advice = "create it, or correct LAZYIMPORT_STORE"
         return self.error(StoreMissing, what, advice)
 
+    def answered(self, status: int, what: str, access: str) -> StoreError:
+        """Return the error for an answer with an HTTP *status* other than success.
+
+        *access* says how a person gets access to the store.
+        """
+        if status in _DENIED:
+            return self.error(StoreDenied, what, access)
+        if status == NOT_FOUND:
+            return self.key_missing(what) if self.key else self.store_missing(what)
+        if comes_back(status):
+            advice = "try again" if status == CONFLICT else UNREACHABLE
+            return self.error(StoreUnavailable, what, advice)
+        advice = "the answer says why; see whether the URL of the store is right"
+        return self.error(StoreError, what, advice)
+
     def damaged(self, what: str) -> StoreError:
         """Return the error for bytes whose checksum does not hold."""
         error = self.error(StoreError, what, "it was damaged on the way; try again")
@@ -118,6 +150,8 @@ class Attempt:
 
 def _scrubbed(text: str) -> str:
     """Return *text* without users, passwords and queries of the URLs that it names."""
+    import re  # a fetcher starts without it
+
     text = re.sub(r"(?<=://)(?:(?!: ).)*(?=@)", "***", text)
     return re.sub(r"(?<=\?)[^\s?]*=[^\s'\")]*", "***", text)
 

@@ -8,7 +8,6 @@ whose key is the object, and what they raise becomes an error of ours.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
 
 from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
@@ -17,6 +16,7 @@ from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, BinaryIO, TypeAlias
 
 #: Takes the next bytes of a download.

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from lazyimport.errors import StoreError
-from lazyimport.stores.attempt import Attempt
+from lazyimport.stores.attempt import CONFLICT, Attempt
 from lazyimport.stores.base import StoreBase
 from lazyimport.stores.keys import check_key, is_key, not_a_store
 from lazyimport.stores.objects import Objects, split_url
-from lazyimport.stores.objects_failures import CONFLICT, NO_STORE, code_of, status_of
+from lazyimport.stores.objects_failures import NO_STORE, code_of, status_of
 from lazyimport.stores.protocol import Item
 
 #: An upload may take a second for each of these bytes, beside the timeout.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
-from collections.abc import Iterator
 
 from lazyimport.errors import StoreDenied, StoreError, StoreMissing, StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
@@ -19,6 +17,7 @@ from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
 _FORM = "file:///absolute/folder"
@@ -36,7 +35,7 @@ _NOT_THERE = (
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 #: Files of `NewFile` and `AtomicFile`, whose names are no keys.
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.claim-.+")
+_UNFINISHED = r"\..+\.[0-9a-f]{8}\.tmp|\.claim-.+"
 #: A network file system that lost its server, for now or for this file handle.
 _AWAY = {
     errno.EAGAIN,
@@ -102,10 +101,14 @@ class FileStore(StoreBase):
         *folder* is the beginning of keys, up to a slash. Returns the paths of what is
         removed, or would be. Raises StoreError.
         """
+        import re  # a fetcher starts without it
+
         found = []
         with self._attempt("delete", folder):
             for place, _, names in os.walk(self._path(folder)):
-                for name in filter(_UNFINISHED.fullmatch, names):
+                for name in names:
+                    if not re.fullmatch(_UNFINISHED, name):
+                        continue
                     path = f"{place}/{name}"
                     status = os.lstat(path)
                     if stat.S_ISREG(status.st_mode) and status.st_mtime < before:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
-from lazyimport.stores.attempt import UNREACHABLE, Attempt
+from lazyimport.stores.attempt import NOT_FOUND, UNREACHABLE, Attempt, comes_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ _LONGEST_REASON = 400
 _OF_URLLIB = ("netloc", "IPv6", "Port", "URL")
 
 _UNAUTHORIZED = 401
-_FORBIDDEN = 403
-#: Not found, and "gone", which a dropped upload may also get.
-_GONE = {404, 410}
-#: Request timeout, too many requests, and the server's own errors.
-_COME_BACK = {408, 429, 500, 502, 503, 504}
+#: "Not found", and "gone", which a dropped upload may also get.
+_GONE = {NOT_FOUND, 410}
 
 
 def may_be_repeated(error: Exception) -> bool:
@@ -45,7 +42,7 @@ def may_be_repeated(error: Exception) -> bool:
 
     response = getattr(error, "response", None)
     if response is not None:
-        return response.status_code in _COME_BACK
+        return comes_back(response.status_code)
     if isinstance(error, RequestException):
         return isinstance(error, (ChunkedEncodingError, NoConnection, Timeout))
     return isinstance(error, (ConnectionError, HTTPError, TransportError))
@@ -112,19 +109,14 @@ def _explain_answer(
     what = f"Cloud Storage answered {error.code}, {reason}"
     if "match calculated" in reason:  # what an upload with a wrong CRC32C gets
         return attempt.damaged(reason)
-    if error.code in _COME_BACK:
-        return attempt.error(StoreUnavailable, what, UNREACHABLE)
-    if error.code == _UNAUTHORIZED:
-        return attempt.error(StoreDenied, what, _LOG_IN)
-    if error.code == _FORBIDDEN:
-        return attempt.error(StoreDenied, what, _GRANT)
     if error.code in _GONE:
         if attempt.verb == "list" or not _says_bucket(reason, has_bucket):
             return attempt.store_missing(what)
         if attempt.verb in {"store", "replace"}:  # the unfinished upload
             return attempt.error(StoreUnavailable, what, "try again")
         return attempt.key_missing(what)
-    return attempt.error(StoreError, what, "the answer says why")
+    access = _LOG_IN if error.code == _UNAUTHORIZED else _GRANT
+    return attempt.answered(error.code, what, access)
 
 
 def _says_bucket(reason: str, has_bucket: Callable[[], bool]) -> bool:

@@ -9,8 +9,6 @@ from lazyimport.stores.attempt import UNREACHABLE, Attempt
 
 #: What the services call a missing bucket or container.
 NO_STORE = {"NoSuchBucket", "ContainerNotFound"}
-#: The status of an answer to a request that got into the way of another one.
-CONFLICT = 409
 
 _STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -24,11 +22,7 @@ _BROKEN = {"TimedOut": "timed out", "Incomplete": "the connection broke"}
 #: Where machines in a cloud ask for their credentials.
 _METADATA = "169.254.169.254"
 
-_DENIED = {401, 403}
-_NOT_FOUND = 404
 _NO_RANGE = 416
-#: Request timeout, conflict with another request, too many requests.
-_COME_BACK = {408, CONFLICT, 429}
 
 
 def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | None:
@@ -48,19 +42,12 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
     if _METADATA in text:
         what = f"no credentials were found, nor given by this machine ({what})"
         return attempt.error(StoreDenied, what, log_in)
-    if (not attempt.key and status == _NOT_FOUND) or code_of(error) in NO_STORE:
+    if code_of(error) in NO_STORE:
         return attempt.store_missing(what)
-    if status == _NOT_FOUND:
-        return attempt.key_missing(what)
-    if status in _DENIED:
-        return attempt.error(StoreDenied, what, log_in)
-    if status is None:
-        away = any(sign in text for sign in _NETWORK)
-    else:
-        away = status in _COME_BACK or status >= 500
-    if away:
-        advice = "try again" if status == CONFLICT else UNREACHABLE
-        return attempt.error(StoreUnavailable, what, advice)
+    if status is not None:
+        return attempt.answered(status, what, log_in)
+    if any(sign in text for sign in _NETWORK):
+        return attempt.error(StoreUnavailable, what, UNREACHABLE)
     advice = "see whether the URL of the store and its options are right"
     return attempt.error(StoreError, what, advice)
 

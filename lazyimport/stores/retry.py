@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
-from typing import Any, BinaryIO
 
 from lazyimport.errors import KeyMissing, StoreError, StoreUnavailable
 from lazyimport.stores.protocol import Item, ReadStore
 from lazyimport.stores.tee import Tee
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Any, BinaryIO
 
 #: Tries in a row of which none got any further.
 _MOST = 12
@@ -59,126 +62,105 @@ class _Retrying:
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS or not hasattr(self.inner, name):
             raise AttributeError(name)
-        return partial(self._call, name)
 
-    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        tries = _Tries(self.timeout)
-        if name in _LONG:
-            return _LONG[name](tries, self.inner, *args, **kwargs)
-        with waiting_for(f"{self.url}/{args[0]}"):
-            if name in _CALLS:
-                return _CALLS[name](tries, self.inner, *args, **kwargs)
-            return _repeat(tries, getattr(self.inner, name), *args, **kwargs)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            tries = _Tries(self.inner, self.timeout)
+            method = getattr(tries, name, None) or partial(tries.call, name)
+            if name in _LONG:
+                return method(*args, **kwargs)
+            with waiting_for(f"{self.url}/{args[0]}"):
+                return method(*args, **kwargs)
+
+        return call
 
 
 class _Tries:
-    def __init__(self, timeout: float) -> None:
-        self.failures = 0
-        self._row = 0
+    """The tries of one call of *store*: how many failed, and how much time is left.
+
+    Those methods are here that do more than repeating.
+    """
+
+    def __init__(self, store: Any, timeout: float) -> None:
+        self._store = store
+        self._failures = self._row = 0
         self._start = time.monotonic()
         self._until = self._start + timeout
 
-    def progress(self) -> None:
-        """Count the failures in a row from zero again."""
-        self._row = 0
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                return getattr(self._store, name)(*args, **kwargs)
+            except StoreError as error:
+                self._failed(error)
 
-    def failed(self, error: StoreError) -> None:
+    def _failed(self, error: StoreError) -> None:
         """Pause before the next try, or raise *error* if there is to be none."""
         if not error.retryable:
             raise error
-        self.failures += 1
+        import random
+
+        self._failures += 1
         self._row += 1
         pause = min(_FIRST * 2 ** (self._row - 1), _LONGEST)
         pause *= random.random()  # noqa: S311 - spreads requests, guards nothing
         now = time.monotonic()
         if self._row >= _MOST or now + pause >= self._until:
-            text = f"{error} (tried {self.failures} times in {now - self._start:.1f} s)"
+            text = (
+                f"{error} (tried {self._failures} times in {now - self._start:.1f} s)"
+            )
             raise error.with_text(text) from error
         time.sleep(pause)
 
-
-def _repeat(
-    tries: _Tries, method: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
-    while True:
+    def delete(self, key: str) -> None:
         try:
-            return method(*args, **kwargs)
-        except StoreError as error:
-            tries.failed(error)
+            self.call("delete", key)
+        except KeyMissing:
+            if not self._failures:
+                raise
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        if self.call("replace", key, data, version):
+            return True
+        try:  # was it a request with a lost answer that made the object what it is?
+            return bool(self._failures and self.call("read", key) == data)
+        except KeyMissing:
+            return False
+
+    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+        size = 0
+
+        def count(data: Any) -> None:
+            nonlocal size
+            size += len(data)
+            self._row = 0
+
+        sink: Any = Tee(out, count)
+        while True:
+            try:
+                self._store.download(key, sink, start + size)
+            except StoreUnavailable as error:  # damaged bytes are no beginning
+                self._failed(error)
+            else:
+                return size
+
+    def list(self, prefix: str = "") -> Iterator[Item]:
+        last = ""
+        while True:
+            try:
+                items = iter(self._store.list(prefix))
+                with waiting_for(f"{self._store.url}/{prefix}"):
+                    first = next(items, None)
+                for item in chain(() if first is None else (first,), items):
+                    if item.key > last:
+                        last = item.key
+                        self._row = 0
+                        yield item
+            except StoreError as error:
+                self._failed(error)
+            else:
+                return
 
 
-def _put(tries: _Tries, store: Any, *args: Any, **kwargs: Any) -> bool:
-    return bool(_repeat(tries, store.put, *args, **kwargs))
-
-
-def _delete(tries: _Tries, store: Any, key: str) -> None:
-    try:
-        _repeat(tries, store.delete, key)
-    except KeyMissing:
-        if not tries.failures:
-            raise
-
-
-def _replace(
-    tries: _Tries, store: Any, key: str, data: bytes, version: str | None
-) -> bool:
-    if _repeat(tries, store.replace, key, data, version):
-        return True
-    if not tries.failures:
-        return False
-    try:  # was it a request with a lost answer that made the object what it is?
-        return bool(_repeat(tries, store.read, key) == data)
-    except KeyMissing:
-        return False
-
-
-def _download(
-    tries: _Tries, store: ReadStore, key: str, out: BinaryIO, start: int = 0
-) -> int:
-    size = 0
-
-    def count(data: Any) -> None:
-        nonlocal size
-        size += len(data)
-
-    sink: Any = Tee(out, count)
-    while True:
-        before = size
-        try:
-            store.download(key, sink, start + size)
-        except StoreUnavailable as error:  # what came of damaged bytes is no beginning
-            if size > before:
-                tries.progress()
-            tries.failed(error)
-        else:
-            return size
-
-
-def _list(tries: _Tries, store: Any, prefix: str = "") -> Iterator[Item]:
-    last = ""
-    while True:
-        try:
-            items = iter(store.list(prefix))
-            with waiting_for(f"{store.url}/{prefix}"):
-                first = next(items, None)
-            for item in chain(() if first is None else (first,), items):
-                if item.key > last:
-                    last = item.key
-                    tries.progress()
-                    yield item
-        except StoreError as error:
-            tries.failed(error)
-        else:
-            return
-
-
-_METHODS = frozenset(
-    ("read", "download", "put", "list", "delete", "read_versioned", "replace")
-)
-#: Those that do more than repeating, or move what may be large.
-_CALLS: dict[str, Callable[..., Any]] = {"delete": _delete, "replace": _replace}
-_LONG: dict[str, Callable[..., Any]] = {
-    "download": _download,
-    "list": _list,
-    "put": _put,
-}
+_METHODS = ("read", "download", "put", "list", "delete", "read_versioned", "replace")
+#: Those that move what may be large, or wait for their first answer themselves.
+_LONG = ("download", "list", "put")

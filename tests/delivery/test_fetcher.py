@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.progress import read_progress
+from lazyimport.cache.progress import read_progress, running_fetches
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery import starting
 from lazyimport.delivery.obtaining import obtain
@@ -29,6 +30,7 @@ from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
 from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
+from tests.support.late_activation import HASH_FOR_LATER, SET_HASH
 from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 from tests.support.shaped import Shaped
@@ -61,6 +63,8 @@ class Site:
 
     def start(self, program: str, **environ: str) -> subprocess.Popen[str]:
         settings = self.settings().to_environ()
+        if HASH_FOR_LATER in environ:
+            del settings["LAZYIMPORT_HASH"]
         return subprocess.Popen(
             [sys.executable, "-c", program],
             env={**os.environ, **settings, **environ},
@@ -146,6 +150,36 @@ def test_many_processes_share_one_download(site: Site) -> None:
     site.is_left_alone()
 
 
+WATCHED = """
+import threading, time, lazyimport
+threading.Thread(target=lazyimport.install, daemon=True).start()
+while not (said := lazyimport.stats().fetching) or said in {None, "fetching, 0 %"}:
+    time.sleep(0.01)
+print(said, lazyimport.stats().hash)
+"""
+
+
+def test_how_far_it_is_can_be_seen(site: Site) -> None:
+    site.server.rate = 4e6
+    worker = site.start(f"{SET_HASH}{WATCHED}", **{HASH_FOR_LATER: HASH})
+    site.wait_for(1)
+    (said,) = running_fetches(site.cache).values()
+    assert 0 < said.done < said.total == len(DATA)
+    listed = subprocess.run(
+        [sys.executable, "-m", "lazyimport", "cache", "ls"],
+        env={**os.environ, "LAZYIMPORT_CACHE_DIR": site.cache.path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(rf"{HASH}  .*  fetching, \d+ %\n", listed.stdout)
+    site.server.rate = 1e12
+    printed, complaints = worker.communicate(timeout=60)
+    assert re.fullmatch(rf"fetching, \d+ % {HASH}\n", printed), complaints
+    site.is_left_alone()
+    assert running_fetches(site.cache) == {}
+
+
 def test_a_killed_worker_finds_the_download_where_it_is(site: Site) -> None:
     site.server.rate = 8e6
     worker = site.start(IMPORT)
@@ -186,13 +220,16 @@ def test_it_is_killed_again_and_again(site: Site) -> None:
 
 
 def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: Site) -> None:
-    site.server.rate = 8e6
+    site.server.rate = 2e6
+    first = site.start(IMPORT)
+    site.wait_for(1)
     steps = Recorder()
     with pytest.raises(CacheError, match=r"still being fetched, \d+ %, after 1 s"):
         obtain(site.settings(timeout=1), steps)
     site.server.rate = 1e12
     archive, _ = obtain(site.settings(), SILENT)
     prove(archive)
+    assert first.communicate(timeout=60) == ("7\n", "")
     site.is_left_alone()
 
 

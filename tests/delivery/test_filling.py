@@ -13,7 +13,7 @@ import pytest
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove, verify
-from lazyimport.delivery import filling, heads, memory
+from lazyimport.delivery import filling, heads, rooms
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
@@ -244,7 +244,7 @@ def test_an_object_that_changes_meanwhile(
 def test_memory_has_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full, and the archive is more than a quarter of what is free."""
     site.cache.make()
-    monkeypatch.setattr(memory, "available", lambda: len(DATA) * 3)
+    monkeypatch.setattr(rooms, "available", lambda: len(DATA) * 3)
     prove(site.fetch(cache_mode="memory")[0])
 
     def full(*_: object) -> None:
@@ -255,11 +255,11 @@ def test_memory_has_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         site.fetch()
     assert HASH in str(caught.value)
     assert os.listdir(f"{site.cache.path}/archives") == []
-    monkeypatch.setattr(memory, "available", lambda: len(DATA) * 5)
+    monkeypatch.setattr(rooms, "available", lambda: len(DATA) * 5)
     with pytest.warns(RuntimeWarning, match="runs from memory"):
         prove(site.fetch()[0])
 
 
 def test_free_memory_is_known_here() -> None:
-    free = memory.available()
+    free = rooms.available()
     assert free is None or 1 << 20 < free < 1 << 50

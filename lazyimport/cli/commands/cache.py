@@ -8,6 +8,7 @@ import click
 
 from lazyimport.cache.evict import Pruned, clear, prune
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.progress import running_fetches
 from lazyimport.cache.usage import archives_by_use, usage
 from lazyimport.cache.verify import Verified, verify
 from lazyimport.cli import console, declare, options
@@ -41,14 +42,21 @@ _dry_run = declare.option("--dry-run", "Say what would be removed, and remove no
 @options.json
 @options.settings(store=False)
 def _ls(as_json: bool, settings: Settings) -> None:
-    """List the archives, the last used first."""
+    """List the archives, the last used first, and how far those are that come."""
     cache = NodeCache(settings.cache_dir)
+    coming = running_fetches(cache)
     kept = archives_by_use(cache)[::-1]
     total = usage(cache)
     if as_json:
-        console.print_json({"path": cache.path, "size": total, "archives": kept})
+        fetching = [
+            {"hash": hash, "done": each.done, "total": each.total}
+            for hash, each in coming.items()
+        ]
+        facts = {"path": cache.path, "size": total, "archives": kept}
+        console.print_json({**facts, "fetching": fetching})
         return
-    rows = [
+    rows = [(hash, size(each.total), "", str(each)) for hash, each in coming.items()]
+    rows += [
         (a.hash, size(a.size), moment(a.used), "in use" if a.in_use else "")
         for a in kept
     ]
