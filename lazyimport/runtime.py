@@ -51,20 +51,18 @@ def install(
 
     *hash* is 64 hex digits, as ``lazyimport push`` prints them. Without one,
     *channel* is looked up in the store, once, and the handle says which archive
-    it points to; where ``LAZYIMPORT_HASH`` is set, no channel is asked. What is not
-    passed is taken from the environment (``LAZYIMPORT_HASH``,
+    it points to; ``LAZYIMPORT_HASH`` wins over a channel. What is not passed is
+    taken from the environment (``LAZYIMPORT_HASH``,
     ``LAZYIMPORT_STORE``, ...; see `Settings` for each; *store* and *cache_dir*
     may be paths). The archive is taken from the node cache; if it is not there it is
     fetched from the store, once for all processes of the node, in at most *timeout*
     seconds.
 
-    In place of a hash, *artifact* is the URL of a zip, wheel or tarball that
-    another tool uploaded. It is made into an archive, once for the node, and
-    that is what is installed; see docs/artifacts.md.
+    In place of a hash, *artifact* is the URL of a zip, wheel or tarball that another
+    tool uploaded. It is made into an archive, once for the node.
 
-    The settings are put into ``os.environ``, so that child processes in which
-    lazyimport is installed run the same archive: always by its hash, so that
-    all of them are of one version whatever happens to the channel.
+    The settings are put into ``os.environ``, so that child processes run the same
+    archive: by its hash, whatever happens to the channel.
 
     Returns a handle that is a context manager: leaving it uninstalls. Installing the
     same hash again returns the same handle.
@@ -132,7 +130,7 @@ class Installation:
     ``hash``, ``settings``; ``root``, the directory that ``__file__`` of the
     archive's modules lies in; ``fetched``, the bytes that were downloaded for
     it (0 if the node had it); ``channel``, the channel that was asked for the
-    hash, or None if nobody had to ask; ``seconds``, how long `install` took.
+    hash, or None; ``seconds``, how long `install` took.
     """
 
     seconds = 0.0

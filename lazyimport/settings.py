@@ -99,7 +99,7 @@ class Settings(Value):
         The lowest number of a channel's change that counts.
     ``files``
         When files of the archive appear on disk: as they are ``looked`` at (the
-        default), or ``all`` when it is installed, where nobody is watched then.
+        default), or ``all`` when it is installed.
     """
 
     __slots__ = tuple(ENVIRONMENT)

@@ -30,7 +30,7 @@ class Stats(NamedTuple):
     import of a module that is no extension. ``import_seconds`` is the time that
     lazyimport took for them: to read, prove and unmarshal the bytes, to compile where
     the archive has no bytecode for this Python, and to put packages on disk that need
-    files. It took more to find the modules and to run them, which does not count.
+    files. Finding the modules and running them is not included.
 
     ``looked`` are the paths in the archive that were put on disk because somebody
     looked at them, a thousand at most, each with the module that was the first to look

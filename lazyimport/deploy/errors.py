@@ -8,7 +8,7 @@ from lazyimport.errors import LazyImportError
 class DeployError(LazyImportError):
     """A deployment could not be made, or did not come up.
 
-    ``outcome`` is what came of it, as `Deployment.outcome` says; "" if nobody knows.
+    ``outcome`` is what came of it, as `Deployment.outcome` says; "" if that is unknown.
     ``reason`` is why, in the words of Serve.
     """
 
@@ -17,7 +17,7 @@ class DeployError(LazyImportError):
 
 
 class ImpossibleError(DeployError):
-    """What was asked for cannot be done with such a manifest, whatever it names."""
+    """Such a manifest can never do what was asked for."""
 
 
 class ManifestError(DeployError):

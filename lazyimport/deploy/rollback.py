@@ -27,7 +27,7 @@ def plan_rollback(
     *history* knows, and from which nobody has rolled back since. If none is known, it
     is the newest one that did not fail, in *history* or in git. `Plan.why` says it.
 
-    Raises DeployError if nobody knows any, or if they had different ones.
+    Raises DeployError if none is known, or if they had different ones.
     """
     applications = manifest.choose(names)
     if to is not None:

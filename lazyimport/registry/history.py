@@ -53,7 +53,7 @@ class Deployment(NamedTuple):
     ``by``, ``outcome``, ``reason``
         who did it, one of `OUTCOMES`, and why if it failed,
     ``trusted``
-        whether anything may be decided by it.
+        whether `lazyimport rollback` may go by it.
     """
 
     id: str

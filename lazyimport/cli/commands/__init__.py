@@ -22,7 +22,7 @@ _SECTIONS = {
     "Look into archives": {
         "ls": "List archives, or what is in one.",
         "show": "Show everything about one archive.",
-        "diff": "Show what differs between two archives, or an archive and the tree here.",
+        "diff": "Show what differs between archives, or from the tree here.",
         "cat": "Print one file of an archive.",
         "pull": "Write all files of an archive into a folder.",
         "materialize": "Put all files of an archive where __file__ points.",
@@ -30,7 +30,7 @@ _SECTIONS = {
     },
     "Deploy": {
         "deploy": "Set the hash that an application runs.",
-        "rollback": "Go back to the last version of an application that worked.",
+        "rollback": "Take an application back to the last version that worked.",
         "history": "Show how an application was deployed, and what came of it.",
         "status": "Show which hash runs where.",
         "runtime-env": "Print the runtime environment whose workers run an archive.",
@@ -45,7 +45,7 @@ _SECTIONS = {
     },
     "More": {
         "completion": "Print a completion script for a shell.",
-        "help": "Show the help of a command; without one, of lazyimport.",
+        "help": "Show the help of a command, or of lazyimport.",
     },
 }
 

@@ -57,7 +57,7 @@ def command(
     settings: Settings,
     packing: PackOptions,
 ) -> int:
-    """Show what differs between two archives, or an archive and the tree here.
+    """Show what differs between archives, or from the tree here.
 
     Lists the files that were added, removed and changed, with their sizes in bytes
     and the modules that they are. Of archives in a store only the index is read, and

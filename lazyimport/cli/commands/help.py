@@ -13,7 +13,7 @@ from lazyimport.cli import declare
 )
 @click.pass_context
 def command(context: click.Context, words: tuple[str, ...]) -> None:
-    """Show the help of a command; without one, of lazyimport."""
+    """Show the help of a command, or of lazyimport."""
     shown = context.find_root()
     for word in words:
         if not isinstance(shown.command, declare.Group):

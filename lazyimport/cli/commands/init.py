@@ -37,8 +37,8 @@ def command(yes: bool, settings: Settings) -> None:
     """Write [tool.lazyimport] into the pyproject.toml here.
 
     Looks at the files below this folder: where the packages are, which manifest runs
-    an archive, what that imports. Asks what they do not say. Changes nothing else in
-    the file, and no table that is there.
+    an archive, what that imports. Asks for what they do not say. Changes nothing
+    else in the file, and no table that is there.
     """
     before = ""
     if os.path.exists(PYPROJECT):

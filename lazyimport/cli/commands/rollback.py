@@ -39,7 +39,7 @@ def command(
     quiet: bool,
     settings: Settings,
 ) -> None:
-    """Go back to the last version of an application that worked.
+    """Take an application back to the last version that worked.
 
     'deploy' and 'rollback' record in the store, and on this machine, what came of
     each deployment; 'history' shows it. Where nothing is recorded, goes back to what
