@@ -42,18 +42,13 @@ def stage(
     issues = [issue for name in options.installed for issue in _copy(name, folder)]
     if issues:
         raise PackError("; ".join(issues), issues=tuple(issues))
-    requirements = [("-r", os.path.abspath(file)) for file in options.requirements]
+    words = [
+        word for file in options.requirements for word in ("-r", os.path.abspath(file))
+    ]
+    wheels = ["--no-deps", *map(os.path.abspath, options.wheels)]
     for doing, names, arguments in (
-        (
-            "resolving",
-            options.requirements,
-            [word for two in requirements for word in two],
-        ),
-        (
-            "installing",
-            options.wheels,
-            ["--no-deps", *map(os.path.abspath, options.wheels)],
-        ),
+        ("resolving", options.requirements, words),
+        ("installing", options.wheels, wheels),
     ):
         if names:
             reporter.step(f"{doing} {', '.join(names)}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lazyimport.errors import PackError
+from lazyimport.format.archive import top_of
 from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
@@ -56,12 +57,6 @@ def package_flags(files: Mapping[str, int], config: Config) -> dict[str, int]:
     for top in config.in_memory:
         flags[top] = flags.get(top, 0) | IN_MEMORY
     return flags
-
-
-def top_of(path: str) -> str:
-    """Return the directory at the top that a file lies in, "" for the top itself."""
-    top, inside, _ = path.partition("/")
-    return top if inside else ""
 
 
 def matches(lines: Sequence[str], files: Iterable[str]) -> Iterator[str]:

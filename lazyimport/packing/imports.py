@@ -39,9 +39,7 @@ _DECIDABLE = re.compile(
     r"|'[^'\\]*'|[\d\s<>=!(),:\[\]])+"
 )
 #: A module with this may have names that do not stand in its text.
-_GIVES_MORE = re.compile(
-    rb"import\s*\*|__getattr__|globals\(|setattr\(|__dict__|sys\.modules"
-)
+_GIVES_MORE = rb"import\s*\*|__getattr__|globals\(|setattr\(|__dict__|sys\.modules"
 
 
 class Module(NamedTuple):
@@ -107,17 +105,15 @@ def find_faults(
             text = f"SyntaxError: {getattr(error, 'msg', error)}"
             faults.append(Fault(module.path, line, "", text))
             continue
-        except RecursionError:
-            continue  # deeper than anybody writes
+        except RecursionError:  # deeper than anybody writes
+            continue
         for one in imports:
             may_fail = max(level, one.may_fail)
-            for reached in _parents(one.name):
-                queues[may_fail].append(reached)
+            queues[may_fail] += _parents(one.name)
             queues[may_fail] += [f"{one.name}.{member}" for member in one.members]
             if may_fail < _MISSING and (missing := _missing(one, find)):
-                certain = may_fail == _NEVER
-                fault = Fault(module.path, one.line, missing, certain=certain)
-                faults.append(fault)
+                fault = Fault(module.path, one.line, missing)
+                faults.append(fault._replace(certain=may_fail == _NEVER))
     return sorted(set(faults))
 
 
@@ -137,23 +133,19 @@ def _imports(
 
 
 def _missing(one: _Import, find: Callable[[str], Module | None]) -> str:
+    """Return what an import asks for that is not there, "" if all of it is."""
+    source: bytes | None = None
     for name in _parents(one.name):
-        if find(name) is None:
+        module = find(name)
+        if module is None:
             return name
-    module = find(one.name)
-    assert module is not None
-    for member in one.members:
+        source = module.source
+    for member in one.members if source is not None else ():
         name = f"{one.name}.{member}"
-        if not _may_have(module.source, member) and find(name) is None:
+        word = rb"\b%s\b|%s" % (member.encode(), _GIVES_MORE)
+        if member[:2] != "__" and not re.search(word, source or b"") and not find(name):
             return name
     return ""
-
-
-def _may_have(source: bytes | None, name: str) -> bool:
-    if source is None or name.startswith("__") or not name.isascii():
-        return True
-    word = rb"\b%s\b" % name.encode()
-    return bool(re.search(word, source) or _GIVES_MORE.search(source))
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -216,8 +208,7 @@ class _Visitor(ast.NodeVisitor):
                 self.visit(child)
                 continue
             for call in ast.walk(child):  # expressions can be deep
-                name = _named(call) if isinstance(call, ast.Call) else ""
-                if name:
+                if isinstance(call, ast.Call) and (name := _named(call)):
                     self._add(call, name)
 
     def visit_If(self, node: ast.If) -> None:
@@ -257,9 +248,8 @@ def _named(call: ast.Call) -> str:
     """Return the module that ``import_module("name")`` imports, "" for other calls."""
     called = getattr(call.func, "attr", getattr(call.func, "id", ""))
     first: object = getattr(call.args[0], "value", None) if call.args else None
-    if called != "import_module" or not isinstance(first, str) or first[:1] == ".":
-        return ""
-    return first
+    is_one = called == "import_module" and isinstance(first, str) and first[:1] != "."
+    return str(first) if is_one else ""
 
 
 def _caught(types: ast.AST) -> int:

@@ -140,10 +140,8 @@ class Indexer:
             data = file.read()
             digest = sha256(data)
             self._files.setdefault(digest, (file, len(data)))
-            what = (
-                "" if not file.guarded or file.path.endswith(".py") else secret_in(data)
-            )
-            if what:
+            is_source = file.path.endswith(".py")
+            if file.guarded and not is_source and (what := secret_in(data)):
                 name = shlex.quote(file.path)
                 secrets.append(
                     f"{file.location} holds {what}, which everybody who reads the "
@@ -151,7 +149,7 @@ class Indexer:
                     f"all the same with --include {name}"
                 )
             flags = EXECUTABLE if file.executable else 0
-            if file.path.endswith(".py") and looks_at_files(data):
+            if is_source and looks_at_files(data):
                 flags |= LOOKS_AT_FILES
             self.flags[file.path] = flags
             self._read.append(Entry(file.path, len(data), digest, flags=flags))

@@ -15,7 +15,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous, load_previous, save_packing
 from lazyimport.errors import ArchiveError, CacheError
 from lazyimport.files import AtomicFile
-from lazyimport.format.archive import Archive
+from lazyimport.format.archive import Archive, top_of
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import Index
@@ -179,7 +179,7 @@ def pack_roots(
 def _without_effect(sources: Sources, config: Config) -> Iterator[str]:
     """Yield a warning for each line in the configuration that matches nothing here."""
     paths = [file.path for file in sources.files]
-    tops = {flags.top_of(path) for path in paths}
+    tops = {top_of(path) for path in paths}
     for line in config.materialize:
         if next(flags.matches([line], paths), None) is None and line[:1] != "!":
             yield (

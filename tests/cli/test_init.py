@@ -59,10 +59,10 @@ def test_a_table_stays_as_it_is(project: Path, cli: CommandLine) -> None:
         error = cli.fail("init", "-y", cwd=project, code=2)
         assert "has a table [tool.lazyimport] already" in error
         assert file.read_text() == text
-    for text in ("[tool\n", "tool = {a = 1}\n"):
-        file.write_text(text)
+    for data in (b"[tool\n", b"tool = {a = 1}\n", b"tool = 1\n", b"x = '\xff'\n"):
+        file.write_bytes(data)
         cli.fail("init", "-y", cwd=project, code=2)
-        assert file.read_text() == text
+        assert file.read_bytes() == data
 
 
 def test_what_nobody_can_tell_is_left_out(project: Path, cli: CommandLine) -> None:

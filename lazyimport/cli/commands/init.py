@@ -40,9 +40,9 @@ def command(yes: bool, settings: Settings) -> None:
     an archive, what that imports. Asks for what they do not say. Changes nothing
     else in the file, and no table that is there.
     """
-    before = ""
+    before = b""
     if os.path.exists(PYPROJECT):
-        with open(PYPROJECT, encoding="utf-8", newline="") as file:
+        with open(PYPROJECT, "rb") as file:
             before = file.read()
     if _table_in(before) is not None:
         raise click.UsageError(
@@ -80,28 +80,28 @@ def _look(*, asks: bool) -> dict[str, object]:
     return values
 
 
-def _write(before: str, values: dict[str, object]) -> None:
-    """Add the table of *values* to the file, whose text was *before*."""
+def _write(before: bytes, values: dict[str, object]) -> None:
+    """Add the table of *values* to the file, which is *before* until then."""
     lines = [
         f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in values.items()
     ]
-    end = "\r\n" if "\r\n" in before else "\n"
+    end = "\r\n" if b"\r\n" in before else "\n"
     table = end.join(["[tool.lazyimport]", *lines, ""])
-    gap = end * (1 + (before[-1:] != "\n")) if before else ""
-    after = f"{before}{gap}{table}"
+    gap = end * (1 + (before[-1:] != b"\n")) if before else ""
+    after = before + f"{gap}{table}".encode()
     if _table_in(after) != values:
         raise click.UsageError(f"{PYPROJECT} takes no table; add this to it:\n{table}")
     mode = stat.S_IMODE(os.stat(PYPROJECT).st_mode) if before else 0o644
     with AtomicFile(os.path.realpath(PYPROJECT), mode) as file:
-        file.write(after.encode())
+        file.write(after)
     console.say(f"wrote to {PYPROJECT}:\n{table.rstrip()}")
 
 
-def _table_in(text: str) -> object:
+def _table_in(data: bytes) -> object:
     """Return [tool.lazyimport] of a pyproject.toml, None if it has none."""
     try:
-        return tomllib.loads(text).get("tool", {}).get("lazyimport")
-    except ValueError as error:
+        return tomllib.loads(data.decode()).get("tool", {}).get("lazyimport")
+    except (ValueError, AttributeError) as error:
         raise click.UsageError(f"{PYPROJECT} cannot be read: {error}") from error
 
 
