@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
 from lazyimport.registry.channel import Channel
 
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:[\d.]+)?Z\Z")
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
@@ -29,9 +31,17 @@ def amount(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def moment(seconds: float) -> str:
-    """Return a time since the epoch in the local time zone: ``2026-11-22 20:07``."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+def moment(when: float | str) -> str:
+    """Return a time as all are shown: ``2026-11-22 20:07 UTC``.
+
+    *when* is in seconds since the epoch, or a text as stores have it (ISO 8601, in
+    UTC); any other text is shown on one line.
+    """
+    if isinstance(when, str):
+        if not _ISO.match(when):
+            return one_line(when)
+        return f"{when[:10]} {when[11:16]} UTC"
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when))
 
 
 def one_line(text: str) -> str:
@@ -58,5 +68,5 @@ def describe_channel(channel: Channel, store: str) -> str:
     if before:
         text += f", was {before[:12]}"
     if channel.newest.expires:
-        text += f", until {channel.newest.expires}"
+        text += f", until {moment(channel.newest.expires)}"
     return text + (")" if channel.changed else ") already: nothing was changed")

@@ -388,7 +388,7 @@ class TestLs:
         assert header.split("WHEN")[1].split() == [
             *("CHANNELS", "PUSHED", "BY", "(CLAIMED)", "COMMIT", "(CLAIMED)")
         ]
-        when = r"20\d\d-\d\d-\d\d \d\d:\d\d"
+        when = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
         pattern = rf"{name}  +\d.* kB  {when}  prod +https://ci.example/1"
         assert re.fullmatch(pattern, row)
         assert f"1 archive in {cli.url}" in done.stderr

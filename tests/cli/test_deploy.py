@@ -447,7 +447,7 @@ class TestWithACluster:
             dashboard.serve = {"applications": {"shop": failed}}
             dashboard.actors = [actor("shop", A)]
             status = ("status", "--address", dashboard.address)
-            done = cli.run(*status, TZ="UTC")
+            done = cli.run(*status, TZ="Asia/Tokyo")
             (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
             cli.run(*status, "--exit-status", code=1)
             dashboard.serve["applications"]["shop"] = served("shop", A)
@@ -455,7 +455,7 @@ class TestWithACluster:
 
         header, shop, *_ = done.stdout.splitlines()
         assert "WANTS SERVES SINCE BY REASON" in " ".join(header.split())
-        row = f"shop DEPLOY_FAILED {B[:12]} 1 of 1 {A[:12]} 2027-01-15 08:00"
+        row = f"shop DEPLOY_FAILED {B[:12]} 1 of 1 {A[:12]} 2027-01-15 08:00 UTC"
         assert " ".join(shop.split()).startswith(row)
         assert "@" in shop
         assert shop.endswith("KeyError: 'a'")

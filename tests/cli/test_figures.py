@@ -29,3 +29,19 @@ def test_size(count: int, text: str) -> None:
 def test_amount() -> None:
     assert "1 module" == figures.amount(1, "module")
     assert "1,234 modules" == figures.amount(1234, "module")
+
+
+@pytest.mark.parametrize(
+    ("when", "text"),
+    [
+        (1.8e9, "2027-01-15 08:00 UTC"),
+        ("2026-11-22T20:07:31Z", "2026-11-22 20:07 UTC"),
+        ("2026-11-22T20:07Z", "2026-11-22 20:07 UTC"),
+        ("2026-11-22T20:07:31+01:00", "2026-11-22T20:07:31+01:00"),
+        ("yesterday\n\x1b[2J", "yesterday [2J"),
+        ("", ""),
+    ],
+)
+def test_moment(when: float | str, text: str) -> None:
+    """One format for all times, in one zone; what is no time is shown as it is."""
+    assert text == figures.moment(when)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.figures import amount, describe_channel, one_line
+from lazyimport.cli.figures import amount, describe_channel, moment, one_line
 from lazyimport.delivery.lookup import resolve
 from lazyimport.registry.channel import Change, Channel
 from lazyimport.registry.channels import (
@@ -33,7 +33,7 @@ lazyimport channel rollback prod       what it pointed to before
 lazyimport channel rollback prod 12    what it pointed to from change 12 on
 export LAZYIMPORT_HASH=$(lazyimport channel get prod)
 """
-_HEADER = ["#", "ARCHIVE", "WHEN (UTC)", "BY", "COMMIT", "SIGNED", "EXPIRES", "MESSAGE"]
+_HEADER = ["#", "ARCHIVE", "WHEN", "BY", "COMMIT", "SIGNED", "EXPIRES", "MESSAGE"]
 _SHORT = 12
 _NOT_CHECKED = "not checked"
 #: Characters of a fingerprint that tell a few keys apart.
@@ -204,11 +204,11 @@ def _row(channel: Channel, change: Change, trusted: Trusted | None) -> tuple[str
     return (
         str(change.number),
         change.hash[:_SHORT] if change.hash else "(removed)",
-        _short_time(change.at),
+        moment(change.at),
         one_line(change.by) or "-",
         _short_commit(one_line(change.commit)),
         _signature(channel, change, trusted),
-        _short_time(change.expires) or "-",
+        moment(change.expires) or "-",
         one_line(change.message),
     )
 
@@ -234,10 +234,6 @@ def _print(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     console.print_table(rows, header=header, right=(header.index("#"),))
     if any(_NOT_CHECKED in row for row in rows):
         console.say("to check signatures, set LAZYIMPORT_TRUSTED_KEYS")
-
-
-def _short_time(text: str) -> str:
-    return one_line(text).replace("T", " ").removesuffix("Z")
 
 
 def _short_commit(commit: str) -> str:

@@ -46,7 +46,7 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
         return
     rows = [
         (
-            each.began[:16],
+            each.began[:20],
             each.hash[: 64 if long else 12],
             f"{'rollback, ' * each.back}{each.outcome}"
             + ("" if each.trusted else " (not signed by a trusted key)"),
@@ -58,4 +58,4 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
     ]
     console.print_table(rows, header=_HEADER)
     where = redact(settings.store or "") or f"the node cache {settings.cache_dir}"
-    console.say(f"{app}: {amount(len(rows), 'deployment')} (UTC), from {where}")
+    console.say(f"{app}: {amount(len(rows), 'deployment')}, from {where}")

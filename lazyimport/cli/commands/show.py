@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.figures import amount, origin_of, size
+from lazyimport.cli.figures import amount, moment, origin_of, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.contents import Contents, read_contents
 from lazyimport.delivery.lookup import resolve
@@ -89,7 +89,7 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
 
 
 def _origin(facts: Mapping[str, object]) -> list[tuple[str, str]]:
-    when = str(facts.get("time", "")).replace("T", " ").replace("Z", " UTC")
+    when = moment(str(facts.get("time", "")))
     by = f"by {facts.get('builder')} with lazyimport {facts.get('lazyimport')}"
     roots = facts.get("roots")
     rows = [
