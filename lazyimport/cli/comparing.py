@@ -12,40 +12,15 @@ from lazyimport.delivery.comparing import Comparison
 _HEADER = ("CHANGE", "BEFORE", "AFTER", "PATH", "MODULE")
 
 
-def facts_of(found: Comparison) -> dict[str, object]:
-    """Return what differs, for a script."""
-    return {
-        "old": found.old.index.hash,
-        "new": found.new.index.hash,
-        "files": [
-            {
-                "path": each.path,
-                "change": each.kind,
-                "module": each.module,
-                "before": each.before and each.before.size,
-                "after": each.after and each.after.size,
-            }
-            for each in found.changes
-        ],
-        "recompiled": found.recompiled,
-    }
-
-
 def print_comparison(found: Comparison, reporter: Progress) -> None:
     """Print the files that differ on stdout, and say how many."""
     rows = [
-        (
-            each.kind,
-            f"{each.before.size:,}" if each.before else "-",
-            f"{each.after.size:,}" if each.after else "-",
-            each.path,
-            each.module,
-        )
-        for each in found.changes
+        [f"{cell:,}" if isinstance(cell, int) else cell or "" for cell in change]
+        for change in found.changes
     ]
     console.print_table(rows, header=_HEADER, right=(1, 2))
     old, new = found.old.index, found.new.index
-    kinds = Counter(each.kind for each in found.changes)
+    kinds = Counter(each.change for each in found.changes)
     parts = [f"{count:,} {kind}" for kind, count in sorted(kinds.items())]
     if old.variants != new.variants:
         pythons = (", ".join(v.python for v in each.variants) for each in (old, new))

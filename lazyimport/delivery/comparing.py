@@ -22,29 +22,17 @@ class Tree(Protocol):
 
 
 class Change(NamedTuple):
-    """A file that differs: as it is *before* and *after*, None where it is not."""
+    """A file that differs: its sizes in bytes *before* and *after*, None for none.
 
+    *change* is ``added``, ``removed`` or ``changed``, or what its mode is now; *module*
+    its name as a module, "" if it is none.
+    """
+
+    change: str
+    before: int | None
+    after: int | None
     path: str
-    before: Entry | None
-    after: Entry | None
-
-    @property
-    def kind(self) -> str:
-        """``added``, ``removed`` or ``changed``; of a mere mode, what it is now."""
-        if self.before is None:
-            return "added"
-        if self.after is None:
-            return "removed"
-        if self.before.digest != self.after.digest:
-            return "changed"
-        executable = self.after.flags & EXECUTABLE
-        return "executable now" if executable else "no longer executable"
-
-    @property
-    def module(self) -> str:
-        """The name of the module that the file is, "" if it is none."""
-        is_module = self.path.endswith(MODULE_SUFFIXES)
-        return stem_of(self.path).replace("/", ".") if is_module else ""
+    module: str
 
 
 class Comparison(NamedTuple):
@@ -63,11 +51,10 @@ class Comparison(NamedTuple):
 
         Raises StoreError or DamagedArchive.
         """
-        for path, before, after in self.changes:
-            old = _text(self.old, before)
-            new = _text(self.new, after)
-            names = before and f"a/{path}", after and f"b/{path}"
-            one, other = (name or "/dev/null" for name in names)
+        for _, before, after, path, _ in self.changes:
+            old, new = _text(self.old, path), _text(self.new, path)
+            one = "/dev/null" if before is None else f"a/{path}"
+            other = "/dev/null" if after is None else f"b/{path}"
             if old is None or new is None:
                 yield f"Binary files {one} and {other} differ\n"
             else:
@@ -81,8 +68,10 @@ def compare(old: Tree, new: Tree) -> Comparison:
     changes, recompiled = [], 0
     for path in sorted(paths, key=str.encode):
         before, after = _file(old.index, path), _file(new.index, path)
-        if _facts(before) != _facts(after):
-            changes.append(Change(path, before, after))
+        if change := _change(before, after):
+            old_size, new_size = (e.size if e else None for e in (before, after))
+            module = stem_of(path).replace("/", ".") * path.endswith(MODULE_SUFFIXES)
+            changes.append(Change(change, old_size, new_size, path, module))
         elif before and after:
             recompiled += before.packed_codes != after.packed_codes
     return Comparison(old, new, changes, recompiled)
@@ -102,12 +91,20 @@ def _file(index: Index, path: str) -> Entry | None:
     return None if entry is None or entry.is_directory else entry
 
 
-def _facts(entry: Entry | None) -> tuple[bytes, int] | None:
-    return (entry.digest, entry.flags & EXECUTABLE) if entry else None
+def _change(before: Entry | None, after: Entry | None) -> str:
+    """Return what became of a file, "" if it is the same."""
+    if before is None or after is None:
+        return "added" if after else "removed" if before else ""
+    if before.digest != after.digest:
+        return "changed"
+    if before.flags & EXECUTABLE == after.flags & EXECUTABLE:
+        return ""
+    return "executable now" if after.flags & EXECUTABLE else "no longer executable"
 
 
-def _text(tree: Tree, entry: Entry | None) -> str | None:
+def _text(tree: Tree, path: str) -> str | None:
     """Return the text of a file, "" if there is none, None if it is not text."""
+    entry = _file(tree.index, path)
     data = bytes(tree.content(entry)) if entry else b""
     try:
         return None if b"\0" in data else data.decode()

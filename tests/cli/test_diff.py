@@ -54,10 +54,10 @@ class TestDiff:
         assert [
             ["CHANGE", "BEFORE", "AFTER", "PATH", "MODULE"],
             ["changed", "5", "5", "shop/crlf.tsv"],
-            ["removed", "23", "-", "shop/exits.py", "shop.exits"],
+            ["removed", "23", "shop/exits.py", "shop.exits"],
             ["executable now", "4", "4", "shop/go.sh"],
             ["changed", "4", "4", "shop/logo.bin"],
-            ["added", "-", "0", "shop/more/__init__.py", "shop.more"],
+            ["added", "0", "shop/more/__init__.py", "shop.more"],
             ["changed", "40", "31", "shop/prices.py", "shop.prices"],
         ] == [re.split(r"  +", line) for line in done.stdout.splitlines()]
         assert f"{two.old} -> {two.new}: 1 added, 3 changed, 1 exec" in done.stderr

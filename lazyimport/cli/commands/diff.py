@@ -7,7 +7,7 @@ import os
 import click
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.comparing import facts_of, print_comparison
+from lazyimport.cli.comparing import print_comparison
 from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.packing import NAMES, pack_options
 from lazyimport.cli.progress import Progress
@@ -81,15 +81,17 @@ def command(
 
         found = compare(tree(old), tree(new))
         texts = list(found.lines()) if lines else []
+    hashes = [found.old.index.hash, found.new.index.hash]
     if as_json:
-        console.print_json(facts_of(found))
+        files = [each._asdict() for each in found.changes]
+        facts = {"recompiled": found.recompiled, "files": files}
+        console.print_json({"old": hashes[0], "new": hashes[1], **facts})
     elif lines:
         for text in texts:
             console.print_diff(text)
     else:
         print_comparison(found, reporter)
-    differs = found.old.index.hash != found.new.index.hash
-    return FAILED if exit_status and differs else DONE
+    return FAILED if exit_status and hashes[0] != hashes[1] else DONE
 
 
 def _is_folder(text: str) -> bool:
