@@ -19,11 +19,11 @@
     │   │   └── StoreUnavailable it does not answer now (trying again can help)
     │   ├── ArchiveMissing       no store that was asked has this hash
     │   ├── ChannelError         a channel does not exist, or was changed meanwhile
-    │   ├── SignatureError       nobody who is trusted here has signed it
+    │   ├── SignatureError       no trusted key has signed it
     │   └── CacheError           the node cache cannot be used
     ├── PackError                sources cannot become an archive
     ├── ArchiveImportError       a module cannot be imported (also an ImportError)
-    │   └── ArchiveModuleMissing nobody has it (also a ModuleNotFoundError)
+    │   └── ArchiveModuleMissing it is nowhere (also a ModuleNotFoundError)
     └── ArchiveReadError         a file cannot be read (also an OSError)
 
 Every error carries its facts as attributes beside the text, and survives

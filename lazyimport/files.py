@@ -53,9 +53,9 @@ def is_unfinished(name: str) -> bool:
 
 
 def is_abandoned(path: str) -> bool:
-    """Return whether whoever made the unfinished file or directory *path* is dead.
+    """Return whether the writer of the unfinished file or directory *path* is dead.
 
-    The living hold a lock on it (`claim`). Where there are no locks, nobody can tell.
+    A living one holds a lock on it (`claim`). Without locks, False.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -73,7 +73,7 @@ def is_abandoned(path: str) -> bool:
 def claim(descriptor: int) -> bool:
     """Lock an unfinished file or directory that was just made, until it is closed.
 
-    Returns False if somebody was faster, who found it abandoned.
+    Returns False if another process was faster and found it abandoned.
     """
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)

@@ -34,7 +34,7 @@ class Reporter:
     ) -> None:
         """Take *text*, what the call is doing now, and how much of it is *done*.
 
-        *total* is None while nobody knows how much there is. The step is over
+        *total* is None while it is unknown. The step is over
         when *done* reaches *total*, when another one begins, or when the call
         returns or raises.
         """

@@ -1,4 +1,4 @@
-"""The layout of the node cache: where everything lies, and which names are whose.
+"""The layout of the node cache: where everything is, and which names it gives.
 
 ::
 

@@ -40,4 +40,4 @@ def mark_if_empty(folder: str) -> None:
         with AtomicFile(f"{folder}/{NAME}", durable=False) as file:
             file.write(_LINES + _ABOUT)
     except OSError:
-        pass  # who needs to write there will say so
+        pass  # a caller that needs to write there will say so

@@ -70,7 +70,7 @@ def begin_progress(descriptor: int) -> None:
 
 
 def read_progress(cache: Layout, hash: str) -> Progress | None:
-    """Return how far the fetch of an archive is, or was; None if nobody said so."""
+    """Return how far the fetch of an archive is, or was; None if that is unknown."""
     try:
         with open(cache.lock_path(hash), "rb") as file:
             line, text = file.read(_LINE), file.read()

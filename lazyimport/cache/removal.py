@@ -45,7 +45,7 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
     """
     root = cache.tree_path(hash)
     try:
-        # who has just fetched it holds the lock for another moment
+        # the process that has just fetched it holds the lock a moment longer
         patience = _MOMENT if os.path.exists(cache.archive_path(hash)) else 0
         with cache.lock(hash, patience) as lock:
             with _locked(cache.archive_path(hash)) as archive, _locked(root) as tree:

@@ -51,7 +51,7 @@ class CachedArchive:
 
     ``size`` is what it takes on disk, in bytes, without its tree; ``arrived`` and
     ``used`` are seconds since the epoch; ``in_use`` says whether a living process
-    has it or its tree open, or nobody can tell.
+    has it or its tree open, or may have.
     """
 
     __slots__ = ("arrived", "hash", "in_use", "size", "used")

@@ -73,7 +73,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _invoke(command: click.Command, context: click.Context) -> int:
-    """Return the exit code of *command*, whose expected errors are told."""
+    """Return the exit code of *command*, whose expected errors are shown."""
     try:
         code = command.invoke(context)
         if sys.stdout is not None and not sys.stdout.closed:

@@ -279,5 +279,5 @@ def _describe(plan: Plan, history: History, reporter: Progress) -> None:
                 commit = commit_in(read_provenance(history.store, hash))
             except StoreError:
                 pass  # that the store is away was said, or will be
-        commit = f"commit {commit} as whoever pushed it says; " if commit else ""
+        commit = f"commit {commit} as its push claims; " if commit else ""
         reporter.say(f"{hash[:12]}: {commit}{plan.why}")

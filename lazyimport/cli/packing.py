@@ -1,4 +1,4 @@
-"""What ``pack``, ``push`` and ``deploy --push`` share: options, and what is told."""
+"""What ``pack``, ``push`` and ``deploy --push`` share: options, and what is printed."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def _say_packed(
     if packed.size > _LARGE:
         files = ", ".join(f"{path} ({size(n)})" for path, n in packed.largest)
         reporter.say(
-            f"the largest files are {files}; --exclude leaves out what nobody needs"
+            f"the largest files are {files}; --exclude leaves out what is not needed"
         )
 
 

@@ -30,13 +30,13 @@ class Progress(Reporter):
         self._lock = Lock()
 
     def say(self, text: str) -> None:
-        """Print a line, unless told to be quiet."""
+        """Print a line, unless quiet."""
         if not self.quiet:
             self._clear()
             console.say(text)
 
     def warn(self, text: str) -> None:
-        """Print a warning, also when told to be quiet."""
+        """Print a warning, also when quiet."""
         self._clear()
         console.warn(text)
 
@@ -79,7 +79,7 @@ class Progress(Reporter):
 def _start_bar(text: str, total: int | None, unit: str) -> Bar:
     """Show a bar: text, how much, and for bytes the rate; then the time.
 
-    That is the time left, or the time so far while nobody knows how much there is.
+    That is the time left, or the time so far while the total is unknown.
     """
     from rich import progress
 

@@ -1,4 +1,4 @@
-"""A store that does not answer, as a person is told of it."""
+"""A line for people while a store does not answer."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def main(asked: str) -> None:
         _fetch_detached(settings)
     try:
         _ANSWERS[asked](settings)
-    except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
+    except Exception as error:  # noqa: BLE001 - it goes to the process that asked
         _say(f"error {_encoded(error)}")
     os._exit(0)
 
@@ -73,7 +73,7 @@ def _fetch_detached(settings: Settings) -> None:
         reporter.progress.moved = result[1]
         reporter.progress.state = "done"
         del result  # with the archive, which is not in use here any more
-    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+    except Exception as error:  # noqa: BLE001 - it goes to those that wait
         reporter.progress.state, reporter.progress.text = "failed", _encoded(error)
     reporter.progress.write(_LOCK)
     # The lock goes explicitly, because something may have been forked.

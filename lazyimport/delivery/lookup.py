@@ -124,7 +124,7 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
 def _require_signature(
     prefix: str, hash: str, settings: Settings, store: ReadStore | None
 ) -> None:
-    """Refuse what anybody may have put there to be found."""
+    """Refuse an archive that no trusted key has signed."""
     try:
         require_signature(settings, hash, store)
     except LazyImportError as error:

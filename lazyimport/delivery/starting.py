@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
-#: What a fetcher runs: itself, from where this lazyimport lies, and nothing that lies
-#: where the process was started. `DETACHED` first leaves the process that started it.
+#: What a fetcher runs: itself, from this lazyimport, and nothing from the current
+#: directory. `_DETACHED` first leaves the process that started it.
 _PROGRAM = """\
 import sys
 where = sys.argv[1]
@@ -170,7 +170,7 @@ def _write(descriptor: int, data: bytes) -> None:
     try:
         os.write(descriptor, data)
     except OSError:
-        pass  # nobody reads it: whoever was to has died, which is seen elsewhere
+        pass  # its reader has died, which is noticed elsewhere
     finally:
         os.close(descriptor)
 

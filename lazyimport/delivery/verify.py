@@ -90,7 +90,7 @@ class VerifiedStore:
 
     @property
     def left(self) -> list[Fault]:
-        """The faults that nobody has mended."""
+        """The faults that were not mended."""
         return [fault for fault in self.faults if not fault.mended]
 
 

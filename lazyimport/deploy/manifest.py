@@ -176,7 +176,7 @@ class Manifest:
 class ClusterManifest(Manifest):
     """The config that Serve runs in *cluster*: `write` gives it back, changed.
 
-    *name* is that of the manifest by which it was deployed, "" if nobody knows.
+    *name* is that of the manifest by which it was deployed, "" if that is unknown.
     """
 
     cluster: Cluster

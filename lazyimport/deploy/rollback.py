@@ -98,7 +98,7 @@ class ClusterRollback(Plan):
     applies it.
 
     Raises DeployError if the cluster has no such application that was deployed by a
-    config, or nobody knows a hash to go back to.
+    config, or no hash to go back to is known.
     """
 
     def __init__(

@@ -9,8 +9,8 @@
     store = "gs://my-bucket/code"         # once somebody has pushed there from here
     manifest = "serve.yaml"               # what deploy, rollback and status are about
     app = "shop"                          # and which application in it
-    check = ["shop.serve:app"]            # what --check imports if it is not told
-    roots = ["src"]                       # what is packed if nobody names anything
+    check = ["shop.serve:app"]            # what --check imports by default
+    roots = ["src"]                       # what is packed if nothing is named
     python = ["3.11", "3.12"]             # bytecode for these
     optimize = [0]                        # at these levels
     materialize = ["matplotlib"]          # patterns: packages with these are on disk

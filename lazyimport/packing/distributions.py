@@ -57,7 +57,7 @@ def stage(
 
 
 def _copy(name: str, folder: str) -> list[str]:
-    """Copy the distribution *name* into *folder*; return what speaks against it."""
+    """Copy the distribution *name* into *folder*; return why not, or nothing."""
     try:
         found = distribution(name)
     except PackageNotFoundError:

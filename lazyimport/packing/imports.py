@@ -5,7 +5,7 @@ it can do without does not: imports below ``try`` with ``except ImportError`` (o
 ``contextlib.suppress``), in functions that are called there, and in such a handler if
 the import works; those for other systems and Pythons (``if sys.platform == ...``), for
 type checkers, and for ``if __name__ == "__main__"``. Below another ``if``, or ``try``
-with ``except Exception``, nobody knows.
+with ``except Exception``, that is unknown.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def _caught(types: ast.AST) -> int:
 
 
 def _truth(test: ast.expr) -> bool | None:
-    """Return whether a condition holds; None if nobody knows before the module runs."""
+    """Return whether a condition holds; None if only running the module tells."""
     if isinstance(test, ast.BoolOp):
         decides = isinstance(test.op, ast.Or)
         parts = {_truth(part) for part in test.values}

@@ -1,4 +1,4 @@
-"""How projects lay out their sources, and what is packed where nobody says."""
+"""How projects lay out their sources, and what is packed by default."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ def imports_src(files: Iterable[str]) -> bool:
                 if _IMPORTS_SRC.search(file.read()):
                     return True
         except OSError:
-            pass  # whoever packs it says so
+            pass  # packing it reports that
     return False

@@ -1,4 +1,4 @@
-"""Secrets that nobody meant to pack: told by what a file holds, or only by its name."""
+"""Secrets, recognized by what a file holds, or only by its name."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ class Artifact:
     """A container in a store.
 
     ``url`` names it in messages; ``store`` and ``key``, its file name, find it;
-    ``suffix`` is how that ends; ``sha256`` is in hex digits, or None if nobody
-    says; ``subdirectory`` is the part of it to pack, "" to go by what is found.
+    ``suffix`` is how that ends; ``sha256`` is in hex digits, or None if it is
+    unknown; ``subdirectory`` is the part of it to pack, "" to go by what is found.
     """
 
     __slots__ = ("key", "sha256", "store", "subdirectory", "suffix", "url")

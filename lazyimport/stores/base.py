@@ -2,7 +2,7 @@
 
 The contract is in `lazyimport.stores.protocol`. A store gives what is left, in
 methods that begin with an underscore: they get checked arguments and an `Attempt`,
-whose key is the object, and what they raise becomes an error of ours.
+whose key is the object, and what they raise becomes an error of lazyimport.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def _version(data: bytes) -> str:
 
 
 def _kind_of(error: OSError) -> tuple[type[StoreError], str]:
-    """Return the error of ours for one of the system, and what to do about it."""
+    """Return lazyimport's error for one of the system, and what to do about it."""
     if error.errno in _DENIED:
         whom = f"user id {os.geteuid()}"
         return StoreDenied, f"give {whom} the right to do so, or run as another user"

@@ -1,4 +1,4 @@
-"""Failures of google-cloud-storage: which may pass, and which error of ours each is."""
+"""Failures of google-cloud-storage: which may pass, and which error each becomes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def explain(
     timeout: float,
     has_bucket: Callable[[], bool],
 ) -> StoreError | None:
-    """Return the error of ours for one of the library; None for any other.
+    """Return lazyimport's error for one of the library; None for any other.
 
     *timeout* is how many seconds the attempt had; *has_bucket* asks the service.
     """

@@ -1,4 +1,4 @@
-"""Failures of obstore: what its texts say, and which error of ours each is."""
+"""Failures of obstore: which error of lazyimport each becomes, by its text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_RANGE = 416
 
 
 def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | None:
-    """Return the error of ours for one of obstore; None for any other.
+    """Return lazyimport's error for one of obstore; None for any other.
 
     *log_in* says how a person gets access to a store of this kind.
     """

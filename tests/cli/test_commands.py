@@ -503,7 +503,7 @@ class TestLs:
         assert f"found in      {cli.url}" in there
         # The store knows in addition where the archive came from.
         claims = (
-            r"(?m)^as whoever pushed it first says \(nothing proves it\):\n(  .*\n)+"
+            r"(?m)^as its first push claims \(nothing proves it\):\n(  .*\n)+"
         )
         own, count = re.subn(claims, "", there)
         assert 1 == count

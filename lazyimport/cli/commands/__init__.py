@@ -1,4 +1,4 @@
-"""The commands, one module each, whose ``command`` it is; and the group of them all."""
+"""The commands, one module each, and the group of them all."""
 
 from __future__ import annotations
 

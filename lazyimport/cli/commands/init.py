@@ -112,7 +112,7 @@ def _ask_for_store() -> str | None:
 
 
 def _choose(what: str, found: list[str], *, asks: bool) -> str | None:
-    """Return the only one, or the one that is chosen; None if nobody says."""
+    """Return the only one, or the one that a person chooses, or None."""
     if len(found) < 2:
         return found[0] if found else None
     if not asks:

@@ -25,7 +25,6 @@ lazyimport ls 4be81c02
 lazyimport ls 4be81c02 --long | grep template
 lazyimport ls 4be81c02 --shadowed           in the image it is to run in
 """
-#: of what is claimed, whoever pushed it first says so, and nothing proves it
 _HEADER = (
     *("ARCHIVE", "SIZE", "WHEN", "CHANNELS"),
     *("PUSHED BY (CLAIMED)", "COMMIT (CLAIMED)"),
@@ -60,8 +59,8 @@ def command(
     Without HASH: the archives in the store, newest first, with the channels that point
     to them; in the node cache if no store is named. With HASH: what is in that archive.
 
-    Who pushed an archive from which commit is what whoever pushed it first says:
-    nothing proves it.
+    Who pushed an archive, from which commit, is the claim of its first push: nothing
+    proves it.
     """
     if archive is None:
         options.refuse_idle(["long", "shadowed"], "without the hash of an archive")

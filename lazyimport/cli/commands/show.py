@@ -82,7 +82,7 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         ("sizes", ", ".join(sizes)),
     ]
     console.print_table([(name, text) for name, text in rows if text])
-    _print_list("as whoever pushed it first says (nothing proves it)", _origin(made))
+    _print_list("as its first push claims (nothing proves it)", _origin(made))
     real, dropped = contents.real_files, contents.left_out
     _print_list("on disk at once", [(p or "(top)", r) for p, r in real.items()])
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
