@@ -502,9 +502,7 @@ class TestLs:
         assert "shop/deep.py  by .gitignore" in text
         assert f"found in      {cli.url}" in there
         # The store knows in addition where the archive came from.
-        claims = (
-            r"(?m)^as its first push claims \(nothing proves it\):\n(  .*\n)+"
-        )
+        claims = r"(?m)^as its first push claims \(nothing proves it\):\n(  .*\n)+"
         own, count = re.subn(claims, "", there)
         assert 1 == count
         assert own.split("runs on")[1] == text.split("runs on")[1] + "\n"
