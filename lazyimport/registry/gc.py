@@ -12,9 +12,10 @@ Ages count by the clock of the store, which writes the times.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lazyimport.errors import ChannelError, KeyMissing, LazyImportError, StoreError
 from lazyimport.registry.archives import (
@@ -47,7 +48,7 @@ _IS_CLOCK = re.compile(rf"{CLOCK}[0-9a-f]{{16}}").fullmatch
 _AT_ONCE = 16
 
 
-class Rules:
+class Rules(NamedTuple):
     """What stays, beside what channels point to, applications and bases of what stays.
 
     ``older_than``
@@ -65,22 +66,17 @@ class Rules:
         keys; what none of them signed pushes out no other record.
     """
 
-    def __init__(
-        self,
-        *,
-        older_than: float,
-        keep_last: int = 0,
-        hashes: Iterable[str] = (),
-        history: int = 5,
-        channels: Iterable[str] | None = None,
-        trusted: Trusted | None = None,
-    ) -> None:
-        self.older_than = max(older_than, SHORTEST_AGE)
-        self.keep_last = keep_last
-        self.hashes = frozenset(hashes)
-        self.history = history
-        self.channels = None if channels is None else frozenset(channels)
-        self.trusted = trusted
+    older_than: float
+    keep_last: int = 0
+    hashes: Collection[str] = ()
+    history: int = 5
+    channels: Collection[str] | None = None
+    trusted: Trusted | None = None
+
+    @property
+    def age(self) -> float:
+        """The seconds for which everything stays."""
+        return max(self.older_than, SHORTEST_AGE)
 
 
 @dataclass
@@ -143,7 +139,7 @@ def survey(store: Store, rules: Rules, now: float) -> Survey:
 
 
 def collect(
-    store: Store, rules: Rules, now: float, by: str, reporter: Reporter = SILENT
+    store: Store, rules: Rules, by: str, reporter: Reporter = SILENT
 ) -> Collected:
     """Delete what `survey` finds that nothing speaks for; return what was done.
 
@@ -155,40 +151,29 @@ def collect(
     batches, and StoreError if another collection runs. The message says how
     many had been deleted by then.
     """
-    done = Collected()
+    done, surveyor = Collected(), _Surveyor(store, rules)
     try:
-        _collect(store, _Surveyor(store, rules), now, by, reporter, done)
+        with Announced(store, set(), by) as announced:
+            pass  # its time is of the store's clock, by which objects are dated
+        planned = surveyor.survey(announced.time)
+        going = planned.goes
+        for start in range(0, len(going), BATCH):
+            batch = {fate.hash for fate in going[start : start + BATCH]}
+            with Announced(store, batch, by) as announced:
+                fresh = surveyor.survey(announced.time)
+                _delete(store, batch, fresh, announced, done)
+            reporter.step("deleting archives", start + len(batch), len(going))
+        if planned.leftovers or planned.unfinished:
+            with Announced(store, set(), by) as announced:
+                for key in surveyor.survey(announced.time).leftovers:
+                    delete_object(store, key)
+                    done.leftovers += 1
+            done.leftovers += len(surveyor.sweep(announced.time, dry_run=False))
     except LazyImportError as error:
         count = len(done.deleted) or "nothing"
         text = f"{error} ({count} had been deleted by then)"
         raise error.with_text(text) from error
     return done
-
-
-def _collect(
-    store: Store,
-    surveyor: _Surveyor,
-    now: float,
-    by: str,
-    reporter: Reporter,
-    done: Collected,
-) -> None:
-    with Announced(store, set(), by) as announced:
-        now = announced.time  # of the store's clock, by which its objects are dated
-    planned = surveyor.survey(now)
-    going = planned.goes
-    for start in range(0, len(going), BATCH):
-        batch = {fate.hash for fate in going[start : start + BATCH]}
-        with Announced(store, batch, by) as announced:
-            fresh = surveyor.survey(announced.time)
-            _delete(store, batch, fresh, announced, done)
-        reporter.step("deleting archives", start + len(batch), len(going))
-    if planned.leftovers or planned.unfinished:
-        with Announced(store, set(), by) as announced:
-            for key in surveyor.survey(announced.time).leftovers:
-                delete_object(store, key)
-                done.leftovers += 1
-        done.leftovers += len(surveyor.sweep(announced.time, dry_run=False))
 
 
 def _delete(
@@ -224,7 +209,7 @@ class _Surveyor:
         leftovers = list(self._leftovers(fates, now))
         for item in records:
             known = self._records[item.key]
-            old = now - item.modified > self._rules.older_than
+            old = now - item.modified > self._rules.age
             if old and (known.app, known.id) not in kept.ids:
                 leftovers.append(item.key)
         return Survey(fates, leftovers, self.sweep(now, dry_run=True), now)
@@ -285,7 +270,7 @@ class _Surveyor:
                 fate.reasons.append("named")
             if place < rules.keep_last:
                 fate.reasons.append(f"one of the {rules.keep_last} newest")
-            if now - fate.modified < rules.older_than:
+            if now - fate.modified < rules.age:
                 fate.reasons.append("young")
         for fate in fates:
             if fate.reasons and fate.base in known:
@@ -294,7 +279,7 @@ class _Surveyor:
     def _channel_reasons(self) -> Iterator[tuple[str, str]]:
         rules = self._rules
         channels = [each for each in read_channels(self._store) if each.hash]
-        for name in sorted((rules.channels or set()) - {c.name for c in channels}):
+        for name in sorted({*(rules.channels or ())} - {c.name for c in channels}):
             raise ChannelError(
                 f"there is no channel {name!r} in {self._store.url} that could keep "
                 f"anything; see 'lazyimport channel ls --store {self._store.url}'",

@@ -89,7 +89,7 @@ def test_old_goes_and_young_stays(store: MutableStore) -> None:
     put_aged(store, B, 29)
 
     assert reasons(survey(store, OLD, NOW)) == {B: ["young"], A: []}
-    assert [f.hash for f in collect(store, OLD, NOW, "ada").deleted] == [A]
+    assert [f.hash for f in collect(store, OLD, "ada").deleted] == [A]
     assert archives(store) == {B}
 
 
@@ -97,7 +97,7 @@ def test_newest_stay_whatever_their_age(store: MutableStore) -> None:
     for number, name in enumerate(NAMES[:5]):
         put_aged(store, name, 100 + number)
 
-    done = collect(store, Rules(older_than=DAY, keep_last=2), NOW, "ada")
+    done = collect(store, Rules(older_than=DAY, keep_last=2), "ada")
 
     assert archives(store) == set(NAMES[:2])
     assert {fate.hash for fate in done.deleted} == set(NAMES[2:5])
@@ -111,7 +111,7 @@ def test_base_of_what_stays_stays(store: MutableStore) -> None:
     found = survey(store, OLD, NOW)
 
     assert reasons(found) == {B: ["young"], C: [], A: [f"base of {B[:12]}"]}
-    collect(store, OLD, NOW, "ada")
+    collect(store, OLD, "ada")
     assert archives(store) == {A, B}
 
 
@@ -123,7 +123,7 @@ def test_base_goes_after_its_deltas(store: MutableStore) -> None:
     goes = survey(store, OLD, NOW).goes
 
     assert [fate.hash for fate in goes][-1] == A
-    collect(store, OLD, NOW, "ada")
+    collect(store, OLD, "ada")
     assert archives(store) == set()
 
 
@@ -156,7 +156,7 @@ def test_what_is_named_stays_with_its_base(store: MutableStore) -> None:
     put_aged(store, B, 60, base=A)
     put_aged(store, C, 60)
 
-    collect(store, Rules(older_than=DAY, hashes=[B]), NOW, "ada")
+    collect(store, Rules(older_than=DAY, hashes=[B]), "ada")
 
     assert archives(store) == {A, B}
 
@@ -176,12 +176,15 @@ def test_pushed_again_is_young_again(store: MutableStore) -> None:
 
 
 @pytest.mark.parametrize("skew", [-400 * DAY, 400 * DAY])
-def test_only_the_clock_of_the_store_counts(store: MutableStore, skew: float) -> None:
+def test_only_the_clock_of_the_store_counts(
+    store: MutableStore, monkeypatch: pytest.MonkeyPatch, skew: float
+) -> None:
     """Whatever the machine that collects believes, what is old goes and no more."""
     put_aged(store, A, 60)
     put_aged(store, B, 0)
 
-    done = collect(store, OLD, NOW + skew, "ada")
+    monkeypatch.setattr(time, "time", lambda: NOW + skew)
+    done = collect(store, OLD, "ada")
 
     assert archives(store) == {B}
     assert done.spared == []
@@ -224,7 +227,7 @@ def test_a_channel_that_is_not_there_is_an_error(store: MutableStore) -> None:
 
     rules = Rules(older_than=DAY, channels=["prod", "prdo"])
     with pytest.raises(ChannelError, match=r"no channel 'prdo' in .* keep anything"):
-        collect(store, rules, NOW, "ada")
+        collect(store, rules, "ada")
 
 
 # -- deployments -------------------------------------------------------------
@@ -269,7 +272,7 @@ def test_what_rollback_would_go_to_stays(store: MutableStore) -> None:
     }
     least = {B, NAMES[7], C, D}
     assert set(kept(store, history=0)) == set(kept(store, history=1)) == least
-    collect(store, Rules(older_than=DAY, history=2), NOW, "ada")
+    collect(store, Rules(older_than=DAY, history=2), "ada")
     assert archives(store) == least
 
 
@@ -298,7 +301,7 @@ def test_old_records_go_but_the_last_ones(store: MutableStore) -> None:
     store.put(theirs, io.BytesIO(b"x"))
     age(store, 90, theirs)
 
-    done = collect(store, OLD, NOW, "ada")
+    done = collect(store, OLD, "ada")
 
     left = [item.key for item in store.list("deployments/")]
     assert done.leftovers == 5
@@ -315,7 +318,7 @@ def test_nothing_goes_if_a_record_cannot_be_read(store: MutableStore) -> None:
     Path(store.url.removeprefix("file://"), item.key).write_text("{")
 
     with pytest.raises(StoreError, match=r"running.json is no record of a deployment"):
-        collect(store, OLD, NOW, "ada")
+        collect(store, OLD, "ada")
     assert archives(store) == {A}
 
 
@@ -339,7 +342,7 @@ def test_unsigned_records_push_out_nothing(store: MutableStore, ours: Signer) ->
 
     assert {A, B} <= set(kept(store, trusted=trusted))
     assert not {A, B} <= set(kept(store))
-    collect(store, Rules(older_than=DAY, trusted=trusted), NOW, "ada")
+    collect(store, Rules(older_than=DAY, trusted=trusted), "ada")
     assert {A, B} <= archives(store)
     assert signed <= {item.key for item in store.list("deployments/")}
 
@@ -358,7 +361,7 @@ def test_records_go_with_their_archive(store: MutableStore) -> None:
     age(store, 1, archive_key(B))
 
     found = survey(store, OLD, NOW)
-    done = collect(store, OLD, NOW, "ada")
+    done = collect(store, OLD, "ada")
 
     assert len(found.leftovers) == done.leftovers == 2  # those of C
     left = {item.key for item in store.list()}
@@ -404,7 +407,7 @@ def test_what_is_not_ours_stays(store: MutableStore) -> None:
         path.touch()
         os.utime(path, (1, 1))
 
-    done = collect(store, OLD, NOW, "ada")
+    done = collect(store, OLD, "ada")
 
     assert [fate.hash for fate in done.deleted] == [A]
     assert {item.key for item in store.list()} == theirs
@@ -428,7 +431,7 @@ def test_what_collections_and_killed_writers_left_goes(store: MutableStore) -> N
         os.utime(path, (NOW - 2 * HOUR,) * 2)
 
     found = survey(store, OLD, NOW)
-    done = collect(store, OLD, NOW, "ada")
+    done = collect(store, OLD, "ada")
 
     assert len(found.leftovers) + len(found.unfinished) == done.leftovers == 4
     assert [path for path in [*left, fresh] if path.exists()] == [fresh]
@@ -440,7 +443,7 @@ def test_folder_with_the_name_of_an_unfinished_file(store: MutableStore) -> None
     path.mkdir()
     os.utime(path, (1, 1))
 
-    assert collect(store, OLD, NOW, "ada").leftovers == 0
+    assert collect(store, OLD, "ada").leftovers == 0
     assert path.exists()
 
 
@@ -452,7 +455,7 @@ def test_nothing_goes_if_a_channel_cannot_be_read(store: MutableStore) -> None:
     store.put(channel_key("prod"), io.BytesIO(b"{"))
 
     with pytest.raises(ChannelError, match=r"prod.json.*nothing had been deleted"):
-        collect(store, OLD, NOW, "ada")
+        collect(store, OLD, "ada")
     assert archives(store) == {A}
 
 
@@ -462,7 +465,7 @@ def test_nothing_goes_if_an_archive_cannot_be_read(store: MutableStore) -> None:
     store.put(archive_key(B), io.BytesIO(b"x" * 500))
 
     with pytest.raises(ArchiveError, match=f"archives/{B}.*nothing had been deleted"):
-        collect(store, OLD, NOW, "ada")
+        collect(store, OLD, "ada")
     assert archives(store) == {A, B}
 
 
@@ -498,7 +501,7 @@ def test_refused_half_way_says_how_far_it_came(store: MutableStore) -> None:
 
     acting: Any = Through(store, "delete", refuse)
     with pytest.raises(StoreDenied, match=r"not yours \(1 had been deleted by then\)"):
-        collect(acting, OLD, NOW, "ada")
+        collect(acting, OLD, "ada")
     assert len(archives(store)) == 2
 
 
@@ -527,7 +530,7 @@ def test_channel_set_after_the_plan_is_heeded(store: MutableStore) -> None:
         change = b'{"format":1,"channel":"prod","changes":[{"number":1,"hash":"%s"}]}'
         store.put(channel_key("prod"), io.BytesIO(change % A.encode()))
 
-    done = collect(announcing(store, rival), OLD, NOW, "ada")
+    done = collect(announcing(store, rival), OLD, "ada")
 
     assert (done.deleted, done.spared) == ([], [A])
 
@@ -535,7 +538,7 @@ def test_channel_set_after_the_plan_is_heeded(store: MutableStore) -> None:
 def test_delta_that_comes_after_the_plan_keeps_its_base(store: MutableStore) -> None:
     put_aged(store, A, 60)
 
-    done = collect(announcing(store, lambda: put_header(store, B, A)), OLD, NOW, "ada")
+    done = collect(announcing(store, lambda: put_header(store, B, A)), OLD, "ada")
 
     assert (done.deleted, done.spared) == ([], [A])
 
@@ -546,7 +549,7 @@ def test_two_collections_at_once(store: MutableStore) -> None:
     store.put(RUNNING, io.BytesIO(other.encode()))
 
     with pytest.raises(StoreError, match=r"by bo@laptop is running.*gc/running\.json"):
-        collect(store, OLD, NOW, "ada")
+        collect(store, OLD, "ada")
     assert archives(store) == {A}
     assert [item.key for item in store.list("gc/")] == [RUNNING]
 
@@ -557,7 +560,7 @@ def test_collection_that_died_is_taken_over(store: MutableStore) -> None:
     store.put(RUNNING, io.BytesIO(other.encode()))
     age(store, 2 / 24, RUNNING)
 
-    collect(store, OLD, NOW, "ada")
+    collect(store, OLD, "ada")
 
     assert [item.key for item in store.list()] == []
 
@@ -572,7 +575,7 @@ def test_collection_that_was_taken_over_stops(store: MutableStore) -> None:
 
     acting: Any = Through(store, "delete", take_over)
     with pytest.raises(StoreError, match=r"somebody removed gc/running\.json"):
-        collect(acting, OLD, NOW, "ada")
+        collect(acting, OLD, "ada")
     assert len(archives(store)) == 2
 
 
@@ -622,7 +625,7 @@ def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:
             return store.put(key, data) and key != RUNNING
 
     acting: Any = Lost(store, "", None)
-    assert [fate.hash for fate in collect(acting, OLD, NOW, "ada").deleted] == [A]
+    assert [fate.hash for fate in collect(acting, OLD, "ada").deleted] == [A]
     assert list(store.list()) == []
 
 
@@ -687,7 +690,7 @@ def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:
         age(store, days, renewals[-1])
 
     found = survey(store, OLD, NOW)
-    done = collect(store, OLD, NOW, "ada")
+    done = collect(store, OLD, "ada")
 
     assert reasons(found) == {name: ["young"]}
     assert sorted(found.leftovers) == sorted(renewals[:2])
@@ -695,7 +698,7 @@ def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:
     assert [item.key for item in store.list("gc/")] == renewals[2:]
 
     age(store, 50)
-    assert [fate.hash for fate in collect(store, OLD, NOW, "ada").deleted] == [name]
+    assert [fate.hash for fate in collect(store, OLD, "ada").deleted] == [name]
     assert list(store.list("gc/")) == []
 
 
@@ -778,7 +781,7 @@ def test_push_and_channel_set_during_collections(site: Site) -> None:
     deleted = 0
     try:
         while pusher.poll() is None and deleted < scaled(15, 150):
-            deleted += len(collect(store, OLD, time.time(), "ada").deleted)
+            deleted += len(collect(store, OLD, "ada").deleted)
     finally:
         stop.touch()
         out = pusher.communicate()[0]

@@ -250,7 +250,7 @@ def test_collections(store: MutableStore) -> None:
             write(store, archive_key(B), bytes(data))
         theirs = litter(store, chance)
         try:
-            collected = collect(Later(store, 10**6), rules, 0.0, "ada")
+            collected = collect(Later(store, 10**6), rules, "ada")
         except LazyImportError:
             done["refused"] += 1
         else:

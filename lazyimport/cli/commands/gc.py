@@ -98,10 +98,10 @@ def command(
     rules = Rules(
         older_than=older_than,
         keep_last=keep_last,
-        hashes=[
+        hashes={
             *(resolve(text, settings, store) for text in keep),
             *(hash for path in keep_from for hash in _hashes_in(path)),
-        ],
+        },
         history=history,
         channels=_channels(keep_channel),
         trusted=Trusted.of(settings),
@@ -183,13 +183,7 @@ def _end_of(document: Node) -> str:
 def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
     with Progress() as reporter:
         reporter.step(f"reading {store.url}")
-        done = collect(
-            store,
-            rules,
-            time.time(),
-            builder(os.environ),
-            reporter,
-        )
+        done = collect(store, rules, builder(os.environ), reporter)
     if as_json:
         console.print_json({"store": store.url, **console.facts(done)})
         return
