@@ -191,7 +191,7 @@ class Installation:
 
 
 class _Wanted:
-    """The archive that settings name: by its hash, or by what has to be asked for it.
+    """The archive that settings name, by its hash or by a channel or an artifact.
 
     ``settings`` have the hash then. A process whose archive is in the node cache
     loads nothing of what fetches one.

@@ -137,8 +137,8 @@ class Materializer:
     def _alone(self) -> BinaryIO:
         """Let other processes wait until the result is closed.
 
-        They would write the same files again. Threads do not wait for each other:
-        one may hold a lock of Python's that the other needs.
+        Threads do not wait for each other: one may hold an import lock that the other
+        needs.
         """
         path = mark_path(self.root, _LOCK)
         make_directories(os.path.dirname(path))

@@ -191,8 +191,7 @@ def _print(mark: str, text: str, **styles: Any) -> None:
 def _split(text: str) -> tuple[str, str]:
     """Return what a message says has happened, and what to do.
 
-    That follows a semicolon, or stands in parentheses at the end. What is in quotes
-    or in other parentheses is passed over.
+    The latter follows a semicolon, or is in parentheses at the end.
     """
     depth, quote, opened = 0, "", len(text)
     for number, character in enumerate(text):

@@ -146,8 +146,7 @@ class Cluster:
     ) -> Any:
         """Return the answer to a request that sends *value*.
 
-        While Ray says that it cannot do it yet, asks again, up to the time *until*
-        of the monotonic clock.
+        Asks again while Ray cannot do it yet, until the monotonic clock says *until*.
         """
         try:
             data = None if value is None else json.dumps(value).encode()

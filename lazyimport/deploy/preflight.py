@@ -72,10 +72,7 @@ def check(
 def _ask(
     python: str, variables: dict[str, str], question: dict[str, object]
 ) -> dict[str, Any]:
-    """Return the answer of a new child that knows nothing but *variables*.
-
-    Raises DeployError if it refuses.
-    """
+    """Return the answer of a new child with *variables* alone. Raises DeployError."""
     own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     installed = os.path.basename(own) in {"site-packages", "dist-packages"}
     paths = [] if installed else [own]  # a checkout

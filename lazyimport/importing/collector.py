@@ -34,8 +34,8 @@ def pause(spec: ModuleSpec) -> None:
 class _Pausing(ModuleSpec):
     """A spec that notices when its module begins and ends to be executed.
 
-    The import machinery says so with an attribute, for `import` in other threads. A
-    loader can not notice the end without a frame of its own in every traceback.
+    The import machinery sets an attribute then. A loader cannot notice the end without
+    a frame of its own in every traceback.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -243,7 +243,7 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
 def _may_have(tree: Tree, stem: str) -> bool:
     """Whether the archive may have what *stem* names, though its page is damaged.
 
-    The listing of the directory tells, which is in another place of the archive.
+    The listing of the directory, elsewhere in the archive, says so.
     """
     folder, _, name = stem.rpartition("/")
     try:

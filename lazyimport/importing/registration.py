@@ -89,7 +89,7 @@ def _patch_modules(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None
 def _precede_printing(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
     """Have sources put on disk before the interpreter reads them to print an exception.
 
-    It does so in C up to Python 3.12, and up to 3.14 for errors that nobody can catch.
+    It does so in C up to Python 3.12, and up to 3.14 for errors that cannot be caught.
     """
 
     def put_sources(*args: object) -> None:

@@ -48,8 +48,7 @@ def _patch_abc(abc: ModuleType) -> None:
 def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
     """Let `pkg_resources` treat our finders and loaders as those of directories.
 
-    It came with setuptools before version 82, and does nothing for classes that it
-    does not know. The files that it then looks at appear.
+    It does nothing for classes that it does not know. Files that it looks at appear.
     """
     from lazyimport.importing.finder import ArchivePathFinder
     from lazyimport.importing.loader import ArchiveLoader

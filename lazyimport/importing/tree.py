@@ -363,10 +363,10 @@ class Tree:
 
 
 def _who_looks() -> str:
-    """Return the name of the module that looks: of none that it goes through.
+    """Return the name of the module that looks.
 
-    Empty for `inspect.getmodule`, which asks for the files of all modules, and does
-    without where a module has a loader.
+    Empty for `inspect.getmodule`, which asks for the files of all modules and does not
+    need them.
     """
     frame = sys._getframe(2)  # noqa: SLF001 - documented
     while True:

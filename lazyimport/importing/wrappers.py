@@ -88,8 +88,8 @@ class _Pair(_Look):
 class _Mention(_Look):
     """A function to which a path may be given as a part of a text.
 
-    Such as those that start a program, which looks by itself: what its arguments,
-    its environment and its directory name must be there before.
+    Such as those that start a program, whose arguments, environment and directory may
+    name files that it opens.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
@@ -126,8 +126,7 @@ class _Listdir(_Look):
 class _Realpath(_Look):
     """``os.path.realpath``, which asks of each part of a path whether it is a link.
 
-    Nothing in an archive is one, so nothing need appear: `inspect.getmodule` asks this
-    of the files of all modules.
+    Nothing in an archive is one, so nothing has to appear.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:

@@ -1,22 +1,4 @@
-"""What ``[tool.lazyimport]`` of a project's pyproject.toml says.
-
-.. code-block:: toml
-
-    [tool.lazyimport]
-    exclude = ["notebooks/", "*.csv"]     # gitignore patterns, on archive paths
-    include = ["pkg/_version.py"]         # these stay, whatever else drops them
-    gitignore = true                      # respect .gitignore files
-    store = "gs://my-bucket/code"         # once somebody has pushed there from here
-    manifest = "serve.yaml"               # what deploy, rollback and status are about
-    app = "shop"                          # and which application in it
-    check = ["shop.serve:app"]            # what --check imports by default
-    roots = ["src"]                       # what is packed if nothing is named
-    python = ["3.11", "3.12"]             # bytecode for these
-    optimize = [0]                        # at these levels
-    materialize = ["matplotlib"]          # patterns: packages with these are on disk
-    in-memory = ["weights"]               # packages that never get any (or in_memory)
-    requires-python = ">=3.11"            # default: [project] requires-python
-"""
+"""What ``[tool.lazyimport]`` of a project's pyproject.toml says."""
 
 from __future__ import annotations
 
@@ -40,7 +22,7 @@ else:
 
 @dataclass(frozen=True)
 class Config:
-    """How to pack, and what; the docstring of the module explains each field."""
+    """How to pack, and what; docs/settings.md explains each field."""
 
     store: str | None = None
     manifest: str | None = None  # absolute

@@ -69,7 +69,7 @@ def pack_container(
 def _find_roots(folder: str, artifact: Artifact) -> tuple[list[str], Config]:
     """Return what to pack of *artifact*, unpacked in *folder*, and how.
 
-    What is not to be packed is moved aside or removed. Raises PackError for a
+    What is not packed is moved aside or removed. Raises PackError for a
     subdirectory that does not exist, or a bad pyproject.toml.
     """
     shutil.rmtree(os.path.join(folder, _JUNK), ignore_errors=True)

@@ -140,10 +140,7 @@ def _link(links: list[Member], folder: str, guard: Guard) -> None:
 
 
 def _check_through_links(folder: str, guard: Guard) -> None:
-    """Refuse links to folders of links to folders, which few members multiply by.
-
-    Packing the tree reads all that they lead to, as often as they do.
-    """
+    """Refuse links to folders of links: packing reads what they lead to each time."""
     files = total = 0
     for place, folders, names in os.walk(folder, followlinks=True):
         shown = os.path.relpath(place, folder)

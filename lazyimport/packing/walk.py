@@ -217,10 +217,7 @@ class Walk:
         return (*directory.reals, str(real))
 
     def _real(self, entry: os.DirEntry[str], path: str) -> str | None:
-        """Return where a link leads to; None, if nowhere, which is no issue.
-
-        Imports do not find what a directory has under such a name either.
-        """
+        """Return where a link leads to; None if nowhere, with a warning."""
         try:
             return os.path.realpath(entry.path, strict=True)
         except OSError as error:

@@ -71,10 +71,7 @@ def named_settings(environment: Any, environ: Mapping[str, str]) -> Settings:
 
 
 def _check_agreement(environment: Any, named: Mapping[str, str]) -> None:
-    """Raise SettingsError if *environment*, a ``runtime_env``, contradicts *named*.
-
-    Whichever of two hashes won, somebody would believe that the other one runs.
-    """
+    """Raise SettingsError if *environment*, a ``runtime_env``, contradicts *named*."""
     env_vars = environment.get("env_vars") or {}
     field = environment.get(FIELD) or {}
     for name, value in named.items():

@@ -2,19 +2,7 @@
 
 Ray exports the metrics on every node, in the format of Prometheus and with ``ray_``
 before the name. Every one has the tag ``hash``: the first 12 digits, or ``unknown``
-if a channel could not be read.
-
-``lazyimport_installs``, ``lazyimport_failures``
-    processes that run the archive, and that should but could not install it,
-``lazyimport_fetches``, ``lazyimport_fetched_bytes``
-    downloads into a node's cache, and their size,
-``lazyimport_cache_hits``
-    processes that needed no download,
-``lazyimport_install_seconds``
-    how long installing took, the download included (a histogram),
-``lazyimport_imports``, ``lazyimport_import_seconds``
-    imports from the archive, and what lazyimport itself took for them: see
-    `lazyimport.stats`.
+if a channel could not be read. docs/ray.md lists them.
 """
 
 from __future__ import annotations

@@ -110,10 +110,9 @@ def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
 def _refuse_copies(failure: str, module: Any) -> None:
     """Refuse functions and classes that came by name, from elsewhere than the archive.
 
-    The archive is not installed here, for the reason *failure*, and the image or
-    ``working_dir`` may hold a copy of the application: that would run another
-    version, and everybody would believe that it is the archive's. What came by value
-    runs, and what it imports says why that is missing.
+    The archive is not installed here, for the reason *failure*, and a copy of the
+    application in the image or ``working_dir`` may be another version. What came by
+    value runs, and what it imports says why that is missing.
     """
     module.pickle = _Refusing(module.pickle, failure)
 

@@ -294,7 +294,7 @@ class _Surveyor:
                         yield change.hash, f"channel {channel.name} #{change.number}"
 
     def _leftovers(self, fates: list[Fate], now: float) -> Iterator[str]:
-        """Yield the keys of what is old and of use to nobody.
+        """Yield the keys of what is old and no longer needed.
 
         Records without an archive, pushes before the last one, and clocks.
         """

@@ -168,7 +168,6 @@ class _Sighting:
     It may be its removal. It lies in the node cache. With *signed*, it is one whose
     signature was checked, and is kept in every cache mode; if it cannot be read or
     written, that is a SignatureError, for somebody may then put an older state back.
-    Else it is a help, and no more.
     """
 
     def __init__(
