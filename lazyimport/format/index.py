@@ -132,8 +132,10 @@ class Index:
 
     def find(self, stem: str) -> list[Entry]:
         """Return the entries whose stem is *stem*: none, or few."""
-        key = stem.encode("utf-8", "surrogatepass")
-        crc = crc32(key)
+        try:
+            crc = crc32(stem.encode())
+        except UnicodeEncodeError:  # no path has a lone surrogate
+            return []
         number = crc & self._mask
         start, stop, end, first_slot = self._proved.get(number) or self._prove(number)
         found: list[Entry] = []
@@ -207,7 +209,7 @@ class Index:
 
     def page_of(self, stem: str) -> int:
         """Return the number of the page that everything of *stem* lies in."""
-        return crc32(stem.encode("utf-8", "surrogatepass")) & self._mask
+        return crc32(stem.encode()) & self._mask
 
     def page_digest(self, number: int) -> bytes:
         """Return the digest of a page, by the root."""

@@ -53,6 +53,8 @@ class ArchiveFinder:
     def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
         self.tree = tree
         self._top_level = top_level
+        #: portion of a ``__path__`` -> the folder of the tree that it is, if it is one
+        self._folders: dict[str, str | None] = {}
 
     @hidden
     def find_spec(
@@ -71,18 +73,18 @@ class ArchiveFinder:
     @hidden
     def _find_below(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
         tail = fullname.rpartition(".")[2]
-        inside = self.tree.inside
+        known = self._folders
         try:
             for portion in path:
-                if not portion.startswith(inside):
+                if portion not in known:
+                    inside = portion.startswith(self.tree.inside)
+                    known[portion] = self.tree.relative(portion) if inside else None
+                if known[portion] is None:  # or it leads out again: pkg/../..
                     return None
         except (AttributeError, TypeError):  # it is no str: the path finder skips it
             return None
         for portion in path:
-            folder = self.tree.relative(portion)
-            if folder is None:  # it leads out again: pkg/../..
-                return None
-            spec = module_spec(self.tree, fullname, f"{folder}/{tail}")
+            spec = module_spec(self.tree, fullname, f"{known[portion]}/{tail}")
             if spec is not None:
                 return spec
         return None
@@ -93,10 +95,11 @@ class ArchiveFinder:
 
         Programs put their own folder there, or one of vendored packages.
         """
+        root, inside = self.tree.root, self.tree.inside
         for entry in sys.path:
-            if entry == self.tree.root:
+            if entry == root:
                 break
-            if isinstance(entry, str) and entry.startswith(self.tree.inside):
+            if isinstance(entry, str) and entry.startswith(inside):
                 folder = self.tree.relative(entry.rstrip("/"))
                 spec = folder and module_spec(
                     self.tree, fullname, f"{folder}/{fullname}"

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     #: makes a loader again that was pickled as (hash, name, path, is a package)
     Restore: TypeAlias = Callable[[str, str, str, bool], object]
 
-#: suffix of a module's file -> its place in the order FileFinder tries them
-_RANKS = {
-    suffix: rank
-    for rank, suffix in enumerate(
-        EXTENSION_SUFFIXES + SOURCE_SUFFIXES + BYTECODE_SUFFIXES
-    )
-}
 _INIT = "/__init__"
+_SUFFIXES = EXTENSION_SUFFIXES + SOURCE_SUFFIXES + BYTECODE_SUFFIXES
+#: what follows the stem in the path of a module -> its place in the order FileFinder
+#: tries them: first come those of packages
+_RANKS = {
+    rest: rank
+    for rank, rest in enumerate([_INIT + suffix for suffix in _SUFFIXES] + _SUFFIXES)
+}
 #: stands for all directories at the top; none is called so
 _ALL = "/"
 _MOST_LOOKS = 1000
@@ -102,25 +102,19 @@ class Tree:
         The order is that of a directory: a package before a module, and for
         each, extension modules before sources before sourceless bytecode.
         """
-        found: tuple[Entry, bool] | None = None
-        best = 1000
+        found, best = None, len(_RANKS)
         for entry in self._find(stem):
-            rest = entry.path[len(stem) :]
-            is_package = rest.startswith(_INIT)
-            rank = _RANKS.get(rest[len(_INIT) :] if is_package else rest)
-            if rank is None or entry.is_directory:
-                continue
-            if not is_package:
-                rank += 100
+            rank = _RANKS.get(entry.path[len(stem) :], best)
             if rank < best:
-                best = rank
-                found = entry, is_package
-        if found is None and stem.endswith(_INIT):
+                found, best = entry, rank
+        if found is not None:
+            return found, best < len(_SUFFIXES)
+        if stem.endswith(_INIT):
             # ``from .__init__ import name``: a second module of the same file
             for entry in self._find(stem[: -len(_INIT)]):
                 if entry.path.startswith(stem) and entry.path[len(stem) :] in _RANKS:
                     return entry, False
-        return found
+        return None
 
     def others(self, stem: str) -> list[Entry]:
         """Return files that other importers may load as the module at *stem*.
