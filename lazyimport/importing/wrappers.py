@@ -233,9 +233,13 @@ def _exchange(others: dict[int, Any]) -> None:
 
     *others* maps the identity of each to what takes its place.
     """
+    has_none = others.keys().isdisjoint  # few modules have one: ask before the loop
     for name, module in list(sys.modules.items()):
-        if name not in _UNTOUCHED and isinstance(module, type(sys)):
-            for taken, value in list(vars(module).items()):
+        if name in _UNTOUCHED or not isinstance(module, type(sys)):
+            continue
+        names = vars(module).copy()
+        if not has_none(map(id, names.values())):
+            for taken, value in names.items():
                 if id(value) in others:
                     setattr(module, taken, others[id(value)])
     for module_name, class_name in _HOLDERS:
