@@ -17,6 +17,7 @@ from mmap import ACCESS_READ, mmap
 from time import time_ns
 
 from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, is_sealed, seal
+from lazyimport.cache.trust import unusable
 from lazyimport.files import (
     AtomicFile,
     FileLock,
@@ -88,12 +89,7 @@ class NodeCache(Layout):
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise errors.CacheError(
-                f"cannot read the node cache {self.path}: {error.strerror}; set "
-                "LAZYIMPORT_CACHE_DIR to a directory that this user may read",
-                path=self.path,
-                errno=error.errno,
-            ) from error
+            raise unusable("read", self.path, error) from error
         return found
 
     def lock(self, name: str, timeout: float) -> FileLock:
@@ -202,12 +198,7 @@ class NodeCache(Layout):
         try:
             disk = os.statvfs(self.path)
         except OSError as error:
-            raise errors.CacheError(
-                f"cannot use the node cache {self.path}: {error.strerror}; set "
-                "LAZYIMPORT_CACHE_DIR to where it is",
-                path=self.path,
-                errno=error.errno,
-            ) from error
+            raise unusable("use", self.path, error) from error
         return disk.f_blocks * disk.f_frsize // _SHARE
 
     def remove(self, hash: str) -> None:

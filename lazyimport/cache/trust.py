@@ -24,7 +24,7 @@ def make_trusted(path: str) -> bool:
     try:
         make_directories(path)
     except OSError as error:
-        raise _unusable("create", path, error) from error
+        raise unusable("create", path, error) from error
     is_trusted(path)
     return True
 
@@ -49,7 +49,7 @@ def is_trusted(path: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise _unusable("use", path, error) from error
+        raise unusable("use", path, error) from error
     if not stat.S_ISDIR(status.st_mode):
         raise errors.CacheError(
             f"the node cache {path} is not a directory; remove what is there, or "
@@ -116,7 +116,8 @@ def _refuse(path: str, place: str, why: str, chmod: str = "") -> None:
     )
 
 
-def _unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
+def unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
+    """Return the error for a cache with which one cannot do what *verb* says."""
     return errors.CacheError(
         f"cannot {verb} the node cache {path}: {error.strerror}; set "
         "LAZYIMPORT_CACHE_DIR to a directory this user may write",

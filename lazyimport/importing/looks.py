@@ -91,8 +91,8 @@ class Looks:
             return given
         root, inner = self._roots[beginning], path[len(beginning) :]
         self.unnoticed(self._look_below, root, inner, depth)
-        if self._places.get(root, root) == root:
-            return given
+        if self._places.get(root, root) == root or os.fsdecode(given)[:1] != "/":
+            return given  # a relative one may be relative to a dir_fd
         path = self._led(os.path.normpath(root + inner))
         return os.fsencode(path) if isinstance(given, bytes) else path
 
