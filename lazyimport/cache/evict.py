@@ -45,6 +45,28 @@ _DOWNLOAD_LOST = 86400.0
 _BYTECODE_UNUSED = 30 * 86400.0
 
 
+class Pruned:
+    """What `prune` or `clear` removed and left.
+
+    ``removed`` and ``in_use`` (what would have been removed if nobody used it) are
+    lists of `CachedArchive`; ``freed`` and ``left`` are bytes of the whole cache.
+    """
+
+    __slots__ = ("freed", "in_use", "left", "removed")
+
+    def __init__(
+        self,
+        removed: list[CachedArchive],
+        in_use: list[CachedArchive],
+        freed: int,
+        left: int,
+    ) -> None:
+        self.removed = removed
+        self.in_use = in_use
+        self.freed = freed
+        self.left = left
+
+
 def shrink(cache: NodeCache, limit: str | None) -> None:
     """Bring *cache* below *limit* (as the setting ``cache_limit``). Never fails.
 
@@ -54,10 +76,10 @@ def shrink(cache: NodeCache, limit: str | None) -> None:
         _refuse_unmarked(cache)
         most = byte_count(limit) if limit else cache.default_limit()
         with cache.lock(EVICTION, 0):
-            pruned = Pruned(cache)
-            pruned.sweep()
+            eviction = _Eviction(cache)
+            eviction.sweep()
             if most is not None:
-                pruned.shrink(most)
+                eviction.shrink(most)
 
 
 def prune(
@@ -74,13 +96,13 @@ def prune(
     """
     _refuse_unmarked(cache)
     with cache.lock(EVICTION, _PATIENCE):
-        pruned = Pruned(cache, dry_run=dry_run)
-        pruned.sweep()
+        eviction = _Eviction(cache, dry_run=dry_run)
+        eviction.sweep()
         if older_than is not None:
-            pruned.remove_unused_since(time() - older_than)
+            eviction.remove_unused_since(time() - older_than)
         if limit is not None:
-            pruned.shrink(limit)
-        return pruned
+            eviction.shrink(limit)
+        return eviction.result()
 
 
 def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pruned:
@@ -91,10 +113,10 @@ def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pr
     """
     _refuse_unmarked(cache)
     with cache.lock(EVICTION, _PATIENCE):
-        pruned = Pruned(cache, force=force, dry_run=dry_run)
-        pruned.sweep(everything=True)
-        pruned.shrink(-1)
-        return pruned
+        eviction = _Eviction(cache, force=force, dry_run=dry_run)
+        eviction.sweep(everything=True)
+        eviction.shrink(-1)
+        return eviction.result()
 
 
 def _refuse_unmarked(cache: NodeCache) -> None:
@@ -109,12 +131,8 @@ def _refuse_unmarked(cache: NodeCache) -> None:
         )
 
 
-class Pruned:
-    """One pass over a cache, whose lock `EVICTION` is held, and what came of it.
-
-    ``removed`` and ``in_use`` (what would have been removed if nobody used it) are
-    lists of `CachedArchive`; ``freed`` and ``left`` are bytes of the whole cache.
-    """
+class _Eviction:
+    """One pass over a cache, whose lock `EVICTION` is held."""
 
     def __init__(
         self, cache: NodeCache, *, dry_run: bool = False, force: bool = False
@@ -123,18 +141,13 @@ class Pruned:
         self._dry_run = dry_run
         self._force = force
         self._found = Inventory(cache)
-        self.left = self._found.taken
-        self.removed: list[CachedArchive] = []
-        self.in_use: list[CachedArchive] = []
-
-    @property
-    def freed(self) -> int:
-        """The bytes that were freed."""
-        return self._found.taken - self.left
+        self._left = self._found.taken
+        self._removed: dict[str, CachedArchive] = {}
+        self._in_use: dict[str, CachedArchive] = {}
 
     def remove_unused_since(self, moment: float) -> None:
         """Remove what was not used since *moment*, in seconds since the epoch."""
-        for archive in list(self._found.archives.values()):
+        for archive in self._found.archives.values():
             if archive.used < moment:
                 self._remove_archive(archive)
         for file in self._found.files[BYTECODE]:
@@ -143,16 +156,17 @@ class Pruned:
 
     def shrink(self, limit: int) -> None:
         """Remove archives, bytecode, records, until at most *limit* bytes are left."""
-        for archive in list(self._found.archives.values()):
-            if self.left <= limit:
+        for archive in self._found.archives.values():
+            if self._left <= limit:
                 return
-            self._remove_archive(archive)
+            if archive.hash not in self._removed:
+                self._remove_archive(archive)
         for file in self._found.unfinished.values():
-            if self.left > limit:
+            if self._left > limit:
                 self._remove_unfinished(file)
         for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
             for file in sorted(self._found.files[name], key=lambda file: file.used):
-                if self.left <= limit:
+                if self._left <= limit:
                     return
                 self._remove_file(file)
 
@@ -178,14 +192,20 @@ class Pruned:
             self._sweep_locks()
             os.utime(f"{self._cache.path}/{NAME}")
 
+    def result(self) -> Pruned:
+        """Return what was done."""
+        removed, in_use = self._removed.values(), self._in_use.values()
+        freed = self._found.taken - self._left
+        return Pruned([*removed], [*in_use], freed, self._left)
+
     def _remove_archive(self, archive: CachedArchive) -> None:
         """Remove an archive that nobody uses, and what it alone needed."""
         if self._remove_tree(archive.hash):
-            self.removed.append(archive)
-            self.left -= archive.size
+            self._removed[archive.hash] = archive
+            self._in_use.pop(archive.hash, None)
+            self._left -= archive.size
         else:
-            self.in_use.append(archive)
-        del self._found.archives[archive.hash]
+            self._in_use[archive.hash] = archive
 
     def _remove_tree(self, hash: str) -> bool:
         """Remove all that the cache has of an archive, unless it is in use."""
@@ -198,7 +218,7 @@ class Pruned:
             return False
         tree = self._found.trees.pop(hash, None)
         if tree is not None:
-            self.left -= tree.size
+            self._left -= tree.size
             for inode in tree.blobs:
                 blob = self._found.blobs[inode]
                 blob.links -= 1
@@ -209,7 +229,7 @@ class Pruned:
     def _remove_file(self, file: CachedFile) -> None:
         if not self._dry_run:
             remove_file(file.path)
-        self.left -= file.size
+        self._left -= file.size
         file.size = 0
 
     def _remove_unfinished(self, file: CachedFile) -> None:
@@ -220,7 +240,7 @@ class Pruned:
             if is_abandoned(file.path):
                 if os.path.isdir(file.path) and not self._dry_run:
                     delete_folder(file.path)
-                    self.left -= file.size
+                    self._left -= file.size
                 else:
                     self._remove_file(file)
 

@@ -69,8 +69,9 @@ def fetch(
     """
     fetching = _Fetch(settings, hash, reporter, ahead=ahead, held=held)
     archive = fetching.archive(hash)
-    if fetching.moved and not held:
-        make_room(NodeCache(settings.cache_dir), settings.cache_limit)
+    cache = NodeCache(settings.cache_dir)
+    if fetching.moved and archive.what == cache.archive_path(hash) and not held:
+        make_room(cache, settings.cache_limit)
     return archive, fetching.moved
 
 
