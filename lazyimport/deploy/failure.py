@@ -16,7 +16,7 @@ _CHAINED = ("The above exception was", "During handling of the above")
 #: what a path in an archive begins with
 _TREE = re.compile(r".*/trees/[0-9a-f]{64}/")
 #: code of others, in which errors of applications come up
-_OTHERS = re.compile(r"/(site|dist)-packages/|/lib/python3|<frozen |/ray/|/lazyimport/")
+_OTHERS = re.compile(r"/(site|dist)-packages/|/lib/python3\.|^<|\.pyx$")
 _REPLICA = re.compile(r"Replica\(id='([^']+)', deployment='([^']+)'")
 _PROCESS = re.compile(r"ServeReplica:[^:\s]+:([^\s().]+)")
 #: lines of one error's text that are shown

@@ -74,7 +74,7 @@ def test_the_replica_that_it_names() -> None:
         "  File \"/srv/app/main.py\", line 7, in f\nKeyError: 'a'\n"
     )
 
-    where = "/srv/app/main.py:7, in replica Shop#x02kq8rb"
+    where = "/home/ray/app/main.py:7, in replica Shop#x02kq8rb"
     assert headline(message) == f"KeyError: 'a', {where}"
 
 
