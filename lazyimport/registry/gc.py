@@ -1,9 +1,9 @@
 """Garbage collection: which archives of a store nobody needs, and deleting them.
 
-An archive stays while anything speaks for it: a channel points to it, or did so
-lately; an application runs it, or may be rolled back to it; it is young, among the
-newest, or named; or it is the base of one that stays. `survey` says for each what
-speaks for it. `collect` deletes the others, in batches, each announced before it is
+An archive stays while there is a reason: a channel points to it, or did so lately; an
+application runs it, or may be rolled back to it; it was pushed lately, is among the
+newest, or named; or it is the base of one that stays. `survey` returns the reasons of
+each. `collect` deletes the others, in batches, each announced before it is
 looked at again (see `lazyimport.registry.gc_lock`), deltas before their bases.
 
 Ages count by the clock of the store, which writes the times.
@@ -98,7 +98,7 @@ class Fate:
 class Survey:
     """The archives of a store, the newest first, at the time ``now``.
 
-    ``leftovers`` are the keys of objects that are of use to nobody, such as records
+    ``leftovers`` are the keys of objects that nothing needs, such as records
     of archives that are not there; ``unfinished`` says where there is what killed
     writers did not finish.
     """
@@ -141,7 +141,7 @@ def survey(store: Store, rules: Rules, now: float) -> Survey:
 def collect(
     store: Store, rules: Rules, by: str, reporter: Reporter = SILENT
 ) -> Collected:
-    """Delete what `survey` finds that nothing speaks for; return what was done.
+    """Delete what `survey` finds no reason to keep; return what was done.
 
     *by* tells others who it was. Safe beside pushes, changes of channels and other
     collections. If it is killed, what is in the store stays whole, and the next one
@@ -271,7 +271,7 @@ class _Surveyor:
             if place < rules.keep_last:
                 fate.reasons.append(f"one of the {rules.keep_last} newest")
             if now - fate.modified < rules.age:
-                fate.reasons.append("young")
+                fate.reasons.append("pushed lately")
         for fate in fates:
             if fate.reasons and fate.base in known:
                 known[fate.base].reasons.append(f"base of {fate.hash[:12]}")

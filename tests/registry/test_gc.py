@@ -88,7 +88,7 @@ def test_old_goes_and_young_stays(store: MutableStore) -> None:
     put_aged(store, A, 31)
     put_aged(store, B, 29)
 
-    assert reasons(survey(store, OLD, NOW)) == {B: ["young"], A: []}
+    assert reasons(survey(store, OLD, NOW)) == {B: ["pushed lately"], A: []}
     assert [f.hash for f in collect(store, OLD, "ada").deleted] == [A]
     assert archives(store) == {B}
 
@@ -110,7 +110,7 @@ def test_base_of_what_stays_stays(store: MutableStore) -> None:
 
     found = survey(store, OLD, NOW)
 
-    assert reasons(found) == {B: ["young"], C: [], A: [f"base of {B[:12]}"]}
+    assert reasons(found) == {B: ["pushed lately"], C: [], A: [f"base of {B[:12]}"]}
     collect(store, OLD, "ada")
     assert archives(store) == {A, B}
 
@@ -164,7 +164,7 @@ def test_what_is_named_stays_with_its_base(store: MutableStore) -> None:
 def test_nothing_of_the_last_hour_goes(store: MutableStore) -> None:
     put_aged(store, A, 0.5 / 24)
 
-    assert reasons(survey(store, Rules(older_than=0), NOW)) == {A: ["young"]}
+    assert reasons(survey(store, Rules(older_than=0), NOW)) == {A: ["pushed lately"]}
 
 
 def test_pushed_again_is_young_again(store: MutableStore) -> None:
@@ -172,7 +172,7 @@ def test_pushed_again_is_young_again(store: MutableStore) -> None:
     renew(store, A)
     renew(store, A)
 
-    assert reasons(survey(store, OLD, time.time())) == {A: ["young"]}
+    assert reasons(survey(store, OLD, time.time())) == {A: ["pushed lately"]}
 
 
 @pytest.mark.parametrize("skew", [-400 * DAY, 400 * DAY])
@@ -613,7 +613,7 @@ def test_what_a_channel_is_pointed_to_is_young_again(
     remove_channel(store, "prod", by="ada")
 
     rules = Rules(older_than=DAY, history=0)
-    assert reasons(survey(store, rules, time.time())) == {A: ["young"], B: []}
+    assert reasons(survey(store, rules, time.time())) == {A: ["pushed lately"], B: []}
 
 
 def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:
@@ -664,7 +664,7 @@ def test_push_of_what_is_there_renews_it(site: Site) -> None:
 
     assert site.push().kind == "present"
 
-    assert reasons(survey(store, OLD, time.time())) == {first.hash: ["young"]}
+    assert reasons(survey(store, OLD, time.time())) == {first.hash: ["pushed lately"]}
     (renewal,) = store.list("gc/")
     assert renewal.key.startswith(f"{PUSHED}{first.hash}/")
 
@@ -692,7 +692,7 @@ def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:
     found = survey(store, OLD, NOW)
     done = collect(store, OLD, "ada")
 
-    assert reasons(found) == {name: ["young"]}
+    assert reasons(found) == {name: ["pushed lately"]}
     assert sorted(found.leftovers) == sorted(renewals[:2])
     assert (done.deleted, done.leftovers) == ([], 2)
     assert [item.key for item in store.list("gc/")] == renewals[2:]

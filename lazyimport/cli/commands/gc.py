@@ -214,8 +214,8 @@ def _print_survey(found: Survey, store: Store) -> None:
     console.say(text)
     if goes:
         console.say(
-            "of the hashes in manifests, only those are known here that 'deploy' "
-            "recorded: --keep-from FILE keeps what a file mentions"
+            "the store knows only the hashes in manifests that 'deploy' recorded; name "
+            "others with --keep-from FILE"
         )
 
 
