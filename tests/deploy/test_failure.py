@@ -71,7 +71,10 @@ def test_the_replica_that_it_names() -> None:
     message = (
         "Exception when allocating Replica(id='x02kq8rb', deployment='Shop', "
         "app='shop'):\nTraceback (most recent call last):\n"
-        "  File \"/srv/app/main.py\", line 7, in f\nKeyError: 'a'\n"
+        '  File "/home/ray/app/main.py", line 7, in f\n'
+        '  File "<frozen runpy>", line 1, in g\n'
+        '  File "python/ray/_raylet.pyx", line 9, in h\n'
+        "KeyError: 'a'\n"
     )
 
     where = "/home/ray/app/main.py:7, in replica Shop#x02kq8rb"
