@@ -141,9 +141,10 @@ def _prune(
 @options.json
 @options.settings(store=False)
 def _clear(force: bool, dry_run: bool, as_json: bool, settings: Settings) -> int:
-    """Remove everything.
+    """Remove everything that is not in use.
 
-    The exit code is 1 if anything stays because it is in use.
+    The records of deployments and channels stay. The exit code is 1 if anything is in
+    use.
     """
     cache = _open_to_remove(settings)
     pruned = clear(cache, force=force, dry_run=dry_run)

@@ -43,8 +43,8 @@ lazyimport deploy --apply --wait              pushes what pyproject.toml names
 )
 @declare.option(
     "--push ROOT",
-    "Pack this folder or file, push it, and deploy the archive: what is done without "
-    "--hash and --channel, with what 'push' packs, where [tool.lazyimport] names FILE.",
+    "Pack this folder or file, push it, and deploy the archive: the default, with what "
+    "'push' packs, where [tool.lazyimport] names FILE.",
     "roots",
     multiple=True,
 )
