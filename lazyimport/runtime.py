@@ -306,6 +306,7 @@ class Process:
     def forked(self) -> None:
         """Forget a thread that was installing: it is not in the child."""
         self.lock = RLock()
+        self.waiting = None
 
 
 process = Process()

@@ -233,6 +233,53 @@ def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: Site) -> None:
     site.is_left_alone()
 
 
+def test_a_link_that_stalls_is_given_up_and_what_came_is_kept(site: Site) -> None:
+    site.server.rate = 8e6
+    worker = site.start(IMPORT, LAZYIMPORT_TIMEOUT="4")
+    site.wait_for(30)
+    site.server.go.clear()
+    complaints = worker.communicate(timeout=60)[1]
+    assert HASH in complaints
+    assert "LAZYIMPORT_TIMEOUT" in complaints
+    deadline = time.monotonic() + 30
+    while site.fetchers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert site.fetchers() == []
+    site.server.go.set()
+    before = site.server.moved
+    prove(obtain(site.settings(), SILENT)[0])
+    assert site.server.moved - before < len(DATA) * 0.9
+    site.is_left_alone()
+
+
+def test_a_process_that_forks_while_it_waits(site: Site) -> None:
+    """Neither the child that goes on, nor the one that ends, holds anything up."""
+    site.server.rate = 8e6
+    worker = site.start(f"{SET_HASH}{FORKING}", **{HASH_FOR_LATER: HASH})
+    assert worker.communicate(timeout=60) == ("7\n7\n", "")
+    assert site.server.moved == len(DATA)
+    site.is_left_alone()
+
+
+FORKING = """
+import threading, time, warnings, lazyimport
+warnings.simplefilter("ignore")  # threads and fork
+thread = threading.Thread(target=lazyimport.install)
+thread.start()
+while not lazyimport.stats().fetching:
+    time.sleep(0.01)
+child = os.fork()
+if child:
+    thread.join()
+else:
+    lazyimport.install()
+import shop.m7
+print(shop.m7.x, flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
 def test_what_went_wrong_is_told_to_all_who_wait(site: Site) -> None:
     site.object.unlink()
     site.server.delay = 1
