@@ -119,7 +119,7 @@ class NodeCache(Layout):
                 seal(file.fileno(), hash)
         except OSError as error:
             raise self.refused(hash, error) from error
-        return self._put(hash)
+        return self.open_new(hash)
 
     def begin(self, hash: str, kind: str) -> BinaryIO:
         """Open the file in which an archive comes to be; see `complete`.
@@ -159,13 +159,14 @@ class NodeCache(Layout):
         os.replace(f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp", path)
         unclaim(file.fileno())
         remove_leftovers(path)
-        return self._put(hash)
+        return self.open_new(hash)
 
     def give_up(self, hash: str) -> None:
         """Remove what there is of an archive that does not come. Raises OSError."""
         remove_leftovers(self.archive_path(hash))
 
-    def _put(self, hash: str) -> Archive:
+    def open_new(self, hash: str) -> Archive:
+        """Return an archive that was put here just now; CacheError if it is gone."""
         path = self.archive_path(hash)
         archive = self.open(hash)
         if archive is None:

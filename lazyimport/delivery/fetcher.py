@@ -16,7 +16,7 @@ from lazyimport import errors
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import Progress
 from lazyimport.cache.room import make_room
-from lazyimport.delivery.obtaining import bring
+from lazyimport.delivery.obtaining import obtain_here
 from lazyimport.files import unclaim
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
@@ -69,7 +69,7 @@ def _fetch_detached(settings: Settings) -> None:
     reporter = _Notes()
     reporter.progress.write(_LOCK)
     try:
-        result = bring(settings, reporter, ahead=True, held=True)
+        result = obtain_here(settings, reporter, ahead=True, held=True)
         reporter.progress.moved = result[1]
         reporter.progress.state = "done"
         del result  # with the archive, which is not in use here any more
@@ -130,8 +130,8 @@ def _require_signed(settings: Settings) -> None:
     _say("result signed")
 
 
-def _bring(settings: Settings, *, ahead: bool = False) -> None:
-    archive, moved = bring(settings, _Lines(), ahead=ahead)
+def _obtain(settings: Settings, *, ahead: bool = False) -> None:
+    archive, moved = obtain_here(settings, _Lines(), ahead=ahead)
     view = memoryview(archive.buffer)
     if archive.what == NodeCache(settings.cache_dir).archive_path(archive.hash):
         view = view[:0]
@@ -141,8 +141,8 @@ def _bring(settings: Settings, *, ahead: bool = False) -> None:
 
 
 _ANSWERS = {
-    "bring": _bring,
-    "bring ahead": lambda settings: _bring(settings, ahead=True),
+    "obtain": _obtain,
+    "obtain ahead": lambda settings: _obtain(settings, ahead=True),
     "look up": _look_up,
     "require signed": _require_signed,
 }

@@ -95,7 +95,7 @@ def obtain(
         # A process that runs from memory finds libraries and compiled code there, too.
         NodeCache(settings.cache_dir).make()
     if _is_here_alone(settings.artifact or settings.store):
-        return bring(settings, reporter, ahead=ahead)
+        return obtain_here(settings, reporter, ahead=ahead)
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import find_made
 
@@ -114,7 +114,7 @@ def obtain(
         return _through_pipe(settings, reporter, ahead=ahead)
 
 
-def bring(
+def obtain_here(
     settings: Settings, reporter: Reporter, *, ahead: bool = False, held: bool = False
 ) -> tuple[Archive, int]:
     """Do what `obtain` does in this process, which imports what reaches the store.
@@ -151,18 +151,11 @@ def _through_pipe(
     settings: Settings, reporter: Reporter, *, ahead: bool
 ) -> tuple[Archive, int]:
     """Return what a child brings for this process alone."""
-    with Answers("bring ahead" if ahead else "bring", settings) as answers:
+    with Answers("obtain ahead" if ahead else "obtain", settings) as answers:
         hash, moved, size = answers.result(reporter)
         if int(size):
             return answers.archive(hash, int(size)), int(moved)
-    archive = NodeCache(settings.cache_dir).open(hash)
-    if archive is None:
-        raise errors.CacheError(
-            f"archive {hash} vanished from the node cache {settings.cache_dir} right "
-            "after it was put there; see whether something else deletes files in it",
-            path=settings.cache_dir,
-        )
-    return archive, int(moved)
+    return NodeCache(settings.cache_dir).open_new(hash), int(moved)
 
 
 class _Waiting:
