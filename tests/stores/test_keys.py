@@ -32,7 +32,7 @@ def test_no_keys(key: str) -> None:
         ("a//b", "between two slashes"),
         (".git", "begins with a dot"),
         ("\udc80", "UTF-8"),
-        ("ä" * 121, "242 bytes long; 240"),
+        ("ä" * 121, "242 bytes long; at most 240"),
     ],
 )
 def test_why_it_is_no_key(key: str, reason: str) -> None:
