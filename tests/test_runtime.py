@@ -530,6 +530,7 @@ def test_what_install_loads(packed: str, cache: Path) -> None:
     foreign = {name for name in loaded if not name.startswith(("lazyimport", "quiet"))}
 
     assert foreign <= ALLOWED, foreign - ALLOWED
+    assert loaded.isdisjoint(NOT_FOR_A_WARM_START)
 
 
 #: Everything else would cost more than opening an archive does.
@@ -555,6 +556,17 @@ ALLOWED = {
     "struct",
     "time",
     "zlib",
+}
+
+
+#: What a start does without when the archive is here and nothing goes wrong.
+NOT_FOR_A_WARM_START = {
+    "lazyimport.cache.marker",
+    "lazyimport.cache.materialize",
+    "lazyimport.errors",
+    "lazyimport.format.codec",
+    "lazyimport.importing.collector",
+    "lazyimport.reporting",
 }
 
 

@@ -29,7 +29,6 @@ import os
 import stat
 from time import time_ns
 
-from lazyimport.cache.marker import mark_if_empty
 from lazyimport.cache.trust import is_trusted, make_trusted
 from lazyimport.files import is_unfinished, unfinished_path
 from lazyimport.values import is_sha256
@@ -88,6 +87,8 @@ class Layout:
 
         Raises CacheError if that fails, or if it may not be trusted.
         """
+        from lazyimport.cache.marker import mark_if_empty  # not to open what is here
+
         make_trusted(self.path)
         mark_if_empty(self.path)
 

@@ -237,9 +237,8 @@ def _exchange(others: dict[int, Any]) -> None:
     for name, module in list(sys.modules.items()):
         if name in _UNTOUCHED or not isinstance(module, type(sys)):
             continue
-        names = vars(module).copy()
-        if not has_none(map(id, names.values())):
-            for taken, value in names.items():
+        if not has_none(map(id, list(vars(module).values()))):
+            for taken, value in list(vars(module).items()):
                 if id(value) in others:
                     setattr(module, taken, others[id(value)])
     for module_name, class_name in _HOLDERS:
