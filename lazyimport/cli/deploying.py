@@ -110,7 +110,7 @@ class Wishes(NamedTuple):
 
 
 def choose(file: str | None, wishes: Wishes) -> tuple[str | None, Wishes]:
-    """Return FILE and *wishes*; if none is typed, with what the project here says."""
+    """Return FILE and *wishes*, by default those that the project here names."""
     if file is None:
         found = project()
         if found.manifest is not None:

@@ -7,7 +7,7 @@ from threading import Timer
 from lazyimport.cli import console
 from lazyimport.values import redact
 
-#: Seconds after which it is said that there was no answer.
+#: Seconds after which the line is printed.
 PATIENCE = 3.0
 _told: set[str] = set()
 

@@ -18,8 +18,7 @@ from lazyimport.stores.side_by_side import side_by_side
 class Listed(NamedTuple):
     """An archive: its ``size`` in bytes, and when it was ``modified`` by the store.
 
-    ``channels`` point to it now. ``provenance`` is what whoever pushed it first
-    says of it; nothing proves that.
+    ``channels`` point to it now. ``provenance`` is the claim of its first push.
     """
 
     hash: str

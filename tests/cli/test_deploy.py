@@ -272,7 +272,7 @@ class TestRollback:
     def test_the_last_that_worked_from_any_machine(
         self, cli: CommandLine, file: Path, project: Path
     ) -> None:
-        """The record is in the store; which commit it is, whoever pushed it says."""
+        """The record is in the store; which commit it is, its push claims."""
         good, bad = cli.push(project), cli.push(project / "shop" / "templates")
         other: dict[str, Any] = {"LAZYIMPORT_CACHE_DIR": str(cli.folder / "other")}
         with Dashboard() as dashboard:
