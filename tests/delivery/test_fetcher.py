@@ -274,9 +274,9 @@ if child:
 else:
     lazyimport.install()
 import shop.m7
-print(shop.m7.x, flush=True)
 if child:
     os.waitpid(child, 0)
+print(shop.m7.x, flush=True)
 """
 
 
