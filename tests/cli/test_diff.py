@@ -90,6 +90,7 @@ class TestDiff:
     def test_channels_manifests_and_folders(
         self, cli: CommandLine, two: Two, project: Path
     ) -> None:
+        pytest.importorskip("ruamel.yaml", reason="needs the extra 'deploy'")
         manifest = cli.folder / "job.yaml"
         manifest.write_text(
             "applications:\n- name: shop\n  import_path: shop.main\n  runtime_env:\n"
