@@ -44,6 +44,7 @@ _SECTIONS = {
         "cache": "Look into the node cache, check it, and make room in it.",
     },
     "More": {
+        "doctor": "Try what this machine needs to run an archive.",
         "completion": "Print a completion script for a shell.",
         "help": "Show the help of a command, or of lazyimport.",
     },

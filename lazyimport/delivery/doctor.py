@@ -1,0 +1,171 @@
+"""The doctor: what a machine needs to fetch and run archives, tried one by one."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import MAGIC_NUMBER
+from typing import NamedTuple
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.contents import read_contents
+from lazyimport.delivery.lookup import resolve
+from lazyimport.errors import KeyMissing, LazyImportError
+from lazyimport.registry.archives import delete_object
+from lazyimport.registry.layout import CLOCK, RUNNING
+from lazyimport.settings import ENVIRONMENT, Settings
+from lazyimport.stores import ReadStore, open_store, writable
+
+#: Bytes with which a disk is nearly full; seconds to wait, and that clocks may differ.
+_LITTLE, _PATIENCE, _FAR = 1 << 30, 10.0, 60.0
+_TAGGED = re.compile(r"\.cpython-[^/]*\.(so|pyd)$")
+_PROBE = "import sys; sys.exit('lazyimport.activation' not in sys.modules)"
+_MOVE = "set LAZYIMPORT_CACHE_DIR to a directory on another disk"
+
+
+class Finding(NamedTuple):
+    """What was ``tried``, what was ``found``, with what to do, and if that is well."""
+
+    tried: str
+    found: str
+    well: bool
+
+
+def examine(
+    settings: Settings,
+    archive: str | None = None,
+    *,
+    environ: Mapping[str, str],
+    write: bool = False,
+) -> Iterator[Finding]:
+    """Yield a finding for each thing that a process needs to run an archive here.
+
+    That is activation with the variables *environ*, the node cache and its disk, the
+    store, and an *archive*, as `resolve` takes it, for this Python and platform. With
+    *write*, an object is made in the store, as a push does, and deleted. Raises
+    SettingsError for what is no store.
+    """
+    settings = settings.replaced(timeout=min(settings.timeout, _PATIENCE))
+    cache = NodeCache(settings.cache_dir)
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("this Python", _python),
+        ("activation", partial(_activation, environ, cache.path)),
+        ("node cache", partial(_cache, cache)),
+        ("its disk", partial(_disk, cache.path)),
+    ]
+    if settings.store:
+        store = open_store(settings.store, timeout=settings.timeout)
+        checks.append(("reading the store", partial(_read, store)))
+        if write:
+            checks.append(("writing to it", partial(_write, store)))
+    if archive:
+        checks.append((f"archive {archive[:12]}", partial(_archive, archive, settings)))
+    for tried, check in checks:
+        try:
+            yield Finding(tried, check(), well=True)
+        except (LazyImportError, OSError) as error:
+            yield Finding(tried, str(error), well=False)
+
+
+def _python() -> str:
+    python = sys.version.split()[0]
+    return f"Python {python}, {sysconfig.get_platform()}, {sys.executable}"
+
+
+def _activation(environ: Mapping[str, str], cache_dir: str) -> str:
+    """Start a process that is to run an archive which nobody has."""
+    variables = {k: v for k, v in environ.items() if k not in ENVIRONMENT.values()}
+    variables[ENVIRONMENT["hash"]] = "0" * 64
+    variables[ENVIRONMENT["cache_dir"]] = cache_dir
+    probe = [sys.executable, "-c", _PROBE]
+    child = subprocess.run(
+        probe, env=variables, cwd="/", capture_output=True, check=False
+    )
+    if child.returncode:
+        raise LazyImportError(
+            f"{sys.executable} does not read lazyimport.pth, so LAZYIMPORT_HASH does "
+            "nothing; install ray-lazyimport into the site-packages of that Python, or "
+            "call lazyimport.activation.start() in its sitecustomize"
+        )
+    return "lazyimport.pth is read when Python starts"
+
+
+def _cache(cache: NodeCache) -> str:
+    cache.make()
+    with cache.lock("doctor", _PATIENCE):
+        os.unlink(cache.lock_path("doctor"))
+    return f"{cache.path}: nobody else can change it, this user can, and locks work"
+
+
+def _disk(path: str) -> str:
+    status, around = os.statvfs(path), f"{os.path.realpath(path)}/"
+    kind = "some file system"
+    if os.path.exists("/proc/self/mounts"):
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            mounts = [(line.split()[1].rstrip("/"), line.split()[2]) for line in file]
+        inside = [mount for mount in mounts if around.startswith(f"{mount[0]}/")]
+        kind = max(inside[::-1], key=lambda mount: len(mount[0]))[1]
+    free = status.f_bavail * status.f_frsize
+    text = f"{kind}, {free / 1e9:.1f} GB free"
+    if status.f_flag & getattr(os, "ST_NOEXEC", 0):
+        raise LazyImportError(f"{text}, noexec, so no native library loads; {_MOVE}")
+    if free < _LITTLE:
+        raise LazyImportError(f"{text}; make room: lazyimport cache prune; or {_MOVE}")
+    return text
+
+
+def _read(store: ReadStore) -> str:
+    started = time.monotonic()
+    try:
+        store.read(RUNNING, 0, 1)
+    except KeyMissing:
+        pass  # an answer
+    return f"{store.url} answers in {1000 * (time.monotonic() - started):.0f} ms"
+
+
+def _write(store: ReadStore) -> str:
+    _read(store)  # or a folder that is not mounted would be made
+    changing, key = writable(store), f"{CLOCK}{os.urandom(8).hex()}"
+    changing.put(key, io.BytesIO(b""))
+    try:
+        off = next(changing.list(key)).modified - time.time()
+    finally:
+        delete_object(changing, key)
+    if abs(off) > _FAR:
+        raise LazyImportError(
+            f"its clock and that of this machine differ by {off:+.0f} s, so channels "
+            "expire at another time here; set the clock"
+        )
+    return "an object was made, listed and deleted; its clock agrees with this one"
+
+
+def _archive(text: str, settings: Settings) -> str:
+    contents = read_contents(resolve(text, settings), settings)
+    minor, tag = sys.version_info.minor, str(sys.implementation.cache_tag)
+    if not contents.index.minors >> minor & 1:
+        raise LazyImportError(
+            f"it is for {contents.runs_on}, and this is 3.{minor}; use an image with "
+            "such a Python, or push with another requires-python"
+        )
+    native = [entry.path for entry in contents.files if _TAGGED.search(entry.path)]
+    ours = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix.count(".") > 1)
+    for path in native:
+        if not path.endswith(ours):
+            raise LazyImportError(
+                f"{path} is for another Python or platform; push with --platform and "
+                "--python of this machine"
+            )
+    if contents.index.variant(tag, MAGIC_NUMBER, sys.flags.optimize) < 0:
+        raise LazyImportError(
+            "it has no bytecode for this Python, so each node compiles it; push with "
+            f"--python 3.{minor}"
+        )
+    return f"in {contents.place}, for this Python and platform"
