@@ -17,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: How an import may fail: not at all; unless it is not made, or whatever fails is
 #: caught there; with an ImportError.
@@ -228,6 +228,12 @@ class _Visitor(ast.NodeVisitor):
         self._visit(node.body, most)
 
     def visit_Try(self, node: ast.Try) -> None:
+        self._visit_try(node)
+
+    def visit_TryStar(self, node: Any) -> None:  # ast.TryStar, new in Python 3.11
+        self._visit_try(node)
+
+    def _visit_try(self, node: ast.Try) -> None:
         caught, start = list(map(_caught, node.handlers)), len(self.imports)
         most = max(caught, default=_NEVER)
         self._visit(node.body, most)
@@ -240,8 +246,6 @@ class _Visitor(ast.NodeVisitor):
                 self._visit(handler.body)
         self._visit(node.orelse, _PERHAPS if most else _NEVER)
         self._visit(node.finalbody)
-
-    visit_TryStar = visit_Try  # noqa: N815
 
 
 def _named(call: ast.Call) -> str:

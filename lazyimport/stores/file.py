@@ -110,11 +110,14 @@ class FileStore(StoreBase):
                     if not re.fullmatch(_UNFINISHED, name):
                         continue
                     path = f"{place}/{name}"
-                    status = os.lstat(path)
-                    if stat.S_ISREG(status.st_mode) and status.st_mtime < before:
-                        found.append(path)
-                        if not dry_run:
-                            os.unlink(path)
+                    try:
+                        status = os.lstat(path)
+                        if stat.S_ISREG(status.st_mode) and status.st_mtime < before:
+                            if not dry_run:
+                                os.unlink(path)
+                            found.append(path)
+                    except FileNotFoundError:
+                        pass  # its writer has finished, or another collection was faster
         return found
 
     def _receive(
