@@ -104,8 +104,9 @@ class Past:
 class Kept:
     """What *records* keep from a garbage collection.
 
-    That is for each application, by each manifest, what it runs now and what to go
-    back to, *count* archives in all and at least two. What nobody who is trusted
+    That is for each application, by each manifest, all that it may run now: what it
+    was given, and had before, since it was last seen running. And what to go back to:
+    with the newest, *count* archives and at least two. What nobody who is trusted
     signed keeps archives too, and takes no one's place.
 
     ``reasons`` are pairs of a hash and why it stays. ``ids`` are application and id of
@@ -126,7 +127,12 @@ class Kept:
     def _keep(self, line: list[Deployment], count: int) -> None:
         app, now = line[0].app, line[0].hash
         good = Past(line, now).good()[: count - 1]
-        self.reasons.append((now, f"application {app}"))
+        for each in line[:RECORDED]:
+            self.reasons.append((each.hash, f"application {app}"))
+            if each.outcome == "running":
+                break
+            if each.before:
+                self.reasons.append((each.before, f"application {app}"))
         self.reasons += [(hash, f"rollback of {app}") for hash in good]
         ran = {each.hash: each for each in reversed(line) if each.outcome == "running"}
         found = [*line[:RECORDED], *map(ran.get, [now, *good])]

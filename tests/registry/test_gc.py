@@ -266,14 +266,39 @@ def test_what_rollback_would_go_to_stays(store: MutableStore) -> None:
 
     assert kept(store) == {
         B: ["application shop"],
-        **{name: ["rollback of shop"] for name in NAMES[4:8]},
+        A: ["application shop"],
+        **{name: ["rollback of shop"] for name in NAMES[4:7]},
+        NAMES[7]: ["application shop", "rollback of shop"],
         C: ["application shop"],
         D: ["application till"],
     }
-    least = {B, NAMES[7], C, D}
+    least = {A, B, NAMES[7], C, D}
     assert set(kept(store, history=0)) == set(kept(store, history=1)) == least
     collect(store, Rules(older_than=DAY, history=2), "ada")
     assert archives(store) == least
+
+
+@pytest.mark.parametrize(
+    ("outcome", "newer"),
+    [("timed out", "written"), ("applied", "failed"), ("superseded", "applied")],
+)
+def test_what_may_run_stays_until_a_newer_one_was_seen_running(
+    store: MutableStore, outcome: str, newer: str
+) -> None:
+    """Nobody looked when it came up late, and what came after it may never have."""
+    for name in NAMES:
+        put_aged(store, name, 60)
+    for name in NAMES[:5]:
+        deploy(store, name)
+    deploy(store, A, outcome, before=D)
+    deploy(store, B, newer, before=A)
+    age(store, 60)
+
+    assert {A, B, D, *NAMES[1:5]} == set(kept(store))
+    assert {A, B, D, NAMES[4]} == set(kept(store, history=0))
+    deploy(store, C, before=B)
+    age(store, 60)
+    assert not {A, D} & set(kept(store, history=0))
 
 
 def test_what_was_rolled_back_from_goes(store: MutableStore) -> None:
@@ -307,7 +332,7 @@ def test_old_records_go_but_the_last_ones(store: MutableStore) -> None:
     assert done.leftovers == 5
     assert len(left) == 1 + RECORDED + 1
     assert theirs in left
-    assert kept(store) == {A: ["rollback of shop"]}
+    assert kept(store) == {A: ["application shop", "rollback of shop"]}
 
 
 def test_nothing_goes_if_a_record_cannot_be_read(store: MutableStore) -> None:
