@@ -143,6 +143,8 @@ class AtomicFile:
                 if kind is None:
                     self._finish(file)
                     self.publish()
+                    # Closing alone would leave the lock to whatever was forked since.
+                    unclaim(file.fileno())
         finally:
             remove_file(self.temporary)
 

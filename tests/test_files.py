@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,21 @@ class TestAtomicFile:
             file.write(b"x")
 
         assert os.listdir(tmp_path) == ["folder"]
+
+    # from 3.12 on Python warns of a fork in a process that has threads
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_its_lock_ends_whatever_was_forked_meanwhile(self, tmp_path: Path) -> None:
+        """Who opens what was published waits for no child."""
+        path = str(tmp_path / "file")
+        with AtomicFile(path) as file:
+            file.write(b"whole")
+            child = os.fork()
+            if not child:
+                signal.pause()
+                os._exit(0)
+        try:
+            with open(path, "rb") as published:
+                flock(published.fileno(), LOCK_SH | LOCK_NB)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]  # loads no enum
 import os
 import time
+from mmap import MADV_DONTNEED, mmap
 
 from lazyimport import errors
 from lazyimport.cache.node import NodeCache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 #: Seconds between two notes of how far it is.
 _PAUSE = 0.1
 _OUT, _LOCK = 1, 2
+_PIECE = 1 << 20
 #: Nobody can change the first two; Python ignores the others, and reports an error.
 _SIGNALS = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 
@@ -136,8 +138,10 @@ def _obtain(settings: Settings, *, ahead: bool = False) -> None:
     if archive.what == NodeCache(settings.cache_dir).archive_path(archive.hash):
         view = view[:0]
     _say(f"result {archive.hash} {moved} {len(view)}")
-    while view:
-        view = view[os.write(_OUT, view[: 1 << 20]) :]
+    for start in range(0, len(view), _PIECE):
+        _send(view[start : start + _PIECE])
+        if isinstance(archive.buffer, mmap):  # the other process has its own by now
+            archive.buffer.madvise(MADV_DONTNEED, start, _PIECE)
 
 
 _ANSWERS = {
@@ -150,7 +154,10 @@ _ANSWERS = {
 
 def _say(line: str) -> None:
     text = line.replace("\n", " ") + "\n"
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    _send(memoryview(text.encode("utf-8", "surrogateescape")))
+
+
+def _send(data: memoryview) -> None:
     try:
         while data:
             data = data[os.write(_OUT, data) :]

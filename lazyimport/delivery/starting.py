@@ -97,20 +97,20 @@ class Answers:
             elif kind == "error":
                 raise decode_error(text)
             else:
-                raise errors.DeliveryError(
-                    "the fetcher ended without an answer; "
-                    "see whether something kills it, such as a limit of memory"
-                )
+                raise _no_answer()
 
     def archive(self, hash: str, size: int) -> Archive:
         """Return the archive of *size* bytes that follows the result.
 
-        Raises DeliveryError.
+        Raises DeliveryError if the child died before it had sent all of it.
         """
         buffer = mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
         buffer.write(self._read)
         self._read = b""
-        while buffer.tell() < size and (data := os.read(self._answers, _PIECE)):
+        while buffer.tell() < size:
+            data = os.read(self._answers, _PIECE)
+            if not data:
+                raise _no_answer()
             buffer.write(data)
         return Archive(buffer, hash, "what was fetched into memory", sealed=True)
 
@@ -131,6 +131,13 @@ def decode_error(text: str) -> errors.LazyImportError:
         return found(message, **facts)  # type: ignore[no-any-return]
     except (ValueError, TypeError, AttributeError):
         return errors.DeliveryError(f"the fetcher has failed: {text}")
+
+
+def _no_answer() -> errors.DeliveryError:
+    return errors.DeliveryError(
+        "the fetcher ended without an answer; "
+        "see whether something kills it, such as a limit of memory"
+    )
 
 
 def _request(settings: Settings) -> bytes:

@@ -341,6 +341,16 @@ def test_fetchers_that_die(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     prove(obtain(site.settings(), SILENT)[0])
 
 
+def test_a_child_that_dies_half_way(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did not send is not taken for zeros of a sealed archive."""
+    half = f"print('result {HASH} 0 {len(DATA)}', flush=True); print('0' * 4096)\n"
+    monkeypatch.setattr(starting, "_PROGRAM", half)
+    with pytest.raises(DeliveryError, match="without an answer"):
+        obtain(site.settings(cache_mode="memory"), SILENT)
+
+
 def test_a_program_with_python_in_it_fetches_for_itself(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
