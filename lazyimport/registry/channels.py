@@ -4,7 +4,8 @@ A change replaces the version that its writer has read, and no other: nobody ove
 what they have not seen.
 
 Anybody who can write to the store may have written a change. So only changes count
-that a trusted key has signed, or else, for those who sign, their own key.
+that a trusted key has signed, or else, for those who sign, their own key. And where
+keys are trusted no other change is written: no node would take it.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ def set_channel(
     """Point the channel *name* to the archive *hash*; return it as it is now.
 
     Nothing is changed if it points there already, unless *signer* is to sign that
-    and has not, or *valid_for* is given: the seconds after which the channel no
-    longer counts, 0 for never; None leaves that as it was. With *trusted* keys, one
-    of them must have signed the archive. With *only_sign* the channel must point
+    and has not, or it has expired, or *valid_for* is given: the seconds after which
+    the channel no longer counts, 0 for never; None leaves that as it was. A change
+    that stands is then refreshed. With *trusted* keys, one of them must have signed
+    the archive, and *signer* be one of them. With *only_sign* the channel must point
     there already.
 
     Raises ArchiveMissing if the store does not have the archive with its base,
@@ -78,8 +80,11 @@ def set_channel(
     edit.require(hash)
     channel = edit.existing if only_sign else edit.channel
     if channel is not None and channel.hash == hash:
-        if valid_for is None and edit.stands(channel.newest):
-            return channel
+        newest = channel.newest
+        if edit.stands(newest):
+            if valid_for is None and not newest.is_expired():
+                return channel
+            return edit.write(newest.facts, valid_for, over=True)
     elif only_sign:
         raise edit.error(
             f"channel {name!r} of {store.url} does not point to {hash}; to change that: "
@@ -152,12 +157,14 @@ def remove_channel(
     by: str,
     message: str = "",
     signer: Signer | None = None,
+    trusted: Trusted | None = None,
 ) -> Channel:
     """Point the channel *name* to nothing; its history stays.
 
-    Raises ChannelError if there is none, or another writer was first.
+    Raises ChannelError if there is none, or another writer was first, SignatureError
+    if *signer* is not *trusted*, and StoreError.
     """
-    edit = _Edit(store, name, signer, None)
+    edit = _Edit(store, name, signer, trusted)
     if edit.existing.hash is None and edit.stands(edit.existing.newest):
         return edit.existing
     facts = {"hash": None, "by": by, "commit": "", "message": message}
@@ -203,10 +210,10 @@ class _Edit:
         """Whether *change* may be acted on, and the signer, if any, has signed it."""
         return self._signed(change, self._guard) and self._signed(change, self._own)
 
-    def check(self, change: Change) -> None:
+    def check(self, change: Change, prefix: str = "") -> None:
         """Raise SignatureError unless *change* may be acted on."""
         if self._guard is not None:
-            what = f"#{change.number} of channel {self._name!r} in {self._store.url}"
+            what = f"{prefix}#{change.number} of channel {self._name!r} in {self._store.url}"
             self._guard.check(change.signed_text(self._name), change.signatures, what)
 
     def _signed(self, change: Change, keys: Trusted | None) -> bool:
@@ -257,6 +264,7 @@ class _Edit:
         if self._signer is not None:
             signature = self._signer.sign(change.signed_text(self._name))
             facts["signatures"] = [signature]
+        self.check(change, "nothing was changed: what would be ")
         left = [change, *changes[over:]][:HISTORY]
         changed = Channel(self._name, left, changed=True)
         key = channel_key(self._name)

@@ -112,7 +112,11 @@ def test_signed_all_the_way(cli: CommandLine, project: Path) -> None:
     signing: Any = {"LAZYIMPORT_SIGNING_KEY": key.read_text()}
     signed = cli.run("push", project, **signing).stdout.strip()
     assert signed == unsigned
-    cli.run("channel", "set", "prod", signed, **trusting)
+    text = cli.fail("channel", "set", "prod", signed, **trusting)
+    assert "nothing was changed: what would be #1 of channel 'prod'" in text
+    cli.run("channel", "set", "prod", signed)
+    text = cli.fail("channel", "rm", "prod", **trusting)
+    assert "what would be #2 of channel 'prod'" in text
     assert "it is not signed" in cli.fail("channel", "get", "prod", **trusting)
     assert "it is not signed" in cli.fail("run", "prod", "-m", "shop", **trusting)
     cli.run("channel", "set", "prod", signed, **trusting, **signing)

@@ -378,6 +378,32 @@ def test_with_trusted_keys_only_signed_archives_get_a_channel(
         roll_back(store, "prod", by="ada", signer=ours, trusted=trusted)
 
 
+@pytest.mark.parametrize("who", [None, "theirs"])
+def test_no_change_is_written_that_no_trusted_key_signs(
+    store: MutableStore, ours: Signer, theirs: Signer, who: str | None
+) -> None:
+    """Else nobody could use the channel, and rolling back again would go forward."""
+    trusted = Trusted.parse(ours.public)
+    for name in (A, B):
+        sign_archive(store, name, ours)
+        set_channel(store, "prod", name, by="ada", valid_for=60, signer=ours)
+    before = facts_of(store)
+    wrong: Any = {"signer": theirs if who else None, "trusted": trusted}
+
+    changes: list[Any] = [
+        lambda: roll_back(store, "prod", by="ada", **wrong),
+        lambda: set_channel(store, "prod", A, by="ada", **wrong),
+        lambda: refresh_channel(store, "prod", **wrong),
+        lambda: remove_channel(store, "prod", by="ada", **wrong),
+        lambda: set_channel(store, "new", A, by="ada", **wrong),
+    ]
+    for change in changes:
+        with pytest.raises(SignatureError, match=r"nothing was changed: .*--sign KEY"):
+            change()
+    assert facts_of(store) == before
+    assert roll_back(store, "prod", by="ada", signer=ours, trusted=trusted).hash == A
+
+
 # -- what stands in a history ------------------------------------------------
 
 
@@ -512,6 +538,23 @@ def test_channel_that_nobody_refreshes_expires(
     rewrite(store, channel_key("prod"), frozen)
     with pytest.raises(SignatureError, match="an older state back"):
         resolve_channel(asks, "prod")
+
+
+def test_setting_what_has_expired_refreshes_it(
+    store: MutableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a push that gives the expiry each time: a history is of other archives."""
+    set_channel(store, "prod", A, by="ada", message="m", valid_for=60)
+    assert not set_channel(store, "prod", A, by="ada").changed
+    expire(monkeypatch, 61)
+
+    channel = set_channel(store, "prod", A, by="ada", message="again")
+    assert (channel.changed, channel.newest.number) == (True, 2)
+    assert resolve_channel(Settings(store=store.url), "prod").hash == A
+    channel = set_channel(store, "prod", A, by="ci", valid_for=90)
+    assert [(c.number, c.valid_for, c.message) for c in channel.changes] == [
+        (3, 90, "m")
+    ]
 
 
 def test_expiry_is_checked_without_keys_too(

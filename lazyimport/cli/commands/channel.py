@@ -187,8 +187,14 @@ def _ls(as_json: bool, settings: Settings) -> None:
 def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> None:
     """Point a channel to nothing; its history stays."""
     store = _open_to_change(settings)
-    by = builder(os.environ)
-    channel = remove_channel(store, name, by=by, message=message, signer=signer)
+    channel = remove_channel(
+        store,
+        name,
+        by=builder(os.environ),
+        message=message,
+        signer=signer,
+        trusted=Trusted.of(settings),
+    )
     console.say(describe_channel(channel, store.url))
 
 
