@@ -20,7 +20,7 @@ from lazyimport.delivery.contents import read_contents
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import KeyMissing, LazyImportError
 from lazyimport.registry.archives import delete_object
-from lazyimport.registry.layout import CLOCK, RUNNING
+from lazyimport.registry.layout import CLOCK, archive_key
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.stores import ReadStore, open_store, writable
 
@@ -125,7 +125,7 @@ def _disk(path: str) -> str:
 def _read(store: ReadStore) -> str:
     started = time.monotonic()
     try:
-        store.read(RUNNING, 0, 1)
+        store.read(archive_key("0" * 64), 0, 1)
     except KeyMissing:
         pass  # an answer
     return f"{store.url} answers in {1000 * (time.monotonic() - started):.0f} ms"

@@ -97,18 +97,27 @@ class Signer:
 def make_key(path: str) -> Signer:
     """Make a new key in *path*, for this user only, and ``path.pub`` beside it.
 
-    Raises FileExistsError if there is a file already.
+    Raises FileExistsError if there is a file already, and OSError, which names the
+    file, if it cannot be written; nothing is left then.
     """
     key = keys.generate()
     signer = Signer.of(key)
     public = f"{signer.public} lazyimport\n".encode()
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    made: list[str] = []
     for name, content, mode in [
         (path, keys.encode_private(key), 0o600),
         (f"{path}.pub", public, 0o644),
     ]:
-        with open(os.open(name, flags, mode), "wb") as file:
-            file.write(content)
+        try:
+            descriptor = os.open(name, flags, mode)
+            made.append(name)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            for unfinished in made:
+                os.unlink(unfinished)
+            raise OSError(error.errno, error.strerror, name) from error
     return signer
 
 

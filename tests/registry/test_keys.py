@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from lazyimport.errors import SettingsError, SignatureError
 from lazyimport.registry.signer import Signer, make_key
 from lazyimport.registry.signing import Trusted
+from tests.support.disks import mounted
 
 
 def pem(key: Any, secret: bytes | None = None) -> str:
@@ -323,3 +324,16 @@ def test_umask_does_not_open_a_new_key(tmp_path: Path) -> None:
         os.umask(before)
 
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_is_full_keeps_no_half_of_a_key(tmp_path: Path) -> None:
+    """An empty file in its place would refuse the next attempt."""
+    with mounted(tmp_path / "small", "size=8k") as disk:
+        for room, failed in [(0, "key"), (4096, "key.pub")]:
+            (disk / "filled").write_bytes(b"x" * (8192 - room))
+            with pytest.raises(OSError, match="No space left on device") as caught:
+                make_key(str(disk / "key"))
+            assert caught.value.filename == str(disk / failed)
+            (disk / "filled").unlink()
+            assert not list(disk.iterdir())
+        make_key(str(disk / "key"))
