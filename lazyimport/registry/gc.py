@@ -58,7 +58,7 @@ class Rules(NamedTuple):
     ``hashes``
         these,
     ``history``
-        what a channel pointed to in so many of its last changes, and so many
+        so many of the last archives of a channel, also of one that was removed, and
         versions of an application, for rollback,
     ``channels``
         names of the channels to which that applies; None for all,
@@ -277,8 +277,9 @@ class _Surveyor:
                 known[fate.base].reasons.append(f"base of {fate.hash[:12]}")
 
     def _channel_reasons(self) -> Iterator[tuple[str, str]]:
+        """Yield what channels keep; as in `Kept`, what is signed is counted first."""
         rules = self._rules
-        channels = [each for each in read_channels(self._store) if each.hash]
+        channels = read_channels(self._store)
         for name in sorted({*(rules.channels or ())} - {c.name for c in channels}):
             raise ChannelError(
                 f"there is no channel {name!r} in {self._store.url} that could keep "
@@ -287,11 +288,17 @@ class _Surveyor:
                 store=self._store.url,
             )
         for channel in channels:
-            yield str(channel.hash), f"channel {channel.name}"
-            if rules.channels is None or channel.name in rules.channels:
-                for change in channel.changes[1 : rules.history]:
-                    if change.hash and change.hash != channel.hash:
-                        yield change.hash, f"channel {channel.name} #{change.number}"
+            name, changes = channel.name, channel.changes
+            trusted = rules.trusted
+            signed = [c for c in changes if trusted and c.signer(name, trusted)]
+            keeps = rules.channels is None or name in rules.channels
+            for counted in (signed, changes):
+                found: dict[str, str] = {}
+                for change in filter(lambda each: each.hash, counted):
+                    number = f" #{change.number}" if change is not counted[0] else ""
+                    found.setdefault(str(change.hash), f"channel {name}{number}")
+                now = bool(counted and counted[0].hash)
+                yield from [*found.items()][: max(keeps and rules.history, now)]
 
     def _leftovers(self, fates: list[Fate], now: float) -> Iterator[str]:
         """Yield the keys of what is old and no longer needed.

@@ -146,9 +146,45 @@ def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:
     assert everyones[NAMES[7]] == ["channel prod"]
     assert everyones[NAMES[3]] == ["channel prod #4"]
     kept = {name for name, why in everyones.items() if why}
-    assert kept == {*NAMES[3:8], NAMES[8], NAMES[9]}
+    assert kept == {*NAMES[3:11]}
+    assert everyones[NAMES[10]] == ["channel gone #1"]
     kept = {name for name, why in of_one.items() if why}
     assert kept == {NAMES[7], NAMES[8], NAMES[9]}
+
+
+def test_a_channel_that_goes_back_and_forth_keeps_its_other_archives(
+    store: MutableStore,
+) -> None:
+    for name in (A, B, C):
+        put_aged(store, name, 60)
+    for name in (A, B, C, B, C, B, C):
+        set_channel(store, "prod", name, by="ada")
+    age(store, 60)
+
+    assert set(kept(store)) == {A, B, C}
+    assert set(kept(store, history=2)) == {B, C}
+    assert set(kept(store, history=0)) == {C}
+
+
+@pytest.mark.parametrize("planted", ["removal", "changes"])
+def test_unsigned_changes_push_out_no_signed_ones(
+    store: MutableStore, ours: Signer, planted: str
+) -> None:
+    for name in (*NAMES[:6], A, B):
+        put_aged(store, name, 60)
+    for name in (A, B):
+        set_channel(store, "prod", name, by="ada", signer=ours)
+    if planted == "removal":
+        remove_channel(store, "prod", by="eve")
+    else:
+        for name in NAMES[:6]:
+            set_channel(store, "prod", name, by="eve")
+    age(store, 60)
+    trusted = Trusted.parse(ours.public)
+
+    assert {A, B} <= set(kept(store, trusted=trusted))
+    assert "channel prod" in kept(store, trusted=trusted, history=1)[B]
+    assert set(kept(store, trusted=trusted)) == {A, B, *kept(store)}
 
 
 def test_what_is_named_stays_with_its_base(store: MutableStore) -> None:
@@ -806,7 +842,7 @@ def test_push_and_channel_set_during_collections(site: Site) -> None:
     deleted = 0
     try:
         while pusher.poll() is None and deleted < scaled(15, 150):
-            deleted += len(collect(store, OLD, "ada").deleted)
+            deleted += len(collect(store, OLD._replace(history=0), "ada").deleted)
     finally:
         stop.touch()
         out = pusher.communicate()[0]

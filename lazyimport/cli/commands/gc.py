@@ -54,8 +54,8 @@ kubectl get rayservice,rayjob,raycronjob,raycluster,cronjob -Ao yaml > used &&
 )
 @declare.option(
     "--history N",
-    "Keep what the last N changes of such a channel, and the last N versions of an "
-    "application, point to.",
+    "Keep the last N archives of such a channel, and the last N versions of an "
+    "application.",
     default="5",
 )
 @declare.option("--keep HASH", "Keep this archive.", multiple=True)
