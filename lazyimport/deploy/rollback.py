@@ -45,10 +45,12 @@ def _previous(
     app: Application, manifest: Manifest, history: History
 ) -> tuple[str, str]:
     path = manifest.path
-    past = Past(_line(history, app.name, app.hash, manifest.name)[1], app.hash)
+    by, deployments = _line(history, app.name, app.hash, manifest.name)
+    past = Past(deployments, app.hash)
     chosen = past.choose()
     if chosen is not None:
-        return chosen
+        other = f"; by {by}: nothing is recorded by {manifest.name}"
+        return chosen[0], chosen[1] + other * (by != manifest.name)
     for commit, hash in _committed(path, app.name):
         fate = past.fates.get(hash)
         if hash != app.hash and not (fate and fate.is_bad):
@@ -75,7 +77,8 @@ def _line(
     If *history* has none by *manifest*, as on another machine, the one counts that
     named the hash *now* last, and went to *cluster* if any did.
     """
-    counted = [each for each in history.deployments(app) if each.trusted]
+    known = history.deployments(app, manifest=manifest)
+    counted = [each for each in known if each.trusted]
     if not any(each.manifest == manifest for each in counted):
         ran = [each for each in counted if each.hash == now]
         ran.sort(key=lambda each: each.cluster != cluster)
@@ -109,7 +112,10 @@ class ClusterRollback(Plan):
         past = Past(deployments, app.hash)
         served = cluster.served().get(name)
         running = _still_running(served) if served else None
-        chosen = (to, _TYPED) if to else running or past.choose()
+        recorded = past.choose()
+        if recorded and by:
+            recorded = recorded[0], f"{recorded[1]}; by {by}"
+        chosen = (to, _TYPED) if to else running or recorded
         if chosen is None:
             command = f"lazyimport rollback --app {quote(name)} --to HASH"
             advice = f"no replica runs another one; name one: {command}"

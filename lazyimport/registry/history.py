@@ -32,8 +32,10 @@ from lazyimport.values import check_hash
 
 #: What may come of a deployment, each later than or instead of the one before it.
 OUTCOMES = ("written", "applied", "superseded", "timed out", "failed", "running")
-#: Objects of one application that are read, and bytes of the largest.
+#: Objects of one application that are read: that count, and in all.
 _READ = 200
+_READ_AT_MOST = 2000
+#: Bytes of the largest.
 _LARGEST = 1 << 16
 _AT_ONCE = 16
 
@@ -149,19 +151,29 @@ class History:
 
         self._for_each_place(write, "it does not know of this deployment")
 
-    def deployments(self, app: str, newest: int = _READ) -> list[Deployment]:
+    def deployments(
+        self, app: str, newest: int = _READ, manifest: str | None = None
+    ) -> list[Deployment]:
         """Return the deployments of *app* with what came of them, the newest first.
 
-        Of each record no more than the *newest* objects are read, of which a
-        deployment has up to three.
+        Each record is read backwards until so many objects count as *newest* says: a
+        deployment has up to three. Those count that are trusted, and by *manifest* if
+        that is given, so that others hide none of them.
         """
         found: list[Deployment] = []
 
         def read(place: _Place) -> None:
             store = place.open()
-            keys = [item.key for item in store.list(deployments_of(app))][-newest:]
-            records = read_records(store, keys, place.trusted)
-            found.extend(each for _, each in records if each.app == app)
+            keys = [item.key for item in store.list(deployments_of(app))]
+            keys, counted = keys[-_READ_AT_MOST:], 0
+            while keys and counted < newest:
+                records = read_records(store, keys[-newest:], place.trusted)
+                page = [each for _, each in records if each.app == app]
+                found.extend(page)
+                counted += sum(
+                    each.trusted and manifest in (None, each.manifest) for each in page
+                )
+                del keys[-newest:]
 
         self._for_each_place(read, "what it knows does not count")
         return newest_first(found)

@@ -162,7 +162,32 @@ class TestManifest:
         self.record(history, B, manifest="/home/bob/prod.yaml")
         self.record(history, A, manifest="/home/bob/staging.yaml")
 
-        assert D == self.chosen(history)[0]
+        hash, why = self.chosen(history)
+        assert D == hash
+        assert f"; by /home/bob/prod.yaml: nothing is recorded by {self.path}" in why
+
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_what_others_record_hides_nothing(
+        self, tmp_path: Path, signed: bool
+    ) -> None:
+        """Neither a busy manifest, nor somebody who may write to the store."""
+        pytest.importorskip("cryptography")
+        from lazyimport.registry.signer import make_key
+
+        store, key = open_store(f"file://{tmp_path}/store"), make_key(f"{tmp_path}/k")
+        ours = History(f"{tmp_path}/ours", store, signer=key)
+        self.record(ours, A)
+        self.record(ours, B, before=A)
+        manifest = "staging.yaml" if signed else self.path
+        others = History(f"{tmp_path}/others", store, signer=key if signed else None)
+        others._places = others._places[1:]
+        for _ in range(2 * 200 + 1):
+            self.record(others, E, manifest=manifest)
+
+        trusted = Trusted.parse(key.public)
+        hash, why = self.chosen(History(f"{tmp_path}/here", store, trusted=trusted))
+        assert (A, True) == (hash, why.startswith("it is the last that worked"))
+        assert "nothing is recorded by" not in why
 
     def test_what_is_not_trusted_does_not_count(self, tmp_path: Path) -> None:
         store = open_store(f"file://{tmp_path}/store")
@@ -286,6 +311,7 @@ class TestCluster:
 
         assert C == change.applications[0].hash
         assert "it is the last that worked" in change.why
+        assert change.why.endswith("; by prod.yaml")
         change.write(history)
         assert "prod.yaml" == history.deployments("shop")[0].manifest
 
