@@ -85,11 +85,15 @@ class Layout:
     def make(self) -> None:
         """Make the cache if it is missing, and mark it if it is empty.
 
-        Raises CacheError if that fails, or if it may not be trusted.
+        Raises CacheError if that fails, if it may not be trusted, or if it is a store.
         """
-        from lazyimport.cache.marker import mark_if_empty  # not to open what is here
+        from lazyimport.cache.marker import (  # not to open what is here
+            mark_if_empty,
+            refuse_store,
+        )
 
         make_trusted(self.path)
+        refuse_store(self.path)
         mark_if_empty(self.path)
 
     def make_folder(self, name: str) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 
 from lazyimport.files import AtomicFile
+from lazyimport.lazy import errors
 
 NAME = "CACHEDIR.TAG"
 _LINES = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n"
     b"# This is a node cache of lazyimport.\n"
 )
+#: Folders that every store has to which somebody pushed, and no cache.
+_OF_A_STORE = ("gc", "proofs", "provenance")
 _ABOUT = b"# What nothing needs is deleted from it. See https://bford.info/cachedir/\n"
 
 
@@ -25,6 +28,21 @@ def is_marked(folder: str) -> bool:
             return file.read(len(_LINES)) == _LINES
     except OSError:
         return False
+
+
+def refuse_store(folder: str) -> None:
+    """Raise CacheError if the directory *folder* is a store, marked or not.
+
+    Its archives have the names of those of a cache, and may be the only copies.
+    """
+    for name in _OF_A_STORE:
+        if os.path.isdir(f"{folder}/{name}"):
+            raise errors.CacheError(
+                f"{folder} is a store, not a node cache (it has the folder {name}/); "
+                "set LAZYIMPORT_CACHE_DIR to a folder apart from it; what is not "
+                "needed in a store goes by 'lazyimport gc'",
+                path=folder,
+            )
 
 
 def mark_if_empty(folder: str) -> None:

@@ -203,7 +203,11 @@ class NodeCache(Layout):
         return disk.f_blocks * disk.f_frsize // _SHARE
 
     def remove(self, hash: str) -> None:
-        """Remove the file of an archive; processes that have it open keep it."""
+        """Remove the file of an archive; processes that have it open keep it.
+
+        Raises CacheError as `make` does.
+        """
+        self.make()  # which refuses a store
         remove_file(self.archive_path(hash))
 
 

@@ -22,7 +22,7 @@ from lazyimport.cache.layout import (
     mark_path,
     walk,
 )
-from lazyimport.cache.marker import is_marked
+from lazyimport.cache.marker import is_marked, refuse_store
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import map_file
 from lazyimport.cache.usage import FORMS
@@ -85,6 +85,8 @@ def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Ve
 
     Raises CacheError or OSError if the cache cannot be read, or cannot be changed.
     """
+    if remove:
+        refuse_store(cache.path)
     check = _Check(cache, mend=remove)
     check.archives(reporter)
     check.blobs()

@@ -31,11 +31,11 @@ from lazyimport.errors import ArchiveMissing, LazyImportError, StoreError
 from lazyimport.packing.config import Config
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.gc_lock import claim
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import builder, commit_in, read_provenance
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
 from lazyimport.values import redact
 
 _SECTION = "Rolling out"
@@ -149,7 +149,7 @@ def open_history(
         patience = min(patience, settings.timeout)
     return History(
         settings.cache_dir,
-        open_store(settings.store, timeout=patience) if settings.store else None,
+        store_of(settings, timeout=patience) if settings.store else None,
         by=builder(os.environ),
         signer=signer,
         trusted=Trusted.of(settings),

@@ -27,9 +27,10 @@ from lazyimport.format.entries import (
 )
 from lazyimport.format.header import Header
 from lazyimport.format.index import ALL_MINORS, Index
+from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
-from lazyimport.stores import ReadStore, open_store
+from lazyimport.stores import ReadStore
 
 #: flag of a top-level package -> why it becomes real files: docs/format.md, 7
 _REASONS = {
@@ -146,7 +147,7 @@ def read_contents(
     cache = NodeCache(settings.cache_dir)
     cached = cache.open(hash)
     if cached is None and settings.store and find_packed(cache, hash) is None:
-        return _read_stored(hash, open_store(settings.store, timeout=settings.timeout))
+        return _read_stored(hash, store_of(settings))
     archive = cached or fetch(settings, hash, reporter)[0]
     place = f"the node cache {settings.cache_dir}"
     return Contents(

@@ -21,8 +21,9 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import KeyMissing, LazyImportError
 from lazyimport.registry.archives import delete_object
 from lazyimport.registry.layout import CLOCK, archive_key
+from lazyimport.registry.opening import store_of
 from lazyimport.settings import ENVIRONMENT, Settings
-from lazyimport.stores import ReadStore, open_store, writable
+from lazyimport.stores import ReadStore, writable
 
 #: Bytes with which a disk is nearly full; seconds to wait, and that clocks may differ.
 _LITTLE, _PATIENCE, _FAR = 1 << 30, 10.0, 60.0
@@ -62,7 +63,7 @@ def examine(
         ("its disk", partial(_disk, cache.path)),
     ]
     if settings.store:
-        store = open_store(settings.store, timeout=settings.timeout)
+        store = store_of(settings)
         checks.append(("reading the store", partial(_read, store)))
         if write:
             checks.append(("writing to it", partial(_write, store)))

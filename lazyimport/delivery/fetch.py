@@ -25,8 +25,8 @@ from lazyimport.errors import (
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.registry.layout import archive_key
+from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, WARNINGS
-from lazyimport.stores import open_store
 from lazyimport.values import redact
 
 TYPE_CHECKING = False
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
-    from lazyimport.stores import ReadStore
 
     T = TypeVar("T")
 
@@ -258,18 +257,15 @@ class _Fetch:
             text = f"{about} base cannot be fetched: {error}"
             raise error.with_text(text) from error.__cause__
 
-    def _require_store(self, hash: str) -> str:
-        """Return the URL of the store. Raises ArchiveMissing if none is named."""
-        if self._settings.store:
-            return self._settings.store
-        raise ArchiveMissing(
-            f"archive {hash} is not in the node cache {self._cache.path}, and no store "
-            "is named to fetch it from; set LAZYIMPORT_STORE, or pass store= or --store",
-            hash=hash,
-        )
-
-    def _open_store(self, hash: str) -> ReadStore:
-        return open_store(self._require_store(hash), timeout=round(self._left(), 1))
+    def _require_store(self, hash: str) -> None:
+        """Raise ArchiveMissing if no store is named."""
+        if not self._settings.store:
+            raise ArchiveMissing(
+                f"archive {hash} is not in the node cache {self._cache.path}, and no "
+                "store is named to fetch it from; set LAZYIMPORT_STORE, or pass store= "
+                "or --store",
+                hash=hash,
+            )
 
     def _left(self) -> float:
         return max(self._deadline - time.monotonic(), 0.1)
@@ -278,7 +274,8 @@ class _Fetch:
         """Return what the stored object says of itself, which is asked for once."""
         head = self._heads.get(hash)
         if head is None:
-            store = self._open_store(hash)
+            self._require_store(hash)
+            store = store_of(self._settings, timeout=round(self._left(), 1))
             again = self._cache.has_begun(hash)
             head = self._heads[hash] = self._explaining(
                 hash, store.url, lambda: Head(store, hash, again=again)

@@ -16,10 +16,11 @@ from lazyimport.errors import (
     SettingsError,
 )
 from lazyimport.registry.archives import stored_archives
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.resolution import require_signature, resolve_channel
 from lazyimport.reporting import WARNINGS, Reporter
 from lazyimport.settings import Settings
-from lazyimport.stores import ReadStore, open_store, writable
+from lazyimport.stores import ReadStore, writable
 from lazyimport.stores.artifact import artifact_url, is_artifact
 from lazyimport.values import (
     SHORTEST_PREFIX,
@@ -93,7 +94,7 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
     found = cached_hashes(settings, prefix)
     places = f"the node cache {settings.cache_dir}"
     if len(found) != 1 and settings.store:
-        store = store or open_store(settings.store, timeout=settings.timeout)
+        store = store or store_of(settings)
         found |= {name for name, _ in stored_archives(writable(store), prefix)}
         places += f" or {redact(settings.store)}"
     if len(found) == 1:

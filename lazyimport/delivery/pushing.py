@@ -20,6 +20,7 @@ from lazyimport.packing.packer import pack
 from lazyimport.packing.roots import Packed
 from lazyimport.registry.channel import Channel
 from lazyimport.registry.channels import set_channel
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import (
     Provenance,
     builder,
@@ -31,7 +32,7 @@ from lazyimport.registry.signer import Signer, sign_archive
 from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
-from lazyimport.stores import ReadStore, mutable, open_store, writable
+from lazyimport.stores import ReadStore, mutable, writable
 from lazyimport.stores.artifact import is_artifact
 from lazyimport.values import check_channel
 
@@ -84,8 +85,7 @@ def push(
     """
     if channel is not None:
         check_channel(channel)
-    url = _required(settings)
-    store = writable(store or open_store(url, timeout=settings.timeout))
+    store = writable(store or store_of(settings, "to push to"))
     places = choose_roots(roots)
     file = archive_file(places)
     asked = [] if environ is None or file or any(map(is_artifact, places)) else places
@@ -141,7 +141,6 @@ def prepare(
     Returns what would be sent, and what was packed, None for the file of an archive.
     Raises as `push` does.
     """
-    _required(settings)
     places = choose_roots(roots)
     file = archive_file(places)
     if file is not None:
@@ -153,17 +152,6 @@ def prepare(
     if check is not None:
         check(revision.hash)
     return revision, packed
-
-
-def _required(settings: Settings) -> str:
-    if settings.store is None:
-        raise SettingsError(
-            "no store is named to push to: pass store= (gs://bucket/prefix or "
-            "file:///folder), or set LAZYIMPORT_STORE",
-            name="store",
-            value=None,
-        )
-    return settings.store
 
 
 def archive_file(places: Sequence[str]) -> str | None:

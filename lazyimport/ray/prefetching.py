@@ -12,9 +12,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lazyimport.errors import DeliveryError, LazyImportError
 from lazyimport.registry.gc_lock import claim
+from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
 from lazyimport.values import check_hash
 
 
@@ -65,7 +65,7 @@ def prefetch(
     )
     if settings.store:
         try:
-            claim(open_store(settings.store, timeout=settings.timeout), hash)
+            claim(store_of(settings), hash)
         except LazyImportError:
             pass  # the nodes that need the store say what is wrong with it
     results = []

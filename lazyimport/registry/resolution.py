@@ -21,9 +21,10 @@ from lazyimport.errors import (
 from lazyimport.files import AtomicFile
 from lazyimport.registry.channel import Change
 from lazyimport.registry.channels import read_channel
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.signing import Trusted, archive_text
 from lazyimport.settings import Settings
-from lazyimport.stores import ReadStore, open_store
+from lazyimport.stores import ReadStore
 from lazyimport.values import check_hash
 
 
@@ -42,7 +43,7 @@ def resolve_channel(
 
     Raises SettingsError, ChannelError, SignatureError or StoreError.
     """
-    store = store or _open_store(settings, f"channel {name!r} could be looked up")
+    store = store or store_of(settings, f"in which channel {name!r} could be looked up")
     trusted = Trusted.of(settings)
     sighting = _Sighting(settings, name, store.url, signed=trusted is not None)
     try:
@@ -91,8 +92,8 @@ def require_signature(
     if is_known_as_signed(settings, hash):
         return
     cache, trusted = Layout(settings.cache_dir), _trusted(settings, hash)
-    wish = f"the signature of archive {hash} could be found"
-    found = trusted.check_archive(store or _open_store(settings, wish), hash)
+    wish = f"in which the signature of archive {hash} could be found"
+    found = trusted.check_archive(store or store_of(settings, wish), hash)
     if settings.cache_mode != "memory":
         # the archive will need the cache too, and say what is wrong with it
         with suppress(OSError, CacheError):
@@ -123,16 +124,6 @@ def _trusted(settings: Settings, hash: str) -> Trusted:
             value=None,
         )
     return trusted
-
-
-def _open_store(settings: Settings, wish: str) -> ReadStore:
-    if settings.store is None:
-        raise SettingsError(
-            f"no store is named in which {wish}; set LAZYIMPORT_STORE or pass store=",
-            name="store",
-            value=None,
-        )
-    return open_store(settings.store, timeout=settings.timeout)
 
 
 def _read(cache: Layout, path: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from lazyimport.cache.evict import clear, prune, shrink
 from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.room import make_room
+from lazyimport.cache.verify import verify
 from lazyimport.errors import CacheError
 from tests.support.node_cache import DAY, hashes_by_use, put_archive
 
@@ -78,6 +82,48 @@ def test_nothing_is_deleted_without_a_marker(cache: NodeCache) -> None:
     assert not is_marked(cache.path)
     assert contents(Path(cache.path)) == before
     assert hashes_by_use(cache) == [name]  # it is used all the same
+
+
+@pytest.mark.parametrize("folder", ["gc", "proofs", "provenance"])
+def test_a_store_is_not_taken_for_a_cache(cache: NodeCache, folder: str) -> None:
+    """Not even if the first push found it empty, and marked it: whatever removes."""
+    name = put_archive(cache, used=40 * DAY)
+    assert is_marked(cache.path)
+    os.mkdir(cache.folder(folder))
+    path = Path(cache.archive_path(name))
+    path.chmod(0o600)
+    path.write_bytes(b"a damaged archive, the only copy")
+    os.utime(f"{cache.path}/{NAME}", (0, 0))
+    before = sorted(Path(cache.path).rglob("*"))
+
+    shrink(cache, "1B")
+    make_room(cache, "1B")
+    removals: list[Callable[[], object]] = [
+        lambda: prune(cache, limit=0),
+        lambda: clear(cache, force=True),
+        lambda: verify(cache, remove=True),
+        lambda: cache.remove(name),
+        lambda: cache.begin(name, "raw"),
+        lambda: cache.publish(name, lambda file: file.write(b"another")),
+        lambda: cache.lock(name, 0),
+    ]
+    for remove in removals:
+        with pytest.raises(CacheError, match=f"is a store, .* the folder {folder}/"):
+            remove()
+    time.sleep(0.3)  # a process of its own makes room
+
+    assert sorted(Path(cache.path).rglob("*")) == before
+    assert path.read_bytes() == b"a damaged archive, the only copy"
+    assert len(verify(cache, remove=False).damages) == 1
+
+
+def test_kept_signatures_make_no_store(cache: NodeCache) -> None:
+    """A node that requires signatures, and deploys, has folders of these names."""
+    name = put_archive(cache, used=DAY)
+    for folder in ("signatures", "channels", "deployments"):
+        cache.make_folder(folder)
+
+    assert [archive.hash for archive in clear(cache).removed] == [name]
 
 
 @pytest.mark.parametrize("text", ["", "Signature: 8a477f597d28d172789f06886806bc55\n"])

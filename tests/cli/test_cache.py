@@ -128,14 +128,25 @@ class TestVerify:
         assert "all sound" in cli.run("cache", "verify").stderr
 
 
-@pytest.mark.parametrize("action", ["clear", "prune"])
+@pytest.mark.parametrize("action", ["clear", "prune", "verify"])
 def test_a_store_is_not_taken_for_a_cache(
     cli: CommandLine, project: Path, action: str
 ) -> None:
     """Its archives lie in a folder of the same name."""
     name = cli.push(project)
 
-    error = cli.fail("cache", action, "--cache-dir", cli.store, code=2)
+    error = cli.fail("cache", action, "--cache-dir", cli.store)
 
     assert "is a store, not a node cache" in error
     assert cli.stored(name).exists()
+
+
+def test_one_folder_is_not_store_and_cache(cli: CommandLine, project: Path) -> None:
+    """The first push would find it empty, and mark it; the store's copies would go."""
+    cli.store.mkdir()
+
+    for arguments in (["push", project], ["ls"], ["gc"]):
+        error = cli.fail(*arguments, "--store", cli.url, "--cache-dir", cli.store)
+        assert "are one folder" in error
+
+    assert list(cli.store.iterdir()) == []

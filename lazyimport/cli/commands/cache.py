@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-import click
-
 from lazyimport.cache.evict import Pruned, clear, prune
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import running_fetches
@@ -129,7 +125,7 @@ def _prune(
     settings: Settings,
 ) -> None:
     """Remove what was not used for longest, until the rest fits the limit."""
-    cache = _open_to_remove(settings)
+    cache = NodeCache(settings.cache_dir)
     most = byte_count(limit) if limit else cache.default_limit()
     pruned = prune(cache, most, older_than, dry_run=dry_run)
     _print_pruned(pruned, cache, dry_run=dry_run, as_json=as_json)
@@ -146,26 +142,12 @@ def _clear(force: bool, dry_run: bool, as_json: bool, settings: Settings) -> int
     The records of deployments and channels stay. The exit code is 1 if anything is in
     use.
     """
-    cache = _open_to_remove(settings)
+    cache = NodeCache(settings.cache_dir)
     pruned = clear(cache, force=force, dry_run=dry_run)
     _print_pruned(pruned, cache, dry_run=dry_run, as_json=as_json)
     if pruned.in_use and not as_json:
         console.say("what is in use stays; --force removes it too")
     return FAILED if pruned.in_use else DONE
-
-
-def _open_to_remove(settings: Settings) -> NodeCache:
-    """Return the node cache; refuse a store, whose archives are in the same place."""
-    cache = NodeCache(settings.cache_dir)
-    if settings.store == f"file://{cache.path}" or any(
-        os.path.isdir(f"{cache.path}/{name}")
-        for name in ("provenance", "signatures", "gc")
-    ):
-        raise click.UsageError(
-            f"{cache.path} is a store, not a node cache; what is not needed there goes "
-            "by 'lazyimport gc'"
-        )
-    return cache
 
 
 def _print_pruned(

@@ -18,12 +18,13 @@ from lazyimport.registry.channels import (
     set_channel,
 )
 from lazyimport.registry.keys import fingerprint
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import builder, commit_in, read_provenance
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
-from lazyimport.stores import MutableStore, ReadStore, mutable, open_store, writable
+from lazyimport.stores import MutableStore, ReadStore, mutable, writable
 
 _EXAMPLES = """
 lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
@@ -199,7 +200,7 @@ def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> N
 
 
 def _open(settings: Settings) -> ReadStore:
-    return open_store(str(settings.store), timeout=settings.timeout)
+    return store_of(settings)
 
 
 def _open_to_change(settings: Settings) -> MutableStore:

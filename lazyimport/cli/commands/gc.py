@@ -19,10 +19,11 @@ from lazyimport.deploy.nodes import Node, find, text_of
 from lazyimport.deploy.yamltext import YamlText
 from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import SHORTEST_AGE
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import builder
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
-from lazyimport.stores import Store, open_store, writable
+from lazyimport.stores import Store, writable
 from lazyimport.values import check_channel
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
@@ -94,7 +95,7 @@ def command(
             "--older-than must be at least 1h: a push that takes long may still be "
             "under way"
         )
-    store = writable(open_store(str(settings.store), timeout=settings.timeout))
+    store = writable(store_of(settings))
     rules = Rules(
         older_than=older_than,
         keep_last=keep_last,

@@ -16,8 +16,9 @@ from lazyimport.format.entries import Entry
 from lazyimport.importing.shadowing import shadowed as find_shadowed
 from lazyimport.importing.tree import Tree
 from lazyimport.registry.listing import Listed, list_store, newest
+from lazyimport.registry.opening import store_of
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store, writable
+from lazyimport.stores import writable
 
 _EXAMPLES = """
 lazyimport ls --store gs://bucket/code
@@ -91,7 +92,7 @@ def _list_archives(
     settings: Settings, limit: int | None, *, cached: bool, as_json: bool
 ) -> None:
     if settings.store and not cached:
-        store = writable(open_store(settings.store, timeout=settings.timeout))
+        store = writable(store_of(settings))
         place = store.url
         with Progress() as reporter:
             shown, found = list_store(store, limit, reporter)

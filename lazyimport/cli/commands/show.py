@@ -9,9 +9,9 @@ from lazyimport.cli.figures import amount, moment, origin_of, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.contents import Contents, read_contents
 from lazyimport.delivery.lookup import resolve
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import read_provenance
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
 
 
 @declare.command("show")
@@ -29,7 +29,7 @@ def command(archive: str, as_json: bool, settings: Settings) -> None:
         contents = read_contents(hash, settings, reporter)
     made = {}
     if settings.store:
-        store = open_store(settings.store, timeout=settings.timeout)
+        store = store_of(settings)
         made = read_provenance(store, hash)
     if as_json:
         console.print_json(

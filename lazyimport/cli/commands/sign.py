@@ -12,11 +12,12 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.channels import set_channel
 from lazyimport.registry.keys import fingerprint
+from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import builder
 from lazyimport.registry.signer import Signer, sign_archive
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
-from lazyimport.stores import mutable, open_store, writable
+from lazyimport.stores import mutable, writable
 
 _EXAMPLES = """
 lazyimport sign 4be81c02... --sign ~/.ssh/lazyimport
@@ -51,7 +52,7 @@ def command(
         raise click.UsageError(
             "with which key? Add --sign KEY, or set LAZYIMPORT_SIGNING_KEY"
         )
-    store = writable(open_store(str(settings.store), timeout=settings.timeout))
+    store = writable(store_of(settings))
     hash = resolve(archive, options.trusting(settings, signer), store)
     require_archive(store, hash)
     new = sign_archive(store, hash, signer)

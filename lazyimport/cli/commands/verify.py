@@ -9,8 +9,8 @@ from lazyimport.cli.figures import amount, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
 from lazyimport.delivery.verify import Fault, VerifiedStore, verify_store
+from lazyimport.registry.opening import store_of
 from lazyimport.settings import Settings
-from lazyimport.stores import open_store
 
 _EXAMPLES = """
 lazyimport verify --store gs://bucket/code
@@ -40,7 +40,7 @@ def command(
 
     The exit code is 1 if anything is damaged and was not repaired.
     """
-    store = open_store(str(settings.store), timeout=settings.timeout)
+    store = store_of(settings)
     with Progress() as reporter:
         found = verify_store(
             store,
