@@ -36,11 +36,10 @@ _SIGNALS = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 
 def main(asked: str) -> None:
     """Do what another process *asked* for, with the settings on standard input."""
-    settings = _prepare()
     if asked == "archive":
-        _fetch_detached(settings)
+        _fetch_detached()
     try:
-        _ANSWERS[asked](settings)
+        _ANSWERS[asked](_prepare())
     except Exception as error:  # noqa: BLE001 - it goes to the process that asked
         _say(f"error {_encoded(error)}")
     os._exit(0)
@@ -51,26 +50,32 @@ def _prepare() -> Settings:
     for number in signal.valid_signals() - _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for name in os.listdir("/dev/fd"):
-        if int(name) > _LOCK:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # that of this listing
-    with open(0, "rb") as request:
-        pairs = request.read().decode("utf-8", "surrogateescape").split("\0")
-    null = os.open(os.devnull, os.O_RDWR)
-    if null:
+    try:
+        last = max(map(int, os.listdir("/dev/fd")))
+    except (OSError, ValueError):  # no /proc
+        last = 1 << 16
+    os.closerange(_LOCK + 1, last + 1)
+    with open(0, "rb", closefd=False) as request:
+        size = int.from_bytes(request.read(4), "big")
+        pairs = request.read(size).decode("utf-8", "surrogateescape").split("\0")
+    try:
+        null = os.open(os.devnull, os.O_RDWR)  # one of the first three if that is free
         os.dup2(null, 0)
+        if null > _LOCK:
+            os.close(null)
+    except OSError:
+        pass  # there is none
     return Settings.from_environ(dict(pair.split("=", 1) for pair in pairs))
 
 
-def _fetch_detached(settings: Settings) -> None:
+def _fetch_detached() -> None:
     """Bring an archive into the cache; its lock is open as standard error."""
-    os.dup2(0, _OUT)
     reporter = _Notes()
-    reporter.progress.write(_LOCK)
+    settings = None
     try:
+        settings = _prepare()
+        os.dup2(0, _OUT)
+        reporter.progress.write(_LOCK)
         result = obtain_here(settings, reporter, ahead=True, held=True)
         reporter.progress.moved = result[1]
         reporter.progress.state = "done"
@@ -81,7 +86,7 @@ def _fetch_detached(settings: Settings) -> None:
     # The lock goes explicitly, because something may have been forked.
     unclaim(_LOCK)
     os.dup2(0, _LOCK)
-    if reporter.progress.moved:
+    if settings is not None and reporter.progress.moved:
         make_room(NodeCache(settings.cache_dir), settings.cache_limit)
     os._exit(0)  # whatever connection waits for an answer is not waited for
 

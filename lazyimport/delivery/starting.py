@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
+from lazyimport.cache.layout import TREES
 from lazyimport.format.archive import Archive
 from lazyimport.lazy import errors
 
@@ -19,14 +21,16 @@ if TYPE_CHECKING:
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
-#: What a fetcher runs: itself, from this lazyimport, and nothing from the current
-#: directory. `_DETACHED` first leaves the process that started it.
+#: What a fetcher runs: itself, from this lazyimport, and with the path of the process
+#: that started it. `_DETACHED` first leaves that process.
 _PROGRAM = """\
 import sys
-where = sys.argv[1]
-sys.path[:] = [where, *(path for path in sys.path if path not in ("", where))]
+_, where, asked, *path = sys.argv
+sys.path[:] = where, *path
+import lazyimport
+sys.path[:] = path
 from lazyimport.delivery.fetcher import main
-main(sys.argv[2])
+main(asked)
 """
 _DETACHED = "import os\nos.fork() and os._exit(0)\nos.setsid()\n"
 #: How variables of ours begin, and other variables that mean something to us.
@@ -45,7 +49,8 @@ def start_fetcher(settings: Settings, lock: FileLock) -> None:
     """
     asked, ask = os.pipe()
     try:
-        pid = _spawn(_DETACHED, "archive", [(asked, 0), (lock.descriptor, 2)])
+        descriptors = [(asked, 0), (lock.descriptor, 2)]
+        pid = _spawn(settings, _DETACHED, "archive", descriptors)
         lock.hand_over()
     finally:
         os.close(asked)
@@ -63,7 +68,7 @@ class Answers:
         request, ask = os.pipe()
         self._answers, answer = os.pipe()
         try:
-            self._pid = _spawn("", asked, [(request, 0), (answer, 1)])
+            self._pid = _spawn(settings, "", asked, [(request, 0), (answer, 1)])
         except BaseException:
             os.close(self._answers)
             raise
@@ -142,12 +147,26 @@ def _no_answer() -> errors.DeliveryError:
 
 def _request(settings: Settings) -> bytes:
     variables = settings.to_environ().items()
-    return "\0".join(f"{name}={value}" for name, value in variables).encode(
+    data = "\0".join(f"{name}={value}" for name, value in variables).encode(
         "utf-8", "surrogateescape"
     )
+    # Something that was forked may keep the pipe open, so its end says nothing.
+    return len(data).to_bytes(4, "big") + data
 
 
-def _spawn(first: str, asked: str, descriptors: list[tuple[int, int]]) -> int:
+def _path(settings: Settings) -> list[str]:
+    """Return the ``sys.path`` of this process without what lies in a tree."""
+    trees = f"{settings.cache_dir}/{TREES}/"
+    return [
+        path
+        for path in sys.path
+        if isinstance(path, str) and path and not path.startswith(trees)
+    ]
+
+
+def _spawn(
+    settings: Settings, first: str, asked: str, descriptors: list[tuple[int, int]]
+) -> int:
     """Start a fetcher with these *descriptors*, as pairs of ours and its own."""
     flags = [
         option
@@ -161,15 +180,23 @@ def _spawn(first: str, asked: str, descriptors: list[tuple[int, int]]) -> int:
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(_OURS)
     }
-    actions = [(os.POSIX_SPAWN_DUP2, ours, its) for ours, its in descriptors]
     program = [sys.executable, *flags, "-c", first + _PROGRAM, _HERE, asked]
+    program += _path(settings)
+    actions = []
     try:
+        # Where one of the first three was closed, ours may be what its own is to be.
+        for ours, its in descriptors:
+            copy = fcntl(ours, F_DUPFD_CLOEXEC, 3)
+            actions.append((os.POSIX_SPAWN_DUP2, copy, its))
         return os.posix_spawn(sys.executable, program, environ, file_actions=actions)
     except (OSError, ValueError) as error:
         raise errors.DeliveryError(
             f"the fetcher cannot be started: {error}; it runs "
             f"{sys.executable!r}, which must be a Python"
         ) from error
+    finally:
+        for _, copy, _ in actions:
+            os.close(copy)
 
 
 def _write(descriptor: int, data: bytes) -> None:

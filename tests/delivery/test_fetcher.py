@@ -319,6 +319,105 @@ def test_a_server_without_ranges(site: Site) -> None:
     site.is_left_alone()
 
 
+@pytest.mark.parametrize("mode", ["raw", "memory"])
+def test_what_is_closed_where_it_is_started(site: Site, mode: str) -> None:
+    """The lock and the pipes must not be taken for what they are to become."""
+    for closed in ([0], [2], [0, 1, 2]):
+        program = f"closed = {closed}\n{SET_HASH}{CLOSED}"
+        site.start(
+            program,
+            LAZYIMPORT_CACHE_MODE=mode,
+            LAZYIMPORT_CACHE_DIR=f"{site.cache.path}{len(closed)}{closed[0]}",
+            SAID=f"{site.base}/said",
+            **{HASH_FOR_LATER: HASH},
+        ).communicate(timeout=60)
+        assert (site.base / "said").read_text() == f"7 {closed}"
+        (site.base / "said").unlink()
+
+
+CLOSED = """
+for number in closed:
+    os.close(number)
+import traceback
+try:
+    import lazyimport
+    lazyimport.install()
+    import shop.m7
+    said = f"{shop.m7.x} {closed}"
+except BaseException:
+    said = traceback.format_exc()
+with open(os.environ["SAID"], "w") as file:
+    file.write(said)
+"""
+
+
+def test_without_proc(site: Site) -> None:
+    """As in a sandbox."""
+    program = f"""{SET_HASH}
+import subprocess
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+subprocess.run(["umount", "-l", "/proc"], check=True)
+assert not os.path.exists("/dev/fd/0")
+import lazyimport
+lazyimport.install()
+{IMPORT}
+"""
+    settings = site.settings().to_environ()
+    del settings["LAZYIMPORT_HASH"]
+    for mode in ("raw", "memory"):
+        done = subprocess.run(
+            ["unshare", "-m", sys.executable, "-c", program],
+            env={
+                **os.environ,
+                **settings,
+                HASH_FOR_LATER: HASH,
+                "LAZYIMPORT_CACHE_MODE": mode,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if "unshare" in done.stderr or "umount" in done.stderr:
+            pytest.skip("this user may not take /proc away")
+        assert (done.stdout, done.stderr) == ("7\n", "")
+
+
+def test_the_fetcher_has_the_path_of_who_started_it(site: Site) -> None:
+    """A folder that was added later counts, and none is before the standard library."""
+    for name in ("before", "later"):
+        (site.base / name).mkdir()
+    (site.base / "later/obstore.py").write_text("raise SystemExit('found later')")
+    (site.base / "before/json.py").write_text("raise SystemExit('before the library')")
+    program = f"""{SET_HASH}
+import sys
+sys.path.append({str(site.base / "before")!r})
+sys.path.insert(0, {str(site.base / "later")!r})
+import lazyimport
+lazyimport.install()
+"""
+    errors = site.start(program, **{HASH_FOR_LATER: HASH}).communicate(timeout=60)[1]
+    assert "died 3 times (found later)" in errors
+
+
+def test_a_child_that_was_forked_holds_the_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+    write = starting._write
+
+    def forking(descriptor: int, data: bytes) -> None:
+        held.append(os.dup(descriptor))
+        write(descriptor, data)
+
+    monkeypatch.setattr(starting, "_write", forking)
+    obtain(site.settings(), SILENT)
+    obtain(site.settings(cache_mode="memory"), SILENT)
+    for descriptor in held:
+        os.close(descriptor)
+    assert len(held) == 2
+
+
 def test_memory_mode_leaves_the_application_alone(site: Site) -> None:
     program = "import sys, shop.m7; print('obstore' in sys.modules, shop.m7.x)"
     child = site.start(program, LAZYIMPORT_CACHE_MODE="memory")
