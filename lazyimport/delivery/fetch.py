@@ -224,13 +224,16 @@ class _Fetch:
 
     def _run(self, filling: Filling, head: Head, room: FileRoom | MemoryRoom) -> None:
         hash, url = head.header.hash, head.store.url
-        text = f"fetching {hash[:12]} from {url}"
+        connections = self._settings.connections
 
         def tell(done: int, total: int) -> None:
-            self._reporter.step(text, done, total, "bytes")
+            self._tell(head, done, total)
 
-        connections = self._settings.connections
         self._explaining(hash, url, lambda: filling.fill(room, connections, tell))
+
+    def _tell(self, head: Head, done: int, total: int) -> None:
+        text = f"fetching {head.header.hash[:12]} from {head.store.url}"
+        self._reporter.step(text, done, total, "bytes")
 
     def _revision(self, head: Head, base: str) -> Revision:
         """Return the archive that a delta gives with its base."""
@@ -281,6 +284,7 @@ class _Fetch:
                 hash, store.url, lambda: Head(store, hash, again=again)
             )
             self._asked.append(head)
+            self._tell(head, head.moved, head.header.size)
         return head
 
     def _explaining(self, hash: str, url: str, call: Callable[[], T]) -> T:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _DEATHS = 3
 #: Seconds between two looks at how far a fetcher is, at most.
 _PAUSE = 0.025
+#: Seconds by which a fetcher gives up sooner than a process that waits for it, at most.
+_SOONER = 5.0
 
 
 def look_up(settings: Settings) -> Settings:
@@ -203,7 +205,10 @@ class _Waiting:
                 self._raise_what_went_wrong()
             if self._open() is None:
                 begin_progress(lock.descriptor)
-                start_fetcher(self._settings, lock)
+                # Its error, which knows more, comes before the end of this wait.
+                seconds = self._settings.timeout
+                seconds -= min(seconds / 4, _SOONER)
+                start_fetcher(self._settings.replaced(timeout=seconds), lock)
                 self._started = self._waited = True
         except OSError as error:
             raise self._cache.refused(self._hash, error) from error
@@ -237,8 +242,17 @@ class _Waiting:
                 "kills it, such as a limit of memory"
             )
 
-    def _too_long(self, progress: Progress | None) -> errors.CacheError:
+    def _too_long(self, progress: Progress | None) -> errors.LazyImportError:
         how_far = f", {progress.percent}," if progress and progress.total else ""
+        if progress and not how_far:
+            from lazyimport.stores.attempt import UNREACHABLE
+
+            store = redact(str(self._settings.store))
+            return errors.StoreUnavailable(
+                f"archive {self._hash} cannot be fetched: {store} has not answered "
+                f"for {self._settings.timeout:g} s; {UNREACHABLE}",
+                url=store,
+            )
         return errors.CacheError(
             f"archive {self._hash} is still being fetched{how_far} after "
             f"{self._settings.timeout:g} s; that goes on, so start this process again, "

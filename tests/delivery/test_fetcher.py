@@ -25,6 +25,7 @@ from lazyimport.errors import (
     DamagedArchive,
     DeliveryError,
     StoreMissing,
+    StoreUnavailable,
 )
 from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
@@ -231,6 +232,20 @@ def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: Site) -> None:
     prove(archive)
     assert first.communicate(timeout=60) == ("7\n", "")
     site.is_left_alone()
+
+
+def test_a_store_that_does_not_answer(site: Site) -> None:
+    """What its fetcher says is seen, and who comes later is told the same."""
+    site.server.go.clear()
+    first = site.start(IMPORT, LAZYIMPORT_TIMEOUT="6")
+    site.wait_for(0)
+    with pytest.raises(
+        StoreUnavailable, match=r"not answered for 1 s.*the service is up"
+    ):
+        obtain(site.settings(timeout=1), SILENT)
+    complaints = first.communicate(timeout=60)[1]
+    assert "StoreUnavailable" in complaints
+    assert "tried 1 times" in complaints
 
 
 def test_a_link_that_stalls_is_given_up_and_what_came_is_kept(site: Site) -> None:
