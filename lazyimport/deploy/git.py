@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -10,15 +11,21 @@ _COMMITS = 200
 
 
 def name_of(path: str) -> str:
-    """Return the path of a file in its checkout, the same on every machine.
+    """Return what a file in a checkout is called, the same on every machine.
 
-    Without a checkout it is the path on this machine, with all links resolved.
+    That is ``shop:deploy/service.yaml``: the repository as the URL of *origin* ends,
+    and the path in it; without an origin the path alone. Without a checkout it is the
+    path on this machine, with all links resolved.
     """
     path = os.path.realpath(path)
     try:
-        return _git(path, "rev-parse", "--show-prefix").strip() + os.path.basename(path)
+        inside = _git(path, "rev-parse", "--show-prefix").strip()
+        url = _git(path, "config", "--default", "", "--get", "remote.origin.url")
     except (OSError, subprocess.CalledProcessError):
         return path
+    # Of a URL without a path the end is user, password and host.
+    last = re.split("[/:@]", url.strip().rstrip("/"))[-1].removesuffix(".git")
+    return f"{last}:{inside}{os.path.basename(path)}".removeprefix(":")
 
 
 def versions(path: str) -> Iterator[tuple[str, str]]:

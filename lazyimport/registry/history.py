@@ -46,8 +46,8 @@ class Deployment(NamedTuple):
     ``id``
         begins with the time at which it began (UTC, ISO 8601),
     ``manifest``
-        the file's path in its git checkout, else on the machine; "" for a change of
-        the cluster alone,
+        the file's repository and path in it, else its path on the machine; "" for a
+        change of the cluster alone,
     ``cluster``
         what it was applied to, "" as long as it was not,
     ``back``
