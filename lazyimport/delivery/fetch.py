@@ -241,7 +241,8 @@ class _Fetch:
         archive = self._base(hash, base)
         head.apply(archive.index)
         if self._no_disk or self._settings.cache_mode == "memory":
-            size = archive.header.size + head.header.size
+            # It is beside its base first, and then beside what another process gets.
+            size = 2 * archive.header.size + head.header.size
             require_memory(hash, size, self._cache.path, because=self._no_disk)
         data = self._explaining(hash, head.store.url, head.rest)
         return Revision(archive, data, hash, head.what)
