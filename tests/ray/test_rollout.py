@@ -414,7 +414,8 @@ class Lonely:
 made = ray.remote(Lonely).options(
     name="lonely", lifetime="detached", num_cpus=0, runtime_env=env
 )
-ray.get(made.remote().answer.remote())
+actor = made.remote()  # Ray 2.40 forgets an actor that nobody refers to
+ray.get(actor.answer.remote())
 """
 
 
