@@ -130,3 +130,22 @@ def test_finder_in_front_that_asks_all_others(watcher: ImportWatcher) -> None:
     watcher.unwatch(seen.append)
 
     assert seen == [module]
+
+
+@pytest.mark.parametrize("then", ["import", "load"])
+def test_asking_for_a_spec_disarms_nothing(watcher: ImportWatcher, then: str) -> None:
+    """A library that asks whether a module is there, or loads it by its spec."""
+    seen: list[ModuleType] = []
+    watcher.watch("watched_one", seen.append)
+    spec = importlib.util.find_spec("watched_one")
+    assert spec is not None
+    assert importlib.util.find_spec("watched_one") is not None
+    if then == "import":
+        module = importlib.import_module("watched_one")
+    else:
+        module = importlib.util.module_from_spec(spec)
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
+    watcher.unwatch(seen.append)
+
+    assert seen == [module]
