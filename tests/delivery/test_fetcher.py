@@ -196,8 +196,10 @@ def test_a_killed_worker_finds_the_download_where_it_is(site: Site) -> None:
 @pytest.mark.parametrize("percent", [0, 10, 50, 75])
 def test_a_killed_fetcher_is_replaced_and_goes_on(site: Site, percent: int) -> None:
     site.server.rate = 8e6
+    site.server.most = len(DATA) * 0.95  # it is not whole before it is killed
     worker = site.start(IMPORT)
     os.kill(site.wait_for(percent), signal.SIGKILL)
+    site.server.most = 1e12
     assert worker.communicate(timeout=60) == ("7\n", "")
     # what was on its way over four connections, and the index, come again
     assert site.server.moved < len(DATA) * 1.45

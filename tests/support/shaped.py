@@ -21,7 +21,7 @@ class Shaped:
 
     One connection gets at most *each* of them. ``moved`` counts bytes and ``requests``
     requests. Without *ranges* it sends whole files only. No byte goes out while ``go``
-    is cleared.
+    is cleared, or once ``most`` bytes have been moved.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Shaped:
         self.ranges = ranges
         self.moved = 0
         self.requests = 0
+        self.most = 1e12
         self.go = threading.Event()
         self.go.set()
         self._lock = threading.Lock()
@@ -104,6 +105,8 @@ class Shaped:
             free = time.monotonic()
             while start < stop:
                 self.go.wait()
+                while self.moved >= self.most:
+                    time.sleep(0.01)
                 data = file.read(min(1 << 18, stop - start))
                 self.pay(len(data))
                 free = max(free, time.monotonic() - 0.01) + len(data) / self.each
