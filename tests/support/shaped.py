@@ -73,6 +73,7 @@ class Shaped:
                 target=server.serve_forever, args=(0.02,), daemon=True
             ).start()
             yield f"http://127.0.0.1:{server.server_address[1]}"
+            self.most = 1e12
             self.go.set()
             server.shutdown()
 
