@@ -63,7 +63,7 @@ def _missing(tree: Tree, module: str, error: ImportError) -> ArchiveModuleMissin
         )
     cause = error.__cause__
     if isinstance(cause, errors.ArchiveModuleMissing):  # a package that it would be in
-        return cause.with_text(f"cannot run {module!r}: {cause.args[0]}")
+        return cause.with_text(f"cannot run {module!r}: {cause}")
     stem = module.replace(".", "/")
     name = f"{module}.__main__" if tree.is_directory(stem) else module
     known = tree.module(name.replace(".", "/")) is not None
