@@ -224,7 +224,9 @@ class _Edit:
         channel = self.existing
         older = [change for change in channel.changes[1:] if change.hash]
         if to is None:
-            found = [change for change in older if change.hash != channel.hash]
+            # what nobody vouches for is not where the channel was
+            stands = self._signed(channel.newest, self._guard)
+            found = [c for c in older if not stands or c.hash != channel.hash]
             wanted = "other archive"
         elif isinstance(to, int):
             found = [change for change in older if change.number == to]
