@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -127,38 +127,56 @@ def compile_sources(
 
     Raises PackError if the interpreter does not start, or is killed.
     """
-    compilers = _Compilers(interpreter, optimization)
     count = max(1, jobs or len(os.sched_getaffinity(0)))
+    key_of_kept = interpreter, optimization, count
+    compilers = _kept.pop(key_of_kept, None) or _Compilers(*key_of_kept)
     rest = iter(sources)
     waiting: deque[tuple[bytes, Future[bytes | SyntaxProblem]]] = deque()
-    with ThreadPoolExecutor(count, "lazyimport-compile") as pool:
-        try:
-            while True:
-                for key, source in itertools.islice(
-                    rest, count * _AHEAD - len(waiting)
-                ):
-                    waiting.append((key, pool.submit(compilers.compile, source)))
-                if not waiting:
-                    return
-                key, future = waiting.popleft()
-                yield key, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
-            # Before the pool waits for its threads, which wait for the children.
+    done = False
+    try:
+        while True:
+            for key, source in itertools.islice(rest, count * _AHEAD - len(waiting)):
+                waiting.append((key, compilers.submit(source)))
+            if not waiting:
+                done = True
+                return
+            key, future = waiting.popleft()
+            yield key, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+        if done and _keeping:
+            _kept[key_of_kept] = compilers
+        else:
             compilers.close()
 
 
+@contextlib.contextmanager
+def compilers_kept() -> Iterator[None]:
+    """Let the children of one `compile_sources` serve the next, until this ends.
+
+    For a process that packs again and again, in one thread.
+    """
+    _keeping.append(True)
+    try:
+        yield
+    finally:
+        _keeping.pop()
+        while not _keeping and _kept:
+            _kept.popitem()[1].close()
+
+
 class _Compilers:
-    """The children: one for each thread that asks, busy with one source at a time.
+    """The children: one for each of *count* threads, busy with one source at a time.
 
     A child reads a whole frame before it writes and a thread writes a whole frame
     before it reads, so neither can wait for the other.
     """
 
-    def __init__(self, interpreter: Interpreter, optimization: int) -> None:
+    def __init__(self, interpreter: Interpreter, optimization: int, count: int) -> None:
         self._interpreter = interpreter
         self._optimization = optimization
+        self._pool = ThreadPoolExecutor(count, "lazyimport-compile")
         self._own = threading.local()
         self._lock = threading.Lock()
         self._alive: set[_Child] = set()
@@ -173,8 +191,13 @@ class _Compilers:
             child.kill()  # all of them first: a thread waits for each
         for child in children:
             child.end()
+        self._pool.shutdown()  # its threads wait for no child any more
 
-    def compile(self, source: bytes) -> bytes | SyntaxProblem:
+    def submit(self, source: bytes) -> Future[bytes | SyntaxProblem]:
+        """Compile *source* as soon as a child is free."""
+        return self._pool.submit(self._compile, source)
+
+    def _compile(self, source: bytes) -> bytes | SyntaxProblem:
         """Return the code of *source* or what is wrong with it.
 
         Raises PackError if the child is killed from outside: that says nothing about
@@ -216,6 +239,11 @@ class _Compilers:
             child.wait_until_ready()
             self._own.child = child
         return child
+
+
+#: children that nobody uses, while somebody is to keep them
+_kept: dict[tuple[Interpreter, int, int], _Compilers] = {}
+_keeping: list[bool] = []
 
 
 class _Child:

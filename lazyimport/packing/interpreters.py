@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import MAGIC_NUMBER
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
@@ -130,11 +132,29 @@ def _places(
 
 
 def _probe(path: str, environ: Mapping[str, str]) -> Interpreter:
-    """Return what the Python at *path* says about itself.
+    """Return what the Python at *path* says about itself: this one, or a child, once.
 
     Raises PackError if it says nothing of use.
     """
-    lines = _run([path, "-I", "-S", "-c", _PROBE], environ).splitlines()
+    if path and path == sys.executable:
+        implementation, version = sys.implementation, sys.version_info
+        return Interpreter(
+            path,
+            str(implementation.cache_tag),
+            MAGIC_NUMBER,
+            (version.major, version.minor, version.micro),
+            sys.stdlib_module_names,
+        )
+    try:
+        written = os.stat(path).st_mtime_ns
+    except OSError:
+        written = 0
+    return _ask(path, written, tuple(environ.items()))
+
+
+@cache
+def _ask(path: str, _: int, environ: tuple[tuple[str, str], ...]) -> Interpreter:
+    lines = _run([path, "-I", "-S", "-c", _PROBE], dict(environ)).splitlines()
     try:
         hello, executable = lines[-3].split(" ", 1)
         tag, magic, *version = lines[-2].split(" ")

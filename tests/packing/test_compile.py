@@ -16,7 +16,12 @@ import pytest
 
 import lazyimport
 from lazyimport.errors import PackError
-from lazyimport.packing.compile import CODE_FILENAME, SyntaxProblem, compile_sources
+from lazyimport.packing.compile import (
+    CODE_FILENAME,
+    SyntaxProblem,
+    compile_sources,
+    compilers_kept,
+)
 from lazyimport.packing.interpreters import Interpreter, find_interpreters
 from tests.support.scale import scaled
 
@@ -55,6 +60,11 @@ def compile_all(
     results = list(compile_sources(interpreter, optimization, pairs, jobs=jobs))
     assert [key for key, _ in results] == [key for key, _ in pairs]
     return [result for _, result in results]
+
+
+def failing() -> Iterator[tuple[bytes, bytes]]:
+    yield b"", b"1"
+    raise PackError("gone")
 
 
 class TestResults:
@@ -339,17 +349,28 @@ class TestChildren:
         assert not any(map(is_running, pids(tmp_path)))
 
     def test_none_is_left_when_the_sources_fail(self, tmp_path: Path) -> None:
-        def sources() -> Iterator[tuple[bytes, bytes]]:
-            yield b"", b"1"
-            raise PackError("gone")
-
         with pytest.raises(PackError, match="gone"):
-            list(compile_sources(imitation(tmp_path, "pass"), 0, sources(), jobs=2))
+            list(compile_sources(imitation(tmp_path, "pass"), 0, failing(), jobs=2))
         assert not any(map(is_running, pids(tmp_path)))
 
     def test_none_is_left_at_the_end(self, tmp_path: Path) -> None:
         compile_all(imitation(tmp_path, "pass"), [b"1"] * 20, jobs=2)
         assert len(pids(tmp_path)) <= 2
+        assert not any(map(is_running, pids(tmp_path)))
+
+    def test_kept_ones_serve_again_and_end_with_the_block(self, tmp_path: Path) -> None:
+        """A process that packs at each save starts no child at each."""
+        fake = imitation(tmp_path, "source != b'die' or os._exit(3)")
+        with compilers_kept():
+            compile_all(fake, [b"1"], jobs=1)
+            with compilers_kept():
+                compile_all(fake, [b"2"], jobs=1)
+            (pid,) = pids(tmp_path)
+            assert is_running(pid)
+            with pytest.raises(PackError, match="gone"):
+                list(compile_sources(fake, 0, failing(), jobs=1))
+            assert not is_running(pid)
+            compile_all(fake, [b"3", b"die", b"4"], jobs=1)
         assert not any(map(is_running, pids(tmp_path)))
 
     def test_sources_are_asked_for_as_they_are_needed(

@@ -71,6 +71,25 @@ def test_in_pyenv_the_newest_first(tmp_path: Path) -> None:
     assert find_interpreters(["3.77.9"], environ=environ)[0].version == (3, 77, 9)
 
 
+def test_one_is_asked_again_when_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "python"
+
+    def write(micro: int) -> None:
+        path.write_text(
+            f"#!/bin/sh\necho >> {tmp_path}/asked\necho lazyimport {path}\n"
+            f"echo cpython-377 00000d0a 3 77 {micro}\necho a\n"
+        )
+        path.chmod(0o755)
+        os.utime(path, (micro, micro))
+
+    write(1)
+    for _ in range(2):
+        assert find_interpreters([str(path)])[0].version == (3, 77, 1)
+    write(2)
+    assert find_interpreters([str(path)])[0].version == (3, 77, 2)
+    assert len((tmp_path / "asked").read_text()) == 2
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
     with pytest.raises(PackError) as info:
