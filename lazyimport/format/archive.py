@@ -10,7 +10,7 @@ from zlib import crc32
 
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
-from lazyimport.format.header import HEADER_SIZE, SLOT, Header, open_header
+from lazyimport.format.header import HEADER_SIZE, IN_BASE, SLOT, Header, open_header
 from lazyimport.format.index import Index
 from lazyimport.lazy import errors
 
@@ -27,15 +27,17 @@ class Archive:
 
     *hash* is the name that it must prove to have; *what* names the bytes in errors
     (a path or URL). *sealed* says that the bytes were proved when they were stored, and
-    nobody has written to them since: see `rely_on_seal`. Opening reads the header
-    and the root only, whatever the size. Raises MalformedArchive, DamagedArchive or
-    UnsupportedArchive.
+    nobody has written to them since: see `rely_on_seal`. *base* opens the full archive
+    with a hash, of which an overlay has some of its members: it is then its ``base``.
+    Opening reads the header and the root only, whatever the size. Raises
+    MalformedArchive, DamagedArchive or UnsupportedArchive.
     """
 
     __slots__ = (
         "_buffer",
         "_members",
         "_sealed",
+        "base",
         "hash",
         "header",
         "index",
@@ -43,6 +45,10 @@ class Archive:
         "what",
     )
 
+    #: the archive that an overlay has members of
+    base: Archive | None
+    hash: str
+    index: Index
     #: is called with damage; returns the same archive from sound bytes, or raises
     repair: Callable[[DamagedArchive], Archive] | None
 
@@ -53,11 +59,16 @@ class Archive:
         what: str = "these bytes",
         *,
         sealed: bool = False,
+        base: Callable[[str], Archive] | None = None,
     ) -> None:
-        header = open_header(buffer, hash, what)
-        if header.base is not None:
+        header = open_header(buffer, hash, what, overlay=True)
+        self.base = None
+        if base is not None and header.overlay:
+            self.base = base(str(header.base))
+        if header.base != (self.base and self.base.hash):
+            kind = "an overlay" if header.overlay else "a delta"
             raise errors.MalformedArchive(
-                f"{what}: a delta, to be read with its base {header.base}", hash=hash
+                f"{what}: {kind}, to be read with its base {header.base}", hash=hash
             )
         self._buffer = buffer
         self.header = header
@@ -69,7 +80,7 @@ class Archive:
         )
         if self.index.slots * SLOT.size != header.slots_size:
             raise errors.MalformedArchive(f"{what}: the slots do not add up", hash=hash)
-        self._members = Members(buffer, header, what)
+        self._members = Members(buffer, header, what, self.base)
         self._sealed = sealed
 
     def rely_on_seal(self) -> None:
@@ -78,6 +89,8 @@ class Archive:
         What a checksum does not prove is still proved by its digest.
         """
         self.index.sealed = self._members.sealed = self._sealed
+        if self.base is not None:
+            self.base.rely_on_seal()
 
     def content(self, entry: Entry) -> bytes | memoryview:
         """Return the proved bytes of a file, or the listing of a directory.
@@ -146,12 +159,14 @@ class Archive:
         sound = self.repair(error)
         self._buffer = sound._buffer  # noqa: SLF001
         self._members = sound._members  # noqa: SLF001
+        self.base = sound.base
         self.header = sound.header
 
     def stored(self, slot: int) -> tuple[int, int]:
         """Return (offset in the members section, stored size) of *slot*.
 
-        Raises DamagedArchive if the archive has no such slot.
+        The section of an overlay follows that of its base. Raises DamagedArchive if the
+        archive has no such slot.
         """
         return self._members.stored(slot)
 
@@ -179,6 +194,10 @@ class Archive:
         return f"<Archive {self.hash[:12]} in {self.what}>"
 
 
+#: A checksum that nothing has.
+_NONE = -1
+
+
 class Members:
     """The slots and members of one object, archive or delta, in *buffer*.
 
@@ -186,16 +205,27 @@ class Members:
     """
 
     __slots__ = (
+        "_base",
         "_buffer",
         "_hash",
         "_members",
         "_slots",
         "_slots_at",
+        "_starts",
         "_what",
         "sealed",
     )
 
-    def __init__(self, buffer: bytes | mmap, header: Header, what: str) -> None:
+    def __init__(
+        self,
+        buffer: bytes | mmap,
+        header: Header,
+        what: str,
+        base: Archive | None = None,
+    ) -> None:
+        self._base = None if base is None else base._members  # noqa: SLF001
+        #: where its members begin, if those of the base lie before them
+        self._starts = 0 if base is None else base.header.members_size
         self._buffer = buffer
         self._hash = header.hash
         self._members = memoryview(buffer)[header.members_at : header.notes_at]
@@ -206,7 +236,10 @@ class Members:
 
     def stored(self, slot: int) -> tuple[int, int]:
         """Return (offset in the section, stored size). Raises DamagedArchive."""
-        return self._slot(slot)[:2]
+        offset, stored, _ = self._slot(slot)
+        if offset == IN_BASE and self._base is not None:
+            return self._base.stored(stored)
+        return self._starts + offset, stored
 
     def _slot(self, slot: int) -> tuple[int, int, int]:
         if not 0 <= slot < self._slots:
@@ -214,13 +247,20 @@ class Members:
         return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
 
     def read(
-        self, slot: int, size: int, digest: bytes, path: str
+        self, slot: int, size: int, digest: bytes, path: str, known: int | None = None
     ) -> bytes | memoryview:
         """Return the member in *slot*, proved to be the *size* bytes of *digest*.
 
-        Raises DamagedArchive, in which *path* says whose bytes these are.
+        A checksum that is *known* of it counts in place of the one in its slot. Raises
+        DamagedArchive, in which *path* says whose bytes these are.
         """
         offset, stored, crc = self._slot(slot)
+        if offset == IN_BASE and self._base is not None:
+            # Its slot may be another's: nothing but a sealed checksum says it is not.
+            known = crc if self.sealed else _NONE
+            return self._base.read(stored, size, digest, path, known)
+        if known is not None:
+            crc = known
         if stored > size or offset + stored > len(self._members):
             raise self._damaged(path, digest, "it lies outside the archive")
         data: bytes | memoryview = self._members[offset : offset + stored]

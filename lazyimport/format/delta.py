@@ -137,14 +137,24 @@ class Revision:
 
     def read(self, digest: bytes) -> bytes | memoryview:
         """Return the proved bytes of a digest. Raises KeyError for an unknown one."""
-        place = self._brought.get(digest)
-        if place is not None and self._members is not None:
-            slot, size, path = place
-            elsewhere = self._members.stored(slot)[0] == IN_BASE
-            if not (elsewhere and digest in self._places_in_base()):
-                return self._members.read(slot, size, digest, path)
+        if self.slot_in_base(digest) is None:
+            assert self._members is not None
+            slot, size, path = self._brought[digest]
+            return self._members.read(slot, size, digest, path)
         slot, size, path = self._places_in_base()[digest]
         return self.base.member(slot, size, digest, path)
+
+    def slot_in_base(self, digest: bytes) -> int | None:
+        """Return the slot of the base that has the bytes of a digest.
+
+        None if the delta has them. Raises KeyError for an unknown digest.
+        """
+        place = self._brought.get(digest)
+        if place is not None and self._members is not None:
+            elsewhere = self._members.stored(place[0])[0] == IN_BASE
+            if not (elsewhere and digest in self._places_in_base()):
+                return None
+        return self._places_in_base()[digest][0]
 
     def content(self, entry: Entry) -> bytes | memoryview:
         """Return the proved bytes of a file."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAGIC = b"\x89LZY\r\n\x1a\n"
 VERSION = 1
 DELTA = 1
+OVERLAY = 2
 MAX_NOTES = 1 << 20
 IN_BASE = (1 << 64) - 1
 
@@ -29,7 +30,7 @@ class Header:
     """The first 128 bytes of an object.
 
     ``hash`` and ``base`` are in hex digits; ``base`` is None unless the object is a
-    delta. Sizes are in bytes.
+    delta or an ``overlay``. Sizes are in bytes.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Header:
         "hash",
         "members_size",
         "notes_size",
+        "overlay",
         "pages_size",
         "root_size",
         "slots_size",
@@ -48,6 +50,7 @@ class Header:
         hash: str,
         *,
         base: str | None = None,
+        overlay: bool = False,
         root_size: int,
         pages_size: int,
         slots_size: int,
@@ -57,6 +60,7 @@ class Header:
     ) -> None:
         self.hash = hash
         self.base = base
+        self.overlay = overlay
         self.root_size = root_size
         self.pages_size = pages_size
         self.slots_size = slots_size
@@ -94,7 +98,7 @@ class Header:
         head = _HEADER.pack(
             MAGIC,
             VERSION,
-            DELTA if self.base else 0,
+            OVERLAY if self.overlay else DELTA if self.base else 0,
             b"",
             bytes.fromhex(self.hash),
             bytes.fromhex(self.base) if self.base else b"",
@@ -108,10 +112,13 @@ class Header:
         return head + _CHECK.pack(crc32(head))
 
     @classmethod
-    def decode(cls, data: bytes, what: str = "these bytes") -> Header:
+    def decode(
+        cls, data: bytes, what: str = "these bytes", *, overlay: bool = False
+    ) -> Header:
         """Return the header that *data* begins with; *what* names it in errors.
 
-        Raises MalformedArchive, or UnsupportedArchive for a newer version.
+        Raises MalformedArchive, also unless it may be an *overlay*, which only a node
+        cache has; or UnsupportedArchive for a newer version.
         """
         if data[: len(MAGIC)] != MAGIC:
             raise errors.MalformedArchive(f"{what}: not a lazyimport archive")
@@ -131,9 +138,9 @@ class Header:
         root, pages, slots, members, notes, warm = sizes
         if (
             version != VERSION
-            or flags & ~DELTA
+            or flags not in {0, DELTA, OVERLAY}
             or any(zero)
-            or bool(flags & DELTA) != any(base)
+            or bool(flags) != any(base)
             or root > MAX_ROOT
             or pages >= 1 << 32
             or slots % SLOT.size
@@ -141,9 +148,14 @@ class Header:
             or warm > members
         ):
             raise errors.MalformedArchive(f"{what}: the header makes no sense")
+        if flags == OVERLAY and not overlay:
+            raise errors.MalformedArchive(
+                f"{what}: an overlay, which is of use only in a node cache"
+            )
         return cls(
             name.hex(),
-            base=base.hex() if flags & DELTA else None,
+            base=base.hex() if flags else None,
+            overlay=flags == OVERLAY,
             root_size=root,
             pages_size=pages,
             slots_size=slots,
@@ -157,13 +169,15 @@ def open_header(
     buffer: bytes | mmap,
     hash: str | None,
     what: str,
+    *,
+    overlay: bool = False,
 ) -> Header:
     """Return the header of a whole object, whose sizes add up.
 
-    *hash* is the one that it must claim, None for any. Raises MalformedArchive or
-    UnsupportedArchive.
+    *hash* is the one that it must claim, None for any; *overlay* is as for
+    `Header.decode`. Raises MalformedArchive or UnsupportedArchive.
     """
-    header = Header.decode(buffer[:HEADER_SIZE], what)
+    header = Header.decode(buffer[:HEADER_SIZE], what, overlay=overlay)
     if header.size != len(buffer):
         cut = "cut short" if len(buffer) < header.size else "longer than it says"
         raise errors.MalformedArchive(

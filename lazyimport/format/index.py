@@ -220,10 +220,10 @@ class Index:
         start = self._record(number - 1)[1] if number else 0
         return start, self._record(number)[1]
 
-    def page_slots(self, number: int) -> int:
-        """Return how many slots a page has, by the root."""
+    def page_slots(self, number: int) -> range:
+        """Return the slots of a page, by the root."""
         end = self._record(number + 1)[2] if number < self._mask else self.slots
-        return end - self._record(number)[2]
+        return range(self._record(number)[2], end)
 
     def page_bytes(self, number: int) -> bytes:
         """Return the proved bytes of a page."""

@@ -127,7 +127,7 @@ class _Pages:
         if number not in self._opened:
             old = self._old
             data, digest = old.page_bytes(number), old.page_digest(number)
-            return data, digest, old.page_slots(number)
+            return data, digest, len(old.page_slots(number))
         entries = self._opened[number].values()
         data = encode_page(rank(entries))
         return data, sha256(data), sum(entry.slots for entry in entries)

@@ -22,7 +22,11 @@ CLEAN = (DamagedArchive, MalformedArchive, UnsupportedArchive)
 
 def read_everything(buffer: bytes, hash: str) -> Everything:
     """Read the whole archive, both by walking it and by looking up each path."""
-    archive = Archive(buffer, hash)
+    return read_archive(Archive(buffer, hash))
+
+
+def read_archive(archive: Archive) -> Everything:
+    """Read all of an open archive in the same way."""
     assert isinstance(archive.notes, dict)
     found: Everything = {}
     for entry in archive.index.entries():
