@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from errno import EACCES, EAGAIN
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,13 +70,14 @@ def is_abandoned(path: str) -> bool:
     return True
 
 
-def claim(descriptor: int) -> bool:
+def claim(descriptor: int, *, shared: bool = False) -> bool:
     """Lock an unfinished file or directory that was just made, until it is closed.
 
-    Returns False if another process was faster and found it abandoned.
+    With *shared*, others may do so as well. Returns False if another process was faster
+    and found it abandoned.
     """
     try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
+        flock(descriptor, (LOCK_SH if shared else LOCK_EX) | LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

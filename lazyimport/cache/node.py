@@ -121,11 +121,13 @@ class NodeCache(Layout):
             raise self.refused(hash, error) from error
         return self.open_new(hash)
 
-    def begin(self, hash: str, kind: str) -> BinaryIO:
+    def begin(self, hash: str, kind: str, fits: Callable[[int], bool]) -> BinaryIO:
         """Open the file in which an archive comes to be; see `complete`.
 
-        What a killed process left of it is still in it; *kind* keeps those apart that
-        are laid out in different ways. The lock must be held. Raises OSError.
+        What a killed process left of it is still in it, if it *fits*, which is called
+        with the descriptor; *kind* keeps those apart that are laid out in different
+        ways. Nothing is cut off it: processes may have it open. The lock must be held.
+        Raises OSError.
         """
         path = f"{self.make_folder(ARCHIVES)}/.{hash}.{kind}.tmp"
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -134,11 +136,12 @@ class NodeCache(Layout):
         except PermissionError:  # it was killed when it had all but the name
             remove_file(path)
             descriptor = os.open(path, flags, 0o600)
-        if not claim(descriptor):  # eviction finds it abandoned just now
+        # Eviction may find it abandoned just now.
+        if not (claim(descriptor, shared=True) and fits(descriptor)):
             os.close(descriptor)
             remove_file(path)
             descriptor = os.open(path, flags, 0o600)
-            claim(descriptor)
+            claim(descriptor, shared=True)
         return open(descriptor, "r+b", buffering=0)
 
     def has_begun(self, hash: str) -> bool:

@@ -191,12 +191,15 @@ class _Fetch:
             return self._publish(self._revision(head, head.header.base))
         return self._fill(head)
 
-    def _fill(self, head: Head) -> Archive:
+    def _fill(self, head: Head, *others: Head) -> Archive:
+        """Return the archive of *head*, with what it lacks from *others*."""
         hash, kind = head.header.hash, "raw" if self._raw else "zstd"
-        filling = Filling(head, raw=self._raw)
+        filling = Filling(head, *others, raw=self._raw)
         try:
-            with self._cache.begin(hash, kind) as file:
-                self._run(filling, head, FileRoom(file.fileno(), filling.size))
+            with self._cache.begin(hash, kind, filling.fits) as file:
+                room = FileRoom(file.fileno(), filling.size)
+                room.reserve()
+                self._run(filling, head, room)
                 return self._cache.complete(hash, file, kind)
         except (OSError, ArchiveError) as error:  # of no use to a next attempt
             try:

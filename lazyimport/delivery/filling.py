@@ -10,9 +10,10 @@ from __future__ import annotations
 from _thread import allocate_lock
 from zlib import crc32
 
+from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
-from lazyimport.format.header import SLOT, Header
+from lazyimport.format.header import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from lazyimport.delivery.heads import Head
-    from lazyimport.delivery.rooms import FileRoom, MemoryRoom
+    from lazyimport.delivery.rooms import MemoryRoom
     from lazyimport.delivery.transfer import Piece
+    from lazyimport.format.stored import Stored
 
     Data: TypeAlias = bytes | memoryview
     Room: TypeAlias = FileRoom | MemoryRoom
@@ -34,70 +36,109 @@ _CHUNK = 1 << 20
 
 
 class _Member:
-    """A member: its *span* in the object, its *place* in the archive, its proof."""
+    """A member: its *span* in an object, its *place* and *slots* in the archive."""
 
     __slots__ = (
-        "crc",
         "digest",
+        "head",
         "held",
         "length",
         "missing",
         "path",
         "place",
         "size",
+        "slots",
         "span",
     )
 
     def __init__(
-        self, span: Piece, place: int, length: int, size: int, digest: bytes, path: str
+        self,
+        head: Head,
+        stored: Stored,
+        slots: list[int],
+        place: int,
+        *,
+        raw: bool,
     ) -> None:
-        self.span = span
+        offset, length, self.size, self.digest, self.path = stored
+        self.head = head
+        start = head.header.members_at + offset
+        self.span = (head.key, start, start + length)
         self.place = place
-        self.length = length
-        self.size = size
-        self.digest = digest
-        self.path = path
-        self.crc = 0
+        self.length = self.size if raw else length
+        self.slots = slots
         #: bytes that have not come, and those that are held until all of it has
-        self.missing = span[1] - span[0]
+        self.missing = length
         self.held: dict[int, bytes] = {}
 
 
 class Filling:
-    """The archive of *head*, a full object, with members *raw* or as they came.
+    """The archive of *head*, with members *raw* or as they came.
 
-    ``size`` is that of the archive: a room must have it.
+    What its object lacks, which is a delta then, is in those of *others*. ``size`` is
+    that of the archive: a room must have it.
     """
 
-    def __init__(self, head: Head, *, raw: bool) -> None:
-        assert head.index is not None
+    def __init__(self, head: Head, *others: Head, raw: bool) -> None:
+        index = head.index
+        assert index is not None
         self._head = head
+        self._heads = {each.key: each for each in (head, *others)}
+        self._index = index
         self._raw = raw
         self._lock = allocate_lock()
         self._room: Room
-        came, index = head.header, head.index
-        header = Header(
-            came.hash,
-            root_size=came.root_size,
-            pages_size=came.pages_size,
-            slots_size=came.slots_size,
-            notes_size=came.notes_size,
+        slots: dict[bytes, list[int]] = {}
+        for entry in index.entries():
+            for slot, _, digest in entry.members():
+                slots.setdefault(digest, []).append(slot)
+        header = self._header = Header(
+            head.header.hash,
+            root_size=len(index.root),
+            pages_size=len(index.body),
+            slots_size=index.slots * SLOT.size,
+            notes_size=head.header.notes_size,
         )
         self._members: list[_Member] = []
-        known: set[bytes] = set()
-        for offset, stored, size, digest, path in head.members:
-            if digest in known:
-                continue
-            known.add(digest)
-            length = size if raw else stored
-            span = came.members_at + offset, came.members_at + offset + stored
-            place = header.members_at + header.members_size
-            self._members.append(_Member(span, place, length, size, digest, path))
-            header.members_size += length
-            if offset < came.warm:
-                header.warm = header.members_size
-        self._header, self._index = header, index
+        for each in (head, *others):
+            for stored in each.members:
+                if (its := slots.pop(stored[3], None)) is None:
+                    continue
+                place = header.members_size
+                member = _Member(each, stored, its, place, raw=raw)
+                self._members.append(member)
+                header.members_size += member.length
+                if stored[0] < each.header.warm:
+                    header.warm = header.members_size
+        if slots:
+            raise head.lacking(slots)
         self.size = header.size
+        self._total = head.header.size + sum(
+            end - start
+            for _, start, end in (m.span for m in self._members if m.head is not head)
+        )
+        self._slots = bytearray(header.slots_size)
+        for member in self._members:
+            self._set_slots(member, AWAITED | member.place, 0)
+            member.place += header.members_at
+
+    def fits(self, descriptor: int) -> bool:
+        """Return whether what is in a file is laid out as this archive is.
+
+        Else it must stay as it is, for processes that have it open.
+        """
+        room = FileRoom(descriptor, self.size)
+        if not room.fits:
+            return False
+        found = room.read(0, self._header.members_at)
+        if not any(found[:HEADER_SIZE]):
+            return True  # nobody has
+        beginning, at = self._beginning(), self._header.slots_at
+        return found[:at] == beginning[:at] and all(
+            found[at + n :: SLOT.size] == beginning[at + n :: SLOT.size]
+            for n in range(SLOT.size - 4)  # without the checksum
+            if n != MARK
+        )
 
     def fill(
         self, room: Room, connections: int, tell: Callable[[int, int], object]
@@ -109,42 +150,47 @@ class Filling:
         """
         self._room = room
         head = self._head
-        here, size = len(head.data), head.header.size
+        key, size = head.key, head.header.size
         missing = self._missing()
-        most = max(min(size // (4 * connections), _MOST), _LEAST)
-        plan = _cut([m for m in missing if m.span[1] > here], here, most)
-        if here < size:  # one byte more than there is, to see that none follows
-            last = next(reversed(plan), (0, 0))
-            at_end = plan.pop(last) if last[1] == head.header.notes_at else []
-            start = last[0] if at_end else max(here, head.header.notes_at)
-            plan[start, size + 1] = at_end
-        coming = sum(min(end, size) - start for start, end in plan)
-        self._put(0, head.data, [m for m in missing if m.span[0] < here])
+        most = max(min(self._total // (4 * connections), _MOST), _LEAST)
+        plan = _cut(missing, most)
+        if len(head.data) < size:  # one byte more than there is, to see none follows
+            notes = (key, max(len(head.data), head.header.notes_at), size)
+            last = next((p for p in plan if p[::2] == (key, notes[1])), notes)
+            plan[key, last[1], size + 1] = plan.pop(last, [])
+        coming = sum(end - start for _, start, end in plan) - (len(head.data) < size)
+        for each in self._heads.values():
+            here = [m for m in missing if m.head is each and m.span[1] < len(each.data)]
+            self._put(each, 0, each.data, here)
 
         def take(piece: Piece, data: bytes) -> None:
             nonlocal coming
-            start, end = piece[0], min(piece[1], size)
-            head.check_end(data, start, end)
-            self._put(start, data, plan[piece])
+            key, start, end = piece
+            its = self._heads[key]
+            end = min(end, its.header.size)
+            its.check_end(data, start, end)
+            self._put(its, start, data, plan[piece])
             with self._lock:
                 coming -= end - start
-                head.moved += end - start
-                tell(size - coming, size)
+                its.moved += end - start
+                tell(self._total - coming, self._total)
 
-        tell(size - coming, size)
-        bring(head.store, head.key, list(plan), connections, take)
+        tell(self._total - coming, self._total)
+        bring(head.store, list(plan), connections, take)
         room.write(0, self._beginning())
 
     def _beginning(self) -> bytes:
-        """Return header, index and slots of the archive, all of which is in place."""
-        at = self._header.members_at
-        slots = {
-            member.digest: SLOT.pack(member.place - at, member.length, member.crc)
-            for member in self._members
-        }
+        """Return header, index and slots of the archive."""
         index = self._index
-        table = [slots[d] for e in index.entries() for _, _, d in e.members()]
-        return b"".join([self._header.encode(), index.root, index.body, *table])
+        return b"".join([self._header.encode(), index.root, index.body, self._slots])
+
+    def _set_slots(self, member: _Member, offset: int, crc: int) -> None:
+        for slot in member.slots:
+            SLOT.pack_into(self._slots, slot * SLOT.size, offset, member.length, crc)
+
+    def _settle(self, member: _Member, crc: int) -> None:
+        """Say that a member, which has been proved, is in place."""
+        self._set_slots(member, member.place - self._header.members_at, crc)
 
     def _missing(self) -> list[_Member]:
         parts = iter([*self._room.parts(), (self.size, self.size)])
@@ -153,7 +199,8 @@ class Filling:
         for member in self._members:
             while end <= member.place < self.size:
                 start, end = next(parts)
-            if member.place + member.length <= start or not self._holds(member):
+            is_new = member.length and member.place + member.length <= start
+            if is_new or not self._holds(member):
                 missing.append(member)
         return missing
 
@@ -164,41 +211,49 @@ class Filling:
             return False
         return True
 
-    def _put(self, start: int, data: bytes, members: Iterable[_Member]) -> None:
-        """Put in place what *data*, at *start* of the object, has of *members*."""
+    def _put(
+        self, head: Head, start: int, data: bytes, members: Iterable[_Member]
+    ) -> None:
+        """Put in place what *data*, at *start* of an object, has of *members*."""
         view = memoryview(data)
         stop = start + len(data)
-        run: list[Data] = []
-        place = end = 0
+        run: list[tuple[_Member, Data]] = []
+        end = 0
         for member in members:
-            low, high = max(member.span[0], start), min(member.span[1], stop)
+            low, high = max(member.span[1], start), min(member.span[2], stop)
             part: Data = view[low - start : high - start]
-            if (low, high) != member.span:
+            if (low, high) != member.span[1:]:
                 self._put_part(member, low, part)
                 continue
             content = self._proved(member, part)
             if member.place != end:
-                self._write(place, run)
-                place = end = member.place
+                self._write(run)
+                end = member.place
                 run = []
-            run.append(content if self._raw else part)
+            run.append((member, content))
             end += member.length
-        self._write(place, run)
-        notes_at = self._head.header.notes_at
-        if stop > notes_at:
+        self._write(run)
+        notes_at = head.header.notes_at
+        if head is self._head and stop > notes_at:
             low = max(start, notes_at)
             place = self._header.notes_at + low - notes_at
             self._room.write(place, view[low - start :])
 
-    def _write(self, place: int, run: list[Data]) -> None:
+    def _write(self, run: list[tuple[_Member, Data]]) -> None:
+        """Write members, which have been proved and lie side by side."""
         if run:
-            self._room.write(place, run[0] if len(run) == 1 else b"".join(run))
+            parts = [data for _, data in run]
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._room.write(run[0][0].place, data)
+            for member, part in run:
+                self._settle(member, crc32(part))
 
     def _put_part(self, member: _Member, start: int, part: Data) -> None:
         """Put a part of *member*; when it is the last, prove the whole."""
-        as_it_is = member.length == member.span[1] - member.span[0]
+        _, begin, end = member.span
+        as_it_is = member.length == end - begin
         if as_it_is:
-            self._room.write(member.place + start - member.span[0], part)
+            self._room.write(member.place + start - begin, part)
         with self._lock:
             if not as_it_is:
                 member.held[start] = bytes(part)
@@ -210,52 +265,54 @@ class Filling:
         else:
             data = b"".join(member.held[at] for at in sorted(member.held))
             member.held.clear()
-            self._room.write(member.place, self._proved(member, data))
+            self._write([(member, self._proved(member, data))])
 
     def _prove_in_room(self, member: _Member) -> None:
         """Raise DamagedArchive unless the room has *member*."""
-        if member.length != member.size:
-            self._proved(member, self._room.read(member.place, member.length))
+        if member.length != member.size or not member.size:
+            data = self._room.read(member.place, member.length)
+            self._proved(member, data)
+            self._settle(member, crc32(data))
             return
         import hashlib  # small archives need no OpenSSL
 
-        total, member.crc = hashlib.sha256(), 0
+        total, crc = hashlib.sha256(), 0
         end = member.place + member.size
         for at in range(member.place, end, _CHUNK):
             part = self._room.read(at, min(_CHUNK, end - at))
             total.update(part)
-            member.crc = crc32(part, member.crc)
+            crc = crc32(part, crc)
         if (actual := total.digest()) != member.digest:
-            raise self._head.damaged(member.digest, member.path, actual=actual)
+            raise member.head.damaged(member.digest, member.path, actual=actual)
+        self._settle(member, crc)
 
     def _proved(self, member: _Member, data: Data) -> Data:
-        """Return what *data* holds, which is *member*, as it is or compressed."""
-        found = self._head.proved(data, member.size, member.digest, member.path)
-        member.crc = crc32(found if self._raw else data)
-        return found
+        """Return what is to be stored of *member*, which *data* holds."""
+        found = member.head.proved(data, member.size, member.digest, member.path)
+        return found if self._raw else data
 
 
-def _cut(
-    members: Iterable[_Member], here: int, most: int
-) -> dict[Piece, list[_Member]]:
-    """Return pieces of *most* bytes with what is in them of *members*, from *here* on.
+def _cut(members: Iterable[_Member], most: int) -> dict[Piece, list[_Member]]:
+    """Return pieces of *most* bytes with what is to come in them of *members*.
 
     A member that is larger is cut itself.
     """
     plan: dict[Piece, list[_Member]] = {}
-    start = end = -1
+    key, start, end = "", -1, -1
     inside: list[_Member] = []
     for member in members:
-        low, high = max(member.span[0], here), member.span[1]
-        if low != end or high - start > most:
+        low, high = max(member.span[1], len(member.head.data)), member.span[2]
+        if high <= low:
+            continue  # it has come with the first request
+        if (member.span[0], low) != (key, end) or high - start > most:
             if inside:
-                plan[start, end] = inside
-            start, inside = low, []
+                plan[key, start, end] = inside
+            key, start, inside = member.span[0], low, []
             while high - start > most:
-                plan[start, start + most] = [member]
+                plan[key, start, start + most] = [member]
                 start += most
         inside.append(member)
         end = high
     if inside:
-        plan[start, end] = inside
+        plan[key, start, end] = inside
     return plan

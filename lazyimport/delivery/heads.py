@@ -17,6 +17,8 @@ from lazyimport.registry.layout import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lazyimport.format.codec import Data
     from lazyimport.format.stored import Stored
     from lazyimport.stores import ReadStore
@@ -115,6 +117,10 @@ class Head:
             expected=digest.hex(),
             actual=actual.hex(),
         )
+
+    def lacking(self, digests: Iterable[bytes]) -> MalformedArchive:
+        """Return the error that no object has members with these *digests*."""
+        return self._malformed(f"nothing has its member {min(digests).hex()}")
 
     def check_end(self, data: bytes, start: int, end: int) -> None:
         """Raise MalformedArchive unless *data* is as long as ``[start, end)``.

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import TypeAlias
 
-    from lazyimport.delivery.transfer import Piece
-
     Data: TypeAlias = bytes | memoryview
+    #: Where a part of a file begins and ends.
+    Part: TypeAlias = tuple[int, int]
 
 #: A container's limit, use and statistics, in version 2 and 1 of control groups.
 _GROUPS = (
@@ -35,18 +35,24 @@ _SHARE = 4
 
 
 class FileRoom:
-    """The room of an archive in the file of *descriptor*, reserved on its disk.
+    """The room of an archive of *size* bytes in the file of *descriptor*.
 
-    Raises OSError if there is none.
+    All methods raise OSError if the disk refuses.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor
-        self._parts = (
-            _data_in(descriptor) if os.fstat(descriptor).st_size == size else []
-        )
-        if not self._parts:
-            os.ftruncate(descriptor, 0)
+        self._size = size
+        self._parts = _data_in(descriptor)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file is new, or has the right size already."""
+        return os.fstat(self._descriptor).st_size in {0, self._size}
+
+    def reserve(self) -> None:
+        """Reserve the space on the disk."""
+        descriptor, size = self._descriptor, self._size
         try:
             os.posix_fallocate(descriptor, 0, size)
         except OSError as error:
@@ -54,7 +60,7 @@ class FileRoom:
                 raise
             os.ftruncate(descriptor, size)  # a file system that cannot reserve
 
-    def parts(self) -> list[Piece]:
+    def parts(self) -> list[Part]:
         """Return where something was written before."""
         return self._parts
 
@@ -77,7 +83,7 @@ class MemoryRoom:
     def __init__(self, buffer: mmap) -> None:
         self._buffer = buffer
 
-    def parts(self) -> list[Piece]:
+    def parts(self) -> list[Part]:
         """Return that nothing was written before."""
         return []
 
@@ -90,7 +96,7 @@ class MemoryRoom:
         self._buffer[at : at + len(data)] = bytes(data)
 
 
-def _data_in(descriptor: int) -> list[Piece]:
+def _data_in(descriptor: int) -> list[Part]:
     """Return where a file has data, as far as the file system tells holes from it."""
     parts = []
     end = 0

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import groupby
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, BinaryIO, TypeAlias
 
     from lazyimport.reporting import Reporter
     from lazyimport.stores import ReadStore
 
-    #: Where a piece of an object begins and ends.
-    Piece: TypeAlias = tuple[int, int]
+    #: The key of an object, and where a piece of it begins and ends.
+    Piece: TypeAlias = tuple[str, int, int]
     #: Takes the bytes of a piece that have come: in any thread, a piece once.
     Take: TypeAlias = Callable[[Piece, bytes], object]
 
@@ -22,47 +23,64 @@ if TYPE_CHECKING:
 #: those that have come it must be.
 _SLOW = 2.0
 _SLOWER = 3.0
+#: Seconds between two looks whether something is slow, or has become urgent.
+_PAUSE = 0.1
+_OFTEN = 0.002
 
 
 def bring(
-    store: ReadStore, key: str, pieces: Sequence[Piece], connections: int, take: Take
+    store: ReadStore,
+    pieces: Iterable[Piece],
+    connections: int,
+    take: Take,
+    urgent: Callable[[], Piece | None] | None = None,
 ) -> None:
-    """Bring *pieces* of an object, in order, over so many *connections*; *take* each.
+    """Bring *pieces* of objects, in order, over so many *connections*; *take* each.
 
     A piece that takes long is asked for again by a connection that has nothing else
     to do, and the first answer counts. A store that sends no parts of objects sends
     all from the first piece on in one stream.
 
+    *urgent*, if it is given, returns a piece that somebody waits for, or None; one more
+    connection keeps asking it. *pieces* do not yield what it has returned.
+
     *take* gets fewer bytes of a piece if the object ends before. The first error of
     the store or of *take* is raised.
     """
-    if not pieces:
-        return
     if not store.ranges:
-        _Stream(pieces, take).run(store, key)
-    elif connections == 1 or len(pieces) == 1:
+        for key, run in groupby(pieces, lambda piece: piece[0]):
+            _Stream(list(run), take).run(store, key)
+        return
+    if urgent is None:
+        pieces = list(pieces)
+        connections = min(connections, len(pieces))
+    if urgent is None and connections <= 1:
         for piece in pieces:
-            take(piece, store.read(key, *piece))
+            take(piece, store.read(*piece))
     else:
-        _Connections(store, key, pieces, take).run(min(connections, len(pieces)))
+        _Connections(store, iter(pieces), take, urgent).run(connections)
 
 
 class _Connections:
     """Threads, each of which asks for one piece after the other."""
 
     def __init__(
-        self, store: ReadStore, key: str, pieces: Sequence[Piece], take: Take
+        self,
+        store: ReadStore,
+        pieces: Iterator[Piece],
+        take: Take,
+        urgent: Callable[[], Piece | None] | None,
     ) -> None:
         self._read = store.read
-        self._key = key
         self._take = take
+        self._urgent = urgent
         import threading  # what is small comes at once, without threads
 
-        self._waiting = list(reversed(pieces))
+        self._waiting = pieces
+        self._ended = False
         #: Since when a piece has been on its way. One is asked for twice at most.
         self._running: dict[Piece, float] = {}
         self._again: set[Piece] = set()
-        self._missing = set(pieces)
         self._slowest = 0.0
         self._taking = 0
         self._error: BaseException | None = None
@@ -72,53 +90,62 @@ class _Connections:
         """Bring everything. A thread that still waits then is left to its end."""
         import threading
 
-        for number in range(threads):
+        kinds = [self._next] * threads
+        if self._urgent is not None:
+            kinds.append(self._next_urgent)
+        for number, kind in enumerate(kinds):
             name = f"lazyimport-{number}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(kind,), name=name, daemon=True
+            ).start()
         with self._changed:
             # What takes a piece is not to go on when this has returned.
-            while self._taking or (self._missing and self._error is None):
+            while self._taking or not self._is_over():
                 self._changed.wait()
             if self._error is not None:
                 raise self._error
 
-    def _work(self) -> None:
-        for piece in self._next_pieces():
+    def _is_over(self) -> bool:
+        return self._error is not None or (self._ended and not self._running)
+
+    def _work(self, find: Callable[[], Piece | None]) -> None:
+        for piece in self._pieces(find):
             began = time.monotonic()
             try:
-                data = self._read(self._key, *piece)
-                with self._changed:
-                    if self._running.pop(piece, None) is None:
-                        continue  # another connection was faster
-                    self._slowest = max(self._slowest, time.monotonic() - began)
-                    if self._error is not None:
-                        return
-                    self._taking += 1
-                try:
-                    self._take(piece, data)
-                finally:
-                    with self._changed:
-                        self._taking -= 1
+                data = self._read(*piece)
             except BaseException as error:  # noqa: BLE001 - raised where it was asked for
                 with self._changed:
-                    if piece in self._again and piece in self._running:
+                    if piece in self._again:
                         self._again.remove(piece)  # the other try may succeed
-                        continue
-                    if piece in self._missing:
+                    elif piece in self._running:
                         self._error = self._error or error
                     self._changed.notify_all()
-                return
+                continue
             with self._changed:
-                self._missing.discard(piece)
+                if self._running.pop(piece, None) is None:
+                    continue  # another connection was faster
+                self._slowest = max(self._slowest, time.monotonic() - began)
+                if self._error is not None:
+                    return
+                self._taking += 1
+            failed = None
+            try:
+                self._take(piece, data)
+            except BaseException as error:  # noqa: BLE001 - as above
+                failed = error
+            with self._changed:
+                self._error = self._error or failed
+                self._taking -= 1
                 self._changed.notify_all()
 
-    def _next_pieces(self) -> Iterator[Piece]:
+    def _pieces(self, find: Callable[[], Piece | None]) -> Iterator[Piece]:
+        pause = _OFTEN if find == self._next_urgent else _PAUSE
         while True:
             with self._changed:
-                piece = self._next()
-                while piece is None and self._running and self._error is None:
-                    self._changed.wait(0.1)
-                    piece = self._next()
+                piece = find()
+                while piece is None and not self._is_over():
+                    self._changed.wait(pause)
+                    piece = find()
                 if piece is None or self._error is not None:
                     return
             yield piece
@@ -126,16 +153,22 @@ class _Connections:
     def _next(self) -> Piece | None:
         """Return what to ask for next; None for nothing now."""
         now = time.monotonic()
-        if self._waiting:
-            piece = self._waiting.pop()
+        if (piece := next(self._waiting, None)) is not None:
             self._running[piece] = now
             return piece
+        self._ended = True
         patience = max(_SLOW, _SLOWER * self._slowest)
         for piece, since in self._running.items():
             if now - since > patience and piece not in self._again:
                 self._again.add(piece)
                 return piece
         return None
+
+    def _next_urgent(self) -> Piece | None:
+        assert self._urgent is not None
+        if (piece := self._urgent()) is not None:
+            self._running[piece] = time.monotonic()
+        return piece
 
 
 class _Stream:
@@ -144,7 +177,7 @@ class _Stream:
     def __init__(self, pieces: Sequence[Piece], take: Take) -> None:
         self._pieces = list(reversed(pieces))
         self._take = take
-        self._at = pieces[0][0]
+        self._at = pieces[0][1]
         self._held = bytearray()
 
     def run(self, store: ReadStore, key: str) -> None:
@@ -160,9 +193,9 @@ class _Stream:
     def write(self, data: Any) -> int:
         """Take what comes next."""
         self._held += data
-        while self._pieces and self._at + len(self._held) >= self._pieces[-1][1]:
+        while self._pieces and self._at + len(self._held) >= self._pieces[-1][2]:
             piece = self._pieces.pop()
-            start, end = (place - self._at for place in piece)
+            start, end = (place - self._at for place in piece[1:])
             self._take(piece, bytes(memoryview(self._held)[start:end]))
             del self._held[:end]
             self._at += end

@@ -10,16 +10,38 @@ from zlib import crc32
 
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
-from lazyimport.format.header import HEADER_SIZE, IN_BASE, SLOT, Header, open_header
+from lazyimport.format.header import (
+    AWAITED,
+    HEADER_SIZE,
+    IN_BASE,
+    MARK,
+    SLOT,
+    Header,
+    open_header,
+)
 from lazyimport.format.index import Index
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from mmap import mmap
+    from typing import Protocol
 
     from lazyimport.errors import DamagedArchive
+
+    class Coming(Protocol):
+        """What brings the rest of an archive."""
+
+        def wait(self, archive: Archive, slot: int, path: str) -> Archive:
+            """Return *archive* when it has the member, or the same from other bytes."""
+
+        def want(self, slots: Sequence[int]) -> object:
+            """Bring these members before others; do not wait for them."""
+
+
+#: what is at the `MARK` of a slot whose member is still coming
+_AWAITED = AWAITED >> 8 * MARK
 
 
 class Archive:
@@ -38,6 +60,7 @@ class Archive:
         "_members",
         "_sealed",
         "base",
+        "coming",
         "hash",
         "header",
         "index",
@@ -51,6 +74,8 @@ class Archive:
     index: Index
     #: is called with damage; returns the same archive from sound bytes, or raises
     repair: Callable[[DamagedArchive], Archive] | None
+    #: is asked for members that are not there yet, of an archive that is still coming
+    coming: Coming | None
 
     def __init__(
         self,
@@ -74,7 +99,7 @@ class Archive:
         self.header = header
         self.hash = hash
         self.what = what
-        self.repair = None
+        self.repair = self.coming = None
         self.index = Index(
             buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what
         )
@@ -146,6 +171,8 @@ class Archive:
         self, slot: int, size: int, digest: bytes, path: str
     ) -> bytes | memoryview:
         """Return the proved bytes of the member in *slot*; *path* names it."""
+        while self.coming is not None and self._members.awaits(slot):
+            self._replace(self.coming.wait(self, slot, path))
         try:
             return self._members.read(slot, size, digest, path)
         except errors.DamagedArchive as error:
@@ -156,9 +183,26 @@ class Archive:
         """Go on with sound bytes, or raise *error*."""
         if self.repair is None:
             raise error
-        sound = self.repair(error)
-        self._buffer = sound._buffer  # noqa: SLF001
-        self._members = sound._members  # noqa: SLF001
+        self._replace(self.repair(error))
+
+    def want(self, entries: Iterable[Entry]) -> None:
+        """Say that the contents of *entries* will be read, if they are still coming."""
+        if self.coming is not None:
+            slots = [each.slot for each in entries if self.awaits(each.slot)]
+            if slots:
+                self.coming.want(slots)
+
+    def awaits(self, slot: int) -> bool:
+        """Return whether the member in *slot* is still coming."""
+        return self._members.awaits(slot)
+
+    def _replace(self, sound: Archive) -> None:
+        if sound is self:
+            return
+        sound._members.sealed = self._members.sealed and sound.sealed
+        self.coming = sound.coming
+        self._buffer = sound._buffer
+        self._members = sound._members
         self.base = sound.base
         self.header = sound.header
 
@@ -240,6 +284,11 @@ class Members:
         if offset == IN_BASE and self._base is not None:
             return self._base.stored(stored)
         return self._starts + offset, stored
+
+    def awaits(self, slot: int) -> bool:
+        """Return whether the member in *slot* is still coming."""
+        at = self._slots_at + slot * SLOT.size + MARK
+        return 0 <= slot < self._slots and self._buffer[at] == _AWAITED
 
     def _slot(self, slot: int) -> tuple[int, int, int]:
         if not 0 <= slot < self._slots:

@@ -18,6 +18,10 @@ DELTA = 1
 OVERLAY = 2
 MAX_NOTES = 1 << 20
 IN_BASE = (1 << 64) - 1
+#: In a node cache, this is added to the offset of a member that is still coming. The
+#: byte of a slot that has it is then `MARK`ed: one byte is never seen half written.
+AWAITED = 1 << 63
+MARK = 7
 
 # magic, version, flags, reserved; hash, base; sizes of the five sections; warm
 _HEADER = Struct("<8sHH4s32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124

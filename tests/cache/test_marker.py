@@ -103,7 +103,7 @@ def test_a_store_is_not_taken_for_a_cache(cache: NodeCache, folder: str) -> None
         lambda: clear(cache, force=True),
         lambda: verify(cache, remove=True),
         lambda: cache.remove(name),
-        lambda: cache.begin(name, "raw"),
+        lambda: cache.begin(name, "raw", bool),
         lambda: cache.publish(name, lambda file: file.write(b"another")),
         lambda: cache.lock(name, 0),
     ]

@@ -240,15 +240,24 @@ def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
 def test_archive_that_is_being_filled_is_not_removed(cache: NodeCache) -> None:
     """Nor what a killed process left of it, for a day: another goes on with it."""
     name = "ab" * 32
-    with cache.lock(name, 0), cache.begin(name, "raw") as file:
+
+    def fits(descriptor: int) -> bool:
+        return os.fstat(descriptor).st_size in {0, 4}
+
+    with cache.lock(name, 0), cache.begin(name, "raw", fits) as file:
         path = f"{cache.folder('archives')}/.{name}.raw.tmp"
         os.utime(path, (0, 0))
         clear(cache, force=True)
         file.write(b"half")
         assert os.path.exists(path)
     prune(cache)
-    with cache.lock(name, 0), cache.begin(name, "raw") as file:
+    with cache.lock(name, 0), cache.begin(name, "raw", fits) as file:
         assert file.read() == b"half"
+        file.write(b"more")
+    with open(path, "rb") as other, cache.lock(name, 0):
+        with cache.begin(name, "raw", fits) as file:
+            assert file.read() == b""
+        assert other.read() == b"halfmore"  # a process that has it open goes on
 
     os.utime(path, (0, 0))
     prune(cache)

@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lazyimport.delivery.transfer import Piece
+
 
 class Steps(Reporter):
     """Remembers every step."""
@@ -88,28 +90,28 @@ class Ranges:
         raise AssertionError
 
 
-PIECES = [(start, start + 10) for start in range(0, 100, 10)]
+PIECES = [("key", start, start + 10) for start in range(0, 100, 10)]
 
 
-def brought(store: Ranges, connections: int = 4) -> dict[tuple[int, int], bytes]:
-    came: dict[tuple[int, int], bytes] = {}
+def brought(store: Ranges, connections: int = 4) -> dict[Piece, bytes]:
+    came: dict[Piece, bytes] = {}
 
-    def take(piece: tuple[int, int], data: bytes) -> None:
+    def take(piece: Piece, data: bytes) -> None:
         assert piece not in came
         came[piece] = data
 
-    bring(store, "key", PIECES, connections, take)
+    bring(store, PIECES, connections, take)
     return came
 
 
-EXPECTED = {piece: bytes(range(*piece)) for piece in PIECES}
+EXPECTED = {piece: bytes(range(*piece[1:])) for piece in PIECES}
 
 
 @pytest.mark.parametrize("connections", [1, 2, 4, 64])
 def test_pieces_come_over_any_number_of_connections(connections: int) -> None:
     store = Ranges({})
     assert brought(store, connections) == EXPECTED
-    assert sorted(store.asked) == [start for start, _ in PIECES]
+    assert sorted(store.asked) == [start for _, start, _ in PIECES]
 
 
 def test_a_slow_piece_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,11 +138,11 @@ def test_the_first_error_ends_it() -> None:
 
 
 def test_an_error_of_the_taker_ends_it() -> None:
-    def take(piece: tuple[int, int], data: bytes) -> None:
+    def take(piece: Piece, data: bytes) -> None:
         raise OSError(28, "full")
 
     with pytest.raises(OSError, match="full"):
-        bring(Ranges({}), "key", PIECES, 4, take)
+        bring(Ranges({}), PIECES, 4, take)
 
 
 def test_nothing_is_taken_after_it_has_ended() -> None:
@@ -148,14 +150,14 @@ def test_nothing_is_taken_after_it_has_ended() -> None:
     ended: list[str] = []
     late: list[str] = []
 
-    def take(piece: tuple[int, int], data: bytes) -> None:
-        if piece[0] == 0:
+    def take(piece: Piece, data: bytes) -> None:
+        if piece[1] == 0:
             raise OSError(28, "full")
         time.sleep(0.2)
         late.extend(ended)
 
     with pytest.raises(OSError, match="full"):
-        bring(Ranges({(0, 1): 0.05}), "key", PIECES, 4, take)
+        bring(Ranges({(0, 1): 0.05}), PIECES, 4, take)
     ended.append("ended")
     time.sleep(0.5)
     assert late == []
