@@ -109,11 +109,13 @@ def _cache(cache: NodeCache) -> str:
 def _disk(path: str) -> str:
     status, around = os.statvfs(path), f"{os.path.realpath(path)}/"
     kind = "some file system"
-    if os.path.exists("/proc/self/mounts"):
+    try:
         with open("/proc/self/mounts", encoding="utf-8") as file:
             mounts = [(line.split()[1].rstrip("/"), line.split()[2]) for line in file]
         inside = [mount for mount in mounts if around.startswith(f"{mount[0]}/")]
         kind = max(inside[::-1], key=lambda mount: len(mount[0]))[1]
+    except FileNotFoundError:
+        pass  # macOS
     free = status.f_bavail * status.f_frsize
     text = f"{kind}, {free / 1e9:.1f} GB free"
     if status.f_flag & getattr(os, "ST_NOEXEC", 0):

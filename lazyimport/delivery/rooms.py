@@ -55,8 +55,8 @@ class FileRoom:
         descriptor, size = self._descriptor, self._size
         try:
             os.posix_fallocate(descriptor, 0, size)
-        except OSError as error:
-            if error.errno not in {EINVAL, EOPNOTSUPP}:
+        except (AttributeError, OSError) as error:  # macOS has no such call
+            if getattr(error, "errno", EINVAL) not in {EINVAL, EOPNOTSUPP}:
                 raise
             os.ftruncate(descriptor, size)  # a file system that cannot reserve
 

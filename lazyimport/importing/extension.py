@@ -46,7 +46,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         try:
             return super().create_module(spec)
         except ImportError as error:
-            if not os.statvfs(path).f_flag & os.ST_NOEXEC:
+            if not os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0):
                 raise
             raise ArchiveImportError(
                 f"cannot import {self.name!r}: {path} is on a disk that is "

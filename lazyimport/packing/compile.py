@@ -127,7 +127,7 @@ def compile_sources(
 
     Raises PackError if the interpreter does not start, or is killed.
     """
-    count = max(1, jobs or len(os.sched_getaffinity(0)))
+    count = max(1, jobs or _processors())
     key_of_kept = interpreter, optimization, count
     compilers = _kept.pop(key_of_kept, None) or _Compilers(*key_of_kept)
     rest = iter(sources)
@@ -313,6 +313,12 @@ class _Child:
                 with contextlib.suppress(OSError, ValueError):
                     pipe.close()
         return code
+
+
+def _processors() -> int:
+    """Return how many processors this process may use; macOS tells only all."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _marshalling_source() -> bytes:

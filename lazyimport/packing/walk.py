@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from errno import ELOOP, ENOENT, ENOTDIR
+from unicodedata import normalize
 
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config
@@ -56,7 +57,7 @@ class Walk:
         except OSError as error:
             self.issues.append(f"{place} cannot be packed: {reason(error)}")
             return
-        name = os.path.basename(place)
+        name = _composed(place, ())
         if stat.S_ISREG(status.st_mode):
             if self._is_good_name(name, place):
                 self._add(name, place, status, guarded=False)
@@ -108,7 +109,7 @@ class Walk:
         found: dict[str, os.DirEntry[str]],
     ) -> Directory | None:
         """Take an entry of *directory* if it is a file; return it if it is another."""
-        name, folder = entry.name, _is_directory(entry)
+        name, folder = _composed(entry.path, found), _is_directory(entry)
         path = directory.prefix + directory.inside + name
         verdict = self._rules.judge(directory, name, found, folder=folder)
         if verdict.junk or (verdict.dropped and not verdict.kept):
@@ -269,6 +270,24 @@ def _outside(location: str, real: str) -> str:
         f"{location} is a link to {real}, outside of what is packed; exclude it, put a "
         "copy in its place, or pack what links lead to with --follow-links"
     )
+
+
+def _composed(location: str, beside: Container[str]) -> str:
+    """Return the name of a file as Linux has it, so that both give one hash.
+
+    macOS lets a composed and a decomposed name stand for one file, and may list the
+    decomposed one; where that is so and the composed one is not listed *beside* it,
+    the file has the composed name.
+    """
+    folder, name = os.path.split(location)
+    composed = name if name.isascii() else normalize("NFC", name)
+    if composed == name or composed in beside:
+        return name
+    try:
+        same = os.path.samestat(os.lstat(f"{folder}/{composed}"), os.lstat(location))
+    except OSError:
+        return name
+    return composed if same else name
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -700,7 +701,7 @@ class TestRefusals:
             "from lazyimport.errors import PackError\n"
             "from lazyimport.packing.collect import collect\n"
             "from lazyimport.packing.config import Config\n"
-            "if not os.getuid(): os.setresuid(12345, 12345, 12345)\n"
+            "if not os.getuid(): os.setuid(12345)\n"
             "try: collect([sys.argv[1]], Config())\n"
             "except PackError as error: print(*error.issues, sep='\\n')\n"
         )
@@ -747,6 +748,27 @@ class TestWarnings:
         assert len(tree.files) == 3
         (warning,) = tree.warnings
         assert warning.startswith("hook.pth will not be read")
+
+    def test_a_file_system_that_decomposes_names(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A tree on macOS has the names, and so the hash, that it has on Linux."""
+        make(tmp_path, {"cafe\u0301": {"u\u0308ber.py": ""}, "ete\u0301.py": ""})
+        lstat = os.lstat
+
+        def either(path: str) -> os.stat_result:
+            return lstat(unicodedata.normalize("NFD", str(path)))
+
+        monkeypatch.setattr("lazyimport.packing.walk.os.lstat", either)
+        assert ["caf\u00e9/\u00fcber.py", "et\u00e9.py"] == paths(tmp_path)
+
+    def test_a_file_system_that_does_not(self, tmp_path: Path) -> None:
+        make(tmp_path, {"a\u0301.txt": "1", "e\u0301.txt": "2", "\u00e9.txt": "3"})
+        (tmp_path / "\u00e1.txt").hardlink_to(tmp_path / "a\u0301.txt")
+        (tmp_path / "i\u0301.txt").write_text("4")
+
+        names = ["a\u0301", "e\u0301", "i\u0301", "\u00e1", "\u00e9"]
+        assert [f"{name}.txt" for name in names] == paths(tmp_path)
 
     def test_names_that_some_file_systems_fold(self, tmp_path: Path) -> None:
         a = make(tmp_path / "a", {"Foo.py": "", "Dir/x.py": "", "e\u0301.py": ""})
