@@ -23,6 +23,7 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 # The programs that tests call, with the packages that have them.
 PROGRAMS = {
     "cc": ("gcc", "libc6-dev"),
+    "chromium-headless-shell": ("chromium-headless-shell",),
     "git": ("git",),
     "ssh-keygen": ("openssh-client",),
     "zip": ("zip",),

@@ -1,15 +1,33 @@
-"""What differs between two archives, as ``diff`` and ``deploy --diff`` show it."""
+"""What ``diff``, ``deploy --diff`` and ``report`` share: archives, what differs."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+
+import click
 
 from lazyimport.cli import console
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.comparing import Comparison
+from lazyimport.delivery.lookup import resolve
+from lazyimport.deploy import Manifest
+from lazyimport.reporting import Reporter
+from lazyimport.settings import Settings
 
+_MANIFESTS = (".yaml", ".yml", ".json")
 _HEADER = ("CHANGE", "BEFORE", "AFTER", "PATH", "MODULE")
+
+
+def named_archive(text: str, settings: Settings, reporter: Reporter) -> str:
+    """Return the hash that *text* stands for, or that the manifest *text* names."""
+    if not (text.endswith(_MANIFESTS) and os.path.isfile(text)):
+        return resolve(text, settings, reporter=reporter)
+    hashes = {app.hash for app in Manifest.read(text).applications} - {None}
+    if len(hashes) != 1:
+        raise click.UsageError(f"{text} names {len(hashes)} archives: give the hash")
+    return str(hashes.pop())
 
 
 def print_comparison(found: Comparison, reporter: Progress) -> None:

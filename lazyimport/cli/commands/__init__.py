@@ -23,6 +23,7 @@ _SECTIONS = {
         "ls": "List archives, or what is in one.",
         "show": "Show everything about one archive.",
         "diff": "Show what differs between archives, or from the tree here.",
+        "report": "Draw what an archive holds, and what a process imported from it.",
         "cat": "Print one file of an archive.",
         "pull": "Write all files of an archive into a folder.",
         "materialize": "Put all files of an archive where __file__ points.",

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 
-import click
-
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.comparing import print_comparison
+from lazyimport.cli.comparing import named_archive, print_comparison
 from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.packing import NAMES, pack_options
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.comparing import Tree, compare
 from lazyimport.delivery.contents import read_contents
-from lazyimport.delivery.lookup import resolve
-from lazyimport.deploy import Manifest
 from lazyimport.packing import PackOptions, pack
 from lazyimport.settings import Settings
 from lazyimport.values import is_prefix
@@ -24,7 +20,6 @@ lazyimport diff prod               what a push from here would change
 lazyimport diff 4be81c02 9c1d77a0 --lines
 lazyimport diff serve.yaml prod    from what the manifest names
 """
-_MANIFESTS = (".yaml", ".yml", ".json")
 
 
 @declare.command("diff", examples=_EXAMPLES)
@@ -74,9 +69,7 @@ def command(
                 roots = [] if text is None else [text]
                 packed = pack(roots, settings, packing, whole=False, reporter=reporter)
                 return packed.revision
-            if text.endswith(_MANIFESTS) and os.path.isfile(text):
-                text = _named_in(text)
-            hash = resolve(text, settings, reporter=reporter)
+            hash = named_archive(text, settings, reporter)
             return read_contents(hash, settings, reporter)
 
         found = compare(tree(old), tree(new))
@@ -97,11 +90,3 @@ def command(
 def _is_folder(text: str) -> bool:
     """Whether *text* is a folder; what may be the digits of a hash is none."""
     return os.path.isdir(text) and not is_prefix(text)
-
-
-def _named_in(file: str) -> str:
-    """Return the hash that a manifest names for all its applications."""
-    hashes = {app.hash for app in Manifest.read(file).applications} - {None}
-    if len(hashes) != 1:
-        raise click.UsageError(f"{file} names {len(hashes)} archives: give the hash")
-    return str(hashes.pop())
