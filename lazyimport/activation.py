@@ -46,6 +46,10 @@ def start() -> None:
         installed = install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
         reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ImportError) and str(error.name).startswith("lazyimport"):
+            from lazyimport.values import OVERWRITTEN
+
+            reason += f"; {OVERWRITTEN}"
         failure = f"{wanted} is not installed: {reason}"
         _fail(wanted, hash or "", reason)
     else:

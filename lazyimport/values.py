@@ -12,6 +12,12 @@ _ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 _DIGITS = "0123456789abcdefABCDEF"
 #: So many hexadecimal digits and more are taken for the beginning of a hash.
 SHORTEST_PREFIX = 6
+#: What to do where a module of ours is not ours.
+OVERWRITTEN = (
+    "was the distribution 'lazyimport', which is another project, installed over "
+    "ray-lazyimport? Then type: pip uninstall -y lazyimport ray-lazyimport, and install "
+    "ray-lazyimport again"
+)
 
 
 class Value:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +121,20 @@ def test_start_up_with_a_bad_hash_does_not_stop_the_interpreter() -> None:
 
     assert "ran\n" == result.stdout
     assert 0 == result.returncode
+
+
+def test_another_project_that_was_installed_over_it_is_named(tmp_path: Path) -> None:
+    """The distribution 'lazyimport' writes a package of the same name."""
+    shutil.copytree(Path(lazyimport.__file__).parent, tmp_path / "lazyimport")
+    (tmp_path / "lazyimport" / "__init__.py").write_text("from . import errors\n")
+    (tmp_path / "lazyimport" / "errors.py").write_text("class Error(Exception): pass\n")
+    here = f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})"
+    set_hash = f"os.environ['LAZYIMPORT_HASH'] = {'0' * 64!r}"
+
+    command = child(here, "from lazyimport.cli import main")
+    start = child(here, set_hash, "from lazyimport.activation import start; start()")
+
+    for text in (command.stderr, start.stderr):
+        assert "pip uninstall -y lazyimport ray-lazyimport" in text
+        assert "Traceback" not in text
+    assert (1, 0) == (command.returncode, start.returncode)

@@ -10,7 +10,12 @@ import os
 import sys
 
 from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED, USAGE
-from lazyimport.errors import LazyImportError
+from lazyimport.values import OVERWRITTEN
+
+try:
+    from lazyimport.errors import LazyImportError
+except ImportError as error:
+    raise SystemExit(f"lazyimport: {error}; {OVERWRITTEN}") from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import MAGIC_NUMBER
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from lazyimport.registry.layout import CLOCK, archive_key
 from lazyimport.registry.opening import store_of
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.stores import ReadStore, writable
+from lazyimport.values import OVERWRITTEN
 
 #: Bytes with which a disk is nearly full; seconds to wait, and that clocks may differ.
 _LITTLE, _PATIENCE, _FAR = 1 << 30, 10.0, 60.0
@@ -78,6 +80,14 @@ def examine(
 
 def _python() -> str:
     python = sys.version.split()[0]
+    try:
+        other = distribution("lazyimport").version
+    except PackageNotFoundError:
+        other = ""
+    if other:
+        raise LazyImportError(
+            f"{sys.executable} has the distribution lazyimport {other} too; {OVERWRITTEN}"
+        )
     return f"Python {python}, {sysconfig.get_platform()}, {sys.executable}"
 
 

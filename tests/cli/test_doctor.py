@@ -65,6 +65,17 @@ def test_a_store_that_is_not_there_and_an_unknown_archive(cli: CommandLine) -> N
     assert not (cli.folder / "gone").exists()
 
 
+def test_a_distribution_that_writes_over_ours(cli: CommandLine, tmp_path: Path) -> None:
+    info = tmp_path / "lazyimport-0.0.4.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: lazyimport\nVersion: 0.0.4\n")
+    found = failures(cli.run("doctor", "--json", code=1, PYTHONPATH=str(tmp_path)))
+
+    assert {"this Python"} == set(found)
+    assert "has the distribution lazyimport 0.0.4 too" in found["this Python"]
+    assert "pip uninstall -y lazyimport ray-lazyimport" in found["this Python"]
+
+
 def test_a_cache_of_everybody(cli: CommandLine) -> None:
     cli.cache.mkdir()
     cli.cache.chmod(0o777)

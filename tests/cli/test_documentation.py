@@ -22,6 +22,7 @@ PAGES = [
     *CHECKOUT.glob("docs/**/*.md"),
     *CHECKOUT.glob("benchmarks/*.md"),
 ]
+EXAMPLES = [path for path in CHECKOUT.glob("examples/**/*") if path.suffix != ".py"]
 #: what a shell puts between commands; a hash or channel that is elided
 _BETWEEN = re.compile(r"\s(?:\||>|&&|;)\s|[$(]\(|\)\"?$|\)(?=\s)")
 
@@ -44,6 +45,10 @@ def shown() -> list[tuple[str, str]]:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"```(?:console|sh)\n(.*?)```", text, re.DOTALL):
             found += [(page.name, command) for command in commands(block)]
+    for file in filter(Path.is_file, EXAMPLES):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            step = re.sub(r"^[\s#]*(- )?(run: )?", "", line)
+            found += [(file.name, command) for command in commands(step)]
     for name, command in all_commands():
         found += [(name, line) for line in commands(getattr(command, "examples", ""))]
     return found

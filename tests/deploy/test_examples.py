@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,10 +17,15 @@ from lazyimport.deploy.manifest import Manifest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEW = "c3" * 32
+PARSE = """
+const { parse } = require("@cdktf/hcl2json");
+const text = require("fs").readFileSync(0, "utf8");
+parse("main.tf", text).then((found) => console.log(JSON.stringify(found)));
+"""
 CACHE_DIR = re.compile(r"LAZYIMPORT_CACHE_DIR[=:] *(/\S+)")
 
 
-@pytest.mark.parametrize("name", ["serve.yaml", "rayservice.yaml"])
+@pytest.mark.parametrize("name", ["shop/serve.yaml", "rayservice.yaml"])
 def test_a_manifest_takes_a_hash(name: str) -> None:
     before = Manifest.read(str(EXAMPLES / name))
     after = before.with_hash(NEW)
@@ -48,3 +57,26 @@ def test_nobody_else_can_make_the_directories_above_the_cache() -> None:
 
     assert named == {"/home/ray/.cache/lazyimport"}
     assert "mountPath" not in service
+
+
+def test_terraform_is_what_its_parser_takes() -> None:
+    """The bucket is there once, writable for CI, readable for the pods."""
+    modules = os.environ.get("LAZYIMPORT_TEST_NODE_MODULES", "")
+    if not (shutil.which("node") and os.path.isdir(f"{modules}/@cdktf/hcl2json")):
+        pytest.skip("needs node and its package @cdktf/hcl2json (see .ci/gate.py)")
+    done = subprocess.run(
+        ["node", "-e", PARSE],
+        input=(EXAMPLES / "main.tf").read_text(encoding="utf-8"),
+        env={**os.environ, "NODE_PATH": modules},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    members = found["resource"]["google_storage_bucket_iam_member"]
+
+    assert ["code"] == list(found["resource"]["google_storage_bucket"])
+    assert {
+        "deploy": "roles/storage.objectUser",
+        "workers": "roles/storage.objectViewer",
+    } == {name: member[0]["role"] for name, member in members.items()}
