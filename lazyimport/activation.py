@@ -53,6 +53,8 @@ def start() -> None:
         failure = f"{wanted} is not installed: {reason}"
         _fail(wanted, hash or "", reason)
     else:
+        if installed.settings.live and process.live is None:
+            _go_live()
         if not hash:
             _say(f"{named} points to archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
@@ -85,6 +87,16 @@ def _fail(wanted: str, hash: str, reason: str) -> None:
     except Exception as worse:  # noqa: BLE001
         reason += f" (and {worse!r})"
     _say(f"{wanted} is not installed in process {os.getpid()}: {reason}")
+
+
+def _go_live() -> None:
+    """Let the code of this process change, and say that it can."""
+    from lazyimport.live import start
+
+    if start():
+        _say(
+            f"process {os.getpid()} is live: its code may change, LAZYIMPORT_LIVE is set"
+        )
 
 
 def _watch_ray(failure: str | None) -> None:

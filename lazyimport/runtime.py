@@ -16,7 +16,7 @@ from lazyimport.importing.changes import Changes
 from lazyimport.importing.loader import ArchiveLoader
 from lazyimport.importing.looks import Looks
 from lazyimport.importing.machinery import running_python
-from lazyimport.importing.registration import register
+from lazyimport.importing.registration import Registration
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.watcher import ImportWatcher
 from lazyimport.importing.wrappers import Wrappers
@@ -26,10 +26,17 @@ from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from lazyimport.cache.materialize import Materializer
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
     from lazyimport.reporting import Reporter
+
+    class Live(Protocol):
+        """What the floor above knows of the versions that this process has run."""
+
+        hashes: list[str]
 
 
 def install(
@@ -144,15 +151,11 @@ class Installation:
         self.tree = _open_tree(archive, settings)
         self.root = self.tree.root
         self._changes = Changes()
-        if settings.gc == "pause":
-            from lazyimport.importing.collector import pause
-
-            self.tree.found = pause
         store = settings.store and redact(settings.store)
         sys.audit("lazyimport.install", self.hash, store)
         if settings.files == "all":
             self._put_all()
-        register(
+        self._registration = Registration(
             self.tree,
             settings.policy,
             self._changes,
@@ -171,6 +174,16 @@ class Installation:
                 "LAZYIMPORT_FILES=all wants; its files appear when somebody looks, "
                 "where that is possible"
             )
+
+    def switch(self, tree: Tree) -> None:
+        """Let *tree* take the place of the one that this process imports from."""
+        sys.audit("lazyimport.install", tree.hash, None)
+        self._registration.switch(tree)
+        tree.loads = self.tree.loads
+        tree.looked.update(self.tree.looked)
+        self.tree, self.hash, self.root = tree, tree.hash, tree.root
+        self.settings = self.settings.with_hash(tree.hash)
+        self._changes.set_variable("LAZYIMPORT_HASH", tree.hash)
 
     def uninstall(self) -> None:
         """Undo what `install` did; may be called again."""
@@ -272,6 +285,7 @@ class Process:
 
     ``installation`` is what is installed, ``failure`` why nothing is although it
     should be, ``waiting`` what is being fetched; each may be None.
+    ``live`` says which versions its code has had, None if that cannot change.
     ``reporter`` is told what a person should know.
     ``watcher`` watches imports for all who need that, and ``wrappers`` notice who looks
     at files. ``held`` are the descriptors whose locks say which trees this process
@@ -282,6 +296,7 @@ class Process:
     def __init__(self) -> None:
         self.lock = RLock()
         self.installation: Installation | None = None
+        self.live: Live | None = None
         self.failure: Failure | None = None
         self.waiting: Settings | None = None
         self.watcher = ImportWatcher()
@@ -322,6 +337,17 @@ def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     return remake_loader(tree, restore_loader, hash, name, path, package)
 
 
+def open_tree(settings: Settings) -> tuple[Tree, int]:
+    """Return the tree of an archive that this process may run next, and bytes fetched.
+
+    Raises what `install` does.
+    """
+    wanted = _Wanted(settings)
+    archive = wanted.open()
+    _check_python(archive)
+    return _open_tree(archive, settings), wanted.fetched
+
+
 def _open_tree(archive: Archive, settings: Settings) -> Tree:
     cache = NodeCache(settings.cache_dir)
     root = cache.tree_path(archive.hash)
@@ -351,6 +377,10 @@ def _open_tree(archive: Archive, settings: Settings) -> Tree:
         looks=process.wrappers.looks,
         warn=warn,
     )
+    if settings.gc == "pause":
+        from lazyimport.importing.collector import pause
+
+        tree.found = pause
     if tree.variant < 0:  # what gets compiled here is worth keeping
         from lazyimport.cache.bytecode import BytecodeCache
 

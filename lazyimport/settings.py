@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "channel_minimum": "LAZYIMPORT_CHANNEL_MINIMUM",
     "files": "LAZYIMPORT_FILES",
     "digests": "LAZYIMPORT_DIGESTS",
+    "live": "LAZYIMPORT_LIVE",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
@@ -100,6 +101,8 @@ class Settings(Value):
     ``files``
         When files of the archive appear on disk: as they are ``looked`` at (the
         default), or ``all`` when it is installed.
+    ``live``
+        Whether code may change in a process that runs it (`lazyimport.live`).
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -121,6 +124,7 @@ class Settings(Value):
     channel_minimum: int
     files: str
     digests: str
+    live: bool
 
     def __init__(
         self,
@@ -141,6 +145,7 @@ class Settings(Value):
         channel_minimum: int | str | None = None,
         files: str | None = None,
         digests: str | None = None,
+        live: bool | str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -165,6 +170,7 @@ class Settings(Value):
             channel_minimum=_number("channel_minimum", channel_minimum or 0, 0, 2**53),
             files=_one_of("files", files or "looked", FILES),
             digests=_one_of("digests", digests or "fast", DIGESTS),
+            live=_flag("live", live),
         )
         if self.digests == "openssl":
             _load_openssl()

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from importlib.metadata import Distribution, DistributionFinder
     from types import ModuleType
-    from typing import Any
+    from typing import Any, Protocol
 
     from lazyimport.errors import ArchiveError, ArchiveImportError
     from lazyimport.importing.tree import Tree
+
+    class _HasTree(Protocol):
+        tree: Tree
+
 
 #: names that no archive ever takes
 STANDARD = sys.stdlib_module_names | {"__main__"}
@@ -55,6 +59,11 @@ class ArchiveFinder:
         self._top_level = top_level
         #: portion of a ``__path__`` -> the folder of the tree that it is, if it is one
         self._folders: dict[str, str | None] = {}
+
+    def switch(self, tree: Tree) -> None:
+        """Find the modules of *tree* from now on."""
+        self.tree = tree
+        self._folders = {}
 
     @hidden
     def find_spec(
@@ -137,11 +146,12 @@ class ArchivePathFinder:
         self._inside = folder + "/" if folder else ""
 
     @classmethod
-    def hook(cls, tree: Tree) -> Callable[[str], ArchivePathFinder]:
-        """Return the path hook that claims the tree's directories, and no others."""
+    def hook(cls, owner: _HasTree) -> Callable[[str], ArchivePathFinder]:
+        """Return the path hook that claims directories of the owner's tree alone."""
 
         @hidden
         def archive_path_hook(path: str) -> ArchivePathFinder:
+            tree = owner.tree
             if isinstance(path, str) and path.startswith(tree.root):
                 folder = tree.relative(path.rstrip("/"))
                 try:

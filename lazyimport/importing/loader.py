@@ -86,6 +86,8 @@ class ArchiveLoader:
         if self.path.endswith(".py"):  # what came as a .pyc names its source
             _fix_co_filename(body, self.path)
         tree.loads.append(perf_counter() - started)
+        if tree.running is not None:
+            tree.running(self, body)
         return body  # type: ignore[no-any-return]
 
     def is_package(self, fullname: str | None = None) -> bool:

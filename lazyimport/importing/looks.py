@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from _thread import get_ident
+from _weakref import ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +55,26 @@ class Looks:
         self._appear[root] = appear
         self._see_roots()
 
-    def unwatch(self, appear: Appear) -> None:
-        """Take back what `watch` did."""
-        watched = self._appear.items()
-        self._appear = {root: each for root, each in watched if each != appear}
+    def watch_while_used(self, tree: Any) -> None:
+        """Watch the root of *tree* as long as somebody else refers to it."""
+        root = tree.root
+        used = ref(tree, lambda _: self._forget(root))
+
+        def appear(path: str, depth: int) -> None:
+            there = used()
+            if there is not None:
+                there.appear(path, depth)
+
+        self.watch(root, appear)
+
+    def _forget(self, root: str) -> None:
+        others = self._appear.items()
+        self._appear = {path: each for path, each in others if path != root}
+        self._see_roots()
+
+    def unwatch(self) -> None:
+        """Watch no tree any more."""
+        self._appear.clear()
         self._places.clear()
         self._see_roots()
 

@@ -29,94 +29,118 @@ _HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
 _INSTALLED = ("/site-packages", "/dist-packages")
 
 
-def register(
-    tree: Tree,
-    policy: str,
-    changes: Changes,
-    watcher: ImportWatcher,
-    wrappers: Wrappers,
-) -> None:
-    """Let this interpreter import from *tree*; *policy* says whose names win.
+class Registration:
+    """A tree as a part of this interpreter's import system.
 
-    Everything that this takes is noted in *changes*. Looks are noticed by *wrappers*,
-    unless all of the tree is on disk. Raises InstallError if the policy
-    is ``refuse``, and a name of the archive has been imported from elsewhere.
-    """
-    finder, path_finder = ArchiveFinder, ArchivePathFinder
-    if policy == "refuse":
-        from lazyimport.importing import shadowing
-
-        shadowing.refuse_imported(tree)
-        finder = shadowing.RefusingFinder
-        path_finder = shadowing.RefusingPathFinder
-    changes.at_undo(lambda: _forget_path_entries(tree.root))
-    changes.insert(sys.path_hooks, 0, path_finder.hook(tree))
-    _forget_path_entries(tree.root)
-    changes.insert(sys.path, _place_of_site_packages(), tree.root)
-    place = _place_of_path_finder()
-    changes.insert(sys.meta_path, place, finder(tree, top_level=policy != "path"))
-    missing = MissingFinder(tree.hash, lambda name: _explain_missing(tree, name))
-    changes.insert(sys.meta_path, len(sys.meta_path), missing)
-    if not tree.is_real:
-        _notice_looks(tree, changes, watcher, wrappers)
-    _patch_modules(tree, changes, watcher)
-    _precede_printing(tree, changes, watcher)
-
-
-def _notice_looks(
-    tree: Tree, changes: Changes, watcher: ImportWatcher, wrappers: Wrappers
-) -> None:
-    changes.at_undo(wrappers.take_out)
-    changes.at_undo(lambda: wrappers.looks.unwatch(tree.appear))
-    wrappers.looks.watch(tree.root, tree.appear)
-    changes.at_undo(lambda: watcher.unwatch(wrappers.wrap_module))
-    for name in WATCHED:
-        watcher.watch(name, wrappers.wrap_module)
-    wrappers.put_in()
-
-
-def _patch_modules(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
-    def patch(module: ModuleType) -> None:
-        from lazyimport.importing.stdlib_patches import patch_module
-
-        patch_module(module, tree, changes)
-
-    changes.at_undo(lambda: watcher.unwatch(patch))
-    for name in _PATCHED:
-        watcher.watch(name, patch)
-
-
-def _precede_printing(tree: Tree, changes: Changes, watcher: ImportWatcher) -> None:
-    """Have sources put on disk before the interpreter reads them to print an exception.
-
-    It does so in C up to Python 3.12, and up to 3.14 for errors that cannot be caught.
+    *policy* says whose names win. Everything that this takes is noted in *changes*.
+    Looks are noticed by *wrappers*, unless all of the tree is on disk. Raises
+    InstallError if the policy is ``refuse``, and a name of the archive has been
+    imported from elsewhere.
     """
 
-    def put_sources(*args: object) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        policy: str,
+        changes: Changes,
+        watcher: ImportWatcher,
+        wrappers: Wrappers,
+    ) -> None:
+        self.tree = tree
+        self._changes = changes
+        self._watcher = watcher
+        self._wrappers = wrappers
+        finder, path_finder = ArchiveFinder, ArchivePathFinder
+        if policy == "refuse":
+            from lazyimport.importing import shadowing
+
+            shadowing.refuse_imported(tree)
+            finder = shadowing.RefusingFinder
+            path_finder = shadowing.RefusingPathFinder
+        changes.at_undo(self._leave_path)
+        changes.insert(sys.path_hooks, 0, path_finder.hook(self))
+        _forget_path_entries(tree.root)
+        sys.path.insert(_place_of_site_packages(), tree.root)
+        place = _place_of_path_finder()
+        self._finder = finder(tree, top_level=policy != "path")
+        changes.insert(sys.meta_path, place, self._finder)
+        self._missing = MissingFinder(tree.hash, self._explain_missing)
+        changes.insert(sys.meta_path, len(sys.meta_path), self._missing)
+        if not tree.is_real:
+            self._notice_looks()
+        self._patch_modules()
+        self._precede_printing()
+
+    def switch(self, tree: Tree) -> None:
+        """Put *tree* in the place of the one that is registered."""
+        old, self.tree = self.tree, tree
+        self._missing.hash = tree.hash
+        self._finder.switch(tree)
+        sys.path[:] = [tree.root if path == old.root else path for path in sys.path]
+        _forget_path_entries(old.root)
+        _forget_path_entries(tree.root)
+        looks = self._wrappers.looks
+        if not old.is_real:
+            looks.watch_while_used(old)
+        if not tree.is_real:
+            looks.watch(tree.root, tree.appear)
+
+    def _leave_path(self) -> None:
+        sys.path[:] = [path for path in sys.path if path != self.tree.root]
+        _forget_path_entries(self.tree.root)
+
+    def _notice_looks(self) -> None:
+        changes, watcher, wrappers = self._changes, self._watcher, self._wrappers
+        changes.at_undo(wrappers.take_out)
+        changes.at_undo(wrappers.looks.unwatch)
+        wrappers.looks.watch(self.tree.root, self.tree.appear)
+        changes.at_undo(lambda: watcher.unwatch(wrappers.wrap_module))
+        for name in WATCHED:
+            watcher.watch(name, wrappers.wrap_module)
+        wrappers.put_in()
+
+    def _patch_modules(self) -> None:
+        def patch(module: ModuleType) -> None:
+            from lazyimport.importing.stdlib_patches import patch_module
+
+            patch_module(module, self.tree, self._changes)
+
+        self._changes.at_undo(lambda: self._watcher.unwatch(patch))
+        for name in _PATCHED:
+            self._watcher.watch(name, patch)
+
+    def _precede_printing(self) -> None:
+        """Have sources put on disk before the interpreter reads them to print errors.
+
+        It does so in C up to Python 3.12, and up to 3.14 for errors that cannot be
+        caught.
+        """
+        changes = self._changes
+
+        def put_sources(*args: object) -> None:
+            try:
+                from lazyimport.importing.tracebacks import put_sources
+
+                put_sources(self.tree, *args)
+            except Exception:  # noqa: BLE001, S110 - it would hide the one to be printed
+                pass  # at the end of a process not much is left to work with
+
+        def precede(threading: ModuleType) -> None:
+            changes.precede(threading, "excepthook", put_sources, twin="__excepthook__")
+
+        for name in _HOOKS:
+            changes.precede(sys, name, put_sources, twin=f"__{name}__")
+        if _PRINTS_IN_C:
+            changes.at_undo(lambda: self._watcher.unwatch(precede))
+            self._watcher.watch("threading", precede)
+
+    def _explain_missing(self, name: str) -> list[str]:
         try:
-            from lazyimport.importing.tracebacks import put_sources
+            from lazyimport.importing.missing import explain_missing
 
-            put_sources(tree, *args)
-        except Exception:  # noqa: BLE001, S110 - it would hide the one to be printed
-            pass  # at the end of a process not much is left to work with
-
-    def precede(threading: ModuleType) -> None:
-        changes.precede(threading, "excepthook", put_sources, twin="__excepthook__")
-
-    for name in _HOOKS:
-        changes.precede(sys, name, put_sources, twin=f"__{name}__")
-    if _PRINTS_IN_C:
-        changes.at_undo(lambda: watcher.unwatch(precede))
-        watcher.watch("threading", precede)
-
-
-def _explain_missing(tree: Tree, name: str) -> list[str]:
-    try:
-        from lazyimport.importing.missing import explain_missing
-
-        return explain_missing(tree, name)
-    except Exception as error:  # noqa: BLE001 - it would hide the ImportError
-        return [f"  lazyimport: {error}"]
+            return explain_missing(self.tree, name)
+        except Exception as error:  # noqa: BLE001 - it would hide the ImportError
+            return [f"  lazyimport: {error}"]
 
 
 def _forget_path_entries(root: str) -> None:

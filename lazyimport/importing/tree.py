@@ -22,7 +22,8 @@ from lazyimport.lazy import errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from types import CodeType
+    from typing import Any, TypeAlias
 
     from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.cache.materialize import Materializer
@@ -88,6 +89,8 @@ class Tree:
         self._find = archive.index.find
         #: called with each spec that is made, if it is set
         self.found: Callable[[ModuleSpec], None] | None = None
+        #: called with the loader and the body of each module that is run, if it is set
+        self.running: Callable[[Any, CodeType], None] | None = None
         self._materializer = materializer
         self._prepared: set[str] = set()
         self._others: dict[str, dict[str, list[str]]] = {}

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, DistributionFinder
-from types import ModuleType, TracebackType
+from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
 Reason = tuple[type[BaseException], BaseException, TracebackType]
@@ -99,7 +99,7 @@ class Directories:
         tree = self.tree_at(path)
         if tree is None:
             raise ImportError("not below the base", path=path)
-        return ArchivePathFinder.hook(tree)(path)
+        return ArchivePathFinder.hook(SimpleNamespace(tree=tree))(path)
 
     def find_spec(
         self,

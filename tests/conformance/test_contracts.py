@@ -101,7 +101,7 @@ class MetaPathFinderTests(InTheArchive, contracts.FinderTests):  # type: ignore[
 
 class PathEntryFinderTests(MetaPathFinderTests):
     def find(self, name: str, folder: str | None = None) -> Any:
-        hook = ArchivePathFinder.hook(self.tree)
+        hook = ArchivePathFinder.hook(self)
         return hook(self.place(*[folder] if folder else [])).find_spec(name)
 
 

@@ -9,6 +9,7 @@ PUBLIC = [
     "lazyimport.delivery",
     "lazyimport.deploy",
     "lazyimport.errors",
+    "lazyimport.live",
     "lazyimport.packing",
     "lazyimport.ray",
     "lazyimport.reporting",

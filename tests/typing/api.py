@@ -17,7 +17,7 @@ from typing_extensions import assert_type
 
 import lazyimport
 import lazyimport.ray
-from lazyimport import deploy, stores
+from lazyimport import deploy, live, stores
 from lazyimport.delivery import Published, Pushed, push
 from lazyimport.packing import Packed, PackOptions, pack
 from lazyimport.reporting import SILENT, WARNINGS, Reporter
@@ -236,3 +236,20 @@ def asking_a_cluster(history: deploy.History) -> None:
         pass
     except deploy.DeployError as error:
         assert_type(error.outcome, str)
+
+
+def swapping() -> None:
+    def prepare(generation: live.Generation) -> object:
+        with generation.enter() as mine:
+            assert_type(mine, live.Generation)
+        generation.at_end(lambda: None)
+        assert_type(generation.hash, str)
+        assert_type(generation.modules, dict[str, ModuleType])
+        return generation.import_module("app")
+
+    assert_type(live.start(), bool)
+    assert_type(live.current_generation(), live.Generation | None)
+    done = live.swap("4be8", prepare=prepare)
+    assert_type(done, live.Swap)
+    assert_type(done.state, str)
+    assert_type(done.modules, tuple[str, ...])

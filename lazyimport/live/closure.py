@@ -1,0 +1,144 @@
+"""The closure: which modules to execute again when files of the archive have changed.
+
+Those whose files differ, those that use them, those that hold their objects, and their
+package where somebody holds that; to a fixpoint. Everything else stays as it is.
+"""
+
+from __future__ import annotations
+
+from lazyimport.format.entries import MODULE_SUFFIXES, stem_of
+from lazyimport.format.patch import difference
+from lazyimport.importing.moving import entry_of
+from lazyimport.live.holding import held_by
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import ModuleType
+
+    from lazyimport.importing.tree import Tree
+    from lazyimport.live.edges import Edges
+
+
+class Plan:
+    """What a swap would do.
+
+    ``loaded`` are the modules of the archive that there are, by name; ``again`` the
+    names of those to execute again, ``order`` the same in the order to do so.
+    ``native`` are files among them that no process can load twice.
+    """
+
+    def __init__(
+        self, loaded: Mapping[str, ModuleType], again: set[str], edges: Edges
+    ) -> None:
+        self.loaded = loaded
+        self.again = again
+        self.order = _order(again, edges.loaded_by, loaded)
+        paths = (
+            entry.path
+            for name in again
+            if (entry := entry_of(loaded[name])) is not None
+        )
+        self.native = sorted(p for p in paths if p.endswith((".so", ".pyd")))
+
+
+def make_plan(
+    old: Tree, new: Tree, loaded: Mapping[str, ModuleType], edges: Edges
+) -> Plan:
+    """Return what to execute again when *new* takes the place of *old*."""
+    changed = changed_paths(old, new)
+    again = set(_changed_modules(changed, loaded, edges, old))
+    if again:
+        _close(again, loaded, edges.importers())
+    return Plan(loaded, again, edges)
+
+
+def changed_paths(old: Tree, new: Tree) -> set[str]:
+    """Return the paths of files whose bytes differ, that came or that went."""
+    before, after = old.archive.index, new.archive.index
+    patch = difference(before, after)
+    paths = {path for path in patch.removed if _digest(old, path)}
+    for entry in patch.changed:
+        if not entry.is_directory and _digest(old, entry.path) != entry.digest:
+            paths.add(entry.path)
+    return paths
+
+
+def _digest(tree: Tree, path: str) -> bytes | None:
+    entry = tree.entry(path)
+    return None if entry is None or entry.is_directory else entry.digest
+
+
+def _changed_modules(
+    changed: set[str], loaded: Mapping[str, ModuleType], edges: Edges, old: Tree
+) -> Iterator[str]:
+    """Yield the names of the loaded modules that the *changed* files belong to."""
+    if not changed:
+        return
+    by_path: dict[str, list[str]] = {}
+    by_folder: dict[str, list[str]] = {}
+    for name, module in loaded.items():
+        entry = entry_of(module)
+        if entry is not None:
+            by_path.setdefault(entry.path, []).append(name)
+            by_folder.setdefault(entry.path.rpartition("/")[0], []).append(name)
+    importers = edges.importers()
+    for path in changed:
+        yield from by_path.get(path, ())
+        if path.endswith(MODULE_SUFFIXES):
+            name = stem_of(path).replace("/", ".")
+            if name in loaded:  # a package where a module was, or the other way round
+                yield name
+            elif old.entry(path) is None:  # somebody may have looked for it
+                yield from importers.get(name, set()) & loaded.keys()
+        elif ".dist-info/" not in path:
+            yield from _readers(path, by_folder)
+            looked = old.looked.get(path)
+            if looked in loaded:
+                yield str(looked)
+
+
+def _readers(path: str, by_folder: Mapping[str, list[str]]) -> list[str]:
+    """Return the modules in the nearest folder above a data file that has any."""
+    while path:
+        path = path.rpartition("/")[0]
+        if path in by_folder:
+            return by_folder[path]
+    return []
+
+
+def _close(
+    again: set[str],
+    loaded: Mapping[str, ModuleType],
+    importers: Mapping[str, set[str]],
+) -> None:
+    """Add to *again* all that has to do with it."""
+    holders: dict[str, set[str]] = {}
+    packages: set[str] = set()
+    for name, module in loaded.items():
+        homes, modules = held_by(module, loaded)
+        packages |= modules
+        for home in homes | modules:
+            if home != name:
+                holders.setdefault(home, set()).add(name)
+    todo = list(again)
+    while todo:
+        name = todo.pop()
+        parent = name.rpartition(".")[0]
+        near = importers.get(name, set()) | holders.get(name, set())
+        for other in {*near, *[parent] * (parent in packages)}:
+            if other in loaded and other not in again:
+                again.add(other)
+                todo.append(other)
+
+
+def _order(
+    again: set[str], loaded_by: Mapping[str, str], loaded: Iterable[str]
+) -> list[str]:
+    """Return the names in the order in which a fresh process would begin with them.
+
+    First those whose import no other one of them has caused: these cause the rest, as
+    circular imports may need.
+    """
+    sequence = [name for name in loaded if name in again]
+    return sorted(sequence, key=lambda name: loaded_by.get(name) in again)

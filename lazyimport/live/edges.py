@@ -1,0 +1,126 @@
+"""Edges: which modules of the archive use which, by what they have imported.
+
+An import that failed is an edge too: the module may appear. What functions would import
+that have not run yet is read from their bytecode.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from types import CodeType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from lazyimport.importing.loader import ArchiveLoader
+
+_IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+
+
+class Edges:
+    """Who imports whom, by name.
+
+    ``used`` maps a module to the names that it has imported, ``may_use`` to those that
+    its functions import, and ``loaded_by`` to the module whose import has executed it,
+    in the order in which that was.
+    """
+
+    def __init__(self) -> None:
+        self.used: dict[str, set[str]] = {}
+        self.may_use: dict[str, set[str]] = {}
+        self.loaded_by: dict[str, str] = {}
+
+    def add(self, importer: str, name: str, fromlist: Sequence[str] | None) -> None:
+        """Note that *importer* has imported *name*, absolute, in a statement."""
+        used = self.used.setdefault(importer, set())
+        if not fromlist:
+            while name:  # the statement binds the first part
+                used.add(name)
+                name = name.rpartition(".")[0]
+            return
+        module = sys.modules.get(name)
+        for member in fromlist:
+            child = f"{name}.{member}"
+            found = sys.modules.get(child)
+            if found is not None:
+                used.add(child)
+            # A submodule is no use of its package, any other name is one.
+            if found is None or getattr(module, member, None) is not found:
+                used.add(name)
+
+    def see(self, loader: ArchiveLoader, body: CodeType) -> None:
+        """Note what the functions in the *body* of a module import."""
+        name = loader.name
+        package = name if loader.is_package() else name.rpartition(".")[0]
+        self.may_use[name] = imports_of_functions(body, package)
+
+    def importers(self) -> dict[str, set[str]]:
+        """Return by name who uses it, or may."""
+        found: dict[str, set[str]] = {}
+        for names in (self.used, self.may_use):
+            for importer, used in names.items():
+                for name in used:
+                    found.setdefault(name, set()).add(importer)
+        return found
+
+    def forget(self, names: Sequence[str]) -> Edges:
+        """Take out what *names* have imported; return it."""
+        taken = Edges()
+        for mine, its in zip(self._all(), taken._all(), strict=True):
+            its.update((name, mine.pop(name)) for name in names if name in mine)
+        return taken
+
+    def update(self, other: Edges) -> None:
+        """Add what another one has."""
+        for mine, its in zip(self._all(), other._all(), strict=True):
+            mine.update(its)
+
+    def _all(self) -> tuple[dict[str, Any], ...]:
+        return self.used, self.may_use, self.loaded_by
+
+
+def imports_of_functions(body: CodeType, package: str) -> set[str]:
+    """Return what the functions in a module's *body* import, as absolute names.
+
+    *package* is what relative names are relative to. Of ``from a import b`` both ``a``
+    and ``a.b`` are returned: which one is a module, only running it would tell.
+    """
+    found: set[str] = set()
+    for code in _codes_in(body):
+        if _IMPORT_NAME not in code.co_code[::2]:
+            continue
+        before: list[object] = [None, None]
+        for step in dis.get_instructions(code):
+            if step.opcode == _IMPORT_NAME:
+                level, fromlist = before
+                found.update(_absolute(str(step.argval), level, fromlist, package))
+            before = [before[1], step.argval]
+    return found
+
+
+def _codes_in(body: CodeType) -> Iterator[CodeType]:
+    """Yield the code of functions; that of class bodies runs with the module's."""
+    for const in body.co_consts:
+        if isinstance(const, CodeType):
+            if const.co_flags & 2:  # CO_NEWLOCALS: a function
+                yield const
+            yield from _codes_in(const)
+
+
+def _absolute(
+    name: str, level: object, fromlist: object, package: str
+) -> Iterator[str]:
+    if isinstance(level, int) and level:
+        parts = package.split(".")
+        parts = parts[: len(parts) - level + 1]
+        name = ".".join([*parts, *[name] * bool(name)])
+    if isinstance(fromlist, tuple):
+        yield name
+        yield from (f"{name}.{member}" for member in fromlist)
+        return
+    while name:
+        yield name
+        name = name.rpartition(".")[0]

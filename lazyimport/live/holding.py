@@ -1,0 +1,75 @@
+"""What objects are made of: the modules of the archive whose objects are among them."""
+
+from __future__ import annotations
+
+import gc
+from types import FunctionType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+    from typing import Any
+
+#: How far from a module's globals objects are looked at, and how many of them.
+_DEPTH = 5
+_MOST = 20_000
+_LEAVES = (str, bytes, bytearray, int, float, complex, type(None))
+
+
+def held_by(module: ModuleType, homes: Container[str]) -> tuple[set[str], set[str]]:
+    """Return the names of modules whose objects a module holds, and those it holds.
+
+    Only names that are among *homes* are returned. What it has made itself, registries
+    as an example, is looked into; functions and classes of others are not.
+    """
+    own = module.__name__
+    values = [
+        value
+        for name, value in list(vars(module).items())
+        # an import of a submodule puts that there
+        if not _is_dunder(name)
+        and not (isinstance(value, ModuleType) and value.__name__ == f"{own}.{name}")
+    ]
+    return homes_among(values, homes, own=own)
+
+
+def homes_among(
+    values: Iterable[object], homes: Container[str], own: str = "", most: int = _MOST
+) -> tuple[set[str], set[str]]:
+    """Return the names of modules whose objects are *values* or inside of them."""
+    found: set[str] = set()
+    modules: set[str] = set()
+    seen: set[int] = set()
+    level = list(values)
+    for _ in range(_DEPTH):
+        new = [one for one in level if type(one) not in _LEAVES and id(one) not in seen]
+        level = []
+        for one in new:
+            seen.add(id(one))
+            if isinstance(one, ModuleType):
+                modules.add(one.__name__)
+            elif isinstance(one, (FunctionType, type)):
+                found.update((one.__module__, type(one).__module__))
+                level += _parts(one) if one.__module__ == own else ()
+            else:
+                found.add(type(one).__module__)
+                level += gc.get_referents(one) if gc.is_tracked(one) else ()
+        if len(seen) > most:
+            break
+    return {n for n in found if n in homes}, {n for n in modules if n in homes}
+
+
+def _parts(one: Any) -> list[Any]:
+    """Return what a function or class has of its own, without its globals and bases."""
+    if isinstance(one, type):
+        return [*vars(one).values()]
+    cells = one.__closure__ or ()
+    return [
+        *(cell for cell in cells),
+        *(one.__defaults__ or ()),
+        *vars(one).values(),
+    ]
+
+
+def _is_dunder(name: str) -> bool:
+    return name[:2] == "__" == name[-2:]

@@ -1,0 +1,61 @@
+"""What a process remembers whose code may change."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from types import CodeType
+from weakref import ref
+
+from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.live.edges import Edges
+from lazyimport.live.gate import Gate
+from lazyimport.live.generations import MARK, Generation
+from lazyimport.live.journal import Journal
+from lazyimport.runtime import process
+
+
+class Live:
+    """The generations of this process, and what swaps need to know.
+
+    ``current`` is the generation of those who are bound to none, and ``importing`` the
+    one whose modules are in ``sys.modules``: another one while a swap is under way.
+    ``hashes`` are all that this process has run, the first one first.
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        self.current = self.importing = generation
+        self.generations: list[ref[Generation]] = []
+        self.hashes = [generation.hash]
+        self.lock = threading.RLock()
+        self.gate = Gate()
+        self.edges = Edges()
+        self.journal = Journal()
+        self.watch(generation)
+
+    def watch(self, generation: Generation) -> None:
+        """Note what the modules of *generation* import."""
+        generation.tree.running = functools.partial(self._see, generation)
+
+    def _see(
+        self, generation: Generation, loader: ArchiveLoader, body: CodeType
+    ) -> None:
+        if self.importing is not generation:
+            return
+        if self.current is not generation:  # it may become that
+            vars(sys.modules[loader.name])[MARK] = generation
+        self.edges.see(loader, body)
+
+
+def live_state() -> Live | None:
+    """Return what this process remembers, None if its code cannot change."""
+    live = process.live
+    assert live is None or isinstance(live, Live)
+    return live
+
+
+def current_generation() -> Generation | None:
+    """Return the generation that serves what begins now; None where live is off."""
+    live = live_state()
+    return None if live is None else live.current

@@ -1,0 +1,269 @@
+"""The swap: another version takes over in a process that runs one.
+
+1. Nothing is touched: the archive is opened, the plan is made, code is compiled.
+2. The gate is closed for a moment. The modules of the closure leave ``sys.modules``;
+   what runs imports them in its own generation from now on.
+3. The closure is executed, and new objects are made of it.
+4. The gate is closed again: the new generation is the current one. Or whatever went
+   wrong, everything is put back.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+from types import MappingProxyType, ModuleType
+from typing import NamedTuple
+from weakref import ref
+
+from lazyimport.errors import LazyImportError
+from lazyimport.format.entries import stem_of
+from lazyimport.importing.moving import entry_of, modules_of, move
+from lazyimport.importing.tree import Tree
+from lazyimport.live.closure import Plan, make_plan
+from lazyimport.live.generations import MARK, Generation
+from lazyimport.live.state import Live, live_state
+from lazyimport.runtime import Installation, current, open_tree
+from lazyimport.settings import Settings
+from lazyimport.values import check_hash
+
+#: Seconds that a swap waits for imports that are under way.
+_PATIENCE = 5.0
+
+
+class Swap(NamedTuple):
+    """What came of a swap.
+
+    ``state`` is ``swapped``, ``unchanged`` (that version runs already) or ``refused``,
+    for the ``reason``, which names a place in the code if that is where it went wrong;
+    then the version ``previous`` serves as before. ``modules`` were executed again,
+    ``kept`` are the keys of what was kept, ``seconds`` how long each step took.
+    """
+
+    state: str
+    hash: str
+    previous: str
+    reason: str = ""
+    modules: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = MappingProxyType({})
+
+
+class Refused(Exception):
+    """A swap that is not made, for the reason that is its text."""
+
+
+def swap(
+    hash: str,
+    *,
+    prepare: Callable[[Generation], object] | None = None,
+    settings: Settings | None = None,
+) -> Swap:
+    """Let the archive *hash* take over in this process, with what it has changed.
+
+    *prepare* is called with the new generation, and makes the new objects of it; if it
+    raises, everything is put back. *settings* say how the archive is fetched, those
+    that the process was installed with by default.
+
+    Whatever the new code does, nothing is raised for it. Raises SettingsError for what
+    is no hash.
+    """
+    hash = check_hash(hash)
+    live, installation = live_state(), current()
+    if live is None or installation is None:
+        return Swap(
+            "refused",
+            hash,
+            installation.hash if installation else "",
+            "code cannot change in this process: start it with LAZYIMPORT_LIVE=1 and "
+            "an archive to run",
+        )
+    with live.lock:
+        if installation.hash == hash:
+            return Swap("unchanged", hash, hash)
+        return _Swapping(live, installation, hash, prepare).result(settings)
+
+
+class _Swapping:
+    """One swap."""
+
+    def __init__(
+        self,
+        live: Live,
+        installation: Installation,
+        hash: str,
+        prepare: Callable[[Generation], object] | None,
+    ) -> None:
+        self._live = live
+        self._installation = installation
+        self._hash = hash
+        self._prepare = prepare
+        self._old = installation.tree
+        self._seconds: dict[str, float] = {}
+        self._undo: list[Callable[[], object]] = []
+
+    def result(self, settings: Settings | None) -> Swap:
+        """Swap, and return what came of it."""
+        previous, modules = self._old.hash, tuple[str, ...]()
+        try:
+            settings = (settings or self._installation.settings).with_hash(self._hash)
+            with self._timed("open"):
+                new, _ = open_tree(settings)
+            with self._timed("plan"):
+                plan = self._plan(new)
+            modules = tuple(plan.order)
+            self._swap(plan, new)
+        except (Refused, LazyImportError) as error:
+            return Swap(
+                "refused", self._hash, previous, str(error), modules, (), self._seconds
+            )
+        return Swap("swapped", self._hash, previous, "", modules, (), self._seconds)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[step] = perf_counter() - started
+
+    def _plan(self, new: Tree) -> Plan:
+        plan = make_plan(self._old, new, modules_of(self._old), self._live.edges)
+        if plan.native:
+            raise Refused(
+                f"{', '.join(plan.native)} would have to be loaded again, and a process "
+                "loads a library once; start new processes for this version"
+            )
+        return plan
+
+    def _swap(self, plan: Plan, new: Tree) -> None:
+        live = self._live
+        generation = Generation(new)
+        live.watch(generation)
+        generation.number = live.current.number + 1
+        old = live.current
+        with self._timed("begin"), self._closed_gate():
+            if modules_of(self._old).keys() != plan.loaded.keys():
+                plan = self._plan(new)
+            self._begin(plan, generation)
+        try:
+            with generation.enter():
+                with self._timed("import"):
+                    self._execute(plan, new)
+                with self._timed("prepare"):
+                    if self._prepare is not None:
+                        self._prepare(generation)
+            with self._timed("commit"), self._closed_gate():
+                self._commit(generation)
+        except BaseException as error:
+            live.gate.close(60)  # what still imports then ends in one or the other
+            try:
+                while self._undo:
+                    self._undo.pop()()
+            finally:
+                live.gate.open()
+            if isinstance(error, (Refused, KeyboardInterrupt)):
+                raise
+            raise Refused(_told(error, new)) from None
+        old.end_if_idle()
+
+    @contextmanager
+    def _closed_gate(self, seconds: float = _PATIENCE) -> Iterator[None]:
+        if not self._live.gate.close(seconds):
+            raise Refused(
+                f"a module is being imported for more than {seconds:g} seconds, and a "
+                "swap cannot begin before that ends"
+            )
+        try:
+            yield
+        finally:
+            self._live.gate.open()
+
+    def _begin(self, plan: Plan, generation: Generation) -> None:
+        """Take the closure away, and let the machinery find the new version."""
+        live, old, undo = self._live, self._live.current, self._undo
+        old.freeze()
+        gone = {name: plan.loaded[name] for name in plan.order}
+        undo.append(lambda: self._adopt(old))
+        for name, module in gone.items():
+            vars(module)[MARK] = old
+            del sys.modules[name]
+            parent, _, tail = name.rpartition(".")
+            holder = sys.modules.get(parent)
+            if holder is not None and vars(holder).get(tail) is module:
+                delattr(holder, tail)
+                undo.append(functools.partial(setattr, holder, tail, module))
+        edges = live.edges.forget(plan.order)
+        undo.append(lambda: live.edges.update(edges))
+        records = live.journal.undo(vars(module) for module in gone.values())
+        undo.append(lambda: live.journal.redo(records))
+        self._installation.switch(generation.tree)
+        undo.append(lambda: self._installation.switch(self._old))
+        for name, module in plan.loaded.items():
+            if name not in gone:
+                undo.append(move(module, generation.tree))
+        live.importing = generation
+        undo.append(lambda: self._discard(generation, plan))
+
+    def _execute(self, plan: Plan, new: Tree) -> None:
+        for name in plan.order:
+            if name in sys.modules or self._is_gone(plan.loaded[name], new):
+                continue
+            importlib.import_module(name)
+
+    def _is_gone(self, module: ModuleType, new: Tree) -> bool:
+        """Whether the new version has no such module any more."""
+        entry = entry_of(module)
+        if entry is None:
+            return False
+        return new.module(stem_of(entry.path)) is None
+
+    def _commit(self, generation: Generation) -> None:
+        live, old = self._live, self._live.current
+        for module in modules_of(generation.tree).values():
+            if vars(module).get(MARK) is generation:
+                del vars(module)[MARK]
+        live.generations = [each for each in live.generations if each() is not None]
+        live.generations.append(ref(old))
+        live.current = generation
+        live.hashes.append(generation.hash)
+
+    def _discard(self, generation: Generation, plan: Plan) -> None:
+        """Take away what the new version has brought so far."""
+        live = self._live
+        stay = set(map(id, plan.loaded.values()))
+        new = {
+            name: module
+            for name, module in modules_of(generation.tree).items()
+            if id(module) not in stay
+        }
+        live.journal.undo(vars(module) for module in new.values())
+        live.edges.forget(list(new))
+        for name in new:
+            del sys.modules[name]
+        live.importing = live.current
+
+    def _adopt(self, old: Generation) -> None:
+        """Give the old version its modules again, and what it imported meanwhile."""
+        for name, module in old.thaw().items():
+            vars(module).pop(MARK, None)
+            sys.modules.setdefault(name, module)
+
+
+def _told(error: BaseException, tree: Tree) -> str:
+    """Return what *error* says, and where in the archive it happened."""
+    place = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{tree.relative(error.filename) or error.filename}:{error.lineno}"
+    traceback = error.__traceback__
+    while traceback is not None and not isinstance(error, SyntaxError):
+        inner = tree.relative(traceback.tb_frame.f_code.co_filename)
+        if inner is not None:
+            place = f"{inner}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    text = f"{type(error).__name__}: {error}"
+    return f"{place}: {text}" if place else text
