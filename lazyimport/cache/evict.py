@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext, suppress
+from functools import partial
 from time import time
 
 from lazyimport.cache.layout import (
@@ -30,6 +31,8 @@ from lazyimport.values import byte_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lazyimport.cache.node import NodeCache
     from lazyimport.cache.usage import CachedFile
 
@@ -155,20 +158,26 @@ class _Eviction:
                 self._remove_file(file)
 
     def shrink(self, limit: int) -> None:
-        """Remove archives, bytecode, records, until at most *limit* bytes are left."""
+        """Remove archives, trees, bytecode and records until *limit* bytes are left."""
         for archive in self._found.archives.values():
             if self._left <= limit:
                 return
             if archive.hash not in self._removed:
                 self._remove_archive(archive)
-        for file in self._found.unfinished.values():
-            if self._left > limit:
-                self._remove_unfinished(file)
+        found = self._found
+        # Whoever was to remove such a tree with its archive was killed in between.
+        trees = found.trees.keys() - found.archives.keys()
+        removals: list[Callable[[], object]] = [
+            *(partial(self._remove_tree, hash) for hash in trees),
+            *(partial(self._remove_unfinished, x) for x in found.unfinished.values()),
+        ]
         for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
-            for file in sorted(self._found.files[name], key=lambda file: file.used):
-                if self._left <= limit:
-                    return
-                self._remove_file(file)
+            files = sorted(found.files[name], key=lambda file: file.used)
+            removals += [partial(self._remove_file, file) for file in files]
+        for remove in removals:
+            if self._left <= limit:
+                return
+            remove()
 
     def sweep(self, *, everything: bool = False) -> None:
         """Remove what no archive needs any more; *everything* not in use."""
@@ -199,8 +208,16 @@ class _Eviction:
         return Pruned([*removed], [*in_use], freed, self._left)
 
     def _remove_archive(self, archive: CachedArchive) -> None:
-        """Remove an archive that nobody uses, and what it alone needed."""
-        if self._remove_tree(archive.hash):
+        """Remove an archive that nobody uses, its overlays, and what only it needed."""
+        overlays = [
+            each
+            for each in self._found.archives.values()
+            if each.base == archive.hash and each.hash not in self._removed
+        ]
+        for overlay in overlays:
+            self._remove_archive(overlay)
+        is_needed = any(each.hash in self._in_use for each in overlays)
+        if not is_needed and self._remove_tree(archive.hash):
             self._removed[archive.hash] = archive
             self._in_use.pop(archive.hash, None)
             self._left -= archive.size

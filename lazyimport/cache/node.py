@@ -28,6 +28,7 @@ from lazyimport.files import (
     unclaim,
 )
 from lazyimport.format.archive import Archive
+from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.lazy import errors
 from lazyimport.values import is_sha256
 
@@ -48,11 +49,28 @@ class NodeCache(Layout):
     """The archives on this node, in the directory *path* (absolute)."""
 
     def open(self, hash: str) -> Archive | None:
-        """Return an archive, mapped, or None if it is not here.
+        """Return an archive, mapped, and so is its base; None if it is not here.
 
-        Raises ArchiveError if what is here is damaged, and CacheError if the
-        cache may not be trusted or the file cannot be read.
+        Raises ArchiveError if what is here is damaged, or an overlay without its base,
+        and CacheError if the cache may not be trusted or the file cannot be read.
         """
+        return self._open(hash)
+
+    def open_base(self, hash: str, *users: str) -> Archive:
+        """Return the archive *hash*, the base of the overlay that is first of *users*.
+
+        The others have that as a base in turn. Raises as `open` does.
+        """
+        archive = None if hash in users else self._open(hash, *users)
+        if archive is None:
+            raise errors.MalformedArchive(
+                f"archive {users[0]} needs archive {hash}, its base, which is missing "
+                f"in the node cache {self.path}",
+                hash=users[0],
+            )
+        return archive
+
+    def _open(self, hash: str, *users: str) -> Archive | None:
         path = self.archive_path(hash)
         try:
             if not self.exists():
@@ -70,7 +88,12 @@ class NodeCache(Layout):
                 path=path,
                 errno=error.errno,
             ) from error
-        return Archive(buffer, hash, path, sealed=is_sealed(status, hash))
+
+        def open_base(base: str) -> Archive:
+            return self.open_base(base, hash, *users)
+
+        sealed = is_sealed(status, hash)
+        return Archive(buffer, hash, path, sealed=sealed, base=open_base)
 
     def archives(self) -> dict[str, os.stat_result]:
         """Return the archives here: the status of the file of each, by hash.
@@ -91,6 +114,23 @@ class NodeCache(Layout):
         except OSError as error:
             raise unusable("read", self.path, error) from error
         return found
+
+    def bases(self) -> dict[str, str]:
+        """Return the bases of overlays, by the hashes of these. Raises CacheError."""
+        found = {hash: self.base_of(hash) for hash in self.archives()}
+        return {hash: base for hash, base in found.items() if base}
+
+    def base_of(self, hash: str) -> str | None:
+        """Return the base of an overlay; None if *hash* is none that can be read."""
+        try:
+            with self.look_into(hash) as file:
+                return Header.decode(file.read(HEADER_SIZE), overlay=True).base
+        except (OSError, errors.ArchiveError):
+            return None
+
+    def look_into(self, hash: str) -> IO[bytes]:
+        """Open the file of an archive, which counts as no use of it. Raises OSError."""
+        return open(self.archive_path(hash), "rb", buffering=0, opener=_unnoticed)
 
     def lock(self, name: str, timeout: float) -> FileLock:
         """Return a lock of the cache; the one called by a hash is for that archive.
@@ -260,6 +300,14 @@ def _hold(descriptor: int) -> os.stat_result | None:
         except OSError:
             pass  # read-only, or another user's: nothing is evicted either
     return status if status.st_nlink else None
+
+
+def _unnoticed(path: str, flags: int) -> int:
+    """Open a file without a change of its time of access, if it is this user's."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:
+        return os.open(path, flags)
 
 
 def map_file(file: IO[bytes], path: str, hash: str | None = None) -> mmap:

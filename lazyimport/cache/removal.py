@@ -40,8 +40,8 @@ _MOMENT = 2.0
 def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> bool:
     """Remove an archive with its tree; return False if a process uses one of them.
 
-    With *force* they are removed all the same. Waits a moment at most. Raises
-    CacheError or OSError if the disk refuses.
+    Or if there is an overlay that needs it. With *force* they are removed all the same.
+    Waits a moment at most. Raises CacheError or OSError if the disk refuses.
     """
     root = cache.tree_path(hash)
     try:
@@ -49,7 +49,9 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
         patience = _MOMENT if os.path.exists(cache.archive_path(hash)) else 0
         with cache.lock(hash, patience) as lock:
             with _locked(cache.archive_path(hash)) as archive, _locked(root) as tree:
-                if not (force or (archive and tree)):
+                # Whoever makes an overlay has its base open meanwhile.
+                unused = archive and tree and hash not in cache.bases().values()
+                if not (force or unused):
                     return False
                 cache.remove(hash)
                 delete_folder(root + READY)

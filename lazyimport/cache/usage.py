@@ -51,14 +51,22 @@ class CachedArchive:
 
     ``size`` is what it takes on disk, in bytes, without its tree; ``arrived`` and
     ``used`` are seconds since the epoch; ``in_use`` says whether a living process
-    has it or its tree open, or may have.
+    has it or its tree open, or may have. ``base`` is the archive that an overlay needs:
+    that is used when the overlay is.
     """
 
-    __slots__ = ("arrived", "hash", "in_use", "size", "used")
+    __slots__ = ("arrived", "base", "hash", "in_use", "size", "used")
 
     def __init__(
-        self, hash: str, size: int, arrived: float, used: float, in_use: bool
+        self,
+        hash: str,
+        size: int,
+        arrived: float,
+        used: float,
+        in_use: bool,
+        base: str | None,
     ) -> None:
+        self.base = base
         self.hash = hash
         self.size = size
         self.arrived = arrived
@@ -154,19 +162,27 @@ class Inventory:
 
 
 def archives_by_use(cache: NodeCache) -> list[CachedArchive]:
-    """Return the archives of *cache*, the longest unused first.
+    """Return the archives of *cache*, the longest unused first, bases after overlays.
 
     Raises CacheError if it cannot be read.
     """
     now = time()
-    found = []
+    bases = cache.bases()
+    found = {}
     for hash, status in cache.archives().items():
         used, arrived = status.st_atime, status.st_mtime
         if used > now + _SKEW:  # before a clock was put back, so before all others
             used = 0.0
         in_use = is_used(cache.archive_path(hash)) or is_used(cache.tree_path(hash))
-        found.append(CachedArchive(hash, space(status), arrived, used, in_use))
-    return sorted(found, key=lambda archive: (archive.used, archive.hash))
+        facts = space(status), arrived, used, in_use, bases.get(hash)
+        found[hash] = CachedArchive(hash, *facts)
+    for overlay, base in bases.items():
+        if overlay in found and base in found:
+            found[base].used = max(found[base].used, found[overlay].used)
+            found[base].in_use |= found[overlay].in_use
+    return sorted(
+        found.values(), key=lambda each: (each.used, not each.base, each.hash)
+    )
 
 
 def usage(cache: NodeCache) -> int:

@@ -26,7 +26,7 @@ from lazyimport.cache.marker import is_marked, refuse_store
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import map_file
 from lazyimport.cache.usage import FORMS
-from lazyimport.errors import ArchiveError, UnsupportedArchive
+from lazyimport.errors import ArchiveError, MalformedArchive, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import SILENT
@@ -109,17 +109,17 @@ class _Check:
         self.found = Verified()
 
     def archives(self, reporter: Reporter) -> None:
-        found = self._cache.archives()
-        for done, (hash, status) in enumerate(found.items(), 1):
-            self._archive(hash, status)
+        found, bases = self._cache.archives(), self._cache.bases()
+        for done, hash in enumerate(sorted(found, key=lambda hash: hash in bases), 1):
+            self._archive(hash, found[hash])
             reporter.step("verifying archives", done, len(found))
 
     def _archive(self, hash: str, status: os.stat_result) -> None:
         path = self._cache.archive_path(hash)
         try:
-            # not opened as a process does that runs it: that would be a use of it
-            with open(path, "rb") as file:
-                archive = Archive(map_file(file, path, hash), hash, path)
+            with self._cache.look_into(hash) as file:
+                buffer = map_file(file, path, hash)
+            archive = Archive(buffer, hash, path, base=self._base)
             self._archives[hash] = archive
             prove(archive)
             self._sound.add(hash)
@@ -132,6 +132,13 @@ class _Check:
             self._damaged(path, str(error), is_ours=is_sealed(status, hash))
         self.found.archives += 1
         self.found.size += status.st_size
+
+    def _base(self, hash: str) -> Archive:
+        """Return the base of an overlay, which must be sound."""
+        if hash not in self._sound:
+            text = f"its base, archive {hash}, is missing or damaged"
+            raise MalformedArchive(text, hash=hash)
+        return self._archives[hash]
 
     def blobs(self) -> None:
         for path, status in self._files(BLOBS):

@@ -24,6 +24,7 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
+from lazyimport.format.overlay import combine, write_overlay
 from lazyimport.registry.layout import archive_key
 from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, WARNINGS
@@ -32,7 +33,7 @@ from lazyimport.values import redact
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import BinaryIO, TypeVar
 
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -163,17 +164,20 @@ class _Fetch:
             return self._cache.open(hash)
         except ArchiveError as error:
             if not self._settings.store:
-                raise
+                text = f"{error}; set LAZYIMPORT_STORE, to fetch it again from there"
+                raise error.with_text(text) from error.__cause__
             # It is replaced by the rename.
             store = redact(self._settings.store)
             reporter.warn(f"{error}; fetching it again from {store}")
             return None
 
     def _publish(self, revision: Revision) -> Archive:
-        # What was proved when it came to lie here is copied; nothing else is believed.
-        grafted = revision.delta is not None and revision.base.sealed
-        write = revision.graft if grafted else revision.write
-        return self._cache.publish(revision.hash, lambda out: write(out, raw=self._raw))
+        def write(out: BinaryIO) -> object:
+            if revision.delta is None:
+                return revision.write(out, raw=self._raw)
+            return write_overlay(out, revision, raw=self._raw)
+
+        return self._cache.publish(revision.hash, write)
 
     def _twice(self, method: Callable[[str], Archive], hash: str) -> Archive:
         """Call *method*; once more if what came was damaged, or replaced meanwhile."""
@@ -187,9 +191,12 @@ class _Fetch:
 
     def _download(self, hash: str) -> Archive:
         head = self._head(hash)
-        if head.header.base is not None:
-            return self._publish(self._revision(head, head.header.base))
-        return self._fill(head)
+        if head.header.base is None:
+            return self._fill(head)
+        revision = self._revision(head, head.header.base)
+        if self._is_here(revision.base):
+            return self._publish(revision)
+        return self._combined(revision, head)  # its base found no room on the disk
 
     def _fill(self, head: Head, *others: Head) -> Archive:
         """Return the archive of *head*, with what it lacks from *others*."""
@@ -213,17 +220,21 @@ class _Fetch:
     def _in_memory(self, hash: str) -> Archive:
         head = self._head(hash)
         if head.header.base is not None:
-            revision = self._revision(head, head.header.base)
-            out = io.BytesIO()
-            write = revision.graft if revision.base.sealed else revision.write
-            write(out, raw=True)
-            return Archive(out.getvalue(), hash, head.what, sealed=True)
+            return self._combined(self._revision(head, head.header.base), head)
         filling = Filling(head, raw=False)
         cache = self._cache.path
         require_memory(hash, filling.size, cache, because=self._no_disk)
         buffer = mmap(-1, filling.size, MAP_PRIVATE | MAP_ANONYMOUS)
         self._run(filling, head, MemoryRoom(buffer))
         return Archive(buffer, hash, head.what, sealed=True)
+
+    def _combined(self, revision: Revision, head: Head) -> Archive:
+        """Return an archive in memory: as an overlay if its base is in the cache."""
+        if self._is_here(revision.base):
+            return combine(revision, head.what)
+        out = io.BytesIO()
+        revision.write(out, raw=True)
+        return Archive(out.getvalue(), revision.hash, head.what, sealed=True)
 
     def _run(self, filling: Filling, head: Head, room: FileRoom | MemoryRoom) -> None:
         hash, url = head.header.hash, head.store.url
@@ -244,11 +255,19 @@ class _Fetch:
         archive = self._base(hash, base)
         head.apply(archive.index)
         if self._no_disk or self._settings.cache_mode == "memory":
-            # It is beside its base first, and then beside what another process gets.
-            size = 2 * archive.header.size + head.header.size
+            # What does not stay in the cache is beside its base first, and then beside
+            # what another process gets.
+            base_size = archive.header.size
+            if self._is_here(archive):
+                base_size = archive.header.members_at
+            size = 2 * base_size + head.header.size
             require_memory(hash, size, self._cache.path, because=self._no_disk)
         data = self._explaining(hash, head.store.url, head.rest)
         return Revision(archive, data, hash, head.what)
+
+    def _is_here(self, archive: Archive) -> bool:
+        """Return whether an archive is mapped from the cache."""
+        return archive.what == self._cache.archive_path(archive.hash)
 
     def _base(self, hash: str, base: str) -> Archive:
         about = f"archive {hash} is stored as a delta to {base}, and that"
@@ -256,7 +275,8 @@ class _Fetch:
         if base in self._deltas or len(self._deltas) > _MOST_DELTAS:
             raise MalformedArchive(f"{about} is no full archive", hash=hash)
         try:
-            return self.archive(base)
+            here = self._cached(base) if self._no_disk else None
+            return here or self.archive(base)
         except ArchiveMissing as error:
             text = f"{about} base is missing: {error}"
             raise ArchiveMissing(text, hash=hash, store=error.store) from None

@@ -155,9 +155,10 @@ def _through_pipe(
     """Return what a child brings for this process alone."""
     with Answers("obtain ahead" if ahead else "obtain", settings) as answers:
         hash, moved, size = answers.result(reporter)
+        cache = NodeCache(settings.cache_dir)
         if int(size):
-            return answers.archive(hash, int(size)), int(moved)
-    return NodeCache(settings.cache_dir).open_new(hash), int(moved)
+            return answers.archive(hash, int(size), cache), int(moved)
+    return cache.open_new(hash), int(moved)
 
 
 class _Waiting:

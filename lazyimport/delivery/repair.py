@@ -68,10 +68,16 @@ def _source(settings: Settings, damage: DamagedArchive) -> str:
 
 
 def _replaced(settings: Settings, hash: str) -> Archive | None:
-    """Return what is in the cache by now if all of it is sound, else remove it."""
+    """Return what is in the cache by now if all of it is sound, else remove it.
+
+    The same is done with the base of an overlay first, since either may be damaged.
+    """
     if settings.cache_mode == "memory":
         return None
     cache = NodeCache(settings.cache_dir)
+    base = cache.base_of(hash)
+    if base is not None:
+        _replaced(settings, base)
     with cache.lock(hash, settings.timeout):
         try:
             archive = cache.open(hash)

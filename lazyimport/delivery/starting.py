@@ -17,6 +17,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lazyimport.cache.node import NodeCache
     from lazyimport.files import FileLock
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -104,10 +105,11 @@ class Answers:
             else:
                 raise _no_answer()
 
-    def archive(self, hash: str, size: int) -> Archive:
+    def archive(self, hash: str, size: int, cache: NodeCache) -> Archive:
         """Return the archive of *size* bytes that follows the result.
 
-        Raises DeliveryError if the child died before it had sent all of it.
+        The base of an overlay is in *cache*. Raises DeliveryError if the child died
+        before it had sent all of it.
         """
         buffer = mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
         buffer.write(self._read)
@@ -117,7 +119,14 @@ class Answers:
             if not data:
                 raise _no_answer()
             buffer.write(data)
-        return Archive(buffer, hash, "what was fetched into memory", sealed=True)
+        what = "what was fetched into memory"
+        return Archive(
+            buffer,
+            hash,
+            what,
+            sealed=True,
+            base=lambda base: cache.open_base(base, hash),
+        )
 
     def _line(self) -> str:
         while b"\n" not in self._read and (data := os.read(self._answers, _PIECE)):

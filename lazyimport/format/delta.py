@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 from struct import Struct, error as StructError  # noqa: N812
-from zlib import crc32
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive, Members
 from lazyimport.format.build import encode_page, rank
-from lazyimport.format.codec import compress
 from lazyimport.format.entries import MAX_MEMBER, check_path, decode_page
-from lazyimport.format.header import HEADER_SIZE, IN_BASE, SLOT, Header, open_header
+from lazyimport.format.header import HEADER_SIZE, IN_BASE, Header, open_header
 from lazyimport.format.index import MAX_ROOT_HEAD, read_root_head, root_head_size
 from lazyimport.format.patch import Patch, difference, patched
 from lazyimport.format.writer import (
@@ -177,51 +175,6 @@ class Revision:
         return write_archive(
             out, self.index, self.read, raw=raw, notes=self.notes, proved=True
         )
-
-    def graft(self, out: BinaryIO, *, raw: bool) -> Header:
-        """Write the whole archive to *out*: for a node cache, not for a store.
-
-        The members of the base, which must be sealed, are copied in one piece and not
-        proved again, with those that the archive does not need. Those of the delta
-        follow. Where the base has too little of the archive, this does what `write`
-        does.
-        """
-        base, index = self.base, self.index
-        at, end = base.header.members_at, base.header.notes_at
-        old = memoryview(base.buffer)[at:end]
-        table = base.buffer[base.header.slots_at : at]
-        slots: dict[bytes, bytes] = {}
-        for entry in base.index.entries():
-            for slot, _, digest in entry.members():
-                slots[digest] = table[slot * SLOT.size : (slot + 1) * SLOT.size]
-        members = members_of(index.entries())
-        new = {digest: b"" for _, digest in members if digest not in slots}
-        kept = {slots[digest] for _, digest in members if digest in slots}
-        if 2 * sum(SLOT.unpack(slot)[1] for slot in kept) < len(old):
-            return self.write(out, raw=raw)
-        data: list[bytes | memoryview] = []
-        size = len(old)
-        for digest in new:
-            member = self.read(digest)
-            stored = member if raw else compress(member)
-            slots[digest] = SLOT.pack(size, len(stored), crc32(stored))
-            size += len(stored)
-            data.append(stored)
-        notes = self.notes
-        header = Header(
-            self.hash,
-            root_size=len(index.root),
-            pages_size=len(index.body),
-            slots_size=len(members) * SLOT.size,
-            members_size=size,
-            notes_size=len(notes),
-            warm=size,
-        )
-        table = b"".join([slots[digest] for _, digest in members])
-        out.writelines(
-            [header.encode(), index.root, index.body, table, old, *data, notes]
-        )
-        return header
 
     def _apply(self, delta: bytes | mmap, hash: str, what: str) -> None:
         header = open_header(delta, hash, what)

@@ -11,32 +11,31 @@ from zlib import crc32
 
 from lazyimport.format.archive import Archive
 from lazyimport.format.codec import compress
-from lazyimport.format.delta import Revision
 from lazyimport.format.header import IN_BASE, SLOT, Header
 from lazyimport.format.patch import differing_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from mmap import mmap
     from typing import BinaryIO
 
+    from lazyimport.format.delta import Revision
     from lazyimport.format.index import Index
 
 
-def combine(
-    base: Archive, delta: bytes | mmap, hash: str, what: str = "this delta"
-) -> Archive:
-    """Return the archive *hash*, which *delta* gives with *base*, in memory.
+def combine(revision: Revision, what: str = "this delta") -> Archive:
+    """Return the archive that *revision* is as a base and a delta, without a disk.
 
     It takes the memory of its index and of what the delta brings, all of which is
-    proved; the rest stays where *base* has it. *what* names it in errors, which are
-    those of `Revision`.
+    proved; the rest stays where the base has it. *what* names it in errors. Raises
+    DamagedArchive or MalformedArchive.
     """
     out = io.BytesIO()
-    write_overlay(out, Revision(base, delta, hash, what), raw=True)
-    full = base.base or base
-    return Archive(out.getvalue(), hash, what, sealed=True, base=lambda _: full)
+    write_overlay(out, revision, raw=True)
+    base = revision.base.base or revision.base
+    return Archive(
+        out.getvalue(), revision.hash, what, sealed=True, base=lambda _: base
+    )
 
 
 def write_overlay(out: BinaryIO, revision: Revision, *, raw: bool) -> Header:

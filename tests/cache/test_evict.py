@@ -211,3 +211,15 @@ def test_blob_that_is_being_written_stays(cache: NodeCache) -> None:
         file.write(b"x")
 
     assert Path(path).read_bytes() == b"x"
+
+
+def test_a_tree_whose_archive_is_gone_makes_room(cache: NodeCache) -> None:
+    """As when whoever removed both was killed in between."""
+    name = put_archive(cache, used=DAY)
+    materialize(cache, name)
+    cache.remove(name)
+
+    prune(cache, limit=usage(cache))
+    assert all_files(cache)
+    prune(cache, limit=0)
+    assert all_files(cache) == []

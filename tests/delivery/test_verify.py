@@ -13,6 +13,7 @@ from lazyimport.delivery.proofs import look_up, record
 from lazyimport.delivery.publish import Published
 from lazyimport.delivery.verify import VerifiedStore, verify_store
 from lazyimport.errors import SettingsError
+from lazyimport.format.delta import Revision
 from lazyimport.registry.channels import set_channel
 from lazyimport.registry.layout import archive_key
 from lazyimport.registry.provenance import write_provenance
@@ -119,8 +120,9 @@ def test_an_archive_that_is_gone(shop: Shop, gone: str) -> None:
 def test_a_delta_is_sent_whole_where_nobody_has_its_base(shop: Shop) -> None:
     """It does not need the base any more, and runs."""
     settings = Settings(shop.delta, shop.author.url, str(shop.author.base / "node"))
-    fetch(settings, shop.delta)
+    whole = Revision(fetch(settings, shop.delta)[0])
     node = NodeCache(settings.cache_dir)
+    node.publish(shop.delta, lambda out: whole.write(out, raw=True))
     node.remove(shop.full)
     damage(shop.author, shop.full, "members")
 

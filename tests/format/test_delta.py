@@ -150,48 +150,6 @@ class TestDelta:
         with pytest.raises(DamagedArchive, match="changed while it was written"):
             write_delta(io.BytesIO(), Archive(*BASE).index, index, lambda digest: b"?")
 
-    @pytest.mark.parametrize("raw", [True, False])
-    @pytest.mark.parametrize("base_raw", [True, False])
-    def test_grafted(self, raw: bool, base_raw: bool) -> None:
-        """With members of the base as they lie there, whatever it needs of them."""
-        both = {"pkg/large.txt": "".join(map(str, range(3000)))}
-        base = Tree({**OLD, **both}).archive(raw=base_raw)
-        target = Tree({**NEW, **both})
-        full = target.archive()
-        out = io.BytesIO()
-        header = Revision(Archive(*base), *_made(target, base)).graft(out, raw=raw)
-        assert header.size == len(out.getvalue())
-        assert read_everything(out.getvalue(), full[1]) == read_everything(*full)
-        old = Archive(*base)
-        section = old.buffer[old.header.members_at : old.header.notes_at]
-        assert section in out.getvalue()
-
-    def test_grafted_to_a_base_of_which_little_is_left(self) -> None:
-        base = Tree({**OLD, "large.bin": bytes(range(256)) * 400}).archive()
-        revision = Revision(Archive(*base), *_made(TARGET, base))
-        out = io.BytesIO()
-        revision.graft(out, raw=True)
-        assert len(out.getvalue()) <= len(TARGET.archive(raw=True)[0])
-        assert read_everything(out.getvalue(), FULL[1]) == read_everything(*FULL)
-
-    def test_grafted_members_have_checksums(self) -> None:
-        large = {f"pkg/{n}.txt": f"{n} text" * 50 for n in range(50)}
-        base = Tree({**OLD, **large}).archive()
-        target = Tree({**OLD, **large, "pkg/7.txt": "seven"})
-        out = io.BytesIO()
-        Revision(Archive(*base), *_made(target, base)).graft(out, raw=True)
-        archive = Archive(out.getvalue(), target.index().hash, sealed=True)
-        archive.rely_on_seal()
-        for entry in archive.index.entries():
-            archive.content(entry)
-        assert len(out.getvalue()) < len(base[0]) + 5000
-
-
-def _made(tree: Tree, base: tuple[bytes, str]) -> tuple[bytes, str]:
-    made = tree.delta(Archive(*base).index)
-    assert made is not None
-    return made
-
 
 class TestNone:
     """Variants MUST be the same; where they are not, a full archive is written."""

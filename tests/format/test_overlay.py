@@ -125,7 +125,7 @@ class TestCombine:
         base = Archive(*BASE)
         made = TARGET.delta(base.index, notes=b'{"a": 1}')
         assert made is not None
-        archive = combine(base, *made, "these two")
+        archive = combine(Revision(base, *made), "these two")
         assert everything_of(archive) == read_everything(*FULL)
         assert archive.notes == {"a": 1}
         assert archive.what == "these two"
@@ -138,7 +138,7 @@ class TestCombine:
         assert made is not None
         delta = made[0].replace(b"0123456789", b"012345678x")
         with pytest.raises(DamagedArchive) as caught:
-            combine(base, delta, made[1])
+            combine(Revision(base, delta, made[1]))
         assert caught.value.member == "new.bin"
 
 
