@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import gmtime, strftime
+
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -130,6 +132,11 @@ def byte_count(text: str) -> int | None:
             value=text,
         )
     return int(count * base ** max(power, 0))
+
+
+def utc(seconds: float) -> str:
+    """Return a time since the epoch as all are written: ISO 8601 in UTC, in seconds."""
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
 
 
 def is_prefix(text: str) -> bool:

@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return _run(sys.argv[1:] if argv is None else argv)
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except KeyboardInterrupt as error:
+        complain(*str(error).splitlines() or ["interrupted"])
         return INTERRUPTED
     except BrokenPipeError:
         _give_up_stdout()  # the reader has enough: ``| head``

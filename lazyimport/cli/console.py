@@ -17,6 +17,8 @@ from typing import Any, TextIO
 
 from click import style
 
+from lazyimport.values import utc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +29,8 @@ _NAME = "lazyimport: "
 _MOST_ROWS = 500
 #: The last column may be broken into lines, but not of fewer characters.
 _NARROWEST = 16
+#: Attributes in seconds since the epoch.
+_TIMES = {"arrived", "modified", "since", "started", "used"}
 _DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -57,13 +61,27 @@ def escaped(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print *value* on stdout for a script; objects as their attributes."""
-    print(json.dumps(value, indent=2, default=facts))
+    """Print *value* on stdout for a script: `plain`, with times in ISO 8601."""
+    print(json.dumps(plain(value), indent=2))
+
+
+def plain(value: object) -> Any:
+    """Return *value* as JSON has it; objects and named tuples as their attributes."""
+    if value is None or isinstance(value, (bool, float, int, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            key: utc(each) if key in _TIMES and isinstance(each, float) else plain(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, Iterable) and not hasattr(value, "_fields"):
+        return list(map(plain, value))
+    return plain(facts(value))
 
 
 def facts(value: object) -> dict[str, object]:
     """Return the attributes of *value*."""
-    names = getattr(value, "__slots__", None) or vars(value)
+    names = getattr(value, "_fields", getattr(value, "__slots__", None)) or vars(value)
     return {name: getattr(value, name) for name in names}
 
 

@@ -229,24 +229,48 @@ def wishes(function: Callable[..., Any]) -> Callable[..., Any]:
 def carry_out(
     plan: Plan, wishes: Wishes, history: History, settings: Settings, reporter: Progress
 ) -> None:
-    """Show *plan*, and do with it what is wished."""
+    """Show *plan*, and do with it what is wished.
+
+    Raises KeyboardInterrupt that says what stands and what goes on.
+    """
     if wishes.diff:
         console.print_diff(plan.diff())
         _print_code(plan, settings, reporter)
     _describe(plan, history, reporter)
-    path = plan.before.path
     if wishes.dry_run:
-        reporter.say(f"nothing was written to {path}: --dry-run")
+        reporter.conclude(f"nothing was written to {plan.before.path}: --dry-run")
         return
+    steps = _carry_out(plan, wishes, history, reporter)
+    stands = "nothing was changed"
+    try:
+        while (now := next(steps, None)) is not None:
+            stands = now
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {stands}") from None
+
+
+def _carry_out(
+    plan: Plan, wishes: Wishes, history: History, reporter: Progress
+) -> Iterator[str]:
+    """Do what is wished, and yield before each step what stands if it is not ended."""
+    path, hash = plan.before.path, str(plan.applications[0].hash)
+    goes_on = (
+        "the cluster goes on with what it was given: see 'lazyimport status'; to go "
+        f"back: {plan.undo} --apply --wait"
+    )
     if wishes.prefetch:
+        yield "the job that fetches goes on in the cluster, and nothing was changed"
         for line in plan.prefetch(wishes.target, wishes.timeout):
             reporter.say(line)
+    yield f"see whether {path} has {hash[:12]} now"
     plan = plan.write(history, reporter)
     if plan.before.cluster:
         reporter.say(f"applied to {path}")
     if wishes.apply:
+        yield f"{path} names {hash[:12]}, and if the cluster has got it, {goes_on}"
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
+        yield goes_on
         rollout = plan.follow(wishes.target, history, wishes.timeout)
         follow_and_tell(rollout, reporter)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Mapping
 
 from lazyimport.registry.channel import Channel
+from lazyimport.values import utc
 
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:[\d.]+)?Z\Z")
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
@@ -32,16 +30,20 @@ def amount(count: int, noun: str) -> str:
 
 
 def moment(when: float | str) -> str:
-    """Return a time as all are shown: ``2026-11-22 20:07 UTC``.
+    """Return a time as all are shown: ``2026-11-22T20:07:31Z``.
 
-    *when* is in seconds since the epoch, or a text as stores have it (ISO 8601, in
-    UTC); any other text is shown on one line.
+    *when* is in seconds since the epoch, or a text as stores have it, which is shown
+    on one line.
     """
-    if isinstance(when, str):
-        if not _ISO.match(when):
-            return one_line(when)
-        return f"{when[:10]} {when[11:16]} UTC"
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when))
+    return one_line(when) if isinstance(when, str) else utc(when)
+
+
+def age(seconds: float) -> str:
+    """Return a time that has passed: ``59 s``, ``12 min``, ``30 h``, ``5 d``."""
+    for unit, length, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
+        if seconds < most:
+            return f"{max(seconds, 0) / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
 
 
 def one_line(text: str) -> str:
@@ -58,6 +60,12 @@ def origin_of(facts: Mapping[str, object]) -> str:
     branch = facts.get("branch")
     text = f"{commit} on {branch}" if branch else commit
     return f"{text}, with uncommitted changes" if facts.get("dirty") else text
+
+
+def short_commit(commit: str) -> str:
+    """Return the first digits of what `commit_in` returned; + stands for changes."""
+    name, _, rest = one_line(commit).partition(" ")
+    return name[:12] + ("+" if rest else "")
 
 
 def describe_channel(channel: Channel, store: str) -> str:

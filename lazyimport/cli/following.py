@@ -25,7 +25,7 @@ def follow_and_tell(rollout: Iterable[Sequence[Served]], reporter: Progress) -> 
     names = ", ".join(app.name for app in applications)
     count = sum(len(app.replicas) for app in applications)
     seconds = time.monotonic() - started
-    reporter.say(f"{names}: all {count} replicas run it, after {seconds:.1f} s")
+    reporter.conclude(f"{names}: all {count} replicas run it, after {seconds:.1f} s")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class Progress(Reporter):
     """Prints warnings as lines; on a terminal, shows below them how far a step is.
 
     A context manager: with its end the step disappears, and lines stay. With
-    *quiet*, only warnings show.
+    *quiet*, only warnings and the end show.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -34,6 +34,11 @@ class Progress(Reporter):
         if not self.quiet:
             self._clear()
             console.say(text)
+
+    def conclude(self, text: str) -> None:
+        """Print what came of it, also when quiet."""
+        self._clear()
+        console.say(text)
 
     def warn(self, text: str) -> None:
         """Print a warning, also when quiet."""

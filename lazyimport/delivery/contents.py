@@ -32,12 +32,13 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore
 
-#: flag of a top-level package -> why it becomes real files: docs/format.md, 7
+#: flag of a top-level package -> why it becomes real files, or does not
 _REASONS = {
-    LOOKS: "its code names a place, or something beside it is configured",
-    HAS_DATA: "it has data files",
-    NATIVE: "it has native code",
-    CONFIGURED: "configured so",
+    LOOKS: "looks",
+    HAS_DATA: "data",
+    NATIVE: "native",
+    CONFIGURED: "configured",
+    IN_MEMORY: "in memory",
 }
 
 
@@ -99,22 +100,16 @@ class Contents:
         return "Python " + ", ".join(f"3.{minor}" for minor in minors)
 
     @property
-    def real_files(self) -> dict[str, str]:
-        """The packages that are on disk before anybody looks, and why."""
-        found = {}
-        for entry in self.index.entries():
-            if entry.is_directory and entry.flags:
-                reasons = [
-                    text for flag, text in _REASONS.items() if entry.flags & flag
-                ]
-                text = ", ".join(reasons)
-                if entry.flags == LOOKS:
-                    text = f"not itself, but what lies beside it: {text}"
-                if entry.flags & IN_MEMORY:
-                    text = (
-                        f"no: configured to stay in memory (though {text or 'plain'})"
-                    )
-                found[entry.path] = text
+    def real_files(self) -> dict[str, list[str]]:
+        """The packages that are on disk before anybody looks, and why.
+
+        ``looks`` alone is for what lies beside, and ``in memory`` says that it is not.
+        """
+        found = {
+            entry.path: [why for flag, why in _REASONS.items() if entry.flags & flag]
+            for entry in self.index.entries()
+            if entry.is_directory and entry.flags
+        }
         return dict(sorted(found.items()))
 
     @property

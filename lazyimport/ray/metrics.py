@@ -18,6 +18,7 @@ from ray.util.metrics import Counter, Histogram
 
 from lazyimport.runtime import current
 from lazyimport.statistics import Stats, stats
+from lazyimport.values import utc
 
 #: the file, among the logs of Ray's session, with a line of JSON for each worker
 LOG_NAME = "lazyimport.log"
@@ -99,7 +100,7 @@ def _log(now: Stats) -> None:
     if node is None:
         return
     line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "time": utc(time.time()),
         "pid": os.getpid(),
         "hash": now.hash,
         "store": now.store,

@@ -36,7 +36,7 @@ from typing import Any
 from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
 from lazyimport.registry.signing import Trusted
-from lazyimport.values import check_hash
+from lazyimport.values import check_hash, utc
 
 #: Changes of a channel that its object has at most.
 HISTORY = 50
@@ -47,11 +47,6 @@ LONGEST = 10**9
 #: The highest number of a change: other languages cannot count further.
 _LAST = 2**53 - 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-def utc(later: float = 0.0) -> str:
-    """Return the time in UTC as channels have it, or that in so many seconds."""
-    return time.strftime(_TIME, time.gmtime(time.time() + later))
 
 
 class Change:
@@ -90,7 +85,7 @@ class Change:
 
     def is_expired(self) -> bool:
         """Whether it does not count any more, by the clock of this machine."""
-        return bool(self.expires) and self.expires <= utc()
+        return bool(self.expires) and self.expires <= utc(time.time())
 
     @property
     def signatures(self) -> list[dict[str, str]]:

@@ -10,17 +10,19 @@ keys are trusted no other change is written: no node would take it.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
 from lazyimport.errors import ChannelError, KeyMissing, StoreMissing
-from lazyimport.registry.channel import HISTORY, LARGEST, Change, Channel, utc
+from lazyimport.registry.channel import HISTORY, LARGEST, Change, Channel
 from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.layout import CHANNELS, channel_key, channel_of
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, ReadStore, Store
 from lazyimport.stores.side_by_side import side_by_side
+from lazyimport.values import utc
 
 
 def read_channel(store: ReadStore, name: str) -> Channel:
@@ -257,11 +259,11 @@ class _Edit:
             counting = (c for c in changes if self._signed(c, self._guard))
             valid_for = next((change.valid_for for change in counting), 0)
         number = changes[0].number + 1 if changes else 1
-        facts = {"at": utc(), **facts, "number": number}
+        facts = {"at": utc(time.time()), **facts, "number": number}
         for name in ("valid_for", "expires", "signatures"):
             facts.pop(name, None)
         if valid_for:
-            facts |= {"valid_for": valid_for, "expires": utc(valid_for)}
+            facts |= {"valid_for": valid_for, "expires": utc(time.time() + valid_for)}
         change = Change(facts)
         if self._signer is not None:
             signature = self._signer.sign(change.signed_text(self._name))

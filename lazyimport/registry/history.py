@@ -72,9 +72,13 @@ class Deployment(NamedTuple):
 
     @property
     def began(self) -> str:
-        """When and by whom, for people."""
-        day, hour, minute = self.id[:10], self.id[11:13], self.id[13:15]
-        return f"{day} {hour}:{minute} UTC{self.by and f' by {self.by}'}"
+        """When it began: ISO 8601 in UTC, in seconds."""
+        return f"{self.id[:13]}:{self.id[13:15]}:{self.id[15:17]}Z"
+
+    @property
+    def told(self) -> str:
+        """When it began, and by whom."""
+        return self.began + (f" by {self.by}" if self.by else "")
 
     def facts(self) -> dict[str, object]:
         """Return what is stored of it, and signed."""

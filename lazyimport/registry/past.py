@@ -35,7 +35,7 @@ class Fate:
 
     def __str__(self) -> str:
         if self.left is not None:
-            return f"was rolled back {self.left.began}"
+            return f"was rolled back {self.left.told}"
         if self.failed is not None and not self.ran:
             reason = self.failed.reason
             return self.failed.outcome + (f" ({reason})" if reason else "")
@@ -87,9 +87,9 @@ class Past:
             return None
         last = self.fates[hash].last
         if self.fates[hash].ran:
-            why = f"it is the last that worked: deployed {last.began}"
+            why = f"it is the last that worked: deployed {last.told}"
         elif last.hash == hash:
-            why = f"it was deployed {last.began}, and nobody waited for it"
+            why = f"it was deployed {last.told}, and nobody waited for it"
         else:
             why = f"{last.app} had it before {last.hash[:12]} was deployed"
         return hash, why + self.passed_over(hash)

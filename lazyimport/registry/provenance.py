@@ -17,7 +17,7 @@ from lazyimport.errors import KeyMissing, StoreMissing
 from lazyimport.registry.checkout import Checkout
 from lazyimport.registry.layout import provenance_key
 from lazyimport.stores import ReadStore, Store
-from lazyimport.values import redact
+from lazyimport.values import redact, utc
 
 #: Bytes of the largest record that is read.
 _LARGEST = 1 << 16
@@ -53,7 +53,7 @@ class Provenance:
         return {
             **(self._checkout.facts() if self._checkout else {}),
             "builder": builder(self._environ),
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "time": utc(time.time()),
             "lazyimport": version,
             "pythons": list(pythons),
             "roots": self._roots,

@@ -397,6 +397,32 @@ class TestWithACluster:
         assert f"shop/Shop/r1 {B[:12]} RUNNING" in lines
         assert "shop: all 1 replicas run it" in lines[-1]
 
+    def test_quiet_keeps_the_verdict(self, cli: CommandLine, file: Path) -> None:
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": {"shop": served("shop", B)}}
+            dashboard.actors = [actor("shop", B)]
+            more = ("--apply", "--wait", "-q", "--address", dashboard.address)
+            done = cli.run("deploy", file, "--hash", B, *more)
+
+        assert re.fullmatch(r"shop: all 1 replicas run it, after .* s\n", done.stderr)
+
+    def test_an_interrupt_says_what_goes_on(self, cli: CommandLine, file: Path) -> None:
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": {"shop": served("shop", A)}}
+            more = ("--apply", "--wait", "--address", dashboard.address)
+            with cli.start("deploy", file, "--hash", B, *more) as process:
+                while "/api/serve/applications/" not in dashboard.asked:
+                    time.sleep(0.05)
+                process.send_signal(signal.SIGINT)
+                said = process.communicate(timeout=60)[1]
+
+        assert 130 == process.returncode
+        assert (
+            "lazyimport: interrupted; the cluster goes on with what it was given"
+            in said
+        )
+        assert f"to go back: lazyimport rollback {file} --apply --wait" in said
+
     def test_a_failure_is_a_headline(self, cli: CommandLine, file: Path) -> None:
         """What went wrong, what serves now, what to type; the traceback if asked."""
         frame = f'  File "/c/trees/{B}/shop/serve.py", line 12, in f\n'
@@ -443,7 +469,7 @@ class TestWithACluster:
         with Dashboard() as dashboard:
             failed = {**served("shop", B), "status": "DEPLOY_FAILED"}
             failed["message"] = "Deploying failed:\n  x\nKeyError: 'a'\nmore\n"
-            failed["last_deployed_time_s"] = 1.8e9
+            failed["last_deployed_time_s"] = time.time() - 2 * 86400.0
             dashboard.serve = {"applications": {"shop": failed}}
             dashboard.actors = [actor("shop", A)]
             status = ("status", "--address", dashboard.address)
@@ -454,13 +480,29 @@ class TestWithACluster:
             cli.run(*status, "--exit-status")
 
         header, shop, *_ = done.stdout.splitlines()
-        assert "WANTS SERVES SINCE BY REASON" in " ".join(header.split())
-        row = f"shop DEPLOY_FAILED {B[:12]} 1 of 1 {A[:12]} 2027-01-15 08:00 UTC"
+        assert "WANTS SERVES COMMIT AGE BY REASON" in " ".join(header.split())
+        row = f"shop DEPLOY_FAILED {B[:12]} 1 of 1 {A[:12]} 2 d "
         assert " ".join(shop.split()).startswith(row)
         assert "@" in shop
         assert shop.endswith("KeyError: 'a'")
         assert (False, B) == (facts["well"], facts["hash"])
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["since"])
         assert A == facts["replicas"][0]["hash"]
+
+    def test_status_names_the_commit_of_the_push(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        record = cli.store / "provenance" / f"{B}.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"commit": "9f31c07d55ab0a", "dirty": True}))
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": {"shop": served("shop", B)}}
+            status = ("status", "--address", dashboard.address, "--store", cli.url)
+            done = cli.run(*status)
+            (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
+
+        assert " 9f31c07d55ab+ " in done.stdout.splitlines()[1]
+        assert "9f31c07d55ab0a and changes" == facts["commit"]
 
     def test_status_of_a_process_without_its_archive(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:

@@ -226,4 +226,4 @@ def test_when_it_began_is_said_for_people() -> None:
     began = "2026-11-22T200731.5Z-00"
     deployment = Deployment(began, "shop", A, None, "f", "", False, "ada@x")
 
-    assert "2026-11-22 20:07 UTC by ada@x" == deployment.began
+    assert "2026-11-22T20:07:31Z by ada@x" == deployment.told

@@ -6,7 +6,13 @@ import os
 from collections.abc import Sequence
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.figures import amount, describe_channel, moment, one_line
+from lazyimport.cli.figures import (
+    amount,
+    describe_channel,
+    moment,
+    one_line,
+    short_commit,
+)
 from lazyimport.delivery.lookup import resolve
 from lazyimport.registry.channel import Change, Channel
 from lazyimport.registry.channels import (
@@ -213,7 +219,7 @@ def _row(channel: Channel, change: Change, trusted: Trusted | None) -> tuple[str
         change.hash[:_SHORT] if change.hash else "(removed)",
         moment(change.at),
         one_line(change.by) or "-",
-        _short_commit(one_line(change.commit)),
+        short_commit(change.commit) or "-",
         _signature(channel, change, trusted),
         moment(change.expires) or "-",
         one_line(change.message),
@@ -241,11 +247,6 @@ def _print(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     console.print_table(rows, header=header, right=(header.index("#"),))
     if any(_NOT_CHECKED in row for row in rows):
         console.say("to check signatures, set LAZYIMPORT_TRUSTED_KEYS")
-
-
-def _short_commit(commit: str) -> str:
-    name, _, rest = commit.partition(" ")
-    return f"{name[:_SHORT]}{'+' if rest else ''}" or "-"
 
 
 def _place_in_history(text: str) -> int | str:

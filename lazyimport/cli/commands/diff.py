@@ -24,14 +24,14 @@ lazyimport diff serve.yaml prod    from what the manifest names
 
 @declare.command("diff", examples=_EXAMPLES)
 @declare.argument(
-    "A",
+    "OLD",
     "An archive: what other commands take as HASH, or a manifest that names one; or a "
     "folder, as it would be packed.",
     "old",
     shell_complete=options.complete_archive,
 )
 @declare.argument(
-    "[B]",
+    "[NEW]",
     "The other side, in the same forms; by default what 'push' would pack here.",
     "new",
     shell_complete=options.complete_archive,
@@ -76,8 +76,7 @@ def command(
         texts = list(found.lines()) if lines else []
     hashes = [found.old.index.hash, found.new.index.hash]
     if as_json:
-        files = [each._asdict() for each in found.changes]
-        facts = {"recompiled": found.recompiled, "files": files}
+        facts = {"recompiled": found.recompiled, "files": found.changes}
         console.print_json({"old": hashes[0], "new": hashes[1], **facts})
     elif lines:
         for text in texts:

@@ -30,7 +30,7 @@ def command(archive: str | None, write: bool, as_json: bool, settings: Settings)
         reporter.step("looking around")
         found = list(examine(settings, named, environ=os.environ, write=write))
     if as_json:
-        console.print_json([each._asdict() for each in found])
+        console.print_json(found)
     else:
         rows = [("ok" if well else "FAILED", *texts) for *texts, well in found]
         console.print_table(rows)

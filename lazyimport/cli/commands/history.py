@@ -42,11 +42,13 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
         history = deploying.open_history(settings, reporter)
         deployments = history.deployments(app)
     if as_json:
-        console.print_json([each._asdict() for each in deployments])
+        console.print_json(
+            [{"began": each.began, **console.facts(each)} for each in deployments]
+        )
         return
     rows = [
         (
-            each.began[:20],
+            each.began,
             each.hash[: 64 if long else 12],
             f"{'rollback, ' * each.back}{each.outcome}"
             + ("" if each.trusted else " (not signed by a trusted key)"),

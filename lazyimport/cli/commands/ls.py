@@ -103,8 +103,7 @@ def _list_archives(
         found = [Listed(n, s.st_size, s.st_mtime, [], {}) for n, s in archives]
         shown = newest(found, limit)
     if as_json:
-        rows = [row._asdict() for row in shown]
-        console.print_json({"count": len(found), "archives": rows})
+        console.print_json({"count": len(found), "archives": shown})
     else:
         _print_archives(shown, found, place)
 

@@ -27,13 +27,13 @@ lazyimport report prod --profile start.json        with what was imported
 
 @declare.command("report", examples=_EXAMPLES)
 @declare.argument(
-    "A",
-    "The archive: what other commands take as HASH, or a manifest that names one.",
+    "HASH",
+    "The archive: a hash or the first six digits, a channel, or a manifest that names one.",
     "archive",
     shell_complete=options.complete_archive,
 )
 @declare.argument(
-    "[B]",
+    "[BEFORE]",
     "An archive to compare it with, in the same forms: the one before.",
     "before",
     shell_complete=options.complete_archive,
@@ -61,7 +61,7 @@ def command(
 
     Writes one HTML page that needs no network: a map of the files by size, data against
     code; with a profile, where the time of imports went and what was packed and never
-    imported; with B, what differs. Prints the path of the page on stdout.
+    imported; with BEFORE, what differs. Prints the path of the page on stdout.
 
     Of an archive in a store only the index is read.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, origin_of, size
@@ -12,6 +12,14 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import read_provenance
 from lazyimport.settings import Settings
+
+#: why a top-level package becomes real files: docs/format.md, 7
+_REASONS = {
+    "looks": "its code names a place, or something beside it is configured",
+    "data": "it has data files",
+    "native": "it has native code",
+    "configured": "configured so",
+}
 
 
 @declare.command("show")
@@ -35,10 +43,10 @@ def command(archive: str, as_json: bool, settings: Settings) -> None:
         console.print_json(
             {
                 "hash": hash,
-                "found_in": contents.place,
+                "found_in": contents.place.removeprefix("the node cache "),
                 "size": contents.header.size,
                 "base": contents.header.base,
-                "runs_on": contents.runs_on,
+                "requires_python": contents.notes.get("requires_python"),
                 "pythons": [variant.python for variant in contents.index.variants],
                 **_figures(contents),
                 "real_files": contents.real_files,
@@ -84,8 +92,22 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
     console.print_table([(name, text) for name, text in rows if text])
     _print_list("as its first push claims (nothing proves it)", _origin(made))
     real, dropped = contents.real_files, contents.left_out
-    _print_list("on disk at once", [(p or "(top)", r) for p, r in real.items()])
+    _print_list(
+        "on disk at once",
+        [(path or "(top)", _why(reasons)) for path, reasons in real.items()],
+    )
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
+
+
+def _why(reasons: Sequence[str]) -> str:
+    """Return why a package becomes real files, or why it does not."""
+    texts = [_REASONS[reason] for reason in reasons if reason != "in memory"]
+    text = ", ".join(texts)
+    if "in memory" in reasons:
+        return f"no: configured to stay in memory (though {text or 'plain'})"
+    return (
+        f"not itself, but what lies beside it: {text}" if reasons == ["looks"] else text
+    )
 
 
 def _origin(facts: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache, partial
 
 import click
 
 from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.exit_codes import DONE, FAILED
-from lazyimport.cli.figures import amount, moment, one_line
+from lazyimport.cli.figures import age, amount, one_line, short_commit
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Cluster, DeployError, History, Process, Served, Target
 from lazyimport.deploy.failure import headline
+from lazyimport.errors import StoreError
+from lazyimport.registry.provenance import commit_in, read_provenance
 from lazyimport.settings import Settings
+from lazyimport.stores import ReadStore
 
-_APPLICATIONS = ("APPLICATION", "STATE", "WANTS", "SERVES", "SINCE", "BY", "REASON")
+_APPLICATIONS = (
+    "APPLICATION",
+    "STATE",
+    "WANTS",
+    "SERVES",
+    "COMMIT",
+    "AGE",
+    "BY",
+    "REASON",
+)
 _PROCESSES = ("KIND", "NAME", "HASH", "STATE", "NODE", "PID", "REASON")
 _LONGEST = 60
 _SECONDS_BETWEEN = 2.0
@@ -46,10 +59,10 @@ def command(
     """Show which hash runs where.
 
     Shows the applications of Serve: which archive each wants, which its replicas
-    serve, since when, by whom, and why not. Then which one every actor, replica and
-    job of a cluster runs, as its runtime environment names it, and which processes
-    could not install theirs. Without an address, asks the cluster that runs what
-    [tool.lazyimport] manifest names.
+    serve, from which commit as its push claims, since when, by whom, and why not.
+    Then which one every actor, replica and job of a cluster runs, as its runtime
+    environment names it, and which processes could not install theirs. Without an
+    address, asks the cluster that runs what [tool.lazyimport] manifest names.
     """
     if as_json:
         options.refuse_idle(["long"], "with --json: hashes are whole")
@@ -57,26 +70,28 @@ def command(
         raise click.UsageError("--watch never ends: leave out --json and --exit-status")
     with Progress() as reporter, deploying.cluster_here(target) as cluster:
         history = deploying.open_history(settings, reporter)
+        commit = cache(partial(_commit_of, history.store))
         while True:
             applications, processes = _applications(cluster), cluster.processes()
-            by = {app.name: _deployed_by(app, history) for app in applications}
+            origins = [
+                (_deployed_by(app, history), commit(app.hash)) for app in applications
+            ]
             if as_json:
                 facts = [
                     {
-                        **app._asdict(),
-                        "replicas": [each._asdict() for each in app.replicas],
+                        **console.facts(app),
                         "well": app.is_well,
-                        "by": by[app.name],
+                        "by": by,
+                        "commit": named,
                     }
-                    for app in applications
+                    for app, (by, named) in zip(applications, origins, strict=True)
                 ]
-                rows = [process._asdict() for process in processes]
-                console.print_json({"applications": facts, "processes": rows})
+                console.print_json({"applications": facts, "processes": processes})
             else:
                 if watch:
                     click.clear()
                 digits = 64 if long else 12
-                _print(applications, by, processes, digits)
+                _print(applications, origins, processes, digits)
                 console.say(
                     f"{cluster.address}: {amount(len(applications), 'application')}, "
                     f"{amount(len(processes), 'row')} of processes, different hashes: "
@@ -106,15 +121,28 @@ def _deployed_by(app: Served, history: History) -> str:
     return ""
 
 
+def _commit_of(store: ReadStore | None, hash: str | None) -> str:
+    """Return the commit that the push of an archive named, "" if none is known."""
+    if store is None or hash is None:
+        return ""
+    try:
+        return commit_in(read_provenance(store, hash))
+    except StoreError:
+        return ""  # that the store is away was said
+
+
 def _print(
     applications: Sequence[Served],
-    by: Mapping[str, str],
+    origins: Sequence[tuple[str, str]],
     processes: Sequence[Process],
     digits: int,
 ) -> None:
-    """Print it for people, with so many *digits* of each hash."""
+    """Print it for people, with so many *digits* of each hash.
+
+    *origins* are who deployed each application, and the commit.
+    """
     rows = []
-    for app in applications:
+    for app, (by, commit) in zip(applications, origins, strict=True):
         wanted = sum(app.targets.values())
         serving = [
             f"{count} of {wanted} {(hash or 'no hash')[:digits]}"
@@ -126,15 +154,16 @@ def _print(
                 app.status,
                 (app.hash or "-")[:digits],
                 ", ".join(serving) or "nothing",
-                moment(app.since) if app.since else "",
-                by[app.name],
+                short_commit(commit),
+                age(time.time() - app.since) if app.since else "",
+                one_line(by),
                 "" if app.is_well else one_line(headline(app.message)),
             )
         )
     console.print_table(rows, header=_APPLICATIONS)
     if rows and processes:
         print()
-    rows = [
+    lines = [
         (
             process.kind,
             _short(process.name),
@@ -146,7 +175,7 @@ def _print(
         )
         for process in processes
     ]
-    console.print_table(rows, header=_PROCESSES, right=(5,))
+    console.print_table(lines, header=_PROCESSES, right=(5,))
 
 
 def _short(name: str) -> str:
