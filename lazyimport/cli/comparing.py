@@ -46,4 +46,4 @@ def print_comparison(found: Comparison, reporter: Progress) -> None:
     elif found.recompiled:
         parts.append(f"{amount(found.recompiled, 'source')} with other bytecode only")
     same = "nothing differs" if old.hash == new.hash else "the files are the same"
-    reporter.conclude(f"{old.hash} -> {new.hash}: {', '.join(parts) or same}")
+    reporter.say(f"{old.hash} -> {new.hash}: {', '.join(parts) or same}")

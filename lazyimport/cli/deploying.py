@@ -17,6 +17,7 @@ from lazyimport.cli.declare import argument, option
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.cli.project import project
+from lazyimport.cli.reports import write_page
 from lazyimport.delivery.lookup import cached_hashes
 from lazyimport.deploy import (
     Application,
@@ -26,6 +27,7 @@ from lazyimport.deploy import (
     Manifest,
     Plan,
     Target,
+    Timeline,
 )
 from lazyimport.errors import ArchiveMissing, LazyImportError, StoreError
 from lazyimport.packing.config import Config
@@ -91,11 +93,14 @@ class Wishes(NamedTuple):
     apply: bool
     prefetch: bool
     wait: bool
+    report: str | None
     timeout: float
     target: Target
 
     def check(self, applications: Sequence[Application]) -> None:
         """Raise click.UsageError for what *applications* can never be asked for."""
+        if not self.wait:
+            options.refuse_idle(["report"], "without --wait")
         if not (self.wait or self.prefetch):
             options.refuse_idle(["timeout"], "without --wait or --prefetch")
             if not self.apply:
@@ -206,6 +211,10 @@ _OPTIONS = [
         "--wait",
         "Follow the rollout until every replica runs the hash, or say why not.",
     ),
+    _rolling_out(
+        "--report FILE",
+        "With --wait, draw how the rollout went: an HTML page that needs no network.",
+    ),
     target(_SECTION),
     _rolling_out(
         "--timeout SECONDS", "Give up waiting after this time.", default="600"
@@ -271,8 +280,24 @@ def _carry_out(
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
         yield goes_on
-        rollout = plan.follow(wishes.target, history, wishes.timeout)
-        follow_and_tell(rollout, reporter)
+        timeline = Timeline(plan.wanted)
+        rollout = plan.follow(wishes.target, history, wishes.timeout, timeline)
+        try:
+            follow_and_tell(rollout, reporter)
+        finally:
+            if wishes.report:
+                _draw(timeline, wishes.report, reporter)
+
+
+def _draw(timeline: Timeline, path: str, reporter: Progress) -> None:
+    """Write the page of a rollout, which has ended in whatever way."""
+    try:
+        names = ", ".join(timeline.wanted)
+        write_page(path, "rollout.js", f"Rollout of {names}", timeline)
+    except OSError as error:
+        reporter.warn(f"the page of the rollout could not be written: {error}")
+    else:
+        reporter.say(f"how the rollout went is drawn in {path}")
 
 
 def _print_code(plan: Plan, settings: Settings, reporter: Progress) -> None:

@@ -17,8 +17,7 @@ class Report(Protocol):
 
 
 def write_page(path: str, script: str, title: str, report: Report) -> None:
-    """Write the page on which *script* draws *report*, and print its path."""
+    """Write the page on which *script* draws *report*. Raises OSError."""
     page = render(script, title, report.facts())
     with AtomicFile(os.path.abspath(path)) as file:
         file.write(page.encode())
-    print(path)

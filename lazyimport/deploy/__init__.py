@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lazyimport.deploy.rollout import follow
     from lazyimport.deploy.status import Process, Replica, Served
     from lazyimport.deploy.target import Target
+    from lazyimport.deploy.timeline import Timeline
 else:
     from lazyimport.lazy import exports
 
@@ -37,6 +38,7 @@ else:
         rollout="follow",
         status="Process Replica Served",
         target="Target",
+        timeline="Timeline",
     )
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Served",
     "Step",
     "Target",
+    "Timeline",
     "check",
     "follow",
     "plan_rollback",

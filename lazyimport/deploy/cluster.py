@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from shlex import join
 from typing import Any
@@ -30,6 +31,10 @@ _JOBS = "/api/jobs/"
 #: what the newest workers of a node wrote, one line each; the node's id follows
 _LOG = "/api/v0/logs/file?filename=lazyimport.log&lines=10000&node_id="
 _AT_ONCE = 16
+#: where the metrics of each node are, as Prometheus asks for it
+_EXPORTERS = "/api/prometheus/sd"
+#: Metrics are an extra: nodes that answer later than this are not asked again.
+_SECONDS_FOR_METRICS = 2.0
 #: Serve itself is started by the first request that needs it.
 _SECONDS = 120
 _SECONDS_BETWEEN = 0.5
@@ -53,6 +58,7 @@ class Cluster:
         address = address.rstrip("/")
         self.address = address if "://" in address else f"http://{address}"
         self._headers = {"Content-Type": "application/json"}
+        self._exporters: list[str] | None = None
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         if not self.address.startswith(("http://", "https://")):
@@ -91,6 +97,27 @@ class Cluster:
                 for pid, failure in status.failures_in(log).items():
                     failures[node[: status.SHORT], pid] = failure
         return status.processes(actors, self._ask("GET", _JOBS), failures)
+
+    def requests(self) -> dict[str, tuple[float, float]]:
+        """Return, by replica, how many requests it has had, and how many failed.
+
+        Asks the exporters of metrics on the nodes; those that cannot be reached from
+        here are left out.
+        """
+        if self._exporters is None:
+            with suppress(DeployError):
+                self._exporters = [
+                    target
+                    for group in self._ask("GET", _EXPORTERS)
+                    for target in group["targets"]
+                ]
+        exporters = self._exporters = self._exporters or []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            texts = list(pool.map(_metrics_of, exporters))
+        self._exporters = [
+            one for one, text in zip(exporters, texts, strict=True) if text is not None
+        ]
+        return status.requests_in("\n".join(filter(None, texts)))
 
     def prefetch(self, hash: str, store: str | None, timeout: float) -> Iterator[str]:
         """Bring the archive *hash* to every node; yield a line for each.
@@ -191,3 +218,15 @@ class Cluster:
                 "Ray Client)",
                 retryable=True,
             ) from error
+
+
+def _metrics_of(exporter: str) -> str | None:
+    """Return what an exporter, a host and port, says of its node; None if nothing."""
+    try:
+        with urllib.request.urlopen(
+            f"http://{exporter}/metrics", timeout=_SECONDS_FOR_METRICS
+        ) as answer:
+            text: bytes = answer.read()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    return text.decode(errors="replace")

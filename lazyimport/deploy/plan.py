@@ -15,6 +15,7 @@ from lazyimport.deploy.manifest import Manifest
 from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 from lazyimport.deploy.target import Target
+from lazyimport.deploy.timeline import Timeline
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.values import redact
@@ -37,6 +38,8 @@ class Plan:
         the manifest now, and as it will be,
     ``steps``
         what changes for each application,
+    ``wanted``
+        the hash of each application, by its name,
     ``warnings``
         what a person may not expect,
     ``undo``
@@ -61,6 +64,7 @@ class Plan:
         self.applications = self.after.choose(names)
         hashes = [application.hash for application in manifest.choose(names)]
         self.steps = list(map(Step, self.applications, hashes))
+        self.wanted = {app.name: app.hash for app in self.applications if app.hash}
         self.warnings = [*self.after.warnings, *self._other_stores(store)]
         words = [word for name in names for word in ("--app", name)]
         words = [*["--address"] * (manifest.cluster is not None), manifest.path, *words]
@@ -138,13 +142,21 @@ class Plan:
         return done
 
     def follow(
-        self, target: Target, history: History, timeout: float
+        self,
+        target: Target,
+        history: History,
+        timeout: float,
+        timeline: Timeline | None = None,
     ) -> Iterator[list[Served]]:
-        """Follow the rollout as `lazyimport.deploy.follow` does, and record its end."""
-        wanted = {app.name: app.hash for app in self.applications if app.hash}
+        """Follow the rollout as `lazyimport.deploy.follow` does, and record its end.
+
+        *timeline* records the rest.
+        """
         with target.cluster_of(self.applications[0]) as cluster:
             undo = f"{self.undo} --apply --wait"
-            rollout = follow(cluster, wanted, timeout, undo)
+            rollout = follow(cluster, self.wanted, timeout, undo)
+            if timeline is not None:
+                rollout = timeline.record(rollout, cluster)
             yield from self._run(history).follow(rollout)
 
     def _run(self, history: History) -> Run:

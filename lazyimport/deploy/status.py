@@ -6,10 +6,16 @@ The functions read Ray's answers, as its dashboard gives them, into these values
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+_REQUESTS = re.compile(
+    r"^ray_serve_deployment_(request|error)_counter(?:_total)?\{(.*)\} ([\d.e+]+)",
+    re.MULTILINE,
+)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 _SERVES_OWN = ("ServeController", "ProxyActor")
 #: so many digits of the id of a node are shown
 SHORT = 8
@@ -134,6 +140,19 @@ def failures_in(log: str) -> dict[int, str]:
         except (ValueError, TypeError, LookupError):
             continue  # it begins in the middle
     return {pid: failure for pid, failure in found.items() if failure}
+
+
+def requests_in(metrics: str) -> dict[str, tuple[float, float]]:
+    """Return, by replica, how many requests it has had, and how many failed.
+
+    *metrics* are Ray's, as Prometheus reads them.
+    """
+    found: dict[str, list[float]] = {}
+    for kind, labels, value in _REQUESTS.findall(metrics):
+        replica = dict(_LABEL.findall(labels)).get("replica", "").rpartition("#")[2]
+        counts = found.setdefault(replica, [0.0, 0.0])
+        counts[kind == "error"] += float(value)
+    return {replica: (all_, failed) for replica, (all_, failed) in found.items()}
 
 
 def _of_actor(actor: dict[str, Any]) -> Process:

@@ -397,6 +397,24 @@ class TestWithACluster:
         assert f"shop/Shop/r1 {B[:12]} RUNNING" in lines
         assert "shop: all 1 replicas run it" in lines[-1]
 
+    @pytest.mark.parametrize("runs", [A, B])
+    def test_draws_how_it_went(self, cli: CommandLine, file: Path, runs: str) -> None:
+        """Also when it fails: that is when somebody wants to look."""
+        page = cli.folder / "rollout.html"
+        with Dashboard() as dashboard:
+            shop = {**served("shop", B), "message": "KeyError: 'a'"}
+            shop["status"] = "RUNNING" if runs == B else "DEPLOY_FAILED"
+            dashboard.serve = {"applications": {"shop": shop}}
+            dashboard.actors = [actor("shop", runs)]
+            more = ("--apply", "--wait", "--report", page, "--address")
+            options = ("--hash", B, *more, dashboard.address)
+            done = cli.run("deploy", file, *options, code=0 if runs == B else 1)
+
+        text = page.read_text("utf-8")
+        assert ('"outcome":"running"' in text) is (runs == B)
+        assert '"id":"r1"' in text
+        assert f"drawn in {page}" in done.stderr
+
     def test_quiet_keeps_the_verdict(self, cli: CommandLine, file: Path) -> None:
         with Dashboard() as dashboard:
             dashboard.serve = {"applications": {"shop": served("shop", B)}}
@@ -501,7 +519,7 @@ class TestWithACluster:
             done = cli.run(*status)
             (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
 
-        assert " 9f31c07d55ab+ " in done.stdout.splitlines()[1]
+        assert " 9f31c07d55ab+" in done.stdout.splitlines()[1]
         assert "9f31c07d55ab0a and changes" == facts["commit"]
 
     def test_status_of_a_process_without_its_archive(self, cli: CommandLine) -> None:

@@ -64,12 +64,13 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "shop: all 2 replicas run it" in plain
 
 
-def test_nothing_is_said_if_nobody_wants_to_hear_it(
+def test_only_the_end_is_said_if_nobody_wants_to_hear_more(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     follow_and_tell(states(), Progress(quiet=True))
-    assert "" == capsys.readouterr().err
+    verdict = r"shop: all 2 replicas run it, after 0\.\d s\n"
+    assert re.fullmatch(verdict, capsys.readouterr().err)
 
     terminal = on_terminal(monkeypatch)
     follow_and_tell(states(), Progress(quiet=True))
-    assert "" == terminal.getvalue()
+    assert re.fullmatch(verdict, terminal.getvalue())

@@ -50,7 +50,7 @@ def test_dry_run_tells_and_deletes_nothing(cli: CommandLine, pushed: list[str]) 
 
     done = cli.run("gc")
 
-    rows = [line.split(maxsplit=6) for line in done.stdout.splitlines()[1:]]
+    rows = [line.split(maxsplit=4) for line in done.stdout.splitlines()[1:]]
     assert [(row[0], row[-1]) for row in rows] == [
         (pushed[2][:12], "goes"),
         (pushed[1][:12], "stays: channel prod"),

@@ -24,6 +24,7 @@ class Dashboard(ThreadingHTTPServer):
     job prints that it runs, ``installs`` what workers wrote into lazyimport.log, on
     every node. ``applied`` are the configs that it was given, and
     ``asked`` the paths of all requests; ``tokens`` came with the configs.
+    ``metrics`` is what the one node exports, if anything.
     ``meanwhile`` is called when a job is submitted.
     """
 
@@ -35,6 +36,7 @@ class Dashboard(ThreadingHTTPServer):
         self.logs = "prefetched to 1 of 1 nodes\n"
         self.status = "SUCCEEDED"
         self.installs = ""
+        self.metrics = ""
         self.meanwhile: Callable[[], object] = lambda: None
         self.submitted = 0
         self.commands: list[str] = []
@@ -89,6 +91,11 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_error(self.server.serve["error"])
         elif path in answers:
             self._send(answers[path])
+        elif path == "/api/prometheus/sd" and self.server.metrics:
+            target = self.server.address.removeprefix("http://")
+            self._send([{"labels": {"job": "ray"}, "targets": [target]}])
+        elif path == "/metrics" and self.server.metrics:
+            self._write(self.server.metrics.encode())
         elif path == "/api/v0/logs/file" and self.server.installs:
             self._write(self.server.installs.encode())
         else:

@@ -322,7 +322,8 @@ def test_a_new_hash_rolls_out_and_an_old_one_back(
     """
     till = shop.replicas("till")
     with Load(shop.port) as load:
-        there = shop.deploy(shop.hashes["B"], "--prefetch")
+        drawn = service.file.with_name("rollout.html")
+        there = shop.deploy(shop.hashes["B"], "--prefetch", "--report", drawn)
         assert {shop.hashes["B"]} == set(shop.replicas("shop").values())
         shop.run("deploy", service.file, "--app", "shop", "--hash", shop.hashes["B"])
         assert service.text(shop.hashes["B"]) == service.file.read_text()
@@ -333,6 +334,7 @@ def test_a_new_hash_rolls_out_and_an_old_one_back(
     assert {MODULES - LATE} == {a["modules"] for a in load.answers}
     assert re.search(r"prefetched to 1 of 1 nodes: .*, [\d,]+ bytes", there.stderr)
     assert "rayservice.ray.io/shop configured" in back.stderr
+    assert f'"{shop.hashes["B"]}",' in drawn.read_text("utf-8"), "requests by hash"
     for done in (there, back):
         assert f"shop: all {REPLICAS} replicas run it" in done.stderr
     assert REPLICAS == len(shop.replicas("shop"))

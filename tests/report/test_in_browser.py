@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from lazyimport.delivery.comparing import compare
+from lazyimport.deploy import Timeline
+from lazyimport.deploy.status import Replica, Served
 from lazyimport.format.profile import Module, Start
 from lazyimport.report import render, report_archive
 from tests.report.conftest import HOSTILE, contents_of
@@ -143,3 +145,57 @@ class TestArchive:
 
         assert "undefined" == browser.value("typeof ran")
         assert any("Content Security Policy" in text for text in browser.complaints)
+
+
+@pytest.fixture(name="rollout", scope="module")
+def _rollout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    old, new = "a1" * 32, "b2" * 32
+    timeline = Timeline({"shop": new})
+
+    def see(at: float, status: str, *replicas: tuple[str, str, str]) -> None:
+        seen = [Replica("Shop", name, hash, s, 0.0) for name, hash, s in replicas]
+        said = f"Traceback (most recent call last):\nKeyError: {HOSTILE}"
+        targets = {"Shop": 1}
+        timeline.see(
+            [Served("shop", new, status, said * (at > 2), targets, tuple(seen))], at
+        )
+
+    running = ("one", old, "RUNNING")
+    see(0, "DEPLOYING", running)
+    see(1, "DEPLOYING", running, ("two", new, "STARTING"))
+    see(4, "DEPLOYING", running, ("three", new, "STARTING"))
+    timeline.count({"one": (10.0, 0.0)}, 4)
+    see(9, "DEPLOYING", ("one", old, "STOPPING"), ("three", new, "RUNNING"))
+    timeline.count({"one": (90.0, 1.0), "three": (2.0, 0.0)}, 9)
+    see(12, "RUNNING", ("three", new, "RUNNING"))
+    timeline.count({"three": (60.0, 0.0)}, 12)
+    timeline.outcome, timeline.lasted = "running", 12.5
+    path = tmp_path_factory.mktemp("page") / "rollout.html"
+    path.write_text(render("rollout.js", "Rollout", timeline.facts()), "utf-8")
+    return path
+
+
+def test_rollout(browser: Browser, rollout: Path) -> None:
+    """The page that `lazyimport deploy --wait --report` writes."""
+    browser.open(rollout)
+
+    names, values = browser.texts("dt"), browser.texts("dd")
+    assert {
+        "Outcome": "running",
+        "Took": "12.5 s",
+        "First replica served after": "9.00 s",
+        "Last old one gone after": "12.0 s",
+        "Replicas": "3",
+        "Did not start": "1",
+        "Requests meanwhile": "140",
+        "Of these failed": "1",
+    } == dict(zip(names, values, strict=True))
+    drawn = browser.value(
+        "[...document.querySelectorAll('svg text')].map(e => e.textContent)"
+    )
+    assert {"Shop#one", "Shop#two", "Shop#three", "✕ did not start"} <= set(drawn)
+    rows = [row.split("\t") for row in browser.texts("tbody tr")]
+    assert ["shop/Shop/two", "b2" * 6, "STARTING 3.00 s", "1.00 s", "4.00 s"] in rows
+    assert HOSTILE.strip() in browser.texts("summary")[0]
+    assert 0 == browser.value("document.querySelectorAll('img').length")
+    assert ([], []) == (browser.complaints, browser.requests)

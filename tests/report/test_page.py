@@ -6,6 +6,8 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pytest
+
 from lazyimport.report import render
 from tests.report.conftest import HOSTILE
 
@@ -38,8 +40,9 @@ def test_what_others_wrote_is_neither_markup_nor_a_part_of_the_template() -> Non
     assert texts == json.loads(page.texts[data.index("application/json") + 1])
 
 
-def test_a_page_refers_to_nothing_outside_it() -> None:
-    page = render("archive.js", "A", {})
+@pytest.mark.parametrize("script", ["archive.js", "rollout.js"])
+def test_a_page_refers_to_nothing_outside_it(script: str) -> None:
+    page = render(script, "A", {})
 
     assert "default-src 'none'" in page
     assert [] == re.findall(r"\b(?:src|href)=|@import|url\(|\bfetch\(|import\(", page)

@@ -207,7 +207,8 @@ def deploying(plan: deploy.Plan, settings: Settings) -> None:
     assert_type(plan.prefetch(target, 60), Iterator[str])
     assert_type(plan.write(history), deploy.Plan)
     assert_type(plan.apply(target, history), str)
-    for served in plan.follow(target, history, timeout=60):
+    timeline = deploy.Timeline(plan.wanted)
+    for served in plan.follow(target, history, 60, timeline):
         assert_type(served, list[deploy.Served])
         assert_type(served[0].is_well, bool)
         assert_type(served[0].since, float | None)

@@ -76,7 +76,9 @@ def command(
         about = _about(contents, settings)
         report = report_archive(contents, about, starts, comparison)
     title = f"Archive {hash[:12]}"
-    write_page(output or f"report-{hash[:12]}.html", "archive.js", title, report)
+    path = output or f"report-{hash[:12]}.html"
+    write_page(path, "archive.js", title, report)
+    print(path)
 
 
 def _starts(path: str) -> list[Start]:
