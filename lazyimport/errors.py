@@ -9,6 +9,7 @@
     ├── ArchiveError             an archive cannot be used
     │   ├── MalformedArchive     its bytes are no archive, or one that is cut or forged
     │   ├── DamagedArchive       they were one: a digest does not hold any more
+    │   ├── MemberMissing        it is still coming, and a part cannot be fetched
     │   ├── UnsupportedArchive   this lazyimport cannot read its format version
     │   └── WrongPython          it does not run on this Python
     ├── DeliveryError            bytes cannot be brought to this node, or from it
@@ -57,6 +58,7 @@ __all__ = [
     "KeyMissing",
     "LazyImportError",
     "MalformedArchive",
+    "MemberMissing",
     "PackError",
     "SettingsError",
     "SignatureError",
@@ -135,6 +137,13 @@ class DamagedArchive(ArchiveError):
     member: str
     expected: str
     actual: str
+
+
+class MemberMissing(ArchiveError):
+    """What a process needs of an archive that is still coming cannot be fetched."""
+
+    member: str
+    store: str
 
 
 class UnsupportedArchive(ArchiveError):

@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "files": "LAZYIMPORT_FILES",
     "digests": "LAZYIMPORT_DIGESTS",
     "live": "LAZYIMPORT_LIVE",
+    "fetch": "LAZYIMPORT_FETCH",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
@@ -52,6 +53,7 @@ _ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/
 VERIFY = ("arrival", "import")
 GC = ("run", "pause")
 DIGESTS = ("fast", "openssl")
+FETCH = ("auto", "whole", "stream")
 
 
 class Settings(Value):
@@ -103,6 +105,9 @@ class Settings(Value):
         default), or ``all`` when it is installed.
     ``live``
         Whether code may change in a process that runs it (`lazyimport.live`).
+    ``fetch``
+        Whether a process starts when the ``whole`` archive has come, or earlier: what
+        it needs comes first (``stream``); ``auto`` does that with large archives.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -125,6 +130,7 @@ class Settings(Value):
     files: str
     digests: str
     live: bool
+    fetch: str
 
     def __init__(
         self,
@@ -146,6 +152,7 @@ class Settings(Value):
         files: str | None = None,
         digests: str | None = None,
         live: bool | str | None = None,
+        fetch: str | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -171,6 +178,7 @@ class Settings(Value):
             files=_one_of("files", files or "looked", FILES),
             digests=_one_of("digests", digests or "fast", DIGESTS),
             live=_flag("live", live),
+            fetch=_one_of("fetch", fetch or "auto", FETCH),
         )
         if self.digests == "openssl":
             _load_openssl()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lazyimport.importing.tree import Tree
+    from lazyimport.runtime import Installation
     from lazyimport.settings import Settings
 
 
@@ -21,10 +22,11 @@ class Stats(NamedTuple):
     ``hash`` is the archive that runs here, or was to run, and ``store`` the URL that
     it is fetched from, without secrets; None if there is none. ``failure`` says why it
     could not be installed when the process started, and ``fetching`` how far it is
-    ("fetching, 34 %") while `install` waits for it in another thread.
-    ``cache_hit`` says whether the node had it, ``fetched`` how many bytes were
-    downloaded, ``seconds`` how long `install` took with the download. ``modules`` of
-    the archive are imported now, from ``read`` bytes.
+    ("fetching, 34 %") while `install` waits for it in another thread, or while this
+    process runs from what has come of it. ``cache_hit`` says whether the node had it,
+    ``fetched`` how many bytes were downloaded or are being, ``seconds`` how long
+    `install` took with the download. ``modules`` of the archive are imported now, from
+    ``read`` bytes.
 
     ``imports`` counts the code objects made from the archive so far, one for each
     import of a module that is no extension. ``import_seconds`` is the time that
@@ -76,6 +78,7 @@ def stats() -> Stats:
         imports=len(loads),
         import_seconds=sum(loads),
         looked=installation.tree.looked.copy(),
+        fetching=_coming(installation),
     )
 
 
@@ -91,6 +94,17 @@ def _fetching(settings: Settings) -> Stats:
         store=settings.store and redact(settings.store),
         fetching=str(progress or Progress()),
     )
+
+
+def _coming(installation: Installation) -> str | None:
+    if installation.tree.archive.coming is None:
+        return None
+    from lazyimport.cache.node import NodeCache
+    from lazyimport.cache.progress import running_fetch
+
+    cache = NodeCache(installation.settings.cache_dir)
+    progress = running_fetch(cache, installation.hash)
+    return None if progress is None else str(progress)
 
 
 def _imported(tree: Tree) -> tuple[int, int]:

@@ -32,6 +32,7 @@ FULL = {
     "LAZYIMPORT_REQUIRE_SIGNATURE": "True",
     "LAZYIMPORT_CHANNEL_MINIMUM": "12",
     "LAZYIMPORT_DIGESTS": "openssl",
+    "LAZYIMPORT_FETCH": "stream",
 }
 BY_CHANNEL = {**FULL, "LAZYIMPORT_HASH": "", "LAZYIMPORT_CHANNEL": "prod"}
 
@@ -146,6 +147,7 @@ class TestBadValues:
             ("LAZYIMPORT_CHANNEL_MINIMUM", "-1"),
             ("LAZYIMPORT_CHANNEL_MINIMUM", "9" * 5000),
             ("LAZYIMPORT_DIGESTS", "md5"),
+            ("LAZYIMPORT_FETCH", "some"),
             ("LAZYIMPORT_CHANNEL", "feature/x"),
             ("LAZYIMPORT_CHANNEL", "../prod"),
             ("LAZYIMPORT_CHANNEL", ".prod"),

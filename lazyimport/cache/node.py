@@ -43,6 +43,8 @@ NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 _RECENT = 60 * 10**9
 #: A cache without a limit may take one part in so many of its disk.
 _SHARE = 4
+#: How members are stored in a cache.
+KINDS = ("raw", "zstd")
 
 
 class NodeCache(Layout):
@@ -169,7 +171,8 @@ class NodeCache(Layout):
         ways. Nothing is cut off it: processes may have it open. The lock must be held.
         Raises OSError.
         """
-        path = f"{self.make_folder(ARCHIVES)}/.{hash}.{kind}.tmp"
+        self.make_folder(ARCHIVES)
+        path = self.partial_path(hash, kind)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             descriptor = os.open(path, flags, 0o600)
@@ -186,8 +189,11 @@ class NodeCache(Layout):
 
     def has_begun(self, hash: str) -> bool:
         """Return whether a killed process left a part of an archive; see `begin`."""
-        start = f"{self.folder(ARCHIVES)}/.{hash}"
-        return any(os.path.lexists(f"{start}.{kind}.tmp") for kind in ("raw", "zstd"))
+        return any(os.path.lexists(self.partial_path(hash, kind)) for kind in KINDS)
+
+    def partial_path(self, hash: str, kind: str) -> str:
+        """Return the file in which an archive comes to be; *kind* as in `begin`."""
+        return f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp"
 
     def complete(self, hash: str, file: BinaryIO, kind: str) -> Archive:
         """Give the *file* of `begin`, which is whole now, its name; return the archive.
@@ -199,7 +205,7 @@ class NodeCache(Layout):
         os.fchmod(file.fileno(), 0o444)
         seal(file.fileno(), hash)
         os.fsync(file.fileno())
-        os.replace(f"{self.folder(ARCHIVES)}/.{hash}.{kind}.tmp", path)
+        os.replace(self.partial_path(hash, kind), path)
         unclaim(file.fileno())
         remove_leftovers(path)
         return self.open_new(hash)

@@ -83,17 +83,19 @@ def read_progress(cache: Layout, hash: str) -> Progress | None:
     return None
 
 
+def running_fetch(cache: Layout, hash: str) -> Progress | None:
+    """Return how far an archive is that is being fetched now; None if it is not."""
+    progress = read_progress(cache, hash)
+    if progress is None or progress.state != "fetching":
+        return None
+    return None if is_abandoned(cache.lock_path(hash)) else progress
+
+
 def running_fetches(cache: Layout) -> dict[str, Progress]:
     """Return how far the archives are that are being fetched now, by hash."""
     try:
         names = filter(is_sha256, os.listdir(cache.folder(LOCKS)))
     except OSError:
         return {}  # nothing has ever been locked here
-    found = {}
-    for hash in names:
-        progress = read_progress(cache, hash)
-        if progress is None or progress.state != "fetching":
-            continue
-        if not is_abandoned(cache.lock_path(hash)):
-            found[hash] = progress
-    return found
+    found = {hash: running_fetch(cache, hash) for hash in names}
+    return {hash: progress for hash, progress in found.items() if progress}

@@ -8,6 +8,7 @@ import time
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
+from lazyimport.cache.partial import Wishes, can_be_shared
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room
 from lazyimport.delivery.filling import Filling
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 #: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
+#: Bytes of an object from which on processes start before it has come as a whole.
+_STREAMED = 32 << 20
 
 
 def fetch(
@@ -206,7 +209,11 @@ class _Fetch:
             with self._cache.begin(hash, kind, filling.fits) as file:
                 room = FileRoom(file.fileno(), filling.size)
                 room.reserve()
-                self._run(filling, head, room)
+                if filling.is_open(room) or self._streams(head):
+                    with Wishes(self._cache, hash) as wishes:
+                        self._run(filling, head, room, wishes)
+                else:
+                    self._run(filling, head, room)
                 return self._cache.complete(hash, file, kind)
         except (OSError, ArchiveError) as error:  # of no use to a next attempt
             try:
@@ -216,6 +223,15 @@ class _Fetch:
             if isinstance(error, OSError):
                 raise self._cache.refused(hash, error) from error
             raise
+
+    def _streams(self, head: Head) -> bool:
+        """Return whether processes may run from the archive while it comes."""
+        settings, size = self._settings, head.header.size
+        return (
+            settings.fetch != "whole"
+            and size >= (_STREAMED if settings.fetch == "auto" else len(head.data) + 1)
+            and can_be_shared(self._cache.path)
+        )
 
     def _in_memory(self, hash: str) -> Archive:
         head = self._head(hash)
@@ -236,14 +252,22 @@ class _Fetch:
         revision.write(out, raw=True)
         return Archive(out.getvalue(), revision.hash, head.what, sealed=True)
 
-    def _run(self, filling: Filling, head: Head, room: FileRoom | MemoryRoom) -> None:
+    def _run(
+        self,
+        filling: Filling,
+        head: Head,
+        room: FileRoom | MemoryRoom,
+        wishes: Wishes | None = None,
+    ) -> None:
         hash, url = head.header.hash, head.store.url
         connections = self._settings.connections
 
         def tell(done: int, total: int) -> None:
             self._tell(head, done, total)
 
-        self._explaining(hash, url, lambda: filling.fill(room, connections, tell))
+        self._explaining(
+            hash, url, lambda: filling.fill(room, connections, tell, wishes)
+        )
 
     def _tell(self, head: Head, done: int, total: int) -> None:
         text = f"fetching {head.header.hash[:12]} from {head.store.url}"

@@ -10,9 +10,12 @@ from __future__ import annotations
 from _thread import allocate_lock
 from zlib import crc32
 
+from lazyimport.delivery.demand import CHUNK, Demand
 from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
+from lazyimport.format.digest import sha256
+from lazyimport.format.entries import listings
 from lazyimport.format.header import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
+    from lazyimport.cache.partial import Wishes
     from lazyimport.delivery.heads import Head
     from lazyimport.delivery.rooms import MemoryRoom
     from lazyimport.delivery.transfer import Piece
@@ -73,7 +77,7 @@ class _Member:
 
 
 class Filling:
-    """The archive of *head*, with members *raw* or as they came.
+    """The archive of *head*, with members *raw* or as they came; listings are raw.
 
     What its object lacks, which is a delta then, is in those of *others*. ``size`` is
     that of the archive: a room must have it.
@@ -85,11 +89,14 @@ class Filling:
         self._head = head
         self._heads = {each.key: each for each in (head, *others)}
         self._index = index
-        self._raw = raw
         self._lock = allocate_lock()
+        self._is_open = False
         self._room: Room
         slots: dict[bytes, list[int]] = {}
+        directories: set[bytes] = set()
         for entry in index.entries():
+            if entry.is_directory:
+                directories.add(entry.digest)
             for slot, _, digest in entry.members():
                 slots.setdefault(digest, []).append(slot)
         header = self._header = Header(
@@ -105,7 +112,8 @@ class Filling:
                 if (its := slots.pop(stored[3], None)) is None:
                     continue
                 place = header.members_size
-                member = _Member(each, stored, its, place, raw=raw)
+                is_raw = raw or stored[3] in directories
+                member = _Member(each, stored, its, place, raw=is_raw)
                 self._members.append(member)
                 header.members_size += member.length
                 if stored[0] < each.header.warm:
@@ -130,9 +138,9 @@ class Filling:
         room = FileRoom(descriptor, self.size)
         if not room.fits:
             return False
+        if not self.is_open(room):
+            return True
         found = room.read(0, self._header.members_at)
-        if not any(found[:HEADER_SIZE]):
-            return True  # nobody has
         beginning, at = self._beginning(), self._header.slots_at
         return found[:at] == beginning[:at] and all(
             found[at + n :: SLOT.size] == beginning[at + n :: SLOT.size]
@@ -140,10 +148,21 @@ class Filling:
             if n != MARK
         )
 
+    def is_open(self, room: Room) -> bool:
+        """Return whether processes may have open what is in *room*."""
+        return any(room.read(0, HEADER_SIZE))
+
     def fill(
-        self, room: Room, connections: int, tell: Callable[[int, int], object]
+        self,
+        room: Room,
+        connections: int,
+        tell: Callable[[int, int], object],
+        wishes: Wishes | None = None,
     ) -> None:
         """Fill *room*; *tell* is called with how many bytes have come, and of how many.
+
+        With *wishes*, processes may open the archive while it comes, and what they wish
+        comes first.
 
         Raises StoreError, ArchiveError for what is not this archive, or OSError from
         the room.
@@ -153,12 +172,14 @@ class Filling:
         key, size = head.key, head.header.size
         missing = self._missing()
         most = max(min(self._total // (4 * connections), _MOST), _LEAST)
-        plan = _cut(missing, most)
+        plan = _cut(missing, CHUNK if wishes else most)
         if len(head.data) < size:  # one byte more than there is, to see none follows
             notes = (key, max(len(head.data), head.header.notes_at), size)
             last = next((p for p in plan if p[::2] == (key, notes[1])), notes)
             plan[key, last[1], size + 1] = plan.pop(last, [])
         coming = sum(end - start for _, start, end in plan) - (len(head.data) < size)
+        if wishes:
+            self._open_up(missing)
         for each in self._heads.values():
             here = [m for m in missing if m.head is each and m.span[1] < len(each.data)]
             self._put(each, 0, each.data, here)
@@ -176,8 +197,28 @@ class Filling:
                 tell(self._total - coming, self._total)
 
         tell(self._total - coming, self._total)
-        bring(head.store, list(plan), connections, take)
+        if wishes:
+            demand = Demand(plan, wishes, most)
+            bring(head.store, demand, connections, take, demand.urgent)
+        else:
+            bring(head.store, list(plan), connections, take)
         room.write(0, self._beginning())
+
+    def _open_up(self, missing: list[_Member]) -> None:
+        """Let processes open what is in the room: from now on they see what comes.
+
+        Imports look into directories before they wait for anything, so the listings
+        of these are made here.
+        """
+        beginning = self._beginning()
+        self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
+        self._is_open = True
+        digests = {member.digest: member for member in missing}
+        for listing in listings(self._index.entries()):
+            member = digests.get(sha256(listing))
+            if member is not None and len(listing) == member.length:
+                self._write([(member, listing)])
+        self._room.write(0, beginning[:HEADER_SIZE])
 
     def _beginning(self) -> bytes:
         """Return header, index and slots of the archive."""
@@ -191,6 +232,10 @@ class Filling:
     def _settle(self, member: _Member, crc: int) -> None:
         """Say that a member, which has been proved, is in place."""
         self._set_slots(member, member.place - self._header.members_at, crc)
+        for slot in member.slots if self._is_open else ():
+            at = slot * SLOT.size
+            entry = bytes(self._slots[at : at + SLOT.size])
+            self._room.write(self._header.slots_at + at, entry)
 
     def _missing(self) -> list[_Member]:
         parts = iter([*self._room.parts(), (self.size, self.size)])
@@ -289,7 +334,7 @@ class Filling:
     def _proved(self, member: _Member, data: Data) -> Data:
         """Return what is to be stored of *member*, which *data* holds."""
         found = member.head.proved(data, member.size, member.digest, member.path)
-        return found if self._raw else data
+        return found if member.length == member.size else data
 
 
 def _cut(members: Iterable[_Member], most: int) -> dict[Piece, list[_Member]]:

@@ -12,6 +12,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.layout import TREES
+from lazyimport.cache.node import NodeCache
 from lazyimport.format.archive import Archive
 from lazyimport.lazy import errors
 
@@ -133,6 +134,21 @@ class Answers:
             self._read += data
         line, _, self._read = self._read.partition(b"\n")
         return line.decode("utf-8", "surrogateescape")
+
+
+def fetch_alone(
+    settings: Settings, reporter: Reporter, *, ahead: bool = False
+) -> tuple[Archive, int]:
+    """Return what a child brings for this process alone, and the bytes downloaded.
+
+    *ahead* it is for the node cache. Raises what went wrong in the child.
+    """
+    with Answers("obtain ahead" if ahead else "obtain", settings) as answers:
+        hash, moved, size = answers.result(reporter)
+        cache = NodeCache(settings.cache_dir)
+        if int(size):
+            return answers.archive(hash, int(size), cache), int(moved)
+    return cache.open_new(hash), int(moved)
 
 
 def decode_error(text: str) -> errors.LazyImportError:

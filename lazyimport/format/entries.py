@@ -214,6 +214,16 @@ def listing_of(children: Iterable[tuple[str, int]]) -> bytes:
     return b"".join(letter + name + b"\0" for name, letter in named)
 
 
+def listings(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """Yield the listing of each directory that something of all *entries* is in."""
+    children: dict[str, list[tuple[str, int]]] = {}
+    for entry in entries:
+        if entry.path:
+            folder, _, name = entry.path.rpartition("/")
+            children.setdefault(folder, []).append((name, entry.kind))
+    return map(listing_of, children.values())
+
+
 def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
     """Return the (name, kind) pairs of a listing. Raises MalformedArchive."""
     try:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.node import NodeCache
-from lazyimport.cache.progress import read_progress, running_fetches
-from lazyimport.cache.verify import prove, verify
+from lazyimport.cache.progress import running_fetches
+from lazyimport.cache.verify import prove
 from lazyimport.delivery import starting
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.errors import (
@@ -29,8 +28,8 @@ from lazyimport.errors import (
 )
 from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT
-from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
+from tests.support.cold_node import ColdNode
 from tests.support.late_activation import HASH_FOR_LATER, SET_HASH
 from tests.support.recorder import Recorder
 from tests.support.scale import scaled
@@ -48,73 +47,13 @@ DATA, HASH = make_archive(
 )
 
 
-class Site:
-    """A shaped server with the archive, and a node."""
-
-    def __init__(self, base: Path, server: Shaped, url: str) -> None:
-        self.base = base
-        self.server = server
-        self.url = url
-        self.cache = NodeCache(str(base / "node"))
-        self.object = base / "store" / archive_key(HASH)
-
-    def settings(self, **changes: object) -> Settings:
-        values = {"store": self.url, "cache_dir": self.cache.path, **changes}
-        return Settings(**{"hash": HASH, **values})  # type: ignore[arg-type]
-
-    def start(self, program: str, **environ: str) -> subprocess.Popen[str]:
-        settings = self.settings().to_environ()
-        if HASH_FOR_LATER in environ:
-            del settings["LAZYIMPORT_HASH"]
-        return subprocess.Popen(
-            [sys.executable, "-c", program],
-            env={**os.environ, **settings, **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def fetchers(self) -> list[int]:
-        """Return the processes that have the lock of the archive open and fetch."""
-        found = []
-        for name in os.listdir("/proc"):
-            try:
-                command = Path(f"/proc/{name}/cmdline").read_bytes()
-                lock = os.readlink(f"/proc/{name}/fd/2")
-            except OSError:
-                continue
-            if b"delivery.fetcher" in command and lock == self.cache.lock_path(HASH):
-                found.append(int(name))
-        return found
-
-    def wait_for(self, percent: int) -> int:
-        """Wait until so much has come; return the process that fetches."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            progress, found = read_progress(self.cache, HASH), self.fetchers()
-            far = progress and 100 * progress.done >= percent * max(progress.total, 1)
-            if len(found) == 1 and far:
-                return found[0]
-            time.sleep(0.01)
-        raise AssertionError
-
-    def is_left_alone(self) -> None:
-        """Nobody fetches any more, and the cache has the one archive, whole."""
-        deadline = time.monotonic() + 10
-        while self.fetchers() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert self.fetchers() == []
-        assert os.listdir(self.cache.folder("archives")) == [HASH]
-        assert verify(self.cache, remove=False).damages == []
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> object:
     store = FileStore(str(tmp_path / "store"))
     store.put(archive_key(HASH), BytesIO(DATA))
     server = Shaped(tmp_path / "store")
     with server.serving() as url:
-        yield Site(tmp_path, server, url)
+        yield ColdNode(tmp_path, server, url, HASH)
 
 
 ALIKE = """
@@ -131,7 +70,7 @@ except ChildProcessError: print("no children")
 """
 
 
-def test_the_first_process_of_a_node_is_like_all_others(site: Site) -> None:
+def test_the_first_process_of_a_node_is_like_all_others(site: ColdNode) -> None:
     cold, warm = (site.start(ALIKE).communicate(timeout=60) for _ in range(2))
     assert cold == warm
     assert "no children" in cold[0]
@@ -143,7 +82,7 @@ def test_the_first_process_of_a_node_is_like_all_others(site: Site) -> None:
 IMPORT = "import shop.m7; print(shop.m7.x)"
 
 
-def test_many_processes_share_one_download(site: Site) -> None:
+def test_many_processes_share_one_download(site: ColdNode) -> None:
     site.server.rate = 20e6
     children = [site.start(IMPORT) for _ in range(scaled(8, 64))]
     assert {child.communicate(timeout=100) for child in children} == {("7\n", "")}
@@ -160,7 +99,7 @@ print(said, lazyimport.stats().hash)
 """
 
 
-def test_how_far_it_is_can_be_seen(site: Site) -> None:
+def test_how_far_it_is_can_be_seen(site: ColdNode) -> None:
     site.server.rate = 4e6
     worker = site.start(f"{SET_HASH}{WATCHED}", **{HASH_FOR_LATER: HASH})
     site.wait_for(1)
@@ -181,7 +120,7 @@ def test_how_far_it_is_can_be_seen(site: Site) -> None:
     assert running_fetches(site.cache) == {}
 
 
-def test_a_killed_worker_finds_the_download_where_it_is(site: Site) -> None:
+def test_a_killed_worker_finds_the_download_where_it_is(site: ColdNode) -> None:
     site.server.rate = 8e6
     worker = site.start(IMPORT)
     fetcher = site.wait_for(30)
@@ -194,7 +133,7 @@ def test_a_killed_worker_finds_the_download_where_it_is(site: Site) -> None:
 
 
 @pytest.mark.parametrize("percent", [0, 10, 50, 75])
-def test_a_killed_fetcher_is_replaced_and_goes_on(site: Site, percent: int) -> None:
+def test_a_killed_fetcher_is_replaced_and_goes_on(site: ColdNode, percent: int) -> None:
     site.server.rate = 8e6
     site.server.most = len(DATA) * 0.95  # it is not whole before it is killed
     worker = site.start(IMPORT)
@@ -206,7 +145,7 @@ def test_a_killed_fetcher_is_replaced_and_goes_on(site: Site, percent: int) -> N
     site.is_left_alone()
 
 
-def test_it_is_killed_again_and_again(site: Site) -> None:
+def test_it_is_killed_again_and_again(site: ColdNode) -> None:
     site.server.rate = 30e6
     chance = random.Random(3)
     worker = site.start(IMPORT)
@@ -222,7 +161,7 @@ def test_it_is_killed_again_and_again(site: Site) -> None:
     site.is_left_alone()
 
 
-def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: Site) -> None:
+def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: ColdNode) -> None:
     site.server.rate = 2e6
     first = site.start(IMPORT)
     site.wait_for(1)
@@ -236,7 +175,7 @@ def test_who_cannot_wait_any_longer_is_told_how_far_it_is(site: Site) -> None:
     site.is_left_alone()
 
 
-def test_a_store_that_does_not_answer(site: Site) -> None:
+def test_a_store_that_does_not_answer(site: ColdNode) -> None:
     """What its fetcher says is seen, and who comes later is told the same."""
     site.server.go.clear()
     first = site.start(IMPORT, LAZYIMPORT_TIMEOUT="6")
@@ -250,7 +189,7 @@ def test_a_store_that_does_not_answer(site: Site) -> None:
     assert "tried 1 times" in complaints
 
 
-def test_a_link_that_stalls_is_given_up_and_what_came_is_kept(site: Site) -> None:
+def test_a_link_that_stalls_is_given_up_and_what_came_is_kept(site: ColdNode) -> None:
     site.server.rate = 8e6
     worker = site.start(IMPORT, LAZYIMPORT_TIMEOUT="4")
     site.wait_for(30)
@@ -269,7 +208,7 @@ def test_a_link_that_stalls_is_given_up_and_what_came_is_kept(site: Site) -> Non
     site.is_left_alone()
 
 
-def test_a_process_that_forks_while_it_waits(site: Site) -> None:
+def test_a_process_that_forks_while_it_waits(site: ColdNode) -> None:
     """Neither the child that goes on, nor the one that ends, holds anything up."""
     site.server.rate = 8e6
     worker = site.start(f"{SET_HASH}{FORKING}", **{HASH_FOR_LATER: HASH})
@@ -297,7 +236,7 @@ print(shop.m7.x, flush=True)
 """
 
 
-def test_what_went_wrong_is_told_to_all_who_wait(site: Site) -> None:
+def test_what_went_wrong_is_told_to_all_who_wait(site: ColdNode) -> None:
     site.object.unlink()
     site.server.delay = 1
     children = [site.start("import lazyimport; lazyimport.install()") for _ in range(4)]
@@ -313,7 +252,7 @@ def test_what_went_wrong_is_told_to_all_who_wait(site: Site) -> None:
     prove(obtain(site.settings(), SILENT)[0])
 
 
-def test_forged_bytes_are_refused(site: Site) -> None:
+def test_forged_bytes_are_refused(site: ColdNode) -> None:
     site.object.chmod(0o600)
     spoiled = bytearray(DATA)
     spoiled[-3_000_000] ^= 1
@@ -324,12 +263,12 @@ def test_forged_bytes_are_refused(site: Site) -> None:
     assert os.listdir(site.cache.folder("archives")) == []
 
 
-def test_a_store_that_is_not_there(site: Site, tmp_path: Path) -> None:
+def test_a_store_that_is_not_there(site: ColdNode, tmp_path: Path) -> None:
     with pytest.raises(StoreMissing, match="nowhere"):
         obtain(site.settings(store=f"file://{tmp_path}/nowhere"), SILENT)
 
 
-def test_a_server_without_ranges(site: Site) -> None:
+def test_a_server_without_ranges(site: ColdNode) -> None:
     site.server.ranges = False
     archive, _ = obtain(site.settings(), SILENT)
     prove(archive)
@@ -337,7 +276,7 @@ def test_a_server_without_ranges(site: Site) -> None:
 
 
 @pytest.mark.parametrize("mode", ["raw", "memory"])
-def test_what_is_closed_where_it_is_started(site: Site, mode: str) -> None:
+def test_what_is_closed_where_it_is_started(site: ColdNode, mode: str) -> None:
     """The lock and the pipes must not be taken for what they are to become."""
     for closed in ([0], [2], [0, 1, 2]):
         program = f"closed = {closed}\n{SET_HASH}{CLOSED}"
@@ -368,7 +307,7 @@ with open(os.environ["SAID"], "w") as file:
 """
 
 
-def test_without_proc(site: Site) -> None:
+def test_without_proc(site: ColdNode) -> None:
     """As in a sandbox."""
     program = f"""{SET_HASH}
 import subprocess
@@ -400,7 +339,7 @@ lazyimport.install()
         assert (done.stdout, done.stderr) == ("7\n", "")
 
 
-def test_the_fetcher_has_the_path_of_who_started_it(site: Site) -> None:
+def test_the_fetcher_has_the_path_of_who_started_it(site: ColdNode) -> None:
     """A folder that was added later counts, and none is before the standard library."""
     for name in ("before", "later"):
         (site.base / name).mkdir()
@@ -418,7 +357,7 @@ lazyimport.install()
 
 
 def test_a_child_that_was_forked_holds_the_request(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = []
     write = starting._write
@@ -435,7 +374,7 @@ def test_a_child_that_was_forked_holds_the_request(
     assert len(held) == 2
 
 
-def test_memory_mode_leaves_the_application_alone(site: Site) -> None:
+def test_memory_mode_leaves_the_application_alone(site: ColdNode) -> None:
     program = "import sys, shop.m7; print('obstore' in sys.modules, shop.m7.x)"
     child = site.start(program, LAZYIMPORT_CACHE_MODE="memory")
     assert child.communicate(timeout=60) == ("False 7\n", "")
@@ -446,7 +385,7 @@ def test_memory_mode_leaves_the_application_alone(site: Site) -> None:
     assert moved == len(DATA)
 
 
-def test_fetchers_that_die(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetchers_that_die(site: ColdNode, monkeypatch: pytest.MonkeyPatch) -> None:
     died = "raise SystemError('the end')\n"
     monkeypatch.setattr(starting, "_PROGRAM", died)
     with pytest.raises(DeliveryError, match=r"died 3 times.*the end"):
@@ -458,7 +397,7 @@ def test_fetchers_that_die(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_child_that_dies_half_way(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it did not send is not taken for zeros of a sealed archive."""
     half = f"print('result {HASH} 0 {len(DATA)}', flush=True); print('0' * 4096)\n"
@@ -468,7 +407,7 @@ def test_a_child_that_dies_half_way(
 
 
 def test_a_program_with_python_in_it_fetches_for_itself(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/sbin/uwsgi")
     monkeypatch.setattr(os, "posix_spawn", None)
@@ -477,7 +416,7 @@ def test_a_program_with_python_in_it_fetches_for_itself(
     prove(archive)
 
 
-def test_an_older_note_is_not_believed(site: Site) -> None:
+def test_an_older_note_is_not_believed(site: ColdNode) -> None:
     """Of a fetch that failed before, or of something else."""
     folder = site.cache.make_folder("locks")
     for note in (

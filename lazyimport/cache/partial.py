@@ -1,0 +1,149 @@
+"""Partial archives: processes run from what is there of one while the rest is coming.
+
+Beside the unfinished file lies another, to which they append the numbers of the slots
+whose members they need. The fetcher reads it every few milliseconds. A file needs no
+descriptor that something could close, and no path of at most 108 bytes, as a socket
+does; a wish is noticed as fast (docs/decisions/0012-streaming.md).
+"""
+
+from __future__ import annotations
+
+import os
+
+# io's own home of it: from Python 3.14 on a bare interpreter has not loaded io
+from _io import open_code
+from _struct import pack
+from fcntl import LOCK_SH, flock
+
+from lazyimport.cache.layout import ARCHIVES
+from lazyimport.cache.node import KINDS, map_file
+from lazyimport.files import claim, remove_file
+from lazyimport.format.archive import Archive
+from lazyimport.format.header import MAGIC
+from lazyimport.lazy import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazyimport.cache.node import NodeCache
+
+_NUMBER = 4
+#: Bytes that are read of wishes at a time.
+_MOST = 1 << 18
+#: File systems of one machine.
+_LOCAL = frozenset(
+    [
+        "bcachefs",
+        "btrfs",
+        "ext2",
+        "ext3",
+        "ext4",
+        "f2fs",
+        "overlay",
+        "tmpfs",
+        "xfs",
+        "zfs",
+    ]
+)
+
+
+def open_partial(cache: NodeCache, hash: str) -> tuple[Archive, int] | None:
+    """Return an archive that is still coming, mapped, if its index is here.
+
+    The number is that of its file, and nobody else's as long as this lives. What the
+    archive has was proved. It is in use from now on, as a whole one would be.
+    """
+    if not (cache.exists() and os.path.exists(_path(cache, hash))):
+        return None
+    for kind in KINDS:
+        path = cache.partial_path(hash, kind)
+        try:
+            with open_code(path) as file:
+                if file.read(len(MAGIC)) != MAGIC:
+                    continue
+                _hold(file.fileno())
+                status = os.fstat(file.fileno())
+                if status.st_nlink:
+                    buffer = map_file(file, path, hash)
+                    what = cache.archive_path(hash)
+                    return Archive(buffer, hash, what, sealed=True), status.st_ino
+        except (OSError, errors.ArchiveError):
+            continue  # it has become whole, or its header is being written
+    return None
+
+
+def _hold(descriptor: int) -> None:
+    """Let the file be in use as long as it is mapped; the fetcher does the same."""
+    try:
+        flock(descriptor, LOCK_SH)
+    except OSError:
+        pass  # no locks on this file system: nothing is evicted from it
+
+
+def wish(cache: NodeCache, hash: str, slots: Sequence[int]) -> None:
+    """Ask the fetcher for the members in *slots*, if there is one that streams."""
+    try:
+        descriptor = os.open(_path(cache, hash), os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, pack(f"<{len(slots)}I", *slots))
+    except OSError:
+        pass  # a full disk: it comes when its turn has come
+    finally:
+        os.close(descriptor)
+
+
+class Wishes:
+    """What processes ask for of the archive *hash*; its lock must be held.
+
+    Raises OSError.
+    """
+
+    def __init__(self, cache: NodeCache, hash: str) -> None:
+        path = _path(cache, hash)
+        remove_file(path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)
+        claim(self._descriptor, shared=True)
+        self._at = 0
+
+    def read(self) -> list[int]:
+        """Return the slots that were asked for since the last time."""
+        data = os.pread(self._descriptor, _MOST, self._at)
+        whole = len(data) - len(data) % _NUMBER
+        self._at += whole
+        return [
+            int.from_bytes(data[at : at + _NUMBER], "little")
+            for at in range(0, whole, _NUMBER)
+        ]
+
+    def __enter__(self) -> Wishes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def can_be_shared(path: str) -> bool:
+    """Return whether what one process writes below *path* is what others have mapped.
+
+    So it is on a local disk, of a kind that is known.
+    """
+    path, longest, kind = f"{os.path.realpath(path)}/", "", ""
+    path = os.fsencode(path).decode("latin-1")
+    try:
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            for line in mounts:
+                about, _, rest = line.partition(b" - ")
+                place = about.split(b" ")[4].decode("unicode_escape")  # \\040: a space
+                if path.startswith(f"{place.rstrip('/')}/") and place >= longest:
+                    longest, kind = place, rest.partition(b" ")[0].decode()
+    except (OSError, ValueError, LookupError):
+        return False
+    return kind in _LOCAL
+
+
+def _path(cache: NodeCache, hash: str) -> str:
+    return f"{cache.folder(ARCHIVES)}/.{hash}.wishes.tmp"

@@ -1,0 +1,98 @@
+"""Demand: what is fetched next, while processes run from what is there already."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from lazyimport.cache.partial import Wishes
+    from lazyimport.delivery.transfer import Piece
+
+
+#: Bytes of the pieces that a plan is made of.
+CHUNK = 1 << 18
+#: How many more come with a piece that somebody waits for.
+_AHEAD = 1
+#: Bytes of a request for what somebody waits for.
+_MOST_URGENT = 1 << 20
+
+
+class Demand:
+    """The order in which the pieces of *plan* come.
+
+    It says which members, that have ``slots``, are in which piece. First come
+    those that *wishes* name, with their neighbors, then the rest, in the order of
+    the plan, in pieces of *most* bytes: what is yielded are several pieces in one,
+    and *plan* gets it too. One thread at a time may use it.
+    """
+
+    def __init__(self, plan: dict[Piece, list[Any]], wishes: Wishes, most: int) -> None:
+        self._plan = plan
+        self._wishes = wishes
+        self._most = most
+        self._pieces = list(plan)
+        self._taken = bytearray(len(plan))
+        self._next = 0
+        self._urgent: dict[int, None] = {}
+        #: the first and the last piece with the member in a slot
+        self._places: dict[int, tuple[int, int]] = {}
+        for number, members in enumerate(plan.values()):
+            for member in members:
+                for slot in member.slots:
+                    first, _ = self._places.get(slot, (number, number))
+                    self._places[slot] = first, number
+
+    def __iter__(self) -> Iterator[Piece]:
+        while True:
+            piece = self.urgent() or self._background()
+            if piece is None:
+                return
+            yield piece
+
+    def urgent(self) -> Piece | None:
+        """Return what somebody waits for, or None."""
+        found: set[int] = set()
+        for slot in self._wishes.read():
+            if slot in self._places:
+                first, last = self._places[slot]
+                found.update(range(first, last + _AHEAD + 1))
+        self._urgent.update(dict.fromkeys(sorted(found)))
+        while self._urgent:
+            number = next(iter(self._urgent))
+            del self._urgent[number]
+            if self._is_left(number):
+                return self._take(number, _MOST_URGENT, self._urgent)
+        return None
+
+    def _background(self) -> Piece | None:
+        while self._next < len(self._taken):
+            if self._is_left(self._next):
+                return self._take(self._next, self._most)
+            self._next += 1
+        return None
+
+    def _is_left(self, number: int) -> bool:
+        return number < len(self._taken) and not self._taken[number]
+
+    def _take(
+        self, number: int, most: int, among: dict[int, None] | None = None
+    ) -> Piece:
+        """Return a piece with those that follow it, *among* some if these are given."""
+        key, start, end = self._pieces[number]
+        members = self._plan[key, start, end]
+        self._taken[number] = True
+        while self._is_left(number := number + 1):
+            piece = self._pieces[number]
+            if piece[:2] != (key, end) or piece[2] - start > most:
+                break
+            if among is not None and number not in among:
+                break
+            more = self._plan[piece]
+            same = bool(members and more) and members[-1] is more[0]
+            members = members + more[same:]
+            self._taken[number] = True
+            end = piece[2]
+        self._plan[key, start, end] = members
+        return key, start, end

@@ -1,0 +1,213 @@
+"""Waiting: for an archive that another process, the fetcher, brings to the node.
+
+For all of it, or for members of one that this process already runs from.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lazyimport.cache.node import KINDS, NO_DISK, NodeCache
+from lazyimport.cache.partial import open_partial, wish
+from lazyimport.cache.progress import begin_progress, read_progress
+from lazyimport.delivery.starting import decode_error, fetch_alone, start_fetcher
+from lazyimport.files import tries
+from lazyimport.lazy import errors
+from lazyimport.values import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazyimport.cache.progress import Progress
+    from lazyimport.format.archive import Archive
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+
+#: Fetchers that may die without a word, one after the other, before that is an error.
+_DEATHS = 3
+#: Seconds between two looks at how far a fetcher is: at first, and at most.
+_FIRST = 0.001
+_PAUSE = 0.025
+#: Looks after which a wish is repeated, which a fetcher that died may have had.
+_AGAIN = 16
+#: Seconds by which a fetcher gives up sooner than a process that waits for it, at most.
+_SOONER = 5.0
+
+
+class Rest:
+    """The rest of an archive that this process runs from, in the file *inode*."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        hash: str,
+        reporter: Reporter,
+        inode: int,
+    ) -> None:
+        self._settings = settings
+        self._hash = hash
+        self._reporter = reporter
+        self._inode = inode
+        self._cache = NodeCache(settings.cache_dir)
+
+    def want(self, slots: Sequence[int]) -> None:
+        """Have these members brought before others; do not wait for them."""
+        wish(self._cache, self._hash, slots)
+
+    def wait(self, archive: Archive, slot: int, path: str) -> Archive:
+        """Return *archive* when it has the member in *slot*, or it from another file.
+
+        *path* names the member. Raises MemberMissing.
+        """
+        waiting = Waiting(self._settings, self._hash, self._reporter)
+        progress, turn = None, 0
+        try:
+            for _ in tries(self._settings.timeout, first=_FIRST, longest=_PAUSE):
+                if not archive.awaits(slot):
+                    return archive
+                if turn % _AGAIN == 0:
+                    wish(self._cache, self._hash, [slot])
+                    other = self._elsewhere(waiting)
+                    if other is not None:
+                        return other
+                turn += 1
+                progress = waiting.look() or progress
+            raise waiting.too_long(progress)
+        except errors.LazyImportError as error:
+            if isinstance(error, errors.CacheError) and error.errno in NO_DISK:
+                return fetch_alone(self._settings, self._reporter)[0]
+            raise errors.MemberMissing(
+                f"{path or 'the top directory'} of archive {self._hash} is not on this "
+                f"node yet: {error}",
+                hash=self._hash,
+                member=path,
+                store=redact(str(self._settings.store)),
+            ) from error
+
+    def _elsewhere(self, waiting: Waiting) -> Archive | None:
+        """Return the archive from another file, if it is coming, or is, in one."""
+        kinds = (self._cache.partial_path(self._hash, kind) for kind in KINDS)
+        for path in (self._cache.archive_path(self._hash), *kinds):
+            try:
+                if os.stat(path).st_ino == self._inode:
+                    return None
+            except FileNotFoundError:
+                pass
+        return waiting.open()
+
+
+class Waiting:
+    """A process that waits until its node has an archive."""
+
+    def __init__(self, settings: Settings, hash: str, reporter: Reporter) -> None:
+        self._settings = settings
+        self._hash = hash
+        self._reporter = reporter
+        self._cache = NodeCache(settings.cache_dir)
+        self._warned = self._started = self._waited = False
+        self._deaths = 0
+
+    def result(self, *, whole: bool) -> tuple[Archive, int]:
+        """Return the archive, and the bytes that were moved because of this process.
+
+        Unless it is to be *whole*, the rest of it may still be coming. Starts a fetcher
+        if none is at work, and another one if that dies.
+        """
+        progress = None
+        for _ in tries(self._settings.timeout, longest=_PAUSE):
+            archive = self._open_whole() if whole else self.open()
+            if archive is not None:
+                done = read_progress(self._cache, self._hash) if self._started else None
+                return archive, 0 if done is None else done.moved or done.total
+            progress = self.look() or progress
+        raise self.too_long(progress)
+
+    def open(self) -> Archive | None:
+        """Return the archive if it is here, or coming and open."""
+        archive = self._open_whole()
+        if archive is not None:
+            return archive
+        found = open_partial(self._cache, self._hash)
+        if found is None:
+            return None
+        archive, inode = found
+        archive.coming = Rest(self._settings, self._hash, self._reporter, inode)
+        return archive
+
+    def _open_whole(self) -> Archive | None:
+        try:
+            return self._cache.open(self._hash)
+        except errors.ArchiveError as error:
+            if not self._warned:
+                self._warned = True
+                store = redact(str(self._settings.store))
+                self._reporter.warn(f"{error}; fetching it again from {store}")
+            return None
+
+    def look(self) -> Progress | None:
+        """Start a fetcher if there is none; return how far the one at work is."""
+        lock = self._cache.lock(self._hash, 0)
+        try:
+            if not lock.take():
+                return self._follow()
+            if self._waited:
+                self._raise_what_went_wrong()
+            if self._open_whole() is None:
+                begin_progress(lock.descriptor)
+                # Its error, which knows more, comes before the end of this wait.
+                seconds = self._settings.timeout
+                seconds -= min(seconds / 4, _SOONER)
+                start_fetcher(self._settings.replaced(timeout=seconds), lock)
+                self._started = self._waited = True
+        except OSError as error:
+            raise self._cache.refused(self._hash, error) from error
+        finally:
+            lock.leave()
+        return None
+
+    def _follow(self) -> Progress | None:
+        """Tell how far the fetcher at work is, and return it."""
+        self._waited = True
+        progress = read_progress(self._cache, self._hash)
+        if progress is not None and progress.total:
+            store = redact(str(self._settings.store))
+            text = f"fetching {self._hash[:12]} from {store}"
+            self._reporter.step(text, progress.done, progress.total, "bytes")
+        return progress
+
+    def _raise_what_went_wrong(self) -> None:
+        """Raise the error of the fetcher that has ended, or has died too often."""
+        if self._open_whole() is not None:
+            return
+        progress = read_progress(self._cache, self._hash)
+        if progress is not None and progress.state == "failed":
+            raise decode_error(progress.text)
+        self._deaths += 1
+        if self._deaths == _DEATHS:
+            said = progress.text.strip().rpartition("\n")[2] if progress else ""
+            raise errors.DeliveryError(
+                f"archive {self._hash} cannot be fetched: the fetcher died "
+                f"{_DEATHS} times ({said or 'and said nothing'}); see whether something "
+                "kills it, such as a limit of memory"
+            )
+
+    def too_long(self, progress: Progress | None) -> errors.LazyImportError:
+        """Return the error that no more time is left; *progress* is how far it is."""
+        how_far = f", {progress.percent}," if progress and progress.total else ""
+        if progress and not how_far:
+            from lazyimport.stores.attempt import UNREACHABLE
+
+            store = redact(str(self._settings.store))
+            return errors.StoreUnavailable(
+                f"archive {self._hash} cannot be fetched: {store} has not answered "
+                f"for {self._settings.timeout:g} s; {UNREACHABLE}",
+                url=store,
+            )
+        return errors.CacheError(
+            f"archive {self._hash} is still being fetched{how_far} after "
+            f"{self._settings.timeout:g} s; that goes on, so start this process again, "
+            "or raise LAZYIMPORT_TIMEOUT; if it hangs, 'fuser "
+            f"{self._cache.lock_path(self._hash)}' finds it",
+            path=self._cache.lock_path(self._hash),
+        )
