@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport import errors as errors
     from lazyimport.errors import LazyImportError
+    from lazyimport.live.keeping import keep
     from lazyimport.runtime import Installation, current, install, uninstall
     from lazyimport.statistics import Stats, stats
 
@@ -30,6 +31,7 @@ __all__ = [
     "Stats",
     "current",
     "install",
+    "keep",
     "stats",
     "uninstall",
 ]
@@ -37,6 +39,7 @@ __all__ = [
 _find, _names = exports(
     globals(),
     errors="LazyImportError",
+    **{"live.keeping": "keep"},
     runtime="Installation current install uninstall",
     statistics="Stats stats",
 )

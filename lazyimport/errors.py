@@ -6,6 +6,7 @@
     ├── SettingsError            a setting or argument is wrong (also a ValueError)
     ├── InstallError             install() contradicts what this process already runs
     │                            (also a RuntimeError)
+    ├── KeepError                keep() would take memory twice (also a RuntimeError)
     ├── ArchiveError             an archive cannot be used
     │   ├── MalformedArchive     its bytes are no archive, or one that is cut or forged
     │   ├── DamagedArchive       they were one: a digest does not hold any more
@@ -55,6 +56,7 @@ __all__ = [
     "DamagedArchive",
     "DeliveryError",
     "InstallError",
+    "KeepError",
     "KeyMissing",
     "LazyImportError",
     "MalformedArchive",
@@ -119,6 +121,12 @@ class InstallError(LazyImportError, RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RuntimeError, self.args, self._facts()
+
+
+class KeepError(LazyImportError, RuntimeError):
+    """`lazyimport.keep` would make *key* again while the one from before is alive."""
+
+    key: str
 
 
 class ArchiveError(LazyImportError):

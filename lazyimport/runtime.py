@@ -285,7 +285,8 @@ class Process:
 
     ``installation`` is what is installed, ``failure`` why nothing is although it
     should be, ``waiting`` what is being fetched; each may be None.
-    ``live`` says which versions its code has had, None if that cannot change.
+    ``live`` says which versions its code has had, None if that cannot change; ``kept``
+    is what `lazyimport.keep` returns then.
     ``reporter`` is told what a person should know.
     ``watcher`` watches imports for all who need that, and ``wrappers`` notice who looks
     at files. ``held`` are the descriptors whose locks say which trees this process
@@ -297,6 +298,7 @@ class Process:
         self.lock = RLock()
         self.installation: Installation | None = None
         self.live: Live | None = None
+        self.kept: dict[str, object] = {}
         self.failure: Failure | None = None
         self.waiting: Settings | None = None
         self.watcher = ImportWatcher()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import sys
+from inspect import CO_NEWLOCALS
 from types import CodeType
 
 TYPE_CHECKING = False
@@ -25,13 +26,15 @@ class Edges:
 
     ``used`` maps a module to the names that it has imported, ``may_use`` to those that
     its functions import, and ``loaded_by`` to the module whose import has executed it,
-    in the order in which that was.
+    in the order in which that was. ``since`` is the number of the generation that has
+    executed it.
     """
 
     def __init__(self) -> None:
         self.used: dict[str, set[str]] = {}
         self.may_use: dict[str, set[str]] = {}
         self.loaded_by: dict[str, str] = {}
+        self.since: dict[str, int] = {}
 
     def add(self, importer: str, name: str, fromlist: Sequence[str] | None) -> None:
         """Note that *importer* has imported *name*, absolute, in a statement."""
@@ -51,9 +54,10 @@ class Edges:
             if found is None or getattr(module, member, None) is not found:
                 used.add(name)
 
-    def see(self, loader: ArchiveLoader, body: CodeType) -> None:
-        """Note what the functions in the *body* of a module import."""
+    def see(self, loader: ArchiveLoader, body: CodeType, generation: int) -> None:
+        """Note that a module is executed, and what the functions in its body import."""
         name = loader.name
+        self.since[name] = generation
         package = name if loader.is_package() else name.rpartition(".")[0]
         self.may_use[name] = imports_of_functions(body, package)
 
@@ -79,7 +83,7 @@ class Edges:
             mine.update(its)
 
     def _all(self) -> tuple[dict[str, Any], ...]:
-        return self.used, self.may_use, self.loaded_by
+        return self.used, self.may_use, self.loaded_by, self.since
 
 
 def imports_of_functions(body: CodeType, package: str) -> set[str]:
@@ -89,25 +93,28 @@ def imports_of_functions(body: CodeType, package: str) -> set[str]:
     and ``a.b`` are returned: which one is a module, only running it would tell.
     """
     found: set[str] = set()
-    for code in _codes_in(body):
-        if _IMPORT_NAME not in code.co_code[::2]:
+    for const in body.co_consts:
+        if not isinstance(const, CodeType):
             continue
-        before: list[object] = [None, None]
-        for step in dis.get_instructions(code):
-            if step.opcode == _IMPORT_NAME:
-                level, fromlist = before
-                found.update(_absolute(str(step.argval), level, fromlist, package))
-            before = [before[1], step.argval]
+        if const.co_flags & CO_NEWLOCALS:  # a class body runs with the module's
+            found |= imports_of(const, package)
+        else:
+            found |= imports_of_functions(const, package)
     return found
 
 
-def _codes_in(body: CodeType) -> Iterator[CodeType]:
-    """Yield the code of functions; that of class bodies runs with the module's."""
-    for const in body.co_consts:
-        if isinstance(const, CodeType):
-            if const.co_flags & 2:  # CO_NEWLOCALS: a function
-                yield const
-            yield from _codes_in(const)
+def imports_of(code: CodeType, package: str) -> set[str]:
+    """Return what a function imports, and those inside of it."""
+    found = imports_of_functions(code, package)
+    if _IMPORT_NAME not in code.co_code[::2]:
+        return found
+    before: list[object] = [None, None]
+    for step in dis.get_instructions(code):
+        if step.opcode == _IMPORT_NAME:
+            level, fromlist = before
+            found.update(_absolute(str(step.argval), level, fromlist, package))
+        before = [before[1], step.argval]
+    return found
 
 
 def _absolute(

@@ -45,6 +45,9 @@ class Generation:
         self.tree = tree
         self.hash = tree.hash
         self.number = 0
+        #: what `keep` has made for it, and what there was when it was made, by key
+        self.kept: dict[str, Any] = {}
+        self.kept_before: dict[str, Any] = {}
         self._frozen: dict[str, ModuleType] | None = None
         self._lock = threading.RLock()
         self._users = 0

@@ -34,14 +34,21 @@ def held_by(module: ModuleType, homes: Container[str]) -> tuple[set[str], set[st
 
 
 def homes_among(
-    values: Iterable[object], homes: Container[str], own: str = "", most: int = _MOST
+    values: Iterable[object],
+    homes: Container[str],
+    own: str = "",
+    depth: int = _DEPTH,
+    most: int = _MOST,
 ) -> tuple[set[str], set[str]]:
-    """Return the names of modules whose objects are *values* or inside of them."""
+    """Return the names of modules whose objects are *values* or inside of them.
+
+    And the names of modules that are. Looks as deep as *depth*, and at *most* objects.
+    """
     found: set[str] = set()
     modules: set[str] = set()
     seen: set[int] = set()
     level = list(values)
-    for _ in range(_DEPTH):
+    for _ in range(depth):
         new = [one for one in level if type(one) not in _LEAVES and id(one) not in seen]
         level = []
         for one in new:
@@ -54,7 +61,7 @@ def homes_among(
             else:
                 found.add(type(one).__module__)
                 level += gc.get_referents(one) if gc.is_tracked(one) else ()
-        if len(seen) > most:
+        if not level or len(seen) > most:
             break
     return {n for n in found if n in homes}, {n for n in modules if n in homes}
 

@@ -6,7 +6,7 @@ import functools
 import sys
 
 from lazyimport.importing.moving import entry_of
-from lazyimport.live.generations import MARK, bound_generation
+from lazyimport.live.generations import Generation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ class Imports:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._tops: set[str] = set()
-        self._tops_of: object = None
 
     def put_in(self, builtins: ModuleType, importlib: ModuleType) -> None:
         """Take the place of the two functions."""
@@ -84,40 +82,21 @@ class Imports:
         """Whether an import is none of the archive's modules."""
         if level:
             name = scope and scope.get("__name__")
-        tree = self._live.importing.tree
-        if tree is not self._tops_of:
-            children = tree.archive.children("")
-            self._tops.update(child.partition(".")[0] for child, _ in children)
-            self._tops_of = tree
-        return not isinstance(name, str) or name.partition(".")[0] not in self._tops
+        return not self._live.is_ours(name)
 
     def _generation(self, scope: dict[str, Any] | None) -> Generation | None:
         """Return the generation that an import is for, None for the machinery's."""
-        live = self._live
-        bound = bound_generation()
-        mark: Generation | None = scope.get(MARK) if scope else None
-        meant = mark or live.current
-        if (
-            bound is not None
-            and bound is not meant
-            and (scope is None or not self._is_ours(scope) or bound.has(scope))
-        ):
-            meant = bound
-        return None if meant is live.importing else meant
-
-    def _is_ours(self, scope: dict[str, Any]) -> bool:
-        return str(scope.get("__name__", "")).partition(".")[0] in self._tops
+        meant = self._live.generation_of(scope)
+        return None if meant is self._live.importing else meant
 
     def _importer(self, scope: dict[str, Any] | None) -> str:
         """Return the module of the archive for which something is imported."""
-        if scope is not None and self._is_ours(scope):
-            return str(scope["__name__"])
-        frame = sys._getframe(2)  # noqa: SLF001
-        while not self._is_ours(frame.f_globals):
-            if frame.f_back is None:
-                return ""
+        name = scope and scope.get("__name__")
+        frame: Any = sys._getframe(2)  # noqa: SLF001
+        while frame is not None and not self._live.is_ours(name):
+            name = frame.f_globals.get("__name__")
             frame = frame.f_back
-        return str(frame.f_globals["__name__"])
+        return name if isinstance(name, str) and self._live.is_ours(name) else ""
 
     def _note(
         self, importer: str, name: str, fromlist: Sequence[str], *, before: bool

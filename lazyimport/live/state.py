@@ -6,12 +6,13 @@ import functools
 import sys
 import threading
 from types import CodeType
+from typing import Any
 from weakref import ref
 
 from lazyimport.importing.loader import ArchiveLoader
 from lazyimport.live.edges import Edges
 from lazyimport.live.gate import Gate
-from lazyimport.live.generations import MARK, Generation
+from lazyimport.live.generations import MARK, Generation, bound_generation
 from lazyimport.live.journal import Journal
 from lazyimport.runtime import process
 
@@ -32,11 +33,28 @@ class Live:
         self.gate = Gate()
         self.edges = Edges()
         self.journal = Journal()
+        #: what names of the archive's modules begin with, in all versions
+        self._tops: set[str] = set()
         self.watch(generation)
 
     def watch(self, generation: Generation) -> None:
         """Note what the modules of *generation* import."""
-        generation.tree.running = functools.partial(self._see, generation)
+        tree = generation.tree
+        self._tops |= {name.partition(".")[0] for name, _ in tree.archive.children("")}
+        tree.running = functools.partial(self._see, generation)
+
+    def is_ours(self, name: object) -> bool:
+        """Whether *name* may be that of one of the archive's modules."""
+        return isinstance(name, str) and name.partition(".")[0] in self._tops
+
+    def generation_of(self, scope: dict[str, Any] | None) -> Generation:
+        """Return the generation for which code with the globals *scope* runs now."""
+        mine: Generation = (scope or {}).get(MARK) or self.current
+        bound = bound_generation()
+        if bound is None or bound is mine:
+            return mine
+        name = scope and scope.get("__name__")
+        return mine if self.is_ours(name) and not bound.has(scope or {}) else bound
 
     def _see(
         self, generation: Generation, loader: ArchiveLoader, body: CodeType
@@ -45,7 +63,7 @@ class Live:
             return
         if self.current is not generation:  # it may become that
             vars(sys.modules[loader.name])[MARK] = generation
-        self.edges.see(loader, body)
+        self.edges.see(loader, body, generation.number)
 
 
 def live_state() -> Live | None:

@@ -26,6 +26,7 @@ from lazyimport.importing.moving import entry_of, modules_of, move
 from lazyimport.importing.tree import Tree
 from lazyimport.live.closure import Plan, make_plan
 from lazyimport.live.generations import MARK, Generation
+from lazyimport.live.keeping import inherit, kept_by
 from lazyimport.live.state import Live, live_state
 from lazyimport.runtime import Installation, current, open_tree
 from lazyimport.settings import Settings
@@ -121,7 +122,8 @@ class _Swapping:
             return Swap(
                 "refused", self._hash, previous, str(error), modules, (), self._seconds
             )
-        return Swap("swapped", self._hash, previous, "", modules, (), self._seconds)
+        kept = kept_by(self._live.current)
+        return Swap("swapped", self._hash, previous, "", modules, kept, self._seconds)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
@@ -143,9 +145,10 @@ class _Swapping:
     def _swap(self, plan: Plan, new: Tree) -> None:
         live = self._live
         generation = Generation(new)
-        live.watch(generation)
         generation.number = live.current.number + 1
         old = live.current
+        inherit(old, generation)
+        live.watch(generation)
         with self._timed("begin"), self._closed_gate():
             if modules_of(self._old).keys() != plan.loaded.keys():
                 plan = self._plan(new)

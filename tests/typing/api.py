@@ -248,6 +248,9 @@ def swapping() -> None:
         assert_type(generation.modules, dict[str, ModuleType])
         return generation.import_module("app")
 
+    assert_type(
+        lazyimport.keep("model", open, "/weights", twice=True), io.TextIOWrapper
+    )
     assert_type(live.start(), bool)
     assert_type(live.current_generation(), live.Generation | None)
     done = live.swap("4be8", prepare=prepare)

@@ -1,0 +1,131 @@
+"""keep: what is expensive to make, a model as an example, outlives the code around it.
+
+It is handed over to the next generation if that would make the same: the arguments and
+the code of the factory are equal (`lazyimport.live.recipes`), and nothing inside is of
+a class that has been made anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from threading import RLock
+from typing import Any, TypeVar
+from weakref import ref
+
+from lazyimport.errors import KeepError
+from lazyimport.live.generations import Generation
+from lazyimport.live.holding import homes_among
+from lazyimport.live.recipes import recipes_of
+from lazyimport.live.state import Live, live_state
+from lazyimport.runtime import process
+
+Made = TypeVar("Made")
+
+#: How many objects inside of what was kept are looked at.
+_MOST = 300_000
+_locks: dict[str, RLock] = {}
+
+
+class Kept:
+    """What *factory* has made of its arguments, for the generation *since*."""
+
+    def __init__(
+        self, value: object, recipes: tuple[object, object], since: int
+    ) -> None:
+        self.value: Any = value
+        self._weak: Callable[[], object] | None = None
+        self._recipes = recipes
+        self._since = since
+
+    def loosen(self) -> None:
+        """Let go of what nobody else uses, for no call of this version asked for it."""
+        try:
+            self._weak, self.value = ref(self.value), None
+        except TypeError:  # a list or the like
+            pass
+
+    def tighten(self) -> bool:
+        """Take back `loosen`; return whether the object is still there."""
+        if self._weak is not None:
+            self.value, self._weak = self._weak(), None
+            return self.value is not None
+        return True
+
+    def stale(self, recipes: tuple[object, object], live: Live) -> str:
+        """Return why a call with these recipes needs another one, "" if it does not."""
+        if self._recipes[1] != recipes[1]:
+            return "its arguments have changed"
+        if self._recipes[0] != recipes[0]:
+            return "the code that makes it has changed"
+        since = live.edges.since
+        homes, _ = homes_among([self.value], since, depth=sys.maxsize, most=_MOST)
+        again = sorted(home for home in homes if since[home] > self._since)
+        if again:
+            return f"it has objects of {', '.join(again)}, which was executed again"
+        return ""
+
+
+def keep(
+    key: str, factory: Callable[..., Made], /, *args: Any, twice: bool = False
+) -> Made:
+    """Return what *factory* makes of *args*, made once and kept under *key*.
+
+    Where code may change (`lazyimport.live`), the same object is returned to the next
+    version of the code if that would make the same. Elsewhere the factory is called
+    once for each key in a process.
+
+    Where it must be made again while the one from before is alive, memory would be
+    taken twice: that is a KeepError, which refuses the swap, unless *twice* allows it.
+    """
+    with _locks.setdefault(key, RLock()):
+        live = live_state()
+        if live is None:
+            if key not in process.kept:
+                process.kept[key] = factory(*args)
+            return process.kept[key]  # type: ignore[return-value]
+        generation = live.generation_of(sys._getframe(1).f_globals)  # noqa: SLF001
+        return _keep(live, generation, key, factory, args, twice=twice)  # type: ignore[no-any-return]
+
+
+def inherit(old: Generation, new: Generation) -> None:
+    """Let *new* have what was kept for *old*, if it wants the same."""
+    for key, kept in old.kept_before.items():
+        if key not in old.kept:
+            kept.loosen()
+    new.kept_before = {**old.kept_before, **old.kept}
+
+
+def kept_by(generation: Generation) -> tuple[str, ...]:
+    """Return the keys of what a generation has taken over."""
+    before = generation.kept_before.items()
+    return tuple(sorted(k for k, v in before if generation.kept.get(k, v) is v))
+
+
+def _keep(
+    live: Live,
+    generation: Generation,
+    key: str,
+    factory: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    twice: bool,
+) -> Any:
+    recipes = recipes_of(factory, args, generation.modules, live.edges.since)
+    kept: Kept | None = generation.kept.get(key) or generation.kept_before.get(key)
+    if kept is not None and kept.tighten():
+        why = kept.stale(recipes, live)
+        if not why:
+            generation.kept[key] = kept
+            return kept.value
+        if not twice:
+            raise KeepError(
+                f"{key!r} would be made again while the one from before is in memory: "
+                f"{why}; start new processes for this version, or allow both for a "
+                "while with keep(..., twice=True)",
+                key=key,
+            )
+        del kept
+    value = factory(*args)
+    generation.kept[key] = Kept(value, recipes, generation.number)
+    return value
