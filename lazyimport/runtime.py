@@ -165,6 +165,8 @@ class Installation:
         for variable, value in settings.to_environ().items():
             self._changes.set_variable(variable, value)
         self._changes.set_variable("LAZYIMPORT_CHANNEL", None)
+        if settings.profile is not None:
+            self.record(f"{settings.profile}/")
 
     def _put_all(self) -> None:
         self.tree.is_real = self.tree.put_all()
@@ -184,6 +186,16 @@ class Installation:
         self.tree, self.hash, self.root = tree, tree.hash, tree.root
         self.settings = self.settings.with_hash(tree.hash)
         self._changes.set_variable("LAZYIMPORT_HASH", tree.hash)
+
+    def record(self, path: str) -> None:
+        """Record what this process reads and imports from now on, until `uninstall`.
+
+        The profile is the file *path*; if that ends with a slash, a file of its own in
+        that directory.
+        """
+        from lazyimport.recording import Recording
+
+        Recording(self.tree, path, self._changes, _warn)
 
     def uninstall(self) -> None:
         """Undo what `install` did; may be called again."""
@@ -328,6 +340,10 @@ class Process:
 
 process = Process()
 os.register_at_fork(after_in_child=process.forked)
+
+
+def _warn(text: str) -> None:
+    process.reporter.warn(text)
 
 
 def restore_loader(hash: str, name: str, path: str, package: bool) -> object:

@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "digests": "LAZYIMPORT_DIGESTS",
     "live": "LAZYIMPORT_LIVE",
     "fetch": "LAZYIMPORT_FETCH",
+    "profile": "LAZYIMPORT_PROFILE",
 }
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
@@ -108,6 +109,9 @@ class Settings(Value):
     ``fetch``
         Whether a process starts when the ``whole`` archive has come, or earlier: what
         it needs comes first (``stream``); ``auto`` does that with large archives.
+    ``profile``
+        Absolute path of a directory where each process writes a profile of its start,
+        or None.
     """
 
     __slots__ = tuple(ENVIRONMENT)
@@ -131,6 +135,7 @@ class Settings(Value):
     digests: str
     live: bool
     fetch: str
+    profile: str | None
 
     def __init__(
         self,
@@ -153,6 +158,7 @@ class Settings(Value):
         digests: str | None = None,
         live: bool | str | None = None,
         fetch: str | None = None,
+        profile: str | PathLike[str] | None = None,
         *,
         environ: Mapping[str, str] = {},
     ) -> None:
@@ -160,7 +166,9 @@ class Settings(Value):
         self._set(
             hash=check_hash(hash) if hash else None,
             store=_url("store", store, _STORE) if store else None,
-            cache_dir=_cache_dir(cache_dir or _default_cache_dir(environ)),
+            cache_dir=_directory(
+                "cache_dir", "node cache", cache_dir or _default_cache_dir(environ)
+            ),
             cache_mode=_one_of("cache_mode", cache_mode or "raw", CACHE_MODES),
             policy=_one_of("policy", policy or "archive", POLICIES),
             timeout=_seconds(300.0 if timeout is None else timeout),
@@ -179,6 +187,9 @@ class Settings(Value):
             digests=_one_of("digests", digests or "fast", DIGESTS),
             live=_flag("live", live),
             fetch=_one_of("fetch", fetch or "auto", FETCH),
+            profile=_directory("profile", "directory of profiles", profile)
+            if profile
+            else None,
         )
         if self.digests == "openssl":
             _load_openssl()
@@ -293,11 +304,11 @@ def _url(name: str, value: object, form: str) -> str:
     return url
 
 
-def _cache_dir(value: object) -> str:
-    path = _text("cache_dir", value)
+def _directory(name: str, what: str, value: object) -> str:
+    path = _text(name, value)
     if not path.startswith("/"):
-        what = f"the node cache must be an absolute path, not {path!r}"
-        raise _bad("cache_dir", path, what)
+        text = f"the {what} must be an absolute path, not {path!r}"
+        raise _bad(name, path, text)
     return path
 
 

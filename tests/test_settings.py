@@ -33,6 +33,8 @@ FULL = {
     "LAZYIMPORT_CHANNEL_MINIMUM": "12",
     "LAZYIMPORT_DIGESTS": "openssl",
     "LAZYIMPORT_FETCH": "stream",
+    "LAZYIMPORT_LIVE": "yes",
+    "LAZYIMPORT_PROFILE": "/var/profiles",
 }
 BY_CHANNEL = {**FULL, "LAZYIMPORT_HASH": "", "LAZYIMPORT_CHANNEL": "prod"}
 
@@ -135,6 +137,7 @@ class TestBadValues:
             ("LAZYIMPORT_HASH", "g" * 64),
             ("LAZYIMPORT_STORE", "bucket/prefix"),
             ("LAZYIMPORT_CACHE_DIR", "relative/path"),
+            ("LAZYIMPORT_PROFILE", "relative/path"),
             ("LAZYIMPORT_CACHE_DIR", "~/cache"),
             ("LAZYIMPORT_CACHE_MODE", "RAW"),
             ("LAZYIMPORT_POLICY", "disk"),

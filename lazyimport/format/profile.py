@@ -1,8 +1,9 @@
 """Profiles: what starting processes read from an archive and what that took.
 
-``docs/profiles.md``. A profile is JSON and holds one or several starts, so profiles
-are merged by putting their starts together. It orders members and feeds reports;
-nothing is trusted because of it.
+``docs/profiles.md``. A profile has a line of JSON for whatever happened, in any number
+of starts, so profiles are merged by putting one behind the other. It orders members and
+feeds reports; nothing is trusted because of it. `lazyimport.importing.recorder` writes
+the lines, which here are read.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from lazyimport.errors import SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 VERSION = 1
-#: Larger files are none of ours: a start has at most so many reads and modules.
-MAX_PROFILE = 256 << 20
 #: kinds of reads: the bytecode of a module, a file or the listing of a directory, all
 #: files of a directory at the top (whose digest is empty)
 CODE, FILE, PACKAGE = "code", "file", "package"
@@ -33,7 +32,7 @@ class Read(NamedTuple):
     """
 
     kind: str
-    path: str
+    path: str = ""
     digest: str = ""
     at: float = 0.0
     seconds: float = 0.0
@@ -79,9 +78,9 @@ class Start(NamedTuple):
     *hash* names the archive; *python* is the kind of bytecode, as `Variant.python`
     says, "" if the archive has none for it; *version* the Python itself. It was
     *started* at this time (seconds since 1970), with its archive installed, and
-    recorded for so many *seconds*. *reads* and *modules* are in the order of time, each
-    in that of its beginning; *looked* is as `lazyimport.Stats` has it. It is
-    *complete* unless there was more than can be recorded.
+    recorded for so many *seconds*. *reads* and *modules* are in the order in which they
+    began; *looked* is as `lazyimport.Stats` has it. It is *complete* unless there was
+    more than can be recorded.
     """
 
     hash: str
@@ -98,76 +97,96 @@ class Start(NamedTuple):
     looked: Mapping[str, str] = {}
 
 
-def encode(starts: Iterable[Start]) -> bytes:
-    """Return the profile that holds *starts*, as the bytes of a file."""
-    import json
-
-    document = {"lazyimport_profile": VERSION, "starts": [*map(_plain, starts)]}
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
 def decode(data: bytes, what: str = "this profile") -> list[Start]:
     """Return the starts in a profile; *what* names it in errors.
 
-    Fields that this version does not know are ignored. Raises SettingsError.
+    Fields and kinds of lines that this version does not know are ignored, and so is a
+    last line of a start that a killed process could not finish. Raises SettingsError.
     """
-    import json
-
+    starts: list[Start] = []
+    is_cut = False
     try:
-        document = json.loads(data)
-        version = document["lazyimport_profile"]
-        if version != VERSION:
-            raise ValueError(f"its version is {version!r}, not {VERSION}")
-        return [_start(fields) for fields in document["starts"]]
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        why = f"no field {error}" if isinstance(error, KeyError) else error
+        for number, text in enumerate(data.splitlines(), 1):
+            if not text:
+                continue
+            line = _line(text)
+            if line is not None and "lazyimport_profile" in line:
+                starts.append(_begin(line))
+            elif is_cut or not starts:
+                raise ValueError(f"line {number - is_cut} cannot be read")
+            elif line is not None:
+                starts[-1] = _with(starts[-1], line)
+            is_cut = line is None
+        if not starts:
+            raise ValueError("it is empty")
+    except (ValueError, TypeError, LookupError) as error:
         raise SettingsError(
-            f"{what} is no profile that this lazyimport can read: {why}; record it "
+            f"{what} is no profile that this lazyimport can read: {error}; record it "
             "again with 'lazyimport run --profile FILE'",
             name="profile",
             value=what,
         ) from error
+    return [_ordered(start) for start in starts]
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """Return the fields of *value* that are not as they are by default."""
-    plain: dict[str, Any] = {}
-    for name, field in value._asdict().items():
-        if field == value._field_defaults.get(name):
-            continue
-        if isinstance(field, float):
-            plain[name] = round(field, 6)
-        elif name in {"reads", "modules"}:
-            plain[name] = [*map(_plain, field)]
-        else:
-            plain[name] = field
-    return plain
+def _line(text: bytes) -> dict[str, Any] | None:
+    import json
+
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
 
 
-def _start(fields: Any) -> Start:
-    start: Start = _filled(Start, fields)
-    looked = dict(start.looked)
-    if not all(isinstance(text, str) for pair in looked.items() for text in pair):
-        raise ValueError("looked must map paths to modules")
+def _begin(line: dict[str, Any]) -> Start:
+    version = line["lazyimport_profile"]
+    if version != VERSION:
+        raise ValueError(f"its version is {version!r}, not {VERSION}")
+    facts = {name: line[name] for name in Start._fields[:7] if name in line}
+    start = Start(**facts, reads=[], modules=[], looked={})
+    return _checked(start)  # type: ignore[no-any-return]
+
+
+def _with(start: Start, line: dict[str, Any]) -> Start:
+    """Return *start* with what *line* says."""
+    reads: Any = start.reads
+    modules: Any = start.modules
+    looked: Any = start.looked
+    if "module" in line:
+        modules.append(_filled(Module, {**line, "name": line["module"]}))
+    elif "read" in line:
+        reads.append(_filled(Read, {**line, "kind": line["read"]}))
+    elif "looked" in line:
+        looked[str(line["looked"])] = str(line["by"])
+    elif "complete" in line:
+        return start._replace(complete=False)
+    return start
+
+
+def _ordered(start: Start) -> Start:
+    ends = [read.at + read.seconds for read in start.reads]
+    ends += [module.at + module.total for module in start.modules]
     return start._replace(
-        reads=[_filled(Read, each) for each in start.reads],
-        modules=[_filled(Module, each) for each in start.modules],
-        looked=looked,
+        seconds=max(ends, default=0.0),
+        reads=sorted(start.reads, key=lambda read: read.at),
+        # of two that begin at once, the first one imports the second
+        modules=sorted(start.modules, key=lambda module: (module.at, -module.total)),
     )
 
 
-def _filled(kind: Any, fields: Any) -> Any:
-    """Return a *kind* with what *fields* have for it, each of the right type."""
-    if not isinstance(fields, dict):
-        raise ValueError(f"{kind.__name__} must be an object")  # noqa: TRY004
-    value = kind(**{name: fields[name] for name in kind._fields if name in fields})
+def _filled(kind: Any, line: dict[str, Any]) -> Any:
+    return _checked(kind(**{name: line[name] for name in kind._fields if name in line}))
+
+
+def _checked(value: Any) -> Any:
+    """Return *value* if each of its fields has the type that it should have."""
     for name, field in value._asdict().items():
-        default = kind._field_defaults.get(name, "")
-        wanted: Any = {float: (int, float), tuple: list}.get(
-            type(default), type(default)
-        )
-        right = isinstance(field, wanted) or field is default
-        if not right or (isinstance(field, bool) and wanted is not bool):
-            raise ValueError(f"{name} of {kind.__name__} is {field!r}")
+        default = value._field_defaults.get(name, "")
+        if isinstance(default, (int, float)) and not isinstance(default, bool):
+            right = type(field) in {int, float} and 0 <= field < 1 << 53
+        else:
+            right = isinstance(field, list if default == () else type(default))
+        if not right:
+            raise ValueError(f"{name} of a {type(value).__name__.lower()} is {field!r}")
     return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from lazyimport.format.profile import Module, Start, encode
+from lazyimport.format.profile import Module, Start
+from tests.support.profiles import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def test_report(cli: CommandLine, project: Path) -> None:
     hash = cli.push(project)
     cli.run("channel", "set", "prod", hash, "--store", cli.url)
     modules = [Module("shop.prices", "shop/prices.py", run=0.25)]
-    profile = cli.folder / "start.json"
+    profile = cli.folder / "start.jsonl"
     profile.write_bytes(encode([Start(hash, modules=modules)]))
     out = cli.folder / "page.html"
     what = ("prod", before, "--profile", profile, "--store", cli.url)
@@ -68,7 +69,7 @@ def test_a_profile_of_another_archive_is_refused(
     cli: CommandLine, project: Path
 ) -> None:
     hash = cli.push(project)
-    profile = cli.folder / "start.json"
+    profile = cli.folder / "start.jsonl"
     profile.write_bytes(encode([Start("ab" * 32)]))
 
     said = cli.fail("report", hash, "--profile", profile, "--store", cli.url)

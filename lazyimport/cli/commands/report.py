@@ -21,7 +21,7 @@ from lazyimport.settings import Settings
 _EXAMPLES = """
 lazyimport report prod
 lazyimport report prod 4be81c02 -o change.html     with what differs
-lazyimport report prod --profile start.json        with what was imported
+lazyimport report prod --profile start.jsonl       with what was imported
 """
 
 
