@@ -1,9 +1,15 @@
 """How long a process waits on a node that does not have its archive.
 
-A server on this machine has a round trip and a bandwidth. One side downloads the
-archive in one stream, decodes it and writes it again, in the process itself, as was
-done before there was a fetcher; the other calls `lazyimport.install()`.
-The node cache is in memory (/dev/shm), where there is one.
+    python -m benchmarks.fetch
+    python -m benchmarks.fetch --tree DIR --imports pandas    beside it, a tree of yours
+    python -m benchmarks.fetch --weights 256                  eight files of 256 MiB
+
+A server on this machine has a round trip and a bandwidth. A process downloads the
+archive in one stream, decodes it and writes it again, by itself, as was done before
+there was a fetcher (`before`); or it waits until a fetcher has brought all of it
+(`whole`); or it runs from what has come (`stream`). Then it imports, and the benchmark
+waits until the archive is whole and proves it. The node cache is in memory (/dev/shm),
+where there is one.
 """
 
 from __future__ import annotations
@@ -17,12 +23,21 @@ import sys
 import time
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import measure
-from lazyimport.format.archive import Archive
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.verify import verify
 from lazyimport.registry.layout import archive_key
+from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
+from tests.support.shaped import Shaped
 from tests.support.trees import make_archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
 
 #: bytes a second for all and for one connection, and seconds of a round trip
 LINKS = {
@@ -31,15 +46,6 @@ LINKS = {
     "100 Mbit/s, 50 ms": (12.5e6, 1e12, 0.05),
     "5 Gbit/s, 20 ms, 100 MB/s a connection": (625e6, 100e6, 0.02),
 }
-SERVER = """
-import sys, time
-from pathlib import Path
-from tests.support.shaped import Shaped
-rate, each, delay = map(float, sys.argv[2:])
-with Shaped(Path(sys.argv[1]), rate=rate, each=each, delay=delay).serving() as url:
-    print(url, flush=True)
-    sys.stdin.read()
-"""
 BEFORE = """
 import os, tempfile
 from lazyimport.cache.node import NodeCache, map_file
@@ -58,95 +64,152 @@ cache.publish(hash, lambda out: recode(archive, out, raw=True))
 import lazyimport
 lazyimport.install()
 """
-NOW = "import lazyimport; lazyimport.install()"
+NOW = "import lazyimport; lazyimport.install()\n"
+IMPORTS = """
+import importlib, sys
+first, *names = sys.argv[1:]
+importlib.import_module(first)
+print("first", flush=True)
+for name in names: importlib.import_module(name)
+print("all", flush=True)
+"""
+#: what a process runs, and its LAZYIMPORT_FETCH
+MODES = {
+    "before": (BEFORE, "whole"),
+    "whole": (NOW, "whole"),
+    "stream": (NOW, "stream"),
+}
 #: Most seconds that a side is expected to take; a link that is slower is left out.
-_LONGEST = 40.0
+_LONGEST = 60.0
 
 
-def archives(scale: float) -> dict[str, tuple[bytes, str]]:
-    """Return archives by name: many small files that compress, and large ones."""
-    site = (
-        os.path.dirname(os.path.dirname(os.__file__))
-        + f"/{Path(os.__file__).parent.name}"
-    )
+class Case(NamedTuple):
+    """An archive in the store *folder*, and the modules that a start imports."""
+
+    name: str
+    hash: str
+    folder: str
+    imports: list[str]
+
+
+class Run(NamedTuple):
+    """Seconds until the first import, all of them, and a whole archive.
+
+    ``requests`` and ``moved`` bytes are those before the first import.
+    """
+
+    first: float
+    all: float
+    whole: float
+    requests: float
+    moved: float
+
+
+def cases(options: argparse.Namespace, folder: str) -> Iterator[Case]:
+    """Yield archives: many small files that compress, large ones, and given trees."""
+    scale = 0.01 if options.quick else 1
+    site = Path(os.__file__).parent
     library = {
         f"library/{path.relative_to(site)}": path.read_bytes()
-        for path in sorted(Path(site).rglob("*.py"))
+        for path in sorted(site.rglob("*.py"))
         if "site-packages" not in path.parts and "test" not in path.parts
     }
     few = dict(list(library.items())[: max(int(len(library) * scale), 1)])
+    app = {f"app/m{n}.py": f"x = [{n}, " + "1, " * 500 + "]\n" for n in range(110)}
+    app["app/__init__.py"] = "from app import " + ", ".join(f"m{n}" for n in range(110))
+    size = int(scale * options.weights * (1 << 20))
     noise = random.Random(1)
-    large = {
-        f"weights/{n}.bin": noise.randbytes(int(scale * (64 << 20))) for n in range(8)
-    }
-    code = dict(list(few.items())[:60])
-    return {"library": make_archive(few), "weights": make_archive({**code, **large})}
+    large = {f"weights/{n}.bin": noise.randbytes(size) for n in range(8)}
+    for name, files in (("library", few | app), ("weights", large | app)):
+        data, hash = make_archive(files, raw=False)
+        store = f"{folder}/{name}"
+        FileStore(store).put(archive_key(hash), BytesIO(data))
+        yield Case(name, hash, store, ["app"])
+    for tree in options.tree:
+        store = f"{folder}/{os.path.basename(tree)}"
+        command = ["-m", "lazyimport", "push", tree, "--store", f"file://{store}", "-q"]
+        hash = subprocess.check_output([sys.executable, *command], text=True).split()[0]
+        yield Case(os.path.basename(tree), hash, store, options.imports)
 
 
 def main() -> None:
-    parser = measure.arguments(__doc__, rounds=5)
+    parser = measure.arguments(__doc__, rounds=3)
+    parser.add_argument("--tree", action="append", default=[], type=os.path.abspath)
+    parser.add_argument("--imports", nargs="*", default=[], help="modules of the trees")
+    parser.add_argument(
+        "--weights", type=int, default=64, help="MiB of each of 8 files"
+    )
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     measure.print_machine()
     rows = []
-    place = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    for name, (data, hash) in archives(0.01 if options.quick else 1).items():
-        raw = sum(entry.size for entry in Archive(data, hash).index.entries())
-        with measure.scratch() as folder:
-            FileStore(folder).put(archive_key(hash), BytesIO(data))
+    with measure.scratch() as folder:
+        for case in cases(options, folder):
+            size = os.path.getsize(f"{case.folder}/{archive_key(case.hash)}")
             for link, (rate, each, delay) in LINKS.items():
-                if len(data) / min(rate, each) > _LONGEST:
+                if size / min(rate, each) > _LONGEST:
                     continue
-                shape = [str(value) for value in (rate, each, delay)]
-                sides = run(folder, hash, shape, rounds, place)
-                about = f"{name}, {len(data) >> 20} MB of {raw >> 20}"
-                ratio = statistics.median(
-                    now / before for before, now in zip(*sides, strict=True)
-                )
-                before, now = map(statistics.median, sides)
-                rows.append(
-                    (about, link, f"{before:.2f}", f"{now:.2f}", f"{ratio:.2f}")
-                )
-    measure.table(["archive", "link", "before, s", "now, s", "ratio"], rows)
+                server = Shaped(Path(case.folder), rate=rate, each=each, delay=delay)
+                with server.serving() as url:
+                    sides = run(case, server, url, rounds)
+                for mode, runs in sides.items():
+                    found = Run(
+                        *(statistics.median(each) for each in zip(*runs, strict=True))
+                    )
+                    rows.append(
+                        (
+                            f"{case.name}, {size / 1e6:.1f} MB",
+                            link,
+                            mode,
+                            f"{found.first:.2f}",
+                            f"{found.all:.2f}",
+                            f"{found.whole:.2f}",
+                            f"{found.requests:.0f}",
+                            f"{found.moved / 1e6:.1f}",
+                        )
+                    )
+    head = ["archive", "link", "mode", "first import, s", "all, s", "whole, s"]
+    measure.table([*head, "requests before", "MB before"], rows)
 
 
-def run(
-    folder: str, hash: str, shape: list[str], rounds: int, place: str | None
-) -> tuple[list[float], list[float]]:
-    """Return the seconds of both sides, round by round."""
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, folder, *shape],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    sides: dict[str, list[float]] = {BEFORE: [], NOW: []}
-    try:
-        for _ in range(rounds):
-            for program in random.sample([BEFORE, NOW], 2):
-                sides[program].append(once(program, url, hash, place))
-    finally:
-        server.communicate("")
-    return sides[BEFORE], sides[NOW]
+def run(case: Case, server: Shaped, url: str, rounds: int) -> dict[str, list[Run]]:
+    """Return what each mode took, round by round."""
+    sides: dict[str, list[Run]] = {mode: [] for mode in MODES}
+    for _ in range(rounds):
+        for mode in random.sample(list(MODES), len(MODES)):
+            sides[mode].append(once(case, server, url, mode))
+    return sides
 
 
-def once(program: str, url: str, hash: str, place: str | None) -> float:
-    """Return the seconds of a process on a node with an empty cache."""
-    node = f"{place or '/tmp'}/lazyimport-benchmark-{os.getpid()}"
-    shutil.rmtree(node, ignore_errors=True)
-    settings = {"STORE": url, "CACHE_DIR": node, "HASH": hash}
-    environ = {f"LAZYIMPORT_{name}": value for name, value in settings.items()}
+def once(case: Case, server: Shaped, url: str, mode: str) -> Run:
+    """Start a process on a node with an empty cache."""
+    place = "/dev/shm" if os.path.isdir("/dev/shm") else "/tmp"
+    cache = NodeCache(f"{place}/lazyimport-benchmark-{os.getpid()}")
+    shutil.rmtree(cache.path, ignore_errors=True)
+    program, fetch = MODES[mode]
+    settings = Settings(case.hash, url, cache.path, fetch=fetch)
+    server.requests = server.moved = 0
     started = time.perf_counter()
     try:
-        subprocess.check_call(
-            [sys.executable, "-S", "-c", _PATH + program],
-            env={**measure.clean_environ(), **environ},
-        )
-        return time.perf_counter() - started
+        with subprocess.Popen(
+            [sys.executable, "-S", "-c", _PATH + program + IMPORTS, *case.imports],
+            env=measure.clean_environ(settings.to_environ()),
+            stdout=subprocess.PIPE,
+        ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            first, *before = time.perf_counter(), server.requests, server.moved
+            if not child.stdout.readline():
+                raise RuntimeError(f"{case.name}, {mode}: the process failed")
+            imported = time.perf_counter()
+        while not os.path.exists(cache.archive_path(case.hash)):
+            time.sleep(0.005)
+        seconds = [at - started for at in (first, imported, time.perf_counter())]
+        if verify(cache, remove=False).damages:
+            raise RuntimeError(f"{case.name}, {mode}: the archive is damaged")
+        return Run(*seconds, *before)
     finally:
-        shutil.rmtree(node, ignore_errors=True)
+        shutil.rmtree(cache.path, ignore_errors=True)
 
 
 _PATH = f"import sys; sys.path[:] = {sys.path!r}\n"

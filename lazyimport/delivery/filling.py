@@ -91,6 +91,7 @@ class Filling:
         self._index = index
         self._lock = allocate_lock()
         self._is_open = False
+        self._damage: DamagedArchive | None = None
         self._room: Room
         slots: dict[bytes, list[int]] = {}
         directories: set[bytes] = set()
@@ -202,6 +203,8 @@ class Filling:
             bring(head.store, demand, connections, take, demand.urgent)
         else:
             bring(head.store, list(plan), connections, take)
+        if self._damage is not None:
+            raise self._damage
         room.write(0, self._beginning())
 
     def _open_up(self, missing: list[_Member]) -> None:
@@ -270,7 +273,11 @@ class Filling:
             if (low, high) != member.span[1:]:
                 self._put_part(member, low, part)
                 continue
-            content = self._proved(member, part)
+            try:
+                content = self._proved(member, part)
+            except DamagedArchive as error:
+                self._note(error)
+                continue
             if member.place != end:
                 self._write(run)
                 end = member.place
@@ -305,12 +312,21 @@ class Filling:
             member.missing -= len(part)
             if member.missing:
                 return
-        if as_it_is:
-            self._prove_in_room(member)
-        else:
-            data = b"".join(member.held[at] for at in sorted(member.held))
-            member.held.clear()
-            self._write([(member, self._proved(member, data))])
+        try:
+            if as_it_is:
+                self._prove_in_room(member)
+            else:
+                data = b"".join(member.held[at] for at in sorted(member.held))
+                member.held.clear()
+                self._write([(member, self._proved(member, data))])
+        except DamagedArchive as error:
+            self._note(error)
+
+    def _note(self, damage: DamagedArchive) -> None:
+        """Raise *damage*, or later: who does not need that member gets the others."""
+        if not self._is_open:
+            raise damage
+        self._damage = self._damage or damage
 
     def _prove_in_room(self, member: _Member) -> None:
         """Raise DamagedArchive unless the room has *member*."""

@@ -116,18 +116,20 @@ class Waiting:
         """
         progress = None
         for _ in tries(self._settings.timeout, longest=_PAUSE):
-            archive = self._open_whole() if whole else self.open()
+            archive = self._open_whole()
+            if archive is None:
+                progress = self.look() or progress
+                archive = None if whole else self._open_partial()
             if archive is not None:
                 done = read_progress(self._cache, self._hash) if self._started else None
                 return archive, 0 if done is None else done.moved or done.total
-            progress = self.look() or progress
         raise self.too_long(progress)
 
     def open(self) -> Archive | None:
         """Return the archive if it is here, or coming and open."""
-        archive = self._open_whole()
-        if archive is not None:
-            return archive
+        return self._open_whole() or self._open_partial()
+
+    def _open_partial(self) -> Archive | None:
         found = open_partial(self._cache, self._hash)
         if found is None:
             return None

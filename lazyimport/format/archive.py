@@ -171,13 +171,17 @@ class Archive:
         self, slot: int, size: int, digest: bytes, path: str
     ) -> bytes | memoryview:
         """Return the proved bytes of the member in *slot*; *path* names it."""
-        while self.coming is not None and self._members.awaits(slot):
-            self._replace(self.coming.wait(self, slot, path))
+        self._wait_for(slot, path)
         try:
             return self._members.read(slot, size, digest, path)
         except errors.DamagedArchive as error:
             self._heal(error)
+            self._wait_for(slot, path)
             return self._members.read(slot, size, digest, path)
+
+    def _wait_for(self, slot: int, path: str) -> None:
+        while self.coming is not None and self._members.awaits(slot):
+            self._replace(self.coming.wait(self, slot, path))
 
     def _heal(self, error: DamagedArchive) -> None:
         """Go on with sound bytes, or raise *error*."""
