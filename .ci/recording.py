@@ -1,8 +1,9 @@
-"""Draws docs/recording.svg: real commands of lazyimport in a terminal.
+"""Draws the terminals in docs/: real commands of lazyimport, and what they print.
 
-    python .ci/recording.py
+    python .ci/recording.py [recording demo deploying]
 
-Run it when the output of one of the commands changes.
+Run it when the output of one of the commands changes, in an environment with the
+extras *deploy* and *ray*. The last two need minutes, and start Ray on this machine.
 """
 
 from __future__ import annotations
@@ -11,33 +12,51 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-PICTURE = Path(__file__).parents[1] / "docs" / "recording.svg"
+CHECKOUT = Path(__file__).parents[1]
 WIDTH = 92
 FILES = {
-    "__init__.py": "",
-    "__main__.py": "from shop.cart import total\n\nprint('total:', total([19, 5, 18]))\n",
-    "cart.py": "def total(prices):\n    return sum(prices)\n",
+    "src/shop/__init__.py": "",
+    "src/shop/__main__.py": (
+        "from shop.cart import total\n\nprint('total:', total([19, 5, 18]))\n"
+    ),
+    "src/shop/cart.py": "def total(prices):\n    return sum(prices)\n",
 }
-#: with HASH for the first digits of the newest archive, and OLD for those of the oldest
-COMMANDS = [
-    "lazyimport push src --with rich --store ./store",
-    "sed -i 's/sum(prices)/sum(prices) - 2/' src/shop/cart.py",
-    "lazyimport push src --with rich --store ./store",
-    "lazyimport ls --store ./store",
-    "lazyimport run HASH -m shop",
-    "lazyimport run OLD -m shop",
-]
+#: by the name of the picture: its title, then the commands, with HASH for the first
+#: digits of the newest archive that was pushed, and OLD for those of the oldest
+SCENES = {
+    "recording": (
+        "push, change a line, push again, run both versions",
+        "lazyimport push src --with rich --store ./store",
+        "sed -i 's/sum(prices)/sum(prices) - 2/' src/shop/cart.py",
+        "lazyimport push src --with rich --store ./store",
+        "lazyimport ls --store ./store",
+        "lazyimport run HASH -m shop",
+        "lazyimport run OLD -m shop",
+    ),
+    "demo": ("the demo", "lazyimport demo"),
+    "deploying": (
+        "deploy, change a line, deploy again, roll back",
+        "lazyimport deploy --apply --wait",
+        'sed -i \'s/"apple": 30/"apple": 35/\' src/shop/prices.py',
+        "lazyimport deploy --apply --wait",
+        "curl --silent 'localhost:8000/?fruit=apple&count=3'; echo",
+        "lazyimport rollback --apply --wait",
+    ),
+}
 #: a dark terminal on any page
 THEME = TerminalTheme(
     (22, 27, 38),
@@ -57,7 +76,7 @@ THEME = TerminalTheme(
 #: one line of colors, without the web font that rich would load from another host
 FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
-<title>lazyimport in a terminal: push, change a line, push again, run both versions</title>
+<title>lazyimport in a terminal: TITLE</title>
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width }}
 {styles}
@@ -78,31 +97,75 @@ FORMAT = """\
 
 
 def main() -> None:
-    """Run the commands and write the picture."""
+    """Draw the pictures that are named, or all."""
+    for name in sys.argv[1:] or SCENES:
+        with tempfile.TemporaryDirectory(prefix="lz") as folder:
+            # Not below the other one: what is in there has names that are too long.
+            place = Path(folder, "w")
+            place.mkdir()
+            if name == "deploying":
+                with shop(folder, place) as environ:
+                    record(name, str(place), environ)
+                continue
+            for path, text in FILES.items():
+                place.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+                place.joinpath(path).write_text(text, encoding="utf-8")
+            record(name, str(place), {})
+
+
+@contextmanager
+def shop(folder: str, place: Path) -> Iterator[dict[str, str]]:
+    """Put the example at *place*, start Ray, and yield what finds it."""
+    sys.path.insert(0, str(CHECKOUT))
+    from tests.support.cluster import Cluster
+
+    shutil.copytree(CHECKOUT / "examples" / "shop", place, dirs_exist_ok=True)
+    project = place / "pyproject.toml"
+    text = project.read_text("utf-8")
+    cluster = Cluster(folder)
+    text = text.replace("gs://my-bucket/code", cluster.store)
+    project.write_text(text, encoding="utf-8")
+    manifest = place / "serve.yaml"
+    text = manifest.read_text("utf-8").replace("host: 0.0.0.0", "host: 127.0.0.1")
+    store = f"LAZYIMPORT_STORE: {cluster.store}"
+    text = text.replace(
+        "        LAZYIMPORT_HASH", f"        {store}\n        LAZYIMPORT_HASH"
+    )
+    manifest.write_text(text, encoding="utf-8")
+    try:
+        yield {
+            "LAZYIMPORT_CACHE_DIR": cluster.cache,
+            "LAZYIMPORT_STORE": cluster.store,
+            "RAY_DASHBOARD_ADDRESS": cluster.dashboard,
+        }
+    finally:
+        cluster.stop()
+
+
+def record(name: str, folder: str, environ: dict[str, str]) -> None:
+    """Run the commands of a scene in *folder* and write its picture."""
+    title, *commands = SCENES[name]
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"))  # noqa: SIM115
-    with tempfile.TemporaryDirectory() as folder:
-        sources = Path(folder, "src", "shop")
-        sources.mkdir(parents=True)
-        for name, text in FILES.items():
-            (sources / name).write_text(text, encoding="utf-8")
-        hashes: list[str] = []
-        for template in COMMANDS:
-            command = template
-            if hashes:
-                command = command.replace("OLD", hashes[0]).replace("HASH", hashes[-1])
-            shown = run(command, folder)
-            if "push" in command:
-                hashes.append(shown.plain.split()[-1][:8])
-            console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-            if shown.plain:
-                console.print(shown, "", sep="\n", soft_wrap=True)
-    svg = console.export_svg(title="lazyimport", theme=THEME, code_format=FORMAT)
+    hashes: list[str] = []
+    for template in commands:
+        command = template
+        if hashes:
+            command = command.replace("OLD", hashes[0]).replace("HASH", hashes[-1])
+        shown = run(command, folder, environ)
+        if "push" in command:
+            hashes.append(shown.plain.split()[-1][:8])
+        console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
+        if shown.plain:
+            console.print(shown, "", sep="\n", overflow="fold")
+    code = FORMAT.replace("TITLE", title)
+    svg = console.export_svg(title="lazyimport", theme=THEME, code_format=code)
     lines = [line.rstrip() for line in svg.splitlines()]
-    PICTURE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    picture = CHECKOUT / "docs" / f"{name}.svg"
+    picture.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def run(command: str, folder: str) -> Text:
-    """Return what *command* leaves on a terminal.
+def run(command: str, folder: str, more: dict[str, str]) -> Text:
+    """Return what *command* leaves on a terminal, with *more* variables.
 
     Ends the program if the command fails.
     """
@@ -112,6 +175,7 @@ def run(command: str, folder: str) -> Text:
         "HOME": folder,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "TERM": "xterm-256color",
+        **more,
     }
     child = subprocess.Popen(
         ["/bin/sh", "-c", command],
