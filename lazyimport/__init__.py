@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lazyimport import errors as errors
     from lazyimport.errors import LazyImportError
     from lazyimport.live.keeping import keep
-    from lazyimport.runtime import Installation, current, install, uninstall
+    from lazyimport.runtime import Installation, current, install, path, uninstall
     from lazyimport.statistics import Stats, stats
 
     __version__: str
@@ -32,6 +32,7 @@ __all__ = [
     "current",
     "install",
     "keep",
+    "path",
     "stats",
     "uninstall",
 ]
@@ -40,7 +41,7 @@ _find, _names = exports(
     globals(),
     errors="LazyImportError",
     **{"live.keeping": "keep"},
-    runtime="Installation current install uninstall",
+    runtime="Installation current install path uninstall",
     statistics="Stats stats",
 )
 

@@ -10,7 +10,7 @@
     ├── ArchiveError             an archive cannot be used
     │   ├── MalformedArchive     its bytes are no archive, or one that is cut or forged
     │   ├── DamagedArchive       they were one: a digest does not hold any more
-    │   ├── MemberMissing        it is still coming, and a part cannot be fetched
+    │   ├── MemberMissing        a part of it is not here and cannot be fetched
     │   ├── UnsupportedArchive   this lazyimport cannot read its format version
     │   └── WrongPython          it does not run on this Python
     ├── DeliveryError            bytes cannot be brought to this node, or from it
@@ -148,10 +148,13 @@ class DamagedArchive(ArchiveError):
 
 
 class MemberMissing(ArchiveError):
-    """What a process needs of an archive that is still coming cannot be fetched."""
+    """What a process needs of an archive cannot be fetched.
+
+    It is still coming, or a large file. ``member`` is its path in the archive.
+    """
 
     member: str
-    store: str
+    store: str | None
 
 
 class UnsupportedArchive(ArchiveError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
+from errno import ENOENT
 from time import perf_counter
 
 from lazyimport.cache.node import NodeCache
@@ -26,11 +27,13 @@ from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mmap import mmap
     from typing import Protocol
 
     from lazyimport.cache.materialize import Materializer
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.archive import Archive
+    from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
 
     class Live(Protocol):
@@ -124,6 +127,33 @@ def uninstall() -> None:
     installation = process.installation
     if installation is not None:
         installation.uninstall()
+
+
+def path(name: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a file or directory of the archive, on the disk.
+
+    *name* is its path in the archive, such as ``weights/model.bin``. What
+    ``[tool.lazyimport] on_demand`` left in the store is fetched first; processes that
+    ask at once share one transfer. In a process without an archive, it is looked for
+    in the directories of `sys.path`.
+
+    Raises FileNotFoundError if there is no such file, `errors.ArchiveReadError` (an
+    OSError) if its bytes cannot be fetched or are damaged, and `errors.CacheError` if
+    the node cache cannot be written.
+    """
+    name = os.fspath(name)
+    installation = process.installation
+    if installation is not None:
+        return installation.tree.path(name)
+    for folder in sys.path:
+        found = os.path.abspath(os.path.join(folder, name))
+        if os.path.exists(found):
+            return found
+    raise FileNotFoundError(
+        ENOENT,
+        "no archive is installed in this process, and no directory of sys.path has it",
+        name,
+    )
 
 
 def current() -> Installation | None:
@@ -258,6 +288,7 @@ class _Wanted:
             archive.rely_on_seal()
         # Neither refers to the archive, which is to go with its last user.
         archive.repair = self._repair
+        archive.blob = self._obtain_blob
         archive.index.report = self._give_up
         return archive
 
@@ -273,6 +304,11 @@ class _Wanted:
         from lazyimport.delivery.repair import repair
 
         return repair(self.settings, self.hash, damage, process.reporter)
+
+    def _obtain_blob(self, blob: Blob) -> mmap:
+        from lazyimport.delivery.blobs_wanted import obtain_blob
+
+        return obtain_blob(self.settings, self.hash, blob, process.reporter)
 
     def _give_up(self, damage: DamagedArchive) -> None:
         from lazyimport.delivery.repair import give_up

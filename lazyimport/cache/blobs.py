@@ -1,30 +1,41 @@
-"""Blobs: the large files of trees, once for all archives of the node.
+"""Blobs: large files, once for all archives of the node.
 
-A small file is a copy in each tree, so that editing it in one changes no other. A large
-one is called by its digest and cloned into each tree where the file system can do that,
-else it is a hard link; it is sealed (`lazyimport.cache.layout.is_sealed`), and whoever
-finds the seal broken takes a new one. Eviction removes a blob after the last link.
+Those from `LARGE` bytes on lie here and not in the file of an archive; of a tree those
+from `SHARED` bytes on do. A small file is a copy in each tree, so that editing it in
+one changes no other. A large one is called by its digest and cloned into each tree
+where the file system can do that, else it is a hard link; it is sealed
+(`lazyimport.cache.layout.is_sealed`), and whoever finds the seal broken takes a new
+one. Eviction removes a blob to which no tree links and no archive refers.
 """
 
 from __future__ import annotations
 
 import os
 from mmap import ACCESS_READ, mmap
+from time import time_ns
 
-from lazyimport.cache.layout import is_sealed, seal
+from lazyimport.cache.layout import BLOBS, is_sealed, seal, sealing
 from lazyimport.files import AtomicFile, make_directories, remove_file, unfinished_path
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import EXECUTABLE
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from lazyimport.cache.layout import Layout
     from lazyimport.format.archive import Archive
+    from lazyimport.format.blobs import Blob
     from lazyimport.format.entries import Entry
 
 #: Bytes from which on a file is shared. Those that programs edit are smaller; in
 #: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
 SHARED = 1 << 20
+#: Bytes from which on a file is no part of an archive. It costs a node two requests
+#: of its own, which is what so many bytes cost on a fast link.
+LARGE = 8 << 20
+_CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: The request that clones a file (ioctl_ficlonerange(2)).
 _CLONE = 0x40049409
@@ -48,6 +59,18 @@ def put_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
             raise
 
 
+def put_later(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
+    """Put a link at *path* that leads to a file once somebody has fetched it.
+
+    If it has been fetched, it is put there as `put_file` does. Raises OSError.
+    """
+    blob = layout.blob_path(entry.digest, executable=entry.executable)
+    if _is_sealed(blob, entry):
+        put_file(archive, entry, path, layout)
+    elif not os.path.lexists(path):
+        os.symlink(blob, path)
+
+
 def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
     """Write a new file, which nobody looks at yet. Raises as `put_file` does."""
     content = memoryview(archive.content(entry))
@@ -57,6 +80,99 @@ def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
             content = content[os.write(descriptor, content) :]
     finally:
         os.close(descriptor)
+
+
+def missing_blob(
+    layout: Layout, blob: Blob, hash: str = "", store: str | None = None
+) -> errors.MemberMissing:
+    """Return the error that *blob* is not here, nor in *store* if one is named."""
+    whose = f" of archive {hash}" if hash else ""
+    text = f"{blob.path}{whose} ({blob.size} bytes, SHA-256 {blob.name}) is "
+    if store is None:
+        text += (
+            f"not in the node cache {layout.path}, and no store is named to fetch it "
+            "from; set LAZYIMPORT_STORE, or pass store= or --store"
+        )
+    else:
+        text += (
+            f"neither in {store} nor in the node cache {layout.path}; push the tree "
+            f"there again: lazyimport push DIR --store {store}"
+        )
+    return errors.MemberMissing(text, hash=hash, member=blob.path, store=store)
+
+
+def find_blob(layout: Layout, blob: Blob) -> BinaryIO | None:
+    """Return the open file of a blob, or None if it is not here or damaged.
+
+    Raises OSError.
+    """
+    for executable in (blob.executable, not blob.executable):
+        path = layout.blob_path(blob.digest, executable=executable)
+        try:
+            file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+        except FileNotFoundError:
+            continue
+        status = os.fstat(file.fileno())
+        if status.st_size == blob.size and (
+            is_sealed(status, blob.name) or file_digest(path)[0] == blob.name
+        ):
+            return file
+        file.close()
+    return None
+
+
+def take_in(
+    source: BinaryIO, size: int, layout: Layout, *, executable: bool
+) -> tuple[bytes, int]:
+    """Make a blob of the first *size* bytes of a file; return its digest and size.
+
+    It is smaller if the file is. Raises OSError, or CacheError if the cache may not be
+    trusted.
+    """
+    import hashlib  # few trees have such files
+
+    new = _NewBlob(layout, executable=executable)
+    with new as file:
+        try:
+            _clone_from(source, file.fileno())
+            file.truncate(size)
+            source = file
+        except OSError:
+            pass  # another disk, or one that cannot
+        total, taken = hashlib.sha256(), 0
+        while chunk := source.read(min(_CHUNK, size - taken)):
+            if source is not file:
+                file.write(chunk)
+            total.update(chunk)
+            taken += len(chunk)
+        file.flush()
+        new.digest = total.digest()
+    return new.digest, taken
+
+
+class _NewBlob(AtomicFile):
+    """A file that becomes the blob *digest*, unless that is there."""
+
+    def __init__(self, layout: Layout, *, executable: bool) -> None:
+        mode = 0o555 if executable else 0o444
+        super().__init__(f"{layout.make_folder(BLOBS)}/new", mode)
+        self.digest = b""
+        self._layout = layout
+        self._executable = executable
+
+    def publish(self) -> None:
+        path = self._layout.blob_path(self.digest, executable=self._executable)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            pass
+        else:
+            if is_sealed(status, self.digest.hex()):
+                os.utime(path, ns=(time_ns(), status.st_mtime_ns))  # it is in use
+                return
+        os.utime(self.temporary, ns=sealing(self.digest.hex()))
+        make_directories(os.path.dirname(path))
+        os.replace(self.temporary, path)
 
 
 def file_digest(path: str) -> tuple[str, int]:
@@ -85,8 +201,10 @@ def _is_sealed(path: str, entry: Entry) -> bool:
 def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
     blob = layout.blob_path(entry.digest, executable=_mode(entry) == 0o555)
     if not _is_sealed(blob, entry):
-        make_directories(os.path.dirname(blob))
-        _write_sealed(archive, entry, blob)
+        content = archive.content(entry)
+        if not _is_sealed(blob, entry):  # as it is now, if it had to be fetched
+            make_directories(os.path.dirname(blob))
+            _write_sealed(content, entry, blob)
     hidden = unfinished_path(path)
     try:
         try:
@@ -97,23 +215,27 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
         os.replace(hidden, path)
         remove_file(hidden)  # a link to the file that is there already stays
     except OSError:  # a disk without hard links, or one file with too many
-        _write_sealed(archive, entry, path)
+        _write_sealed(archive.content(entry), entry, path)
 
 
-def _write_sealed(archive: Archive, entry: Entry, path: str) -> None:
+def _write_sealed(content: bytes | memoryview, entry: Entry, path: str) -> None:
     with AtomicFile(path, _mode(entry), durable=False) as file:
-        file.write(archive.content(entry))
+        file.write(content)
         file.flush()
         seal(file.fileno(), entry.digest.hex())
 
 
-def _clone(blob: str, path: str, entry: Entry) -> None:
+def _clone_from(file: BinaryIO, descriptor: int) -> None:
     from fcntl import ioctl
 
+    ioctl(descriptor, _CLONE, file.fileno())
+
+
+def _clone(blob: str, path: str, entry: Entry) -> None:
     descriptor = os.open(path, _NEW, _mode(entry))
     try:
         with open(blob, "rb") as file:
-            ioctl(descriptor, _CLONE, file.fileno())
+            _clone_from(file, descriptor)
         seal(descriptor, entry.digest.hex())
     finally:
         os.close(descriptor)

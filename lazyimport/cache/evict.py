@@ -44,6 +44,8 @@ _PATIENCE = 3600.0
 _TREE_UNUSED = 86400.0
 #: Seconds after which no process goes on with a download that was broken off.
 _DOWNLOAD_LOST = 86400.0
+#: Seconds after which a blob that nothing needs is not about to be needed.
+_BLOB_UNUSED = 86400.0
 #: Seconds after which bytecode compiled here counts as unused.
 _BYTECODE_UNUSED = 30 * 86400.0
 
@@ -174,6 +176,7 @@ class _Eviction:
         for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
             files = sorted(found.files[name], key=lambda file: file.used)
             removals += [partial(self._remove_file, file) for file in files]
+            removals += [partial(self._release, file.path) for file in files]
         for remove in removals:
             if self._left <= limit:
                 return
@@ -182,7 +185,7 @@ class _Eviction:
     def sweep(self, *, everything: bool = False) -> None:
         """Remove what no archive needs any more; *everything* not in use."""
         found, now = self._found, time()
-        partial = f"{self._cache.folder(ARCHIVES)}/"
+        partial = tuple(f"{self._cache.folder(name)}/" for name in (ARCHIVES, BLOBS))
         for file in found.unfinished.values():
             is_old = abs(now - file.used) > _DOWNLOAD_LOST
             if everything or is_old or not file.path.startswith(partial):
@@ -192,8 +195,9 @@ class _Eviction:
             if hash not in found.archives and (everything or is_old):
                 self._remove_tree(hash)
         for file in found.files[BLOBS]:
-            if file.links == 1:
-                self._remove_file(file)
+            # What was packed or fetched just now may be needed before that shows.
+            if everything or abs(now - file.used) > _BLOB_UNUSED:
+                self._remove_unneeded(file)
         for file in found.files[BYTECODE]:
             if everything or now - file.used > _BYTECODE_UNUSED:
                 self._remove_file(file)
@@ -237,11 +241,25 @@ class _Eviction:
         if tree is not None:
             self._left -= tree.size
             for inode in tree.blobs:
-                blob = self._found.blobs[inode]
-                blob.links -= 1
-                if blob.links == 1:
-                    self._remove_file(blob)
+                self._found.blobs[inode].links -= 1
+                self._remove_unneeded(self._found.blobs[inode])
+        self._release(self._cache.archive_path(hash))
         return True
+
+    def _release(self, path: str) -> None:
+        """Remove the blobs that only the archive or packing at *path* needed."""
+        names = self._found.needs.pop(path, set())
+        for file in self._found.files[BLOBS] if names else ():
+            if _name_of(file) in names:
+                self._remove_unneeded(file)
+
+    def _remove_unneeded(self, file: CachedFile) -> None:
+        """Remove a blob unless a tree links to it or an archive refers to it."""
+        name = _name_of(file)
+        if file.links == 1 and not any(
+            name in names for names in self._found.needs.values()
+        ):
+            self._remove_file(file)
 
     def _remove_file(self, file: CachedFile) -> None:
         if not self._dry_run:
@@ -271,3 +289,8 @@ class _Eviction:
                     self._cache.lock(name, 0) as lock,
                 ):
                     lock.remove()
+
+
+def _name_of(blob: CachedFile) -> str:
+    """Return the digest of a blob, in hex digits."""
+    return os.path.basename(blob.path).removesuffix("x")

@@ -150,8 +150,13 @@ class Layout:
 
 def seal(descriptor: int, digest: str) -> None:
     """Seal a file, to which nothing is written any more; *digest* as in `is_sealed`."""
+    os.utime(descriptor, ns=sealing(digest))
+
+
+def sealing(digest: str) -> tuple[int, int]:
+    """Return the times of access and change, in nanoseconds, that seal a file now."""
     now = time_ns() // 10**9 * 10**9
-    os.utime(descriptor, ns=(now, now + _seal_of(digest)))
+    return now, now + _seal_of(digest)
 
 
 def is_sealed(status: os.stat_result, digest: str) -> bool:

@@ -19,7 +19,7 @@ import os
 from errno import EEXIST, ENOTEMPTY
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock, lockf
 
-from lazyimport.cache.blobs import SHARED, put_file, write_file
+from lazyimport.cache.blobs import SHARED, put_file, put_later, write_file
 from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, Layout, mark_path
 from lazyimport.files import AtomicFile, claim, make_directories, tries, unfinished_path
 from lazyimport.format.entries import (
@@ -191,11 +191,20 @@ class Materializer:
                 for folder in folders:
                     make_directories(f"{self.root}/{folder}")
                 for entry in entries:
-                    path = f"{self.root}/{entry.path}"
-                    put_file(self._archive, entry, path, self._layout)
+                    put = put_later if entry.on_demand else put_file
+                    put(
+                        self._archive,
+                        entry,
+                        f"{self.root}/{entry.path}",
+                        self._layout,
+                    )
             # the root is changed by whatever is put there
             paths = folders if top else []
-            paths += [each.path for each in entries if each.size >= SHARED or not top]
+            paths += [
+                each.path
+                for each in entries
+                if (each.size >= SHARED or not top) and not each.on_demand
+            ]
             said = "".join(map(self._last_change, paths))
             if self._archive.flags(top) & NATIVE:
                 libraries = (entry for entry in entries if ".so" in entry.path)
@@ -219,6 +228,7 @@ class Materializer:
                 make_directories(f"{hidden}/{folder}")
             for entry in entries:
                 write = put_file if entry.size >= SHARED else write_file
+                write = put_later if entry.on_demand else write
                 write(self._archive, entry, f"{hidden}/{entry.path}", self._layout)
             os.rename(f"{hidden}/{top}", f"{self.root}/{top}")
         except OSError as error:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO, BinaryIO
 
+    from lazyimport.format.blobs import Blob
+
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
 #: Nanoseconds within which opening an archive again is not worth a write to disk.
@@ -95,7 +97,29 @@ class NodeCache(Layout):
             return self.open_base(base, hash, *users)
 
         sealed = is_sealed(status, hash)
-        return Archive(buffer, hash, path, sealed=sealed, base=open_base)
+        return Archive(
+            buffer, hash, path, sealed=sealed, base=open_base, blob=self.read_blob
+        )
+
+    def read_blob(self, blob: Blob) -> mmap:
+        """Return a blob, mapped. Raises MemberMissing if it is not here; CacheError."""
+        with self.open_blob(blob) as file:
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+    def open_blob(self, blob: Blob) -> BinaryIO:
+        """Return the open file of a blob. Raises as `read_blob` does."""
+        from lazyimport.cache.blobs import (  # few archives have any
+            find_blob,
+            missing_blob,
+        )
+
+        try:
+            found = find_blob(self, blob)
+        except OSError as error:
+            raise unusable("read", self.path, error) from error
+        if found is None:
+            raise missing_blob(self, blob)
+        return found
 
     def archives(self) -> dict[str, os.stat_result]:
         """Return the archives here: the status of the file of each, by hash.
@@ -172,7 +196,12 @@ class NodeCache(Layout):
         Raises OSError.
         """
         self.make_folder(ARCHIVES)
-        path = self.partial_path(hash, kind)
+        return self.begin_file(self.partial_path(hash, kind), fits)
+
+    def begin_file(
+        self, path: str, fits: Callable[[int], bool] = lambda _: True
+    ) -> BinaryIO:
+        """Open the unfinished file *path*, as `begin` does that of an archive."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             descriptor = os.open(path, flags, 0o600)

@@ -129,6 +129,18 @@ def packed_hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
             yield head[-_HASH_SIZE:].decode("ascii", "replace"), path
 
 
+def packed_blobs(path: str) -> list[str]:
+    """Return the blobs, in hex digits, that the packing saved at *path* needs."""
+    import json
+
+    try:
+        with open(path, "rb") as file:
+            size = _HEAD.unpack(file.read(_HEAD.size))[2]
+            return [str(name) for name in json.loads(file.read(size))["blobs"]]
+    except (OSError, ValueError, KeyError, TypeError, StructError):
+        return []
+
+
 def find_packed(cache: NodeCache, hash: str) -> Revision | None:
     """Return the archive *hash* if it was packed here, though not written whole.
 
@@ -162,6 +174,7 @@ def save_packing(
         "hash": revision.hash,
         "base": revision.base.hash,
         "problems": dict(problems),
+        "blobs": [blob.name for blob in revision.blobs.values()],
         "paths": [file.path for file in files],
     }
     said = json.dumps(about).encode()

@@ -23,8 +23,14 @@ from lazyimport.cache.layout import (
     TREES,
     everything,
 )
+from lazyimport.cache.node import map_file
+from lazyimport.cache.previous import packed_blobs
 from lazyimport.cache.removal import is_used
+from lazyimport.errors import ArchiveError
 from lazyimport.files import is_unfinished
+from lazyimport.format.blobs import find_blobs
+from lazyimport.format.header import HEADER_SIZE, open_header
+from lazyimport.format.index import Index
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -105,7 +111,9 @@ class Inventory:
 
     ``archives`` and ``trees`` are by hash, ``blobs`` by inode, ``files`` lists by
     folder, and ``unfinished`` is what somebody writes or left. What has a name that
-    no cache gives is counted, and in none of them. Raises CacheError or OSError.
+    no cache gives is counted, and in none of them. ``needs`` are the names of the blobs
+    that each archive refers to, by its path, and each record of a packing by its own.
+    Raises CacheError or OSError.
     """
 
     def __init__(self, cache: NodeCache) -> None:
@@ -124,6 +132,14 @@ class Inventory:
                         self._note_tree(hash, item.path)
                     else:
                         self._note_files(name, item.path)
+        self.needs = {path: _blobs_of(cache, path) for path in self._owners(cache)}
+
+    def _owners(self, cache: NodeCache) -> list[str]:
+        """Return the paths of what may refer to blobs, if there are any."""
+        if not self.blobs:
+            return []
+        packs = [file.path for file in self.files[PACKS]]
+        return [*map(cache.archive_path, self.archives), *packs]
 
     def _note_tree(self, hash: str, root: str) -> None:
         tree = self.trees.setdefault(hash, CachedTree())
@@ -159,6 +175,26 @@ class Inventory:
                 self.unfinished[path] = CachedFile(path, size, status)
             else:
                 yield path, size, status
+
+
+def _blobs_of(cache: NodeCache, path: str) -> set[str]:
+    """Return the names of the blobs to which an archive or a packing refers.
+
+    An overlay refers to those of its base by needing that.
+    """
+    folder, name = path.rsplit("/", 2)[1:]
+    if folder == PACKS:
+        return set(packed_blobs(path))
+    try:
+        with cache.look_into(name) as file:
+            buffer = map_file(file, path, name)
+        header = open_header(buffer, name, path, overlay=True)
+        sizes = header.root_size, header.pages_size
+        index = Index(buffer, name, HEADER_SIZE, *sizes, path)
+        found = find_blobs(index, buffer[header.slots_at : header.members_at])
+    except (OSError, ArchiveError):
+        return set()  # gone, or of no use
+    return {blob.name for blob in found.values()}
 
 
 def archives_by_use(cache: NodeCache) -> list[CachedArchive]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 #: Seconds between two notes of how far it is.
 _PAUSE = 0.1
 _OUT, _LOCK = 1, 2
+_SEND = "send "
 _PIECE = 1 << 20
 #: Nobody can change the first two; Python ignores the others, and reports an error.
 _SIGNALS = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
@@ -36,10 +37,13 @@ _SIGNALS = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 
 def main(asked: str) -> None:
     """Do what another process *asked* for, with the settings on standard input."""
-    if asked == "archive":
-        _fetch_detached()
+    if asked.startswith(("archive", "blob ")):
+        _fetch_detached(asked)
     try:
-        _ANSWERS[asked](_prepare())
+        if asked.startswith(_SEND):
+            _send_blob(_prepare(), asked.removeprefix(_SEND))
+        else:
+            _ANSWERS[asked](_prepare())
     except Exception as error:  # noqa: BLE001 - it goes to the process that asked
         _say(f"error {_encoded(error)}")
     os._exit(0)
@@ -68,18 +72,17 @@ def _prepare() -> Settings:
     return Settings.from_environ(dict(pair.split("=", 1) for pair in pairs))
 
 
-def _fetch_detached() -> None:
-    """Bring an archive into the cache; its lock is open as standard error."""
+def _fetch_detached(asked: str) -> None:
+    """Bring what was *asked* for into the cache; its lock is open as standard error."""
     reporter = _Notes()
     settings = None
     try:
         settings = _prepare()
         os.dup2(0, _OUT)
         reporter.progress.write(_LOCK)
-        result = obtain_here(settings, reporter, ahead=True, held=True)
-        reporter.progress.moved = result[1]
+        fetch = _fetch_archive if asked == "archive" else _fetch_blob
+        fetch(settings, reporter, asked)
         reporter.progress.state = "done"
-        del result  # with the archive, which is not in use here any more
     except Exception as error:  # noqa: BLE001 - it goes to those that wait
         reporter.progress.state, reporter.progress.text = "failed", _encoded(error)
     reporter.progress.write(_LOCK)
@@ -89,6 +92,36 @@ def _fetch_detached() -> None:
     if settings is not None and reporter.progress.moved:
         make_room(NodeCache(settings.cache_dir), settings.cache_limit)
     os._exit(0)  # whatever connection waits for an answer is not waited for
+
+
+def _fetch_archive(settings: Settings, reporter: _Notes, _: str) -> None:
+    """Bring an archive, then its large files, while processes run from it already."""
+    archive, reporter.progress.moved = obtain_here(
+        settings, reporter, ahead=True, held=True
+    )
+    hash, blobs = archive.hash, archive.blobs().values()
+    del archive  # it is not in use here any more
+    soon = [blob for blob in blobs if not blob.on_demand]
+    if soon:
+        from lazyimport.delivery.blobs_in import fetch_blobs  # few archives have any
+
+        reporter.progress.moved += fetch_blobs(settings, hash, soon, reporter)
+
+
+def _fetch_blob(settings: Settings, reporter: _Notes, asked: str) -> None:
+    from lazyimport.delivery.blobs_in import fetch_blobs
+    from lazyimport.delivery.blobs_wanted import decode
+
+    hash, blob = decode(asked)
+    try:
+        archive = NodeCache(settings.cache_dir).open(hash)
+    except errors.ArchiveError:
+        archive = None
+    if archive is not None:  # which knows more of it
+        blob = archive.blobs().get(blob.digest, blob)
+        del archive
+    moved = fetch_blobs(settings, hash, [blob], reporter, held=blob.name)
+    reporter.progress.moved = moved
 
 
 class _Notes(Reporter):
@@ -139,14 +172,27 @@ def _require_signed(settings: Settings) -> None:
 
 def _obtain(settings: Settings, *, ahead: bool = False) -> None:
     archive, moved = obtain_here(settings, _Lines(), ahead=ahead)
-    view = memoryview(archive.buffer)
-    if archive.what == NodeCache(settings.cache_dir).archive_path(archive.hash):
-        view = view[:0]
-    _say(f"result {archive.hash} {moved} {len(view)}")
+    here = archive.what == NodeCache(settings.cache_dir).archive_path(archive.hash)
+    size = 0 if here else len(archive.buffer)
+    _say(f"result {archive.hash} {moved} {size}")
+    if size:
+        _send_all(archive.buffer)
+
+
+def _send_blob(settings: Settings, asked: str) -> None:
+    from lazyimport.delivery.blobs_wanted import decode, obtain_blob_here
+
+    content = obtain_blob_here(settings, *decode(asked), _Lines())
+    _say("result blob")
+    _send_all(content)
+
+
+def _send_all(data: bytes | mmap) -> None:
+    view = memoryview(data)
     for start in range(0, len(view), _PIECE):
         _send(view[start : start + _PIECE])
-        if isinstance(archive.buffer, mmap):  # the other process has its own by now
-            archive.buffer.madvise(MADV_DONTNEED, start, _PIECE)
+        if isinstance(data, mmap):  # the other process has its own by now
+            data.madvise(MADV_DONTNEED, start, min(_PIECE, len(data) - start))
 
 
 _ANSWERS = {

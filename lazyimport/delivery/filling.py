@@ -106,7 +106,10 @@ class Filling:
             pages_size=len(index.body),
             slots_size=index.slots * SLOT.size,
             notes_size=head.header.notes_size,
+            blobs=any(each.blobs for each in (head, *others)),
         )
+        self._slots = bytearray(header.slots_size)
+        self._set_blobs(slots)
         self._members: list[_Member] = []
         for each in (head, *others):
             for stored in each.members:
@@ -126,10 +129,17 @@ class Filling:
             end - start
             for _, start, end in (m.span for m in self._members if m.head is not head)
         )
-        self._slots = bytearray(header.slots_size)
         for member in self._members:
             self._set_slots(member, AWAITED | member.place, 0)
             member.place += header.members_at
+
+    def _set_blobs(self, slots: dict[bytes, list[int]]) -> None:
+        """Take blobs, which do not come with the archive, out of *slots*."""
+        for head in self._heads.values():
+            for digest, blob in head.blobs.items():
+                for slot in slots.pop(digest, ()):
+                    at = slot * SLOT.size
+                    self._slots[at : at + SLOT.size] = blob.slot
 
     def fits(self, descriptor: int) -> bool:
         """Return whether what is in a file is laid out as this archive is.

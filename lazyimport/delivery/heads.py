@@ -7,6 +7,7 @@ long the index is, the index how large each member may be.
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveError, DamagedArchive, MalformedArchive
+from lazyimport.format.blobs import blobs_in
 from lazyimport.format.codec import decompress
 from lazyimport.format.delta import apply_delta
 from lazyimport.format.digest import sha256
@@ -19,7 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lazyimport.format.blobs import Blob
     from lazyimport.format.codec import Data
+    from lazyimport.format.entries import Entry
     from lazyimport.format.stored import Stored
     from lazyimport.stores import ReadStore
 
@@ -35,7 +38,7 @@ class Head:
     ``data`` is the beginning of the object as far as it has come: all of a small one.
     ``moved`` counts the bytes that came. With *again* a part of its members is here.
     ``index`` is proved, and None for a delta until `apply` has its base; ``members``
-    are set with it.
+    are set with it, and ``blobs``, by digest, to which the object refers.
 
     Raises StoreError, or ArchiveError for what is not that archive, for an object that
     is longer or shorter than its header says, and for members that do not fill it.
@@ -48,6 +51,7 @@ class Head:
         self.what = f"{store.url}/{self.key}"
         self.moved = 0
         self.members: list[Stored] = []
+        self.blobs: dict[bytes, Blob] = {}
         self.index: Index | None = None
         self._first = min(_FIRST_AGAIN, FIRST) if again else FIRST
         self.data = self._read(0, self._first)
@@ -55,7 +59,7 @@ class Head:
             self.header = self._header(hash)
             if self.header.base is None:
                 self.index = self._full_index()
-                self._find_members(self.index)
+                self._find_members(self.index.entries())
             else:
                 if self.header.members_at > MAX_ROOT:  # unproved until its base is here
                     raise self._malformed("the delta is too large")
@@ -69,7 +73,7 @@ class Head:
         self.index, rows = apply_delta(self.data, self.header, base, self.what)
         if sum(row.slots for row in rows) * SLOT.size != self.header.slots_size:
             raise self._malformed("its slots are not as many as its patch says")
-        self.members = stored_members(self.header, self._slots(), rows, self.what)
+        self._find_members(rows)
         return self.index
 
     def rest(self) -> bytes:
@@ -153,13 +157,13 @@ class Head:
         self._need(header.members_at)
         return Index(self.data, header.hash, HEADER_SIZE, *sizes, self.what)
 
-    def _find_members(self, index: Index) -> None:
-        self.members = stored_members(
-            self.header, self._slots(), index.entries(), self.what
-        )
-
-    def _slots(self) -> bytes:
-        return self.data[self.header.slots_at : self.header.members_at]
+    def _find_members(self, entries: Iterable[Entry]) -> None:
+        entries = list(entries)
+        slots = self.data[self.header.slots_at : self.header.members_at]
+        self.members = stored_members(self.header, slots, entries, self.what)
+        self.blobs = blobs_in(entries, slots)
+        if bool(self.blobs) != self.header.blobs:
+            raise self._malformed("its header says something else of its blobs")
 
     def _need(self, end: int) -> None:
         """Bring the object up to *end*."""

@@ -34,7 +34,7 @@ def look_up(settings: Settings) -> Settings:
             name="hash",
             value=None,
         )
-    if _is_here_alone(settings.store):
+    if is_here_alone(settings.store):
         from lazyimport.registry.resolution import resolve_channel
 
         change = resolve_channel(settings, settings.channel)
@@ -65,7 +65,7 @@ def require_signed(settings: Settings) -> None:
     from lazyimport.reporting import SILENT
 
     assert settings.hash is not None
-    if _is_here_alone(settings.store):
+    if is_here_alone(settings.store):
         resolution.require_signature(settings, settings.hash)
     elif not resolution.is_known_as_signed(settings, settings.hash):
         with Answers("require signed", settings) as answers:
@@ -88,7 +88,7 @@ def obtain(
     if os.path.lexists(settings.cache_dir):
         # A process that runs from memory finds libraries and compiled code there, too.
         NodeCache(settings.cache_dir).make()
-    if _is_here_alone(settings.artifact or settings.store):
+    if is_here_alone(settings.artifact or settings.store):
         return obtain_here(settings, reporter, ahead=ahead)
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import find_made
@@ -131,7 +131,7 @@ def obtain_here(
     return fetch(settings, settings.hash, reporter, ahead=ahead, held=held)
 
 
-def _is_here_alone(store: str | None) -> bool:
+def is_here_alone(store: str | None) -> bool:
     """Whether no other process can help.
 
     There is no *store*, or it is in this process, or this is a program of its own with

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.bases import Base, find_bases
+from lazyimport.delivery.blobs_out import find_missing, record_needs, send
 from lazyimport.delivery.proofs import (
     Stored,
     find_stored,
@@ -48,7 +49,8 @@ class Published(NamedTuple):
 
     ``kind`` is ``"full"``, ``"delta"`` or ``"present"`` (the store had the
     archive); ``size`` the bytes sent; ``base`` the hash that the delta in the store
-    builds on, and ``base_size`` about what would have been sent without it.
+    builds on, and ``base_size`` about what would have been sent without it; ``large``
+    the bytes that were sent of large files.
     """
 
     hash: str
@@ -56,6 +58,7 @@ class Published(NamedTuple):
     size: int
     base: str | None = None
     base_size: int = 0
+    large: int = 0
 
 
 def publish(
@@ -79,9 +82,11 @@ def publish(
     ArchiveError if *archive* is damaged.
     """
     revision = archive if isinstance(archive, Revision) else Revision(archive)
+    large = 0
     for _ in range(_ROUNDS):
         push = _Push(revision, store, cache, reporter)
         try:
+            large += push.send_blobs()
             published = push.published()
         except OSError as error:
             raise CacheError(
@@ -92,7 +97,7 @@ def publish(
                 errno=error.errno,
             ) from error
         if published is not None and push.stays(published, beside):
-            return published  # else others changed what was there
+            return published._replace(large=large)  # else others changed what was there
     raise StoreError(
         f"{store.url} does not keep what it takes: after {_ROUNDS} pushes it does not "
         f"have archive {revision.hash}; look at its quota and its rules for deleting "
@@ -133,13 +138,30 @@ class _Push:
         #: what there is in the store, as far as it was asked
         self._archives: dict[str, Stored] = {}
 
-    def published(self) -> Published | None:
-        """Put it there, or find it there; None if others changed that meanwhile."""
+    def send_blobs(self) -> int:
+        """Send what the store lacks of large files; return how many bytes."""
+        blobs = self._revision.blobs.values()
+        if not blobs:
+            return 0
+        known = side_by_side(self._look_up, partial(find_missing, self._store, blobs))
+        sent = send(self._store, known[1], self._cache, self._reporter)
+        # Before the archive, so that none is ever there without it.
+        record_needs(self._store, self._revision.hash, blobs)
+        return sent
+
+    def _look_up(self) -> None:
+        """Find out what there is in the store."""
         revision = self._revision
         # of a delta that was packed here the base is known, else there may be any
         known = [revision.hash, revision.base.hash] if revision.delta else [""]
         for found in side_by_side(*(partial(look_up, self._store, h) for h in known)):
             self._archives |= found
+
+    def published(self) -> Published | None:
+        """Put it there, or find it there; None if others changed that meanwhile."""
+        revision = self._revision
+        if not revision.blobs:
+            self._look_up()
         stored = self._archives.get(revision.hash)
         if stored is None:
             return self._send()
@@ -214,7 +236,9 @@ class _Push:
         No garbage collection has taken one of them, nor is about to.
         """
         store, hash, base = self._store, published.hash, published.base
-        decided = partial(wait_until_decided, store, [h for h in (hash, base) if h])
+        blobs = self._revision.blobs.values()
+        names = [h for h in (hash, base) if h] + [blob.name for blob in blobs]
+        decided = partial(wait_until_decided, store, names)
         needed = [base] if base else []
         proof: list[Callable[[], object]] = []
         if published.kind == "present":
@@ -238,8 +262,12 @@ class _Push:
             proof = [partial(record, store, hash, item, base)]
         if waited:
             return False
-        found = side_by_side(*(partial(find_stored, store, h) for h in needed), *proof)
-        return None not in found[: len(needed)]
+        found = side_by_side(
+            partial(find_missing, store, blobs),
+            *(partial(find_stored, store, h) for h in needed),
+            *proof,
+        )
+        return not found[0] and None not in found[1 : len(needed) + 1]
 
 
 def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | None:
@@ -259,6 +287,7 @@ def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | Non
             notes=revision.notes,
             partial=base.partial,
             most=whole,
+            blobs=revision.blobs,
         )
     return None if header is None or header.size > LARGEST_DELTA * whole else header
 

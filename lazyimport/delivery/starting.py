@@ -41,21 +41,23 @@ _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 _PIECE = 1 << 20
 
 
-def start_fetcher(settings: Settings, lock: FileLock) -> None:
-    """Start a fetcher of the archive of *settings*, which takes over its *lock*.
+def start_fetcher(settings: Settings, lock: FileLock, asked: str) -> None:
+    """Start a fetcher for what is *asked*, which takes over its *lock*.
+
+    That is the archive of *settings*, or a large file of it.
 
     What it has to say, it writes into the file of the lock. It belongs to no process:
     it has a session of its own, and goes on when this one ends.
 
     Raises DeliveryError if it cannot be started.
     """
-    asked, ask = os.pipe()
+    request, ask = os.pipe()
     try:
-        descriptors = [(asked, 0), (lock.descriptor, 2)]
-        pid = _spawn(settings, _DETACHED, "archive", descriptors)
+        descriptors = [(request, 0), (lock.descriptor, 2)]
+        pid = _spawn(settings, _DETACHED, asked, descriptors)
         lock.hand_over()
     finally:
-        os.close(asked)
+        os.close(request)
         _write(ask, _request(settings))
     _wait(pid)
 
@@ -112,6 +114,16 @@ class Answers:
         The base of an overlay is in *cache*. Raises DeliveryError if the child died
         before it had sent all of it.
         """
+        return Archive(
+            self.data(size),
+            hash,
+            "what was fetched into memory",
+            sealed=True,
+            base=lambda base: cache.open_base(base, hash),
+        )
+
+    def data(self, size: int) -> mmap:
+        """Return *size* bytes that follow the result. Raises as `archive` does."""
         buffer = mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
         buffer.write(self._read)
         self._read = b""
@@ -120,14 +132,7 @@ class Answers:
             if not data:
                 raise _no_answer()
             buffer.write(data)
-        what = "what was fetched into memory"
-        return Archive(
-            buffer,
-            hash,
-            what,
-            sealed=True,
-            base=lambda base: cache.open_base(base, hash),
-        )
+        return buffer
 
     def _line(self) -> str:
         while b"\n" not in self._read and (data := os.read(self._answers, _PIECE)):

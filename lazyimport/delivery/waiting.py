@@ -18,6 +18,7 @@ from lazyimport.values import redact
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from lazyimport.cache.progress import Progress
     from lazyimport.format.archive import Archive
@@ -98,17 +99,25 @@ class Rest:
 
 
 class Waiting:
-    """A process that waits until its node has an archive."""
+    """A process that waits until its node has an archive.
+
+    A subclass waits for something else: it has another ``name``, which is that of its
+    lock, another ``what``, which names it in errors, another `open_whole`, and
+    ``asked`` for its fetcher.
+    """
+
+    asked = "archive"
 
     def __init__(self, settings: Settings, hash: str, reporter: Reporter) -> None:
         self._settings = settings
-        self._hash = hash
+        self.name = hash
+        self.what = f"archive {hash}"
         self._reporter = reporter
         self._cache = NodeCache(settings.cache_dir)
         self._warned = self._started = self._waited = False
         self._deaths = 0
 
-    def result(self, *, whole: bool) -> tuple[Archive, int]:
+    def result(self, *, whole: bool) -> tuple[Any, int]:
         """Return the archive, and the bytes that were moved because of this process.
 
         Unless it is to be *whole*, the rest of it may still be coming. Starts a fetcher
@@ -116,30 +125,31 @@ class Waiting:
         """
         progress = None
         for _ in tries(self._settings.timeout, longest=_PAUSE):
-            archive = self._open_whole()
+            archive = self.open_whole()
             if archive is None:
                 progress = self.look() or progress
                 archive = None if whole else self._open_partial()
             if archive is not None:
-                done = read_progress(self._cache, self._hash) if self._started else None
+                done = read_progress(self._cache, self.name) if self._started else None
                 return archive, 0 if done is None else done.moved or done.total
         raise self.too_long(progress)
 
     def open(self) -> Archive | None:
         """Return the archive if it is here, or coming and open."""
-        return self._open_whole() or self._open_partial()
+        return self.open_whole() or self._open_partial()
 
     def _open_partial(self) -> Archive | None:
-        found = open_partial(self._cache, self._hash)
+        found = open_partial(self._cache, self.name)
         if found is None:
             return None
         archive, inode = found
-        archive.coming = Rest(self._settings, self._hash, self._reporter, inode)
+        archive.coming = Rest(self._settings, self.name, self._reporter, inode)
         return archive
 
-    def _open_whole(self) -> Archive | None:
+    def open_whole(self) -> Any:
+        """Return the archive if all of it is here."""
         try:
-            return self._cache.open(self._hash)
+            return self._cache.open(self.name)
         except errors.ArchiveError as error:
             if not self._warned:
                 self._warned = True
@@ -149,21 +159,22 @@ class Waiting:
 
     def look(self) -> Progress | None:
         """Start a fetcher if there is none; return how far the one at work is."""
-        lock = self._cache.lock(self._hash, 0)
+        lock = self._cache.lock(self.name, 0)
         try:
             if not lock.take():
                 return self._follow()
             if self._waited:
                 self._raise_what_went_wrong()
-            if self._open_whole() is None:
+            if self.open_whole() is None:
                 begin_progress(lock.descriptor)
                 # Its error, which knows more, comes before the end of this wait.
                 seconds = self._settings.timeout
                 seconds -= min(seconds / 4, _SOONER)
-                start_fetcher(self._settings.replaced(timeout=seconds), lock)
+                settings = self._settings.replaced(timeout=seconds)
+                start_fetcher(settings, lock, self.asked)
                 self._started = self._waited = True
         except OSError as error:
-            raise self._cache.refused(self._hash, error) from error
+            raise self._cache.refused(self.name, error) from error
         finally:
             lock.leave()
         return None
@@ -171,25 +182,25 @@ class Waiting:
     def _follow(self) -> Progress | None:
         """Tell how far the fetcher at work is, and return it."""
         self._waited = True
-        progress = read_progress(self._cache, self._hash)
+        progress = read_progress(self._cache, self.name)
         if progress is not None and progress.total:
             store = redact(str(self._settings.store))
-            text = f"fetching {self._hash[:12]} from {store}"
+            text = f"fetching {self.name[:12]} from {store}"
             self._reporter.step(text, progress.done, progress.total, "bytes")
         return progress
 
     def _raise_what_went_wrong(self) -> None:
         """Raise the error of the fetcher that has ended, or has died too often."""
-        if self._open_whole() is not None:
+        if self.open_whole() is not None:
             return
-        progress = read_progress(self._cache, self._hash)
+        progress = read_progress(self._cache, self.name)
         if progress is not None and progress.state == "failed":
             raise decode_error(progress.text)
         self._deaths += 1
         if self._deaths == _DEATHS:
             said = progress.text.strip().rpartition("\n")[2] if progress else ""
             raise errors.DeliveryError(
-                f"archive {self._hash} cannot be fetched: the fetcher died "
+                f"{self.what} cannot be fetched: the fetcher died "
                 f"{_DEATHS} times ({said or 'and said nothing'}); see whether something "
                 "kills it, such as a limit of memory"
             )
@@ -202,14 +213,14 @@ class Waiting:
 
             store = redact(str(self._settings.store))
             return errors.StoreUnavailable(
-                f"archive {self._hash} cannot be fetched: {store} has not answered "
+                f"{self.what} cannot be fetched: {store} has not answered "
                 f"for {self._settings.timeout:g} s; {UNREACHABLE}",
                 url=store,
             )
         return errors.CacheError(
-            f"archive {self._hash} is still being fetched{how_far} after "
+            f"{self.what} is still being fetched{how_far} after "
             f"{self._settings.timeout:g} s; that goes on, so start this process again, "
             "or raise LAZYIMPORT_TIMEOUT; if it hangs, 'fuser "
-            f"{self._cache.lock_path(self._hash)}' finds it",
-            path=self._cache.lock_path(self._hash),
+            f"{self._cache.lock_path(self.name)}' finds it",
+            path=self._cache.lock_path(self.name),
         )

@@ -12,6 +12,7 @@ from lazyimport.format.digest import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
 from lazyimport.format.header import (
     AWAITED,
+    BLOB,
     HEADER_SIZE,
     IN_BASE,
     MARK,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from lazyimport.errors import DamagedArchive
+    from lazyimport.format.blobs import Blob
+
+    #: returns the bytes of a blob, and takes care of their proof
+    ReadBlob = Callable[[Blob], bytes | memoryview | mmap]
 
     class Coming(Protocol):
         """What brings the rest of an archive."""
@@ -51,6 +56,7 @@ class Archive:
     (a path or URL). *sealed* says that the bytes were proved when they were stored, and
     nobody has written to them since: see `rely_on_seal`. *base* opens the full archive
     with a hash, of which an overlay has some of its members: it is then its ``base``.
+    *blob* returns the bytes of a blob; without it they cannot be read.
     Opening reads the header and the root only, whatever the size. Raises
     MalformedArchive, DamagedArchive or UnsupportedArchive.
     """
@@ -85,6 +91,7 @@ class Archive:
         *,
         sealed: bool = False,
         base: Callable[[str], Archive] | None = None,
+        blob: ReadBlob | None = None,
     ) -> None:
         header = open_header(buffer, hash, what, overlay=True)
         self.base = None
@@ -107,6 +114,18 @@ class Archive:
             raise errors.MalformedArchive(f"{what}: the slots do not add up", hash=hash)
         self._members = Members(buffer, header, what, self.base)
         self._sealed = sealed
+        self.blob = blob
+
+    @property
+    def blob(self) -> ReadBlob | None:
+        """What reads blobs."""
+        return self._members.blob
+
+    @blob.setter
+    def blob(self, blob: ReadBlob | None) -> None:
+        self._members.blob = blob
+        if self.base is not None:
+            self.base.blob = blob
 
     def rely_on_seal(self) -> None:
         """Let checksums stand for digests from now on, if the bytes are sealed.
@@ -203,6 +222,7 @@ class Archive:
     def _replace(self, sound: Archive) -> None:
         if sound is self:
             return
+        sound.blob = self.blob
         sound._members.sealed = self._members.sealed and sound.sealed
         self.coming = sound.coming
         self._buffer = sound._buffer
@@ -213,10 +233,26 @@ class Archive:
     def stored(self, slot: int) -> tuple[int, int]:
         """Return (offset in the members section, stored size) of *slot*.
 
-        The section of an overlay follows that of its base. Raises DamagedArchive if the
-        archive has no such slot.
+        The section of an overlay follows that of its base. Of a blob the offset is
+        `lazyimport.format.header.BLOB`. Raises DamagedArchive if the archive has no
+        such slot.
         """
         return self._members.stored(slot)
+
+    def is_blob(self, entry: Entry) -> bool:
+        """Return whether the bytes of a file lie in a blob."""
+        return self.stored(entry.slot)[0] == BLOB
+
+    def blobs(self) -> dict[bytes, Blob]:
+        """Return the blobs that the archive refers to, by digest."""
+        from lazyimport.format.blobs import find_blobs, kept  # not at a start
+
+        header = self.header
+        slots = self._buffer[header.slots_at : header.members_at]
+        found = find_blobs(self.index, slots)
+        if self.base is not None:
+            found |= kept(self.base.blobs(), self.index)
+        return found
 
     @property
     def notes(self) -> dict[str, object]:
@@ -261,6 +297,7 @@ class Members:
         "_slots_at",
         "_starts",
         "_what",
+        "blob",
         "sealed",
     )
 
@@ -281,13 +318,14 @@ class Members:
         self._slots_at = header.slots_at
         self._what = what
         self.sealed = False
+        self.blob: ReadBlob | None = None
 
     def stored(self, slot: int) -> tuple[int, int]:
         """Return (offset in the section, stored size). Raises DamagedArchive."""
         offset, stored, _ = self._slot(slot)
         if offset == IN_BASE and self._base is not None:
             return self._base.stored(stored)
-        return self._starts + offset, stored
+        return offset if offset == BLOB else self._starts + offset, stored
 
     def awaits(self, slot: int) -> bool:
         """Return whether the member in *slot* is still coming."""
@@ -312,6 +350,11 @@ class Members:
             # Its slot may be another's: nothing but a sealed checksum says it is not.
             known = crc if self.sealed else _NONE
             return self._base.read(stored, size, digest, path, known)
+        if offset == BLOB and self.blob is not None:
+            from lazyimport.format.blobs import Blob  # few archives have any
+
+            wanted = Blob(digest, size, path, compressed=stored != size)
+            return memoryview(self.blob(wanted))
         if known is not None:
             crc = known
         if stored > size or offset + stored > len(self._members):

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     Data: TypeAlias = bytes | memoryview
     #: compresses each of a batch; opens a frame of a known size; what that raises
@@ -33,6 +33,10 @@ MAX_RATIO = (128 << 10) // 4
 #: More would wait for the one thread that reads, hashes and writes.
 _THREADS = 4
 
+#: What is compressed of large data to see whether it pays, and what it must save.
+_SAMPLES, _SAMPLE = 8, 1 << 17
+_WORTH = 0.8
+
 #: What one turn of a thread compresses: enough to outweigh handing it over.
 _BATCH_BYTES = 1 << 18
 _BATCH_MEMBERS = 256
@@ -43,8 +47,21 @@ def compress(data: Data) -> Data:
     return _compress_batch([data])[0]
 
 
-def compress_all(members: Iterable[Data]) -> Iterator[Data]:
+def pays(data: Data) -> bool:
+    """Return whether compressing *data*, which is large, is worth it.
+
+    A few samples tell: weights of models do not get smaller.
+    """
+    step = max(len(data) // _SAMPLES, _SAMPLE)
+    parts = [data[at : at + _SAMPLE] for at in range(0, len(data), step)]
+    small = sum(len(frame) for frame in _codec()[0](parts))
+    return small < _WORTH * sum(map(len, parts))
+
+
+def compress_all(members: Iterable[Data], *, framed: bool = False) -> Iterator[Data]:
     """Yield what `compress` gives for each of *members*, in order, on several cores.
+
+    All are *framed*, even where that makes them larger, if that is asked for.
 
     zstd runs without the GIL. At most a few batches are read ahead.
     """
@@ -52,9 +69,10 @@ def compress_all(members: Iterable[Data]) -> Iterator[Data]:
     from concurrent.futures import ThreadPoolExecutor
 
     running: deque[Future[list[Data]]] = deque()
+    one: Callable[[list[Data]], Any] = _codec()[0] if framed else _compress_batch
     with ThreadPoolExecutor(_THREADS, "lazyimport-zstd") as pool:
         for batch in _batches(members):
-            running.append(pool.submit(_compress_batch, batch))
+            running.append(pool.submit(one, batch))
             if len(running) > _THREADS:
                 yield from running.popleft().result()
         while running:

@@ -9,6 +9,7 @@ from struct import Struct, error as StructError  # noqa: N812
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive, Members
+from lazyimport.format.blobs import NONE, blobs_in, kept
 from lazyimport.format.build import encode_page, rank
 from lazyimport.format.entries import MAX_MEMBER, check_path, decode_page
 from lazyimport.format.header import HEADER_SIZE, IN_BASE, Header, open_header
@@ -25,10 +26,11 @@ from lazyimport.format.writer import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from mmap import mmap
     from typing import BinaryIO, TypeAlias
 
+    from lazyimport.format.blobs import Blob
     from lazyimport.format.entries import Entry, Variant
     from lazyimport.format.index import Index
 
@@ -51,19 +53,21 @@ def write_delta(
     notes: bytes = b"",
     partial: bool = False,
     most: int = MAX_MEMBER,
+    blobs: Mapping[bytes, Blob] = NONE,
 ) -> Header | None:
     """Write *target* as a delta to *base*; None, and nothing written, if it cannot be.
 
     It cannot if the two have other variants, are the same archive, or differ in
     members of more than *most* bytes. *read* gives the bytes of a digest that the
     base does not have. Of a *partial* base only the pages that differ are there.
+    *blobs*, by digest, do not come into the delta.
     """
     if target.variants != base.variants or target.hash == base.hash:
         return None
     patch = difference(base, target)
     ranked = rank(patch.changed)
     members = members_of(entry for *_, entry in ranked)
-    known = patch.known
+    known = patch.known | blobs.keys()
     if not partial:
         known = known | _known(base, {digest for _, digest in members} - known)
     if sum(size for size, digest in members if digest not in known) > most:
@@ -79,6 +83,7 @@ def write_delta(
         checked(read, target.hash, members),
         raw=False,
         notes=notes,
+        blobs=blobs,
     )
 
 
@@ -95,13 +100,13 @@ class Revision:
 
     *delta* is the object's bytes, *hash* the archive that it must give with *base*;
     *what* names it in errors. Without a delta it is the base itself. ``index`` is
-    the archive's whole index.
+    the archive's whole index, and ``blobs`` are those that it refers to, by digest.
 
     Raises MalformedArchive, DamagedArchive or UnsupportedArchive, also if the two
     do not give the archive *hash*.
     """
 
-    __slots__ = ("_brought", "_in_base", "_members", "base", "delta", "index")
+    __slots__ = ("_brought", "_in_base", "_members", "base", "blobs", "delta", "index")
 
     def __init__(
         self,
@@ -117,6 +122,7 @@ class Revision:
         self._brought: dict[bytes, Place] = {}
         self._in_base: dict[bytes, Place] | None = None
         self._members: Members | None = None
+        self.blobs = base.blobs()
         if delta is not None:
             self._apply(delta, hash or base.hash, what)
 
@@ -138,6 +144,7 @@ class Revision:
         if self.slot_in_base(digest) is None:
             assert self._members is not None
             slot, size, path = self._brought[digest]
+            self._members.blob = self.base.blob
             return self._members.read(slot, size, digest, path)
         slot, size, path = self._places_in_base()[digest]
         return self.base.member(slot, size, digest, path)
@@ -159,8 +166,8 @@ class Revision:
         return self.read(entry.digest)
 
     def prove(self) -> None:
-        """Read all that the delta brings. Raises DamagedArchive."""
-        for digest in self._brought:
+        """Read all that the delta brings, but no blobs. Raises DamagedArchive."""
+        for digest in self._brought.keys() - self.blobs.keys():
             self.read(digest)
 
     def _places_in_base(self) -> dict[bytes, Place]:
@@ -173,7 +180,13 @@ class Revision:
         if self.delta is None:
             return recode(self.base, out, raw=raw)
         return write_archive(
-            out, self.index, self.read, raw=raw, notes=self.notes, proved=True
+            out,
+            self.index,
+            self.read,
+            raw=raw,
+            notes=self.notes,
+            proved=True,
+            blobs=self.blobs,
         )
 
     def _apply(self, delta: bytes | mmap, hash: str, what: str) -> None:
@@ -181,6 +194,8 @@ class Revision:
         self.index, rows = apply_delta(delta, header, self.base.index, what)
         self._brought = _places(rows)
         self._members = Members(delta, header, what)
+        own = blobs_in(rows, delta[header.slots_at : header.members_at])
+        self.blobs = {**kept(self.blobs, self.index), **own}
 
 
 def apply_delta(

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from mmap import mmap
 
 FILE, DIRECTORY = 0, 1
-EXECUTABLE, LOOKS_AT_FILES = 1, 2  # flags of a file
+EXECUTABLE, LOOKS_AT_FILES, ON_DEMAND = 1, 2, 4  # flags of a file
 LOOKS, HAS_DATA, NATIVE, CONFIGURED, IN_MEMORY = 1, 2, 4, 8, 16  # of a directory
 KNOWN_FLAGS = (
-    EXECUTABLE | LOOKS_AT_FILES,
+    EXECUTABLE | LOOKS_AT_FILES | ON_DEMAND,
     LOOKS | HAS_DATA | NATIVE | CONFIGURED | IN_MEMORY,
 )
 MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
@@ -134,6 +134,16 @@ class Entry:
     def is_directory(self) -> bool:
         """Whether the entry is a directory."""
         return self.kind == DIRECTORY
+
+    @property
+    def executable(self) -> bool:
+        """Whether the entry is a file that can be executed."""
+        return self.kind == FILE and bool(self.flags & EXECUTABLE)
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether the entry is a file that stays in the store until it is needed."""
+        return self.kind == FILE and bool(self.flags & ON_DEMAND)
 
     def with_codes(self, codes: dict[int, Code]) -> Entry:
         """Return the entry with bytecode, which is given by number of variant."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x89LZY\r\n\x1a\n"
 VERSION = 1
-DELTA = 1
-OVERLAY = 2
+DELTA, OVERLAY, BLOBS = 1, 2, 4
 MAX_NOTES = 1 << 20
-IN_BASE = (1 << 64) - 1
+#: offsets that say: the base has the member; it is a blob
+IN_BASE, BLOB = (1 << 64) - 1, (1 << 64) - 2
 #: In a node cache, this is added to the offset of a member that is still coming. The
 #: byte of a slot that has it is then `MARK`ed: one byte is never seen half written.
 AWAITED = 1 << 63
@@ -34,11 +34,13 @@ class Header:
     """The first 128 bytes of an object.
 
     ``hash`` and ``base`` are in hex digits; ``base`` is None unless the object is a
-    delta or an ``overlay``. Sizes are in bytes.
+    delta or an ``overlay``. ``blobs`` says that some of its slots refer to blobs. Sizes
+    are in bytes.
     """
 
     __slots__ = (
         "base",
+        "blobs",
         "hash",
         "members_size",
         "notes_size",
@@ -61,6 +63,7 @@ class Header:
         members_size: int = 0,
         notes_size: int = 0,
         warm: int = 0,
+        blobs: bool = False,
     ) -> None:
         self.hash = hash
         self.base = base
@@ -71,6 +74,7 @@ class Header:
         self.members_size = members_size
         self.notes_size = notes_size
         self.warm = warm
+        self.blobs = blobs
 
     @property
     def pages_at(self) -> int:
@@ -102,7 +106,8 @@ class Header:
         head = _HEADER.pack(
             MAGIC,
             VERSION,
-            OVERLAY if self.overlay else DELTA if self.base else 0,
+            (OVERLAY if self.overlay else DELTA if self.base else 0)
+            | BLOBS * self.blobs,
             b"",
             bytes.fromhex(self.hash),
             bytes.fromhex(self.base) if self.base else b"",
@@ -142,9 +147,9 @@ class Header:
         root, pages, slots, members, notes, warm = sizes
         if (
             version != VERSION
-            or flags not in {0, DELTA, OVERLAY}
+            or flags & ~BLOBS not in {0, DELTA, OVERLAY}
             or any(zero)
-            or bool(flags) != any(base)
+            or bool(flags & ~BLOBS) != any(base)
             or root > MAX_ROOT
             or pages >= 1 << 32
             or slots % SLOT.size
@@ -152,20 +157,21 @@ class Header:
             or warm > members
         ):
             raise errors.MalformedArchive(f"{what}: the header makes no sense")
-        if flags == OVERLAY and not overlay:
+        if flags & OVERLAY and not overlay:
             raise errors.MalformedArchive(
                 f"{what}: an overlay, which is of use only in a node cache"
             )
         return cls(
             name.hex(),
-            base=base.hex() if flags else None,
-            overlay=flags == OVERLAY,
+            base=base.hex() if flags & ~BLOBS else None,
+            overlay=bool(flags & OVERLAY),
             root_size=root,
             pages_size=pages,
             slots_size=slots,
             members_size=members,
             notes_size=notes,
             warm=warm,
+            blobs=bool(flags & BLOBS),
         )
 
 

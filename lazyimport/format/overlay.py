@@ -53,6 +53,7 @@ def write_overlay(out: BinaryIO, revision: Revision, *, raw: bool) -> Header:
         pages_size=len(index.body),
         slots_size=index.slots * SLOT.size,
         notes_size=len(notes),
+        blobs=bool(revision.blobs),
     )
     start = out.tell()
     out.seek(start + header.members_at)
@@ -107,6 +108,8 @@ class _Members:
 
     def _slot(self, digest: bytes) -> bytes:
         """Return the slot of a member, which is written unless the base has it."""
+        if digest in self._revision.blobs:
+            return self._revision.blobs[digest].slot
         in_base = self._revision.slot_in_base(digest)
         slot = b"" if in_base is None else self._shared[in_base]
         if not slot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport import errors
-from lazyimport.format.header import IN_BASE, SLOT
+from lazyimport.format.header import BLOB, IN_BASE, SLOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def stored_members(
 ) -> list[Stored]:
     """Return the members that the *slots* of *entries* name, in the order they lie in.
 
-    An entry's slots are counted from its own ``slot``. What a delta takes from its
-    base is left out.
+    An entry's slots are counted from its own ``slot``. Blobs are left out, and what a
+    delta takes from its base.
 
     Raises MalformedArchive unless the members fill their section: nothing lies
     between them or outside, none is larger than the index says, and none is two.
@@ -33,6 +33,8 @@ def stored_members(
         for slot, size, digest in entry.members():
             offset, stored, _ = SLOT.unpack_from(slots, slot * SLOT.size)
             if offset == IN_BASE and header.base is not None:
+                continue
+            if offset == BLOB and slot == entry.slot and stored in {0, size}:
                 continue
             member = (offset, stored, size, digest, entry.path)
             known = found.setdefault((offset, stored), member)

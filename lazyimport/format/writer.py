@@ -9,15 +9,17 @@ from __future__ import annotations
 from zlib import crc32
 
 from lazyimport.errors import DamagedArchive
+from lazyimport.format.blobs import NONE
 from lazyimport.format.digest import sha256
 from lazyimport.format.header import IN_BASE, MAX_NOTES, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from lazyimport.format.archive import Archive
+    from lazyimport.format.blobs import Blob
     from lazyimport.format.entries import Entry
     from lazyimport.format.index import Index
 
@@ -44,6 +46,7 @@ def write_archive(
     raw: bool = False,
     notes: bytes = b"",
     proved: bool = False,
+    blobs: Mapping[bytes, Blob] = NONE,
 ) -> Header:
     """Write the archive of *index* to *out*, a seekable file, and return its header.
 
@@ -51,7 +54,7 @@ def write_archive(
     and DamagedArchive is raised if they are not those. *first* are digests to lie
     before all others, in order: a recorded start; digests that the archive does not
     have are ignored. With *raw* members are stored uncompressed, else as zstd where
-    that is smaller.
+    that is smaller. *blobs*, by digest, do not come into the archive.
     """
     entries = list(index.entries())
     members = members_of(entries)
@@ -60,13 +63,32 @@ def write_archive(
     order, warm = member_order(entries, first)
     sections = index.root, index.body, members
     return write_object(
-        out, (index.hash, None), sections, order, warm, read, raw=raw, notes=notes
+        out,
+        (index.hash, None),
+        sections,
+        order,
+        warm,
+        read,
+        raw=raw,
+        notes=notes,
+        blobs=blobs,
     )
 
 
-def recode(archive: Archive, out: BinaryIO, *, raw: bool) -> Header:
-    """Write *archive* again, proved in full, with its members in the same order."""
+def recode(
+    archive: Archive,
+    out: BinaryIO,
+    *,
+    raw: bool,
+    blobs: Mapping[bytes, Blob] | None = None,
+) -> Header:
+    """Write *archive* again, proved in full, with its members in the same order.
+
+    *blobs* do not come into it: those of *archive*, or others.
+    """
     index = archive.index
+    if blobs is None:
+        blobs = archive.blobs()
     # Digest: offset, stored size (the empty member lies before its neighbor), and how
     # to read it
     where: dict[bytes, tuple[int, int, int, int, str]] = {}
@@ -83,10 +105,17 @@ def recode(archive: Archive, out: BinaryIO, *, raw: bool) -> Header:
         _, _, slot, size, path = where[digest]
         return archive.member(slot, size, digest, path)
 
-    names = archive.hash, None
-    sections = index.root, index.body, members
-    notes = archive.raw_notes
-    return write_object(out, names, sections, order, warm, read, raw=raw, notes=notes)
+    return write_object(
+        out,
+        (archive.hash, None),
+        (index.root, index.body, members),
+        order,
+        warm,
+        read,
+        raw=raw,
+        notes=archive.raw_notes,
+        blobs=blobs,
+    )
 
 
 def checked(read: Read, hash: str, members: Iterable[tuple[int, bytes]]) -> Read:
@@ -145,13 +174,14 @@ def write_object(
     *,
     raw: bool,
     notes: bytes,
+    blobs: Mapping[bytes, Blob],
 ) -> Header:
     """Write one object, archive or delta, and return its header.
 
     *names* are the hash and the base; *sections* are the root, the pages, and the
     size and digest of what each slot refers to. *read* gives the proved bytes of
-    each digest in *order*, which become members; the other digests are said to be
-    in the base. The first *warm* members are those that a start needs.
+    each digest in *order*, which become members, except *blobs*; the other digests are
+    said to be in the base. The first *warm* members are those that a start needs.
     """
     if len(notes) > MAX_NOTES:
         raise ValueError(f"notes of {len(notes)} bytes exceed {MAX_NOTES}")
@@ -163,9 +193,12 @@ def write_object(
         pages_size=len(pages),
         slots_size=len(slots) * SLOT.size,
         notes_size=len(notes),
+        blobs=any(digest in blobs for _, digest in slots),
     )
     start = out.tell()
     out.seek(start + header.members_at)
+    warm -= sum(digest in blobs for digest in order[:warm])
+    order = [digest for digest in order if digest not in blobs]
     places: dict[bytes, bytes] = {}
     data: Iterator[bytes | memoryview] = map(read, order)
     if not raw:
@@ -183,6 +216,7 @@ def write_object(
     out.write(header.encode())
     out.write(root)
     out.write(pages)
+    places.update((digest, blob.slot) for digest, blob in blobs.items())
     in_base = SLOT.pack(IN_BASE, 0, 0)
     out.write(b"".join([places.get(digest, in_base) for _, digest in slots]))
     out.seek(start + header.size)

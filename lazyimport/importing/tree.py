@@ -193,13 +193,49 @@ class Tree:
                 raise IsADirectoryError(
                     errno.EISDIR, "a directory of the archive", path
                 )
-            if self.archive.stored(entry.slot)[1] == entry.size:
+            raw = self.archive.stored(entry.slot)[1] == entry.size
+            if raw or self.archive.is_blob(entry):
                 return self.read(entry)
             from lazyimport.importing.data_cache import read
 
             return read(self.archive, entry)
         except errors.ArchiveError as error:
             raise self._unreadable(path, error) from error
+
+    def path(self, name: str) -> str:
+        """Return where a file or directory is on disk, and put it there if need be.
+
+        *name* is relative to the root, or absolute. Raises FileNotFoundError,
+        ArchiveReadError, or CacheError if the disk refuses.
+        """
+        import errno
+        from itertools import chain
+
+        inner = self.relative(os.path.join(self.root, name))
+        entry = None if inner is None else self.entry(inner)
+        if entry is None:
+            raise FileNotFoundError(
+                errno.ENOENT, f"archive {self.hash} has no such file", name
+            )
+        self._follow_user()
+        folders = [entry.path] if entry.path else self.archive.tops()
+        try:
+            if entry.is_directory:
+                files = chain.from_iterable(map(self.archive.files_under, folders))
+                there = all(map(self.put, files))
+            else:
+                there = self.put(entry)
+        except errors.ArchiveError as error:
+            raise self._unreadable(name, error) from error
+        place = f"{self.place}/{entry.path}".rstrip("/")
+        if not there:
+            raise errors.CacheError(
+                f"{name} of archive {self.hash} cannot be put on disk at {place}: this "
+                "user may not write there, or the disk is full; set "
+                "LAZYIMPORT_CACHE_DIR to a directory where it can write",
+                path=place,
+            )
+        return place
 
     def _unreadable(self, path: str, error: Exception) -> OSError:
         import errno

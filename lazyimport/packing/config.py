@@ -36,6 +36,7 @@ class Config:
     optimize: tuple[int, ...] = (0,)
     materialize: tuple[str, ...] = ()
     in_memory: tuple[str, ...] = ()
+    on_demand: tuple[str, ...] = ()
     requires_python: str | None = None
     follow_links: bool = False  # no file says so: it could bring in files of anybody
 
@@ -186,5 +187,6 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "materialize": _STRINGS,
     "in-memory": _STRINGS,
+    "on-demand": _STRINGS,
     "requires-python": (_is_specifier, 'a version specifier such as ">=3.10"'),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from lazyimport.cache.blobs import LARGE
 from lazyimport.errors import PackError
 from lazyimport.format.archive import top_of
 from lazyimport.format.entries import (
@@ -59,14 +60,31 @@ def package_flags(files: Mapping[str, int], config: Config) -> dict[str, int]:
     return flags
 
 
-def matches(lines: Sequence[str], files: Iterable[str]) -> Iterator[str]:
-    """Yield those of *files* that gitignore patterns, *lines*, match.
+def on_demand(files: Mapping[str, int], config: Config) -> set[str]:
+    """Return the paths of files that stay in the store until somebody needs them.
+
+    *files* maps paths to sizes. Only large ones do, that nothing imports or links.
+    """
+    large = [
+        path
+        for path, size in files.items()
+        if size >= LARGE
+        and not path.endswith(MODULE_SUFFIXES)
+        and not _SHARED_LIBRARY.search(path)
+    ]
+    return set(matches(config.on_demand, large, "on_demand"))
+
+
+def matches(
+    lines: Sequence[str], files: Iterable[str], key: str = "materialize"
+) -> Iterator[str]:
+    """Yield those of *files* that gitignore patterns match: *lines*, a value of *key*.
 
     What lies in a directory that matches does too. Raises PackError for a line that
     is no pattern.
     """
     try:
-        patterns = Patterns(lines, "[tool.lazyimport] materialize", strict=True)
+        patterns = Patterns(lines, f"[tool.lazyimport] {key}", strict=True)
     except ValueError as error:
         raise PackError(str(error)) from error
     folders: dict[str, bool] = {"": False}

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import IO
 
+from lazyimport.cache.blobs import LARGE
+from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous
+from lazyimport.errors import MemberMissing
+from lazyimport.format.blobs import Blob
 from lazyimport.format.build import build_index
+from lazyimport.format.codec import pays
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import (
     DIRECTORY,
     EXECUTABLE,
     FILE,
     LOOKS_AT_FILES,
+    ON_DEMAND,
     Code,
     Entry,
     Variant,
@@ -29,7 +35,7 @@ from lazyimport.format.patch import Patch, patched
 from lazyimport.format.writer import encode_notes
 from lazyimport.packing.compile import SyntaxProblem, compile_sources
 from lazyimport.packing.config import Config
-from lazyimport.packing.flags import looks_at_files, package_flags
+from lazyimport.packing.flags import looks_at_files, on_demand, package_flags
 from lazyimport.packing.interpreters import Interpreter
 from lazyimport.packing.names import directories_of
 from lazyimport.packing.secrets import secret_in
@@ -40,9 +46,10 @@ from lazyimport.reporting import Reporter
 class Indexer:
     """Makes the index of one packing, and gives the bytes that it refers to.
 
-    *spool* takes bytecode until it is written elsewhere. After `index`, ``flags`` are
-    those of the files by path, ``problems`` says by path why a source has no
-    bytecode, and ``compiled`` how much bytecode was made.
+    *spool* takes bytecode until it is written elsewhere, and *cache* large files. After
+    `index`, ``flags`` are those of the files by path, ``problems`` says by path why a
+    source has no bytecode, ``compiled`` how much bytecode was made, and ``blobs`` are
+    the large files, by digest.
     """
 
     def __init__(
@@ -52,12 +59,14 @@ class Indexer:
         interpreters: Sequence[Interpreter],
         previous: Previous | None,
         spool: IO[bytes],
+        cache: NodeCache,
         reporter: Reporter,
     ) -> None:
         self._sources = sources
         self._config = config
         self._previous = previous
         self._spool = spool
+        self._cache = cache
         self._reporter = reporter
         targets = [
             (Variant(i.tag, i.magic, optimization), i)
@@ -77,6 +86,7 @@ class Indexer:
         self.flags: dict[str, int] = {}
         self.problems: dict[str, list[str]] = {}
         self.compiled = 0
+        self.blobs = {} if previous is None else {**previous.revision.blobs}
 
     @property
     def notes(self) -> bytes:
@@ -134,9 +144,16 @@ class Indexer:
         secrets = []
         known = self._previous.flags if self._previous is not None else {}
         self.flags = {file.path: known.get(file.path, 0) for file in files}
+        sizes = {file.path: file.signature[0] for file in files}
+        demanded = on_demand(sizes, self._config)
         if self._previous is not None and trust_stat:
-            files = [file for file in files if not self._previous.has(file)]
+            files = [file for file in files if not self._is_known(file, demanded)]
         for number, file in enumerate(files, 1):
+            if _is_large(file):
+                flag = ON_DEMAND * (file.path in demanded)
+                self._take_in(file, flag | EXECUTABLE * file.executable)
+                self._reporter.step("reading", number, len(files))
+                continue
             data = file.read()
             digest = sha256(data)
             self._files.setdefault(digest, (file, len(data)))
@@ -156,6 +173,34 @@ class Indexer:
             self._reporter.step("reading", number, len(files))
         if secrets:
             raise pack_error(secrets)
+
+    def _is_known(self, file: SourceFile, demanded: Collection[str]) -> bool:
+        """Whether the previous packing knows all of a file."""
+        previous = self._previous
+        if previous is None or not previous.has(file):
+            return False
+        if not _is_large(file):
+            return True
+        entry = previous.revision.index.entry(file.path)
+        if entry is None or entry.on_demand != (file.path in demanded):
+            return False
+        try:
+            self._cache.open_blob(self.blobs[entry.digest]).close()
+        except (KeyError, MemberMissing):
+            return False
+        return True
+
+    def _take_in(self, file: SourceFile, flags: int) -> None:
+        """Make a blob of a large file."""
+        digest, size = file.take_in(self._cache)
+        entry = Entry(file.path, size, digest, flags=flags)
+        if digest not in self.blobs:
+            blob = Blob.of(entry, compressed=False)
+            with memoryview(self._cache.read_blob(blob)) as content:
+                blob.compressed = pays(content)
+            self.blobs[digest] = blob
+        self.flags[file.path] = flags
+        self._read.append(entry)
 
     def _take_over(self) -> set[bytes]:
         """Take bytecode from the previous archive; return the sources it has tried."""
@@ -251,3 +296,8 @@ class Indexer:
             digest = sha256(listing)
             self._listings[digest] = listing
             yield Entry(path, len(listing), digest, DIRECTORY, flags.get(path, 0))
+
+
+def _is_large(file: SourceFile) -> bool:
+    """Return whether a file is to be a blob; sources and their like never are."""
+    return file.signature[0] >= LARGE and not file.path.endswith((".py", ".pyc"))

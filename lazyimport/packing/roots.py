@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+from dataclasses import replace
 from typing import BinaryIO
 
+from lazyimport.cache.blobs import LARGE
 from lazyimport.cache.layout import PACKS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous, load_previous, save_packing
@@ -26,7 +27,7 @@ from lazyimport.packing.compile import identity
 from lazyimport.packing.config import Config
 from lazyimport.packing.indexing import Indexer
 from lazyimport.packing.interpreters import Interpreter
-from lazyimport.packing.sources import Sources
+from lazyimport.packing.sources import FULL, Sources
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
 
@@ -146,7 +147,9 @@ def pack_roots(
     with _disk_errors(cache), tempfile.TemporaryFile(dir=folder) as spool:
 
         def make(previous: Previous | None) -> tuple[Indexer, Revision]:
-            indexer = Indexer(sources, config, interpreters, previous, spool, reporter)
+            indexer = Indexer(
+                sources, config, interpreters, previous, spool, cache, reporter
+            )
             index = indexer.index(jobs, trust_stat=trust_stat)
             reporter.step("writing the archive")
             revision = previous and _as_delta(previous, index, indexer, folder)
@@ -180,11 +183,19 @@ def _without_effect(sources: Sources, config: Config) -> Iterator[str]:
     """Yield a warning for each line in the configuration that matches nothing here."""
     paths = [file.path for file in sources.files]
     tops = {top_of(path) for path in paths}
+    sizes = {file.path: file.signature[0] for file in sources.files}
     for line in config.materialize:
         if next(flags.matches([line], paths), None) is None and line[:1] != "!":
             yield (
                 f"[tool.lazyimport] materialize names {line!r}, which matches nothing in "
                 "this archive, so it has no effect"
+            )
+    for line in config.on_demand:
+        one = replace(config, on_demand=(line,))
+        if line[:1] != "!" and not flags.on_demand(sizes, one):
+            yield (
+                f"[tool.lazyimport] on_demand names {line!r}, which matches no data file "
+                f"of {LARGE >> 20} MiB or more in this archive, so it has no effect"
             )
     for name in config.in_memory:
         if name not in tops:
@@ -218,7 +229,9 @@ def _as_delta(
     most = int(LARGEST_DELTA * base.header.size)
     read, notes = indexer.read, indexer.notes
     with tempfile.TemporaryFile(dir=folder) as file:
-        if not write_delta(file, base.index, index, read, notes=notes, most=most):
+        if not write_delta(
+            file, base.index, index, read, notes=notes, most=most, blobs=indexer.blobs
+        ):
             return None
         file.seek(0)
         return Revision(base, file.read(), index.hash)
@@ -226,7 +239,14 @@ def _as_delta(
 
 def _as_archive(index: Index, indexer: Indexer, cache: NodeCache) -> Revision:
     def write(out: BinaryIO) -> object:
-        return write_archive(out, index, indexer.read, raw=True, notes=indexer.notes)
+        return write_archive(
+            out,
+            index,
+            indexer.read,
+            raw=True,
+            notes=indexer.notes,
+            blobs=indexer.blobs,
+        )
 
     return Revision(_put(cache, index.hash, write))
 
@@ -248,7 +268,7 @@ def _disk_errors(cache: NodeCache) -> Iterator[None]:
         yield
     except OSError as error:
         ours = str(error.filename).startswith(f"{cache.path}/")
-        if not ours and error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG}:
+        if not ours and error.errno not in FULL:
             raise
         raise CacheError(
             f"cannot pack in the node cache {cache.path}: {error.strerror}; free space "

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+from functools import partial
 from typing import BinaryIO, NamedTuple
 
+from lazyimport.cache.blobs import take_in
+from lazyimport.cache.layout import Layout
 from lazyimport.errors import PackError
 from lazyimport.format.digest import sha256
 
 _SHOWN_ISSUES = 20
 _TRIES = 3  # to read a file while nobody writes it
+#: how a disk says that it takes nothing
+FULL = {ENOSPC, EDQUOT, EROFS, EFBIG}
 
 #: size, mtime and ctime in nanoseconds, inode, device
 Signature = tuple[int, int, int, int, int]
@@ -41,16 +47,35 @@ class SourceFile(NamedTuple):
         Raises PackError if the file cannot be read, is another one now, was cut, or
         does not come to rest.
         """
+
+        def read(file: BinaryIO, size: int) -> tuple[bytes, int]:
+            content = file.read(size)
+            return content, len(content)
+
+        return self._at_rest(read)[0]
+
+    def take_in(self, cache: Layout) -> tuple[bytes, int]:
+        """Make a blob of *cache* of the contents; return their digest and size.
+
+        Raises as `read` does, and CacheError or OSError if the cache refuses.
+        """
+        take = partial(take_in, layout=cache, executable=self.executable)
+        return self._at_rest(take)
+
+    def _at_rest(
+        self, read: Callable[[BinaryIO, int], tuple[bytes, int]]
+    ) -> tuple[bytes, int]:
+        """Return what *read* gives, with the size, of a file that nobody writes."""
         for _ in range(_TRIES):
             with self._opened() as file:
                 before = signature_of(os.fstat(file.fileno()))
-                content = file.read(before[0])
+                result = read(file, before[0])
                 after = signature_of(os.fstat(file.fileno()))
             if before[3:] != self.signature[3:] or before[0] < self.signature[0]:
                 break
             grew = after[0] > before[0]
-            if len(content) == before[0] and (grew or after == before):
-                return content
+            if result[1] == before[0] and (grew or after == before):
+                return result
         raise self._changed()
 
     def read_again(self, size: int, digest: bytes) -> bytes:
@@ -70,6 +95,8 @@ class SourceFile(NamedTuple):
             with open_regular(self.location) as file:
                 yield file
         except OSError as error:
+            if error.errno in FULL:  # that is where it was to be copied to
+                raise
             text = f"{self.location} cannot be read: {reason(error)}"
             raise pack_error([text]) from error
 

@@ -115,12 +115,12 @@ class ArchivePlugin(RuntimeEnvPlugin):
 
 def fetch_ahead(settings: Settings, logger: logging.Logger) -> int:
     """Fetch an archive into the node cache; return its size there."""
-    from lazyimport.delivery.obtaining import obtain
+    from lazyimport.delivery.blobs_wanted import obtain_ahead
     from lazyimport.reporting import WARNINGS
 
     assert settings.hash is not None
     started = time.perf_counter()
-    _, fetched = obtain(settings, WARNINGS, ahead=True)
+    _, fetched = obtain_ahead(settings, WARNINGS)
     logger.info(
         "lazyimport: archive %s from %s: %s bytes fetched in %.0f ms",
         settings.hash,

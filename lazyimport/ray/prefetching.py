@@ -105,7 +105,8 @@ def fetch_here(
     hash: str, store: str | None, timeout: float | None
 ) -> tuple[int, float, str | None]:
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""
-    from lazyimport.delivery.obtaining import obtain, require_signed
+    from lazyimport.delivery.blobs_wanted import obtain_ahead
+    from lazyimport.delivery.obtaining import require_signed
     from lazyimport.ray.metrics import count_fetch
     from lazyimport.reporting import WARNINGS
 
@@ -118,7 +119,7 @@ def fetch_here(
         if settings.cache_mode == "memory":
             why = "it keeps no archives (LAZYIMPORT_CACHE_MODE=memory)"
         else:
-            _, fetched = obtain(settings, WARNINGS, ahead=True)
+            _, fetched = obtain_ahead(settings, WARNINGS)
             if settings.require_signature:
                 require_signed(settings)
     except LazyImportError as error:

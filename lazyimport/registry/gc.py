@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lazyimport.errors import ChannelError, KeyMissing, LazyImportError, StoreError
+from lazyimport.format.header import Header
 from lazyimport.registry.archives import (
     delete_archive,
     delete_object,
     read_header,
     stored_archives,
 )
+from lazyimport.registry.blobs import Needs, StoredBlob
 from lazyimport.registry.channels import read_channels
 from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
 from lazyimport.registry.history import Deployment, read_records
@@ -100,10 +102,11 @@ class Survey:
 
     ``leftovers`` are the keys of objects that nothing needs, such as records
     of archives that are not there; ``unfinished`` says where there is what killed
-    writers did not finish.
+    writers did not finish. ``blobs`` are those that no archive which stays refers to.
     """
 
     fates: list[Fate]
+    blobs: list[StoredBlob]
     leftovers: list[str]
     unfinished: list[str]
     now: float
@@ -120,10 +123,12 @@ class Collected:
     """What `collect` did.
 
     ``deleted`` are archives, ``spared`` hashes of those that were needed again by
-    then, ``leftovers`` the number of other things deleted.
+    then, ``blobs`` are large files that were deleted, ``leftovers`` the number of other
+    things.
     """
 
     deleted: list[Fate] = field(default_factory=list)
+    blobs: list[StoredBlob] = field(default_factory=list)
     spared: list[str] = field(default_factory=list)
     leftovers: int = 0
 
@@ -163,6 +168,15 @@ def collect(
                 fresh = surveyor.survey(announced.time)
                 _delete(store, batch, fresh, announced, done)
             reporter.step("deleting archives", start + len(batch), len(going))
+        names = sorted({blob.name for blob in planned.blobs})
+        for start in range(0, len(names), BATCH):
+            batch = {*names[start : start + BATCH]}
+            with Announced(store, batch, by) as announced:
+                for blob in surveyor.survey(announced.time).blobs:
+                    if blob.name in batch:
+                        announced.require()
+                        delete_object(store, blob.key)
+                        done.blobs.append(blob)
         if planned.leftovers or planned.unfinished:
             with Announced(store, set(), by) as announced:
                 for key in surveyor.survey(announced.time).leftovers:
@@ -196,7 +210,8 @@ class _Surveyor:
         self._store = store
         self._rules = rules
         # By hash and time: what was deleted may have come back in another form.
-        self._bases: dict[tuple[str, float], str | None] = {}
+        self._headers: dict[tuple[str, float], Header] = {}
+        self._needs = Needs(store)
         self._records: dict[str, Deployment] = {}
 
     def survey(self, now: float) -> Survey:
@@ -212,11 +227,19 @@ class _Surveyor:
             old = now - item.modified > self._rules.age
             if old and (known.app, known.id) not in kept.ids:
                 leftovers.append(item.key)
-        return Survey(fates, leftovers, self.sweep(now, dry_run=True), now)
+        blobs = self._blobs(fates, now)
+        return Survey(fates, blobs, leftovers, self.sweep(now, dry_run=True), now)
+
+    def _blobs(self, fates: list[Fate], now: float) -> list[StoredBlob]:
+        """Return the blobs that go."""
+        stays = {fate.hash for fate in fates if fate.reasons}
+        referring = {hash for (hash, _), h in self._headers.items() if h.blobs}
+        age = self._rules.age
+        return self._needs.unneeded(stays, stays & referring, now, age)
 
     def _archives(self) -> list[Fate]:
         found = [(hash, item) for hash, item in stored_archives(self._store)]
-        self._read_bases({(hash, item.modified) for hash, item in found})
+        self._read_headers({(hash, item.modified) for hash, item in found})
         pushed: dict[str, float] = {}
         for item in self._store.list(PUSHED):
             hash = recorded_hash(item.key) or ""
@@ -226,22 +249,22 @@ class _Surveyor:
                 hash,
                 item.size,
                 max(item.modified, pushed.get(hash, 0.0)),
-                self._bases[hash, item.modified],
+                self._headers[hash, item.modified].base,
             )
             for hash, item in found
-            if (hash, item.modified) in self._bases
+            if (hash, item.modified) in self._headers
         ]
         return sorted(fates, key=lambda fate: (-fate.modified, fate.hash))
 
-    def _read_bases(self, versions: set[tuple[str, float]]) -> None:
+    def _read_headers(self, versions: set[tuple[str, float]]) -> None:
         def read(version: tuple[str, float]) -> None:
             try:
-                self._bases[version] = read_header(self._store, version[0]).base
+                self._headers[version] = read_header(self._store, version[0])
             except KeyMissing:
                 pass  # deleted since the listing
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(read, versions - self._bases.keys()))
+            list(pool.map(read, versions - self._headers.keys()))
 
     def _kept_by(self, keys: list[str]) -> Kept:
         """Return what the records of deployments under *keys* keep."""

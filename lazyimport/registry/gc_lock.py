@@ -187,7 +187,7 @@ def wait_until_decided(
     assert running is not None
     raise StoreUnavailable(
         f"a garbage collection of {store.url} by {running.by} is about to delete "
-        f"archive {min(wanted & running.hashes)}, and has been for {timeout:g} s; if "
+        f"{min(wanted & running.hashes)}, which is needed, and has been for {timeout:g} s; if "
         f"it was killed, delete {RUNNING} there or run 'lazyimport gc --delete', and "
         "try again",
         url=store.url,

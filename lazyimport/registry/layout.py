@@ -3,6 +3,8 @@
 ::
 
     archives/<hash>                  an archive, whole or as a delta to another
+    blobs/<digest>[.zst]             a large file of archives, as it is or compressed
+    needs/<hash>-<digest>            which blobs the archive needs, a digest a line
     provenance/<hash>.json           where it came from
     signatures/<hash>/<key>.json     its signature with one key
     proofs/<hash>-<version>[-<base>] empty: this version of the object is sound
@@ -16,10 +18,12 @@
 from __future__ import annotations
 
 from lazyimport.format.digest import sha256
-from lazyimport.values import check_channel
+from lazyimport.values import check_channel, is_sha256
 
 ARCHIVES = "archives/"
+BLOBS = "blobs/"
 CHANNELS = "channels/"
+NEEDS = "needs/"
 PROOFS = "proofs/"
 PUSHED = "gc/pushed/"
 RUNNING = "gc/running.json"
@@ -28,14 +32,15 @@ DEPLOYMENTS = "deployments/"
 PROVENANCE = "provenance/"
 SIGNATURES = "signatures/"
 #: What the keys of records begin with that lie beside an archive; its hash follows.
-RECORDS = (PROVENANCE, SIGNATURES, PROOFS, PUSHED)
+RECORDS = (PROVENANCE, SIGNATURES, PROOFS, NEEDS, PUSHED)
 #: All folders in which lazyimport puts anything.
-FOLDERS = (ARCHIVES, CHANNELS, DEPLOYMENTS, PROVENANCE, SIGNATURES, PROOFS, "gc/")
-_JSON = ".json"
+FOLDERS = (ARCHIVES, BLOBS, CHANNELS, DEPLOYMENTS, *RECORDS[:-1], "gc/")
+_JSON, _ZSTD = ".json", ".zst"
 _HASH = "([0-9a-f]{64})"
 _RECORD = (
     rf"{PROVENANCE}{_HASH}{_JSON}|{SIGNATURES}{_HASH}/[0-9a-f]{{32}}{_JSON}|"
-    rf"{PROOFS}{_HASH}-[0-9a-f-]+|{PUSHED}{_HASH}/[0-9a-f]{{16}}"
+    rf"{PROOFS}{_HASH}-[0-9a-f-]+|{NEEDS}{_HASH}-[0-9a-f]{{64}}|"
+    rf"{PUSHED}{_HASH}/[0-9a-f]{{16}}"
 )
 _DEPLOYMENT = rf"{DEPLOYMENTS}[^/]+/\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{6}}Z-[0-9a-f]{{8}}/[a-z-]+{_JSON}"
 #: Characters of the longest name of an application that is a part of a key.
@@ -45,6 +50,18 @@ _LONGEST = 200
 def archive_key(hash: str) -> str:
     """Return the key of the archive *hash*."""
     return f"{ARCHIVES}{hash}"
+
+
+def blob_key(digest: str, *, compressed: bool) -> str:
+    """Return the key of the blob of a SHA-256, in hex digits."""
+    return f"{BLOBS}{digest}{_ZSTD * compressed}"
+
+
+def blob_of(key: str) -> str | None:
+    """Return the digest of the blob that *key* is of, None if it is of none."""
+    name = key.removeprefix(BLOBS).removesuffix(_ZSTD)
+    is_one = is_sha256(name) and key in {f"{BLOBS}{name}", f"{BLOBS}{name}{_ZSTD}"}
+    return name if is_one else None
 
 
 def provenance_key(hash: str) -> str:

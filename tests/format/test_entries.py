@@ -132,7 +132,7 @@ class TestRows:
         "spoilt",
         [
             forge.row("a.py", kind=2),
-            forge.row("a.py", flags=1 << 2),
+            forge.row("a.py", flags=1 << 3),
             forge.row("a.py", path_size=5),
             forge.row("a.py", path_size=65535),
             forge.row("a.py", path_size=3),

@@ -122,7 +122,7 @@ class TestVersion:
 class TestFlags:
     """Unknown flags MUST be refused."""
 
-    @pytest.mark.parametrize("bit", range(1, 16))
+    @pytest.mark.parametrize("bit", [1, *range(3, 16)])
     def test_unknown(self, made: tuple[bytes, str], bit: int) -> None:
         data, name = made
         with pytest.raises(MalformedArchive):

@@ -26,6 +26,8 @@ from lazyimport.settings import Settings
 
 def installing(path: Path) -> None:
     assert_type(lazyimport.install(), lazyimport.Installation)
+    assert_type(lazyimport.path("weights/model.bin"), str)
+    assert_type(lazyimport.path(path), str)
     with lazyimport.install("4be8", store="gs://bucket/code") as handle:
         assert_type(handle, lazyimport.Installation)
         assert_type(handle.hash, str)

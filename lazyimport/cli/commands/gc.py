@@ -17,6 +17,7 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.nodes import Node, find, text_of
 from lazyimport.deploy.yamltext import YamlText
+from lazyimport.registry.blobs import StoredBlob
 from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.opening import store_of
@@ -125,7 +126,8 @@ def _survey(store: Store, rules: Rules, *, as_json: bool) -> None:
         found = survey(store, rules, time.time())
     if as_json:
         stays = [fate for fate in found.fates if fate.reasons]
-        console.print_json({"store": store.url, "goes": found.goes, "stays": stays})
+        facts = {"goes": found.goes, "stays": stays, "blobs": found.blobs}
+        console.print_json({"store": store.url, **facts})
     else:
         _print_survey(found, store)
 
@@ -192,6 +194,8 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
     console.print_table(rows, right=(1,))
     total = size(sum(fate.size for fate in done.deleted))
     text = f"deleted {amount(len(done.deleted), 'archive')}, {total}, from {store.url}"
+    if done.blobs:
+        text += f", {_large(done.blobs)}"
     if done.leftovers:
         text += f", and {amount(done.leftovers, 'leftover')}"
     if done.spared:
@@ -208,9 +212,11 @@ def _print_survey(found: Survey, store: Store) -> None:
     console.print_table(rows, header=header, right=(1,))
     text = f"{store.url}: {_sum(goes)} would go, {_sum(stays)} would stay"
     leftovers = len(found.leftovers) + len(found.unfinished)
+    if found.blobs:
+        text += f", {_large(found.blobs)}"
     if leftovers:
         text += f", and {amount(leftovers, 'leftover')}"
-    if goes or leftovers:
+    if goes or found.blobs or leftovers:
         text += "; nothing was deleted yet: add --delete"
     console.say(text)
     if goes:
@@ -228,6 +234,11 @@ def _reasons(fate: Fate) -> str:
     shown = fate.reasons[:_REASONS_SHOWN]
     more = len(fate.reasons) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _large(blobs: list[StoredBlob]) -> str:
+    total = size(sum(blob.size for blob in blobs))
+    return f"{amount(len(blobs), 'large file')} ({total})"
 
 
 def _sum(fates: list[Fate]) -> str:

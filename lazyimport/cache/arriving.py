@@ -1,0 +1,43 @@
+"""Arriving: the file in which a blob comes to be that is fetched.
+
+It has its final size and keeps what a killed process has put into it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lazyimport.cache.layout import BLOBS, seal
+from lazyimport.files import make_directories, unclaim
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from lazyimport.cache.layout import Layout
+    from lazyimport.cache.node import NodeCache
+    from lazyimport.format.blobs import Blob
+
+
+def begin_blob(cache: NodeCache, blob: Blob) -> BinaryIO:
+    """Open the file in which a blob comes to be; see `finish_blob`.
+
+    What a killed process left of it is still in it. The lock of the digest must be
+    held. Raises OSError, or CacheError if the cache may not be trusted.
+    """
+    folder = cache.make_folder(BLOBS)
+    return cache.begin_file(f"{folder}/.{blob.name}.part.tmp")
+
+
+def finish_blob(layout: Layout, blob: Blob, file: BinaryIO) -> None:
+    """Give the *file* of `begin_blob`, all of which was proved, its name.
+
+    Raises OSError.
+    """
+    path = layout.blob_path(blob.digest, executable=blob.executable)
+    os.fchmod(file.fileno(), 0o555 if blob.executable else 0o444)
+    seal(file.fileno(), blob.name)
+    os.fsync(file.fileno())
+    make_directories(os.path.dirname(path))
+    os.replace(f"{layout.folder(BLOBS)}/.{blob.name}.part.tmp", path)
+    unclaim(file.fileno())

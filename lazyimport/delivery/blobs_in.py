@@ -1,0 +1,300 @@
+"""Blobs that come: the large files of archives, from a store into the node cache.
+
+Each comes once for the node, over several connections, into a file of its final size.
+What a killed process left of it is proved with the rest at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from contextlib import nullcontext
+from errno import ENOSPC
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from struct import error as StructError  # noqa: N812
+
+from lazyimport.cache.arriving import begin_blob, finish_blob
+from lazyimport.cache.blobs import find_blob, missing_blob
+from lazyimport.cache.layout import BLOBS
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
+from lazyimport.delivery.transfer import bring
+from lazyimport.errors import (
+    CacheError,
+    DamagedArchive,
+    KeyMissing,
+    MemberMissing,
+    StoreError,
+)
+from lazyimport.format.blobs import FRAME, frames_in, table_size
+from lazyimport.format.codec import decompress
+from lazyimport.registry.layout import blob_key
+from lazyimport.registry.opening import store_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeAlias
+
+    from lazyimport.delivery.transfer import Piece
+    from lazyimport.format.blobs import Blob
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+    from lazyimport.stores import ReadStore
+
+    #: is called with how many bytes are there
+    Tell: TypeAlias = Callable[[int], object]
+    #: a piece of an object; where the file has what is in it; its frames' sizes, if any
+    Part: TypeAlias = tuple[Piece, int, int, list[int]]
+
+#: Bytes of a piece that are asked for at once.
+PIECE = 8 << 20
+_CHUNK = 1 << 20
+
+
+def bring_blob(
+    store: ReadStore, blob: Blob, cache: NodeCache, connections: int, tell: Tell
+) -> int:
+    """Bring *blob* into *cache*, unless it is there; return the bytes that came.
+
+    *tell* is called with how much of it is there. The lock of its digest must be held.
+
+    Raises StoreError, KeyMissing if the store does not have it, DamagedArchive if it
+    has something else under that name, CacheError, and OSError if the disk refuses.
+    """
+    found = find_blob(cache, blob)
+    if found is not None:
+        found.close()
+        return 0
+    moved = 0
+    while True:
+        with begin_blob(cache, blob) as file:
+            room = FileRoom(file.fileno(), blob.size)
+            room.reserve()
+            coming = _Coming(store, blob, room, tell)
+            resumed = coming.bring(connections)
+            moved += coming.moved
+            if coming.holds():
+                finish_blob(cache, blob, file)
+                return moved
+            os.ftruncate(file.fileno(), 0)  # of no use to the next attempt
+        if not resumed:
+            raise coming.damaged()
+
+
+def fetch_blobs(
+    settings: Settings,
+    hash: str,
+    blobs: Iterable[Blob],
+    reporter: Reporter,
+    held: str = "",
+) -> int:
+    """Bring *blobs* of the archive *hash* into the node cache; return what came of it.
+
+    Of those that another process is bringing, its transfer is waited for. The lock of
+    the one whose digest is *held* is held already. *reporter* is told how far it is.
+
+    Raises StoreError, CacheError, MemberMissing if the store does not have one, and
+    DamagedArchive if it has something else under its name.
+    """
+    cache = NodeCache(settings.cache_dir)
+    missing = [blob for blob in blobs if not _is_here(cache, blob)]
+    if not missing:
+        return 0
+    store = store_of(settings)
+    total, done, moved = sum(blob.size for blob in missing), 0, 0
+    for blob in missing:
+        text = f"fetching {blob.path} of {hash[:12]} from {store.url}"
+
+        def tell(size: int, text: str = text, before: int = done) -> None:
+            reporter.step(text, before + size, total, "bytes")
+
+        free = blob.name == held
+        lock = nullcontext() if free else cache.lock(blob.name, settings.timeout)
+        try:
+            _require_room(cache, total - done)
+            with lock:
+                moved += bring_blob(store, blob, cache, settings.connections, tell)
+        except OSError as error:
+            raise _refused(cache, hash, blob, error) from error
+        except KeyMissing as error:
+            raise missing_blob(cache, blob, hash, store.url) from error
+        except DamagedArchive as error:
+            error.hash = hash
+            raise
+        except StoreError as error:
+            text = (
+                f"{blob.path} of archive {hash} is not in the node cache {cache.path}, "
+                f"and cannot be fetched: {error}"
+            )
+            raise error.with_text(text) from error.__cause__
+        done += blob.size
+    return moved
+
+
+def read_blob(store: ReadStore, blob: Blob, settings: Settings) -> mmap:
+    """Return *blob* from *store* in memory.
+
+    Raises StoreError, KeyMissing if the store does not have it, DamagedArchive, or
+    CacheError if it needs more memory than there is.
+    """
+    require_memory(blob.path, blob.size, settings.cache_dir)
+    buffer = mmap(-1, blob.size, MAP_PRIVATE | MAP_ANONYMOUS)
+    coming = _Coming(store, blob, MemoryRoom(buffer), lambda _: None)
+    coming.bring(settings.connections)
+    if not coming.holds():
+        raise coming.damaged()
+    return buffer
+
+
+def _is_here(cache: NodeCache, blob: Blob) -> bool:
+    try:
+        cache.open_blob(blob).close()
+    except MemberMissing:
+        return False
+    return True
+
+
+def _require_room(cache: NodeCache, size: int) -> None:
+    """Raise OSError unless the disk has room for *size* bytes."""
+    disk = os.statvfs(cache.make_folder(BLOBS))
+    if disk.f_bavail * disk.f_frsize < size:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def _refused(cache: NodeCache, hash: str, blob: Blob, error: OSError) -> CacheError:
+    return CacheError(
+        f"{blob.path} of archive {hash} ({blob.size} bytes) cannot be put into the node "
+        f"cache {cache.path}: {error.strerror}; free space there (lazyimport cache "
+        "prune), or set LAZYIMPORT_CACHE_DIR to another disk or folder",
+        path=cache.path,
+        errno=error.errno,
+    )
+
+
+class _Coming:
+    """A blob on its way into *room*."""
+
+    def __init__(
+        self, store: ReadStore, blob: Blob, room: FileRoom | MemoryRoom, tell: Tell
+    ) -> None:
+        self._store = store
+        self._blob = blob
+        self._room = room
+        self._tell = tell
+        self._key = blob_key(blob.name, compressed=blob.compressed)
+        self._lock = threading.Lock()
+        self._total = hashlib.sha256()
+        #: how far it is hashed, and whether a thread does that
+        self._hashed = 0
+        self._hashing = False
+        #: parts of the file that are there, and not hashed: end by beginning
+        self._there: dict[int, int] = {}
+        self.moved = self._done = 0
+
+    def bring(self, connections: int) -> bool:
+        """Bring what is missing; return whether anything was there already."""
+        here = self._room.parts()
+        missing: dict[Piece, tuple[int, int, list[int]]] = {}
+        pieces = list(self._pieces())
+        for piece, start, end, frames in pieces:
+            if any(low <= start and end <= high for low, high in here):
+                self._arrived(start, end)
+            else:
+                missing[piece] = (start, end, frames)
+        self._hash()
+
+        def take(piece: Piece, data: bytes) -> None:
+            start, end, frames = missing[piece]
+            with self._lock:
+                self.moved += len(data)
+            self._room.write(start, self._content(data, end - start, frames))
+            self._arrived(start, end)
+            self._hash()
+
+        bring(self._store, list(missing), connections, take)
+        return len(missing) < len(pieces)
+
+    def holds(self) -> bool:
+        """Return whether all that has come is the blob."""
+        return self._total.digest() == self._blob.digest
+
+    def damaged(self, why: str = "") -> DamagedArchive:
+        """Return the error for other bytes than those of the blob."""
+        blob, url, actual = self._blob, self._store.url, self._total.hexdigest()
+        return DamagedArchive(
+            f"{url}/{self._key} is not {blob.path}, by whose SHA-256 it is called: "
+            f"{why or f'its own is {actual}'}; mend it from a machine that has it: "
+            f"lazyimport verify --store {url} --repair",
+            member=blob.path,
+            expected=blob.name,
+            actual=actual,
+        )
+
+    def _pieces(self) -> Iterator[Part]:
+        """Yield pieces of the object, each with the part of the file that is in it.
+
+        At the end one byte more is asked for, to see that none follows.
+        """
+        key, size = self._key, self._blob.size
+        if not self._blob.compressed:
+            for start in range(0, size, PIECE):
+                end = min(start + PIECE, size)
+                yield (key, start, end + (end == size)), start, end, []
+            return
+        at = begin = table_size(size)
+        table = self._store.read(key, 0, at)
+        self.moved += len(table)
+        try:
+            sizes = frames_in(table)
+            if len(sizes) != -(-size // FRAME):
+                raise ValueError("its table of frames is cut short")
+        except (ValueError, StructError) as error:
+            raise self.damaged(str(error)) from error
+        frames: list[int] = []
+        for number, frame in enumerate(sizes, 1):
+            at += frame
+            frames.append(frame)
+            if number == len(sizes) or at - begin >= PIECE // 2:
+                start, end = (number - len(frames)) * FRAME, min(number * FRAME, size)
+                yield (key, begin, at + (end == size)), start, end, frames
+                begin, frames = at, []
+
+    def _content(self, data: bytes, size: int, frames: list[int]) -> bytes | memoryview:
+        """Return the *size* bytes that a piece has, perhaps in *frames*."""
+        if len(data) != (sum(frames) or size):
+            raise self.damaged("it is shorter or longer than it should be")
+        if not frames:
+            return data
+        view, at = memoryview(data), 0
+        content: list[bytes] = []
+        for frame in frames:
+            most = min(FRAME, size - FRAME * len(content))
+            try:
+                content.append(decompress(view[at : at + frame], most))
+            except DamagedArchive as error:
+                raise self.damaged(str(error)) from error
+            at += frame
+        return b"".join(content)
+
+    def _arrived(self, start: int, end: int) -> None:
+        with self._lock:
+            self._there[start] = end
+            self._done += end - start
+            self._tell(self._done)
+
+    def _hash(self) -> None:
+        """Hash what follows on what was hashed, unless another thread does."""
+        while True:
+            with self._lock:
+                if self._hashing or self._hashed not in self._there:
+                    return
+                self._hashing = True
+                at, end = self._hashed, self._there.pop(self._hashed)
+            while at < end:
+                data = self._room.read(at, min(_CHUNK, end - at))
+                self._total.update(data)
+                at += len(data)
+            with self._lock:
+                self._hashed, self._hashing = end, False

@@ -1,0 +1,131 @@
+"""Blobs that this process wants to read: from the node cache, else from the store.
+
+As with archives, the fetcher brings them: nothing of what reaches a store is imported
+here, and processes that want the same one share its transfer.
+"""
+
+from __future__ import annotations
+
+from lazyimport.cache.blobs import missing_blob
+from lazyimport.cache.node import NO_DISK, NodeCache
+from lazyimport.delivery.obtaining import is_here_alone, obtain
+from lazyimport.delivery.starting import Answers
+from lazyimport.delivery.waiting import Waiting
+from lazyimport.format.blobs import Blob
+from lazyimport.lazy import errors
+from lazyimport.values import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    from lazyimport.reporting import Reporter
+    from lazyimport.settings import Settings
+
+
+def obtain_blob(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mmap:
+    """Return *blob*, which the archive *hash* needs.
+
+    It comes into the node cache if that can be written, else into memory. Raises
+    MemberMissing, whatever the reason.
+    """
+    try:
+        return _obtain(settings, hash, blob, reporter)
+    except (errors.MemberMissing, MemoryError):
+        raise
+    except (errors.LazyImportError, OSError) as error:
+        raise errors.MemberMissing(
+            str(error),
+            hash=hash,
+            member=blob.path,
+            store=redact(str(settings.store)),
+        ) from error
+
+
+def obtain_ahead(settings: Settings, reporter: Reporter) -> tuple[str, int]:
+    """Bring the archive of *settings*, with its large files, for processes to come.
+
+    Returns its hash and the bytes that were moved for the archive itself. Raises what
+    `lazyimport.delivery.obtaining.obtain` does, or MemberMissing.
+    """
+    archive, moved = obtain(settings, reporter, ahead=True)
+    for blob in archive.blobs().values():
+        if not blob.on_demand:
+            obtain_blob(settings, archive.hash, blob, reporter)
+    return archive.hash, moved
+
+
+def _obtain(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mmap:
+    cache = NodeCache(settings.cache_dir)
+    try:
+        return cache.read_blob(blob)
+    except (errors.MemberMissing, errors.CacheError):
+        pass
+    if settings.store is None:
+        raise missing_blob(cache, blob, hash)
+    if is_here_alone(settings.store):
+        return obtain_blob_here(settings, hash, blob, reporter)
+    if settings.cache_mode != "memory":
+        waiting = _WaitingForBlob(settings, hash, blob, reporter)
+        try:
+            return waiting.result(whole=True)[0]  # type: ignore[no-any-return]
+        except errors.CacheError as error:
+            if error.errno not in NO_DISK:
+                raise
+    with Answers(f"send {encode(hash, blob)}", settings) as answers:
+        answers.result(reporter)
+        return answers.data(blob.size)
+
+
+def obtain_blob_here(
+    settings: Settings, hash: str, blob: Blob, reporter: Reporter
+) -> mmap:
+    """Do what `obtain_blob` does in this process, which imports what reaches stores."""
+    from lazyimport.delivery.blobs_in import fetch_blobs, read_blob
+    from lazyimport.registry.opening import store_of
+
+    cache = NodeCache(settings.cache_dir)
+    if settings.cache_mode != "memory":
+        try:
+            fetch_blobs(settings, hash, [blob], reporter)
+            return cache.read_blob(blob)
+        except errors.CacheError as error:
+            if error.errno not in NO_DISK:
+                raise
+    try:
+        return read_blob(store_of(settings), blob, settings)
+    except errors.KeyMissing as error:
+        raise missing_blob(cache, blob, hash, error.url) from error
+
+
+def encode(hash: str, blob: Blob) -> str:
+    """Return what a fetcher is asked for that is to bring *blob*; see `decode`."""
+    facts = blob.name, str(blob.size), "-z"[blob.compressed], blob.path.encode().hex()
+    return " ".join(["blob", hash, *facts])
+
+
+def decode(asked: str) -> tuple[str, Blob]:
+    """Return the hash and the blob that `encode` was given."""
+    _, hash, name, size, form, path = asked.split(" ")
+    path = bytes.fromhex(path).decode()
+    blob = Blob(bytes.fromhex(name), int(size), path, compressed=form == "z")
+    return hash, blob
+
+
+class _WaitingForBlob(Waiting):
+    """A process that waits until its node has a blob."""
+
+    def __init__(
+        self, settings: Settings, hash: str, blob: Blob, reporter: Reporter
+    ) -> None:
+        super().__init__(settings, blob.name, reporter)
+        self.what = f"{blob.path} of archive {hash}"
+        self.asked = encode(hash, blob)
+        self._blob = blob
+
+    def open_whole(self) -> mmap | None:
+        """Return the blob, None if it is not here."""
+        try:
+            return self._cache.read_blob(self._blob)
+        except errors.MemberMissing:
+            return None

@@ -1,0 +1,101 @@
+"""Blobs in a store: which archives need which, and which nobody needs any more.
+
+A push notes beside an archive which blobs it needs, before it puts the archive there.
+So a garbage collection learns that without reading archives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from lazyimport.errors import KeyMissing, StoreError
+from lazyimport.format.digest import sha256
+from lazyimport.registry.layout import BLOBS, NEEDS, blob_of, recorded_hash
+from lazyimport.stores import Item, ReadStore, Store
+from lazyimport.values import is_sha256
+
+#: Notes that are read at once, and the largest one.
+_AT_ONCE = 16
+_LARGEST = 1 << 24
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A blob in a store: its ``key`` and ``size`` in bytes."""
+
+    key: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Its digest in hex digits."""
+        return str(blob_of(self.key))
+
+
+class Needs:
+    """What the notes in *store* say; each is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, frozenset[str]] = {}
+
+    def unneeded(
+        self, stays: Collection[str], needy: Collection[str], now: float, age: float
+    ) -> list[StoredBlob]:
+        """Return the blobs that are older than *age* seconds and that nobody needs.
+
+        The archives *stays* need theirs, and so does whoever notes that just now; of
+        these, *needy* must have a note. Raises StoreError if anything cannot be read.
+        """
+        items = [item for item in self._store.list(BLOBS) if blob_of(item.key)]
+        notes: dict[str, list[Item]] = {}
+        for item in self._store.list(NEEDS):
+            notes.setdefault(recorded_hash(item.key) or "", []).append(item)
+        for hash in needy:
+            if hash not in notes:
+                raise StoreError(
+                    f"{self._store.url} does not say which large files archive {hash} "
+                    f"needs: {NEEDS}{hash}-... is missing; push that tree there again",
+                    url=self._store.url,
+                    key=NEEDS,
+                )
+        read = [
+            item.key
+            for hash, found in notes.items()
+            for item in found
+            if hash in stays or now - item.modified < age
+        ]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            needed = frozenset[str]().union(*pool.map(self._read, read))
+        return [
+            StoredBlob(item.key, item.size)
+            for item in items
+            if blob_of(item.key) not in needed and now - item.modified >= age
+        ]
+
+    def _read(self, key: str) -> frozenset[str]:
+        if key not in self._known:
+            try:
+                self._known[key] = read_needs(self._store, key)
+            except KeyMissing:
+                return frozenset()  # deleted since the listing, with its archive
+        return self._known[key]
+
+
+def read_needs(store: ReadStore, key: str) -> frozenset[str]:
+    """Return the digests that the note under *key* has.
+
+    Raises KeyMissing, or StoreError if it is not what somebody put there.
+    """
+    data = store.read(key, 0, _LARGEST)
+    names = data.decode("ascii", "replace").split()
+    if not key.endswith(f"-{sha256(data).hex()}") or not all(map(is_sha256, names)):
+        raise StoreError(
+            f"{store.url}/{key} is damaged; delete it and push the tree of archive "
+            f"{recorded_hash(key)} there again",
+            url=store.url,
+            key=key,
+        )
+    return frozenset(names)

@@ -1,0 +1,113 @@
+"""Large files in the node cache: once, as long as something needs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.evict import clear, prune
+from lazyimport.cache.usage import usage
+from lazyimport.cache.verify import verify
+from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.delivery.fetch import fetch
+from lazyimport.reporting import SILENT
+from tests.support.large import DENSE, LOOSE, LargeSite
+from tests.support.node_cache import materialize
+
+#: What is not large, in all.
+SMALL = 300_000
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> LargeSite:
+    return LargeSite(tmp_path)
+
+
+def bring(site: LargeSite, hash: str) -> str:
+    archive, _ = fetch(site.settings(), hash)
+    fetch_blobs(site.settings(), hash, archive.blobs().values(), SILENT)
+    return hash
+
+
+def age(site: LargeSite) -> None:
+    """Let two days pass."""
+    for folder, _, names in os.walk(site.node.path):
+        for name in names:
+            path = f"{folder}/{name}"
+            status = os.stat(path)
+            then = [
+                time - 2 * 86400 * 10**9
+                for time in (status.st_atime_ns, status.st_mtime_ns)
+            ]
+            os.utime(path, ns=(then[0], then[1]))
+
+
+def test_two_versions_and_a_tree_take_the_size_of_the_data(site: LargeSite) -> None:
+    bring(site, site.push().hash)
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    second = bring(site, site.push().hash)
+    materialize(site.node, second)
+
+    assert usage(site.node) < len(site.dense) + len(site.loose) + SMALL
+
+
+def test_packing_keeps_one_copy(site: LargeSite) -> None:
+    site.pack()
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    site.pack()
+
+    assert usage(site.author) < len(site.dense) + len(site.loose) + SMALL
+    assert not prune(site.author, older_than=0.0).in_use
+
+
+def test_stay_with_the_last_archive_that_needs_them(site: LargeSite) -> None:
+    first = bring(site, site.push().hash)
+    (site.tree / DENSE).write_bytes(site.dense[::-1])
+    second = bring(site, site.push().hash)
+    age(site)
+
+    prune(site.node)
+    assert all(site.here(hash).exists() for hash in (first, second))
+
+    os.utime(site.node.archive_path(second))
+    prune(site.node, older_than=86400.0)
+
+    assert not site.here(first).exists()
+    assert site.here(second).exists()
+    assert site.here(second, LOOSE).exists()
+
+    clear(site.node)
+    assert usage(site.node) < SMALL
+
+
+def test_stay_with_a_packing_that_was_not_written_whole(site: LargeSite) -> None:
+    site.push()
+    (site.tree / LOOSE).write_bytes(site.loose[1:])
+    hash = site.pack().hash
+    assert site.author.open(hash) is None
+    for path in Path(site.author.path, "blobs").glob("*/*"):
+        os.utime(path, ns=(0, path.stat().st_mtime_ns - 2 * 86400 * 10**9))
+
+    prune(site.author)
+
+    names = {path.name for path in Path(site.author.path, "blobs").glob("*/*")}
+    assert len(names) == 3
+
+    clear(site.author, force=True)
+    assert not list(Path(site.author.path, "blobs").glob("*/*"))
+
+
+def test_verify_finds_what_was_edited(site: LargeSite) -> None:
+    hash = bring(site, site.push().hash)
+    here = site.here(hash)
+    here.chmod(0o644)
+    data = bytearray(site.dense)
+    data[17] ^= 1
+    here.write_bytes(data)
+
+    assert [damage.path for damage in verify(site.node, remove=True).damages] == [
+        str(here)
+    ]
+    assert not here.exists()

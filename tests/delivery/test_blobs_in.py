@@ -1,0 +1,176 @@
+"""Large files travel by themselves: once each, and what is broken off goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache.arriving import begin_blob
+from lazyimport.delivery import blobs_in
+from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.delivery.fetch import fetch
+from lazyimport.errors import DamagedArchive, MemberMissing
+from lazyimport.format.archive import Archive
+from lazyimport.reporting import SILENT
+from tests.support.large import DENSE, LOOSE, LargeSite
+
+#: Bytes in which none of the files lie.
+SMALL = 100_000
+SIZES = """
+import os, shop
+folder = os.path.dirname(shop.__file__) + "/weights"
+print(*(os.path.getsize(f"{folder}/{name}.bin") for name in ("dense", "loose")))
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> LargeSite:
+    return LargeSite(tmp_path)
+
+
+def arrive(site: LargeSite, hash: str) -> tuple[Archive, int]:
+    archive, moved = fetch(site.settings(), hash)
+    return archive, moved + fetch_blobs(
+        site.settings(), hash, archive.blobs().values(), SILENT
+    )
+
+
+def content(archive: Archive, path: str) -> bytes:
+    entry = archive.index.entry(path)
+    assert entry is not None
+    return bytes(archive.content(entry))
+
+
+def test_arrives_beside_the_archive(site: LargeSite) -> None:
+    pushed = site.push()
+
+    archive, moved = arrive(site, pushed.hash)
+
+    assert (content(archive, DENSE), content(archive, LOOSE)) == (
+        site.dense,
+        site.loose,
+    )
+    assert len(archive.buffer) < SMALL
+    assert moved == pushed.size + pushed.large
+    assert site.object(pushed.hash).read_bytes() == site.dense
+    assert site.object(pushed.hash, LOOSE).stat().st_size < len(site.loose) / 2
+
+
+def test_changed_line_moves_no_large_file(site: LargeSite) -> None:
+    arrive(site, site.push().hash)
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+
+    pushed = site.push()
+    archive, moved = arrive(site, pushed.hash)
+
+    assert (pushed.large, pushed.size < SMALL, moved < SMALL) == (0, True, True)
+    assert content(archive, DENSE) == site.dense
+
+
+@pytest.mark.parametrize("path", [DENSE, LOOSE])
+def test_goes_on_where_a_killed_process_was(
+    site: LargeSite, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash = site.push().hash
+    blob, whole = site.blob(hash, path), site.object(hash, path).stat().st_size
+    monkeypatch.setattr(blobs_in, "PIECE", 1 << 20)
+    expected = site.dense if path == DENSE else site.loose
+    with begin_blob(site.node, blob) as file:
+        file.truncate(blob.size)
+        file.write(expected[: 5 << 20])
+
+    moved = fetch_blobs(site.settings(), hash, [blob], SILENT)
+
+    assert moved < 0.7 * whole
+    assert site.here(hash, path).read_bytes() == expected
+
+
+def test_what_a_killed_process_left_may_be_bad(site: LargeSite) -> None:
+    hash = site.push().hash
+    with begin_blob(site.node, site.blob(hash)) as file:
+        file.write(os.urandom(len(site.dense)))
+
+    fetch_blobs(site.settings(), hash, [site.blob(hash)], SILENT)
+
+    assert site.here(hash).read_bytes() == site.dense
+
+
+@pytest.mark.parametrize("path", [DENSE, LOOSE])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "empty"])
+def test_forged_ones_are_refused(site: LargeSite, path: str, damage: str) -> None:
+    hash = site.push().hash
+    stored = site.object(hash, path)
+    data = stored.read_bytes()
+    changed = {
+        "flipped": data[:-1000] + bytes([data[-1000] ^ 1]) + data[-999:],
+        "cut": data[:-7],
+        "longer": data + b"x",
+        "empty": b"",
+    }
+    stored.chmod(0o644)
+    stored.write_bytes(changed[damage])
+
+    with pytest.raises(DamagedArchive, match="verify --store") as caught:
+        fetch_blobs(site.settings(), hash, [site.blob(hash, path)], SILENT)
+
+    assert caught.value.hash == hash
+    assert site.url in str(caught.value)
+    assert not site.here(hash, path).exists()
+
+
+def test_missing_in_the_store(site: LargeSite) -> None:
+    hash = site.push().hash
+    site.object(hash).unlink()
+
+    with pytest.raises(MemberMissing, match=f"{DENSE} of archive {hash}") as caught:
+        fetch_blobs(site.settings(), hash, [site.blob(hash)], SILENT)
+
+    assert site.url in str(caught.value)
+
+
+def test_processes_share_one_transfer(site: LargeSite) -> None:
+    hash = site.push().hash
+    command = [sys.executable, "-c", SIZES]
+    environ = site.environ(hash)
+
+    running = [
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+
+    sizes = f"{len(site.dense)} {len(site.loose)}\n"
+    assert [each.communicate(timeout=60)[0] for each in running] == [sizes] * 4
+    assert site.here(hash).stat().st_nlink == 2
+    assert {path.name for path in (site.base / "node/blobs").glob("*/*")} == {
+        site.blob(hash, path).name for path in (DENSE, LOOSE)
+    }
+
+
+@pytest.mark.parametrize("mode", ["zstd", "memory"])
+def test_every_mode_has_them(site: LargeSite, mode: str) -> None:
+    hash = site.push().hash
+    environ = site.environ(hash, cache_mode=mode)
+
+    printed = subprocess.check_output([sys.executable, "-c", SIZES], env=environ)
+
+    assert printed.split() == [b"%d" % len(site.dense), b"%d" % len(site.loose)]
+
+
+def test_removed_and_damaged_ones_come_again(site: LargeSite) -> None:
+    hash = site.push().hash
+    command, environ = [sys.executable, "-c", SIZES], site.environ(hash)
+    first = subprocess.check_output(command, env=environ)
+    for path, what in (DENSE, b""), (LOOSE, b"nonsense"):
+        here = site.here(hash, path)
+        here.unlink()
+        if what:
+            here.write_bytes(what)
+    for path in (DENSE, LOOSE):
+        Path(site.node.tree_path(hash), path).unlink()
+
+    assert subprocess.check_output(command, env=environ) == first
+    assert site.here(hash, LOOSE).read_bytes() == site.loose

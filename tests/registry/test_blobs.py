@@ -1,0 +1,113 @@
+"""Large files in a store: they stay as long as an archive that stays needs them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lazyimport.delivery.publish import publish
+from lazyimport.errors import StoreError
+from lazyimport.registry.channels import set_channel
+from lazyimport.registry.gc import Rules, collect, survey
+from lazyimport.registry.gc_lock import Announced
+from lazyimport.stores import mutable, open_store, writable
+from lazyimport.stores.file import FileStore
+from tests.support.large import DENSE, LOOSE, LargeSite
+
+HOUR = 3600.0
+RULES = Rules(older_than=HOUR, history=1)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> LargeSite:
+    return LargeSite(tmp_path)
+
+
+def age(site: LargeSite) -> None:
+    """Let two hours pass."""
+    then = time.time() - 2 * HOUR
+    for folder, _, names in os.walk(site.base / "store"):
+        for name in names:
+            os.utime(f"{folder}/{name}", (then, then))
+
+
+def two_versions(site: LargeSite) -> tuple[str, str]:
+    """Push twice, with another large file; a channel points to the second archive."""
+    first = site.push().hash
+    (site.tree / DENSE).write_bytes(site.dense[::-1])
+    second = site.push().hash
+    age(site)
+    set_channel(mutable(open_store(site.url)), "prod", second, by="a test")
+    return first, second
+
+
+def test_only_what_nobody_needs_goes(site: LargeSite) -> None:
+    first, second = two_versions(site)
+    store = writable(open_store(site.url))
+
+    found = survey(store, RULES, time.time())
+    done = collect(store, RULES, "a test")
+
+    gone = site.object(first)
+    assert [blob.key for blob in found.blobs] == [f"blobs/{gone.name}"]
+    assert done.blobs == found.blobs
+    assert [path.exists() for path in (gone, site.object(second))] == [False, True]
+    assert site.object(second, LOOSE).exists()
+    assert not survey(store, RULES, time.time()).blobs
+
+
+def test_what_is_being_pushed_stays(site: LargeSite) -> None:
+    first, _ = two_versions(site)
+    store = writable(open_store(site.url))
+    needs = next((site.base / "store/needs").glob(f"{first}-*"))
+    os.utime(needs)  # whoever put it there is about to put the archive
+
+    assert not survey(store, RULES, time.time()).blobs
+
+
+def test_push_that_reuses_one_waits_for_a_collection(site: LargeSite) -> None:
+    first, second = two_versions(site)
+    store = FileStore(f"{site.base}/store")
+    archive = site.archive(second)
+    blob = site.blob(second)
+    looked = []
+
+    class Watching(FileStore):
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            if key == "gc/running.json":
+                looked.append(key)
+                if len(looked) == 3:
+                    site.object(second).unlink(missing_ok=True)
+                    collection.__exit__()
+            return super().read(key, start, end)
+
+    with Announced(store, {blob.name}, "a test") as collection:
+        published = publish(archive, Watching(store.folder), site.author)
+
+    assert first != second
+    assert published.large == blob.size
+    assert site.object(second).exists()
+
+
+def test_nothing_goes_where_a_note_is_missing(site: LargeSite) -> None:
+    two_versions(site)
+    for path in (site.base / "store/needs").iterdir():
+        path.unlink()
+
+    with pytest.raises(StoreError, match="does not say which large files archive"):
+        collect(writable(open_store(site.url)), RULES, "a test")
+
+    assert len(list((site.base / "store/blobs").iterdir())) == 3
+
+
+def test_damaged_note(site: LargeSite) -> None:
+    two_versions(site)
+    for path in (site.base / "store/needs").iterdir():
+        path.chmod(0o644)
+        path.write_text("")
+
+    with pytest.raises(StoreError, match="is damaged"):
+        survey(writable(open_store(site.url)), RULES, time.time())
