@@ -274,25 +274,32 @@ class Materializer:
 def export(archive: Archive, folder: str) -> None:
     """Write all files of *archive* into *folder*, which must be empty or not exist.
 
-    The files are the caller's own: nothing else shares them. Raises OSError, and
-    DamagedArchive.
+    It appears with all of them or not at all. The files are the caller's own: nothing
+    else shares them. Raises OSError, and DamagedArchive.
     """
-    os.makedirs(folder, exist_ok=True)
-    if os.listdir(folder):
+    if os.path.lexists(folder) and os.listdir(folder):
         raise FileExistsError(EEXIST, "not empty: name another folder", folder)
-    for top in archive.tops():
-        for entry in archive.files_under(top):
-            path = f"{folder}/{entry.path}"
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            try:
-                with open(path, "xb") as file:
-                    file.write(archive.content(entry))
-                    if entry.flags & EXECUTABLE:
-                        mode = os.fstat(file.fileno()).st_mode
-                        os.fchmod(file.fileno(), mode | 0o111)
-            except OSError as error:
-                error.filename = path  # a full disk does not say which file it was
-                raise
+    unfinished = unfinished_path(os.path.realpath(folder))
+    os.makedirs(unfinished)
+    try:
+        for top in archive.tops():
+            for entry in archive.files_under(top):
+                _export_file(archive, entry, f"{unfinished}/{entry.path}")
+        os.rename(unfinished, os.path.realpath(folder))
+    except BaseException as error:
+        _remove(unfinished)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = folder, None
+        raise
+
+
+def _export_file(archive: Archive, entry: Entry, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "xb") as file:
+        file.write(archive.content(entry))
+        if entry.flags & EXECUTABLE:
+            mode = os.fstat(file.fileno()).st_mode
+            os.fchmod(file.fileno(), mode | 0o111)
 
 
 def _remove(folder: str) -> None:

@@ -191,7 +191,8 @@ def test_a_full_disk(cli: CommandLine, project: Path) -> None:
         says(text, f"{file}: No space left on device")
         folder = disk / "tree"
         text = cli.fail("pull", name, folder)
-        says(text, folder, "No space left on device")
+        says(text, f"{folder}: No space left on device")
+        assert ["filled"] == [path.name for path in disk.iterdir()]
         text = cli.fail("push", project, "-q", "--store", f"file://{disk}/store")
         says(text, f"file://{disk}/store", "No space left on device", "make room")
 
