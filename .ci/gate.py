@@ -25,6 +25,7 @@ PROGRAMS = {
     "cc": ("gcc", "libc6-dev"),
     "chromium-headless-shell": ("chromium-headless-shell",),
     "git": ("git",),
+    "prometheus": ("prometheus",),  # with promtool
     "ssh-keygen": ("openssh-client",),
     "zip": ("zip",),
 }

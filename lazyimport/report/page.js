@@ -31,6 +31,7 @@ function size(bytes) {
 }
 
 function duration(seconds) {
+  if (!seconds) return "0 s";
   if (seconds >= 100) return `${seconds.toFixed(0)} s`;
   if (seconds >= 1) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
   const thousandths = seconds * 1000;

@@ -12,6 +12,7 @@ import pytest
 
 from lazyimport.ray import runtime_env, ship
 from tests.support.cluster import APPLICATION, Cluster, write
+from tests.support.prometheus import PROGRAM, Prometheus, expressions
 
 ray = pytest.importorskip("ray")
 
@@ -100,3 +101,36 @@ def test_workers_report(env: dict[str, Any], store: str, cluster: Cluster) -> No
     assert {store} == {line["store"] for line in mine}
     (worst,) = [line for line in lines if line["hash"] == bad]
     assert "ArchiveMissing" in worst["failure"]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no Prometheus here")
+def test_the_dashboard_shows_what_prometheus_scrapes(
+    env: dict[str, Any], cluster: Cluster, tmp_path: Path
+) -> None:
+    """The files of examples/monitoring, but for the address of the dashboard."""
+    hash, hit = env["env_vars"]["LAZYIMPORT_HASH"], "ray_lazyimport_cache_hits_total"
+    discovery = f"{cluster.dashboard}/api/prometheus/sd"
+
+    class Worker:
+        def work(self) -> None:
+            import my_app.work  # noqa: F401
+
+    with (
+        ray.init(address=cluster.address, log_to_driver=False),
+        Prometheus(tmp_path / "prometheus", discovery) as prometheus,
+    ):
+        kind = ray.remote(Worker).options(runtime_env=env)
+        workers = [kind.remote() for _ in range(2)]
+        ray.get([worker.work.remote() for worker in workers])
+        prometheus.wait_for(f'ray_lazyimport_imports_total{{hash="{hash[:12]}"}}')
+        prometheus.wait_for(f'sum({hit}{{hash="{hash[:12]}"}}) > 0')
+        panels = {
+            name: prometheus.query(expression)
+            for name, expression in expressions().items()
+            if name.startswith("panel")
+        }
+        rules = prometheus.rules()
+        del workers
+
+    assert [] == [name for name, found in panels.items() if not found]
+    assert {"ok"} == {rule["health"] for rule in rules}
