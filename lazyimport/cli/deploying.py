@@ -29,6 +29,7 @@ from lazyimport.deploy import (
     Target,
     Timeline,
 )
+from lazyimport.deploy.keyed import KeyedManifest
 from lazyimport.errors import ArchiveMissing, LazyImportError, StoreError
 from lazyimport.packing.config import Config
 from lazyimport.registry.archives import require_archive
@@ -88,6 +89,7 @@ class Wishes(NamedTuple):
     """What to do with a plan for the applications *names*, as the options say."""
 
     names: tuple[str, ...]
+    key: str | None
     diff: bool
     dry_run: bool
     apply: bool
@@ -112,6 +114,14 @@ class Wishes(NamedTuple):
             )
         except ImpossibleError as error:
             raise click.UsageError(str(error)) from error
+
+
+def read_manifest(file: str, wishes: Wishes) -> Manifest:
+    """Return the manifest in *file*. Raises ManifestError, SettingsError or OSError."""
+    if wishes.key is None:
+        return Manifest.read(file)
+    app = wishes.names[0] if wishes.names else project().app or "default"
+    return KeyedManifest.at(file, wishes.key, app)
 
 
 def choose(file: str | None, wishes: Wishes) -> tuple[str | None, Wishes]:
@@ -190,6 +200,13 @@ _OPTIONS = [
         "Change this application; needed if the file has several.",
         "names",
         multiple=True,
+    ),
+    option(
+        "--set-key PATH",
+        "The hash stands at this key of FILE, the values of a Helm chart, a "
+        "kustomization or other YAML: image.hash, env[name=LAZYIMPORT_HASH].value, "
+        "literals[LAZYIMPORT_HASH]. --app is the application that it is for.",
+        "key",
     ),
     option(
         "--diff", "Print on stdout what changes: the manifest, and files of the code."

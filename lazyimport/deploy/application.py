@@ -42,7 +42,11 @@ class Place(NamedTuple):
     def paths(self) -> list[tuple[str, ...]]:
         """Where to set a hash: at *path*, and at the variable if that is there too."""
         variable = (*self.path[:-2], "env_vars", VARIABLE)
-        there = variable != self.path and find(self.root, *variable) is not None
+        there = (
+            self.environment is not None
+            and variable != self.path
+            and find(self.root, *variable) is not None
+        )
         return [self.path, variable] if there else [self.path]
 
 
@@ -104,8 +108,8 @@ class Application:
         place = self.place
         after = "import_path" if self.kind in (SERVE, SERVICE) else "entrypoint"
         for path, node in zip(place.paths, self.nodes, strict=True):
-            if text_of(node) != hash:
-                value = place.value.format(hash)
+            value = place.value.format(hash)
+            if text_of(node) != value:
                 return place.text.put(place.root, path, value, after)
         return None
 

@@ -34,6 +34,8 @@ class Manifest:
     that could run an archive.
     """
 
+    #: where its hash stands, if `--set-key` named that
+    key: str = ""
     #: where `write` lets it run at once; None for a file
     cluster: Cluster | None = None
 
@@ -45,34 +47,41 @@ class Manifest:
         self.generates_names = all(map(_is_generated, filter(is_mapping, documents)))
         self.applications: list[Application] = []
         self.warnings: list[str] = []
+        self._read()
+
+    def _read(self) -> None:
+        """Find the applications, and what to warn of."""
+        documents = self._yaml.documents
         for document in documents:
             self.applications += applications_in(self._yaml, document)
             self.warnings += self._pods(document)
         if not self.applications:
             kinds = [text_of(find(d, "kind")) or "no kind of ours" for d in documents]
             raise ManifestError(
-                f"{path}: nothing in it can run an archive (found: "
+                f"{self.path}: nothing in it can run an archive (found: "
                 f"{', '.join(kinds) or 'no document'}); expected a Serve config with "
-                "applications, a RayService with a serveConfigV2, a RayJob or a RayCronJob",
-                path=path,
+                "applications, a RayService with a serveConfigV2, a RayJob or a "
+                "RayCronJob; for Helm and kustomize, name the key with --set-key",
+                path=self.path,
                 line=1,
             )
 
     @classmethod
     def read(cls, path: str) -> Manifest:
         """Return the manifest in a file. Raises ManifestError or OSError."""
-        return cls(_text_in(path), path)
+        return cls(read_text(path), path)
 
     def fresh(self) -> Manifest:
         """Return the manifest as its file is now: this one if nobody changed it."""
-        return self._with(_text_in(self.path))
+        return self.with_text(read_text(self.path))
 
     @property
     def name(self) -> str:
         """What `Deployment.manifest` says of it."""
         return name_of(self.path)
 
-    def _with(self, text: str) -> Manifest:
+    def with_text(self, text: str) -> Manifest:
+        """Return the manifest that the file would be with *text*."""
         return self if text == self.text else Manifest(text, self.path)
 
     def choose(self, names: Sequence[str]) -> list[Application]:
@@ -114,7 +123,7 @@ class Manifest:
             application.check()
         for name in [application.name for application in chosen]:
             while edit := manifest.choose([name])[0].edit(hash):
-                manifest = manifest._with(edit.apply(manifest.text))
+                manifest = manifest.with_text(edit.apply(manifest.text))
         self._prove(manifest, hash, names)
         return manifest
 
@@ -201,11 +210,13 @@ class ClusterManifest(Manifest):
         """Return the config, which is JSON: YAML has other numbers."""
         return json.loads(self.text)
 
-    def _with(self, text: str) -> Manifest:
+    def with_text(self, text: str) -> Manifest:
+        """Return the manifest with another text."""
         return ClusterManifest(self.cluster, self.name, text)
 
 
-def _text_in(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return the text of a file. Raises ManifestError or OSError."""
     with open(path, "rb") as file:
         data = file.read()
     try:

@@ -67,6 +67,7 @@ class Plan:
         self.wanted = {app.name: app.hash for app in self.applications if app.hash}
         self.warnings = [*self.after.warnings, *self._other_stores(store)]
         words = [word for name in names for word in ("--app", name)]
+        words += ["--set-key", manifest.key] if manifest.key else []
         words = [*["--address"] * (manifest.cluster is not None), manifest.path, *words]
         self.undo = shlex.join(["lazyimport", "rollback", *words])
         self.why = why

@@ -51,7 +51,7 @@ def _previous(
     if chosen is not None:
         other = f"; by {by}: nothing is recorded by {manifest.name}"
         return chosen[0], chosen[1] + other * (by != manifest.name)
-    for commit, hash in _committed(path, app.name):
+    for commit, hash in _committed(manifest, app.name):
         fate = past.fates.get(hash)
         if hash != app.hash and not (fate and fate.is_bad):
             return hash, (
@@ -137,11 +137,11 @@ def _still_running(served: Served) -> tuple[str, str] | None:
     return None
 
 
-def _committed(path: str, app: str) -> Iterator[tuple[str, str]]:
-    """Yield commits of the file *path* and the hash of *app* in each, newest first."""
-    for commit, text in versions(path):
+def _committed(manifest: Manifest, app: str) -> Iterator[tuple[str, str]]:
+    """Yield commits of *manifest* and the hash of *app* in each, newest first."""
+    for commit, text in versions(manifest.path):
         try:
-            applications = Manifest(text, path).applications
+            applications = manifest.with_text(text).applications
         except ManifestError:
             continue  # in that commit it was something else
         for application in applications:

@@ -9,6 +9,7 @@ from lazyimport.deploy import kubectl
 from lazyimport.deploy.application import CRON_JOB, JOB, SERVE, SERVICE, Application
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import ImpossibleError
+from lazyimport.deploy.keyed import KEYED
 from lazyimport.deploy.manifest import Manifest
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.values import redact
@@ -69,6 +70,11 @@ class Target:
         """
         kinds = {application.kind for application in applications}
         jobs = bool(kinds & {JOB, CRON_JOB})
+        if apply and KEYED in kinds:
+            raise ImpossibleError(
+                "helm or kustomize makes manifests of this file, so they apply it: "
+                "leave out --apply; --wait follows what comes of it"
+            )
         if wait and jobs:
             raise ImpossibleError(
                 "a job has no replicas to wait for: leave out --wait, and follow it "

@@ -231,6 +231,25 @@ class TestDeploy:
         )
 
 
+def test_values_of_a_chart(cli: CommandLine) -> None:
+    """There and back, by the record and by git alone, and nothing else changes."""
+    values = cli.folder / "values.yaml"
+    text = "code: {{hash: {}}}  # of Helm\nreplicas: 2\n"
+    values.write_text(text.format(A))
+    key = (values, "--set-key", "code.hash", "--app", "shop")
+
+    assert "with --set-key" in cli.fail("deploy", values, "--hash", B)
+    done = cli.run("deploy", *key, "--hash", B)
+    assert text.format(B) == values.read_text()
+    assert f"{values}:1: shop: {A} -> {B}" in done.stderr
+    refused = cli.fail("deploy", *key, "--hash", B, "--apply", code=2)
+    assert "they apply it" in refused
+    cli.run("rollback", *key)
+    assert text.format(A) == values.read_text()
+    (again, first) = json.loads(cli.run("history", "shop", "--json").stdout)
+    assert [(True, A), (False, B)] == [(e["back"], e["hash"]) for e in (again, first)]
+
+
 class TestRollback:
     """`lazyimport rollback`."""
 

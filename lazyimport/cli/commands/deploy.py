@@ -14,7 +14,7 @@ from lazyimport.cli.packing import NAMES, pack_options, prepare_and_tell, push_a
 from lazyimport.cli.progress import Progress
 from lazyimport.cli.project import project
 from lazyimport.delivery.lookup import resolve
-from lazyimport.deploy import Application, History, Manifest, Plan
+from lazyimport.deploy import Application, History, Plan
 from lazyimport.packing import PackOptions
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signer import Signer
@@ -99,7 +99,7 @@ def command(
     if entry is None:
         options.refuse_idle(["check_python"], "without --check")
     with Progress(quiet=quiet) as reporter:
-        manifest = Manifest.read(file)
+        manifest = deploying.read_manifest(file, wishes)
         applications = manifest.choose(wishes.names)
         wishes.check(applications)  # before anything takes time
         patience = settings.timeout

@@ -8,7 +8,7 @@ from lazyimport.cli import declare, deploying, options
 from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
-from lazyimport.deploy import ClusterRollback, Manifest, Plan, plan_rollback
+from lazyimport.deploy import ClusterRollback, Plan, plan_rollback
 from lazyimport.errors import StoreUnavailable
 from lazyimport.registry.signer import Signer
 from lazyimport.settings import Settings
@@ -61,7 +61,7 @@ def command(
             plan: Plan = ClusterRollback(cluster, wishes.names[0], history, hash)
             wishes = wishes._replace(apply=False)  # writing it is that
         else:
-            manifest = Manifest.read(file)
+            manifest = deploying.read_manifest(file, wishes)
             wishes.check(manifest.choose(wishes.names))
             plan = plan_rollback(manifest, wishes.names, history, hash)
         advice = f"name another one with --to ({plan.why})"
