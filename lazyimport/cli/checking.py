@@ -27,22 +27,30 @@ def check_and_tell(
     python: str | None,
     reporter: Progress,
     by_value: Sequence[str] = (),
+    image: str | None = None,
 ) -> None:
     """Import *entries* from the archive, and say how that went.
 
     Raises DeployError if a worker could not do it either.
     """
     python = python or sys.executable
+    where = image or python
     names = ", ".join(entries)
-    reporter.step(f"importing {names} with {python}")
+    reporter.step(f"importing {names} with {where}")
     checked = check(
-        hash, entries, settings, environ=os.environ, python=python, by_value=by_value
+        hash,
+        entries,
+        settings,
+        environ=os.environ,
+        python=python,
+        image=image,
+        by_value=by_value,
     )
     for name, place in checked.shadowed:
         reporter.warn(f"{name} of the archive wins over the one installed in {place}")
     for text in checked.doubtful:
         reporter.warn(f"{text}; a condition may keep it from being imported")
     reporter.say(
-        f"{names}: fine with {python}, {amount(checked.modules, 'module')} of the "
+        f"{names}: fine with {where}, {amount(checked.modules, 'module')} of the "
         f"archive in {checked.seconds:.1f} s"
     )

@@ -39,6 +39,7 @@ from lazyimport.format.delta import Revision
 from lazyimport.registry.archives import read_header
 from lazyimport.registry.channels import read_channel
 from lazyimport.registry.layout import (
+    CHANGES,
     CHANNELS,
     DEPLOYMENTS,
     PROVENANCE,
@@ -150,6 +151,7 @@ class _Check:
             (SIGNATURES, self._signature),
             (PROVENANCE, self._json),
             (DEPLOYMENTS, self._json),
+            (CHANGES, self._json),
         ]
         keys = [
             (item.key, one) for prefix, one in checks for item in store.list(prefix)

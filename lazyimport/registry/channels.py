@@ -10,14 +10,17 @@ keys are trusted no other change is written: no node would take it.
 
 from __future__ import annotations
 
+import io
+import json
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from lazyimport.errors import ChannelError, KeyMissing, StoreMissing
+from lazyimport.errors import ChannelError, KeyMissing, StoreError, StoreMissing
 from lazyimport.registry.channel import HISTORY, LARGEST, Change, Channel
 from lazyimport.registry.gc_lock import claim
-from lazyimport.registry.layout import CHANNELS, channel_key, channel_of
+from lazyimport.registry.layout import CHANNELS, change_key, channel_key, channel_of
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, ReadStore, Store
@@ -273,11 +276,13 @@ class _Edit:
         changed = Channel(self._name, left, changed=True)
         key = channel_key(self._name)
         if self._store.replace(key, changed.encode(), self._version):
+            self._record(change)
             return changed
         now = read_channel(self._store, self._name)
         # A store that repeats a request whose answer got lost is refused by itself.
         if any(found.facts == change.facts for found in now.changes):
             now.changed = True
+            self._record(change)
             return now
         raise self.error(
             f"channel {self._name!r} of {self._store.url} was changed by somebody else at "
@@ -285,6 +290,13 @@ class _Edit:
             f"({now.newest}); see 'lazyimport channel log {self._name}', and repeat the "
             "command if you still want it"
         )
+
+    def _record(self, change: Change) -> None:
+        """Write down for good that this was changed; the channel forgets in time."""
+        data = json.dumps(change.facts, indent=1, ensure_ascii=False).encode()
+        with suppress(StoreError):  # the change itself is made
+            key = change_key(self._name, change.number, change.at)
+            self._store.put(key, io.BytesIO(data))
 
     def error(self, text: str) -> ChannelError:
         """Return the error that says *text*."""

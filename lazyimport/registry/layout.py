@@ -13,6 +13,7 @@
     gc/running.json                  what a garbage collection is about to delete
     gc/clock-<random>                empty: says what time it is in the store
     deployments/<application>/<id>/<outcome>.json   a deployment, and what came of it
+    changes/<time>-<number>-<channel>.json          a change of a channel
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ PUSHED = "gc/pushed/"
 RUNNING = "gc/running.json"
 CLOCK = "gc/clock-"
 DEPLOYMENTS = "deployments/"
+CHANGES = "changes/"
 PROVENANCE = "provenance/"
 SIGNATURES = "signatures/"
 #: What the keys of records begin with that lie beside an archive; its hash follows.
 RECORDS = (PROVENANCE, SIGNATURES, PROOFS, NEEDS, PUSHED)
 #: All folders in which lazyimport puts anything.
-FOLDERS = (ARCHIVES, BLOBS, CHANNELS, DEPLOYMENTS, *RECORDS[:-1], "gc/")
+FOLDERS = (ARCHIVES, BLOBS, CHANGES, CHANNELS, DEPLOYMENTS, *RECORDS[:-1], "gc/")
 _JSON, _ZSTD = ".json", ".zst"
 _HASH = "([0-9a-f]{64})"
 _RECORD = (
@@ -43,6 +45,7 @@ _RECORD = (
     rf"{PUSHED}{_HASH}/[0-9a-f]{{16}}"
 )
 _DEPLOYMENT = rf"{DEPLOYMENTS}[^/]+/\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{6}}Z-[0-9a-f]{{8}}/[a-z-]+{_JSON}"
+_CHANGE = rf"{CHANGES}\d{{4}}-\d\d-\d\dT\d{{6}}Z-(\d+)-([^/]+){_JSON}"
 #: Characters of the longest name of an application that is a part of a key.
 _LONGEST = 200
 
@@ -97,6 +100,19 @@ def channel_of(key: str) -> str | None:
     """Return the name of the channel that *key* is of, None if it is of none."""
     name = key.removeprefix(CHANNELS).removesuffix(_JSON)
     return name if key == f"{CHANNELS}{name}{_JSON}" else None
+
+
+def change_key(name: str, number: int, at: str) -> str:
+    """Return the key of the record that a channel was changed *at* a time."""
+    return f"{CHANGES}{at.replace(':', '')}-{number}-{check_channel(name)}{_JSON}"
+
+
+def change_of(key: str) -> tuple[str, int] | None:
+    """Return the channel and the number of the change that *key* is of, or None."""
+    import re
+
+    found = re.fullmatch(_CHANGE, key)
+    return found and (found[2], int(found[1]))
 
 
 def deployments_of(application: str) -> str:

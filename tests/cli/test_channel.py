@@ -231,3 +231,20 @@ def test_push_to_a_channel(cli: CommandLine, project: Path) -> None:
     assert "why" in log
     text = cli.fail("push", project, "--store", cli.url, "--channel", "no/t", "-q")
     assert "not the name of a channel" in text
+
+
+def test_log(cli: CommandLine, two: tuple[str, str]) -> None:
+    first, second = two
+    cli.run("channel", "set", "prod", second, "-m", "the fix")
+
+    done = cli.run("log")
+    rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
+
+    assert ["WHEN", "WHAT", "ARCHIVE", "BY", "COMMIT", "MESSAGE"] == rows[0]
+    (channel,) = [row for row in rows if row[1] == "channel prod"]
+    assert (second[:12], "the fix") == (channel[2], channel[-1])
+    assert {first[:12], second[:12]} == {row[2] for row in rows if row[1] == "push"}
+    assert "3 events of" in done.stderr
+    found = json.loads(cli.run("log", "--json", "-n", "1").stdout)
+    assert 1 == len(found)
+    assert {"at", "kind", "subject", "hash", "by", "trusted"} <= found[0].keys()

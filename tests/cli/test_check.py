@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from tests.cli.conftest import CommandLine
 
@@ -232,3 +234,70 @@ def test_optional_imports_of_a_packed_distribution_are_its_own(
     (project / "lib-1.dist-info/RECORD").write_text("lib/__init__.py,,\n")
     cli.run("check", pushed(cli, project), "shop.entry")
     assert "lib/__init__.py:2" in cli.fail("check", pushed(cli, project), "lib")
+
+
+#: stands for docker: what `docker run` documents of these options, and nothing else.
+#: Where the folder is mounted is not really there, so it is renamed on the way in.
+DOCKER = """\
+#!{python}
+import json, os, subprocess, sys
+
+words = sys.argv[1:]
+assert words.pop(0) == "run", words
+flags, values = set(), {{}}
+while words[0].startswith("-"):
+    option = words.pop(0)
+    if option in ("--rm", "--interactive"):
+        flags.add(option)
+    else:
+        assert option in ("--entrypoint", "--mount", "--env"), option
+        values.setdefault(option, []).append(words.pop(0))
+assert flags == {{"--rm", "--interactive"}}, flags
+if words.pop(0) != "registry.example/ray:1":
+    sys.exit("docker: Error response from daemon: pull access denied")
+mount = dict(pair.split("=") for pair in values["--mount"][0].split(","))
+assert mount["type"] == "bind" and os.stat(mount["source"]).st_mode & 0o777 == 0o777
+assert values["--entrypoint"] == ["python"]
+inside = lambda text: text.replace(mount["target"], mount["source"])
+environ = dict(inside(pair).split("=") for pair in values["--env"])
+environ["LAZYIMPORT_CACHE_DIR"] = os.environ["HOME"] + "/cache-of-the-container"
+text = inside(sys.stdin.read())
+done = subprocess.run([{python!r}, *words], input=text, text=True, env=environ, cwd="/")
+sys.exit(done.returncode)
+"""
+
+
+def with_docker(folder: Path) -> dict[str, str]:
+    """Return the variables of a machine that has nothing but docker."""
+    (folder / "docker").write_text(DOCKER.format(python=sys.executable))
+    (folder / "docker").chmod(0o755)
+    return {"PATH": str(folder), "HOME": str(folder)}
+
+
+def test_in_a_container_of_the_image(
+    cli: CommandLine, project: Path, tmp_path: Path
+) -> None:
+    """The archive comes along: the container has no credentials for the store."""
+    hash = pushed(cli, project, entry="import shop.uses\n", uses="import absent_here\n")
+    there: Any = with_docker(tmp_path)
+    image = ("--image", "registry.example/ray:1")
+
+    done = cli.run("check", hash, "shop.prices", *image, **there)
+    assert "shop.prices: fine with registry.example/ray:1, 2 modules" in done.stderr
+    assert (tmp_path / "cache-of-the-container").exists()
+
+    error = cli.fail_with_traceback("check", hash, "shop.entry", *image, **there)
+    assert "neither in the archive nor installed for registry.example/ray:1" in error
+    wrong = cli.fail("check", hash, "shop.prices", "--image", "wrong", **there)
+    assert "wrong ended with exit code 1 before archive" in wrong
+    assert "pull access denied" in wrong
+
+
+def test_without_docker_and_podman(
+    cli: CommandLine, project: Path, tmp_path: Path
+) -> None:
+    hash = pushed(cli, project)
+    said = cli.fail("check", hash, "shop", "--image", "x", PATH=str(tmp_path))
+
+    assert "needs docker or podman, and neither is on PATH" in said
+    assert "--check-python PATH" in said

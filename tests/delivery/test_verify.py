@@ -65,7 +65,7 @@ def test_sound(shop: Shop) -> None:
     )
 
     sizes = [item.size for item in shop.store.list("archives/")]
-    assert (found.archives, found.records, found.faults) == (2, 3, [])
+    assert (found.archives, found.records, found.faults) == (2, 5, [])
     assert found.size == sum(sizes)
     assert recorder.steps[-1][1:] == (found.size, found.size)
     assert not counts.sent

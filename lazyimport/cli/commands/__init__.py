@@ -38,6 +38,7 @@ _SECTIONS = {
     },
     "Look after stores and nodes": {
         "channel": "Name archives, and see what the names pointed to before.",
+        "log": "Show what was pushed, pointed to and deployed, and by whom.",
         "gc": "Delete from the store what nobody needs.",
         "verify": "Read and prove everything in a store.",
         "keygen": "Make a key to sign with.",

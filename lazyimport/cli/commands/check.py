@@ -11,6 +11,7 @@ from lazyimport.settings import Settings
 _EXAMPLES = """
 lazyimport check 4be81c02 my_app.serve:app
 lazyimport check 4be81c02 my_app.serve:app --check-python /opt/bin/python
+lazyimport check 4be81c02 my_app.serve:app --image registry.example/ray:1.2
 """
 
 
@@ -20,11 +21,16 @@ lazyimport check 4be81c02 my_app.serve:app --check-python /opt/bin/python
     "MODULE:ATTR ...", "What to import: a Serve application, or any module.", "entries"
 )
 @check_python
+@declare.option(
+    "--image IMAGE",
+    "Check with the Python of this image, in a container of Docker or Podman.",
+)
 @options.settings()
 def command(
     archive: str,
     entries: tuple[str, ...],
     check_python: str | None,
+    image: str | None,
     settings: Settings,
 ) -> None:
     """Import from an archive what a worker will import first.
@@ -34,6 +40,8 @@ def command(
     found here and not in the cluster. What is imported later, in functions too, is read
     and not run: file and line of what would be missing are named.
     """
+    if image:
+        options.refuse_idle(["check_python"], "with --image")
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
-        check_and_tell(hash, entries, settings, check_python, reporter)
+        check_and_tell(hash, entries, settings, check_python, reporter, image=image)

@@ -1,0 +1,55 @@
+"""``lazyimport log``."""
+
+from __future__ import annotations
+
+from lazyimport.cli import console, declare, options
+from lazyimport.cli.figures import amount, one_line, short_commit
+from lazyimport.cli.progress import Progress
+from lazyimport.registry.log import Event, read_log
+from lazyimport.registry.opening import store_of
+from lazyimport.registry.signing import Trusted
+from lazyimport.settings import Settings
+from lazyimport.stores import writable
+
+_HEADER = ("WHEN", "WHAT", "ARCHIVE", "BY", "COMMIT", "MESSAGE")
+
+
+@declare.command("log")
+@declare.option("-n N", "Show at most N events.", "limit", default="30")
+@declare.option("-l, --long", "Print whole hashes.")
+@options.json
+@options.settings(required=True)
+def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
+    """Show what was pushed, pointed to and deployed, and by whom.
+
+    Shows the events of a store, the newest first: the first push of each archive, as
+    it claims; changes of channels; deployments and rollbacks, with what came of them.
+    Where keys are trusted, what none of them signed is marked.
+
+    'history', 'channel log' and 'ls' show each of these by itself.
+    """
+    if as_json:
+        options.refuse_idle(["long"], "with --json: hashes are whole")
+    store = writable(store_of(settings))
+    with Progress() as reporter:
+        events = read_log(store, max(limit, 1), Trusted.of(settings), reporter)
+    if as_json:
+        console.print_json(events)
+        return
+    rows = [_row(event, 64 if long else 12) for event in events]
+    console.print_table(rows, header=_HEADER)
+    console.say(f"{amount(len(rows), 'event')} of {store.url}")
+
+
+def _row(event: Event, digits: int) -> tuple[str, ...]:
+    what = f"{event.kind} {event.subject}" if event.subject else event.kind
+    what += f": {event.outcome}" if event.outcome else ""
+    what += " (not signed by a trusted key)" if event.trusted is False else ""
+    return (
+        one_line(event.at),
+        one_line(what),
+        event.hash[:digits] if event.hash else "(removed)",
+        one_line(event.by),
+        short_commit(event.commit),
+        one_line(event.message),
+    )

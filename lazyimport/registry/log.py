@@ -1,0 +1,122 @@
+"""The log of a store: what was pushed, pointed to and deployed, and by whom.
+
+It is made of records under names that are written once: provenance, changes of
+channels, deployments. Nothing that lazyimport does takes one of the first two away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from lazyimport.errors import ChannelError
+from lazyimport.registry.channel import Change
+from lazyimport.registry.history import newest_first, read_records
+from lazyimport.registry.layout import CHANGES, DEPLOYMENTS, change_of, is_deployment
+from lazyimport.registry.listing import list_store
+from lazyimport.registry.provenance import commit_in
+from lazyimport.registry.signing import Trusted
+from lazyimport.reporting import SILENT, Reporter
+from lazyimport.stores import Store
+from lazyimport.stores.side_by_side import side_by_side
+from lazyimport.values import utc
+
+#: Objects that a deployment has at most, one for each thing that came of it.
+_OUTCOMES = 3
+#: Bytes of the largest record of a change that is read.
+_LARGEST = 1 << 16
+
+
+class Event(NamedTuple):
+    """Something that was done *at* a time (ISO 8601, UTC) *by* somebody.
+
+    ``kind`` is ``push``, ``channel``, ``deploy`` or ``rollback``, and ``subject`` the
+    channel or the application; ``hash`` is the archive, None if a channel was
+    removed. ``outcome`` is that of a deployment, ``message`` says why. ``trusted`` is
+    whether a trusted key has signed it, None where no signature is asked for.
+    """
+
+    at: str
+    kind: str
+    subject: str
+    hash: str | None
+    by: str
+    commit: str
+    outcome: str
+    message: str
+    trusted: bool | None
+
+
+def read_log(
+    store: Store,
+    limit: int,
+    trusted: Trusted | None = None,
+    reporter: Reporter = SILENT,
+) -> list[Event]:
+    """Return the newest events of *store*, so many at most, the newest first.
+
+    Anybody who can write to the store can write such records; with *trusted* keys
+    events say whether one of them has signed them. Raises StoreError.
+    """
+    found = [
+        *_pushes(store, limit, reporter),
+        *_changes(store, limit, trusted),
+        *_deployments(store, limit, trusted),
+    ]
+    return sorted(found, key=lambda event: event.at, reverse=True)[:limit]
+
+
+def _pushes(store: Store, limit: int, reporter: Reporter) -> Iterator[Event]:
+    for archive in list_store(store, limit, reporter)[0]:
+        facts = archive.provenance
+        at = str(facts.get("time") or utc(archive.modified))
+        by, commit = str(facts.get("builder") or ""), commit_in(facts)
+        yield Event(at, "push", "", archive.hash, by, commit, "", "", None)
+
+
+def _changes(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Event]:
+    keys = [item.key for item in store.list(CHANGES) if change_of(item.key)]
+    keys = keys[-limit:]
+
+    reads = [partial(store.read, key, 0, _LARGEST) for key in keys]
+    for key, data in zip(keys, side_by_side(*reads), strict=True):
+        channel, number = change_of(key) or ("", 0)
+        try:
+            change = Change(json.loads(data))
+        except (ValueError, TypeError, LookupError, ChannelError):
+            continue  # nothing that lazyimport wrote
+        if change.number != number:
+            continue
+        signed = change.signer(channel, trusted) is not None if trusted else None
+        yield Event(
+            change.at,
+            "channel",
+            channel,
+            change.hash,
+            change.by,
+            change.commit,
+            "",
+            change.message,
+            signed,
+        )
+
+
+def _deployments(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Event]:
+    keys = [item.key for item in store.list(DEPLOYMENTS)]
+    keys = [key for key in keys if is_deployment(key)]
+    keys.sort(key=lambda key: key.split("/")[2])  # by the time in it
+    records = read_records(store, keys[-limit * _OUTCOMES :], trusted)
+    for each in newest_first(each for _, each in records):
+        yield Event(
+            each.began,
+            "rollback" if each.back else "deploy",
+            each.app,
+            each.hash,
+            each.by,
+            "",
+            each.outcome,
+            each.reason,
+            each.trusted if trusted else None,
+        )

@@ -1,0 +1,100 @@
+"""The log of a store: what was pushed, pointed to and deployed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from lazyimport.registry.channel import HISTORY
+from lazyimport.registry.channels import remove_channel, set_channel
+from lazyimport.registry.history import History
+from lazyimport.registry.layout import CHANGES, change_key, change_of
+from lazyimport.registry.log import Event, read_log
+from lazyimport.registry.provenance import write_provenance
+from lazyimport.registry.signer import Signer
+from lazyimport.registry.signing import Trusted
+from lazyimport.stores import MutableStore, mutable, open_store
+from tests.support.headers import put_header
+
+A, B = "0a" * 32, "0b" * 32
+
+
+@pytest.fixture(name="store")
+def _store(tmp_path: Path) -> MutableStore:
+    store = mutable(open_store(f"memory://{tmp_path.name}"))
+    for hash, minute in ((A, 1), (B, 2)):
+        put_header(store, hash)
+        facts = {"builder": "ada", "commit": "12ab", "dirty": hash == B}
+        at = {"time": f"2026-11-29T06:0{minute}:00Z"}
+        write_provenance(store, hash, {**facts, **at})
+    return store
+
+
+def told(events: list[Event]) -> list[tuple[str, str, str | None, str]]:
+    return [(e.kind, e.subject, e.hash, e.outcome) for e in events]
+
+
+def test_everything_that_was_done(store: MutableStore, tmp_path: Path) -> None:
+    set_channel(store, "prod", B, by="bob", message="why")
+    history = History(str(tmp_path), store, by="eve")
+    begun = history.begin("shop", A, B, manifest="f.yaml", back=True)
+    history.add(begun)
+    history.add(begun._replace(outcome="failed", reason="KeyError"))
+
+    events = read_log(store, 10)
+
+    assert {
+        ("channel", "prod", B, ""),
+        ("rollback", "shop", B, "failed"),
+        ("push", "", B, ""),
+        ("push", "", A, ""),
+    } == set(told(events))
+    assert [e.at for e in events] == sorted((e.at for e in events), reverse=True)
+    by = {e.kind: (e.by, e.commit, e.message) for e in events}
+    assert ("bob", "", "why") == by["channel"]
+    assert ("eve", "", "KeyError") == by["rollback"]
+    pushes = [(e.at, e.commit) for e in events if e.kind == "push"]
+    assert [("2026-11-29T06:02:00Z", "12ab and changes")] == pushes[:1]
+    assert events[:2] == read_log(store, 2)
+
+
+def test_no_change_of_a_channel_is_forgotten(store: MutableStore) -> None:
+    """The channel itself keeps the newest alone."""
+    for number in range(HISTORY + 3):
+        set_channel(store, "prod", (A, B)[number % 2], by="bob")
+    remove_channel(store, "prod", by="bob")
+
+    changes = [e for e in read_log(store, 100) if e.kind == "channel"]
+    assert HISTORY + 4 == len(changes)
+    assert 1 == sum(e.hash is None for e in changes)
+
+
+def test_what_nobody_signed_is_marked(store: MutableStore, ours: Signer) -> None:
+    trusted = Trusted.parse(ours.public)
+    set_channel(store, "prod", A, by="bob")
+    set_channel(store, "prod", B, by="ada", signer=ours)
+
+    by = {e.by: e.trusted for e in read_log(store, 9, trusted) if e.kind == "channel"}
+    assert {"bob": False, "ada": True} == by
+    assert {None} == {e.trusted for e in read_log(store, 9)}
+
+
+def test_what_others_put_there_is_left_out(store: MutableStore) -> None:
+    for key, text in (
+        (f"{CHANGES}notes.txt", b"x"),
+        (change_key("prod", 1, "2026-11-29T06:00:00Z"), b"{"),
+        (change_key("prod", 2, "2026-11-29T06:00:00Z"), b'{"number": 1, "hash": null}'),
+    ):
+        store.put(key, io.BytesIO(text))
+
+    assert {"push"} == {event.kind for event in read_log(store, 9)}
+
+
+def test_change_and_its_key() -> None:
+    key = change_key("a-b.c", 12, "2026-11-29T06:00:00Z")
+
+    assert "changes/2026-11-29T060000Z-12-a-b.c.json" == key
+    assert ("a-b.c", 12) == change_of(key)
+    assert change_of("changes/README") is None
