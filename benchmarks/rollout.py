@@ -22,8 +22,6 @@ import json
 import os
 import random
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +30,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
+from benchmarks.local_ray import LocalRay
 from benchmarks.measure import arguments, figure, print_machine, scratch, table
 from lazyimport.deploy.cluster import Cluster
 
@@ -43,19 +42,6 @@ if TYPE_CHECKING:
 
 REPLICAS = 3
 _LIMIT = 600
-
-_RAY = """\
-import sys, time
-import ray
-folder, port = sys.argv[1:]
-ray.init(
-    address="local", num_cpus=8, include_dashboard=True, dashboard_host="127.0.0.1",
-    dashboard_port=int(port), object_store_memory=100_000_000, log_to_driver=False,
-    _temp_dir=folder,
-)
-print("ready", flush=True)
-sys.stdin.read()
-"""
 
 _SERVE = """\
 import os
@@ -98,8 +84,6 @@ class Bench:
     def __init__(self, folder: str, modules: int) -> None:
         self.folder = folder
         self.modules = modules
-        self.serve_port, port = _free_ports(2)
-        self.cluster = Cluster(f"http://127.0.0.1:{port}")
         for number in (0, 1):
             write_tree(f"{folder}/image", f"shop{number}", str(number), modules)
         os.makedirs(f"{folder}/zips")
@@ -107,39 +91,14 @@ class Bench:
             ("127.0.0.1", 0), partial(_Quiet, directory=f"{folder}/zips")
         )
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
-        environ = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _RAY, f"{folder}/r", str(port)],
-            env={
-                **environ,
-                "PYTHONPATH": f"{folder}/image",
-                "LAZYIMPORT_CACHE_DIR": f"{folder}/cache",
-                "RAY_AUTH_MODE": "disabled",
-                "RAY_USAGE_STATS_ENABLED": "0",
-                "RAY_raylet_start_wait_time_s": "200",
-                # With the default of 15, other work on the machine is measured too.
-                "RAY_worker_niceness": "0",
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        if b"ready" not in self.process.stdout.readline():
-            raise SystemExit("Ray does not start on this machine")
+        self.ray = LocalRay(folder, {"PYTHONPATH": f"{folder}/image"})
+        self.cluster = Cluster(self.ray.dashboard)
 
     def close(self) -> None:
-        """End Ray and all processes that it started."""
+        """End Ray and the web server."""
         self.web.shutdown()
         self.web.server_close()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(30)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.ray.close()
 
     def archive(self, version: str) -> dict[str, object]:
         """Push the sources and set the hash with the command line."""
@@ -198,7 +157,7 @@ class Bench:
         """Return the Serve config."""
         application = {"name": "shop", "import_path": path, "runtime_env": runtime_env}
         return {
-            "http_options": {"port": self.serve_port},
+            "http_options": {"port": self.ray.serve_port},
             "applications": [application],
         }
 
@@ -257,14 +216,6 @@ def write_tree(folder: str, package: str, version: str, modules: int) -> None:
                 continue  # as if only one file was edited
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def main() -> None:

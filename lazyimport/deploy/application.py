@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.nodes import Node, find, is_mapping, pairs, sequence, text_of
@@ -112,6 +112,14 @@ class Application:
             if text_of(node) != value:
                 return place.text.put(place.root, path, value, after)
         return None
+
+    def serve_config(self) -> dict[str, Any]:
+        """Return the Serve config that it is a part of. Raises ManifestError."""
+        for value in self.place.text.values():
+            apps = value.get("applications") or () if isinstance(value, dict) else ()
+            if any(app.get("name", "default") == self.name for app in apps):
+                return cast("dict[str, Any]", value)
+        raise self._text.error(self._node, f"{self.name!r} is in no Serve config")
 
     def _contradictions(self) -> Iterator[ManifestError]:
         """Yield what would win over the hash, or would get it too."""

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lazyimport.settings import ENVIRONMENT
+
 _REQUESTS = re.compile(
     r"^ray_serve_deployment_(request|error)_counter(?:_total)?\{(.*)\} ([\d.e+]+)",
     re.MULTILINE,
@@ -24,11 +26,11 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class Replica(NamedTuple):
-    """A replica of a deployment, and the ``hash`` that its process runs.
+    """A replica of a deployment, and the ``hash`` that its process was started with.
 
     ``state`` is Serve's; ``ALIVE`` if only Ray knows the replica, as it is with those
     that go on serving after a deployment has failed. ``started`` is in seconds since
-    the epoch, None if Serve does not tell.
+    the epoch, None if Serve does not tell; ``node`` is the id of the node.
     """
 
     deployment: str
@@ -36,6 +38,7 @@ class Replica(NamedTuple):
     hash: str | None
     state: str
     started: float | None
+    node: str = ""
 
     @property
     def serves(self) -> bool:
@@ -49,7 +52,8 @@ class Served(NamedTuple):
     ``hash`` is what its config names; ``status`` and ``message`` are Serve's, with
     the messages of its deployments; ``targets`` says how many replicas each
     deployment is to have; ``since`` is when it was deployed, in seconds since the
-    epoch, None if Serve does not tell.
+    epoch, None if Serve does not tell. ``live`` is the archive that living replicas
+    were told to serve, None where code cannot change (`lazyimport.deploy.live`).
     """
 
     name: str
@@ -59,6 +63,7 @@ class Served(NamedTuple):
     targets: Mapping[str, int]
     replicas: tuple[Replica, ...]
     since: float | None = None
+    live: str | None = None
 
     @property
     def serving(self) -> Counter[str | None]:
@@ -80,12 +85,30 @@ class Served(NamedTuple):
         )
 
 
+class Told(NamedTuple):
+    """What a live replica has told of the wish to serve the archive ``hash``.
+
+    ``state`` is ``swapped``, ``unchanged`` or ``refused``, for the ``reason``;
+    ``modules`` were executed again, ``kept`` was kept, and each step took so many
+    ``milliseconds``.
+    """
+
+    deployment: str
+    replica: str
+    hash: str
+    state: str
+    reason: str
+    modules: tuple[str, ...]
+    kept: tuple[str, ...]
+    milliseconds: Mapping[str, float]
+
+
 class Process(NamedTuple):
     """An actor, replica or job, and the hash that it runs.
 
     ``kind`` is ``actor``, ``replica`` or ``job``; ``node`` begins the id of the node;
     ``failure`` says why it could not install the archive, None if it did, or if its
-    node does not tell.
+    node does not tell; ``live`` is whether the hash may change while it lives.
     """
 
     kind: str
@@ -95,16 +118,19 @@ class Process(NamedTuple):
     node: str
     pid: int | None
     failure: str | None = None
+    live: bool = False
 
 
 def processes(
     actors: Iterable[dict[str, Any]],
     jobs: Iterable[dict[str, Any]],
     failures: Mapping[tuple[str, int], str] = {},
+    lives: Mapping[tuple[str, int], str] = {},
 ) -> list[Process]:
     """Return the living actors, replicas and jobs but Serve's own, replicas first.
 
-    *failures* are reasons by node and process id, as `failures_in` returns them.
+    *failures* and *lives* are reasons and hashes by node and process id, as
+    `failures_in` and `lives_in` return them.
     """
     found = [
         _of_actor(actor)
@@ -112,10 +138,11 @@ def processes(
         if actor["state"] != "DEAD" and actor["class_name"] not in _SERVES_OWN
     ]
     found += [_of_job(job) for job in jobs if job["status"] not in ENDED]
-    found = [
-        each._replace(failure=failures.get((each.node, each.pid or 0)))
-        for each in found
-    ]
+    for number, each in enumerate(found):
+        key = each.node, each.pid or 0
+        live = lives.get(key)
+        known = each._replace(failure=failures.get(key), live=live is not None)
+        found[number] = known._replace(hash=live or each.hash)
     return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
 
 
@@ -132,14 +159,38 @@ def failures_in(log: str) -> dict[int, str]:
 
     That is a line of JSON for each worker, see `lazyimport.ray.metrics`.
     """
-    found: dict[int, str] = {}
+    found = {facts["pid"]: facts.get("failure") for facts in _facts_in(log)}
+    return {pid: failure for pid, failure in found.items() if failure}
+
+
+def lives_in(log: str) -> dict[int, str]:
+    """Return, by process id, what replicas serve whose code can change."""
+    return {
+        facts["pid"]: facts["hash"]
+        for facts in _facts_in(log)
+        if facts.get("live") and facts["live"]["state"] != "refused"
+    }
+
+
+def told_in(log: str, wish: int) -> dict[str, Told]:
+    """Return what replicas have told of a *wish* in a node's log, by their ids."""
+    found = {}
+    for facts in _facts_in(log):
+        live = facts.get("live") or {}
+        if live.get("wish") == wish:
+            known = {name: live[name] for name in Told._fields if name in live}
+            found[live["replica"]] = Told(**{**known, "hash": facts["hash"]})
+    return found
+
+
+def _facts_in(log: str) -> Iterator[dict[str, Any]]:
     for line in log.splitlines():
         try:
             facts = json.loads(line[line.index("{") :])
-            found[facts["pid"]] = facts["failure"] or ""
-        except (ValueError, TypeError, LookupError):
+        except ValueError:
             continue  # it begins in the middle
-    return {pid: failure for pid, failure in found.items() if failure}
+        if isinstance(facts, dict) and "pid" in facts:
+            yield facts
 
 
 def requests_in(metrics: str) -> dict[str, tuple[float, float]]:
@@ -185,7 +236,20 @@ def _served(name: str, app: dict[str, Any], actors: list[dict[str, Any]]) -> Ser
         {key: d.get("target_num_replicas") or 0 for key, d in deployments.items()},
         tuple(replicas),
         app.get("last_deployed_time_s"),
+        _live(app.get("deployed_app_config") or {}),
     )
+
+
+def _live(config: dict[str, Any]) -> str | None:
+    """Return the hash that live replicas were told to serve, None if none are live."""
+    env_vars = (config.get("runtime_env") or {}).get("env_vars") or {}
+    if not env_vars.get(ENVIRONMENT["live"]):
+        return None
+    for deployment in config.get("deployments") or ():
+        wish = (deployment.get("user_config") or {}).get("lazyimport") or {}
+        if wish.get("hash"):
+            return str(wish["hash"])
+    return _named_hash(config.get("runtime_env"))
 
 
 def _replicas(
@@ -196,7 +260,8 @@ def _replicas(
         for replica in facts["replicas"]:
             name, state = replica["replica_id"], replica["state"]
             hash = hashes.get(replica.get("actor_id") or "")
-            yield Replica(deployment, name, hash, state, replica["start_time_s"])
+            started, node = replica["start_time_s"], replica.get("node_id") or ""
+            yield Replica(deployment, name, hash, state, started, node)
 
 
 def _left(

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ray.util.metrics import Counter, Histogram
 
+from lazyimport.live import Swap
 from lazyimport.runtime import current
 from lazyimport.statistics import Stats, stats
 from lazyimport.values import utc
@@ -62,6 +65,24 @@ def keep_reporting() -> None:
         threading.Thread(target=work, name="lazyimport", daemon=True).start()
 
 
+def report_swap(swap: Swap, **where: Any) -> None:
+    """Tell what came of a swap in the replica *where*: to its log, metrics and ours."""
+    logger = logging.getLogger("ray.serve")
+    if swap.state == "refused":
+        logger.error("lazyimport: live: %s is refused: %s", swap.hash, swap.reason)
+    else:
+        logger.info("lazyimport: live: %s is %s", swap.hash, swap.state)
+    _count(f"swaps_{swap.state}", "Wishes for another version.", swap.hash)
+    facts = {
+        "state": swap.state,
+        "reason": swap.reason,
+        "modules": swap.modules,
+        "kept": swap.kept,
+        "milliseconds": {k: round(v * 1000, 1) for k, v in swap.seconds.items()},
+    }
+    _write({"hash": swap.hash, "live": {**where, **facts}})
+
+
 def count_fetch(hash: str | None, fetched: int, *, failed: bool = False) -> None:
     """Count a download of *fetched* bytes, or that the node needed none."""
     if failed:
@@ -94,14 +115,7 @@ def _count_imports() -> None:
 
 
 def _log(now: Stats) -> None:
-    from ray._private import worker
-
-    node = getattr(worker, "_global_node", None)
-    if node is None:
-        return
-    line = {
-        "time": utc(time.time()),
-        "pid": os.getpid(),
+    facts = {
         "hash": now.hash,
         "store": now.store,
         "cache_hit": now.cache_hit,
@@ -109,6 +123,16 @@ def _log(now: Stats) -> None:
         "milliseconds": round(now.seconds * 1000, 1),
         "failure": now.failure,
     }
+    _write(facts)
+
+
+def _write(facts: Mapping[str, object]) -> None:
+    from ray._private import worker
+
+    node = getattr(worker, "_global_node", None)
+    if node is None:
+        return
+    line = {"time": utc(time.time()), "pid": os.getpid(), **facts}
     path = os.path.join(node.get_logs_dir_path(), LOG_NAME)
     with open(path, "ab", buffering=0) as file:
         file.write(json.dumps(line).encode() + b"\n")  # one write: one line

@@ -86,7 +86,7 @@ def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
     @functools.wraps(make_function)
     def checked(code: CodeType, *rest: Any) -> Any:
         theirs = hash_in(code.co_filename)
-        if theirs and (failure or theirs != hash):
+        if theirs and (failure or theirs not in _run_here(hash)):
             from lazyimport.errors import InstallError
 
             if theirs == hash:
@@ -105,6 +105,16 @@ def refuse_others(hash: str, module: Any, failure: str | None = None) -> None:
         return make_function(code, *rest)
 
     module._make_function = checked  # noqa: SLF001
+
+
+def _run_here(hash: str) -> tuple[str, ...]:
+    """Return the archives whose code may run here: *hash*, unless code can change.
+
+    Then also those it has changed to, and the one that a swap under way prepares.
+    """
+    if process.live is None or process.installation is None:
+        return (hash,)
+    return hash, process.installation.hash, *process.live.hashes
 
 
 def _refuse_copies(failure: str, module: Any) -> None:

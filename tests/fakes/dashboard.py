@@ -25,7 +25,7 @@ class Dashboard(ThreadingHTTPServer):
     every node. ``applied`` are the configs that it was given, and
     ``asked`` the paths of all requests; ``tokens`` came with the configs.
     ``metrics`` is what the one node exports, if anything.
-    ``meanwhile`` is called when a job is submitted.
+    ``meanwhile`` is called when a job is submitted, ``then`` with each config.
     """
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class Dashboard(ThreadingHTTPServer):
         self.installs = ""
         self.metrics = ""
         self.meanwhile: Callable[[], object] = lambda: None
+        self.then: Callable[[Any], object] = lambda _: None
         self.submitted = 0
         self.commands: list[str] = []
         self.applied: list[Any] = []
@@ -75,6 +76,7 @@ class _Answers(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.server.tokens.append(self.headers["Authorization"])
         self.server.applied.append(self._read())
+        self.server.then(self.server.applied[-1])
         self._send(None)
 
     def do_GET(self) -> None:

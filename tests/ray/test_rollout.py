@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -301,11 +300,8 @@ def _service(tmp_path: Path, shop: Shop) -> RayService:
 @pytest.fixture(scope="module", name="shop")
 def _shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Both applications, running: shop in version A."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     _wait_for(cluster.dashboard)
-    running = Shop(tmp_path_factory.mktemp("shop"), cluster, port)
+    running = Shop(tmp_path_factory.mktemp("shop"), cluster, cluster.serve_port)
     running.file.write_text(running.config(running.hashes["A"]))
     running.deploy(running.hashes["A"])
     yield running

@@ -86,10 +86,12 @@ class Cluster:
         self.folder = f"{folder}/ray"
         self.cache = f"{folder}/cache"
         self.store = f"file://{folder}/store"
-        ports = _free_ports(4)
+        ports = _free_ports(5)
         self.address = f"127.0.0.1:{ports[0]}"
         self.client = f"ray://127.0.0.1:{ports[1]}"
         self.dashboard = f"http://127.0.0.1:{ports[2]}"
+        #: the one of Serve's proxy, which the first application starts
+        self.serve_port = ports[4]
         self._metrics = f"http://127.0.0.1:{ports[3]}/metrics"
         arguments = {
             "port": ports[0],

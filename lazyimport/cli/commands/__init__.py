@@ -34,6 +34,7 @@ _SECTIONS = {
         "rollback": "Take an application back to the last version that worked.",
         "history": "Show how an application was deployed, and what came of it.",
         "status": "Show which hash runs where.",
+        "dev": "Run each saved change in the living replicas of an application.",
         "runtime-env": "Print the runtime environment whose workers run an archive.",
     },
     "Look after stores and nodes": {

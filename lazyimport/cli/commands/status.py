@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache, partial
 
@@ -144,9 +145,12 @@ def _print(
     rows = []
     for app, (by, commit) in zip(applications, origins, strict=True):
         wanted = sum(app.targets.values())
+        serves = app.serving
+        if app.live:  # whatever its replicas were started with
+            serves = Counter({f"live {app.live}": serves.total()})
         serving = [
-            f"{count} of {wanted} {(hash or 'no hash')[:digits]}"
-            for hash, count in app.serving.items()
+            f"{count} of {wanted} {_cut(hash or 'no hash', digits)}"
+            for hash, count in serves.items()
         ]
         rows.append(
             (
@@ -167,7 +171,7 @@ def _print(
         (
             process.kind,
             _short(process.name),
-            (process.hash or "-")[:digits],
+            _cut(f"{'live ' if process.live else ''}{process.hash or '-'}", digits),
             "NO ARCHIVE" if process.failure else process.state,
             process.node,
             str(process.pid or ""),
@@ -176,6 +180,12 @@ def _print(
         for process in processes
     ]
     console.print_table(lines, header=_PROCESSES, right=(5,))
+
+
+def _cut(text: str, digits: int) -> str:
+    """Return *text* with so many digits of the hash at its end."""
+    mark, _, hash = text.rpartition(" ")
+    return f"{mark} {hash[:digits]}".strip()
 
 
 def _short(name: str) -> str:

@@ -1,0 +1,118 @@
+"""``lazyimport dev``."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import click
+
+from lazyimport.cli import declare, deploying, options
+from lazyimport.cli.developing import Session, watch
+from lazyimport.cli.packing import pack_options
+from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import project, remember
+from lazyimport.delivery import push
+from lazyimport.deploy import Manifest, Target
+from lazyimport.deploy.application import SERVE, SERVICE
+from lazyimport.deploy.live import LiveApplication
+from lazyimport.packing import PackOptions
+from lazyimport.packing.compile import compilers_kept
+from lazyimport.packing.layout import choose_roots
+from lazyimport.registry.opening import store_of
+from lazyimport.settings import Settings
+
+_EXAMPLES = """
+lazyimport dev src serve.yaml
+lazyimport dev src serve.yaml --restore --address http://head:8265
+lazyimport dev                     what pyproject.toml names
+"""
+_MANIFESTS = (".yaml", ".yml", ".json")
+
+
+@declare.command("dev", examples=_EXAMPLES)
+@declare.argument(
+    "[ROOT ... FILE]",
+    "Folders and files to pack, as for 'push', then the manifest: a Serve config or a "
+    "RayService. By default what [tool.lazyimport] names.",
+    "words",
+)
+@declare.option("--app NAME", "Change this application; needed if FILE has several.")
+@declare.option(
+    "--leave/--restore",
+    "At the end leave the application on the last version, or go back to what ran "
+    "before, in an ordinary rollout.",
+    default=True,
+    show_default="--leave",
+)
+@deploying.target()
+@declare.option(
+    "--timeout SECONDS",
+    "Give up waiting for a rollout, or for a replica, after this time.",
+    default="600",
+)
+@options.quiet
+@options.settings(required=True)
+@pack_options
+def command(
+    words: tuple[str, ...],
+    app: str | None,
+    leave: bool,
+    target: Target,
+    timeout: float,
+    quiet: bool,
+    settings: Settings,
+    packing: PackOptions,
+) -> None:
+    """Run each saved change in the living replicas of an application.
+
+    Packs, pushes, and lets Serve start the application of FILE once, in an ordinary
+    rollout, with an entry of lazyimport around yours; FILE stays as it is. Each change
+    that you save is then packed and pushed, and the living replicas swap to it: modules
+    that changed and those that use them run again, and the models that others have
+    loaded stay. A change that cannot be made so is refused with the reason, and the
+    version before serves on.
+
+    For development only: an application that 'deploy' applies never changes so.
+    """
+    file, roots = _split(words)
+    if file is None:
+        raise click.UsageError(
+            "give the manifest, or name it in pyproject.toml: [tool.lazyimport] manifest"
+        )
+    manifest = Manifest.read(file)
+    found = project()
+    names = [app] if app else [n for n in [found.app] if n and file == found.manifest]
+    (application,) = manifest.choose(names)
+    if application.kind not in (SERVE, SERVICE):
+        raise click.UsageError(f"{file}: a {application.kind} has no replicas")
+    files = watch(*choose_roots(roots), file, never=(settings.cache_dir,))
+    store = store_of(settings, "to push to", timeout=settings.timeout)
+    with (
+        Progress(quiet=quiet) as reporter,
+        compilers_kept(),
+        target.cluster_of(application) as cluster,
+    ):
+        send = partial(push, roots, settings, packing, store=store, reporter=reporter)
+        config = application.serve_config()
+        url = application.store or settings.store
+        live = LiveApplication(cluster, config, application.name, url)
+        session = Session(live, send, reporter, timeout)
+        session.start()
+        remember(settings)
+        try:
+            for paths in files:
+                if os.path.abspath(file) in paths:
+                    fresh = Manifest.read(file).choose([application.name])[0]
+                    session.read(fresh.serve_config())
+                session.save(paths)
+        except KeyboardInterrupt:
+            session.end(leave=leave)
+
+
+def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the manifest and the roots that *words* name, or the project here."""
+    if words and words[-1].endswith(_MANIFESTS):
+        return words[-1], words[:-1]
+    manifest = project().manifest
+    return manifest and os.path.relpath(manifest), words

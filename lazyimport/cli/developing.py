@@ -1,0 +1,232 @@
+"""``dev`` as a person sees it: each save, and what it has become in each replica."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from lazyimport.cli import console
+from lazyimport.cli.figures import amount
+from lazyimport.cli.following import follow_and_tell
+from lazyimport.cli.progress import Progress
+from lazyimport.delivery import Pushed
+from lazyimport.deploy import follow
+from lazyimport.deploy.live import LiveApplication, State
+from lazyimport.deploy.status import Told
+from lazyimport.errors import LazyImportError, SettingsError
+
+_HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "MS")
+#: milliseconds: how long after a change others are waited for; how long to wait
+_TOGETHER, _STEP, _PAUSE = 200, 20, 200
+_NAMED = 4
+
+
+def watch(*paths: str, never: Sequence[str] = ()) -> Iterator[set[str]]:
+    """Return an iterator of the files that were changed together, maybe none.
+
+    *paths* are files and folders; what is in the folders *never* does not count.
+    Raises SettingsError without watchfiles.
+    """
+    try:
+        from watchfiles import DefaultFilter, watch as changes_in
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "'dev' watches files with watchfiles, which is not installed here; run: "
+            "pip install 'ray-lazyimport[dev]'",
+            name="watchfiles",
+            value=None,
+        ) from error
+    ignored = DefaultFilter(ignore_paths=[os.path.realpath(path) for path in never])
+    changes = changes_in(
+        *paths,
+        watch_filter=ignored,
+        debounce=_TOGETHER,
+        step=_STEP,
+        rust_timeout=_PAUSE,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+    )
+    next(changes)  # from here on none is missed
+    return ({os.path.abspath(path) for _, path in found} for found in changes)
+
+
+class Session:
+    """Lets an application run what is saved; *send* packs and pushes that."""
+
+    def __init__(
+        self,
+        live: LiveApplication,
+        send: Callable[[], Pushed],
+        reporter: Progress,
+        timeout: float,
+    ) -> None:
+        self._live = live
+        self._send = send
+        self._reporter = reporter
+        self._timeout = timeout
+        self._runs = False
+        self._refused = ""
+
+    def start(self) -> None:
+        """Push, and let Serve start replicas whose code can change."""
+        self._try(time.time())
+        self._reporter.say(
+            "watching: a change that you save runs in the living replicas"
+        )
+
+    def read(self, config: Mapping[str, Any]) -> None:
+        """Give Serve the changed *config*; Serve decides what that restarts."""
+        self._live.read(config)
+        self._reporter.say("the manifest has changed, and Serve is given it")
+        self._live.apply()
+
+    def save(self, paths: set[str]) -> None:
+        """Let the replicas run what was saved as *paths*, or see what is typed."""
+        if not paths:
+            if self._refused and _typed() == "r":
+                self._runs = False
+                self._try(time.time())
+            return
+        self._try(max(map(_written, paths)) or time.time())
+
+    def end(self, *, leave: bool) -> None:
+        """Leave the application on what it runs, or let Serve run what was before."""
+        hash, name = self._live.hash, self._live.name
+        if leave:
+            self._reporter.say(
+                f"{name} runs archive {hash}, and its code can still be changed; to "
+                f"deploy it as it is: lazyimport deploy FILE --hash {hash} --apply"
+            )
+        else:
+            self._live.restore()
+            self._reporter.say(f"{name} goes back to what it ran before; last: {hash}")
+
+    def _try(self, saved: float) -> None:
+        """Push what was *saved* then, and run it; a failure ends nothing."""
+        try:
+            pushed = self._send()
+            if not self._runs:
+                self._roll_out(pushed.hash)
+            elif pushed.hash != self._live.hash:
+                self._change(pushed, saved)
+            else:
+                self._refused = ""
+        except LazyImportError as error:
+            with self._reporter:
+                console.complain(str(error))
+
+    def _roll_out(self, hash: str) -> None:
+        self._refused, self._runs = "", False
+        self._live.enter(hash)
+        rollout = follow(self._live.cluster, {self._live.name: hash}, self._timeout)
+        follow_and_tell(rollout, self._reporter)
+        self._runs = True
+
+    def _change(self, pushed: Pushed, saved: float) -> None:
+        first = None
+        state = None
+        with Board(self._reporter) as board:
+            for state in self._live.change(pushed.hash, self._timeout):
+                board.show(state)
+                answers = [told for told in state.told.values() if told]
+                if answers and first is None:
+                    first = time.time() - saved
+        assert state is not None
+        if state.refused:
+            self._refused = pushed.hash
+            self._tell_refusal(state.refused)
+            return
+        self._refused = ""
+        parts = (
+            [f"packed {pushed.packed.seconds * 1000:.0f} ms"] if pushed.packed else []
+        )
+        parts.append(f"sent {pushed.seconds * 1000:.0f} ms")
+        if first is not None:
+            parts.append(f"first replica after {first:.2f} s")
+        parts.append(f"all {len(state.told)} after {time.time() - saved:.2f} s")
+        self._reporter.say(
+            f"{pushed.hash[:12]} runs: {_what(state)}; {', '.join(parts)}"
+        )
+
+    def _tell_refusal(self, refused: Sequence[Told]) -> None:
+        reasons: dict[str, list[Told]] = {}
+        for told in refused:
+            reasons.setdefault(told.reason, []).append(told)
+        for reason, those in reasons.items():
+            where = ", ".join(sorted({told.deployment for told in those}))
+            with self._reporter:
+                console.complain(
+                    f"{those[0].hash[:12]} is refused by {where}: {reason}"
+                )
+        advice = "type r and Enter to roll it out all the same, which replaces replicas"
+        if not sys.stdin.isatty():
+            advice = f"to roll it out: lazyimport deploy --hash {self._refused} --apply"
+        self._reporter.say(f"{self._live.hash[:12]} serves on; {advice}")
+
+
+class Board:
+    """Shows what each replica has told: a table that changes, or a line for each."""
+
+    def __init__(self, reporter: Progress) -> None:
+        self._reporter = reporter
+        self._told: set[tuple[str, str]] = set()
+        self._table: Any = None
+
+    def __enter__(self) -> Board:
+        if console.is_live(sys.stderr) and not self._reporter.quiet:
+            from rich.live import Live
+
+            err = console.console(sys.stderr)
+            self._table = Live(console=err, auto_refresh=False).__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._table is not None:
+            self._table.__exit__(*failure)
+
+    def show(self, state: State) -> None:
+        """Show where *state* is."""
+        rows = [(key, _row(*key, told)) for key, told in sorted(state.told.items())]
+        if self._table is not None:
+            table = console.make_table([row for _, row in rows], header=_HEADER)
+            self._table.update(table, refresh=True)
+            return
+        for key, row in rows:
+            if state.told[key] and key not in self._told:
+                self._told.add(key)
+                self._reporter.say("  ".join(row))
+
+
+def _row(deployment: str, replica: str, told: Told | None) -> tuple[str, ...]:
+    if told is None:
+        return deployment, replica, "", "waiting", ""
+    milliseconds = f"{sum(told.milliseconds.values()):.0f} ms"
+    return deployment, replica, told.hash[:12], told.state, milliseconds
+
+
+def _what(state: State) -> str:
+    """Return which modules ran again, and what was kept."""
+    answers = [told for told in state.told.values() if told]
+    modules = list(dict.fromkeys(name for told in answers for name in told.modules))
+    kept = sorted({key for told in answers for key in told.kept})
+    named = ", ".join(modules[:_NAMED]) + (", ..." if len(modules) > _NAMED else "")
+    text = f"{amount(len(modules), 'module')} again" + (f" ({named})" if named else "")
+    return f"{text}, kept {', '.join(kept)}" if kept else text
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _typed() -> str:
+    """Return the line that was typed meanwhile, "" if there is none."""
+    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0)[0]:
+        return ""
+    return sys.stdin.readline().strip()

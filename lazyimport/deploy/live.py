@@ -1,0 +1,191 @@
+"""Live code in a cluster: an application whose replicas are told of each new archive.
+
+The config that Serve gets is derived from the user's: an entry of ours around his, and
+``user_config`` with the hash for each deployment. Changing that replaces no replica.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from lazyimport.deploy.cluster import Cluster
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.status import Told
+from lazyimport.settings import ENVIRONMENT
+
+#: `lazyimport.ray.live`, and the field of runtime environments and user configs
+ENTRY, FIELD = "lazyimport.ray.live:application", "lazyimport"
+_SECONDS_BETWEEN = 0.05
+#: states of replicas that will serve no more
+_LEAVING = {"STOPPING"}
+
+
+class State(NamedTuple):
+    """How far a change to the archive ``hash`` is: what each replica has told.
+
+    ``told`` has an answer, or None so far, by deployment and replica. ``trouble`` is
+    what Serve says where a deployment is not well.
+    """
+
+    hash: str
+    told: Mapping[tuple[str, str], Told | None]
+    trouble: str = ""
+
+    @property
+    def refused(self) -> list[Told]:
+        """The answers of replicas that serve the old version on."""
+        return [told for told in self.told.values() if told and told.state == "refused"]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every replica has told."""
+        return all(self.told.values())
+
+
+class LiveApplication:
+    """The application *name* of the Serve *config*, as it runs in *cluster*.
+
+    *store* is the URL from which nodes fetch what they do not have. ``hash`` is the
+    archive that it runs, ``base`` the one with which its replicas were started.
+    """
+
+    def __init__(
+        self, cluster: Cluster, config: Mapping[str, Any], name: str, store: str | None
+    ) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.hash = self.base = ""
+        self._store = store
+        self._before = cluster.config() if name in cluster.serving() else None
+        self.read(config)
+
+    def read(self, config: Mapping[str, Any]) -> None:
+        """Take another *config* of the user's, for what is applied from now on."""
+        self._config = copy.deepcopy(dict(config))
+
+    def apply(self) -> None:
+        """Give Serve the config as it is now, with the hash that runs."""
+        self._apply(self.hash)
+
+    def enter(self, hash: str) -> None:
+        """Let Serve start replicas of the archive *hash* whose code can change."""
+        self.hash = self.base = hash
+        self._apply(hash)
+
+    def change(self, hash: str, timeout: float) -> Iterator[State]:
+        """Tell living replicas to serve *hash*; yield how far they are.
+
+        As soon as one refuses, all are told to serve what they did. Raises DeployError
+        after *timeout* seconds.
+        """
+        for state in self._ask(hash, timeout):
+            yield state
+            if state.refused:
+                self._go_back(timeout)
+                return
+        self.hash = hash
+
+    def restore(self) -> None:
+        """Let Serve run what it did before: an ordinary rollout."""
+        apps = self._others()
+        before = (self._before or {}).get("applications", ())
+        apps += [app for app in before if _name(app) == self.name]
+        self.cluster.apply({**self._config, "applications": apps})
+
+    def _go_back(self, timeout: float) -> None:
+        for state in self._ask(self.hash, timeout):
+            for told in state.refused:
+                raise DeployError(
+                    f"replica {told.replica} of {told.deployment!r} serves another "
+                    f"version than the others, and cannot go back to archive "
+                    f"{self.hash}: {told.reason}; an ordinary rollout replaces it",
+                    app=self.name,
+                    hash=self.hash,
+                )
+
+    def _ask(self, hash: str, timeout: float) -> Iterator[State]:
+        deadline = time.monotonic() + timeout
+        wish = self._apply(hash)
+        while True:
+            state = self._state(hash, wish)
+            yield state
+            if state.is_over:
+                return
+            if time.monotonic() > deadline:
+                late = [" ".join(key) for key, told in state.told.items() if not told]
+                raise DeployError(
+                    f"after {timeout:.0f} s {len(late)} replicas of {self.name!r} have "
+                    f"not said whether they serve archive {hash}: {', '.join(late)}"
+                    f"{f'; Serve says: {state.trouble}' if state.trouble else ''}",
+                    app=self.name,
+                    hash=hash,
+                )
+            time.sleep(_SECONDS_BETWEEN)
+
+    def _apply(self, hash: str) -> int:
+        """Give Serve the derived config; return the number of the wish in it."""
+        wish = time.time_ns() // 1_000_000
+        mine = next(a for a in self._config["applications"] if _name(a) == self.name)
+        served = self.cluster.serving().get(self.name)
+        names = served.targets if served is not None and served.live else ()
+        derived = derive(mine, self.base, self._store)
+        derived["deployments"] = _told_to(derived, names, {"hash": hash, "wish": wish})
+        self.cluster.apply({**self._config, "applications": [*self._others(), derived]})
+        return wish
+
+    def _others(self) -> list[dict[str, Any]]:
+        """Return the configs of what else the cluster runs, which stays as it is."""
+        apps = self.cluster.config()["applications"]
+        return [app for app in apps if _name(app) != self.name]
+
+    def _state(self, hash: str, wish: int) -> State:
+        app = self.cluster.serving().get(self.name)
+        if app is None:
+            raise DeployError(f"application {self.name!r} was deleted", app=self.name)
+        living = [each for each in app.replicas if each.state not in _LEAVING]
+        told = self.cluster.told(wish, {each.node for each in living if each.node})
+        answers = {(r.deployment, r.id): told.get(r.id) for r in living}
+        return State(hash, answers, app.message)
+
+
+def derive(
+    application: Mapping[str, Any], hash: str, store: str | None
+) -> dict[str, Any]:
+    """Return the config of a live application that runs what *application* does."""
+    environment = dict(application.get("runtime_env") or {})
+    named = {ENVIRONMENT["hash"]: hash, ENVIRONMENT["live"]: "1"}
+    if store:
+        named = {ENVIRONMENT["store"]: store, **named}
+    environment["env_vars"] = {**(environment.get("env_vars") or {}), **named}
+    if FIELD in environment:
+        environment[FIELD] = {**environment[FIELD], "hash": hash}
+    inner = {"application": application["import_path"]}
+    if application.get("args"):
+        inner["args"] = application["args"]
+    return {
+        **application,
+        "import_path": ENTRY,
+        "args": inner,
+        "runtime_env": environment,
+    }
+
+
+def _told_to(
+    application: Mapping[str, Any], names: Iterable[str], wish: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the deployments of *application*, and *names*, each told of the *wish*."""
+    listed = {each["name"]: each for each in application.get("deployments") or ()}
+    told = []
+    for name in dict.fromkeys([*listed, *names]):
+        deployment, inner = listed.get(name, {"name": name}), dict(wish)
+        if deployment.get("user_config") is not None:
+            inner["user_config"] = deployment["user_config"]
+        told.append({**deployment, "user_config": {FIELD: inner}})
+    return told
+
+
+def _name(application: Mapping[str, Any]) -> str:
+    return str(application.get("name") or "default")

@@ -1,0 +1,301 @@
+"""Live code: an application whose living replicas change to another archive.
+
+`lazyimport dev` gives Serve a config whose ``import_path`` is `application` here. It
+builds the application that ``args`` name, with a class of the image, `StandIn`, in
+place of each deployment. Serve holds that one, which lets objects of another version
+serve when ``user_config`` names its hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pkgutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
+from types import MethodType
+from typing import Any
+
+from ray import serve
+
+from lazyimport import live
+from lazyimport.errors import InstallError
+from lazyimport.live.swapping import Refused
+from lazyimport.ray import serve_internals
+from lazyimport.ray.environment import FIELD
+from lazyimport.ray.live_methods import make_method, shapes_of
+from lazyimport.ray.live_serving import Serving
+from lazyimport.runtime import current
+
+#: what Serve asks replicas for if they have it when they start
+_ASKED = {
+    "check_health",
+    "record_autoscaling_stats",
+    "record_replica_metadata",
+    "record_routing_stats",
+}
+_OPTIONS = (
+    "num_replicas",
+    "max_ongoing_requests",
+    "max_queued_requests",
+    "ray_actor_options",
+)
+
+
+def application(args: dict[str, Any]) -> Any:
+    """Return the application at the import path ``application``, as one that is live.
+
+    That is an application or a function that makes one of ``args``. Raises
+    InstallError unless ``LAZYIMPORT_LIVE`` allows it.
+    """
+    hash = _installed()
+    path, theirs = args["application"], args.get("args") or {}
+    built = serve_internals.build(pkgutil.resolve_name(path), theirs, "")
+    names = tuple(sorted(built.deployments))
+    made = {}
+    for name, deployment in built.deployments.items():
+        known = {"path": path, "args": theirs, "name": name, "names": names}
+        made[name] = deployment.options(
+            func_or_class=_stand_in(deployment.func_or_class, known),
+            name=name,
+            user_config={FIELD: {"hash": hash}},
+        )
+    ingress = made.pop(built.ingress)
+    return ingress.bind(*[each.bind() for each in made.values()])
+
+
+def _stand_in(real: Any, known: Mapping[str, Any]) -> type:
+    """Return a class with the methods of *real*, which it does not refer to."""
+    methods = {n: make_method(n, shape) for n, shape in shapes_of(real).items()}
+    bases: tuple[type, ...] = (StandIn,)
+    if serve_internals.serves_asgi(real):
+        bases = StandIn, serve.ingress(Dispatch())(type("Ingress", (), {}))
+    # Serve pickles it by value, as no module has it.
+    return type(known["name"], bases, {**methods, **known, "__module__": "live_code"})
+
+
+class Dispatch:
+    """An ASGI application that passes each request to that of the current version."""
+
+    @property
+    def routes(self) -> list[Any]:
+        """The routes of the current version, after which Serve names requests."""
+        assert StandIn.running is not None
+        return list(getattr(StandIn.running.serving.real.app, "routes", ()))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection, as ASGI has it."""
+        if scope["type"] != "lifespan":
+            assert StandIn.running is not None
+            with StandIn.running.request() as real:
+                await real.app(scope, receive, send)
+            return
+        while True:  # each version has a lifespan of its own
+            message = (await receive())["type"]
+            await send({"type": f"{message}.complete"})
+            if message == "lifespan.shutdown":
+                return
+
+
+class StandIn:
+    """Stands for the deployment *name* of the application that *path* and *args* make.
+
+    Serve makes one in each replica. Each request is bound to the version that serves
+    when it begins: to one object, and to what that imports, also later.
+    """
+
+    path: str
+    args: Mapping[str, Any]
+    name: str
+    #: of all deployments of the application
+    names: tuple[str, ...]
+    #: the one of this process
+    running: StandIn | None = None
+    #: what serves requests that begin now
+    serving: Serving
+
+    # Serve awaits it.
+    async def __init__(self, *_: Any) -> None:  # type: ignore[misc]
+        StandIn.running = self
+        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "lazyimport-live")
+        self._ending: set[asyncio.Task[None]] = set()
+        self._given: tuple[Any, Any] | None = None
+        serve_internals.bind_servable(self._bound)
+        installed = _installed()
+        wanted = _wanted(serve_internals.user_config_of_replica())
+        hash, self._wish = wanted.get("hash", installed), wanted.get("wish")
+        if hash == installed:
+            loop, now = asyncio.get_running_loop(), live.current_generation()
+            self.serving = await self._in_thread(self._make, now, loop, None)
+        else:
+            swap = await self._swap(hash, None)
+            if swap.state == "refused":
+                raise InstallError(swap.reason, hash=hash, installed=installed)
+        following: Any = super().__init__  # of serve.ingress, if it serves ASGI
+        result = following()
+        if result is not None:
+            await result
+
+    async def reconfigure(self, user_config: dict[str, Any], rank: Any = None) -> None:
+        """Serve the version that *user_config* names from now on.
+
+        It never raises in a replica that serves, which Serve would stop. Why the old
+        version goes on is told in the log of the replica, metrics and `LOG_NAME`.
+        """
+        async with self._lock:
+            wanted = _wanted(user_config)
+            given, before = (wanted.get("user_config"), rank), self._given
+            self._wish = wanted.get("wish")
+            hash = wanted.get("hash", self.serving.hash)
+            self._given = given
+            if hash != self.serving.hash:
+                await self._swap(hash, given)
+                return
+            state, reason = "unchanged", ""
+            if given != before:
+                try:
+                    await self.serving.reconfigure(*given)
+                except Exception as error:
+                    if before is None:
+                        raise
+                    state, reason = "refused", f"reconfigure: {error!r}"
+            self._tell(live.Swap(state, hash, hash, reason))
+
+    def request(self) -> AbstractContextManager[Any]:
+        """Bind what runs inside to the version that serves now, and give its object."""
+        while not (serving := self.serving).take():
+            pass  # it was replaced this very moment
+        return serving.use()
+
+    def hold(self, result: Any) -> Any:
+        """Return *result* of a method as what uses this version until it has ended."""
+        serving = Serving.current()
+        assert serving is not None
+        return serving.hold(result)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method that the class did not have when it was deployed."""
+        serving = vars(self).get("serving")
+        if serving is None or name not in serving.shapes:
+            raise AttributeError(name)
+        return MethodType(make_method(name, serving.shapes[name]), self)
+
+    async def __del__(self) -> None:
+        if "serving" in vars(self):
+            await self.serving.end()
+        asgi = getattr(super(), "__del__", None)
+        if asgi is not None:
+            await asgi()
+
+    async def _swap(self, hash: str, given: tuple[Any, Any] | None) -> live.Swap:
+        """Let the archive *hash* serve, if it can; its object is given its config."""
+        made: list[Serving] = []
+        loop = asyncio.get_running_loop()
+
+        def prepare(generation: live.Generation) -> None:
+            made.append(self._make(generation, loop, given))
+
+        change = partial(live.swap, hash, prepare=prepare)
+        swap: live.Swap = await self._in_thread(change)
+        ending = made[0] if made else None
+        if made and swap.state == "swapped":
+            ending, self.serving = vars(self).get("serving"), made[0]
+        if ending is not None:
+            task = loop.create_task(ending.retire())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        self._tell(swap)
+        return swap
+
+    def _make(
+        self,
+        generation: live.Generation,
+        loop: asyncio.AbstractEventLoop,
+        given: tuple[Any, Any] | None,
+    ) -> Serving:
+        """Import the application, in this thread, and make the object, on *loop*."""
+        name = serve.get_replica_context().app_name
+        found = pkgutil.resolve_name(self.path)
+        built = serve_internals.build(found, self.args, name)
+        _refuse_other_names(self.names, built.deployments)
+        new = Serving(built.deployments[self.name], generation)
+        if "serving" in vars(self):
+            _refuse_other_shape(self.serving, new)
+
+        asyncio.run_coroutine_threadsafe(new.begin(given), loop).result()
+        return new
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call *function* in a thread of its own: Serve's may all be busy."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *args)
+
+    def _bound(self, servable: Any) -> Any:
+        """Return the user's object where Serve has *servable*."""
+        serving = Serving.current() or vars(self).get("serving")
+        return serving.real if servable is self and serving is not None else servable
+
+    def _tell(self, swap: live.Swap) -> None:
+        """Tell what came of a swap; that this fails matters to nobody."""
+        with contextlib.suppress(Exception):
+            from lazyimport.ray.metrics import report_swap
+
+            context = serve.get_replica_context()
+            report_swap(
+                swap,
+                application=context.app_name,
+                deployment=self.name,
+                replica=context.replica_tag,
+                wish=self._wish,
+            )
+
+
+def _installed() -> str:
+    installation, allowed = current(), live.current_generation()
+    if installation is None or allowed is None:
+        raise InstallError(
+            "lazyimport.ray.live serves an application whose code can change while it "
+            "runs, which is off here: 'lazyimport dev' sets LAZYIMPORT_LIVE=1 and "
+            "LAZYIMPORT_HASH in the runtime_env of its application; in production, "
+            "give Serve your own import_path"
+        )
+    return installation.hash
+
+
+def _wanted(user_config: Any) -> Mapping[str, Any]:
+    return dict((user_config or {}).get(FIELD) or {})
+
+
+def _refuse_other_names(before: Sequence[str], now: Collection[str]) -> None:
+    gone, new = sorted(set(before) - set(now)), sorted(set(now) - set(before))
+    if gone or new:
+        changes = [f"{name!r} is gone" for name in gone]
+        changes += [f"{name!r} is new" for name in new]
+        raise Refused(
+            f"the application has other deployments now: {', '.join(changes)}"
+        )
+
+
+def _refuse_other_shape(old: Serving, new: Serving) -> None:
+    """Refuse what Serve has taken from the class when the replica started."""
+    name = new.deployment.name
+    for option in _OPTIONS:
+        was, now = getattr(old.deployment, option), getattr(new.deployment, option)
+        if was != now:
+            raise Refused(f"{option} of deployment {name!r} was {was} and is {now} now")
+    if serve_internals.serves_asgi(old.deployment.func_or_class) != (
+        serve_internals.serves_asgi(new.deployment.func_or_class)
+    ):
+        raise Refused(f"@serve.ingress of deployment {name!r} has changed")
+    both = old.shapes.keys() & new.shapes.keys()
+    for method in sorted(both | (_ASKED & (old.shapes.keys() | new.shapes.keys()))):
+        before, after = old.shapes.get(method), new.shapes.get(method)
+        if before != after:
+            raise Refused(
+                f"method {method!r} of deployment {name!r} was "
+                f"{before.kind if before else 'missing'} and is "
+                f"{after.kind if after else 'missing'} now"
+            )

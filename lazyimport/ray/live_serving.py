@@ -1,0 +1,163 @@
+"""An object behind a replica's class, of one version, and its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any
+
+from lazyimport.live import Generation
+from lazyimport.ray import serve_internals
+from lazyimport.ray.live_methods import Shape, shapes_of
+
+_logger = logging.getLogger("ray.serve")
+#: what the request at hand is bound to, with all that it has started
+_bound: ContextVar[Serving] = ContextVar("lazyimport_serving")
+
+
+class Serving:
+    """The object that *deployment* makes in its *generation*, and its users.
+
+    ``real`` is the object, ``shapes`` are those of its methods, ``hash`` is that of the
+    archive. Requests `take` it and
+    `drop` it; after `retire` nobody can, and it ends when the last one has dropped it.
+    """
+
+    def __init__(self, deployment: Any, generation: Generation) -> None:
+        self.hash = generation.hash
+        self.deployment = deployment
+        self.shapes: dict[str, Shape] = shapes_of(deployment.func_or_class)
+        self.real: Any = None
+        self._generation = generation
+        self._stay = generation.enter()  # from the constructor to the end
+        self._begun = False
+        self._users = 0
+        self._lock = threading.Lock()
+        self._idle: Callable[[], None] | None = None
+
+    @classmethod
+    def current(cls) -> Serving | None:
+        """Return what the running request is bound to, None outside of any."""
+        return _bound.get(None)
+
+    async def begin(self, given: tuple[Any, Any] | None) -> None:
+        """Make the object as Serve does, on the loop of the user's code.
+
+        It is given its own user_config, and rank, unless *given* is None.
+        """
+        self._stay.__enter__()
+        _bound.set(self)  # also for tasks that the constructor starts
+        try:
+            await self._make()
+            if given is not None:
+                await self.reconfigure(*given)
+        except BaseException:
+            await self.end()
+            raise
+
+    async def _make(self) -> None:
+        made, deployment = self.deployment.func_or_class, self.deployment
+        if not inspect.isclass(made):
+            self.real = SimpleNamespace(__call__=made)
+            return
+        self.real = made.__new__(made)
+        result = self.real.__init__(*deployment.init_args, **deployment.init_kwargs)
+        if inspect.isawaitable(result):
+            await result
+        if serve_internals.serves_asgi(made):
+            await serve_internals.start_asgi(self.real)
+        self._begun = True
+
+    async def reconfigure(self, config: Any, rank: Any) -> None:
+        """Give the object its own user_config, as Serve does. Raises what it raises."""
+        config = self.deployment.user_config if config is None else config
+        method = getattr(self.real, "reconfigure", None)
+        ranked = method is not None and "rank" in inspect.signature(method).parameters
+        if method is None:
+            if config is not None:
+                raise TypeError(
+                    f"deployment {self.deployment.name!r} has a user_config and no "
+                    "method 'reconfigure'"
+                )
+            return
+        if config is not None or ranked:
+            result = method(config, **({"rank": rank} if ranked else {}))
+            if inspect.isawaitable(result):
+                await result
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[Any]:
+        """Bind what runs inside to this, which was taken, and give the object."""
+        _bound.set(self)
+        try:
+            with self._generation.enter():
+                yield self.real
+        finally:
+            self.drop()
+
+    def take(self) -> bool:
+        """Count a user; return whether this still takes any."""
+        with self._lock:
+            if self._idle is None:
+                self._users += 1
+            return self._idle is None
+
+    def drop(self) -> None:
+        """Take the count of a user back."""
+        with self._lock:
+            self._users -= 1
+            idle = self._idle if self._users == 0 else None
+        if idle is not None:
+            idle()
+
+    def hold(self, result: Any) -> Any:
+        """Return *result*, if a coroutine or generator, as one that uses this."""
+        if not (inspect.iscoroutine(result) or inspect.isgenerator(result)):
+            return result
+        with self._lock:
+            self._users += 1
+        return self._wait(result) if inspect.iscoroutine(result) else self._pass(result)
+
+    async def _wait(self, result: Any) -> Any:
+        with self.use():
+            return await result
+
+    def _pass(self, result: Any) -> Iterator[Any]:
+        with self.use():
+            yield from result
+
+    async def retire(self) -> None:
+        """Wait until nobody uses this any more, and end the object, once."""
+        loop, idle = asyncio.get_running_loop(), asyncio.Event()
+        with self._lock:
+            self._idle = lambda: loop.call_soon_threadsafe(idle.set)  # type: ignore[assignment]
+            waiting = self._users > 0
+        if waiting:
+            await idle.wait()
+        await self.end()
+
+    async def end(self) -> None:
+        """Run the end of the object, once, and let it go."""
+        real, self.real = self.real, None
+        kind, end = type(real), getattr(real, "__del__", None)
+        try:
+            if end is not None:
+                with contextlib.suppress(TypeError):  # __slots__, say
+                    ended = {"__del__": lambda _: None}  # when it is collected
+                    real.__class__ = type(kind.__name__, (kind,), ended)
+            if end is not None and self._begun:
+                with self._generation.enter():
+                    result = end()
+                    if inspect.isawaitable(result):
+                        await result
+            await serve_internals.end_multiplexer(real)
+        except Exception:
+            _logger.exception("the end of %s of archive %s", kind.__name__, self.hash)
+        finally:
+            self._stay.__exit__()

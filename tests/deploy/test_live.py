@@ -1,0 +1,175 @@
+"""Live code in a cluster: the config that Serve is given, and what replicas tell."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lazyimport.deploy.cluster import Cluster
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.live import LiveApplication
+from tests.fakes.dashboard import Dashboard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
+STORE = "gs://bucket/code"
+TILL = {"name": "till", "import_path": "till:app"}
+SHOP = {
+    "name": "shop",
+    "import_path": "shop.serve:app",
+    "args": {"size": 3},
+    "route_prefix": "/shop",
+    "runtime_env": {"env_vars": {"MODE": "test", "LAZYIMPORT_HASH": "old"}},
+    "deployments": [
+        {"name": "Shop", "num_replicas": 2, "user_config": {"color": "red"}}
+    ],
+}
+
+
+class Serve(Dashboard):
+    """A Serve that runs what it is given; replicas tell ``answers`` by hash."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.silent: set[str] = set()
+        self.then = self.take
+        self.serve = {"applications": {"till": {"deployed_app_config": TILL, "status": "RUNNING"}}}  # fmt: skip
+
+    def take(self, config: Any) -> None:
+        apps = {app.get("name", "default"): app for app in config["applications"]}
+        self.serve = {"applications": {name: self.runs(app) for name, app in apps.items()}}  # fmt: skip
+
+    def runs(self, app: dict[str, Any]) -> dict[str, Any]:
+        configs = {each["name"]: each for each in app.get("deployments") or ()}
+        deployments = {}
+        for name in ("Shop", "Model") if app["name"] == "shop" else ():
+            ids = [f"{name}1"] + [f"{name}0"] * (name == "Model")
+            states = ["RUNNING", "STOPPING"]
+            deployments[name] = {
+                "status": "HEALTHY",
+                "message": "",
+                "target_num_replicas": 1,
+                "replicas": [
+                    {"replica_id": known, "actor_id": known, "state": state, "start_time_s": 1, "node_id": "n1"}
+                    for known, state in zip(ids, states, strict=False)
+                ],
+            }  # fmt: skip
+            wish = configs.get(name, {}).get("user_config", {}).get("lazyimport")
+            if wish and ids[0] not in self.silent:
+                self.tell(name, ids[0], wish)
+        return {
+            "status": "RUNNING",
+            "message": "",
+            "deployments": deployments,
+            "deployed_app_config": app,
+        }
+
+    def tell(self, deployment: str, replica: str, wish: dict[str, Any]) -> None:
+        live = {"deployment": deployment, "replica": replica, "wish": wish["wish"]}
+        live |= {"state": "swapped", "reason": "", "modules": [], "kept": [], "milliseconds": {}}  # fmt: skip
+        live |= self.answers.get(wish["hash"], {})
+        self.installs += json.dumps({"pid": 7, "hash": wish["hash"], "live": live}) + "\n"  # fmt: skip
+
+    @property
+    def shop(self) -> dict[str, Any]:
+        """What it was given last for the application."""
+        return next(app for app in self.applied[-1]["applications"] if app["name"] == "shop")  # fmt: skip
+
+
+@pytest.fixture(name="serve")
+def _serve() -> Iterator[Serve]:
+    serve = Serve()
+    with serve:
+        yield serve
+
+
+@pytest.fixture(name="live")
+def _live(serve: Serve) -> LiveApplication:
+    config = {"applications": [SHOP], "http_options": {"port": 1}}
+    live = LiveApplication(Cluster(serve.address), config, "shop", STORE)
+    live.enter(A)
+    return live
+
+
+def wishes(app: dict[str, Any]) -> dict[str, str]:
+    return {
+        each["name"]: each["user_config"]["lazyimport"]["hash"]
+        for each in app["deployments"]
+    }
+
+
+def test_the_entry_is_ours_and_all_else_theirs(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """What else runs in the cluster stays, and what is in the config too."""
+    config = serve.applied[-1]
+    assert [TILL, serve.shop] == config["applications"]
+    assert {"port": 1} == config["http_options"]
+    assert "lazyimport.ray.live:application" == serve.shop["import_path"]
+    assert {"application": "shop.serve:app", "args": {"size": 3}} == serve.shop["args"]
+    assert "/shop" == serve.shop["route_prefix"]
+    assert {
+        "MODE": "test",
+        "LAZYIMPORT_HASH": A,
+        "LAZYIMPORT_STORE": STORE,
+        "LAZYIMPORT_LIVE": "1",
+    } == serve.shop["runtime_env"]["env_vars"]
+    (shop,) = serve.shop["deployments"]
+    assert 2 == shop["num_replicas"]
+    assert {"color": "red"} == shop["user_config"]["lazyimport"]["user_config"]
+
+
+def test_a_change_is_a_wish_of_every_deployment(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """Also of one that the user's config does not list; nothing else changes."""
+    before = serve.shop
+    (*_, state) = live.change(B, 60)
+    assert state.is_over
+    assert [] == state.refused
+    assert {("Shop", "Shop1"), ("Model", "Model1")} == state.told.keys()
+    assert {"Shop": B, "Model": B} == wishes(serve.shop)
+    assert B == live.hash
+    unchanged = {**serve.shop, "deployments": None}
+    assert {**before, "deployments": None} == unchanged
+
+
+def test_when_one_refuses_all_go_back(serve: Serve, live: LiveApplication) -> None:
+    serve.answers[B] = {"state": "refused", "reason": "x.py:1: no"}
+    (*_, state) = live.change(B, 60)
+    assert ["x.py:1: no"] == sorted({told.reason for told in state.refused})
+    assert {"Shop": A, "Model": A} == wishes(serve.shop)
+    assert A == live.hash
+    (*_, state) = live.change(C, 60)
+    assert {"Shop": C, "Model": C} == wishes(serve.shop)
+
+
+def test_one_that_cannot_go_back_is_named(serve: Serve, live: LiveApplication) -> None:
+    serve.answers[A] = serve.answers[B] = {"state": "refused", "reason": "stuck"}
+    with pytest.raises(DeployError, match=r"(?s)cannot go back to archive a1.*stuck"):
+        list(live.change(B, 60))
+
+
+def test_one_that_does_not_answer_is_named(serve: Serve, live: LiveApplication) -> None:
+    serve.silent.add("Model1")
+    with pytest.raises(DeployError, match=r"1 replicas of 'shop' .*: Model Model1"):
+        list(live.change(B, 0.2))
+    assert A == live.hash
+
+
+def test_it_goes_back_to_what_ran_before(serve: Serve, live: LiveApplication) -> None:
+    """Which may have been nothing; or another version, also one without lazyimport."""
+    live.restore()
+    assert [TILL] == serve.applied[-1]["applications"]
+    plain = {"name": "shop", "import_path": "shop:v1"}
+    serve.take({"applications": [plain]})
+    again = LiveApplication(live.cluster, {"applications": [SHOP]}, "shop", None)
+    again.enter(A)
+    again.restore()
+    assert [plain] == serve.applied[-1]["applications"]
