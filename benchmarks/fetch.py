@@ -118,8 +118,7 @@ def cases(options: argparse.Namespace, folder: str) -> Iterator[Case]:
     app = {f"app/m{n}.py": f"x = [{n}, " + "1, " * 500 + "]\n" for n in range(110)}
     app["app/__init__.py"] = "from app import " + ", ".join(f"m{n}" for n in range(110))
     size = int(scale * options.weights * (1 << 20))
-    noise = random.Random(1)
-    large = {f"weights/{n}.bin": noise.randbytes(size) for n in range(8)}
+    large = {f"weights/{n}.bin": os.urandom(size) for n in range(8)}
     for name, files in (("library", few | app), ("weights", large | app)):
         data, hash = make_archive(files, raw=False)
         store = f"{folder}/{name}"

@@ -97,7 +97,7 @@ def _fetching(settings: Settings) -> Stats:
 
 
 def _coming(installation: Installation) -> str | None:
-    if installation.tree.archive.coming is None:
+    if not installation.tree.archive.is_coming:
         return None
     from lazyimport.cache.node import NodeCache
     from lazyimport.cache.progress import running_fetch

@@ -185,7 +185,7 @@ class Materializer:
         said = self._whole(top or FILES_AT_THE_TOP)
         if said is None:
             entries = list(self._archive.files_under(top))
-            self._archive.want(entries)
+            self._archive.want([entry.slot for entry in entries])
             folders = sorted({os.path.dirname(entry.path) for entry in entries})
             if not top or not self._put_new(top, entries, folders):
                 for folder in folders:

@@ -24,7 +24,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lazyimport.cache.node import NodeCache
 
@@ -48,9 +48,12 @@ _LOCAL = frozenset(
 )
 
 
-def open_partial(cache: NodeCache, hash: str) -> tuple[Archive, int] | None:
+def open_partial(
+    cache: NodeCache, hash: str, base: Callable[[str], Archive] | None = None
+) -> tuple[Archive, int] | None:
     """Return an archive that is still coming, mapped, if its index is here.
 
+    *base* opens that of an overlay, which may be coming too, or raises ArchiveError.
     The number is that of its file, and nobody else's as long as this lives. What the
     archive has was proved. It is in use from now on, as a whole one would be.
     """
@@ -67,7 +70,10 @@ def open_partial(cache: NodeCache, hash: str) -> tuple[Archive, int] | None:
                 if status.st_nlink:
                     buffer = map_file(file, path, hash)
                     what = cache.archive_path(hash)
-                    return Archive(buffer, hash, what, sealed=True), status.st_ino
+                    archive = Archive(
+                        buffer, hash, what, sealed=True, base=base, blob=cache.read_blob
+                    )
+                    return archive, status.st_ino
         except (OSError, errors.ArchiveError):
             continue  # it has become whole, or its header is being written
     return None

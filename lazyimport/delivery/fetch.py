@@ -8,7 +8,7 @@ import time
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
-from lazyimport.cache.partial import Wishes, can_be_shared
+from lazyimport.cache.partial import Wishes, can_be_shared, open_partial
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room
 from lazyimport.delivery.filling import Filling
@@ -20,9 +20,11 @@ from lazyimport.errors import (
     CacheError,
     DamagedArchive,
     KeyMissing,
+    LazyImportError,
     MalformedArchive,
     StoreError,
 )
+from lazyimport.files import AtomicFile
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.overlay import combine, write_overlay
@@ -96,6 +98,7 @@ class _Fetch:
         self._cache = NodeCache(settings.cache_dir)
         self._deadline = time.monotonic() + settings.timeout
         self._raw = settings.cache_mode != "zstd"
+        self._kind = "raw" if self._raw else "zstd"
         #: why nothing is put on the disk, if anything was to be
         self._no_disk: CacheError | None = None
         #: what stored objects said of themselves, and all of them that came
@@ -203,7 +206,7 @@ class _Fetch:
 
     def _fill(self, head: Head, *others: Head) -> Archive:
         """Return the archive of *head*, with what it lacks from *others*."""
-        hash, kind = head.header.hash, "raw" if self._raw else "zstd"
+        hash, kind = head.header.hash, self._kind
         filling = Filling(head, *others, raw=self._raw)
         try:
             with self._cache.begin(hash, kind, filling.fits) as file:
@@ -265,9 +268,37 @@ class _Fetch:
         def tell(done: int, total: int) -> None:
             self._tell(head, done, total)
 
+        def opened() -> None:
+            self._open_overlays(hash)
+
         self._explaining(
-            hash, url, lambda: filling.fill(room, connections, tell, wishes)
+            hash, url, lambda: filling.fill(room, connections, tell, wishes, opened)
         )
+
+    def _open_overlays(self, base: str) -> None:
+        """Let processes run from the deltas to *base*, which is coming and open.
+
+        Their overlays are written again when all of it is there, with its checksums.
+        """
+        for head in self._asked:
+            if head.header.base != base:
+                continue
+            try:
+                self._open_overlay(head, base)
+            except (LazyImportError, OSError):
+                pass  # it is met again when the base is there
+
+    def _open_overlay(self, head: Head, base: str) -> None:
+        found = open_partial(self._cache, base)
+        if found is None:
+            return
+        head.apply(found[0].index)
+        hash = head.header.hash
+        revision = Revision(found[0], head.rest(), hash, head.what)
+        Wishes(self._cache, hash).__exit__()
+        path = self._cache.partial_path(hash, self._kind)
+        with AtomicFile(path, 0o600, durable=False) as file:
+            write_overlay(file, revision, raw=self._raw)
 
     def _tell(self, head: Head, done: int, total: int) -> None:
         text = f"fetching {head.header.hash[:12]} from {head.store.url}"

@@ -169,11 +169,12 @@ class Filling:
         connections: int,
         tell: Callable[[int, int], object],
         wishes: Wishes | None = None,
+        opened: Callable[[], object] = bool,
     ) -> None:
         """Fill *room*; *tell* is called with how many bytes have come, and of how many.
 
         With *wishes*, processes may open the archive while it comes, and what they wish
-        comes first.
+        comes first; *opened* is called when they may.
 
         Raises StoreError, ArchiveError for what is not this archive, or OSError from
         the room.
@@ -191,6 +192,7 @@ class Filling:
         coming = sum(end - start for _, start, end in plan) - (len(head.data) < size)
         if wishes:
             self._open_up(missing)
+            opened()
         for each in self._heads.values():
             here = [m for m in missing if m.head is each and m.span[1] < len(each.data)]
             self._put(each, 0, each.data, here)
@@ -223,15 +225,15 @@ class Filling:
         Imports look into directories before they wait for anything, so the listings
         of these are made here.
         """
-        beginning = self._beginning()
-        self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
-        self._is_open = True
         digests = {member.digest: member for member in missing}
         for listing in listings(self._index.entries()):
             member = digests.get(sha256(listing))
             if member is not None and len(listing) == member.length:
                 self._write([(member, listing)])
+        beginning = self._beginning()
+        self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
         self._room.write(0, beginning[:HEADER_SIZE])
+        self._is_open = True
 
     def _beginning(self) -> bytes:
         """Return header, index and slots of the archive."""
@@ -245,10 +247,15 @@ class Filling:
     def _settle(self, member: _Member, crc: int) -> None:
         """Say that a member, which has been proved, is in place."""
         self._set_slots(member, member.place - self._header.members_at, crc)
-        for slot in member.slots if self._is_open else ():
-            at = slot * SLOT.size
-            entry = bytes(self._slots[at : at + SLOT.size])
-            self._room.write(self._header.slots_at + at, entry)
+
+    def _show_slots(self) -> None:
+        """Let processes see what has been proved, and put in place, by now.
+
+        All slots at once: a call of the system for each would cost more.
+        """
+        if self._is_open:
+            with self._lock:
+                self._room.write(self._header.slots_at, bytes(self._slots))
 
     def _missing(self) -> list[_Member]:
         parts = iter([*self._room.parts(), (self.size, self.size)])
@@ -295,6 +302,7 @@ class Filling:
             run.append((member, content))
             end += member.length
         self._write(run)
+        self._show_slots()
         notes_at = head.header.notes_at
         if head is self._head and stop > notes_at:
             low = max(start, notes_at)

@@ -37,7 +37,10 @@ _SOONER = 5.0
 
 
 class Rest:
-    """The rest of an archive that this process runs from, in the file *inode*."""
+    """The rest of the archive *hash* that this process runs from, in the file *inode*.
+
+    It is that of *settings*, or its base.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,8 @@ class Rest:
 
         *path* names the member. Raises MemberMissing.
         """
-        waiting = Waiting(self._settings, self._hash, self._reporter)
+        wanted = str(self._settings.hash)
+        waiting = Waiting(self._settings, wanted, self._reporter)
         progress, turn = None, 0
         try:
             for _ in tries(self._settings.timeout, first=_FIRST, longest=_PAUSE):
@@ -95,7 +99,7 @@ class Rest:
                     return None
             except FileNotFoundError:
                 pass
-        return waiting.open()
+        return waiting.open(self._hash)
 
 
 class Waiting:
@@ -128,22 +132,28 @@ class Waiting:
             archive = self.open_whole()
             if archive is None:
                 progress = self.look() or progress
-                archive = None if whole else self._open_partial()
+                archive = None if whole else self._open_partial(self.name)
             if archive is not None:
                 done = read_progress(self._cache, self.name) if self._started else None
                 return archive, 0 if done is None else done.moved or done.total
         raise self.too_long(progress)
 
-    def open(self) -> Archive | None:
-        """Return the archive if it is here, or coming and open."""
-        return self.open_whole() or self._open_partial()
+    def open(self, hash: str) -> Archive | None:
+        """Return the archive or its base if that is here, or coming and open."""
+        return self._cache.open(hash) or self._open_partial(hash)
 
-    def _open_partial(self) -> Archive | None:
-        found = open_partial(self._cache, self.name)
+    def _open_partial(self, hash: str) -> Archive | None:
+        found = open_partial(self._cache, hash, self._open_base)
         if found is None:
             return None
         archive, inode = found
-        archive.coming = Rest(self._settings, self.name, self._reporter, inode)
+        archive.coming = Rest(self._settings, hash, self._reporter, inode)
+        return archive
+
+    def _open_base(self, hash: str) -> Archive:
+        archive = self.open(hash)
+        if archive is None:
+            raise errors.MalformedArchive(f"{hash} has not come yet", hash=hash)
         return archive
 
     def open_whole(self) -> Any:

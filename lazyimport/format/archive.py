@@ -25,7 +25,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from mmap import mmap
     from typing import Protocol
 
@@ -190,15 +190,25 @@ class Archive:
         self, slot: int, size: int, digest: bytes, path: str
     ) -> bytes | memoryview:
         """Return the proved bytes of the member in *slot*; *path* names it."""
-        self._wait_for(slot, path)
+        self.wait_for(slot, path)
         try:
             return self._members.read(slot, size, digest, path)
         except errors.DamagedArchive as error:
             self._heal(error)
-            self._wait_for(slot, path)
+            self.wait_for(slot, path)
             return self._members.read(slot, size, digest, path)
 
-    def _wait_for(self, slot: int, path: str) -> None:
+    @property
+    def is_coming(self) -> bool:
+        """Whether it was opened before all of it, or of its base, was there."""
+        return bool(self.coming or (self.base is not None and self.base.is_coming))
+
+    def wait_for(self, slot: int, path: str) -> None:
+        """Return when the member in *slot*, which *path* names, is there."""
+        if self.base is not None and self.base.coming is not None:
+            inner = self._members.slot_in_base(slot)
+            if inner is not None:
+                self.base.wait_for(inner, path)
         while self.coming is not None and self._members.awaits(slot):
             self._replace(self.coming.wait(self, slot, path))
 
@@ -208,12 +218,14 @@ class Archive:
             raise error
         self._replace(self.repair(error))
 
-    def want(self, entries: Iterable[Entry]) -> None:
-        """Say that the contents of *entries* will be read, if they are still coming."""
-        if self.coming is not None:
-            slots = [each.slot for each in entries if self.awaits(each.slot)]
-            if slots:
-                self.coming.want(slots)
+    def want(self, slots: Sequence[int]) -> None:
+        """Say that the members in *slots* will be read, if they are still coming."""
+        if self.base is not None and self.base.is_coming:
+            inside = map(self._members.slot_in_base, slots)
+            self.base.want([slot for slot in inside if slot is not None])
+        slots = list(filter(self.awaits, slots))
+        if self.coming is not None and slots:
+            self.coming.want(slots)
 
     def awaits(self, slot: int) -> bool:
         """Return whether the member in *slot* is still coming."""
@@ -223,7 +235,8 @@ class Archive:
         if sound is self:
             return
         sound.blob = self.blob
-        sound._members.sealed = self._members.sealed and sound.sealed
+        if self._members.sealed:
+            sound.rely_on_seal()
         self.coming = sound.coming
         self._buffer = sound._buffer
         self._members = sound._members
@@ -308,7 +321,7 @@ class Members:
         what: str,
         base: Archive | None = None,
     ) -> None:
-        self._base = None if base is None else base._members  # noqa: SLF001
+        self._base = base
         #: where its members begin, if those of the base lie before them
         self._starts = 0 if base is None else base.header.members_size
         self._buffer = buffer
@@ -326,6 +339,11 @@ class Members:
         if offset == IN_BASE and self._base is not None:
             return self._base.stored(stored)
         return offset if offset == BLOB else self._starts + offset, stored
+
+    def slot_in_base(self, slot: int) -> int | None:
+        """Return the slot in which the base has the member that is in *slot*, if so."""
+        offset, stored, _ = self._slot(slot)
+        return stored if offset == IN_BASE else None
 
     def awaits(self, slot: int) -> bool:
         """Return whether the member in *slot* is still coming."""
@@ -349,7 +367,8 @@ class Members:
         if offset == IN_BASE and self._base is not None:
             # Its slot may be another's: nothing but a sealed checksum says it is not.
             known = crc if self.sealed else _NONE
-            return self._base.read(stored, size, digest, path, known)
+            members = self._base._members  # noqa: SLF001
+            return members.read(stored, size, digest, path, known)
         if offset == BLOB and self.blob is not None:
             from lazyimport.format.blobs import Blob  # few archives have any
 

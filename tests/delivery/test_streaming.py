@@ -16,7 +16,7 @@ import pytest
 
 from lazyimport.cache.evict import clear
 from lazyimport.cache.partial import can_be_shared, open_partial
-from lazyimport.cache.verify import prove
+from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.format.digest import sha256
 from lazyimport.format.entries import HAS_DATA
@@ -316,6 +316,40 @@ def test_slots_that_say_what_is_not_there(node: ColdNode) -> None:
         assert worker.ask(importing("shop.m8")) == "8"
         assert worker.ask(importing("late.m3")) == "3"
         node.is_left_alone()
+
+
+@pytest.fixture
+def after(node: ColdNode, tmp_path: Path) -> ColdNode:
+    """A node that needs an archive that is stored as a delta to the other."""
+    changed = {**FILES, "shop/m7.py": "x = 70\n", "late/m3.py": "x = 30\n"}
+    found = Tree(changed, flags={"zoo": HAS_DATA}).delta(TREE.index())
+    assert found is not None
+    delta, hash = found
+    FileStore(str(tmp_path / "store")).put(archive_key(hash), BytesIO(delta))
+    node.server.most = BEGINNING + len(delta)
+    return ColdNode(tmp_path, node.server, node.url, hash, fetch="stream")
+
+
+def test_a_delta_runs_while_its_base_comes(after: ColdNode) -> None:
+    with Worker(after) as worker:
+        assert worker.ask(importing("shop.m7")) == "70"
+        assert worker.ask(importing("shop.m8")) == "8"
+        assert worker.ask(importing("late.m3")) == "30"
+        said = worker.ask("__import__('lazyimport').stats().fetching")
+        assert said.startswith("fetching, 2")
+        worker.tell(importing("zoo"))
+        time.sleep(0.2)
+        os.kill(after.wait_for(0), signal.SIGKILL)
+        with Worker(after) as another:
+            assert another.ask(importing("shop.m9")) == "9"
+            after.server.most = 1e12
+            assert another.ask(importing("late.m4")) == "4"
+        assert worker.answer() == "7"
+        while after.fetchers():
+            time.sleep(0.01)
+    assert {*os.listdir(after.cache.folder("archives"))} == {HASH, after.hash}
+    assert not verify(after.cache, remove=False).damages
+    assert after.server.moved < len(DATA) * 1.6
 
 
 def test_fetching_ahead_waits_for_all_of_it(node: ColdNode) -> None:
