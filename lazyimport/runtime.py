@@ -10,7 +10,7 @@ import os
 import sys
 from _thread import RLock
 from errno import ENOENT
-from time import perf_counter
+from time import perf_counter, time
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.changes import Changes
@@ -23,6 +23,7 @@ from lazyimport.importing.watcher import ImportWatcher
 from lazyimport.importing.wrappers import Wrappers
 from lazyimport.lazy import errors
 from lazyimport.settings import Settings
+from lazyimport.tracing import note, traced
 from lazyimport.values import redact
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         hashes: list[str]
 
 
+@traced("install")
 def install(
     hash: str | None = None,
     *,
@@ -115,6 +117,8 @@ def install(
         _refuse_leftovers(wanted.hash)
         installation = Installation(wanted, wanted.open())
         installation.seconds = perf_counter() - started
+        installation.began = time() - installation.seconds
+        installation.traced = note(hash=installation.hash, bytes=installation.fetched)
         process.installation = installation
         return installation
 
@@ -171,6 +175,8 @@ class Installation:
     """
 
     seconds = 0.0
+    began = 0.0  # since the epoch
+    traced = False  # whether a span of OpenTelemetry tells
 
     def __init__(self, wanted: _Wanted, archive: Archive) -> None:
         _check_python(archive)

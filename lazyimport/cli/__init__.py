@@ -17,6 +17,9 @@ try:
 except ImportError as error:
     raise SystemExit(f"lazyimport: {error}; {OVERWRITTEN}") from None
 
+#: OpenTelemetry's variables, any of which says where spans go.
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ``SystemExit`` is passed on from a program under ``run``.
     """
     _leave_archive()
+    _trace()
     from lazyimport.cli.console import complain
 
     try:
@@ -50,6 +54,14 @@ def _leave_archive() -> None:
     runtime = sys.modules.get("lazyimport.runtime")
     if runtime is not None:
         runtime.uninstall()
+
+
+def _trace() -> None:
+    """Send spans if OpenTelemetry's variables say where to."""
+    if any(map(os.environ.get, _COLLECTORS)):
+        from lazyimport.cli.tracing import send_spans
+
+        send_spans(os.environ)
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.delivery.starting import Answers, fetch_alone
 from lazyimport.delivery.waiting import Waiting
 from lazyimport.lazy import errors
+from lazyimport.tracing import note, traced
 from lazyimport.values import redact
 
 TYPE_CHECKING = False
@@ -72,6 +73,7 @@ def require_signed(settings: Settings) -> None:
             answers.result(SILENT)
 
 
+@traced("fetch")
 def obtain(
     settings: Settings, reporter: Reporter, *, ahead: bool = False
 ) -> tuple[Archive, int]:
@@ -85,6 +87,7 @@ def obtain(
     Raises ArchiveMissing, StoreError, CacheError, ArchiveError, or for an artifact
     PackError.
     """
+    note(hash=settings.hash, store=settings.store and redact(settings.store))
     if os.path.lexists(settings.cache_dir):
         # A process that runs from memory finds libraries and compiled code there, too.
         NodeCache(settings.cache_dir).make()

@@ -34,7 +34,8 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, mutable, writable
 from lazyimport.stores.artifact import is_artifact
-from lazyimport.values import check_channel
+from lazyimport.tracing import note, traced
+from lazyimport.values import check_channel, redact
 
 
 class Pushed(NamedTuple):
@@ -53,6 +54,7 @@ class Pushed(NamedTuple):
     channel: Channel | None
 
 
+@traced("push")
 def push(
     roots: Sequence[str | os.PathLike[str]],
     settings: Settings,
@@ -113,6 +115,7 @@ def push(
         if packed is not None and published.kind == "full":
             packed.rebase()  # the next push has it as its base here, too
     seconds = time.perf_counter() - started
+    note(hash=published.hash, kind=published.kind, store=redact(store.url))
     pointed = None
     if channel is not None:
         pointed = set_channel(

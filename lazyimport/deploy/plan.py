@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from lazyimport.deploy.target import Target
 from lazyimport.deploy.timeline import Timeline
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
+from lazyimport.tracing import note, record, traced
 from lazyimport.values import redact
 
 
@@ -123,6 +125,7 @@ class Plan:
                 self._run(history).note("applied", cluster=now.path)
         return self
 
+    @traced("deploy")
     def apply(
         self, target: Target, history: History, reporter: Reporter = SILENT
     ) -> str:
@@ -131,6 +134,7 @@ class Plan:
         Raises DeployError.
         """
         first = self.applications[0]
+        note(hash=first.hash, application=first.name, manifest=self.after.name)
         try:
             done = target.apply(self.after, self.applications, reporter)
         except DeployError as error:
@@ -153,12 +157,17 @@ class Plan:
 
         *timeline* records the rest.
         """
-        with target.cluster_of(self.applications[0]) as cluster:
+        first, began = self.applications[0], time.time()
+        with target.cluster_of(first) as cluster:
             undo = f"{self.undo} --apply --wait"
             rollout = follow(cluster, self.wanted, timeout, undo)
             if timeline is not None:
                 rollout = timeline.record(rollout, cluster)
-            yield from self._run(history).follow(rollout)
+            try:
+                yield from self._run(history).follow(rollout)
+            finally:
+                facts = {"hash": first.hash, "application": first.name}
+                record("rollout", began, time.time() - began, **facts)
 
     def _run(self, history: History) -> Run:
         if self._begun is None:

@@ -21,6 +21,7 @@ from ray.util.metrics import Counter, Histogram
 from lazyimport.live import Swap
 from lazyimport.runtime import current
 from lazyimport.statistics import Stats, stats
+from lazyimport.tracing import record
 from lazyimport.values import utc
 
 #: the file, among the logs of Ray's session, with a line of JSON for each worker
@@ -48,6 +49,7 @@ def report() -> Stats:
         if (now.hash or now.failure) and now.hash not in _told:
             _told.add(now.hash)
             _count_install(now)
+            _trace_install(now)
             _log(now)
     _count_imports()
     return now
@@ -99,6 +101,14 @@ def _count_install(now: Stats) -> None:
     if now.failure is None:
         _count("installs", "Processes that run the archive.", now.hash)
         _install_seconds().observe(now.seconds, _tags(now.hash))
+
+
+def _trace_install(now: Stats) -> None:
+    """Record the span of installing, which was over before Ray set up its tracing."""
+    installation = current()
+    if installation is not None and not installation.traced:
+        facts = {"hash": now.hash, "bytes": now.fetched}
+        record("install", installation.began, now.seconds, **facts)
 
 
 def _count_imports() -> None:

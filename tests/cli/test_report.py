@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from lazyimport.format.profile import Module, Start
+from lazyimport.format.profile import Start
 from tests.support.profiles import encode
 
 TYPE_CHECKING = False
@@ -30,11 +30,12 @@ def test_report(cli: CommandLine, project: Path) -> None:
     (project / "shop/prices.py").write_text("def price(count):\n    return 9\n")
     hash = cli.push(project)
     cli.run("channel", "set", "prod", hash, "--store", cli.url)
-    modules = [Module("shop.prices", "shop/prices.py", run=0.25)]
-    profile = cli.folder / "start.jsonl"
-    profile.write_bytes(encode([Start(hash, modules=modules)]))
+    profiles = cli.folder / "profiles"
+    run = ("run", hash, "--store", cli.url, "-m", "shop.main")
+    for _ in range(2):
+        cli.run(*run, LAZYIMPORT_PROFILE=str(profiles))
     out = cli.folder / "page.html"
-    what = ("prod", before, "--profile", profile, "--store", cli.url)
+    what = ("prod", before, "--profile", profiles, "--store", cli.url)
 
     done = cli.run("report", *what, "-o", out)
 
@@ -42,7 +43,10 @@ def test_report(cli: CommandLine, project: Path) -> None:
     facts = facts_in(out)
     assert hash == facts["hash"]
     assert any(text.startswith("pushed by ") for text in facts["about"])
-    assert "shop.prices" == facts["profile"]["imports"][0][0]
+    assert 2 == facts["profile"]["processes"]
+    (prices,) = [each for each in facts["profile"]["imports"] if "prices" in each[0]]
+    assert ["shop.prices", "shop/prices.py"] == prices[:2]
+    assert 2 == prices[3]
     assert before == facts["difference"]["other"]
     assert "shop/prices.py" == facts["difference"]["changes"][0][3]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from lazyimport.cli import declare, options
@@ -40,7 +41,8 @@ lazyimport report prod --profile start.jsonl       with what was imported
 )
 @declare.option(
     "--profile FILE",
-    "Show what processes imported, as this profile of them records it.",
+    "Show what processes imported: a file that 'run --profile' wrote, or the directory "
+    "that LAZYIMPORT_PROFILE names.",
     "profiles",
     multiple=True,
 )
@@ -82,6 +84,9 @@ def command(
 
 
 def _starts(path: str) -> list[Start]:
+    if os.path.isdir(path):
+        names = sorted(name for name in os.listdir(path) if name.endswith(".jsonl"))
+        return [each for name in names for each in _starts(f"{path}/{name}")]
     with open(path, "rb") as file:
         return decode(file.read(), path)
 
