@@ -67,7 +67,7 @@ def test_extras_are_those_that_messages_name() -> None:
     """pip only warns of an unknown extra, so a lost one would go unnoticed."""
     extras = DISTRIBUTION.metadata.get_all("Provides-Extra")
 
-    assert ["all", "deploy", "dev", "gcs", "objects", "ray", "sign"] == sorted(
+    assert ["all", "deploy", "dev", "gcs", "objects", "otel", "ray", "sign"] == sorted(
         extras or []
     )
 

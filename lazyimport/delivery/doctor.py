@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import MAGIC_NUMBER
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.contents import read_contents
+from lazyimport.delivery.fit import require_fit
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import KeyMissing, LazyImportError
 from lazyimport.registry.archives import delete_object
@@ -29,7 +28,6 @@ from lazyimport.values import OVERWRITTEN
 
 #: Bytes with which a disk is nearly full; seconds to wait, and that clocks may differ.
 _LITTLE, _PATIENCE, _FAR = 1 << 30, 10.0, 60.0
-_TAGGED = re.compile(r"\.cpython-[^/]*\.(so|pyd)$")
 _PROBE = "import sys; sys.exit('lazyimport.activation' not in sys.modules)"
 _MOVE = "set LAZYIMPORT_CACHE_DIR to a directory on another disk"
 
@@ -162,20 +160,8 @@ def _write(store: ReadStore) -> str:
 
 def _archive(text: str, settings: Settings) -> str:
     contents = read_contents(resolve(text, settings), settings)
+    require_fit(contents)
     minor, tag = sys.version_info.minor, str(sys.implementation.cache_tag)
-    if not contents.index.minors >> minor & 1:
-        raise LazyImportError(
-            f"it is for {contents.runs_on}, and this is 3.{minor}; use an image with "
-            "such a Python, or push with another requires-python"
-        )
-    native = [entry.path for entry in contents.files if _TAGGED.search(entry.path)]
-    ours = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix.count(".") > 1)
-    for path in native:
-        if not path.endswith(ours):
-            raise LazyImportError(
-                f"{path} is for another Python or platform; push with --platform and "
-                "--python of this machine"
-            )
     if contents.index.variant(tag, MAGIC_NUMBER, sys.flags.optimize) < 0:
         raise LazyImportError(
             "it has no bytecode for this Python, so each node compiles it; push with "

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -19,6 +20,8 @@ from lazyimport.packing.interpreters import Interpreter
 from lazyimport.packing.options import PackOptions
 from lazyimport.reporting import Reporter
 
+#: The platform of workers, as far as nobody says another: nobody deploys to macOS.
+WORKERS = "manylinux_2_28_x86_64"
 _SHOWN = 15  # lines of what an installer printed
 
 
@@ -45,6 +48,14 @@ def stage(
     words = [
         word for file in options.requirements for word in ("-r", os.path.abspath(file))
     ]
+    platform = options.platform
+    if platform is None and sys.platform != "linux" and (words or options.wheels):
+        platform = WORKERS
+        reporter.warn(
+            f"dependencies are those for {platform}, which most clusters run, and not "
+            "for this machine; say which with --platform, or platform in "
+            "[tool.lazyimport]"
+        )
     wheels = ["--no-deps", *map(os.path.abspath, options.wheels)]
     for doing, names, arguments in (
         ("resolving", options.requirements, words),
@@ -53,7 +64,7 @@ def stage(
         if names:
             reporter.step(f"{doing} {', '.join(names)}")
             for interpreter in interpreters:
-                _run(_command(interpreter, folder, options.platform) + arguments)
+                _run(_command(interpreter, folder, platform) + arguments)
 
 
 def _copy(name: str, folder: str) -> list[str]:

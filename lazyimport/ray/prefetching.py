@@ -58,7 +58,8 @@ def prefetch(
     the archive counts as pushed now, so that no garbage collection takes it.
 
     Returns the results of all nodes. Raises DeliveryError, with them as
-    ``results``, if a node could not get the archive; the others have it then.
+    ``results``, if a node could not get the archive, or has another Python or
+    platform than it is for; the others have it then.
     """
     settings = Settings.from_environ(
         os.environ, hash=check_hash(hash), store=store, timeout=timeout
@@ -106,6 +107,8 @@ def fetch_here(
 ) -> tuple[int, float, str | None]:
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""
     from lazyimport.delivery.blobs_wanted import obtain_ahead
+    from lazyimport.delivery.contents import read_contents
+    from lazyimport.delivery.fit import require_fit
     from lazyimport.delivery.obtaining import require_signed
     from lazyimport.ray.metrics import count_fetch
     from lazyimport.reporting import WARNINGS
@@ -120,6 +123,7 @@ def fetch_here(
             why = "it keeps no archives (LAZYIMPORT_CACHE_MODE=memory)"
         else:
             _, fetched = obtain_ahead(settings, WARNINGS)
+            require_fit(read_contents(hash, settings))
             if settings.require_signature:
                 require_signed(settings)
     except LazyImportError as error:

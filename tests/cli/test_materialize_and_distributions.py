@@ -14,7 +14,7 @@ import pytest
 
 from lazyimport.packing import PackOptions, distributions
 from lazyimport.packing.interpreters import Interpreter, find_interpreters
-from lazyimport.reporting import SILENT
+from lazyimport.reporting import SILENT, Reporter
 from tests.support.compare_importers import from_archive, pack_tree, write_tree
 
 
@@ -182,3 +182,23 @@ def test_wheel_of_an_older_platform_serves_a_newer(
     distributions.stage(options, [interpreter], str(folder), SILENT)
 
     assert (folder / "tiny" / "__init__.py").read_text() == "version = '1.0'\n"
+
+
+def test_on_another_system_dependencies_are_those_of_linux(
+    tmp_path: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers run Linux, whatever the author's machine is."""
+    wheel = make_wheel(tmp_path, "1.0", "py3-none-manylinux_2_28_x86_64")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    warned: list[str] = []
+    reporter = Reporter()
+    monkeypatch.setattr(reporter, "warn", warned.append)
+    folder = tmp_path / "staged"
+
+    options = PackOptions(wheels=(str(wheel),))
+    distributions.stage(options, [interpreter], str(folder), reporter)
+
+    assert (folder / "tiny" / "__init__.py").exists()
+    assert "those for manylinux_2_28_x86_64" in warned[0]
+    distributions.stage(PackOptions(), [interpreter], str(folder), reporter)
+    assert 1 == len(warned)

@@ -219,6 +219,23 @@ def test_a_cache_that_cannot_be_written_is_no_success(
     assert str(error).startswith(f"CacheError: cannot create the node cache {cache}")
 
 
+def test_a_node_of_another_platform_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything changes in the cluster, not when a replica imports it."""
+    store = f"file://{tmp_path}/store"
+    name = "fast.cpython-39-x86_64-linux-gnu.so"
+    tree = write({**APPLICATION, f"my_app/{name}": ""}, tmp_path / "tree")
+    env = ship(tree, store=store, cache_dir=str(tmp_path / "author"))
+    hash = str(env["env_vars"]["LAZYIMPORT_HASH"])
+    monkeypatch.setenv("LAZYIMPORT_CACHE_DIR", str(tmp_path / "node"))
+    monkeypatch.setattr(metrics, "count_fetch", lambda *_, **__: None)
+
+    _, _, error = nodes.fetch_here(hash, store, None)
+
+    assert str(error).startswith(f"WrongPython: my_app/{name} is for another Python")
+
+
 @pytest.mark.parametrize(
     "field",
     [
