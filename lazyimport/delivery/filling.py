@@ -95,7 +95,8 @@ class Filling:
         self._room: Room
         slots: dict[bytes, list[int]] = {}
         directories: set[bytes] = set()
-        for entry in index.entries():
+        self._entries = list(index.entries())
+        for entry in self._entries:
             if entry.is_directory:
                 directories.add(entry.digest)
             for slot, _, digest in entry.members():
@@ -193,6 +194,7 @@ class Filling:
         if wishes:
             self._open_up(missing)
             opened()
+        self._entries.clear()
         for each in self._heads.values():
             here = [m for m in missing if m.head is each and m.span[1] < len(each.data)]
             self._put(each, 0, each.data, here)
@@ -226,7 +228,7 @@ class Filling:
         of these are made here.
         """
         digests = {member.digest: member for member in missing}
-        for listing in listings(self._index.entries()):
+        for listing in listings(self._entries):
             member = digests.get(sha256(listing))
             if member is not None and len(listing) == member.length:
                 self._write([(member, listing)])

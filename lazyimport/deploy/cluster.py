@@ -102,7 +102,7 @@ class Cluster:
         """Return every living replica, actor and job; Serve's own are left out."""
         actors = self._actors()
         nodes = {actor["node_id"] for actor in actors if actor.get("node_id")}
-        failures, lives = {}, {}
+        failures, lives, fetches = {}, {}, {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for node, log in zip(nodes, pool.map(self._log, nodes), strict=True):
                 short = node[: status.SHORT]
@@ -110,7 +110,10 @@ class Cluster:
                     failures[short, pid] = failure
                 for pid, hash in status.lives_in(log).items():
                     lives[short, pid] = hash
-        return status.processes(actors, self._ask("GET", _JOBS), failures, lives)
+                for pid, fetching in status.fetches_in(log).items():
+                    fetches[short, pid] = fetching
+        jobs = self._ask("GET", _JOBS)
+        return status.processes(actors, jobs, failures, lives, fetches)
 
     def requests(self) -> dict[str, tuple[float, float]]:
         """Return, by replica, how many requests it has had, and how many failed.

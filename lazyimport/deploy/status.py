@@ -108,7 +108,8 @@ class Process(NamedTuple):
 
     ``kind`` is ``actor``, ``replica`` or ``job``; ``node`` begins the id of the node;
     ``failure`` says why it could not install the archive, None if it did, or if its
-    node does not tell; ``live`` is whether the hash may change while it lives.
+    node does not tell; ``live`` is whether the hash may change while it lives;
+    ``fetching`` is how far the archive is while the process runs from a part of it.
     """
 
     kind: str
@@ -119,6 +120,7 @@ class Process(NamedTuple):
     pid: int | None
     failure: str | None = None
     live: bool = False
+    fetching: str | None = None
 
 
 def processes(
@@ -126,11 +128,12 @@ def processes(
     jobs: Iterable[dict[str, Any]],
     failures: Mapping[tuple[str, int], str] = {},
     lives: Mapping[tuple[str, int], str] = {},
+    fetches: Mapping[tuple[str, int], str] = {},
 ) -> list[Process]:
     """Return the living actors, replicas and jobs but Serve's own, replicas first.
 
-    *failures* and *lives* are reasons and hashes by node and process id, as
-    `failures_in` and `lives_in` return them.
+    *failures*, *lives* and *fetches* are by node and process id, what `failures_in`,
+    `lives_in` and `fetches_in` return.
     """
     found = [
         _of_actor(actor)
@@ -141,8 +144,12 @@ def processes(
     for number, each in enumerate(found):
         key = each.node, each.pid or 0
         live = lives.get(key)
-        known = each._replace(failure=failures.get(key), live=live is not None)
-        found[number] = known._replace(hash=live or each.hash)
+        found[number] = each._replace(
+            failure=failures.get(key),
+            live=live is not None,
+            hash=live or each.hash,
+            fetching=fetches.get(key),
+        )
     return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
 
 
@@ -161,6 +168,13 @@ def failures_in(log: str) -> dict[int, str]:
     """
     found = {facts["pid"]: facts.get("failure") for facts in _facts_in(log)}
     return {pid: failure for pid, failure in found.items() if failure}
+
+
+def fetches_in(log: str) -> dict[int, str]:
+    """Return, by process id, how far archives are that processes already run from."""
+    lines = [facts for facts in _facts_in(log) if "fetching" in facts]
+    found = {facts["pid"]: facts["fetching"] for facts in lines}
+    return {pid: fetching for pid, fetching in found.items() if fetching}
 
 
 def lives_in(log: str) -> dict[int, str]:

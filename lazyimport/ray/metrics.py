@@ -33,6 +33,8 @@ _SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
 _SECONDS_BETWEEN = 5.0
 _lock = threading.Lock()
 _told: set[str | None] = set()
+#: how far the log says that the archive is, of which there is a part
+_said: dict[str, str | None] = {}
 #: imports that were counted, by archive
 _counted: dict[str, int] = {}
 
@@ -51,6 +53,7 @@ def report() -> Stats:
             _count_install(now)
             _trace_install(now)
             _log(now)
+            _said["fetching"] = now.fetching
     _count_imports()
     return now
 
@@ -62,6 +65,7 @@ def keep_reporting() -> None:
         while True:
             time.sleep(_SECONDS_BETWEEN)
             _count_imports()
+            _log_progress()
 
     if current() is not None:
         threading.Thread(target=work, name="lazyimport", daemon=True).start()
@@ -111,6 +115,15 @@ def _trace_install(now: Stats) -> None:
         record("install", installation.began, now.seconds, **facts)
 
 
+def _log_progress() -> None:
+    """Log how far the archive is that this process runs from, until it is whole."""
+    if _said.get("fetching"):
+        now = stats()
+        if now.fetching != _said["fetching"]:
+            _said["fetching"] = now.fetching
+            _log(now)
+
+
 def _count_imports() -> None:
     installation = current()
     if installation is None:
@@ -130,6 +143,7 @@ def _log(now: Stats) -> None:
         "store": now.store,
         "cache_hit": now.cache_hit,
         "fetched": now.fetched,
+        "fetching": now.fetching,
         "milliseconds": round(now.seconds * 1000, 1),
         "failure": now.failure,
     }

@@ -11,6 +11,7 @@ from lazyimport.deploy.status import (
     Replica,
     Served,
     failures_in,
+    fetches_in,
     processes,
     served,
 )
@@ -108,6 +109,19 @@ class TestProcesses:
         places = {("01234567", pid): text for pid, text in failures.items()}
         found = processes([actor("b", "Counter"), actor("c", "C", pid=8)], [], places)
         assert ["archive is neither\nin", None] == [each.failure for each in found]
+
+    def test_one_that_runs_from_a_part_of_its_archive(self) -> None:
+        lines = [
+            {"pid": 7, "hash": A, "fetching": "fetching, 34 %"},
+            {"pid": 8, "hash": A, "fetching": "fetching, 34 %"},
+            {"pid": 8, "hash": A, "fetching": None},
+            {"pid": 7, "hash": A, "live": {"state": "swapped"}},
+        ]
+        fetches = fetches_in("\n".join(map(json.dumps, lines)))
+        assert {7: "fetching, 34 %"} == fetches
+        places = {("01234567", pid): text for pid, text in fetches.items()}
+        (found,) = processes([actor("b", "Counter")], [], fetches=places)
+        assert found.fetching == "fetching, 34 %"
 
 
 class TestServed:

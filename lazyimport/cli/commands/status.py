@@ -172,7 +172,7 @@ def _print(
             process.kind,
             _short(process.name),
             _cut(f"{'live ' if process.live else ''}{process.hash or '-'}", digits),
-            "NO ARCHIVE" if process.failure else process.state,
+            "NO ARCHIVE" if process.failure else process.fetching or process.state,
             process.node,
             str(process.pid or ""),
             one_line((process.failure or "").partition("\n")[0]),
