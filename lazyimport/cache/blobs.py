@@ -82,6 +82,32 @@ def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
         os.close(descriptor)
 
 
+def is_large(path: str, size: int) -> bool:
+    """Return whether a file of an archive is to be a blob; code never is."""
+    return size >= LARGE and not path.endswith((".py", ".pyc"))
+
+
+def take_out(archive: Archive, layout: Layout) -> dict[bytes, Blob]:
+    """Make blobs of the large files of *archive*; return all that it refers to then.
+
+    Raises DamagedArchive, or OSError.
+    """
+    from lazyimport.format.blobs import Blob
+    from lazyimport.format.codec import pays
+
+    blobs = archive.blobs()
+    for entry in archive.index.entries():
+        inside = not entry.is_directory and entry.digest not in blobs
+        if inside and is_large(entry.path, entry.size):
+            content = archive.content(entry)
+            path = layout.blob_path(entry.digest, executable=entry.executable)
+            if not _is_sealed(path, entry):
+                make_directories(os.path.dirname(path))
+                _write_sealed(content, entry, path, durable=True)
+            blobs[entry.digest] = Blob.of(entry, compressed=pays(content))
+    return blobs
+
+
 def missing_blob(
     layout: Layout, blob: Blob, hash: str = "", store: str | None = None
 ) -> errors.MemberMissing:
@@ -218,8 +244,10 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
         _write_sealed(archive.content(entry), entry, path)
 
 
-def _write_sealed(content: bytes | memoryview, entry: Entry, path: str) -> None:
-    with AtomicFile(path, _mode(entry), durable=False) as file:
+def _write_sealed(
+    content: bytes | memoryview, entry: Entry, path: str, *, durable: bool = False
+) -> None:
+    with AtomicFile(path, _mode(entry), durable=durable) as file:
         file.write(content)
         file.flush()
         seal(file.fileno(), entry.digest.hex())

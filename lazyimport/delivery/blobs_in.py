@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import threading
 from contextlib import nullcontext
 from errno import ENOSPC
@@ -17,7 +18,7 @@ from struct import error as StructError  # noqa: N812
 from lazyimport.cache.arriving import begin_blob, finish_blob
 from lazyimport.cache.blobs import find_blob, missing_blob
 from lazyimport.cache.layout import BLOBS
-from lazyimport.cache.node import NodeCache
+from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import (
@@ -146,6 +147,49 @@ def read_blob(store: ReadStore, blob: Blob, settings: Settings) -> mmap:
     if not coming.holds():
         raise coming.damaged()
     return buffer
+
+
+def obtain_blob_here(
+    settings: Settings, hash: str, blob: Blob, reporter: Reporter
+) -> mmap:
+    """Return *blob*, which the archive *hash* needs, from the cache or the store.
+
+    This process reaches the store: see `lazyimport.delivery.blobs_wanted` for one that
+    must not. It comes into the node cache if that can be written, else into memory.
+    Raises as `fetch_blobs` does.
+    """
+    cache = NodeCache(settings.cache_dir)
+    try:
+        return cache.read_blob(blob)
+    except MemberMissing:
+        if settings.store is None:
+            raise missing_blob(cache, blob, hash) from None
+    if settings.cache_mode != "memory":
+        try:
+            fetch_blobs(settings, hash, [blob], reporter)
+            return cache.read_blob(blob)
+        except CacheError as error:
+            if error.errno not in NO_DISK:
+                raise
+    store = store_of(settings)
+    try:
+        return read_blob(store, blob, settings)
+    except KeyMissing as error:
+        raise missing_blob(cache, blob, hash, store.url) from error
+
+
+def prove_blob(
+    store: ReadStore, blob: Blob, cache: NodeCache, connections: int, tell: Tell
+) -> None:
+    """Read all of *blob* from *store*, which lies on the disk of *cache* meanwhile.
+
+    Raises StoreError, KeyMissing, DamagedArchive or OSError.
+    """
+    with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
+        coming = _Coming(store, blob, FileRoom(file.fileno(), blob.size), tell)
+        coming.bring(connections)
+        if not coming.holds():
+            raise coming.damaged()
 
 
 def _is_here(cache: NodeCache, blob: Blob) -> bool:

@@ -64,6 +64,8 @@ def _obtain(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mm
     if settings.store is None:
         raise missing_blob(cache, blob, hash)
     if is_here_alone(settings.store):
+        from lazyimport.delivery.blobs_in import obtain_blob_here
+
         return obtain_blob_here(settings, hash, blob, reporter)
     if settings.cache_mode != "memory":
         waiting = _WaitingForBlob(settings, hash, blob, reporter)
@@ -75,27 +77,6 @@ def _obtain(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mm
     with Answers(f"send {encode(hash, blob)}", settings) as answers:
         answers.result(reporter)
         return answers.data(blob.size)
-
-
-def obtain_blob_here(
-    settings: Settings, hash: str, blob: Blob, reporter: Reporter
-) -> mmap:
-    """Do what `obtain_blob` does in this process, which imports what reaches stores."""
-    from lazyimport.delivery.blobs_in import fetch_blobs, read_blob
-    from lazyimport.registry.opening import store_of
-
-    cache = NodeCache(settings.cache_dir)
-    if settings.cache_mode != "memory":
-        try:
-            fetch_blobs(settings, hash, [blob], reporter)
-            return cache.read_blob(blob)
-        except errors.CacheError as error:
-            if error.errno not in NO_DISK:
-                raise
-    try:
-        return read_blob(store_of(settings), blob, settings)
-    except errors.KeyMissing as error:
-        raise missing_blob(cache, blob, hash, error.url) from error
 
 
 def encode(hash: str, blob: Blob) -> str:

@@ -7,6 +7,7 @@ from difflib import unified_diff
 from io import StringIO
 from typing import NamedTuple, Protocol
 
+from lazyimport.cache.blobs import LARGE
 from lazyimport.format.entries import EXECUTABLE, MODULE_SUFFIXES, Entry, stem_of
 from lazyimport.format.index import Index
 from lazyimport.format.patch import difference
@@ -103,8 +104,10 @@ def _change(before: Entry | None, after: Entry | None) -> str:
 
 
 def _text(tree: Tree, path: str) -> str | None:
-    """Return the text of a file, "" if there is none, None if it is not text."""
+    """Return the text of a file, "" if there is none, None if it is no text to read."""
     entry = _file(tree.index, path)
+    if entry is not None and entry.size >= LARGE:
+        return None
     data = bytes(tree.content(entry)) if entry else b""
     try:
         return None if b"\0" in data else data.decode()

@@ -142,15 +142,15 @@ def read_contents(
     cache = NodeCache(settings.cache_dir)
     cached = cache.open(hash)
     if cached is None and settings.store and find_packed(cache, hash) is None:
-        return _read_stored(hash, store_of(settings))
-    archive = cached or fetch(settings, hash, reporter)[0]
+        return _read_stored(hash, store_of(settings), settings)
+    archive, _ = fetch(settings, hash, reporter)
     place = f"the node cache {settings.cache_dir}"
     return Contents(
         archive.header, archive.index, archive.notes, place, archive.content
     )
 
 
-def _read_stored(hash: str, store: ReadStore) -> Contents:
+def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
     try:
         head = Head(store, hash)
         heads = [head]
@@ -173,7 +173,13 @@ def _read_stored(hash: str, store: ReadStore) -> Contents:
         member[3]: (of, member) for of in reversed(heads) for member in of.members
     }
 
-    def content(entry: Entry) -> bytes:
+    blobs = {digest: blob for of in heads for digest, blob in of.blobs.items()}
+
+    def content(entry: Entry) -> bytes | memoryview:
+        if entry.digest in blobs:
+            from lazyimport.delivery.blobs_in import read_blob
+
+            return memoryview(read_blob(store, blobs[entry.digest], settings))
         of, member = places[entry.digest]
         return of.member(member)
 

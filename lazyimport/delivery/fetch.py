@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO, TypeVar
 
+    from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
@@ -74,10 +75,17 @@ def fetch(
     """
     fetching = _Fetch(settings, hash, reporter, ahead=ahead, held=held)
     archive = fetching.archive(hash)
+    archive.blob = lambda blob: _obtain_blob(settings, hash, reporter, blob)
     cache = NodeCache(settings.cache_dir)
     if fetching.moved and archive.what == cache.archive_path(hash) and not held:
         make_room(cache, settings.cache_limit)
     return archive, fetching.moved
+
+
+def _obtain_blob(settings: Settings, hash: str, reporter: Reporter, blob: Blob) -> mmap:
+    from lazyimport.delivery.blobs_in import obtain_blob_here  # few archives have any
+
+    return obtain_blob_here(settings, hash, blob, reporter)
 
 
 class _Fetch:

@@ -180,7 +180,8 @@ def _obtain(settings: Settings, *, ahead: bool = False) -> None:
 
 
 def _send_blob(settings: Settings, asked: str) -> None:
-    from lazyimport.delivery.blobs_wanted import decode, obtain_blob_here
+    from lazyimport.delivery.blobs_in import obtain_blob_here
+    from lazyimport.delivery.blobs_wanted import decode
 
     content = obtain_blob_here(settings, *decode(asked), _Lines())
     _say("result blob")

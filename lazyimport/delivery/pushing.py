@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from lazyimport.cache.blobs import take_out
 from lazyimport.cache.node import NodeCache, map_file
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveError, SettingsError, StoreError
@@ -186,7 +187,11 @@ def _revision_in(path: str, settings: Settings) -> Revision:
         name = open_header(buffer, None, path).hash
         brought = Archive(buffer, name, path)
         with cache.lock(name, settings.timeout):
-            archive = cache.publish(name, lambda out: recode(brought, out, raw=True))
+            brought.blob = cache.read_blob
+            blobs = take_out(brought, cache)
+            archive = cache.publish(
+                name, lambda out: recode(brought, out, raw=True, blobs=blobs)
+            )
     except ArchiveError as error:
         raise error.with_text(
             f"{error}; copy the file again from where it was packed, or pack it again, "

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import find_packed
+from lazyimport.delivery.blobs_check import BlobCheck
 from lazyimport.delivery.proofs import (
     Stored,
     find_stored,
@@ -39,6 +40,7 @@ from lazyimport.format.delta import Revision
 from lazyimport.registry.archives import read_header
 from lazyimport.registry.channels import read_channel
 from lazyimport.registry.layout import (
+    BLOBS,
     CHANGES,
     CHANNELS,
     DEPLOYMENTS,
@@ -139,6 +141,7 @@ class _Check:
         self._channels: dict[str, str] = {}
         self._faults: dict[str, Fault] = {}
         self._total: int | None = None
+        self._blobs = BlobCheck(store, cache, changing, self._blob_fault, self._add)
         self.found = VerifiedStore()
 
     def everything(self) -> None:
@@ -146,6 +149,7 @@ class _Check:
         store = writable(self._store)
         self._stored = look_up(store)
         self._total = sum(stored.item.size for stored in self._stored.values())
+        self._total += sum(item.size for item in store.list(BLOBS))
         checks = [
             (CHANNELS, self._channel),
             (SIGNATURES, self._signature),
@@ -182,6 +186,7 @@ class _Check:
                 deltas.append(hash)
         proofs = [partial(self._group, *group) for group in groups.items()]
         side_by_side(*proofs, at_once=_AT_ONCE)
+        self._blobs.prove()
 
     def _full_of(self, hash: str) -> str | None:
         """Return the base of an archive, or itself; None if it cannot be read here."""
@@ -218,7 +223,10 @@ class _Check:
             if not self._mend(hash):
                 return None
             fault.mended = True
-            return self._read(hash, None)
+            revision = self._read(hash, None)
+            self._blobs.note(hash, revision.blobs)
+            return revision
+        self._blobs.note(hash, revision.blobs)
         stored = self._stored.get(hash)
         if self._changing is not None and stored and not stored.proved:
             name = None if base is None else base.hash
@@ -238,9 +246,17 @@ class _Check:
         self.found.faults.append(fault)
         return fault
 
+    def _blob_fault(
+        self, key: str, why: str, needed_by: list[str], mended: bool
+    ) -> None:
+        self.found.faults.append(Fault(key, why, needed_by, mended))
+
     def _count(self, data: bytes) -> None:
+        self._add(len(data))
+
+    def _add(self, size: int) -> None:
         with self._lock:
-            self.found.size += len(data)
+            self.found.size += size
         text = f"verifying {self._store.url}"
         self._reporter.step(text, self.found.size, self._total, "bytes")
 

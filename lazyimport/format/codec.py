@@ -36,6 +36,8 @@ _THREADS = 4
 #: What is compressed of large data to see whether it pays, and what it must save.
 _SAMPLES, _SAMPLE = 8, 1 << 17
 _WORTH = 0.8
+#: Bytes of a member that is looked at in this way before it is compressed.
+_MUCH = 8 << 20
 
 #: What one turn of a thread compresses: enough to outweigh handing it over.
 _BATCH_BYTES = 1 << 18
@@ -117,6 +119,9 @@ def _batches(members: Iterable[Data]) -> Iterator[list[Data]]:
 
 
 def _compress_batch(batch: list[Data]) -> list[Data]:
+    *others, last = batch
+    if len(last) >= _MUCH and not pays(last):
+        return [*(_compress_batch(others) if others else []), last]
     frames = _codec()[0](batch)
     return [
         frame if len(frame) < len(data) else data

@@ -332,8 +332,11 @@ class Tree:
         elif depth == LISTED and inner:
             depth = PACKAGE
         whole = self._top(inner) if inner else _ALL
+        answers = {(whole, PACKAGE), (_ALL, PACKAGE)}
+        if entry is not None and entry.on_demand:
+            depth, answers = NAME, set()  # no look at anything else brings it
         look = (whole if depth == PACKAGE else inner, depth)
-        if not self._answered.isdisjoint((look, (whole, PACKAGE), (_ALL, PACKAGE))):
+        if not self._answered.isdisjoint({look, *answers}):
             return
         looker = _who_looks()
         if not looker:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import IO
 
-from lazyimport.cache.blobs import LARGE
+from lazyimport.cache.blobs import is_large
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous
 from lazyimport.errors import MemberMissing
@@ -149,7 +149,7 @@ class Indexer:
         if self._previous is not None and trust_stat:
             files = [file for file in files if not self._is_known(file, demanded)]
         for number, file in enumerate(files, 1):
-            if _is_large(file):
+            if is_large(file.path, file.signature[0]):
                 flag = ON_DEMAND * (file.path in demanded)
                 self._take_in(file, flag | EXECUTABLE * file.executable)
                 self._reporter.step("reading", number, len(files))
@@ -179,7 +179,7 @@ class Indexer:
         previous = self._previous
         if previous is None or not previous.has(file):
             return False
-        if not _is_large(file):
+        if not is_large(file.path, file.signature[0]):
             return True
         entry = previous.revision.index.entry(file.path)
         if entry is None or entry.on_demand != (file.path in demanded):
@@ -296,8 +296,3 @@ class Indexer:
             digest = sha256(listing)
             self._listings[digest] = listing
             yield Entry(path, len(listing), digest, DIRECTORY, flags.get(path, 0))
-
-
-def _is_large(file: SourceFile) -> bool:
-    """Return whether a file is to be a blob; sources and their like never are."""
-    return file.signature[0] >= LARGE and not file.path.endswith((".py", ".pyc"))

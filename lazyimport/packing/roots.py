@@ -17,6 +17,7 @@ from lazyimport.cache.previous import Previous, load_previous, save_packing
 from lazyimport.errors import ArchiveError, CacheError
 from lazyimport.files import AtomicFile
 from lazyimport.format.archive import Archive, top_of
+from lazyimport.format.blobs import NONE
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import Index
@@ -92,12 +93,13 @@ class Packed:
     def save(self, path: str) -> int:
         """Write the archive to the file *path*, compressed; return its size in bytes.
 
+        Large files are in it, too: nothing lies beside it.
         Raises OSError, which names *path*, or CacheError.
         """
         archive = self.archive
         try:
             with AtomicFile(path) as file:
-                return recode(archive, file, raw=False).size
+                return recode(archive, file, raw=False, blobs=NONE).size
         except OSError as error:
             error.filename = path  # not the temporary file, which is gone
             raise

@@ -28,8 +28,7 @@ def command(archive: str, settings: Settings) -> None:
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
         found, _ = fetch(settings, hash, reporter)
-    target = Materializer(
-        found, NodeCache(settings.cache_dir).tree_path(hash)
-    ).put_all()
+        root = NodeCache(settings.cache_dir).tree_path(hash)
+        target = Materializer(found, root).put_all()
     console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
     print(target)

@@ -35,6 +35,6 @@ def command(archive: str, folder: str, settings: Settings) -> None:
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
         found, _ = fetch(settings, hash, reporter)
-    export(found, target)
+        export(found, target)
     console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
     print(target)

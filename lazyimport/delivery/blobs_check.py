@@ -1,0 +1,116 @@
+"""Blobs of a store that is verified: read, proved, and mended with what a node has."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.blobs_in import prove_blob
+from lazyimport.delivery.blobs_out import record_needs, send
+from lazyimport.errors import ArchiveError, KeyMissing, StoreError, StoreMissing
+from lazyimport.format.blobs import Blob
+from lazyimport.registry.archives import delete_object
+from lazyimport.registry.blobs import read_needs
+from lazyimport.registry.layout import NEEDS, blob_key
+from lazyimport.reporting import SILENT
+from lazyimport.stores import MutableStore, ReadStore
+from lazyimport.stores.side_by_side import side_by_side
+
+#: Blobs that lie on the disk at once.
+_AT_ONCE = 2
+_CONNECTIONS = 4
+
+#: is called with a key, why it is not what it should be, who needs it, whether mended
+Tell = Callable[[str, str, list[str], bool], object]
+
+
+class BlobCheck:
+    """The blobs that archives of *store* need; *cache* has what they are mended with.
+
+    *changing* is the store if it may be written to. *tell* is called for each fault,
+    *count* with how many bytes were read.
+    """
+
+    def __init__(
+        self,
+        store: ReadStore,
+        cache: NodeCache,
+        changing: MutableStore | None,
+        tell: Tell,
+        count: Callable[[int], object],
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._changing = changing
+        self._tell = tell
+        self._count = count
+        self._lock = threading.Lock()
+        self._blobs: dict[str, Blob] = {}
+        self._needed_by: dict[str, list[str]] = {}
+
+    def note(self, hash: str, blobs: dict[bytes, Blob]) -> None:
+        """Take what the archive *hash* needs, and look at what a push noted of that."""
+        if not blobs:
+            return
+        with self._lock:
+            for blob in blobs.values():
+                key = blob_key(blob.name, compressed=blob.compressed)
+                self._blobs[key] = blob
+                self._needed_by.setdefault(key, []).append(f"archive {hash}")
+        missing = {blob.name for blob in blobs.values()} - self._noted(hash)
+        if missing:
+            if self._changing is not None:
+                record_needs(self._changing, hash, blobs.values())
+            why = "it does not name all large files, so 'gc' would delete some"
+            self._tell(f"{NEEDS}{hash}", why, [], self._changing is not None)
+
+    def _noted(self, hash: str) -> set[str]:
+        noted: set[str] = set()
+        if not hasattr(self._store, "list"):
+            return {blob.name for blob in self._blobs.values()}  # nobody collects there
+        for item in self._store.list(f"{NEEDS}{hash}"):
+            try:
+                noted |= read_needs(self._store, item.key)
+            except KeyMissing:
+                pass
+            except StoreError as error:
+                if self._changing is not None:
+                    delete_object(self._changing, item.key)
+                self._tell(item.key, str(error), [], self._changing is not None)
+        return noted
+
+    def prove(self) -> None:
+        """Read all of them."""
+        checks = (partial(self._prove, key) for key in sorted(self._blobs))
+        side_by_side(*checks, at_once=_AT_ONCE)
+
+    def _prove(self, key: str) -> None:
+        blob, done = self._blobs[key], 0
+
+        def count(size: int) -> None:
+            nonlocal done
+            self._count(size - done)
+            done = size
+
+        try:
+            prove_blob(self._store, blob, self._cache, _CONNECTIONS, count)
+        except (KeyMissing, StoreMissing):
+            why = f"it is missing: {blob.path}"
+        except ArchiveError as error:
+            why = str(error).removeprefix(f"{self._store.url}/{key} ")
+        else:
+            return
+        self._tell(key, why, self._needed_by[key], self._mend(key, blob))
+
+    def _mend(self, key: str, blob: Blob) -> bool:
+        if self._changing is None:
+            return False
+        try:
+            self._cache.open_blob(blob).close()
+            delete_object(self._changing, key)
+            send(self._changing, [blob], self._cache, SILENT)
+        except ArchiveError:
+            return False  # it is not here either
+        return True

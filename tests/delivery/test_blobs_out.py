@@ -1,0 +1,79 @@
+"""Large files go to a store once, and into the one file that ``pack -o`` writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from lazyimport.delivery.contents import read_contents
+from lazyimport.delivery.pushing import push
+from lazyimport.errors import StoreError
+from tests.support.large import DENSE, LOOSE, LargeSite
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> LargeSite:
+    return LargeSite(tmp_path)
+
+
+def test_any_zstd_opens_a_compressed_one(site: LargeSite) -> None:
+    data = site.object(site.push().hash, LOOSE).read_bytes()
+
+    opened = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
+
+    assert opened.read() == site.loose
+
+
+def test_another_one_of_that_name_is_refused(site: LargeSite) -> None:
+    stored = site.object(site.push().hash)
+    stored.chmod(0o644)
+    stored.write_bytes(b"other")
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+
+    with pytest.raises(StoreError, match=r"has 5 bytes .* verify --store"):
+        site.push()
+
+
+def test_file_of_an_archive_has_all_of_it(site: LargeSite, tmp_path: Path) -> None:
+    packed = site.pack()
+    file = tmp_path / "code.lza"
+    size = packed.save(str(file))
+    assert len(site.dense) < size < len(site.dense) + len(site.loose) / 2
+
+    other = site.settings()  # of a machine that has not packed it
+    pushed = push([file], other).published
+
+    assert pushed.hash == packed.hash
+    assert pushed.size < 100_000
+    assert pushed.large == sum(
+        path.stat().st_size for path in (site.base / "store/blobs").iterdir()
+    )
+    assert site.object(pushed.hash).read_bytes() == site.dense
+
+
+@pytest.mark.parametrize("path", [DENSE, LOOSE])
+def test_one_can_be_read_without_a_cache(site: LargeSite, path: str) -> None:
+    hash = site.push().hash
+
+    contents = read_contents(hash, site.settings())
+
+    expected = site.dense if path == DENSE else site.loose
+    assert contents.content(contents.file(path)) == expected
+    assert not Path(site.node.path).exists()
+
+
+def test_packed_ones_run_without_a_store(site: LargeSite) -> None:
+    hash = site.pack().hash
+    environ = {**site.environ(hash), "LAZYIMPORT_CACHE_DIR": site.author.path}
+    del environ["LAZYIMPORT_STORE"]
+    program = (
+        f"import lazyimport; print(len(open(lazyimport.path({DENSE!r}), 'rb').read()))"
+    )
+
+    printed = subprocess.check_output([sys.executable, "-c", program], env=environ)
+
+    assert int(printed) == len(site.dense)
