@@ -9,7 +9,7 @@ from __future__ import annotations
 from lazyimport.format.entries import MODULE_SUFFIXES, stem_of
 from lazyimport.format.patch import difference
 from lazyimport.importing.moving import entry_of
-from lazyimport.live.holding import held_by
+from lazyimport.live.holding import Holding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def make_plan(
     changed = changed_paths(old, new)
     again = set(_changed_modules(changed, loaded, edges, old))
     if again:
-        _close(again, loaded, edges.importers())
+        _Closing(loaded, edges).close(again)
     return Plan(loaded, again, edges)
 
 
@@ -107,29 +107,53 @@ def _readers(path: str, by_folder: Mapping[str, list[str]]) -> list[str]:
     return []
 
 
-def _close(
-    again: set[str],
-    loaded: Mapping[str, ModuleType],
-    importers: Mapping[str, set[str]],
-) -> None:
-    """Add to *again* all that has to do with it."""
-    holders: dict[str, set[str]] = {}
-    packages: set[str] = set()
-    for name, module in loaded.items():
-        homes, modules = held_by(module, loaded)
-        packages |= modules
-        for home in homes | modules:
-            if home != name:
-                holders.setdefault(home, set()).add(name)
-    todo = list(again)
-    while todo:
-        name = todo.pop()
-        parent = name.rpartition(".")[0]
-        near = importers.get(name, set()) | holders.get(name, set())
-        for other in {*near, *[parent] * (parent in packages)}:
-            if other in loaded and other not in again:
-                again.add(other)
-                todo.append(other)
+class _Closing:
+    """What the *loaded* modules have to do with each other."""
+
+    def __init__(self, loaded: Mapping[str, ModuleType], edges: Edges) -> None:
+        self._loaded = loaded
+        self._names = edges.names
+        self._users = edges.importers()
+        #: package -> modules that have it as a global
+        self._reach: dict[str, set[str]] = {}
+        #: modules that are held in what a module has made
+        self._held: set[str] = set()
+        for name, module in loaded.items():
+            holding = Holding(module, loaded)
+            for home in holding.homes | holding.modules:
+                self._users.setdefault(home, set()).add(name)
+            for package in holding.packages:
+                self._reach.setdefault(package, set()).add(name)
+            self._held |= holding.modules
+
+    def close(self, again: set[str]) -> None:
+        """Add to *again* all that has to do with it."""
+        todo = list(again)
+        while todo:
+            name = todo.pop()
+            for other in self._users.get(name, set()) | self._near(name):
+                if other in self._loaded and other not in again:
+                    again.add(other)
+                    todo.append(other)
+
+    def _near(self, name: str) -> set[str]:
+        """Return who reaches *name* through a package that it is in.
+
+        Code that has ``a``, and ``b`` and ``c`` among its names, may use ``a.b.c``. A
+        package that is held in any other way is made anew itself.
+        """
+        found: set[str] = set()
+        package, _, tail = name.rpartition(".")
+        parent, tails = package, {tail}
+        while package:
+            for user in self._reach.get(package, ()):
+                if tails <= self._names.get(user, tails):
+                    found.add(user)
+            if package in self._held:
+                found.add(parent)
+            package, _, tail = package.rpartition(".")
+            tails.add(tail)
+        return found
 
 
 def _order(
@@ -140,5 +164,8 @@ def _order(
     First those whose import no other one of them has caused: these cause the rest, as
     circular imports may need.
     """
-    sequence = [name for name in loaded if name in again]
+    # sys.modules is in the order in which modules were done
+    sequence = [
+        name for name in {**loaded_by, **dict.fromkeys(loaded)} if name in again
+    ]
     return sorted(sequence, key=lambda name: loaded_by.get(name) in again)

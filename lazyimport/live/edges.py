@@ -25,9 +25,9 @@ class Edges:
     """Who imports whom, by name.
 
     ``used`` maps a module to the names that it has imported, ``may_use`` to those that
-    its functions import, and ``loaded_by`` to the module whose import has executed it,
-    in the order in which that was. ``since`` is the number of the generation that has
-    executed it.
+    its functions import, and ``loaded_by`` to the module whose import has executed it.
+    ``since`` is the number of the generation that has done so, and ``names`` are all
+    the names in its code.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,7 @@ class Edges:
         self.may_use: dict[str, set[str]] = {}
         self.loaded_by: dict[str, str] = {}
         self.since: dict[str, int] = {}
+        self.names: dict[str, set[str]] = {}
 
     def add(self, importer: str, name: str, fromlist: Sequence[str] | None) -> None:
         """Note that *importer* has imported *name*, absolute, in a statement."""
@@ -54,10 +55,14 @@ class Edges:
             if found is None or getattr(module, member, None) is not found:
                 used.add(name)
 
-    def see(self, loader: ArchiveLoader, body: CodeType, generation: int) -> None:
-        """Note that a module is executed, and what the functions in its body import."""
+    def see(
+        self, loader: ArchiveLoader, body: CodeType, generation: int, importer: str
+    ) -> None:
+        """Note that a module is executed because *importer* imports it."""
         name = loader.name
+        self.loaded_by[name] = importer
         self.since[name] = generation
+        self.names[name] = names_in(body)
         package = name if loader.is_package() else name.rpartition(".")[0]
         self.may_use[name] = imports_of_functions(body, package)
 
@@ -83,7 +88,16 @@ class Edges:
             mine.update(its)
 
     def _all(self) -> tuple[dict[str, Any], ...]:
-        return self.used, self.may_use, self.loaded_by, self.since
+        return self.used, self.may_use, self.loaded_by, self.since, self.names
+
+
+def names_in(code: CodeType) -> set[str]:
+    """Return the names of globals and attributes in *code*, and the code inside it."""
+    names = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            names |= names_in(const)
+    return names
 
 
 def imports_of_functions(body: CodeType, package: str) -> set[str]:

@@ -115,7 +115,7 @@ class Generation:
 
         *name* is absolute. Returns None if the archive does not have it.
         """
-        module = self._find(name)
+        module = self.find(name)
         if module is None:
             return None
         if not fromlist:
@@ -127,20 +127,21 @@ class Generation:
         """Return a module as its code sees it: packages with the modules they had."""
         if not hasattr(module, "__path__"):
             return module
-        if vars(module).get(MARK) is not self:
-            return View(module, self._find, everything="*" in fromlist)
         for member in fromlist:
             if member != "*" and not hasattr(module, member):
-                self._find(f"{module.__name__}.{member}")
-        return module
+                self.find(f"{module.__name__}.{member}")
+        if vars(module).get(MARK) is self:
+            return module
+        return View(module, self, everything="*" in fromlist)
 
-    def _find(self, name: str) -> ModuleType | None:
+    def find(self, name: str) -> ModuleType | None:
+        """Return the module *name* as it was in this generation, or None."""
         module = self.modules.get(name)
         if module is not None:
             return module
         with self._lock:
             parent, _, tail = name.rpartition(".")
-            if parent and self._find(parent) is None:
+            if parent and self.find(parent) is None:
                 return None
             module = self.modules.get(name) or self._load(name)
             if module is not None and parent:

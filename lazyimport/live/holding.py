@@ -16,21 +16,30 @@ _MOST = 20_000
 _LEAVES = (str, bytes, bytearray, int, float, complex, type(None))
 
 
-def held_by(module: ModuleType, homes: Container[str]) -> tuple[set[str], set[str]]:
-    """Return the names of modules whose objects a module holds, and those it holds.
+class Holding:
+    """Whose objects a module holds, as far as they are among the names *homes*.
 
-    Only names that are among *homes* are returned. What it has made itself, registries
-    as an example, is looked into; functions and classes of others are not.
+    ``homes`` are the modules of functions, classes and instances, and ``modules`` those
+    held themselves; ``packages`` are globals, by an import that binds the first part of
+    a name. What it has made itself, registries as an example, is looked into; functions
+    and classes of others are not.
     """
-    own = module.__name__
-    values = [
-        value
-        for name, value in list(vars(module).items())
-        # an import of a submodule puts that there
-        if not _is_dunder(name)
-        and not (isinstance(value, ModuleType) and value.__name__ == f"{own}.{name}")
-    ]
-    return homes_among(values, homes, own=own)
+
+    def __init__(self, module: ModuleType, homes: Container[str]) -> None:
+        own = module.__name__
+        values: list[object] = []
+        self.packages: set[str] = set()
+        for name, value in list(vars(module).items()):
+            if not isinstance(value, ModuleType):
+                if not _is_dunder(name):
+                    values.append(value)
+            elif value.__name__ == f"{own}.{name}":
+                continue  # an import of a submodule puts that there
+            elif hasattr(value, "__path__"):
+                self.packages.add(value.__name__)
+            else:
+                values.append(value)
+        self.homes, self.modules = homes_among(values, homes, own=own)
 
 
 def homes_among(

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Sequence
+from importlib._bootstrap import _gcd_import  # type: ignore[attr-defined]
+from types import ModuleType
+from typing import Any
 
-from lazyimport.importing.moving import entry_of
 from lazyimport.live.generations import Generation
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
-    from typing import Any
-
-    from lazyimport.live.generations import Generation
-    from lazyimport.live.state import Live
+from lazyimport.live.state import Live
 
 
 class Imports:
@@ -26,6 +21,7 @@ class Imports:
 
     def put_in(self, builtins: ModuleType, importlib: ModuleType) -> None:
         """Take the place of the two functions."""
+        live = self._live
         plain = builtins.__import__
         plain_module = importlib.import_module
 
@@ -37,84 +33,84 @@ class Imports:
             fromlist: Any = (),
             level: int = 0,
         ) -> Any:
-            if self._is_plain(name, globals, level):
+            if not live.is_ours((globals or {}).get("__name__") if level else name):
                 return plain(name, globals, locals, fromlist, level)
             absolute = _absolute(name, globals, level)
-            with self._live.gate:
-                generation = self._generation(globals)
-                if generation is not None:
-                    found = generation.import_(absolute, fromlist or (), level)
-                    if found is not None:
-                        return found
-                importer = self._importer(globals)
-                before = absolute in sys.modules
-                try:
-                    return plain(name, globals, locals, fromlist, level)
-                finally:
-                    self._note(importer, absolute, fromlist, before=before)
+            with live.gate, _Importing(live, globals, absolute, fromlist or ()) as old:
+                found = old and old.import_(absolute, fromlist or (), level)
+                return found or plain(name, globals, locals, fromlist, level)
 
         @functools.wraps(plain_module)
         def import_module(name: str, package: str | None = None) -> Any:
             scope = sys._getframe(1).f_globals  # noqa: SLF001
             absolute = name
             if isinstance(name, str) and name.startswith(".") and package:
-                level = len(name) - len(name.lstrip("."))
-                absolute = _absolute(name[level:], {"__package__": package}, level)
-            if self._is_plain(absolute, scope, 0):
+                tail = name.lstrip(".")
+                level = len(name) - len(tail)
+                absolute = _absolute(tail, {"__package__": package}, level)
+            if not live.is_ours(absolute):
                 return plain_module(name, package)
-            with self._live.gate:
-                generation = self._generation(scope)
-                if generation is not None:
-                    found = generation.import_(absolute, ("*",), 1)
-                    if found is not None:
-                        return found
-                importer = self._importer(scope)
-                before = absolute in sys.modules
-                try:
-                    return plain_module(name, package)
-                finally:
-                    self._note(importer, absolute, ("*",), before=before)
+            with live.gate, _Importing(live, scope, absolute, "*") as old:
+                found = old and old.import_(absolute, "*", 1)
+                return found or plain_module(name, package)
 
         builtins.__import__ = __import__  # type: ignore[attr-defined]
         importlib.import_module = import_module  # type: ignore[attr-defined]
 
-    def _is_plain(self, name: object, scope: Any, level: int) -> bool:
-        """Whether an import is none of the archive's modules."""
-        if level:
-            name = scope and scope.get("__name__")
-        return not self._live.is_ours(name)
 
-    def _generation(self, scope: dict[str, Any] | None) -> Generation | None:
-        """Return the generation that an import is for, None for the machinery's."""
-        meant = self._live.generation_of(scope)
-        return None if meant is self._live.importing else meant
+class _Importing:
+    """An import of a module of the archive by code with the globals *scope*.
 
-    def _importer(self, scope: dict[str, Any] | None) -> str:
+    As a context it gives the generation that it is for, None for the one that the
+    machinery imports.
+    """
+
+    def __init__(
+        self, live: Live, scope: Any, name: str, fromlist: Sequence[str]
+    ) -> None:
+        self._live = live
+        self._scope = scope
+        self._name = name
+        self._fromlist = fromlist
+        self._before = ""
+
+    def __enter__(self) -> Generation | None:
+        live = self._live
+        self._before, live.thread.importer = live.thread.importer, self._importer()
+        meant = live.generation_of(self._scope)
+        self._is_recorded = meant is live.importing
+        if not self._is_recorded:
+            return meant
+        if live.importing is not live.current:
+            self._import_packages()
+        return None
+
+    def _import_packages(self) -> None:
+        """Import packages that are made anew, for modules in them that stay.
+
+        The machinery does not import the package of a module that there is.
+        """
+        parts = self._name.split(".")
+        for end in range(1, len(parts)):
+            package = ".".join(parts[:end])
+            if package not in sys.modules:
+                _gcd_import(package)
+
+    def __exit__(self, *_: object) -> None:
+        thread = self._live.thread
+        if thread.importer and self._is_recorded:
+            self._live.edges.add(thread.importer, self._name, self._fromlist)
+        thread.importer = self._before
+
+    def _importer(self) -> str:
         """Return the module of the archive for which something is imported."""
-        name = scope and scope.get("__name__")
-        frame: Any = sys._getframe(2)  # noqa: SLF001
-        while frame is not None and not self._live.is_ours(name):
+        is_ours = self._live.is_ours
+        name = self._scope and self._scope.get("__name__")
+        frame: Any = sys._getframe(3)  # noqa: SLF001
+        while frame is not None and not is_ours(name):
             name = frame.f_globals.get("__name__")
             frame = frame.f_back
-        return name if isinstance(name, str) and self._live.is_ours(name) else ""
-
-    def _note(
-        self, importer: str, name: str, fromlist: Sequence[str], *, before: bool
-    ) -> None:
-        edges = self._live.edges
-        if importer:
-            edges.add(importer, name, fromlist)
-        if not before:
-            self._note_loaded(importer, name)
-        for member in fromlist or ():
-            self._note_loaded(importer, f"{name}.{member}")
-
-    def _note_loaded(self, importer: str, name: str) -> None:
-        loaded_by = self._live.edges.loaded_by
-        while name and name not in loaded_by:
-            if entry_of(sys.modules.get(name)) is not None:
-                loaded_by[name] = importer
-            name = name.rpartition(".")[0]
+        return str(name) if is_ours(name) else ""
 
 
 def _absolute(name: str, scope: Any, level: int) -> str:

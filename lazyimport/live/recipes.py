@@ -14,7 +14,7 @@ from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar
 
-from lazyimport.live.edges import imports_of
+from lazyimport.live.edges import imports_of, names_in
 
 #: How many objects are looked at for one recipe.
 _MOST = 100_000
@@ -152,7 +152,7 @@ class _Recipe:
 
     def _of_named(self, function: FunctionType) -> Iterator[object]:
         """Yield what the names in a function stand for."""
-        names = list(_names(function.__code__))
+        names = sorted(names_in(function.__code__))
         scope = function.__globals__
         package = str(scope.get("__package__") or "")
         found = imports_of(function.__code__, package) & self._modules.keys()
@@ -179,13 +179,6 @@ class _Recipe:
         MethodType: _of_method,
         partial: _of_partial,
     }
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield from _names(const)
 
 
 def _content(cell: Any) -> object:

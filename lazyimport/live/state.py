@@ -17,6 +17,12 @@ from lazyimport.live.journal import Journal
 from lazyimport.runtime import process
 
 
+class Thread(threading.local):
+    """What a thread does: ``importer`` is the module that imports something now."""
+
+    importer = ""
+
+
 class Live:
     """The generations of this process, and what swaps need to know.
 
@@ -30,6 +36,7 @@ class Live:
         self.generations: list[ref[Generation]] = []
         self.hashes = [generation.hash]
         self.lock = threading.RLock()
+        self.thread = Thread()
         self.gate = Gate()
         self.edges = Edges()
         self.journal = Journal()
@@ -63,7 +70,20 @@ class Live:
             return
         if self.current is not generation:  # it may become that
             vars(sys.modules[loader.name])[MARK] = generation
-        self.edges.see(loader, body, generation.number)
+            attach_submodules(loader.name)
+        self.edges.see(loader, body, generation.number, self.thread.importer)
+
+
+def attach_submodules(package: str) -> None:
+    """Let a package that is made anew have the submodules that stay.
+
+    The machinery sets them when it imports them, which it does not do again.
+    """
+    scope = vars(sys.modules[package])
+    for name, module in list(sys.modules.items()):
+        parent, _, tail = name.rpartition(".")
+        if parent == package:
+            scope.setdefault(tail, module)
 
 
 def live_state() -> Live | None:

@@ -27,7 +27,8 @@ from lazyimport.importing.tree import Tree
 from lazyimport.live.closure import Plan, make_plan
 from lazyimport.live.generations import MARK, Generation
 from lazyimport.live.keeping import inherit, kept_by
-from lazyimport.live.state import Live, live_state
+from lazyimport.live.state import Live, attach_submodules, live_state
+from lazyimport.live.views import View
 from lazyimport.runtime import Installation, current, open_tree
 from lazyimport.settings import Settings
 from lazyimport.values import check_hash
@@ -196,10 +197,11 @@ class _Swapping:
             vars(module)[MARK] = old
             del sys.modules[name]
             parent, _, tail = name.rpartition(".")
-            holder = sys.modules.get(parent)
+            holder = None if parent in gone else sys.modules.get(parent)
             if holder is not None and vars(holder).get(tail) is module:
                 delattr(holder, tail)
                 undo.append(functools.partial(setattr, holder, tail, module))
+        self._show_packages(gone, old)
         edges = live.edges.forget(plan.order)
         undo.append(lambda: live.edges.update(edges))
         records = live.journal.undo(vars(module) for module in gone.values())
@@ -212,11 +214,28 @@ class _Swapping:
         live.importing = generation
         undo.append(lambda: self._discard(generation, plan))
 
+    def _show_packages(self, gone: dict[str, ModuleType], old: Generation) -> None:
+        """Let old code reach the old modules through packages that stay."""
+        stay = old.modules.keys() - gone.keys()
+        for module in gone.values():
+            scope = vars(module)
+            for name, value in list(scope.items()):
+                if (
+                    isinstance(value, ModuleType)
+                    and value.__name__ in stay
+                    and hasattr(value, "__path__")
+                ):
+                    scope[name] = View(value, old)
+                    self._undo.append(functools.partial(scope.update, {name: value}))
+
     def _execute(self, plan: Plan, new: Tree) -> None:
         for name in plan.order:
             if name in sys.modules or self._is_gone(plan.loaded[name], new):
                 continue
             importlib.import_module(name)
+        for name in plan.again & sys.modules.keys():
+            if hasattr(sys.modules[name], "__path__"):
+                attach_submodules(name)
 
     def _is_gone(self, module: ModuleType, new: Tree) -> bool:
         """Whether the new version has no such module any more."""
