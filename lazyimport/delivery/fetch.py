@@ -219,7 +219,7 @@ class _Fetch:
         try:
             with self._cache.begin(hash, kind, filling.fits) as file:
                 room = FileRoom(file.fileno(), filling.size)
-                room.reserve()
+                file.truncate(filling.size)  # it has that size already, or none
                 if filling.is_open(room) or self._streams(head):
                     with Wishes(self._cache, hash) as wishes:
                         self._run(filling, head, room, wishes)

@@ -194,10 +194,15 @@ class Filling:
         if wishes:
             self._open_up(missing)
             opened()
+        else:
+            room.reserve()
         self._entries.clear()
         for each in self._heads.values():
             here = [m for m in missing if m.head is each and m.span[1] < len(each.data)]
             self._put(each, 0, each.data, here)
+
+        if wishes:
+            room.reserve()  # takes time in memory (tmpfs), where much is needed
 
         def take(piece: Piece, data: bytes) -> None:
             nonlocal coming

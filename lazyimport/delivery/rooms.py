@@ -83,6 +83,9 @@ class MemoryRoom:
     def __init__(self, buffer: mmap) -> None:
         self._buffer = buffer
 
+    def reserve(self) -> None:
+        """Do nothing: memory is taken where it is written to."""
+
     def parts(self) -> list[Part]:
         """Return that nothing was written before."""
         return []

@@ -48,7 +48,7 @@ def bring(
     the store or of *take* is raised.
     """
     if not store.ranges:
-        for key, run in groupby(pieces, lambda piece: piece[0]):
+        for key, run in groupby(sorted(pieces), lambda piece: piece[0]):
             _Stream(list(run), take).run(store, key)
         return
     if urgent is None:
@@ -152,23 +152,28 @@ class _Connections:
 
     def _next(self) -> Piece | None:
         """Return what to ask for next; None for nothing now."""
-        now = time.monotonic()
         if (piece := next(self._waiting, None)) is not None:
-            self._running[piece] = now
+            self._running[piece] = time.monotonic()
             return piece
         self._ended = True
+        return self._slow_piece()
+
+    def _next_urgent(self) -> Piece | None:
+        """Return what somebody waits for, or what is slow; None for nothing now."""
+        assert self._urgent is not None
+        if (piece := self._urgent()) is None:
+            return self._slow_piece()
+        self._running[piece] = time.monotonic()
+        return piece
+
+    def _slow_piece(self) -> Piece | None:
+        now = time.monotonic()
         patience = max(_SLOW, _SLOWER * self._slowest)
         for piece, since in self._running.items():
             if now - since > patience and piece not in self._again:
                 self._again.add(piece)
                 return piece
         return None
-
-    def _next_urgent(self) -> Piece | None:
-        assert self._urgent is not None
-        if (piece := self._urgent()) is not None:
-            self._running[piece] = time.monotonic()
-        return piece
 
 
 class _Stream:

@@ -81,7 +81,8 @@ class Rest:
             raise waiting.too_long(progress)
         except errors.LazyImportError as error:
             if isinstance(error, errors.CacheError) and error.errno in NO_DISK:
-                return fetch_alone(self._settings, self._reporter)[0]
+                alone = self._settings.with_hash(self._hash)
+                return fetch_alone(alone, self._reporter)[0]
             raise errors.MemberMissing(
                 f"{path or 'the top directory'} of archive {self._hash} is not on this "
                 f"node yet: {error}",

@@ -161,3 +161,32 @@ def test_nothing_is_taken_after_it_has_ended() -> None:
     ended.append("ended")
     time.sleep(0.5)
     assert late == []
+
+
+def test_what_is_urgent_comes_over_a_connection_of_its_own() -> None:
+    """And is asked for again if it is slow, while the others are busy."""
+    urgent = [("key", 200, 210)]
+    store = Ranges({(0, 1): 0.5, (10, 1): 0.5})
+    came: list[int] = []
+
+    def next_urgent() -> Piece | None:
+        return urgent.pop() if urgent else None
+
+    def take(piece: Piece, data: bytes) -> None:
+        came.append(piece[1])
+
+    bring(store, PIECES, 2, take, next_urgent)
+    assert came[0] == 200
+    assert sorted(came) == [*(start for _, start, _ in PIECES), 200]
+
+
+def test_one_stream_brings_pieces_in_the_order_of_the_object() -> None:
+    class Whole(Ranges):
+        ranges = False
+
+        def download(self, key: str, out: Any, start: int = 0) -> int:
+            return int(out.write(bytes(range(start, 100))))
+
+    came: dict[Piece, bytes] = {}
+    bring(Whole({}), [*PIECES[5:], *PIECES[:5]], 4, came.__setitem__, lambda: None)
+    assert came == EXPECTED
