@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
@@ -138,14 +137,14 @@ class _Fetch:
         except CacheError as error:
             if error.errno not in NO_DISK or not self._settings.store or self._ahead:
                 raise
-            first = self._no_disk is None  # its base may have said so already
-            self._no_disk = self._no_disk or error
+            if hash != self._wanted:
+                raise  # a base: what needs it comes into memory, as a whole
+            self._no_disk = error
             archive = self._twice(self._in_memory, hash)
-            if first:
-                self._reporter.warn(
-                    f"archive {self._wanted} runs from memory, downloaded by each "
-                    f"process for itself, and code finds no files beside it: {error}"
-                )
+            self._reporter.warn(
+                f"archive {hash} runs from memory, downloaded by each process for "
+                f"itself, and code finds no files beside it: {error}"
+            )
             return archive
 
     def _through_cache(self, hash: str) -> Archive:
@@ -207,10 +206,8 @@ class _Fetch:
         head = self._head(hash)
         if head.header.base is None:
             return self._fill(head)
-        revision = self._revision(head, head.header.base)
-        if self._is_here(revision.base):
-            return self._publish(revision)
-        return self._combined(revision, head)  # its base found no room on the disk
+        base = self._needed(hash, head.header.base, self.archive)
+        return self._publish(self._revision(head, base))
 
     def _fill(self, head: Head, *others: Head) -> Archive:
         """Return the archive of *head*, with what it lacks from *others*."""
@@ -245,23 +242,28 @@ class _Fetch:
         )
 
     def _in_memory(self, hash: str) -> Archive:
-        head = self._head(hash)
-        if head.header.base is not None:
-            return self._combined(self._revision(head, head.header.base), head)
-        filling = Filling(head, raw=False)
-        cache = self._cache.path
-        require_memory(hash, filling.size, cache, because=self._no_disk)
+        heads = [self._head(hash)]
+        index = heads[0].index
+        while (base := heads[-1].header.base) is not None:
+            here = self._cached(base) if self._no_disk else None
+            if here is not None and len(heads) == 1:
+                # What the base lacks is here, and then in another process as well.
+                size = 2 * here.header.members_at + 3 * heads[0].header.size
+                self._require_memory(hash, size)
+                return combine(self._revision(heads[0], here), heads[0].what)
+            heads.append(self._needed(heads[-1].header.hash, base, self._head))
+            index = heads[-1].index
+        for head in reversed(heads[:-1]):
+            assert index is not None
+            index = head.apply(index)
+        filling = Filling(*heads, raw=False)
+        self._require_memory(hash, filling.size)
         buffer = mmap(-1, filling.size, MAP_PRIVATE | MAP_ANONYMOUS)
-        self._run(filling, head, MemoryRoom(buffer))
-        return Archive(buffer, hash, head.what, sealed=True)
+        self._run(filling, heads[0], MemoryRoom(buffer))
+        return Archive(buffer, hash, heads[0].what, sealed=True)
 
-    def _combined(self, revision: Revision, head: Head) -> Archive:
-        """Return an archive in memory: as an overlay if its base is in the cache."""
-        if self._is_here(revision.base):
-            return combine(revision, head.what)
-        out = io.BytesIO()
-        revision.write(out, raw=True)
-        return Archive(out.getvalue(), revision.hash, head.what, sealed=True)
+    def _require_memory(self, hash: str, size: int) -> None:
+        require_memory(hash, size, self._cache.path, because=self._no_disk)
 
     def _run(
         self,
@@ -312,34 +314,21 @@ class _Fetch:
         text = f"fetching {head.header.hash[:12]} from {head.store.url}"
         self._reporter.step(text, done, total, "bytes")
 
-    def _revision(self, head: Head, base: str) -> Revision:
+    def _revision(self, head: Head, base: Archive) -> Revision:
         """Return the archive that a delta gives with its base."""
         hash = head.header.hash
-        archive = self._base(hash, base)
-        head.apply(archive.index)
-        if self._no_disk or self._settings.cache_mode == "memory":
-            # What does not stay in the cache is beside its base first, and then beside
-            # what another process gets.
-            base_size = archive.header.size
-            if self._is_here(archive):
-                base_size = archive.header.members_at
-            size = 2 * base_size + head.header.size
-            require_memory(hash, size, self._cache.path, because=self._no_disk)
+        head.apply(base.index)
         data = self._explaining(hash, head.store.url, head.rest)
-        return Revision(archive, data, hash, head.what)
+        return Revision(base, data, hash, head.what)
 
-    def _is_here(self, archive: Archive) -> bool:
-        """Return whether an archive is mapped from the cache."""
-        return archive.what == self._cache.archive_path(archive.hash)
-
-    def _base(self, hash: str, base: str) -> Archive:
+    def _needed(self, hash: str, base: str, bring: Callable[[str], T]) -> T:
+        """Return what *bring* does with *base*; its errors say that *hash* needs it."""
         about = f"archive {hash} is stored as a delta to {base}, and that"
         self._deltas.add(hash)
         if base in self._deltas or len(self._deltas) > _MOST_DELTAS:
             raise MalformedArchive(f"{about} is no full archive", hash=hash)
         try:
-            here = self._cached(base) if self._no_disk else None
-            return here or self.archive(base)
+            return bring(base)
         except ArchiveMissing as error:
             text = f"{about} base is missing: {error}"
             raise ArchiveMissing(text, hash=hash, store=error.store) from None
