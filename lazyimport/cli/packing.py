@@ -85,6 +85,13 @@ _OPTIONS = [
         show_default="this machine's",
     ),
     _option(
+        "--profile FILE",
+        "Put first what this profile, or those in this folder, record; 'push' then sends "
+        "the archive whole.",
+        multiple=True,
+        show_default="as configured, else what the configured check imports",
+    ),
+    _option(
         "--no-stat-cache",
         "Read every file again, also where size, times and inode say that it is "
         "unchanged.",
@@ -198,6 +205,8 @@ def _say_packed(
         f"{size(packed.size)}, for Python {pythons}: {packed.compiled:,} compiled, "
         f"{packed.reused:,} reused, in {packed.seconds:.1f} s"
     )
+    if packed.recorded:
+        reporter.say(f"{amount(packed.recorded, 'member')} come first, as recorded")
     if packed.size > _LARGE:
         files = ", ".join(f"{path} ({size(n)})" for path, n in packed.largest)
         reporter.say(

@@ -27,6 +27,7 @@ from lazyimport.format.entries import (
 )
 from lazyimport.format.header import Header
 from lazyimport.format.index import ALL_MINORS, Index
+from lazyimport.format.order import first_in
 from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
@@ -46,11 +47,12 @@ class Contents:
     """What is in an archive.
 
     ``header`` is that of the object at *place*, which is a node cache or a store;
-    ``index`` is proved against the hash; ``notes`` are not. ``content`` returns the
-    proved bytes of a file, and raises StoreError or DamagedArchive.
+    ``index`` is proved against the hash; ``notes`` are not. ``first`` are the number
+    and size of the members that lie first because a start reads them. ``content``
+    returns the proved bytes of a file, and raises StoreError or DamagedArchive.
     """
 
-    __slots__ = ("content", "header", "index", "notes", "place")
+    __slots__ = ("content", "first", "header", "index", "notes", "place")
 
     def __init__(
         self,
@@ -58,8 +60,10 @@ class Contents:
         index: Index,
         notes: dict[str, object],
         place: str,
+        first: tuple[int, int],
         content: Callable[[Entry], bytes | memoryview],
     ) -> None:
+        self.first = first
         self.header = header
         self.index = index
         self.notes = notes
@@ -145,8 +149,9 @@ def read_contents(
         return _read_stored(hash, store_of(settings), settings)
     archive, _ = fetch(settings, hash, reporter)
     place = f"the node cache {settings.cache_dir}"
+    first = len({digest for _, digest, *_ in first_in(archive)}), archive.warm
     return Contents(
-        archive.header, archive.index, archive.notes, place, archive.content
+        archive.header, archive.index, archive.notes, place, first, archive.content
     )
 
 
@@ -186,4 +191,6 @@ def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
     header, index = head.header, head.index
     assert index is not None
     notes = decode_notes(store.read(head.key, header.notes_at, header.size))
-    return Contents(header, index, notes, store.url, content)
+    warm = heads[-1].header.warm
+    first = sum(offset < warm for offset, *_ in heads[-1].members), warm
+    return Contents(header, index, notes, store.url, first, content)

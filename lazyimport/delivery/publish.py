@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.bases import Base, find_bases
 from lazyimport.delivery.blobs_out import find_missing, record_needs, send
+from lazyimport.delivery.heads import Head
 from lazyimport.delivery.proofs import (
     Stored,
     find_stored,
@@ -67,6 +68,8 @@ def publish(
     cache: NodeCache,
     reporter: Reporter = SILENT,
     beside: Callable[[], object] = lambda: None,
+    *,
+    whole: bool = False,
 ) -> Published:
     """Put *archive* into *store* under its hash, unless the store has it.
 
@@ -75,8 +78,9 @@ def publish(
     base, is proved (see `lazyimport.delivery.proofs`); if it is damaged or its base is
     gone, the whole archive replaces it in one step. If two publish the same archive
     at once, both succeed, and one sends. On return no garbage collection can miss
-    that the archive is there and needed. *reporter* is told how much is sent, and of
-    damage. *beside* writes what belongs to the archive, once that is there.
+    that the archive is there and needed. With *whole*, it is sent whole, and also if
+    the store has its members in another order. *reporter* is told how much is sent, and
+    of damage. *beside* writes what belongs to the archive, once that is there.
 
     Raises StoreError, also if the store does not keep what it took; CacheError, or
     ArchiveError if *archive* is damaged.
@@ -84,7 +88,7 @@ def publish(
     revision = archive if isinstance(archive, Revision) else Revision(archive)
     large = 0
     for _ in range(_ROUNDS):
-        push = _Push(revision, store, cache, reporter)
+        push = _Push(revision, store, cache, reporter, whole=whole)
         try:
             large += push.send_blobs()
             published = push.published()
@@ -129,8 +133,15 @@ def send_whole(
 
 class _Push:
     def __init__(
-        self, revision: Revision, store: Store, cache: NodeCache, reporter: Reporter
+        self,
+        revision: Revision,
+        store: Store,
+        cache: NodeCache,
+        reporter: Reporter,
+        *,
+        whole: bool = False,
     ) -> None:
+        self._whole = whole
         self._revision = revision
         self._store = store
         self._cache = cache
@@ -165,12 +176,21 @@ class _Push:
         stored = self._archives.get(revision.hash)
         if stored is None:
             return self._send()
-        if (sound := self._sound(stored)) is not None:
+        sound = self._sound(stored)
+        if sound is not None and not (self._whole and self._is_reordered()):
             return Published(revision.hash, "present", 0, sound.base)
         header = send_whole(revision, self._store, self._cache, self._reporter)
         if header is None:
             return None
         return Published(revision.hash, "full", header.size)
+
+    def _is_reordered(self) -> bool:
+        """Whether what the store has begins with other members than it should."""
+        head = Head(self._store, self._revision.hash)
+        there = dict.fromkeys(digest for *_, digest, _ in head.members)
+        order = self._revision.order
+        first = [] if order is None else [each for each in order() if each in there]
+        return head.header.base is not None or [*there][: len(first)] != first
 
     def _sound(self, stored: Stored | None) -> Stored | None:
         """Return *stored* once it is proved, with its base; None if one is damaged."""
@@ -208,7 +228,7 @@ class _Push:
 
     def _encode_delta(self, file: BinaryIO) -> Published | None:
         """Write a delta to a base that the store has; None if there is no good one."""
-        for base in self._bases():
+        for base in () if self._whole else self._bases():
             try:
                 header = _write_delta(self._revision, base, file)
             except ArchiveError:
@@ -284,6 +304,7 @@ def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | Non
             base.index,
             revision.index,
             revision.read,
+            first=revision.order() if revision.order is not None else (),
             notes=revision.notes,
             partial=base.partial,
             most=whole,

@@ -74,7 +74,8 @@ def push(
 
     In place of them, *roots* may be one file that ``lazyimport pack --output`` wrote.
     The store is the one of *settings*, *store* if it is open already; it is sent the
-    difference to an archive that it has, where that is small enough. *check* is
+    difference to an archive that it has, where that is small enough, but the whole in
+    the order of a profile that *options* name. *check* is
     called with the hash before anything is sent, with the archive whole in the node
     cache, and may raise. *signer* signs the archive, and the change that points
     *channel* to it, for which *message* is the reason; that counts for *valid_for*
@@ -112,7 +113,8 @@ def push(
                 sign_archive(store, revision.hash, signer)
 
         cache = NodeCache(settings.cache_dir)
-        published = publish(revision, store, cache, reporter, beside)
+        whole = options is not None and options.profile != ()
+        published = publish(revision, store, cache, reporter, beside, whole=whole)
         if packed is not None and published.kind == "full":
             packed.rebase()  # the next push has it as its base here, too
     seconds = time.perf_counter() - started

@@ -273,6 +273,11 @@ class Archive:
         return decode_notes(self.raw_notes)
 
     @property
+    def warm(self) -> int:
+        """The size of the members that a start reads, which lie first; 0 if unknown."""
+        return (self.base or self).header.warm
+
+    @property
     def sealed(self) -> bool:
         """Whether all bytes were proved when they were stored, and are as they were."""
         return self._sealed

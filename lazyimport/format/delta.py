@@ -26,7 +26,7 @@ from lazyimport.format.writer import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from mmap import mmap
     from typing import BinaryIO, TypeAlias
 
@@ -50,6 +50,7 @@ def write_delta(
     target: Index,
     read: Callable[[bytes], bytes | memoryview],
     *,
+    first: Sequence[bytes] = (),
     notes: bytes = b"",
     partial: bool = False,
     most: int = MAX_MEMBER,
@@ -59,8 +60,8 @@ def write_delta(
 
     It cannot if the two have other variants, are the same archive, or differ in
     members of more than *most* bytes. *read* gives the bytes of a digest that the
-    base does not have. Of a *partial* base only the pages that differ are there.
-    *blobs*, by digest, do not come into the delta.
+    base does not have; *first* is as for `write_archive`. Of a *partial* base only the
+    pages that differ are there. *blobs*, by digest, do not come into the delta.
     """
     if target.variants != base.variants or target.hash == base.hash:
         return None
@@ -72,7 +73,7 @@ def write_delta(
         known = known | _known(base, {digest for _, digest in members} - known)
     if sum(size for size, digest in members if digest not in known) > most:
         return None
-    order, warm = member_order(patch.changed)
+    order, warm = member_order(patch.changed, first)
     root = target.root[: root_head_size(len(target.variants))]
     return write_object(
         out,
@@ -101,12 +102,25 @@ class Revision:
     *delta* is the object's bytes, *hash* the archive that it must give with *base*;
     *what* names it in errors. Without a delta it is the base itself. ``index`` is
     the archive's whole index, and ``blobs`` are those that it refers to, by digest.
+    ``order`` gives the digests of what comes first where it is written to be sent;
+    without, members keep the order of the base.
 
     Raises MalformedArchive, DamagedArchive or UnsupportedArchive, also if the two
     do not give the archive *hash*.
     """
 
-    __slots__ = ("_brought", "_in_base", "_members", "base", "blobs", "delta", "index")
+    __slots__ = (
+        "_brought",
+        "_in_base",
+        "_members",
+        "base",
+        "blobs",
+        "delta",
+        "index",
+        "order",
+    )
+
+    order: Callable[[], Sequence[bytes]] | None
 
     def __init__(
         self,
@@ -118,6 +132,7 @@ class Revision:
         self.base = base
         self.delta = delta
         self.index = base.index
+        self.order = None
         #: by digest, what the rows of the delta refer to
         self._brought: dict[bytes, Place] = {}
         self._in_base: dict[bytes, Place] | None = None
@@ -177,12 +192,18 @@ class Revision:
 
     def write(self, out: BinaryIO, *, raw: bool) -> Header:
         """Write the whole archive to *out*, with every member proved."""
+        first = self.order() if self.order is not None and not raw else ()
         if self.delta is None:
-            return recode(self.base, out, raw=raw)
+            return recode(self.base, out, raw=raw, first=first)
+        if not first:
+            from lazyimport.format.order import kept_order
+
+            first = kept_order(self.base, self.index)
         return write_archive(
             out,
             self.index,
             self.read,
+            first=first,
             raw=raw,
             notes=self.notes,
             proved=True,

@@ -59,7 +59,7 @@ def write_overlay(out: BinaryIO, revision: Revision, *, raw: bool) -> Header:
     out.seek(start + header.members_at)
     members = _Members(out, revision, raw=raw)
     slots = members.slots()
-    header.members_size = header.warm = members.size
+    header.members_size = members.size
     out.write(notes)
     out.seek(start)
     out.writelines([header.encode(), index.root, index.body, *slots])

@@ -52,7 +52,7 @@ def write_archive(
 
     *read* gives the bytes of a digest; unless it has *proved* them, they are checked,
     and DamagedArchive is raised if they are not those. *first* are digests to lie
-    before all others, in order: a recorded start; digests that the archive does not
+    before all others, in order: what a start reads; digests that the archive does not
     have are ignored. With *raw* members are stored uncompressed, else as zstd where
     that is smaller. *blobs*, by digest, do not come into the archive.
     """
@@ -80,11 +80,13 @@ def recode(
     out: BinaryIO,
     *,
     raw: bool,
+    first: Sequence[bytes] = (),
     blobs: Mapping[bytes, Blob] | None = None,
 ) -> Header:
-    """Write *archive* again, proved in full, with its members in the same order.
+    """Write *archive* again, proved in full.
 
-    *blobs* do not come into it: those of *archive*, or others.
+    Its members stay in the same order, but for those of the digests *first*. *blobs* do
+    not come into it: those of *archive*, or others.
     """
     index = archive.index
     if blobs is None:
@@ -99,7 +101,10 @@ def recode(
             if digest not in where:
                 where[digest] = (*archive.stored(slot), slot, size, entry.path)
     order = sorted(where, key=where.__getitem__)
-    warm = sum(offset < archive.header.warm for offset, *_ in where.values())
+    warm = sum(offset < archive.warm for offset, *_ in where.values())
+    if first:
+        recorded = dict.fromkeys(digest for digest in first if digest in where)
+        order, warm = list(recorded | dict.fromkeys(order)), len(recorded)
 
     def read(digest: bytes) -> bytes | memoryview:
         _, _, slot, size, path = where[digest]
@@ -146,10 +151,10 @@ def members_of(entries: Iterable[Entry]) -> list[tuple[int, bytes]]:
 def member_order(
     entries: Iterable[Entry], first: Sequence[bytes] = ()
 ) -> tuple[list[bytes], int]:
-    """Return the digests in the order to store them, and how many a start needs.
+    """Return the digests in the order to store them, and how many of *first* there are.
 
-    Bytecode, then listings, data and sourceless code, then sources; each by path:
-    format.md section 6. Digests in *first* go before all, if an entry has them.
+    Those of *first* that an entry has come first, then bytecode, then listings, data
+    and sourceless code, then sources; each by path: format.md section 6.
     """
     bytecode: dict[bytes, None] = {}
     data: dict[bytes, None] = {}
@@ -160,8 +165,7 @@ def member_order(
         bytecode.update(dict.fromkeys(codes))
     known = bytecode | data | sources
     recorded = dict.fromkeys(digest for digest in first if digest in known)
-    warm = recorded | bytecode | data
-    return list(warm | sources), len(warm)
+    return list(recorded | known), len(recorded)
 
 
 def write_object(
@@ -181,7 +185,7 @@ def write_object(
     *names* are the hash and the base; *sections* are the root, the pages, and the
     size and digest of what each slot refers to. *read* gives the proved bytes of
     each digest in *order*, which become members, except *blobs*; the other digests are
-    said to be in the base. The first *warm* members are those that a start needs.
+    said to be in the base. The first *warm* members are those that a start reads.
     """
     if len(notes) > MAX_NOTES:
         raise ValueError(f"notes of {len(notes)} bytes exceed {MAX_NOTES}")

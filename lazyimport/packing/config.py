@@ -29,6 +29,7 @@ class Config:
     app: str | None = None
     check: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()  # absolute
+    profile: tuple[str, ...] = ()  # absolute
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     gitignore: bool = True
@@ -117,7 +118,7 @@ def _values(document: dict[str, Any], folder: str) -> tuple[dict[str, Any], list
     if declared is not None and "requires_python" not in values:
         take("[project] requires-python", "requires-python", declared)
 
-    for key in ("roots", "manifest"):
+    for key in ("roots", "profile", "manifest"):
         if key in values:
             names = [values[key]] if key == "manifest" else values[key]
             issues += _outside(folder, key, names)
@@ -169,6 +170,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "app": _STRING,
     "check": _STRINGS,
     "roots": _STRINGS,
+    "profile": _STRINGS,
     "exclude": _STRINGS,
     "include": _STRINGS,
     "gitignore": (lambda value: isinstance(value, bool), "true or false"),

@@ -78,6 +78,7 @@ class _Import(NamedTuple):
     name: str
     members: tuple[str, ...]  # attributes of the module, or modules in it
     may_fail: int
+    is_late: bool = False  # in a function, which may be called later or never
 
 
 def find_faults(
@@ -115,6 +116,34 @@ def find_faults(
                 fault = Fault(module.path, one.line, missing)
                 faults.append(fault._replace(certain=may_fail == _NEVER))
     return sorted(set(faults))
+
+
+def import_order(
+    entries: Iterable[str], find: Callable[[str], Module | None]
+) -> list[str]:
+    """Return the modules that *entries* import when they run, in that order.
+
+    *find* is as for `find_faults`. Those that functions import are left out.
+    """
+    seen: dict[str, None] = {}
+    waiting = [name for entry in entries for name in _parents(entry)][::-1]
+    while waiting:
+        name = waiting.pop()
+        module = None if name in seen else find(name)
+        if module is None:
+            continue
+        seen[name] = None
+        try:
+            imports = [] if module.source is None else _imports(name, module, find)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        found: list[str] = []
+        for one in imports:
+            if not one.is_late:
+                found += _parents(one.name)
+                found += (f"{one.name}.{member}" for member in one.members)
+        waiting += reversed(found)
+    return list(seen)
 
 
 def _imports(
@@ -162,6 +191,7 @@ class _Visitor(ast.NodeVisitor):
         self._package = package
         self._works = works
         self._may_fail = _NEVER
+        self._is_late = False
         #: names below ``try`` with ``except ImportError``: of functions, as it may be
         self._tried: set[str] = set()
 
@@ -174,7 +204,9 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         may_fail = _MISSING if node.name in self._tried else _NEVER
+        before, self._is_late = self._is_late, True
         self._visit(ast.iter_child_nodes(node), may_fail)
+        self._is_late = before
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
@@ -186,7 +218,9 @@ class _Visitor(ast.NodeVisitor):
 
     def _add(self, node: ast.AST, name: str, members: Sequence[str] = ()) -> None:
         line = getattr(node, "lineno", 0)
-        self.imports.append(_Import(line, name, tuple(members), self._may_fail))
+        self.imports.append(
+            _Import(line, name, tuple(members), self._may_fail, self._is_late)
+        )
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:

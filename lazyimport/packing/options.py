@@ -22,6 +22,9 @@ class PackOptions:
     archive, for ``platform`` (a tag such as ``manylinux_2_28_x86_64``) or, by
     default, for this machine.
 
+    ``profile`` are profiles, files or directories of them: what they record comes
+    first in the archive, whose hash does not depend on it.
+
     ``jobs`` processes compile at once, by default one for each processor. Unless
     ``trust_stat``, every file is read even if its times and size are unchanged.
     """
@@ -36,6 +39,7 @@ class PackOptions:
     requirements: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     platform: str | None = None
+    profile: tuple[str, ...] = ()
     jobs: int | None = None
     trust_stat: bool = True
 
@@ -48,5 +52,6 @@ class PackOptions:
             gitignore=config.gitignore and self.gitignore,
             follow_links=self.follow_links,
             python=self.python or config.python,
+            profile=self.profile or config.profile,
             optimize=tuple(sorted(set(self.optimize or config.optimize))),
         )

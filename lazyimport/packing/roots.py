@@ -21,6 +21,7 @@ from lazyimport.format.blobs import NONE
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
 from lazyimport.format.digest import sha256
 from lazyimport.format.index import Index
+from lazyimport.format.order import first_members
 from lazyimport.format.writer import recode, write_archive
 from lazyimport.packing import flags
 from lazyimport.packing.collect import collect
@@ -29,11 +30,16 @@ from lazyimport.packing.config import Config
 from lazyimport.packing.indexing import Indexer
 from lazyimport.packing.interpreters import Interpreter
 from lazyimport.packing.sources import FULL, Sources
+from lazyimport.packing.starts import expected_start, read_starts
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
 
 _LOCK_SECONDS = 600.0
 _LARGEST = 5
+_NOT_RECORDED = (
+    "the profile has nothing of what is packed here, so it has no effect; record one of "
+    "this application: lazyimport run HASH --profile FILE -m MODULE"
+)
 
 
 class Packed:
@@ -43,7 +49,8 @@ class Packed:
     ``files`` and ``modules`` (Python files) in it, ``size`` of all files in bytes,
     ``largest``, path and size of the five largest,
     ``compiled`` (sources compiled now, once for each Python), ``reused`` (modules
-    that had their bytecode); ``warnings`` for people.
+    that had their bytecode), ``recorded`` (members that come first, as profiles say);
+    ``warnings`` for people.
 
     `pack` adds the ``roots`` that it chose, the ``seconds`` that all of it took, and
     for an ``artifact`` the SHA-256 that the file turned out to have, in hex digits.
@@ -62,6 +69,7 @@ class Packed:
         warnings: Sequence[str],
         cache: NodeCache,
         record: Callable[[Revision], None],
+        recorded: int,
     ) -> None:
         index = revision.index
         self.hash = revision.hash
@@ -74,6 +82,7 @@ class Packed:
             (path, size) for size, path in sorted(sizes)[: -_LARGEST - 1 : -1]
         ]
         self.compiled = compiled
+        self.recorded = recorded
         self.reused = index.slots - index.files - index.directories - compiled
         self.warnings = tuple(warnings)
         self._cache = cache
@@ -99,7 +108,9 @@ class Packed:
         archive = self.archive
         try:
             with AtomicFile(path) as file:
-                return recode(archive, file, raw=False, blobs=NONE).size
+                order = self.revision.order
+                first = order() if order is not None else ()
+                return recode(archive, file, raw=False, first=first, blobs=NONE).size
         except OSError as error:
             error.filename = path  # not the temporary file, which is gone
             raise
@@ -143,6 +154,9 @@ def pack_roots(
     never = {os.path.realpath(cache.path): "the node cache"}
     if store:
         never[os.path.realpath(store)] = "the store"
+    starts = read_starts(config.profile)
+    for profile in config.profile:
+        never |= dict.fromkeys((profile, os.path.realpath(profile)), "a profile")
     sources = collect(roots, config, staged=staged, never=never, stdlib_names=names)
     path = f"{folder}/{_name_of(roots, interpreters, config)}"
     previous = load_previous(path, cache)
@@ -154,8 +168,9 @@ def pack_roots(
             )
             index = indexer.index(jobs, trust_stat=trust_stat)
             reporter.step("writing the archive")
-            revision = previous and _as_delta(previous, index, indexer, folder)
-            return indexer, revision or _as_archive(index, indexer, cache)
+            first = first_members(starts, index)
+            revision = previous and _as_delta(previous, index, indexer, first, folder)
+            return indexer, revision or _as_archive(index, indexer, first, cache)
 
         try:
             indexer, revision = make(previous)
@@ -169,13 +184,23 @@ def pack_roots(
             save_packing(path, cache, sources.files, flags, problems, revision, taken)
 
         record(revision)
+    recorded = first_members(starts, revision.index)
+    if recorded:
+        revision.order = lambda: recorded
+    elif config.check:
+        revision.order = lambda: first_members(
+            [expected_start(config.check, revision)], revision.index
+        )
     warnings = [
         *sources.warnings,
         *_without_effect(sources, config),
+        *([_NOT_RECORDED] if starts and not recorded else []),
         *(text for texts in indexer.problems.values() for text in texts),
         *_without_python(revision.index, interpreters, config),
     ]
-    packed = Packed(revision, sources, indexer.compiled, warnings, cache, record)
+    packed = Packed(
+        revision, sources, indexer.compiled, warnings, cache, record, len(recorded)
+    )
     if whole:
         _ = packed.archive
     return packed
@@ -220,7 +245,11 @@ def _without_python(
 
 
 def _as_delta(
-    previous: Previous, index: Index, indexer: Indexer, folder: str
+    previous: Previous,
+    index: Index,
+    indexer: Indexer,
+    first: Sequence[bytes],
+    folder: str,
 ) -> Revision | None:
     """Return *index* as a delta to the previous base; None if that is too large."""
     base = previous.revision.base
@@ -232,19 +261,29 @@ def _as_delta(
     read, notes = indexer.read, indexer.notes
     with tempfile.TemporaryFile(dir=folder) as file:
         if not write_delta(
-            file, base.index, index, read, notes=notes, most=most, blobs=indexer.blobs
+            file,
+            base.index,
+            index,
+            read,
+            first=first,
+            notes=notes,
+            most=most,
+            blobs=indexer.blobs,
         ):
             return None
         file.seek(0)
         return Revision(base, file.read(), index.hash)
 
 
-def _as_archive(index: Index, indexer: Indexer, cache: NodeCache) -> Revision:
+def _as_archive(
+    index: Index, indexer: Indexer, first: Sequence[bytes], cache: NodeCache
+) -> Revision:
     def write(out: BinaryIO) -> object:
         return write_archive(
             out,
             index,
             indexer.read,
+            first=first,
             raw=True,
             notes=indexer.notes,
             blobs=indexer.blobs,

@@ -173,6 +173,9 @@ class Walk:
     def _add(
         self, path: str, location: str, status: os.stat_result, *, guarded: bool
     ) -> None:
+        if what := self._never.get(location):
+            self.excluded[path] = f"it is {what}"
+            return
         self._taken += 1
         if not status.st_mode & stat.S_IROTH and not os.access(location, os.R_OK):
             self.issues.append(f"{location} cannot be read: Permission denied")

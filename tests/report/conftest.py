@@ -21,7 +21,9 @@ HOSTILE = '<img src=x onerror="document.title=1">&quot;\u2028'
 
 def contents_of(files: Mapping[str, str | bytes], **tree: Any) -> Contents:
     archive = Archive(*make_archive(files, **tree))
-    return Contents(archive.header, archive.index, {}, "a store", archive.content)
+    return Contents(
+        archive.header, archive.index, {}, "a store", (0, 0), archive.content
+    )
 
 
 @pytest.fixture(name="browser", scope="session")

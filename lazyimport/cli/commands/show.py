@@ -49,6 +49,7 @@ def command(archive: str, as_json: bool, settings: Settings) -> None:
                 "requires_python": contents.notes.get("requires_python"),
                 "pythons": [variant.python for variant in contents.index.variants],
                 **_figures(contents),
+                "first": dict(zip(("members", "size"), contents.first, strict=True)),
                 "real_files": contents.real_files,
                 "left_out": contents.left_out,
                 "provenance": made,
@@ -88,6 +89,7 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         ("modules", f"{figures['modules']:,}"),
         ("files", f"{figures['files']:,} in {amount(figures['folders'], 'folder')}"),
         ("sizes", ", ".join(sizes)),
+        ("first", _first(contents)),
     ]
     console.print_table([(name, text) for name, text in rows if text])
     _print_list("as its first push claims (nothing proves it)", _origin(made))
@@ -97,6 +99,12 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         [(path or "(top)", _why(reasons)) for path, reasons in real.items()],
     )
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
+
+
+def _first(contents: Contents) -> str:
+    number, stored = contents.first
+    text = f"{amount(number, 'member')}, {size(stored)}, which a start reads"
+    return text if number else ""
 
 
 def _why(reasons: Sequence[str]) -> str:
