@@ -72,7 +72,7 @@ function squarify(nodes, x, y, width, height, place) {
 
 function filesView() {
   const map = make("div", { class: "map", role: "group", "aria-label": "Files by size" });
-  const path = make("nav", { "aria-label": "Folder" }), list = make("div"), legend = make("div");
+  const path = make("nav", { "aria-label": "Folder" }), list = make("div"), legend = make("div", { class: "below" });
   const paints = [["kind", "kind"], facts.profile && ["imports", "what was used"], facts.difference && ["changes", "what changed"]].filter(Boolean);
   const paint = make("select", { onchange: () => draw(now.path) }, paints.map(([value, title]) => make("option", { value }, title)));
   const find = make("input", { type: "search", placeholder: "part of a path", oninput: () => mark() });
@@ -153,7 +153,7 @@ function filesView() {
 
   const node = make("section", {},
     make("div", { class: "tools" }, path, make("label", {}, "Find", find), paints.length > 1 && make("label", {}, "Color by", paint)),
-    map, make("p", { class: "note" }, "Click a folder to go into it. Arrow keys move, Enter goes in, Escape goes up."), legend, list);
+    map, legend, make("p", { class: "note" }, "Click a folder to go into it. Arrow keys move, Enter goes in, Escape goes up."), list);
   return ["files", "Files", node, draw];
 }
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lazyimport.delivery.comparing import Change, Comparison
 from lazyimport.delivery.contents import Contents
 from lazyimport.errors import SettingsError
-from lazyimport.format.entries import MODULE_SUFFIXES, Entry
+from lazyimport.format.entries import MAX_PATH, MODULE_SUFFIXES, Entry
 from lazyimport.format.profile import Module, Start
 
 #: Files that a page shows one by one; of the others each folder shows the sum.
@@ -147,16 +147,26 @@ def _files(entries: Iterable[Entry], used: set[str], shown: set[str]) -> list[Fi
         for entry in entries
     ]
     files.sort(key=lambda file: (file.path not in shown, -file.size - file.bytecode))
-    small: dict[tuple[str, str], File] = {}
-    for file in files[MOST_FILES:]:
-        folder = file.path.rpartition("/")[0], file.kind
-        known = small.get(folder, File(*folder, 0, 0, 0))
-        small[folder] = known._replace(
+    small = files[MOST_FILES:]
+    sums = _summed(small, MAX_PATH)
+    for depth in (2, 1, 0):
+        if len(sums) > MOST_FILES:
+            sums = _summed(small, depth)
+    return sorted([*files[:MOST_FILES], *sums])
+
+
+def _summed(files: Iterable[File], depth: int) -> list[File]:
+    """Return the sums of *files*, by kind and folder, of so many parts at most."""
+    sums: dict[tuple[str, str], File] = {}
+    for file in files:
+        folder = "/".join(file.path.split("/")[:-1][:depth]), file.kind
+        known = sums.get(folder, File(*folder, 0, 0, 0))
+        sums[folder] = known._replace(
             size=known.size + file.size,
             bytecode=known.bytecode + file.bytecode,
             number=known.number + 1,
         )
-    return sorted([*files[:MOST_FILES], *small.values()])
+    return list(sums.values())
 
 
 def _kind(path: str) -> str:

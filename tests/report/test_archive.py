@@ -7,10 +7,11 @@ import pytest
 from lazyimport.delivery.comparing import compare
 from lazyimport.errors import SettingsError
 from lazyimport.format.profile import CODE, FILE, PACKAGE, Module, Read, Start
-from lazyimport.report import report_archive
-from lazyimport.report.archive import MOST_FILES, File
+from lazyimport.report import archive, report_archive
+from lazyimport.report.archive import File
 from tests.report.conftest import contents_of
 
+FEW = 50
 FILES: dict[str, str | bytes] = {
     "shop/__init__.py": "",
     "shop/cart.py": "import json\n",
@@ -44,18 +45,36 @@ def test_bytecode_counts_beside_its_source() -> None:
     assert 0 == files["shop/logo.bin"].bytecode
 
 
+@pytest.fixture(name="_few")
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MOST_FILES", FEW)
+
+
+@pytest.mark.usefixtures("_few")
 def test_small_files_are_summed_up_by_folder_if_there_are_many() -> None:
-    many = {f"a/b{n % 2}/{n}.txt": b"1" for n in range(MOST_FILES + 10)}
+    many = {f"a/b{n % 2}/{n}.txt": b"1" for n in range(FEW + 10)}
     contents = contents_of({**many, "a/large.txt": b"1234", "a/changed.txt": b""})
     before = contents_of({**many, "a/large.txt": b"1234", "a/changed.txt": b"1"})
 
     files = report_archive(contents, comparison=compare(before, contents)).files
 
     assert {"a/large.txt", "a/changed.txt"} <= {file.path for file in files}
-    assert MOST_FILES + 1 <= len(files) <= MOST_FILES + 2
+    assert FEW + 1 <= len(files) <= FEW + 2
     assert 12 == sum(file.number for file in files if file.number > 1)
     assert len(many) + 2 == sum(file.number for file in files)
     assert len(many) + 4 == sum(file.size for file in files)
+
+
+@pytest.mark.usefixtures("_few")
+def test_sums_go_further_up_where_there_are_as_many_folders() -> None:
+    count = 2 * FEW + 5
+    contents = contents_of({f"a/{n}/b.txt": b"12" for n in range(count)})
+
+    files = report_archive(contents).files
+
+    assert FEW + 1 == len(files)
+    assert [("a", FEW + 5)] == [(f.path, f.number) for f in files if f.number > 1]
+    assert 2 * count == sum(file.size for file in files)
 
 
 class TestProfile:

@@ -43,7 +43,8 @@ class Prometheus:
             free.bind(("127.0.0.1", 0))
             self._address = f"127.0.0.1:{free.getsockname()[1]}"
         config = (MONITORING / "prometheus.yaml").read_text("utf-8")
-        config = re.sub(r"scrape_interval: \w+", "scrape_interval: 1s", config)
+        often = "scrape_interval: 1s, evaluation_interval: 1s"
+        config = re.sub(r"scrape_interval: \w+", often, config)
         config = re.sub(
             r"http://\S+", f"{discovery}\n        refresh_interval: 1s", config
         )
@@ -88,9 +89,15 @@ class Prometheus:
             time.sleep(0.2)
 
     def rules(self) -> list[Any]:
-        """Return the rules that it evaluates, with their health."""
-        groups = self._ask("/api/v1/rules")["data"]["groups"]
-        return [rule for group in groups for rule in group["rules"]]
+        """Return the rules, with their health, once it has evaluated them."""
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            groups = self._ask("/api/v1/rules")["data"]["groups"]
+            rules = [rule for group in groups for rule in group["rules"]]
+            if all(rule["health"] != "unknown" for rule in rules):
+                return rules
+            assert time.monotonic() < deadline, rules
+            time.sleep(0.2)
 
     def _ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://{self._address}{path}", timeout=30) as it:
