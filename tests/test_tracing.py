@@ -153,6 +153,15 @@ def test_commands_send_spans_where_the_variables_say(
     assert bytes.fromhex(trace) in body
 
 
+def test_a_collector_that_is_away_is_a_warning(cli: CommandLine, project: Path) -> None:
+    cli.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+    done = cli.run("push", project, "--store", cli.url)
+
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("warning: no spans were sent: ")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(name="cli")
 def _cli(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ``SystemExit`` is passed on from a program under ``run``.
     """
     _leave_archive()
-    _trace()
+    _trace(sys.argv[1:] if argv is None else argv)
     from lazyimport.cli.console import complain
 
     try:
@@ -56,9 +56,12 @@ def _leave_archive() -> None:
         runtime.uninstall()
 
 
-def _trace() -> None:
-    """Send spans if OpenTelemetry's variables say where to."""
-    if any(map(os.environ.get, _COLLECTORS)):
+def _trace(argv: Sequence[str]) -> None:
+    """Send spans if OpenTelemetry's variables say where to.
+
+    A program under ``run`` may have an OpenTelemetry of its own, and send its own.
+    """
+    if any(map(os.environ.get, _COLLECTORS)) and "run" not in argv:
         from lazyimport.cli.tracing import send_spans
 
         send_spans(os.environ)

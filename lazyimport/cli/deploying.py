@@ -297,13 +297,13 @@ def _carry_out(
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
         yield goes_on
-        timeline = Timeline(plan.wanted)
+        timeline = Timeline(plan.wanted) if wishes.report else None
         rollout = plan.follow(wishes.target, history, wishes.timeout, timeline)
         try:
             follow_and_tell(rollout, reporter)
         finally:
-            if wishes.report:
-                _draw(timeline, wishes.report, reporter)
+            if timeline is not None:
+                _draw(timeline, str(wishes.report), reporter)
 
 
 def _draw(timeline: Timeline, path: str, reporter: Progress) -> None:
