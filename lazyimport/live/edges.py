@@ -49,8 +49,8 @@ class Edges:
         for member in fromlist:
             child = f"{name}.{member}"
             found = sys.modules.get(child)
-            if found is not None:
-                used.add(child)
+            if found is not None or member not in getattr(module, "__dict__", ()):
+                used.add(child)  # it is a module, or may be one some day
             # A submodule is no use of its package, any other name is one.
             if found is None or getattr(module, member, None) is not found:
                 used.add(name)

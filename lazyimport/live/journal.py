@@ -44,11 +44,10 @@ class Journal:
         watcher.watch("signal", self._watch_signal)
         watcher.watch("prometheus_client.registry", self._watch_prometheus)
 
-    def undo(self, scopes: Iterable[dict[str, Any]]) -> list[Record]:
-        """Take back what was registered by the modules with these globals."""
-        gone = set(map(id, scopes))
-        taken = [each for each in self._records if id(each.scope) in gone]
-        self._records = [each for each in self._records if id(each.scope) not in gone]
+    def undo(self, is_gone: Callable[[dict[str, Any]], bool]) -> list[Record]:
+        """Take back what modules have registered of whose globals *is_gone* is true."""
+        taken = [each for each in self._records if is_gone(each.scope)]
+        self._records = [each for each in self._records if each not in taken]
         for record in reversed(taken):
             _quietly(record.undo)
         return taken

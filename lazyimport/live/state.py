@@ -36,6 +36,7 @@ class Live:
         self.generations: list[ref[Generation]] = []
         self.hashes = [generation.hash]
         self.lock = threading.RLock()
+        self.settling = threading.Lock()
         self.thread = Thread()
         self.gate = Gate()
         self.edges = Edges()

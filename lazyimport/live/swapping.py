@@ -27,6 +27,7 @@ from lazyimport.importing.tree import Tree
 from lazyimport.live.closure import Plan, make_plan
 from lazyimport.live.generations import MARK, Generation
 from lazyimport.live.keeping import inherit, kept_by
+from lazyimport.live.settling import settle
 from lazyimport.live.state import Live, attach_submodules, live_state
 from lazyimport.live.views import View
 from lazyimport.runtime import Installation, current, open_tree
@@ -174,12 +175,13 @@ class _Swapping:
                 raise
             raise Refused(_told(error, new)) from None
         old.end_if_idle()
+        settle(live)
 
     @contextmanager
-    def _closed_gate(self, seconds: float = _PATIENCE) -> Iterator[None]:
-        if not self._live.gate.close(seconds):
+    def _closed_gate(self) -> Iterator[None]:
+        if not self._live.gate.close(_PATIENCE):
             raise Refused(
-                f"a module is being imported for more than {seconds:g} seconds, and a "
+                f"a module is being imported for more than {_PATIENCE:g} seconds, and a "
                 "swap cannot begin before that ends"
             )
         try:
@@ -204,7 +206,7 @@ class _Swapping:
         self._show_packages(gone, old)
         edges = live.edges.forget(plan.order)
         undo.append(lambda: live.edges.update(edges))
-        records = live.journal.undo(vars(module) for module in gone.values())
+        records = live.journal.undo(lambda scope: scope.get(MARK) is old)
         undo.append(lambda: live.journal.redo(records))
         self._installation.switch(generation.tree)
         undo.append(lambda: self._installation.switch(self._old))
@@ -253,6 +255,7 @@ class _Swapping:
         live.generations.append(ref(old))
         live.current = generation
         live.hashes.append(generation.hash)
+        old.tree.running = None
 
     def _discard(self, generation: Generation, plan: Plan) -> None:
         """Take away what the new version has brought so far."""
@@ -263,8 +266,11 @@ class _Swapping:
             for name, module in modules_of(generation.tree).items()
             if id(module) not in stay
         }
-        live.journal.undo(vars(module) for module in new.values())
-        live.edges.forget(list(new))
+        live.journal.undo(lambda scope: scope.get(MARK) is generation)
+        number = generation.number
+        live.edges.forget(
+            [n for n, since in live.edges.since.items() if since == number]
+        )
         for name in new:
             del sys.modules[name]
         live.importing = live.current

@@ -120,23 +120,49 @@ def test_requests_end_in_the_generation_in_which_they_began(run: Run) -> None:
 
 
 def test_old_versions_are_freed(run: Run) -> None:
+    """Caches of others let go of them, and their archives are closed."""
+    classes = """
+        import dataclasses, functools, typing
+        from app import consts, model
+        @dataclasses.dataclass
+        class Item:
+            parts: "list[Item]"
+        class Base:
+            pass
+        class Derived(Base):
+            pass
+        Items = typing.List[Item]
+        Maybe = typing.Optional[Derived]
+        @functools.cache
+        def cached(kind):
+            return [kind]
+        cached(Item)
+        def answer():
+            return consts.VERSION
+        def late():
+            from app import lazy
+            return lazy.VERSION
+    """
     assert run(
         """
-        import app.main
+        import app.main, linecache
         refs = []
         for number in range(1, 6):
-            refs.append(weakref.ref(current_generation()))
-            refs.append(weakref.ref(sys.modules['app.main']))
+            old = sys.modules['app.main']
+            refs += map(weakref.ref, [current_generation(), old, old.Item, old.Derived])
+            linecache.lazycache(old.__file__, vars(old))
+            del old
             to(number)
             import app.main
             assert app.main.late() == number + 1
-            gc.collect()
-        del app
-        gc.collect()
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join()
         print([ref() for ref in refs if ref() is not None])
+        print(open('/proc/self/maps').read().count('/archives/'))
         """,
-        *map(version, range(1, 7)),
-    ) == ["[]"]
+        *(version(number, main=classes) for number in range(1, 7)),
+    ) == ["[]", "1"]
 
 
 def test_live_is_off_unless_the_environment_says_so(run: Run) -> None:
@@ -153,3 +179,128 @@ def test_live_is_off_unless_the_environment_says_so(run: Run) -> None:
         OFF,
         "<built-in function __import__>",
     ]
+
+
+def test_data_counts_for_the_modules_that_read_it(run: Run) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/page.py": """
+            from importlib.resources import files
+            TEXT = files('app').joinpath('page.txt').read_text()
+        """,
+        "app/other/__init__.py": "",
+        "app/other/part.py": "",
+        "app/main.py": "from app import page\nimport app.other.part\n",
+    }
+    assert run(
+        """
+        import app.main
+        print(*to(1).modules)
+        import app.main
+        print(app.main.page.TEXT)
+        """,
+        {**files, "app/page.txt": "old"},
+        {**files, "app/page.txt": "new"},
+    ) == ["app app.main app.page", "new"]
+
+
+def test_modules_that_stay_find_what_is_new(run: Run) -> None:
+    """Submodules, data and sources, as a fresh process does."""
+    files = {
+        "app/__init__.py": "def more():\n    from app import added\n    return added.X\n",
+        "app/stays.py": """
+            import inspect
+            from importlib.resources import files
+            def text():
+                return files('app.data').joinpath('a.txt').read_text()
+            def source():
+                return inspect.getsource(text).split()[0]
+        """,
+        "app/data/__init__.py": "",
+        "app/data/a.txt": "same",
+    }
+    assert run(
+        """
+        import app.stays
+        from app import stays
+        to(1)
+        gc.collect()
+        print(app.stays is stays, stays.text(), stays.source())
+        print(importlib.import_module('app.new').X, stays.__file__ == stays.__spec__.origin)
+        print(HASHES[1] in stays.__file__)
+        """,
+        files,
+        {**files, "app/new.py": "X = 'new'\n"},
+    ) == ["True same def", "new True", "True"]
+
+
+def test_a_name_that_appears_is_found_by_who_looked_for_it(run: Run) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/main.py": """
+            try:
+                from app import fast
+            except ImportError:
+                fast = None
+        """,
+    }
+    assert run(
+        """
+        import app.main
+        print(*to(1).modules, sys.modules['app.main'].fast.X)
+        print(*to(2).modules, sys.modules['app.main'].fast, 'app.fast' in sys.modules)
+        """,
+        files,
+        {**files, "app/fast.py": "X = 1\n"},
+        {**files, "app/other.py": ""},
+    ) == ["app.main 1", "app.main app.fast None False"]
+
+
+def test_threads_of_old_code_run_on_in_their_version(run: Run) -> None:
+    """Also where they were started while the module was executed."""
+    files = version(1)
+    main = (
+        str(files["app/main.py"])
+        + """
+        import threading
+        told = []
+        def work():
+            while len(told) < 3:
+                told.append((answer(), late()))
+                more.acquire()
+        more = threading.Semaphore(0)
+        thread = threading.Thread(target=work)
+        thread.start()
+    """
+    )
+    assert run(
+        """
+        import app.main
+        old = app.main
+        to(1)
+        import app.main
+        new = app.main
+        for module in (old, new):
+            while module.thread.is_alive():
+                module.more.release()
+        print(set(old.told), set(new.told))
+        """,
+        version(1, main=main),
+        version(2, main=main),
+    ) == ["{(1, 1)} {(2, 2)}"]
+
+
+def test_at_end_is_called_when_nobody_uses_the_old_version(run: Run) -> None:
+    assert run(
+        """
+        from app import main
+        old = current_generation()
+        old.at_end(lambda: print('end'))
+        with old.enter():
+            to(1)
+            print('swapped', old.users)
+        print('left', old.users)
+        """,
+        version(1),
+        version(2),
+    ) == ["swapped 1", "end", "left 0"]

@@ -1,0 +1,79 @@
+"""Settling: after a swap, what pins the old version is let go, off its path."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from types import FunctionType, ModuleType
+from typing import Any
+
+from lazyimport.cache.layout import hash_in
+from lazyimport.live.generations import MARK
+from lazyimport.live.state import Live
+
+#: How deep a cache is looked into, and at how many objects.
+_DEPTH, _MOST = 5, 3000
+_Cache: Any = type(lru_cache(len))
+
+
+def settle(live: Live) -> threading.Thread:
+    """Free what nobody uses any more, in a thread, which is returned."""
+    thread = threading.Thread(
+        target=_settle, args=[live], name="lazyimport-live-settle", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _settle(live: Live) -> None:
+    with live.settling:  # the collector does nothing for a second thread
+        for cache in [one for one in gc.get_objects() if isinstance(one, _Cache)]:
+            if cache.cache_info().currsize and _holds_old(cache, live):
+                cache.cache_clear()
+        _forget_lines(live.current.hash)
+        gc.unfreeze()  # or the first version would stay
+        gc.collect()
+
+
+def _holds_old(cache: Any, live: Live) -> bool:
+    return any(_is_old(one, live) for one in _inside(cache))
+
+
+def _inside(cache: Any) -> Iterator[Any]:
+    """Yield what a cache holds, to some depth."""
+    seen = {id(cache), id(cache.__wrapped__)}
+    level = gc.get_referents(cache)
+    for _ in range(_DEPTH):
+        new = [one for one in level if id(one) not in seen and gc.is_tracked(one)]
+        level = []
+        for one in new[: _MOST - len(seen)]:
+            seen.add(id(one))
+            yield one
+            if not isinstance(one, (type, FunctionType, ModuleType)):
+                level += gc.get_referents(one)
+
+
+def _is_old(one: Any, live: Live) -> bool:
+    """Whether a function or class is of a module that another one has replaced."""
+    if isinstance(one, FunctionType):
+        return MARK in one.__globals__
+    if not isinstance(one, type) or not live.is_ours(one.__module__):
+        return False
+    now: Any = sys.modules.get(one.__module__)
+    for name in one.__qualname__.split("."):
+        if name == "<locals>":  # only what it has made tells
+            scopes = (getattr(v, "__globals__", {}) for v in vars(one).values())
+            return any(MARK in scope for scope in scopes)
+        now = getattr(now, name, None)
+    return now is not one
+
+
+def _forget_lines(hash: str) -> None:
+    """Let `linecache` forget the sources of other versions, which it reads again."""
+    linecache: Any = sys.modules.get("linecache")
+    for path in list(linecache.cache) if linecache else ():
+        if hash_in(path) not in {None, hash}:
+            linecache.cache.pop(path, None)

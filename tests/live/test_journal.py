@@ -1,0 +1,85 @@
+"""What modules register elsewhere goes with them, and comes back with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.live.conftest import Run
+
+LOGS = """
+    import atexit, logging, signal
+    VERSION = {version}
+    log = logging.getLogger("app")
+    log.setLevel(logging.INFO)
+    handler = logging.StreamHandler(__import__("sys").stdout)
+    handler.setFormatter(logging.Formatter(f"v{{VERSION}} %(message)s"))
+    log.addHandler(handler)
+    atexit.register(print, "end of", VERSION)
+    def on_signal(*_):
+        print("signal", VERSION)
+    signal.signal(signal.SIGUSR1, on_signal)
+    {more}
+"""
+
+
+def logs(version: int, more: str = "") -> dict[str, str]:
+    return {
+        "app/__init__.py": "",
+        "app/logs.py": LOGS.format(version=version, more=more),
+    }
+
+
+def test_one_line_for_each_call_after_many_swaps(run: Run) -> None:
+    told = run(
+        """
+        import app.logs, logging, signal
+        for number in range(1, 4):
+            to(number)
+        to(4, 'refused')
+        logging.getLogger('app').info('hello')
+        signal.raise_signal(signal.SIGUSR1)
+        """,
+        *map(logs, range(1, 5)),
+        logs(9, more="raise ValueError"),
+    )
+
+    assert told == ["v4 hello", "signal 4", "end of 4"]
+
+
+def test_metrics_are_not_doubled(run: Run) -> None:
+    pytest.importorskip("prometheus_client")
+    metrics = """
+        from prometheus_client import REGISTRY, Counter
+        VERSION = {version}
+        REQUESTS = Counter("requests", "All of them")
+        class Server:
+            def __init__(self):
+                self.errors = Counter("errors", "Those that failed")
+                if VERSION == 2:
+                    raise OSError("no weights")
+        def count():
+            return sorted(
+                s.name for m in REGISTRY.collect() for s in m.samples if s.name[-5:] == 'total'
+            )
+    """
+    told = run(
+        """
+        import app.metrics as first
+        first.Server()
+        first.REQUESTS.inc()
+        names = [n for n in first.count() if n in ('requests_total', 'errors_total')]
+        make = lambda generation: generation.import_module('app.metrics').Server()
+        to(1, 'refused', prepare=make)
+        print([n for n in first.count() if n in ('requests_total', 'errors_total')] == names)
+        print(first.REGISTRY.get_sample_value('requests_total'))
+        to(2, prepare=make)
+        print([n for n in first.count() if n in ('requests_total', 'errors_total')] == names)
+        print(first.REGISTRY.get_sample_value('requests_total'))
+        """,
+        *(
+            {"app/__init__.py": "", "app/metrics.py": metrics.format(version=number)}
+            for number in (1, 2, 3)
+        ),
+    )
+
+    assert told == ["True", "1.0", "True", "0.0"]
