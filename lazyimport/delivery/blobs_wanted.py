@@ -46,16 +46,23 @@ def obtain_ahead(settings: Settings, reporter: Reporter) -> tuple[str, int]:
     """Bring the archive of *settings*, with its large files, for processes to come.
 
     Returns its hash and the bytes that were moved for the archive itself. Raises what
-    `lazyimport.delivery.obtaining.obtain` does, or MemberMissing.
+    `lazyimport.delivery.obtaining.obtain` does, also if there is no room for them.
     """
     archive, moved = obtain(settings, reporter, ahead=True)
     for blob in archive.blobs().values():
         if not blob.on_demand:
-            obtain_blob(settings, archive.hash, blob, reporter)
+            _obtain(settings, archive.hash, blob, reporter, ahead=True)
     return archive.hash, moved
 
 
-def _obtain(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mmap:
+def _obtain(
+    settings: Settings,
+    hash: str,
+    blob: Blob,
+    reporter: Reporter,
+    *,
+    ahead: bool = False,
+) -> mmap:
     cache = NodeCache(settings.cache_dir)
     try:
         return cache.read_blob(blob)
@@ -72,7 +79,7 @@ def _obtain(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mm
         try:
             return waiting.result(whole=True)[0]  # type: ignore[no-any-return]
         except errors.CacheError as error:
-            if error.errno not in NO_DISK:
+            if ahead or error.errno not in NO_DISK:
                 raise
     with Answers(f"send {encode(hash, blob)}", settings) as answers:
         answers.result(reporter)

@@ -18,6 +18,9 @@ from lazyimport.stores.protocol import Item
 
 #: An upload may take a second for each of these bytes, beside the timeout.
 _SLOWEST = 1 << 20
+#: Bytes of a part of an upload at least, and how many parts there may be (S3: 10,000).
+_PART = 16 << 20
+_MOST_PARTS = 9000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -25,10 +28,13 @@ class _Bucket(Objects, StoreBase):
     """Objects in a bucket or container, to read and to write.
 
     An object is created by one request, on the condition that there is none
-    (``If-None-Match: *``): the service decides, and takes some 5 GiB at most. An
-    upload in parts could be larger, but obstore can put no condition on it. A real
+    (``If-None-Match: *``): the service decides, and takes some 5 GiB at most. A real
     file is mapped, not read into memory. A request whose answer got lost may have
     created the object all the same.
+
+    `put_in_parts` sends several parts at a time, of which there may be more than that.
+    obstore can put no condition on it, so it is for keys that name contents: who is
+    second writes the same again.
 
     Of two that delete an object at once both may succeed. The version of an object
     is its ETag.
@@ -86,6 +92,23 @@ class _Bucket(Objects, StoreBase):
     def _put(self, attempt: Attempt, data: BinaryIO) -> bool:
         content = attempt.pass_through(_whole_of, data)
         return self._send(attempt, content, "create")
+
+    def put_in_parts(self, key: str, data: BinaryIO) -> bool:
+        """Create the object from *data*, whatever was there; see `Store.put`.
+
+        It is there whole or not at all.
+        """
+        check_key(key)
+        with self._attempt("store", key) as attempt:
+            store = self._store()
+            import obstore
+
+            size = attempt.pass_through(data.seek, 0, os.SEEK_END)
+            attempt.pass_through(data.seek, 0)
+            store = self._connect(self.timeout + size / _SLOWEST)
+            part = max(_PART, size // _MOST_PARTS + 1)
+            obstore.put(store, key, data, use_multipart=True, chunk_size=part)
+        return True
 
     def _list(self, prefix: str) -> Iterator[Item]:
         store = self._store()

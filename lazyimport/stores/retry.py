@@ -161,6 +161,15 @@ class _Tries:
                 return
 
 
-_METHODS = ("read", "download", "put", "list", "delete", "read_versioned", "replace")
+_METHODS = (
+    "read",
+    "download",
+    "put",
+    "put_in_parts",
+    "list",
+    "delete",
+    "read_versioned",
+    "replace",
+)
 #: Those that move what may be large, or wait for their first answer themselves.
-_LONG = ("download", "list", "put")
+_LONG = ("download", "list", "put", "put_in_parts")

@@ -18,7 +18,8 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize(
-    "name", ["change", "harm", "imports", "install", "looks", "push", "start"]
+    "name",
+    ["change", "harm", "imports", "install", "looks", "push", "start", "weights"],
 )
 def test_benchmark_prints_its_table(name: str) -> None:
     """Nothing is asserted about time, because a machine that runs tests is busy."""

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
 
 from lazyimport.delivery.artifact import deliver
+from lazyimport.delivery.blobs_wanted import obtain_ahead
 from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import (
     ArchiveMissing,
@@ -22,11 +23,13 @@ from lazyimport.errors import (
     StoreMissing,
 )
 from lazyimport.registry.layout import archive_key
+from lazyimport.reporting import SILENT
 from lazyimport.settings import Settings
 from lazyimport.stores.gcs import GcsStore
 from tests.delivery.test_fetch import Site, contents, everything
 from tests.fakes.gcs import FakeGcs
 from tests.support.containers import make_container, named_by_hash
+from tests.support.large import LOOSE, LargeSite
 
 pytestmark = pytest.mark.gcs
 
@@ -59,6 +62,21 @@ def test_push_change_fetch(site: Site, fake: FakeGcs) -> None:
     )
     verified = verify_store(GcsStore("bucket", "code"), site.author, repair=True)
     assert (verified.archives, verified.faults) == (2, [])
+
+
+def test_large_files(tmp_path: Path, fake: FakeGcs) -> None:
+    site = LargeSite(tmp_path)
+    site.url = "gs://bucket/code"
+
+    first = site.push()
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    second = site.push()
+    obtain_ahead(site.settings(second.hash), SILENT)
+
+    assert len([key for key in fake.objects if "/blobs/" in key]) == 2
+    assert (first.large > len(site.dense), second.large) == (True, 0)
+    assert site.here(second.hash).read_bytes() == site.dense
+    assert site.here(second.hash, LOOSE).read_bytes() == site.loose
 
 
 def test_two_pushes_of_one_tree(site: Site, fake: FakeGcs) -> None:

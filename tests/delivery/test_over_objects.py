@@ -13,13 +13,16 @@ pytest.importorskip("obstore", reason="needs the extra 'objects'")
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.artifact import deliver
+from lazyimport.delivery.blobs_wanted import obtain_ahead
 from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import ArchiveMissing, DamagedArchive, StoreMissing
+from lazyimport.reporting import SILENT
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.delivery.test_fetch import Site, contents
 from tests.fakes import services
 from tests.support.containers import make_container, named_by_hash
+from tests.support.large import LOOSE, LargeSite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +52,22 @@ def folder(
         with services.azurite(tmp_path_factory.mktemp("azurite")) as url:
             services.make_container(url, name)
             yield f"az://{name}/code{{}}?endpoint={url}"
+
+
+def test_large_files(folder: str, tmp_path: Path) -> None:
+    """In parts, each once; a node has them as they were."""
+    site = LargeSite(tmp_path)
+    site.url = folder.format("/large")
+
+    first = site.push()
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    second = site.push()
+    obtain_ahead(site.settings(second.hash), SILENT)
+
+    assert first.large > len(site.dense)
+    assert second.large == 0
+    assert site.here(second.hash).read_bytes() == site.dense
+    assert site.here(second.hash, LOOSE).read_bytes() == site.loose
 
 
 def test_push_change_fetch(folder: str, tmp_path: Path) -> None:
