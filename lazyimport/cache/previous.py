@@ -9,7 +9,7 @@ If anything is wrong with the file, it counts as missing.
 from __future__ import annotations
 
 import os
-from struct import Struct, error as StructError  # noqa: N812
+from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 
 from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError

@@ -10,10 +10,10 @@ import hashlib
 import os
 import tempfile
 import threading
+from _struct import error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from contextlib import nullcontext
 from errno import ENOSPC
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from struct import error as StructError  # noqa: N812
 
 from lazyimport.cache.arriving import begin_blob, finish_blob
 from lazyimport.cache.blobs import find_blob, missing_blob

@@ -5,7 +5,7 @@ The slot of such a member says so in place of an offset. ``docs/format.md`` sect
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from lazyimport.format.header import BLOB, SLOT
 

@@ -7,6 +7,8 @@ which never happens at a start from the node cache in its default mode.
 
 from __future__ import annotations
 
+import sys
+
 from lazyimport.errors import DamagedArchive, UnsupportedArchive
 
 TYPE_CHECKING = False
@@ -172,12 +174,34 @@ def _standard_library() -> Codec:
     return compress_batch, decompress_frame, (zstd.ZstdError, ValueError)
 
 
+def _extension() -> Any:
+    """Return the C extension of python-zstandard, without its package.
+
+    That loads `typing`, `re` and `platform`: more than all that a fetcher of a small
+    archive does besides. None where there is no such extension.
+    """
+    import _frozen_importlib as bootstrap
+    from _frozen_importlib_external import PathFinder
+
+    package, name = PathFinder.find_spec("zstandard"), "zstandard.backend_c"
+    places = None if package is None else package.submodule_search_locations
+    spec = None if places is None else PathFinder.find_spec(name, places)
+    if spec is None or spec.loader is None:
+        return None
+    module = bootstrap.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules.pop(name, None)  # which some Pythons have put there
+    return module
+
+
 def _python_zstandard() -> Codec:
-    import zstandard
+    zstandard: Any = None if "zstandard" in sys.modules else _extension()
+    if zstandard is None:
+        import zstandard
 
     # A context must not be shared between threads, and making one costs ten times
     # what a small member does: list.pop and list.append are the pool's whole lock.
-    idle: list[zstandard.ZstdDecompressor] = []
+    idle: list[Any] = []
 
     def compress_batch(batch: list[Data]) -> list[bytes]:
         context = zstandard.ZstdCompressor(level=LEVEL)
@@ -191,7 +215,7 @@ def _python_zstandard() -> Codec:
             context = idle.pop()
         except IndexError:
             context = zstandard.ZstdDecompressor()
-        data = context.decompress(frame, allow_extra_data=False)
+        data: bytes = context.decompress(frame, allow_extra_data=False)
         idle.append(context)
         return data
 

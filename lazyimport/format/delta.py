@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from struct import Struct, error as StructError  # noqa: N812
+from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive, Members
