@@ -130,7 +130,9 @@ def choose(file: str | None, wishes: Wishes) -> tuple[str | None, Wishes]:
         found = project()
         if found.manifest is not None:
             named = wishes.names or tuple(filter(None, [found.app]))
-            return os.path.relpath(found.manifest), wishes._replace(names=named)
+            key = wishes.key or found.set_key
+            wishes = wishes._replace(names=named, key=key)
+            return os.path.relpath(found.manifest), wishes
     return file, wishes
 
 
@@ -139,7 +141,7 @@ def cluster_here(target: Target) -> Iterator[Cluster]:
     """Give the cluster of *target*; without an address, that of the project here."""
     source = click.get_current_context().get_parameter_source("target")
     found = project() if source is ParameterSource.DEFAULT else Config()
-    if found.manifest is None:
+    if found.manifest is None or found.set_key:
         yield target.cluster()
         return
     applications = Manifest.read(os.path.relpath(found.manifest)).applications

@@ -27,6 +27,7 @@ class Config:
     store: str | None = None
     manifest: str | None = None  # absolute
     app: str | None = None
+    set_key: str | None = None
     check: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()  # absolute
     profile: tuple[str, ...] = ()  # absolute
@@ -168,6 +169,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "manifest": _STRING,
     "app": _STRING,
+    "set-key": _STRING,
     "check": _STRINGS,
     "roots": _STRINGS,
     "profile": _STRINGS,

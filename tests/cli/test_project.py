@@ -121,6 +121,18 @@ def test_deploy_and_rollback_need_no_arguments(
     assert first[:12] in cli.run("history", cwd=deployed).stdout
 
 
+def test_a_key_of_the_table(deployed: Path, cli: CommandLine) -> None:
+    values = deployed / "conf/serve.yaml"
+    values.write_text("code: {hash: none}\n")
+    with (deployed / "pyproject.toml").open("a") as file:
+        file.write('set-key = "code.hash"\n')
+    cli.run("deploy", cwd=deployed)
+    hash = cli.run("push", cwd=deployed).stdout.strip()
+
+    assert f"code: {{hash: {hash}}}\n" == values.read_text()
+    assert hash[:12] in cli.run("history", cwd=deployed).stdout
+
+
 def test_what_is_typed_wins_over_the_table(deployed: Path, cli: CommandLine) -> None:
     other = deployed / "other.yaml"
     other.write_text("applications:\n- name: only\n")
