@@ -1,4 +1,4 @@
-"""What is imported when somebody asks for it: the names of packages, and the errors.
+"""What is imported when somebody asks for it: the names of packages, and some modules.
 
 For modules that every worker loads at its start, where nothing has gone wrong yet::
 
@@ -9,6 +9,8 @@ For modules that every worker loads at its start, where nothing has gone wrong y
 
 from __future__ import annotations
 
+import gc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from lazyimport import errors
 
-__all__ = ["errors", "exports"]
+__all__ = ["Later", "errors", "exports"]
 
 
 def exports(
@@ -33,21 +35,34 @@ def exports(
     def find(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {here!r} has no attribute {name!r}")
-        # not importlib.import_module: it would bring importlib.util and more along
-        module = __import__(homes[name], fromlist=[name])
-        value = package[name] = getattr(module, name)
+        value = package[name] = _import(homes[name], name)
         return value
 
     return find, lambda: sorted({*package, *homes})
 
 
-class _Errors:
-    def __getattr__(self, name: str) -> object:
-        from lazyimport import errors
+def _import(module: str, name: str) -> Any:
+    """Return what a module of ours calls *name*."""
+    collects = gc.isenabled()
+    gc.disable()  # what our modules make stays
+    try:
+        # not importlib.import_module: it would bring importlib.util and more along
+        return getattr(__import__(module, fromlist=[name]), name)
+    finally:
+        if collects:
+            gc.enable()
 
-        value = self.__dict__[name] = getattr(errors, name)
+
+class Later:
+    """The *module* of ours, imported when somebody asks for something in it."""
+
+    def __init__(self, module: str) -> None:
+        self._module = f"lazyimport.{module}"
+
+    def __getattr__(self, name: str) -> object:
+        value = self.__dict__[name] = _import(self._module, name)
         return value
 
 
 if not TYPE_CHECKING:
-    errors = _Errors()
+    errors = Later("errors")

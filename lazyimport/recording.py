@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazyimport.importing.changes import Changes
+    from lazyimport.importing import Changes
     from lazyimport.importing.tree import Tree
 
 #: So many profiles a directory takes: nobody may have thought of taking them away.

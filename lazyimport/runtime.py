@@ -13,13 +13,11 @@ from errno import ENOENT
 from time import perf_counter, time
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.importing.changes import Changes
+from lazyimport.importing import Changes, ImportWatcher, running_python
 from lazyimport.importing.loader import ArchiveLoader
 from lazyimport.importing.looks import Looks
-from lazyimport.importing.machinery import running_python
 from lazyimport.importing.registration import Registration
 from lazyimport.importing.tree import Tree
-from lazyimport.importing.watcher import ImportWatcher
 from lazyimport.importing.wrappers import Wrappers
 from lazyimport.lazy import errors
 from lazyimport.settings import Settings

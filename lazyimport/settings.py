@@ -339,7 +339,7 @@ def _trusted_keys(value: object) -> str:
 
 
 def _load_openssl() -> None:
-    """Load OpenSSL, which `lazyimport.format.digest` uses once it is there."""
+    """Load OpenSSL, which `lazyimport.format` uses once it is there."""
     from hashlib import sha256
 
     if sha256.__module__ != "_hashlib":

@@ -23,8 +23,8 @@ from lazyimport.errors import (
     ChannelError,
     LazyImportError,
 )
-from lazyimport.format.digest import sha256
-from lazyimport.importing.machinery import running_python
+from lazyimport.format import sha256
+from lazyimport.importing import running_python
 from lazyimport.packing.config import Config
 from lazyimport.packing.roots import pack_roots
 from lazyimport.registry.channel import LARGEST

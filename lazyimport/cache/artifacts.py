@@ -8,7 +8,7 @@ import sys
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False

@@ -16,7 +16,7 @@ from time import time_ns
 
 from lazyimport.cache.layout import BLOBS, is_sealed, seal, sealing
 from lazyimport.files import AtomicFile, make_directories, remove_file, unfinished_path
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import EXECUTABLE
 from lazyimport.lazy import errors
 

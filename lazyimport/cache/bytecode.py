@@ -6,7 +6,7 @@ import os
 
 from lazyimport.errors import CacheError
 from lazyimport.files import AtomicFile, make_directories
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ import os
 import stat
 from time import time_ns
 
-from lazyimport.cache.trust import is_trusted, make_trusted
-from lazyimport.files import is_unfinished, unfinished_path
+from lazyimport.cache import is_trusted, make_trusted
+from lazyimport.lazy import Later
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from typing_extensions import Self
+
+    from lazyimport import files
+else:
+    files = Later("files")  # to write
 
 #: The folders of a cache.
 ARCHIVES = "archives"
@@ -141,7 +145,7 @@ class Layout:
 
     def staging_path(self) -> str:
         """Return a new name of a directory in which an artifact may be unpacked."""
-        return unfinished_path(f"{self.make_folder(STAGING)}/artifact")
+        return files.unfinished_path(f"{self.make_folder(STAGING)}/artifact")
 
     def lock_path(self, name: str) -> str:
         """Return the file of the lock *name*."""
@@ -217,7 +221,7 @@ def everything(path: str) -> Iterator[tuple[str, os.stat_result]]:
 def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield what `everything` does, but only files that are not unfinished."""
     for path, status in everything(folder):
-        if not stat.S_ISDIR(status.st_mode) and not is_unfinished(
+        if not stat.S_ISDIR(status.st_mode) and not files.is_unfinished(
             path[path.rfind("/") + 1 :]
         ):
             yield path, status

@@ -16,20 +16,11 @@ from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
+from lazyimport.cache import unusable
 from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, is_sealed, seal
-from lazyimport.cache.trust import unusable
-from lazyimport.files import (
-    AtomicFile,
-    FileLock,
-    LockTimeout,
-    claim,
-    remove_file,
-    remove_leftovers,
-    unclaim,
-)
 from lazyimport.format.archive import Archive
 from lazyimport.format.header import HEADER_SIZE, Header
-from lazyimport.lazy import errors
+from lazyimport.lazy import Later, errors
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -37,7 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO, BinaryIO
 
+    from lazyimport import files
+    from lazyimport.files import FileLock
     from lazyimport.format.blobs import Blob
+else:
+    files = Later("files")  # to write
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
@@ -165,8 +160,10 @@ class NodeCache(Layout):
         start together would download N times, and one that cleans up after a dead
         writer could remove the file of a living one. Entering it raises CacheError.
         """
+        from lazyimport.cache.locking import CacheLock
+
         self.make_folder(LOCKS)
-        return _CacheLock(self.lock_path(name), timeout)
+        return CacheLock(self.lock_path(name), timeout)
 
     def publish(self, hash: str, write: Callable[[BinaryIO], object]) -> Archive:
         """Let *write* make an archive; return it when it is here, whole and open.
@@ -178,8 +175,8 @@ class NodeCache(Layout):
         path = self.archive_path(hash)
         self.make_folder(ARCHIVES)
         try:
-            remove_leftovers(path)
-            with AtomicFile(path, 0o444) as file:
+            files.remove_leftovers(path)
+            with files.AtomicFile(path, 0o444) as file:
                 write(file)
                 file.flush()
                 seal(file.fileno(), hash)
@@ -206,14 +203,14 @@ class NodeCache(Layout):
         try:
             descriptor = os.open(path, flags, 0o600)
         except PermissionError:  # it was killed when it had all but the name
-            remove_file(path)
+            files.remove_file(path)
             descriptor = os.open(path, flags, 0o600)
         # Eviction may find it abandoned just now.
-        if not (claim(descriptor, shared=True) and fits(descriptor)):
+        if not (files.claim(descriptor, shared=True) and fits(descriptor)):
             os.close(descriptor)
-            remove_file(path)
+            files.remove_file(path)
             descriptor = os.open(path, flags, 0o600)
-            claim(descriptor, shared=True)
+            files.claim(descriptor, shared=True)
         return open(descriptor, "r+b", buffering=0)
 
     def has_begun(self, hash: str) -> bool:
@@ -235,13 +232,13 @@ class NodeCache(Layout):
         seal(file.fileno(), hash)
         os.fsync(file.fileno())
         os.replace(self.partial_path(hash, kind), path)
-        unclaim(file.fileno())
-        remove_leftovers(path)
+        files.unclaim(file.fileno())
+        files.remove_leftovers(path)
         return self.open_new(hash)
 
     def give_up(self, hash: str) -> None:
         """Remove what there is of an archive that does not come. Raises OSError."""
-        remove_leftovers(self.archive_path(hash))
+        files.remove_leftovers(self.archive_path(hash))
 
     def open_new(self, hash: str) -> Archive:
         """Return an archive that was put here just now; CacheError if it is gone."""
@@ -286,35 +283,7 @@ class NodeCache(Layout):
         Raises CacheError as `make` does.
         """
         self.make()  # which refuses a store
-        remove_file(self.archive_path(hash))
-
-
-class _CacheLock(FileLock):
-    """A lock of a node cache: its failures are CacheErrors."""
-
-    def __enter__(self) -> FileLock:
-        try:
-            return super().__enter__()
-        except LockTimeout as error:
-            raise errors.CacheError(
-                f"another process has held {self.path} for more than "
-                f"{self.timeout:g} s; it is probably still downloading (raise "
-                "LAZYIMPORT_TIMEOUT), or it hangs (find it with "
-                f"'fuser {self.path}')",
-                path=self.path,
-            ) from error
-
-    def take(self) -> bool:
-        """Take the lock if it is free. Raises CacheError."""
-        try:
-            return super().take()
-        except OSError as error:
-            raise errors.CacheError(
-                f"cannot lock {self.path}: {error.strerror}; set LAZYIMPORT_CACHE_DIR "
-                "to a directory that this user may write, on a file system with locks",
-                path=self.path,
-                errno=error.errno,
-            ) from error
+        files.remove_file(self.archive_path(hash))
 
 
 def _hold(descriptor: int) -> os.stat_result | None:

@@ -14,8 +14,8 @@ from _struct import Struct, error as StructError  # type: ignore[attr-defined]  
 from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile, is_unfinished, remove_leftovers
+from lazyimport.format import sha256
 from lazyimport.format.delta import Revision
-from lazyimport.format.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

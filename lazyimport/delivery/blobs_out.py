@@ -15,9 +15,9 @@ from typing import Any
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.transfer import Outgoing
 from lazyimport.errors import StoreError, StoreMissing
+from lazyimport.format import sha256
 from lazyimport.format.blobs import FRAME, Blob, table_of, table_size
 from lazyimport.format.codec import compress_all
-from lazyimport.format.digest import sha256
 from lazyimport.registry.layout import NEEDS, blob_key
 from lazyimport.reporting import Reporter
 from lazyimport.stores import Store

@@ -14,7 +14,7 @@ from lazyimport.delivery.demand import CHUNK, Demand
 from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import listings
 from lazyimport.format.header import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 

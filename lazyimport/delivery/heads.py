@@ -7,10 +7,10 @@ long the index is, the index how large each member may be.
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveError, DamagedArchive, MalformedArchive
+from lazyimport.format import sha256
 from lazyimport.format.blobs import blobs_in
 from lazyimport.format.codec import decompress
 from lazyimport.format.delta import apply_delta
-from lazyimport.format.digest import sha256
 from lazyimport.format.header import HEADER_SIZE, SLOT, Header
 from lazyimport.format.index import MAX_ROOT, Index
 from lazyimport.format.stored import stored_members

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
 from lazyimport.format.header import (
     AWAITED,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import (
     COUNT,
     DIRECTORY,

@@ -209,13 +209,11 @@ def stem_of(path: str, kind: int = FILE) -> str:
     """Return the stem, which decides the page of the entry at *path*."""
     if kind == DIRECTORY or not path.endswith(MODULE_SUFFIXES):
         return path
-    name_at = path.rfind("/") + 1
-    dot = path.find(".", name_at)
-    if dot == name_at:
-        return path
-    if path.startswith("__init__.", name_at):
-        return path[: max(name_at - 1, 0)]
-    return path[:dot]
+    folder, slash, name = path.rpartition("/")
+    stem = name.partition(".")[0]
+    if stem == "__init__":
+        return folder
+    return folder + slash + stem if stem else path
 
 
 def listing_of(children: Iterable[tuple[str, int]]) -> bytes:

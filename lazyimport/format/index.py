@@ -14,7 +14,7 @@ from __future__ import annotations
 from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from zlib import crc32
 
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import (
     COUNT,
     DIRECTORY,
@@ -114,7 +114,7 @@ class Index:
         self._pages_at = at + root_size
         self._pages_size = pages_size
         #: number of a page -> what `_prove` returns for it
-        self._proved: dict[int, tuple[int, int, int, int]] = {}
+        self._proved: dict[int, tuple[bytes, int, int, int]] = {}
         self.hash = hash
         self.what = what
         if (
@@ -137,25 +137,24 @@ class Index:
         except UnicodeEncodeError:  # no path has a lone surrogate
             return []
         number = crc & self._mask
-        start, stop, end, first_slot = self._proved.get(number) or self._prove(number)
+        items, start, end, first_slot = self._proved.get(number) or self._prove(number)
         found: list[Entry] = []
-        buffer = self._buffer
         needle = _pack_crc(crc)
-        items = at = start + COUNT.size
-        while True:
-            at = buffer.find(needle, at, stop)
-            if at < 0:
-                return found
-            inside = (at - items) % DIRECTORY_ITEM.size
+        at = items.find(needle)
+        while at >= 0:
+            inside = at % DIRECTORY_ITEM.size
             if not inside:
-                _, row, slot = DIRECTORY_ITEM.unpack_from(buffer, at)
+                _, row, slot = DIRECTORY_ITEM.unpack_from(items, at)
                 try:
-                    entry = decode_row(buffer, start + row, end, first_slot + slot)
+                    entry = decode_row(
+                        self._buffer, start + row, end, first_slot + slot
+                    )
                 except (StructError, ValueError) as error:
                     raise self._malformed(number, error) from None
                 if stem_of(entry.path, entry.kind) == stem:
                     found.append(entry)
-            at += DIRECTORY_ITEM.size - inside
+            at = items.find(needle, at + DIRECTORY_ITEM.size - inside)
+        return found
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry at *path* (``""`` is the top directory), or None."""
@@ -243,7 +242,7 @@ class Index:
 
     def page_bytes(self, number: int) -> bytes:
         """Return the proved bytes of a page."""
-        start, _, end, _ = self._prove(number)
+        _, start, end, _ = self._prove(number)
         return self._buffer[start:end]
 
     def page_entries(self, number: int, first_slot: int = -1) -> Iterator[Entry]:
@@ -251,7 +250,7 @@ class Index:
 
         *first_slot* is the number that its slots must begin with, if it is known.
         """
-        start, _, end, first = self._prove(number)
+        _, start, end, first = self._prove(number)
         try:
             if first_slot not in {-1, first}:
                 raise ValueError("its slots do not follow those before")
@@ -267,11 +266,11 @@ class Index:
         """Return digest, end, first slot and CRC of a page, by the root."""
         return PAGE.unpack_from(self._buffer, self._records_at + number * PAGE.size)
 
-    def _prove(self, number: int) -> tuple[int, int, int, int]:
+    def _prove(self, number: int) -> tuple[bytes, int, int, int]:
         """Check the digest of a page, once.
 
-        Returns where it starts, its directory stops and it ends, all in the
-        buffer, and the number of its first slot.
+        Returns the items of its directory, where it starts and ends in the buffer, and
+        the number of its first slot.
         """
         known = self._proved.get(number)
         if known is not None:
@@ -301,7 +300,8 @@ class Index:
         stop = start + COUNT.size + count * DIRECTORY_ITEM.size
         if stop > end:
             raise self._malformed(number, "its directory exceeds it")
-        self._proved[number] = known = (start, stop, end, first_slot)
+        items = self._buffer[start + COUNT.size : stop]
+        self._proved[number] = known = (items, start, end, first_slot)
         return known
 
     def _malformed(self, page: int, why: object) -> MalformedArchive:

@@ -6,8 +6,8 @@ change of one file costs the same in a tree of ten files and of a million.
 
 from __future__ import annotations
 
+from lazyimport.format import sha256
 from lazyimport.format.build import build_index, encode_page, join_pages, rank
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import DIRECTORY, FILE, check_path, stem_of
 from lazyimport.format.index import pages_for
 

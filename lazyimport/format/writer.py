@@ -9,8 +9,8 @@ from __future__ import annotations
 from zlib import crc32
 
 from lazyimport.errors import DamagedArchive
+from lazyimport.format import sha256
 from lazyimport.format.blobs import NONE
-from lazyimport.format.digest import sha256
 from lazyimport.format.header import IN_BASE, MAX_NOTES, SLOT, Header
 
 TYPE_CHECKING = False

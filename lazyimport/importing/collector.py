@@ -2,7 +2,7 @@
 
 An import makes many objects that stay, and the collector looks through them again and
 again. `pause` puts that off until no import of the archive is under way. After the
-first time `gc.freeze` spares the collector what has been imported by then.
+first large one `gc.freeze` spares the collector what has been imported by then.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import gc
 import os
 from _thread import get_ident
 
-from lazyimport.importing.machinery import ModuleSpec
+from lazyimport.importing import ModuleSpec
 
 #: More objects than any process makes. It differs from what a program would set, so
 #: that one that sets a threshold of its own meanwhile keeps it.
 _NEVER = 0x7FFF_FFF0
-#: by the id of a spec whose module is being executed: the thread that does so
-_importing: dict[int, int] = {}
+#: An import that makes more objects than this is worth freezing.
+_MANY = 10_000
+#: by thread: the spec whose module it executes; not of those imported meanwhile
+_importing: dict[int, ModuleSpec] = {}
 _thresholds = gc.get_threshold()
 _frozen = False
 
@@ -28,7 +30,8 @@ def pause(spec: ModuleSpec) -> None:
     Neither `gc.isenabled` nor what a module does with `gc` is affected; `gc.freeze`
     happens once in a process.
     """
-    spec.__class__ = _Pausing
+    if get_ident() not in _importing:
+        spec.__class__ = _Pausing
 
 
 class _Pausing(ModuleSpec):
@@ -38,31 +41,36 @@ class _Pausing(ModuleSpec):
     a frame of its own in every traceback.
     """
 
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "_initializing":
-            if value:
-                _begin(id(self))
-            else:
-                self.__class__ = ModuleSpec  # type: ignore[assignment]
-                _end(id(self))
+    @property
+    def _initializing(self) -> object:
+        return self.__dict__["_initializing"]
+
+    @_initializing.setter
+    def _initializing(self, value: object) -> None:
+        self.__dict__["_initializing"] = value
+        if value:
+            _begin(self)
+        else:
+            self.__class__ = ModuleSpec  # type: ignore[assignment]
+            _end(get_ident(), self)
 
 
-def _begin(spec: int) -> None:
+def _begin(spec: ModuleSpec) -> None:
     global _thresholds  # noqa: PLW0603 - the collector is one for the process
     now = gc.get_threshold()
     if not _importing and now[0] != _NEVER:
         _thresholds = now
         gc.set_threshold(_NEVER, *now[1:])
-    _importing[spec] = get_ident()
+    _importing.setdefault(get_ident(), spec)
 
 
-def _end(spec: int) -> None:
+def _end(thread: int, spec: ModuleSpec) -> None:
     global _frozen  # noqa: PLW0603 - as above
-    _importing.pop(spec, None)
+    if _importing.get(thread) is spec:
+        del _importing[thread]
     if _importing or gc.get_threshold()[0] != _NEVER:
         return
-    if not _frozen:
+    if not _frozen and gc.get_count()[0] > _MANY:
         _frozen = True
         gc.freeze()
     gc.set_threshold(*_thresholds)
@@ -70,9 +78,9 @@ def _end(spec: int) -> None:
 
 def _forked() -> None:
     """Forget what other threads import: they are not in the child."""
-    for spec, thread in list(_importing.items()):
+    for thread, spec in list(_importing.items()):
         if thread != get_ident():
-            _end(spec)
+            _end(thread, spec)
 
 
 os.register_at_fork(after_in_child=_forked)

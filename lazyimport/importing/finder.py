@@ -1,6 +1,6 @@
 """The finders: a lookup in the archive for every name that may be its own.
 
-`ArchiveFinder` sits on ``sys.meta_path`` directly before `PathFinder`;
+`ArchiveFinder` sits on ``sys.meta_path`` before the interpreter's own finders;
 `ArchivePathFinder` answers for one directory of the tree, through a path hook,
 to everything that goes by paths: enumeration, namespace portions, `runpy`.
 `MissingFinder` sits last and says what the archive knows about a name that
@@ -13,10 +13,11 @@ else.
 from __future__ import annotations
 
 import sys
+from _imp import is_frozen
 from _thread import get_ident
 
-from lazyimport.importing.loader import make_loader
-from lazyimport.importing.machinery import ModuleSpec, finders_behind, hidden
+from lazyimport.importing import ModuleSpec, finders_behind, hidden
+from lazyimport.importing.loader import ArchiveLoader, make_loader
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 #: names that no archive ever takes
-STANDARD = sys.stdlib_module_names | {"__main__"}
+STANDARD = sys.stdlib_module_names.union(sys.builtin_module_names, {"__main__"})
 
 #: what every interpreter imports at its start if it is there; an explanation that
 #: nobody reads would cost that start a millisecond
@@ -55,15 +56,17 @@ class ArchiveFinder:
     """
 
     def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
-        self.tree = tree
         self._top_level = top_level
-        #: portion of a ``__path__`` -> the folder of the tree that it is, if it is one
-        self._folders: dict[str, str | None] = {}
+        self.switch(tree)
 
     def switch(self, tree: Tree) -> None:
         """Find the modules of *tree* from now on."""
         self.tree = tree
-        self._folders = {}
+        #: portion of a ``__path__`` -> the folder of the tree that it is, if it is one
+        self._folders: dict[str, str | None] = {}
+        #: ``sys.path`` as it was last seen, and what lies in front of the root there
+        self._path: list[str] = []
+        self._in_front: list[str] = []
 
     @hidden
     def find_spec(
@@ -75,9 +78,15 @@ class ArchiveFinder:
         """Return the spec of an archive's module, or None."""
         if path is not None:
             return self._find_below(fullname, path)
-        if not self._top_level or fullname in STANDARD:
+        if not self._top_level or fullname in STANDARD or is_frozen(fullname):
             return None
-        return self._in_front(fullname) or module_spec(self.tree, fullname, fullname)
+        if self._path != sys.path:
+            self._see_path()
+        for folder in self._in_front:
+            spec = module_spec(self.tree, fullname, f"{folder}/{fullname}")
+            if spec is not None:
+                return spec
+        return module_spec(self.tree, fullname, fullname)
 
     @hidden
     def _find_below(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
@@ -98,24 +107,19 @@ class ArchiveFinder:
                 return spec
         return None
 
-    @hidden
-    def _in_front(self, fullname: str) -> ModuleSpec | None:
-        """Return what a directory of the tree has that is on ``sys.path`` before it.
+    def _see_path(self) -> None:
+        """Note the directories of the tree that are on ``sys.path`` before its root.
 
         Programs put their own folder there, or one of vendored packages.
         """
-        root, inside = self.tree.root, self.tree.inside
-        for entry in sys.path:
-            if entry == root:
+        self._path = list(sys.path)
+        self._in_front = []
+        for entry in self._path:
+            if entry == self.tree.root:
                 break
-            if isinstance(entry, str) and entry.startswith(inside):
+            if isinstance(entry, str) and entry.startswith(self.tree.inside):
                 folder = self.tree.relative(entry.rstrip("/"))
-                spec = folder and module_spec(
-                    self.tree, fullname, f"{folder}/{fullname}"
-                )
-                if spec:
-                    return spec
-        return None
+                self._in_front += [folder] if folder else []
 
     def find_distributions(
         self, context: DistributionFinder.Context | None = None
@@ -239,13 +243,17 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
         return None
     entry, is_package = module
     path = tree.inside + entry.path
-    loader: Any = make_loader(tree, fullname, path, entry, is_package=is_package)
-    spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
+    if path.endswith(".py"):
+        loader: Any = ArchiveLoader(fullname, path, tree, entry, is_package)
+        spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
+        if sys.pycache_prefix is None:
+            # What the machinery would ask cache_from_source for: 4 us for each module.
+            folder, _, name = path[:-3].rpartition("/")
+            spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
+    else:
+        loader = make_loader(tree, fullname, path, entry, is_package=is_package)
+        spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
     spec.has_location = True
-    if path.endswith(".py") and sys.pycache_prefix is None:
-        # What the machinery would ask cache_from_source for: 4 us for each module.
-        folder, _, name = path[:-3].rpartition("/")
-        spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
     if is_package:
         spec.submodule_search_locations = [tree.inside + stem]
     if tree.found is not None:

@@ -9,7 +9,7 @@ from os import fspath
 from time import perf_counter
 
 from lazyimport.format.archive import top_of
-from lazyimport.importing.machinery import (
+from lazyimport.importing import (
     EXTENSION_SUFFIXES,
     MAGIC_NUMBER,
     SourcelessFileLoader,
@@ -41,7 +41,7 @@ class ArchiveLoader:
     """
 
     def __init__(
-        self, name: str, path: str, tree: Tree, entry: Entry, *, is_package: bool
+        self, name: str, path: str, tree: Tree, entry: Entry, is_package: bool
     ) -> None:
         self.name = name
         self.path = path
@@ -49,7 +49,6 @@ class ArchiveLoader:
         self._tree = tree
         self._entry = entry
         self._is_package = is_package
-        self._restore = tree.restore
 
     # Taken over from the machinery, not inherited: what runs a module's body
     # must be CPython's own frame, or every traceback would show ours; but this
@@ -169,7 +168,7 @@ class ArchiveLoader:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self._restore, (self.hash, self.name, self.path, self._is_package)
+        return self._tree.restore, (self.hash, self.name, self.path, self._is_package)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ArchiveLoader):
@@ -224,4 +223,4 @@ def make_loader(
         from lazyimport.importing.extension import ArchiveExtensionLoader
 
         return ArchiveExtensionLoader(name, path, tree, entry)
-    return ArchiveLoader(name, path, tree, entry, is_package=is_package)
+    return ArchiveLoader(name, path, tree, entry, is_package)

@@ -47,6 +47,9 @@ class _DetachedLoader(ArchiveLoader):
         self._is_package = package
         self._restore = restore
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._restore, (self.hash, self.name, self.path, self._is_package)
+
     def __getattr__(self, attribute: str) -> Any:
         if attribute not in {"_tree", "_entry"}:
             raise AttributeError(attribute)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import _frozen_importlib
 
+from lazyimport.importing import EXTENSION_SUFFIXES, hidden
 from lazyimport.importing.loader import ArchiveLoader
-from lazyimport.importing.machinery import EXTENSION_SUFFIXES, hidden
 from lazyimport.importing.recorder import LOAD, PUT, RUN, WAIT
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lazyimport.cache.materialize import Materializer
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Code, Entry
-    from lazyimport.importing.changes import Changes
+    from lazyimport.importing import Changes
     from lazyimport.importing.recorder import Recorder
     from lazyimport.importing.tree import Tree
 

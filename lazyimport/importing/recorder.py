@@ -13,7 +13,7 @@ from _json import encode_basestring_ascii
 from _thread import get_ident
 from time import perf_counter, time
 
-from lazyimport.importing.machinery import hidden
+from lazyimport.importing import hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

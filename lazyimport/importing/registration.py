@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from lazyimport.importing import BuiltinImporter, FrozenImporter, PathFinder
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
-from lazyimport.importing.machinery import PathFinder
 from lazyimport.importing.wrappers import WATCHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from lazyimport.importing.changes import Changes
+    from lazyimport.importing import Changes, ImportWatcher
     from lazyimport.importing.tree import Tree
-    from lazyimport.importing.watcher import ImportWatcher
     from lazyimport.importing.wrappers import Wrappers
 
 #: modules that `stdlib_patches` lets see the archive
@@ -150,8 +149,15 @@ def _forget_path_entries(root: str) -> None:
 
 
 def _place_of_path_finder() -> int:
-    places = [n for n, finder in enumerate(sys.meta_path) if finder is PathFinder]
-    return places[0] if places else len(sys.meta_path)
+    """Return the place of the finder of ``sys.path``, or of its neighbors before it.
+
+    Those find builtin and frozen modules, which ours leaves to them.
+    """
+    finders: list[object] = [*sys.meta_path]
+    place = finders.index(PathFinder) if PathFinder in finders else len(finders)
+    while place and finders[place - 1] in (BuiltinImporter, FrozenImporter):
+        place -= 1
+    return place
 
 
 def _place_of_site_packages() -> int:

@@ -13,6 +13,7 @@ import sys
 from _thread import get_ident
 
 from lazyimport.errors import ArchiveImportError, InstallError
+from lazyimport.importing import ImportWatcher, PathFinder, finders_behind, hidden
 from lazyimport.importing.finder import (
     STANDARD,
     ArchiveFinder,
@@ -20,8 +21,6 @@ from lazyimport.importing.finder import (
     MissingFinder,
     module_spec,
 )
-from lazyimport.importing.machinery import PathFinder, finders_behind, hidden
-from lazyimport.importing.watcher import ImportWatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from lazyimport.importing.machinery import ModuleSpec
+    from lazyimport.importing import ModuleSpec
     from lazyimport.importing.tree import Tree
 
 #: (thread, name) of what is being looked for elsewhere, which may lead back here

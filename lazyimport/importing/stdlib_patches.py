@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from lazyimport.importing.changes import Changes
+    from lazyimport.importing import Changes
     from lazyimport.importing.tree import Tree
 
 

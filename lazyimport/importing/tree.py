@@ -10,13 +10,13 @@ import os
 import sys
 
 from lazyimport.format.entries import IN_MEMORY, LOOKS, MODULE_SUFFIXES, NATIVE, Entry
-from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
-from lazyimport.importing.machinery import (
+from lazyimport.importing import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
     running_python,
 )
+from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.cache.materialize import Materializer
     from lazyimport.format.archive import Archive
-    from lazyimport.importing.machinery import ModuleSpec
+    from lazyimport.importing import ModuleSpec
 
     #: makes a loader again that was pickled as (hash, name, path, is a package)
     Restore: TypeAlias = Callable[[str, str, str, bool], object]

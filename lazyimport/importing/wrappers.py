@@ -181,8 +181,13 @@ _WRAPPED = (
 )
 #: modules that may be loaded later, see `Wrappers.wrap_module`
 WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "os", "posixpath"}
-#: modules for which a function of the system stays what it is
-_UNTOUCHED = {"posix", "_io", "_frozen_importlib", "_frozen_importlib_external"}
+#: modules for which a function of the system stays what it is: those of the machinery;
+#: those in C, which take nothing
+_UNTOUCHED = {
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    *sys.builtin_module_names,
+} - {row[0] for row in _WRAPPED}
 #: classes of the standard library that hold such functions
 _HOLDERS = (("glob", "_StringGlobber"), ("pathlib", "_NormalAccessor"))
 #: where os lists the functions that can do something
@@ -237,7 +242,7 @@ def _exchange(others: dict[int, Any]) -> None:
     for name, module in list(sys.modules.items()):
         if name in _UNTOUCHED or not isinstance(module, type(sys)):
             continue
-        if not has_none(map(id, list(vars(module).values()))):
+        if not has_none(map(id, vars(module).copy().values())):
             for taken, value in list(vars(module).items()):
                 if id(value) in others:
                     setattr(module, taken, others[id(value)])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from lazyimport.importing.watcher import ImportWatcher
+    from lazyimport.importing import ImportWatcher
 
 
 class Record:

@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.packing import marshalling
 from lazyimport.packing.interpreters import Interpreter
 

@@ -15,10 +15,10 @@ from lazyimport.cache.blobs import is_large
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous
 from lazyimport.errors import MemberMissing
+from lazyimport.format import sha256
 from lazyimport.format.blobs import Blob
 from lazyimport.format.build import build_index
 from lazyimport.format.codec import pays
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import (
     DIRECTORY,
     EXECUTABLE,

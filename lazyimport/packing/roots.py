@@ -16,10 +16,10 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous, load_previous, save_packing
 from lazyimport.errors import ArchiveError, CacheError
 from lazyimport.files import AtomicFile
+from lazyimport.format import sha256
 from lazyimport.format.archive import Archive, top_of
 from lazyimport.format.blobs import NONE
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
-from lazyimport.format.digest import sha256
 from lazyimport.format.index import Index
 from lazyimport.format.order import first_members
 from lazyimport.format.writer import recode, write_archive

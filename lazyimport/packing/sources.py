@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 from lazyimport.cache.blobs import take_in
 from lazyimport.cache.layout import Layout
 from lazyimport.errors import PackError
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 
 _SHOWN_ISSUES = 20
 _TRIES = 3  # to read a file while nobody writes it

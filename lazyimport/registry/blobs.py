@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lazyimport.errors import KeyMissing, StoreError
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.registry.layout import BLOBS, NEEDS, blob_of, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
 from lazyimport.values import is_sha256

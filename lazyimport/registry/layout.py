@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.values import check_channel, is_sha256
 
 ARCHIVES = "archives/"

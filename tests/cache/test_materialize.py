@@ -76,12 +76,13 @@ def test_removed_file_is_mended(cache: NodeCache, path: str, how: str) -> None:
 def test_many_processes_at_once_write_a_package_once(cache: NodeCache) -> None:
     program = (
         "import sys\n"
-        "from lazyimport.cache import materialize as module\n"
+        "from lazyimport.cache import putting as module\n"
+        "from lazyimport.cache.materialize import Materializer\n"
         "from lazyimport.cache.node import NodeCache\n"
         "real, wrote = module.write_file, []\n"
         "module.write_file = lambda *all: (wrote.append(1), real(*all))\n"
         "cache, name = NodeCache(sys.argv[1]), sys.argv[2]\n"
-        "module.Materializer(cache.open(name), cache.tree_path(name)).put_all()\n"
+        "Materializer(cache.open(name), cache.tree_path(name)).put_all()\n"
         "print(len(wrote))"
     )
     command = [sys.executable, "-c", program, cache.path, put(cache, "1")]

@@ -14,8 +14,8 @@ import pytest
 from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import CacheError, DamagedArchive, MalformedArchive
+from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256
 from lazyimport.format.header import SLOT
 from tests.support.node_cache import DAY, put_archive
 from tests.support.trees import make_archive

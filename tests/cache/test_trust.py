@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from lazyimport.cache.trust import is_trusted, make_trusted
+from lazyimport.cache import is_trusted, make_trusted
 from lazyimport.errors import CacheError
 from tests.support.disks import need_root
 

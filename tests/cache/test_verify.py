@@ -12,7 +12,7 @@ from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from tests.support.node_cache import DAY, materialize, put_archive
 
 TYPE_CHECKING = False

@@ -18,7 +18,7 @@ from lazyimport.cache.evict import clear
 from lazyimport.cache.partial import can_be_shared, open_partial
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery.obtaining import obtain
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import HAS_DATA
 from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT

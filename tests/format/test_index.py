@@ -11,8 +11,8 @@ from zlib import crc32
 import pytest
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
+from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import DIRECTORY, MAX_PATH, Variant, stem_of
 from lazyimport.format.index import pages_for
 from tests.support import forge
@@ -243,7 +243,7 @@ UNTOUCHED = """
 import ctypes, mmap, resource
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 from lazyimport.format.entries import DIRECTORY, Entry
 from lazyimport.format.build import build_index
 from lazyimport.format.entries import listing_of

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.format import entries, header, index
+from lazyimport.format import entries, header, index, sha256
 from lazyimport.format.archive import Archive
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import HAS_DATA, Variant
 from tests.support import reference_reader
 from tests.support.read_everything import read_everything

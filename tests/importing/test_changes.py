@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lazyimport.importing.changes import Changes
+from lazyimport.importing import Changes
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ FILES: Files = {
     "pkg/__init__.py": "import gc, pkg.inner\nseen = gc.get_threshold()[0]\n",
     "pkg/inner.py": "import gc\nseen = gc.get_threshold()[0]\n",
     "cycles.py": "for _ in range(5000):\n    one = []\n    one.append([one])\n",
+    "large.py": "made = [[] for _ in range(20_000)]\n",
     "fails.py": "1 / 0\n",
     "disables.py": "import gc\ngc.disable()\n",
     "sets.py": "import gc\ngc.set_threshold(123, 4, 5)\n",
@@ -56,17 +57,21 @@ def test_no_collection_during_an_import(archive: tuple[str, Path]) -> None:
     assert run(archive, program, gc="run") == ["True"]
 
 
-def test_what_has_been_imported_is_frozen_once(archive: tuple[str, Path]) -> None:
+def test_after_the_first_large_import_all_is_frozen_once(
+    archive: tuple[str, Path],
+) -> None:
     out = run(
         archive,
         "start = gc.get_freeze_count()\n"
         "import pkg\n"
+        "print(gc.get_freeze_count() <= start)\n"
+        "import large\n"
         "frozen = gc.get_freeze_count()\n"
-        "print(frozen > start)\n"
+        "print(frozen >= start + 20_000)\n"
         "import cycles\n"
         "print(gc.get_freeze_count() <= frozen)\n",
     )
-    assert out == ["True", "True"]
+    assert out == ["True", "True", "True"]
 
 
 def test_goes_on_after_an_import_that_fails(archive: tuple[str, Path]) -> None:

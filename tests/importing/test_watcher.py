@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from lazyimport.importing.watcher import ImportWatcher
+from lazyimport.importing import ImportWatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections import defaultdict
 
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
+from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.build import build_index
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import (
     DIRECTORY,
     FILE,

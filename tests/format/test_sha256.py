@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from lazyimport.format.digest import sha256
+from lazyimport.format import sha256
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000, 1 << 20])
@@ -29,7 +29,7 @@ def test_a_memory_map() -> None:
 def test_openssl_is_loaded_when_it_pays_and_not_before() -> None:
     program = (
         "import sys\n"
-        "from lazyimport.format.digest import sha256\n"
+        "from lazyimport.format import sha256\n"
         "small = {sha256(bytes(1000)) for _ in range(400)}\n"
         "print('_hashlib' in sys.modules)\n"
         "small |= {sha256(bytes(1000)) for _ in range(400)}\n"
@@ -44,7 +44,7 @@ def test_openssl_is_loaded_when_it_pays_and_not_before() -> None:
 def test_none_comes_from_elsewhere_once_openssl_is_loaded() -> None:
     """As with ``LAZYIMPORT_DIGESTS=openssl``, before anything is hashed."""
     program = (
-        "from lazyimport.format import digest\n"
+        "import lazyimport.format as digest\n"
         "from lazyimport.settings import Settings\n"
         "def builtin(data): raise AssertionError('not from OpenSSL')\n"
         "digest._builtin = builtin\n"
@@ -74,7 +74,7 @@ def test_loading_openssl_may_need_a_digest() -> None:
     """A folder of an archive in front of the standard library is looked at for it."""
     program = """if True:
         import sys
-        from lazyimport.format.digest import sha256
+        from lazyimport.format import sha256
         class Finder:
             def find_spec(self, name, *_):
                 sha256(name.encode())

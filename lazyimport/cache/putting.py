@@ -1,0 +1,247 @@
+"""Putting an archive's files on disk, where ``__file__`` says they are.
+
+The libraries that a package's own are linked against come along: ``numpy`` finds its
+BLAS in ``numpy.libs``, ``torch`` its CUDA in ``nvidia``, by a path relative to the
+library.
+
+A package, or a file, appears by rename, whole; the mark is made last. So processes do
+not disturb each other, even on a file system without locks.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EEXIST, ENOTEMPTY
+from fcntl import LOCK_EX, LOCK_NB, lockf
+
+from lazyimport.cache import blobs
+from lazyimport.cache.blobs import SHARED, write_file
+from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, mark_path
+from lazyimport.files import AtomicFile, claim, make_directories, tries, unfinished_path
+from lazyimport.format.entries import (
+    CONFIGURED,
+    EXECUTABLE,
+    HAS_DATA,
+    IN_MEMORY,
+    LOOKS,
+    NATIVE,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, Protocol
+
+    from lazyimport.cache.layout import Layout
+    from lazyimport.format.archive import Archive
+    from lazyimport.format.entries import Entry
+
+    class Files(Protocol):
+        """What asks for files: a `lazyimport.cache.materialize.Materializer`."""
+
+        archive: Archive
+        root: str
+        layout: Layout
+        seen: set[str]
+
+        def whole(self, mark: str) -> str | None:
+            """Return what a mark says, if that part of the tree is as it was put."""
+
+
+#: Where processes wait for each other; no package has such a name.
+_LOCK = ":lock"
+#: Seconds to wait for another process that puts files of the same tree on disk.
+_PATIENCE = 60.0
+#: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
+_SEARCHED = rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)"
+
+
+def put_package(files: Files, top: str, *, looks: bool) -> None:
+    """Put a directory at the top on disk; with its neighbors, if its code *looks*."""
+    putting = _Putting(files)
+    with putting.alone():
+        putting.put(top)
+        if looks:
+            putting.put_neighbors()
+
+
+def put_neighbors(files: Files) -> None:
+    """Put the files at the top on disk, and the directories that hold no module."""
+    putting = _Putting(files)
+    with putting.alone():
+        putting.put_neighbors()
+
+
+def put_file(files: Files, entry: Entry) -> str:
+    """Put one file on disk, and return where."""
+    path = f"{files.root}/{entry.path}"
+    make_directories(os.path.dirname(path))
+    blobs.put_file(files.archive, entry, path, files.layout)
+    return path
+
+
+class _Putting:
+    """Puts what is missing of a tree on disk, each part once."""
+
+    def __init__(self, files: Files) -> None:
+        self._archive = files.archive
+        self.root = files.root
+        self._layout = files.layout
+        self._whole = files.whole
+        self._seen = files.seen
+        #: directory at the top -> what its mark says, once that is known
+        self._begun: dict[str, str] = {}
+
+    def alone(self) -> BinaryIO:
+        """Let other processes wait until the result is closed.
+
+        Threads do not wait for each other: one may hold an import lock that the other
+        needs.
+        """
+        path = mark_path(self.root, _LOCK)
+        make_directories(os.path.dirname(path))
+        file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+        for _ in tries(_PATIENCE):
+            try:
+                lockf(file, LOCK_EX | LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError):
+                continue
+            except OSError:
+                break  # a file system without locks
+        return file
+
+    def _mark(self, mark: str, said: str) -> None:
+        with AtomicFile(mark_path(self.root, mark), durable=False) as file:
+            file.write(os.fsencode(said))
+        self._seen.add(mark_path(self.root, mark))
+
+    def put(self, top: str) -> str:
+        """Put a directory at the top on disk; return what its mark says."""
+        begun = self._begun
+        if top in begun:
+            return begun[top]
+        begun[top] = ""
+        said = self._whole(top or FILES_AT_THE_TOP)
+        if said is None:
+            entries = list(self._archive.files_under(top))
+            self._archive.want([entry.slot for entry in entries])
+            folders = sorted({os.path.dirname(entry.path) for entry in entries})
+            if not top or not self._put_new(top, entries, folders):
+                for folder in folders:
+                    make_directories(f"{self.root}/{folder}")
+                for entry in entries:
+                    put = blobs.put_later if entry.on_demand else blobs.put_file
+                    path = f"{self.root}/{entry.path}"
+                    put(self._archive, entry, path, self._layout)
+            # the root is changed by whatever is put there
+            paths = folders if top else []
+            paths += [
+                each.path
+                for each in entries
+                if (each.size >= SHARED or not top) and not each.on_demand
+            ]
+            said = "".join(map(self._last_change, paths))
+            if self._archive.flags(top) & NATIVE:
+                libraries = (entry for entry in entries if ".so" in entry.path)
+                for folder in sorted(set().union(*map(self._searched_by, libraries))):
+                    said += self.put(folder)
+            self._mark(top or FILES_AT_THE_TOP, said)
+        begun[top] = said
+        return said
+
+    def _put_new(self, top: str, entries: list[Entry], folders: list[str]) -> bool:
+        """Put a directory at the top on disk by one rename; False if it is there."""
+        if os.path.lexists(f"{self.root}/{top}"):
+            return False
+        hidden = unfinished_path(self.root)
+        os.mkdir(hidden, 0o700)
+        descriptor = os.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not claim(descriptor):  # eviction was faster
+                return False
+            for folder in folders:
+                make_directories(f"{hidden}/{folder}")
+            for entry in entries:
+                write = blobs.put_file if entry.size >= SHARED else write_file
+                write = blobs.put_later if entry.on_demand else write
+                write(self._archive, entry, f"{hidden}/{entry.path}", self._layout)
+            os.rename(f"{hidden}/{top}", f"{self.root}/{top}")
+        except OSError as error:
+            if error.errno not in {EEXIST, ENOTEMPTY}:
+                raise
+            return False
+        finally:
+            os.close(descriptor)
+            _remove(hidden)
+        return True
+
+    def _last_change(self, path: str) -> str:
+        return f"{os.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"
+
+    def put_neighbors(self) -> None:
+        if self._whole(NEIGHBORS) is None:
+            tops = (
+                top for top in self._archive.tops() if not top or self._is_data(top)
+            )
+            self._mark(NEIGHBORS, "".join(self.put(top) for top in tops))
+
+    def _is_data(self, top: str) -> bool:
+        """Return whether a directory at the top holds data and no module."""
+        flags = self._archive.flags(top)
+        return bool(
+            flags & (HAS_DATA | CONFIGURED)
+            and not flags & (LOOKS | NATIVE | IN_MEMORY)
+            and not self._archive.has_modules(top)
+        )
+
+    def _searched_by(self, library: Entry) -> set[str]:
+        """Return the directories at the top in which a library looks for others."""
+        import re  # not where nothing but a source is put on disk, for a traceback
+
+        folder = os.path.dirname(library.path)
+        tops = set()
+        for match in re.finditer(_SEARCHED, self._archive.content(library)):
+            path = os.path.normpath(folder + os.fsdecode(match[1])).lstrip("/")
+            tops.add(path.partition("/")[0])
+        return {top for top in tops if self._archive.directory(top)}
+
+
+def export(archive: Archive, folder: str) -> None:
+    """Write all files of *archive* into *folder*, which must be empty or not exist.
+
+    It appears with all of them or not at all. The files are the caller's own: nothing
+    else shares them. Raises OSError, and DamagedArchive.
+    """
+    if os.path.lexists(folder) and os.listdir(folder):
+        raise FileExistsError(EEXIST, "not empty: name another folder", folder)
+    unfinished = unfinished_path(os.path.realpath(folder))
+    os.makedirs(unfinished)
+    try:
+        for top in archive.tops():
+            for entry in archive.files_under(top):
+                _export_file(archive, entry, f"{unfinished}/{entry.path}")
+        os.rename(unfinished, os.path.realpath(folder))
+    except BaseException as error:
+        _remove(unfinished)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = folder, None
+        raise
+
+
+def _export_file(archive: Archive, entry: Entry, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "xb") as file:
+        file.write(archive.content(entry))
+        if entry.flags & EXECUTABLE:
+            mode = os.fstat(file.fileno()).st_mode
+            os.fchmod(file.fileno(), mode | 0o111)
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder, which is empty if all went well."""
+    try:
+        os.rmdir(folder)
+    except OSError:
+        from lazyimport.cache.removal import delete_folder
+
+        delete_folder(folder)
