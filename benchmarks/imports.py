@@ -1,12 +1,16 @@
-"""Importing real packages: a warm archive compared with fresh .pyc files.
+"""Importing real packages: a warm archive compared with fresh .pyc files, and peers.
 
 One tree contains all packages, as site-packages does: once as a directory on sys.path,
-once as an archive in the node cache, installed by `lazyimport.install`. Both sides run
+once as an archive in the node cache, installed by `lazyimport.install`. All sides run
 `python -I -S`, so that nothing else of the machine takes part, and do the same imports.
-The side of the archive also imports lazyimport and installs the archive.
 
-"ratio" is archive / directory over the whole cost of the process; "net" leaves out the
-cost of an interpreter that does nothing.
+The first table counts the CPU from before ``import lazyimport`` to the end of the
+imports; the standard library that these need has been loaded before. The second one
+counts whole processes. Ratios are to the directory.
+
+Peers are a zip on sys.path (with .pyc files), and where they can be installed
+code-data-share (Python 3.11), which maps code objects, and PEX, which starts an
+interpreter of its own: a whole process is all that can be compared.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import os
 import statistics
 import subprocess
 import sys
+import zipfile
 
 from benchmarks import measure
 
@@ -42,6 +47,15 @@ import holidays
 for country in holidays.list_supported_countries():
     getattr(holidays, country)""",
 }
+#: the peers, as pip calls them
+PEERS = ("pex", "code-data-share")
+#: around what is measured inside a process
+_BEGIN = "import time\n_began = time.process_time()\n"
+_END = """
+_took = time.process_time() - _began
+import os
+os.write(1, str(1e3 * _took).encode())
+"""
 
 
 def main() -> None:
@@ -50,6 +64,7 @@ def main() -> None:
     parser.add_argument(
         "--tree", help="the folder that has or gets the packages of requirements.txt"
     )
+    parser.add_argument("--peers", action="store_true", help="also measure peers")
     options = parser.parse_args()
     with measure.scratch() as folder:
         cases = {name: CASES[name] for name in options.only}
@@ -59,50 +74,166 @@ def main() -> None:
         else:
             tree = os.path.abspath(options.tree or default_tree())
             download(tree)
-        compare(tree, cases, folder, options.rounds)
+        peers = default_tree("peers") if options.peers else ""
+        if peers:
+            download(peers, PEERS)
+        compare(tree, cases, folder, options.rounds, peers)
 
 
-def compare(tree: str, cases: dict[str, str], folder: str, rounds: int) -> None:
-    """Print a row for each case."""
+def compare(
+    tree: str, cases: dict[str, str], folder: str, rounds: int, peers: str = ""
+) -> None:
+    """Print two tables with a row for each case; *peers* has peers installed."""
     measure.print_machine()
     measure.write_bytecode(tree)
-    cache = os.path.join(folder, "cache")
-    hash = measure.pack_tree(tree, cache)
-    python = [sys.executable, *measure.BARE, "-c"]
-    directory = f"import sys; sys.path.append({tree!r})\n"
-    archive = (
-        f"import sys; sys.path.append({measure.copy_alone(folder)!r})\n"
-        f"import lazyimport; lazyimport.install({hash!r}, cache_dir={cache!r})\n"
-    )
+    before = preludes(tree, folder, peers)
+    names = [name for name in before if name != "directory"]
+    inside, whole = [], []
     bare = 0.0
-    rows = []
     for name, code in cases.items():
+        loaded = standard_library(tree, code)
+        commands = {"bare": [*python(), "pass"]}
+        for side, prelude in before.items():
+            commands[side] = [*python(), f"{loaded}{_BEGIN}{prelude}{code}{_END}"]
+        if any(side == "code-data-share" for side in before):
+            dump_shared(peers, tree, code, folder)
+        pex = make_pex(peers, tree, folder) if peers else ""
+        if pex:
+            commands["PEX"] = [sys.executable, pex, "-c", code]
         samples = measure.interleave(
-            {
-                "bare": [*python, "pass"],
-                "directory": [*python, directory + code],
-                "archive": [*python, archive + code],
-            },
-            rounds,
+            commands, rounds, {"PEX_ROOT": os.path.join(folder, "pex-root")}
         )
         bare = statistics.median(measure.cpu(samples["bare"]))
-        ones, others = samples["archive"], samples["directory"]
-        rows.append(
-            (
-                name,
-                modules(python, directory, code, tree),
-                f"{statistics.median(measure.cpu(others)):.1f}",
-                f"{statistics.median(measure.cpu(ones)):.1f}",
-                measure.ratios(measure.cpu(ones), measure.cpu(others)),
-                measure.ratios(measure.cpu(ones), measure.cpu(others), bare),
-                measure.ratios(measure.wall(ones), measure.wall(others)),
-            )
+        count = modules(
+            python(), f"import sys; sys.path.append({tree!r})\n", code, tree
         )
-    print(f"an interpreter that does nothing: {bare:.1f} ms CPU; {rounds} rounds")
-    measure.table(
-        ["", "modules", "directory ms", "archive ms", "CPU ratio", "net", "wall ratio"],
-        rows,
+        base = [sample.inside for sample in samples["directory"]]
+        inside.append(
+            [name, count, f"{statistics.median(base):.1f}"]
+            + [
+                measure.ratios([sample.inside for sample in samples[side]], base)
+                for side in names
+            ]
+        )
+        base = measure.cpu(samples["directory"])
+        sides = [*names, "PEX"] if pex else names
+        whole.append(
+            [name, count, f"{statistics.median(base):.1f}"]
+            + [measure.ratios(measure.cpu(samples[side]), base) for side in sides]
+        )
+    print(f"an interpreter that does nothing: {bare:.1f} ms CPU; {rounds} rounds\n")
+    measure.table(["imports alone", "modules", "directory, ms", *names], inside)
+    print()
+    sides = [*names, "PEX"] if len(whole[0]) > len(inside[0]) else names
+    measure.table(["whole process", "modules", "directory, ms", *sides], whole)
+
+
+def python() -> list[str]:
+    """Return the command to which code is added."""
+    return [sys.executable, *measure.BARE, "-c"]
+
+
+def preludes(tree: str, folder: str, peers: str = "") -> dict[str, str]:
+    """Return, for each side, the code that comes before the imports."""
+    cache = os.path.join(folder, "cache")
+    hash = measure.pack_tree(tree, cache)
+    path = "import sys; sys.path.append({!r})\n"
+    install = (
+        path.format(measure.copy_alone(folder))
+        + f"import lazyimport; lazyimport.install({hash!r}, cache_dir={cache!r}"
     )
+    sides = {
+        "directory": path.format(tree),
+        "archive": f"{install})\n",
+        "archive, gc=pause": f"{install}, gc='pause')\n",
+    }
+    if peers:
+        sides["zip"] = path.format(make_zip(tree, folder))
+        if os.path.isdir(os.path.join(peers, "cds")):
+            image = os.path.join(folder, "cds.img")
+            share = f"import cds; cds.share({image!r})\n"
+            sides["code-data-share"] = path.format(peers) + share + path.format(tree)
+    return sides
+
+
+def standard_library(tree: str, code: str) -> str:
+    """Return code that loads what *code* needs of the standard library."""
+    find = f"""
+import sys
+sys.path.append({tree!r})
+before = set(sys.modules)
+{code}
+standard = [
+    name for name in sys.modules
+    if name not in before and name.partition(".")[0] in sys.stdlib_module_names
+    and not (getattr(sys.modules[name], "__file__", None) or "").startswith({tree!r})
+]
+print(standard)
+"""
+    names = subprocess.check_output(
+        [*python(), find], env=measure.clean_environ(), cwd="/", text=True
+    )
+    return (
+        f"for _name in {names.splitlines()[-1]}:\n"
+        "    try:\n        __import__(_name)\n"
+        "    except Exception: pass\n"
+    )
+
+
+def make_zip(tree: str, folder: str) -> str:
+    """Write *tree* with bytecode into a zip, where zipimport finds it."""
+    path = os.path.join(folder, "tree.zip")
+    tag = f".{sys.implementation.cache_tag}.pyc"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for place, _, names in os.walk(tree):
+            inner = os.path.relpath(place, tree)
+            for name in names:
+                source = os.path.join(place, name)
+                if name.endswith(tag):
+                    # zipimport looks for it beside the source
+                    inside = os.path.join(os.path.dirname(inner), name[: -len(tag)])
+                    file.write(source, f"{inside}.pyc")
+                elif not name.endswith(".pyc"):
+                    file.write(source, os.path.join(inner, name))
+    return path
+
+
+def dump_shared(peers: str, tree: str, code: str, folder: str) -> None:
+    """Let code-data-share write the code objects that *code* imports."""
+    image, names = (os.path.join(folder, name) for name in ("cds.img", "cds.lst"))
+    for path in (image, names):
+        if os.path.exists(path):
+            os.unlink(path)
+    start = f"import sys; sys.path[:0] = [{peers!r}, {tree!r}]\nimport cds\n"
+    for step in (
+        f"{start}cds.trace({names!r})\n{code}",
+        f"{start}import cds.dump\ncds.dump.run_dump({names!r}, {image!r})",
+    ):
+        environ = measure.clean_environ({"PYTHONPATH": f"{peers}:{tree}"})
+        subprocess.run(
+            [sys.executable, "-c", step],
+            env=environ,
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def make_pex(peers: str, tree: str, folder: str) -> str:
+    """Return a PEX of *tree*; nothing where PEX is not installed."""
+    path = os.path.join(folder, "tree.pex")
+    if not os.path.isdir(os.path.join(peers, "pex")):
+        return ""
+    if not os.path.exists(path):
+        subprocess.run(
+            [sys.executable, "-m", "pex", "-D", tree, "-o", path],
+            env=measure.clean_environ(
+                {"PYTHONPATH": peers, "PEX_ROOT": os.path.join(folder, "pex-root")}
+            ),
+            cwd=folder,
+            check=True,
+        )
+    return path
 
 
 def modules(python: list[str], directory: str, code: str, tree: str) -> int:
@@ -115,18 +246,22 @@ def modules(python: list[str], directory: str, code: str, tree: str) -> int:
     return int(subprocess.check_output(command, env=measure.clean_environ(), cwd="/"))
 
 
-def default_tree() -> str:
+def default_tree(name: str = "") -> str:
     """Return the folder for this Python among the build results of the checkout."""
     tag = sys.implementation.cache_tag
-    return os.path.join(os.path.dirname(HERE), "build", f"benchmarks-{tag}")
+    folder = f"benchmarks-{name}-{tag}" if name else f"benchmarks-{tag}"
+    return os.path.join(os.path.dirname(HERE), "build", folder)
 
 
-def download(tree: str) -> None:
-    """Install requirements.txt into *tree* unless that has been done."""
+def download(tree: str, packages: tuple[str, ...] = ()) -> None:
+    """Install *packages*, or requirements.txt, into *tree* unless that was done."""
     if os.path.isdir(tree):
         return
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", tree]
-    subprocess.check_call([*pip, "-r", os.path.join(HERE, "requirements.txt")])
+    if not packages:
+        subprocess.check_call([*pip, "-r", os.path.join(HERE, "requirements.txt")])
+    for package in packages:  # one of them may not exist for this Python
+        subprocess.call([*pip, "--only-binary", ":all:", package])
 
 
 def make_small_tree(tree: str) -> str:

@@ -14,11 +14,11 @@ import sys
 
 from benchmarks import measure
 from lazyimport.cache.node import NodeCache
+from lazyimport.format import sha256
 from lazyimport.format.build import build_index
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import DIRECTORY, Code, Entry, Variant, listing_of
 from lazyimport.format.writer import write_archive
-from lazyimport.importing.machinery import running_python
+from lazyimport.importing import running_python
 
 FLAGS = ("-I", "-I -S")
 FOLDER_SIZE = 100

@@ -38,10 +38,14 @@ _RESAMPLES = 2000
 
 
 class Sample(NamedTuple):
-    """The cost of one child process, in milliseconds."""
+    """The cost of one child process, in milliseconds.
+
+    ``inside`` is what it wrote to its output: the cost that it measured itself.
+    """
 
     cpu: float
     wall: float
+    inside: float = 0.0
 
 
 class Figure(NamedTuple):
@@ -73,13 +77,19 @@ def arguments(about: str | None, rounds: int) -> argparse.ArgumentParser:
 def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Sample:
     """Run *command* and return its cost; raises CalledProcessError if it fails."""
     began = time.perf_counter()
-    child = subprocess.Popen(command, env=clean_environ(environ), cwd="/")
+    child = subprocess.Popen(
+        command, env=clean_environ(environ), cwd="/", stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    with child.stdout as stdout:
+        said = stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.perf_counter() - began
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command)
-    return Sample(1e3 * (usage.ru_utime + usage.ru_stime), 1e3 * wall)
+    cpu = 1e3 * (usage.ru_utime + usage.ru_stime)
+    return Sample(cpu, 1e3 * wall, float(said or 0))
 
 
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -182,9 +192,14 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 def print_machine() -> None:
-    """Print the Python, the machine and the date, without which figures say nothing."""
+    """Print what `machine` returns."""
+    print(machine())
+
+
+def machine() -> str:
+    """Return the Python, the machine and the date: what figures are figures of."""
     today = dt.datetime.now(dt.timezone.utc).date()
-    print(
+    return (
         f"Python {platform.python_version()}, {os.cpu_count()} x {_processor()}, "
         f"{platform.system()} {platform.release()}, {today}"
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -19,7 +22,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 @pytest.mark.parametrize(
     "name",
-    ["change", "harm", "imports", "install", "looks", "push", "start", "weights"],
+    ["change", "harm", "install", "looks", "memory", "push", "start", "weights"],
 )
 def test_benchmark_prints_its_table(name: str) -> None:
     """Nothing is asserted about time, because a machine that runs tests is busy."""
@@ -33,3 +36,24 @@ def test_benchmark_prints_its_table(name: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "| --" in done.stdout
+
+
+def test_one_page_with_bars_and_the_machine(tmp_path: Path) -> None:
+    out, picture = tmp_path / "page.html", tmp_path / "picture.svg"
+    arguments = ["--quick", "--only", "imports", "--out", out, "--picture", picture]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "benchmarks", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )
+
+    assert done.returncode == 0, done.stderr
+    text = out.read_text(encoding="utf-8")
+    assert f"Python {platform.python_version()}" in text
+    assert "whole process" in text
+    assert text.count("<svg") == 2
+    assert ET.parse(picture).getroot().tag.endswith("svg")

@@ -6,9 +6,9 @@ import io
 
 from hypothesis import given, settings, strategies as st
 
+from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
-from lazyimport.format.digest import sha256
 from lazyimport.format.entries import Variant
 from lazyimport.format.order import first_in, first_members
 from lazyimport.format.profile import CODE, FILE, PACKAGE, Read, Start
