@@ -71,6 +71,21 @@ def test_changed_line_moves_no_large_file(site: LargeSite) -> None:
     assert content(archive, DENSE) == site.dense
 
 
+@pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])
+def test_delta_on_a_node_without_its_base(site: LargeSite, mode: str) -> None:
+    (site.tree / "shop/more.py").write_text(f"DATA = {os.urandom(40_000).hex()!r}\n")
+    first = site.push()
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    (site.tree / LOOSE).write_bytes(site.loose[:-1])
+    pushed = site.push()
+    assert (pushed.kind, pushed.base) == ("delta", first.hash)
+    environ = site.environ(pushed.hash, cache_mode=mode)
+
+    printed = subprocess.check_output([sys.executable, "-c", SIZES], env=environ)
+
+    assert printed.split() == [b"%d" % len(site.dense), b"%d" % (len(site.loose) - 1)]
+
+
 @pytest.mark.parametrize("path", [DENSE, LOOSE])
 def test_goes_on_where_a_killed_process_was(
     site: LargeSite, path: str, monkeypatch: pytest.MonkeyPatch
