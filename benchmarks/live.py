@@ -331,27 +331,40 @@ class Bench:
     def write_all(self) -> None:
         """Write the application in its newest version."""
         names = [f"part{number:03}" for number in range(self.modules - 9)]
-        for number, name in enumerate(names):
-            self.write(f"shop/{name}.py", _MODULE.format(number=number))
         imports = "".join(f", {name}" for name in names)
-        for path, text in _FILES.items():
-            self.write(path, text.replace("{seconds}", str(self.seconds)))
-        self.write("shop/serve.py", _SERVE.format(imports=imports))
+        self.write(
+            {
+                **{
+                    f"shop/{name}.py": _MODULE.format(number=number)
+                    for number, name in enumerate(names)
+                },
+                **{
+                    path: text.replace("{seconds}", str(self.seconds))
+                    for path, text in _FILES.items()
+                },
+                "shop/serve.py": _SERVE.format(imports=imports),
+            }
+        )
         self.write_version()
 
-    def write_version(self) -> float:
-        """Write the three files that have the version; return when."""
-        for name in ("other", "lazy", "consts"):
-            self.write(f"shop/{name}.py", f"VERSION = {self.version}\n")
-        return time.time()
+    def write_version(self, more: Mapping[str, str] = {}) -> float:
+        """Write the three files that have the version, and *more*; return when."""
+        names = ("other", "lazy", "consts")
+        text = f"VERSION = {self.version}\n"
+        return self.write({**{f"shop/{name}.py": text for name in names}, **more})
 
-    def write(self, path: str, text: str) -> None:
-        place = Path(self.folder, "src", path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.exists() or place.read_text() != text:
-            new = place.with_suffix(".tmp~")
-            new.write_text(text)
+    def write(self, files: Mapping[str, str]) -> float:
+        """Write *files*, as good as at once; return when."""
+        changed = {}
+        for path, text in files.items():
+            place = Path(self.folder, "src", path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists() or place.read_text() != text:
+                changed[place] = new = place.with_suffix(".tmp~")
+                new.write_text(text)
+        for place, new in changed.items():
             new.replace(place)
+        return time.time()
 
     def config(self, name: str, store: str, hash: str = "") -> str:
         """Return the manifest of the application *name*."""
@@ -484,7 +497,7 @@ def print_broken(bench: Bench, dev: Process, load: Load) -> None:
         text = Path(bench.folder, "src", path).read_text()
         assert old in text, (path, old)
         bench.version += 1
-        bench.write(path, text.replace(old, new, 1))
+        bench.write({path: text.replace(old, new, 1)})
         said = dev.wait("serves on| runs: ", since)
         reason = re.findall(r"is refused by .*?: (.*)", said)
         asked = load.ask()[0]
@@ -493,8 +506,7 @@ def print_broken(bench: Bench, dev: Process, load: Load) -> None:
             f"  refused, and {'the old version' if stays else f'MIXED {asked}'} serves: {reason[:1]}"
         )
         since = len(dev.text)
-        bench.write(path, text)
-        bench.write_version()
+        bench.write_version({path: text})
         dev.wait(" runs: ", since)
         kept = bench.version
         load.first(kept)

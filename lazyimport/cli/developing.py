@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,16 +56,18 @@ def watch(*paths: str, never: Sequence[str] = ()) -> Iterator[set[str]]:
 
 
 class Session:
-    """Lets an application run what is saved; *send* packs and pushes that."""
+    """Lets the application of *file* run what is saved; *send* packs and pushes it."""
 
     def __init__(
         self,
         live: LiveApplication,
+        file: str,
         send: Callable[[], Pushed],
         reporter: Progress,
         timeout: float,
     ) -> None:
         self._live = live
+        self._file = file
         self._send = send
         self._reporter = reporter
         self._timeout = timeout
@@ -98,8 +101,8 @@ class Session:
         hash, name = self._live.hash, self._live.name
         if leave:
             self._reporter.say(
-                f"{name} runs archive {hash}, and its code can still be changed; to "
-                f"deploy it as it is: lazyimport deploy FILE --hash {hash} --apply"
+                f"{name} runs archive {hash}, and its code can still change; to deploy "
+                f"what it runs: {self._deploy(hash)}"
             )
         else:
             self._live.restore()
@@ -162,10 +165,13 @@ class Session:
                 console.complain(
                     f"{those[0].hash[:12]} is refused by {where}: {reason}"
                 )
-        advice = "type r and Enter to roll it out all the same, which replaces replicas"
+        advice = "type r and Enter to roll the change out, which replaces the replicas"
         if not sys.stdin.isatty():
-            advice = f"to roll it out: lazyimport deploy --hash {self._refused} --apply"
+            advice = f"to roll the change out: {self._deploy(self._refused)}"
         self._reporter.say(f"{self._live.hash[:12]} serves on; {advice}")
+
+    def _deploy(self, hash: str) -> str:
+        return f"lazyimport deploy {shlex.quote(self._file)} --hash {hash} --apply"
 
 
 class Board:

@@ -11,22 +11,24 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 from lazyimport.live import Generation
 from lazyimport.ray import serve_internals
 from lazyimport.ray.live_methods import Shape, shapes_of
 
 _logger = logging.getLogger("ray.serve")
-#: what the request at hand is bound to, with all that it has started
-_bound: ContextVar[Serving] = ContextVar("lazyimport_serving")
+#: What the request at hand is bound to, with all that it has started: weakly, since
+#: tasks of Serve that a request has started go on for ever.
+_bound: ContextVar[ref[Serving]] = ContextVar("lazyimport_serving")
 
 
 class Serving:
     """The object that *deployment* makes in its *generation*, and its users.
 
     ``real`` is the object, ``shapes`` are those of its methods, ``hash`` is that of the
-    archive. Requests `take` it and
-    `drop` it; after `retire` nobody can, and it ends when the last one has dropped it.
+    archive. Requests `take` it and `drop` it; after `retire` nobody can, and it ends
+    when the last one has dropped it.
     """
 
     def __init__(self, deployment: Any, generation: Generation) -> None:
@@ -44,7 +46,8 @@ class Serving:
     @classmethod
     def current(cls) -> Serving | None:
         """Return what the running request is bound to, None outside of any."""
-        return _bound.get(None)
+        bound = _bound.get(None)
+        return bound and bound()
 
     async def begin(self, given: tuple[Any, Any] | None) -> None:
         """Make the object as Serve does, on the loop of the user's code.
@@ -52,7 +55,7 @@ class Serving:
         It is given its own user_config, and rank, unless *given* is None.
         """
         self._stay.__enter__()
-        _bound.set(self)  # also for tasks that the constructor starts
+        _bound.set(ref(self))  # also for tasks that the constructor starts
         try:
             await self._make()
             if given is not None:
@@ -94,7 +97,7 @@ class Serving:
     @contextlib.contextmanager
     def use(self) -> Iterator[Any]:
         """Bind what runs inside to this, which was taken, and give the object."""
-        _bound.set(self)
+        _bound.set(ref(self))
         try:
             with self._generation.enter():
                 yield self.real
@@ -161,3 +164,4 @@ class Serving:
             _logger.exception("the end of %s of archive %s", kind.__name__, self.hash)
         finally:
             self._stay.__exit__()
+            self.deployment = None

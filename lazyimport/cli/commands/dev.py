@@ -97,7 +97,7 @@ def command(
         config = application.serve_config()
         url = application.store or settings.store
         live = LiveApplication(cluster, config, application.name, url)
-        session = Session(live, send, reporter, timeout)
+        session = Session(live, file, send, reporter, timeout)
         session.start()
         remember(settings)
         try:
