@@ -47,7 +47,7 @@ class Serving:
     def current(cls) -> Serving | None:
         """Return what the running request is bound to, None outside of any."""
         bound = _bound.get(None)
-        return bound and bound()
+        return None if bound is None else bound()
 
     async def begin(self, given: tuple[Any, Any] | None) -> None:
         """Make the object as Serve does, on the loop of the user's code.

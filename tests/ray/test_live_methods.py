@@ -18,7 +18,7 @@ pytestmark = pytest.mark.ray
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from typing import Any
 
 
@@ -96,7 +96,7 @@ class Stands:
         return result
 
 
-KINDS = {
+KINDS: dict[str, Callable[[Any], bool]] = {
     "__call__": inspect.isfunction,
     "plain": inspect.isfunction,
     "alone": inspect.isfunction,
@@ -169,4 +169,5 @@ def test_serve_routes_to_multiplexed_ones() -> None:
     uses = getattr(utils, "_callable_uses_multiplexing", None)
     if uses is not None:  # of later versions
         made = make_method("model", shapes_of(Real)["model"])
-        assert uses(type("Made", (), {"model": made})) == uses(Real)
+        assert uses(type("Made", (), {"model": made}))
+        assert not uses(Stands)
