@@ -284,7 +284,7 @@ def _carry_out(
     path, hash = plan.before.path, str(plan.applications[0].hash)
     goes_on = (
         "the cluster goes on with what it was given: see 'lazyimport status'; to go "
-        f"back: {plan.undo} --apply --wait"
+        f"back: {plan.back}"
     )
     if wishes.prefetch:
         yield "the job that fetches goes on in the cluster, and nothing was changed"

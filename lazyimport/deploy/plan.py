@@ -44,8 +44,8 @@ class Plan:
         the hash of each application, by its name,
     ``warnings``
         what a person may not expect,
-    ``undo``
-        the command that goes back,
+    ``undo``, ``back``
+        the command that goes back, in the file; and in what runs too,
     ``why``
         of a rollback: why it is this hash; "" for any other.
 
@@ -72,6 +72,7 @@ class Plan:
         words += ["--set-key", manifest.key] if manifest.key else []
         words = [*["--address"] * (manifest.cluster is not None), manifest.path, *words]
         self.undo = shlex.join(["lazyimport", "rollback", *words])
+        self.back = self.undo + ("" if manifest.key else " --apply --wait")
         self.why = why
         self._arguments = (hash, names, store, why)
         self._begun: Run | None = None
@@ -159,8 +160,7 @@ class Plan:
         """
         first, began = self.applications[0], time.time()
         with target.cluster_of(first) as cluster:
-            undo = f"{self.undo} --apply --wait"
-            rollout = follow(cluster, self.wanted, timeout, undo)
+            rollout = follow(cluster, self.wanted, timeout, self.back)
             if timeline is not None:
                 rollout = timeline.record(rollout, cluster)
             try:

@@ -113,5 +113,5 @@ def test_others_apply_it_and_the_way_back_names_the_key() -> None:
     with pytest.raises(DeployError, match="leave out --apply"):
         Target().check(plan.applications, apply=True)
     Target().check(plan.applications, wait=True)
-    assert "lazyimport rollback v.yaml --set-key 'env[1].value'" == plan.undo
+    assert "lazyimport rollback v.yaml --set-key 'env[1].value'" == plan.back
     assert {"shop": B} == plan.wanted
