@@ -17,7 +17,7 @@ from lazyimport.lazy import exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport import errors as errors
+    from lazyimport import errors as errors, live as live
     from lazyimport.errors import LazyImportError
     from lazyimport.live.keeping import keep
     from lazyimport.runtime import Installation, current, install, path, uninstall
@@ -51,8 +51,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("ray-lazyimport")
-    if name == "errors":  # loaded when the first one is raised
-        return __import__("lazyimport.errors").errors
+    if name in {"errors", "live"}:  # loaded when they are needed
+        return getattr(__import__(f"lazyimport.{name}"), name)
     return _find(name)
 
 

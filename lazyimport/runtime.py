@@ -56,6 +56,7 @@ def install(
     verify: str | None = None,
     gc: str | None = None,
     files: str | None = None,
+    live: bool | None = None,
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
@@ -104,6 +105,7 @@ def install(
         verify=verify,
         gc=gc,
         files=files,
+        live=live,
     )
     with process.lock:
         started = perf_counter()

@@ -7,7 +7,7 @@ import select
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lazyimport.cli import console
@@ -18,41 +18,10 @@ from lazyimport.delivery import Pushed
 from lazyimport.deploy import follow
 from lazyimport.deploy.live import LiveApplication, State
 from lazyimport.deploy.status import Told
-from lazyimport.errors import LazyImportError, SettingsError
+from lazyimport.errors import LazyImportError
 
 _HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "MS")
-#: milliseconds: how long after a change others are waited for; how long to wait
-_TOGETHER, _STEP, _PAUSE = 200, 20, 200
 _NAMED = 4
-
-
-def watch(*paths: str, never: Sequence[str] = ()) -> Iterator[set[str]]:
-    """Return an iterator of the files that were changed together, maybe none.
-
-    *paths* are files and folders; what is in the folders *never* does not count.
-    Raises SettingsError without watchfiles.
-    """
-    try:
-        from watchfiles import DefaultFilter, watch as changes_in
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "'dev' watches files with watchfiles, which is not installed here; run: "
-            "pip install 'ray-lazyimport[dev]'",
-            name="watchfiles",
-            value=None,
-        ) from error
-    ignored = DefaultFilter(ignore_paths=[os.path.realpath(path) for path in never])
-    changes = changes_in(
-        *paths,
-        watch_filter=ignored,
-        debounce=_TOGETHER,
-        step=_STEP,
-        rust_timeout=_PAUSE,
-        yield_on_timeout=True,
-        raise_interrupt=True,
-    )
-    next(changes)  # from here on none is missed
-    return ({os.path.abspath(path) for _, path in found} for found in changes)
 
 
 class Session:

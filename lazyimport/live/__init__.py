@@ -12,15 +12,25 @@ from lazyimport.lazy import exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lazyimport.live.following import Following, follow
     from lazyimport.live.generations import Generation
     from lazyimport.live.starting import start
     from lazyimport.live.state import current_generation
     from lazyimport.live.swapping import Swap, swap
 
-__all__ = ["Generation", "Swap", "current_generation", "start", "swap"]
+__all__ = [
+    "Following",
+    "Generation",
+    "Swap",
+    "current_generation",
+    "follow",
+    "start",
+    "swap",
+]
 
 __getattr__, __dir__ = exports(
     globals(),
+    following="Following follow",
     generations="Generation",
     starting="start",
     state="current_generation",

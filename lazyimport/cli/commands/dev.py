@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from lazyimport.cli import declare, deploying, options
-from lazyimport.cli.developing import Session, watch
+from lazyimport.cli.developing import Session
 from lazyimport.cli.packing import pack_options
 from lazyimport.cli.progress import Progress
 from lazyimport.cli.project import project, remember
@@ -16,6 +16,7 @@ from lazyimport.delivery import push
 from lazyimport.deploy import Manifest, Target
 from lazyimport.deploy.application import SERVE, SERVICE
 from lazyimport.deploy.live import LiveApplication
+from lazyimport.live.watching import watch
 from lazyimport.packing import PackOptions
 from lazyimport.packing.compile import compilers_kept
 from lazyimport.packing.layout import choose_roots

@@ -1,0 +1,155 @@
+"""Following: the code of a notebook, or of any process, is what was saved last."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, MutableMapping
+from contextlib import nullcontext
+from threading import Event, RLock, Thread
+from types import FunctionType, ModuleType
+from typing import Any
+
+from lazyimport.errors import LazyImportError
+from lazyimport.live.generations import Generation
+from lazyimport.live.starting import start
+from lazyimport.live.state import live_state
+from lazyimport.live.swapping import Swap, swap
+from lazyimport.live.watching import watch
+from lazyimport.packing import PackOptions, pack
+from lazyimport.packing.compile import compilers_kept
+from lazyimport.packing.layout import choose_roots
+from lazyimport.reporting import WARNINGS, Reporter
+from lazyimport.runtime import current, install
+from lazyimport.settings import Settings
+
+
+def follow(
+    *roots: str | os.PathLike[str],
+    prepare: Callable[[Generation], object] | None = None,
+    options: PackOptions | None = None,
+    reporter: Reporter = WARNINGS,
+) -> Following:
+    """Let this process import *roots*, and run what is saved there from now on.
+
+    For a notebook::
+
+        following = lazyimport.live.follow("src")
+
+    Packs the roots into the node cache and installs the archive, for which no store is
+    needed. Each change that is saved is packed and swapped to: in a notebook before the
+    next cell runs, elsewhere at once. Names of ``__main__`` for functions, classes and
+    modules that were executed again then stand for the new ones. *prepare* and what is
+    refused are as in `swap`; *reporter* is warned of what is refused.
+
+    Call it before anything of *roots* is imported. Raises what
+    `lazyimport.packing.pack` and `lazyimport.install` do, and SettingsError without
+    watchfiles.
+    """
+    following = Following(choose_roots(roots), prepare, options, reporter)
+    following.begin()
+    return following
+
+
+class Following:
+    """A process that runs what is saved; ``last`` is the last swap, None before it."""
+
+    def __init__(
+        self,
+        roots: list[str],
+        prepare: Callable[[Generation], object] | None,
+        options: PackOptions | None,
+        reporter: Reporter,
+    ) -> None:
+        self.last: Swap | None = None
+        self._roots = roots
+        self._prepare = prepare
+        self._options = options
+        self._reporter = reporter
+        self._end = Event()
+        self._changed = False
+        self._lock = RLock()
+        self._settings = _settings()
+
+    def begin(self) -> None:
+        """Install the archive of what there is now, and watch."""
+        never = (self._settings.cache_dir,)
+        files = watch(*self._roots, never=never, end=self._end)
+        hash = self._pack()
+        if current() is None:
+            install(hash, cache_dir=self._settings.cache_dir, live=True)
+        start()
+        self.update()
+        events = _cells()
+        if events is not None:
+            events.register("pre_run_cell", self._before_cell)
+        Thread(target=self._watch, args=[files, events is None], daemon=True).start()
+
+    def update(self) -> Swap | None:
+        """Swap to what is saved now; return what came of it, None if it is the same."""
+        with self._lock:
+            self._changed = False
+            try:
+                hash = self._pack()
+            except LazyImportError as error:
+                self._reporter.warn(str(error))
+                return None
+            installed = current()
+            if installed is not None and installed.hash == hash:
+                return None
+            done = swap(hash, prepare=self._prepare)
+            if done.state == "refused":
+                self._reporter.warn(f"{hash[:12]} is refused: {done.reason}")
+            else:
+                rebind(vars(sys.modules["__main__"]), set(done.modules))
+            self.last = done
+            return done
+
+    def stop(self) -> None:
+        """Watch no longer; the process runs on with what it has."""
+        self._end.set()
+
+    def _pack(self) -> str:
+        return pack(self._roots, self._settings, self._options).hash
+
+    def _watch(self, files: Any, at_once: bool) -> None:
+        with compilers_kept() if at_once else nullcontext():
+            for paths in files:
+                self._changed = self._changed or bool(paths)
+                if paths and at_once:
+                    self.update()
+
+    def _before_cell(self, *_: object) -> None:
+        if self._changed and not self._end.is_set():
+            self.update()
+
+    def __repr__(self) -> str:
+        return f"<Following {', '.join(self._roots)}>"
+
+
+def rebind(names: MutableMapping[str, Any], modules: set[str]) -> None:
+    """Let *names* of what was in *modules*, executed again, stand for the new."""
+    for name, value in list(names.items()):
+        if isinstance(value, ModuleType):
+            if value.__name__ in modules:
+                names[name] = sys.modules.get(value.__name__, value)
+        elif isinstance(value, (FunctionType, type)) and value.__module__ in modules:
+            new: Any = sys.modules.get(value.__module__)
+            for part in value.__qualname__.split("."):
+                new = getattr(new, part, None)
+            if isinstance(new, (FunctionType, type)):
+                names[name] = new
+
+
+def _settings() -> Settings:
+    installed = current()
+    if installed is not None and live_state() is not None:
+        return installed.settings
+    return Settings.from_environ(os.environ, live=True)
+
+
+def _cells() -> Any:
+    """Return the events of the notebook that runs here, None if there is none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return shell.events if shell else None

@@ -1,0 +1,68 @@
+"""follow: a process, or a notebook, runs what was saved last."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.compare_importers import write_tree
+
+pytest.importorskip("watchfiles")
+
+FILES = {
+    "app/__init__.py": "",
+    "app/model.py": "class Model:\n    pass\nMODEL = Model()\n",
+    "app/main.py": "from app import model\ndef answer():\n    return 1\nclass Item:\n    pass\n",
+}
+PROGRAM = """
+import os, sys, time
+import lazyimport
+following = lazyimport.live.follow(sys.argv[1])
+from app import main
+from app.main import answer, Item
+from app.model import MODEL
+import app.main
+old, kept = [Item], MODEL
+def save(text):
+    with open(os.path.join(sys.argv[1], "app/main.py"), "w") as file:
+        file.write(text)
+print(answer())
+save("from app import model\\ndef answer():\\n    return 2\\nclass Item:\\n    X = 1\\n")
+until = time.monotonic() + 30
+while answer() == 1 and time.monotonic() < until:
+    time.sleep(0.02)
+print(answer(), main.answer(), app.main.answer(), Item is not old[0], Item.X)
+print(main.model.MODEL is MODEL is kept, following.last.state)
+save("1 / 0")
+while following.last.state == "swapped" and time.monotonic() < until:
+    time.sleep(0.02)
+print(following.last.reason, answer())
+following.stop()
+"""
+
+
+def test_a_process_runs_what_is_saved(tmp_path: Path) -> None:
+    """No store is needed, and no variable."""
+    source = write_tree(FILES, tmp_path / "src")
+    environ = {**os.environ, "LAZYIMPORT_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", PROGRAM, str(source)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "1",
+        "2 2 2 True 1",
+        "True swapped",
+        "app/main.py:1: ZeroDivisionError: division by zero 2",
+    ]
+    assert "is refused: app/main.py:1: ZeroDivisionError" in done.stderr
