@@ -22,7 +22,17 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 @pytest.mark.parametrize(
     "name",
-    ["change", "harm", "install", "looks", "memory", "push", "start", "weights"],
+    [
+        "change",
+        "harm",
+        "install",
+        "looks",
+        "memory",
+        "push",
+        "simulate",
+        "start",
+        "weights",
+    ],
 )
 def test_benchmark_prints_its_table(name: str) -> None:
     """Nothing is asserted about time, because a machine that runs tests is busy."""
