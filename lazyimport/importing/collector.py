@@ -1,8 +1,8 @@
 """The garbage collector waits while modules of the archive are imported.
 
 An import makes many objects that stay, and the collector looks through them again and
-again. `pause` puts that off until no import of the archive is under way. After the
-first large one `gc.freeze` spares the collector what has been imported by then.
+again. `pause` puts that off until no import of the archive is under way. Once imports
+have made many, `gc.freeze` spares the collector what has been imported by then.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from lazyimport.importing import ModuleSpec
 #: More objects than any process makes. It differs from what a program would set, so
 #: that one that sets a threshold of its own meanwhile keeps it.
 _NEVER = 0x7FFF_FFF0
-#: An import that makes more objects than this is worth freezing.
+#: So many objects of imports are worth freezing.
 _MANY = 10_000
 #: by thread: the spec whose module it executes; not of those imported meanwhile
 _importing: dict[int, ModuleSpec] = {}
 _thresholds = gc.get_threshold()
+#: objects that imports have made, less those that were there before
+_made = 0
 _frozen = False
 
 
@@ -56,21 +58,23 @@ class _Pausing(ModuleSpec):
 
 
 def _begin(spec: ModuleSpec) -> None:
-    global _thresholds  # noqa: PLW0603 - the collector is one for the process
+    global _thresholds, _made  # noqa: PLW0603 - the collector is one for the process
     now = gc.get_threshold()
     if not _importing and now[0] != _NEVER:
         _thresholds = now
+        _made -= gc.get_count()[0]
         gc.set_threshold(_NEVER, *now[1:])
     _importing.setdefault(get_ident(), spec)
 
 
 def _end(thread: int, spec: ModuleSpec) -> None:
-    global _frozen  # noqa: PLW0603 - as above
+    global _frozen, _made  # noqa: PLW0603 - as above
     if _importing.get(thread) is spec:
         del _importing[thread]
     if _importing or gc.get_threshold()[0] != _NEVER:
         return
-    if not _frozen and gc.get_count()[0] > _MANY:
+    _made += gc.get_count()[0]
+    if not _frozen and _made > _MANY:
         _frozen = True
         gc.freeze()
     gc.set_threshold(*_thresholds)
