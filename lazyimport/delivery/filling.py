@@ -234,7 +234,7 @@ class Filling:
         """
         digests = {member.digest: member for member in missing}
         for listing in listings(self._entries):
-            member = digests.get(sha256(listing))
+            member = digests.pop(sha256(listing), None)
             if member is not None and len(listing) == member.length:
                 self._write([(member, listing)])
         beginning = self._beginning()
