@@ -141,10 +141,11 @@ def main() -> None:
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     measure.print_machine()
-    rows = []
+    head = ["link", "mode", "first import, s", "all, s", "whole, s"]
     with measure.scratch() as folder:
         for case in cases(options, folder):
             size = os.path.getsize(f"{case.folder}/{archive_key(case.hash)}")
+            rows = []
             for link, (rate, each, delay) in LINKS.items():
                 if size / min(rate, each) > _LONGEST:
                     continue
@@ -152,23 +153,12 @@ def main() -> None:
                 with server.serving() as url:
                     sides = run(case, server, url, rounds)
                 for mode, runs in sides.items():
-                    found = Run(
-                        *(statistics.median(each) for each in zip(*runs, strict=True))
-                    )
-                    rows.append(
-                        (
-                            f"{case.name}, {size / 1e6:.1f} MB",
-                            link,
-                            mode,
-                            f"{found.first:.2f}",
-                            f"{found.all:.2f}",
-                            f"{found.whole:.2f}",
-                            f"{found.requests:.0f}",
-                            f"{found.moved / 1e6:.1f}",
-                        )
-                    )
-    head = ["archive", "link", "mode", "first import, s", "all, s", "whole, s"]
-    measure.table([*head, "requests before", "MB before"], rows)
+                    found = [statistics.median(one) for one in zip(*runs, strict=True)]
+                    seconds = [f"{each:.2f}" for each in found[:3]]
+                    before = f"{found[3]:.0f}", f"{found[4] / 1e6:.1f}"
+                    rows.append([link, mode, *seconds, *before])
+            print(f"\n{case.name}, {size / 1e6:.1f} MB, imports {case.imports}\n")
+            measure.table([*head, "requests before", "MB before"], rows)
 
 
 def run(case: Case, server: Shaped, url: str, rounds: int) -> dict[str, list[Run]]:

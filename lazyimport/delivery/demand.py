@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18
 #: How many more come with a piece that somebody waits for.
 _AHEAD = 1
-#: Bytes of a request for what somebody waits for.
+#: Bytes of a request for what somebody waits for, and of the next ones for the rest,
+#: which are to leave the line soon to what is wished then.
 _MOST_URGENT = 1 << 20
+#: Requests for the rest, after a wish, before they become twice as large.
+_STEADY = 8
 
 
 class Demand:
@@ -24,8 +27,8 @@ class Demand:
 
     It says which members, that have ``slots``, are in which piece. First come
     those that *wishes* name, with their neighbors, then the rest, in the order of
-    the plan, in pieces of *most* bytes: what is yielded are several pieces in one,
-    and *plan* gets it too. One thread at a time may use it.
+    the plan. What is yielded are several pieces in one, of *most* bytes, and *plan*
+    gets it too. One thread at a time may use it.
     """
 
     def __init__(self, plan: dict[Piece, list[Any]], wishes: Wishes, most: int) -> None:
@@ -35,6 +38,8 @@ class Demand:
         self._pieces = list(plan)
         self._taken = bytearray(len(plan))
         self._next = 0
+        #: requests for the rest since the last wish
+        self._since = 0
         self._urgent: dict[int, None] = {}
         #: the first and the last piece with the member in a slot
         self._places: dict[int, tuple[int, int]] = {}
@@ -58,6 +63,7 @@ class Demand:
             if slot in self._places:
                 first, last = self._places[slot]
                 found.update(range(first, last + _AHEAD + 1))
+                self._since = 0
         self._urgent.update(dict.fromkeys(sorted(found)))
         while self._urgent:
             number = next(iter(self._urgent))
@@ -69,7 +75,9 @@ class Demand:
     def _background(self) -> Piece | None:
         while self._next < len(self._taken):
             if self._is_left(self._next):
-                return self._take(self._next, self._most)
+                most = min(self._most, _MOST_URGENT << self._since // _STEADY)
+                self._since += 1
+                return self._take(self._next, most)
             self._next += 1
         return None
 
