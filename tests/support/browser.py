@@ -32,6 +32,7 @@ class Browser:
         options = (
             *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *("--window-size=1280,900", "--proxy-server=127.0.0.1:9"),
+            "--disable-dev-shm-usage",  # containers have little of it
             *(f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank"),
         )
         command = f'exec "$@" 3<&{theirs} 4>&{answers}'
@@ -61,8 +62,8 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._to)
-        self._process.terminate()
-        self._process.wait(20)
+        self._process.kill()  # its other processes end when it does
+        self._process.wait()
         os.close(self._from)
 
     def open(self, path: Path, part: str = "") -> None:
