@@ -27,6 +27,7 @@ ELSEWHERE = {
 }
 EXAMPLES = "examples.md"
 LANGUAGES = {
+    ".json": "json",
     ".py": "python",
     ".tf": "terraform",
     ".toml": "toml",
