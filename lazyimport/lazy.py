@@ -10,15 +10,18 @@ For modules that every worker loads at its start, where nothing has gone wrong y
 from __future__ import annotations
 
 import gc
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
     from lazyimport import errors
 
-__all__ = ["Later", "errors", "exports"]
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+__all__ = ["Later", "errors", "exports", "traced"]
 
 
 def exports(
@@ -51,6 +54,25 @@ def _import(module: str, name: str) -> Any:
     finally:
         if collects:
             gc.enable()
+
+
+def traced(name: str) -> Callable[[Function], Function]:
+    """Make each call of a function a span, see `lazyimport.tracing`."""
+
+    def decorate(function: Function) -> Function:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if "opentelemetry.trace" not in sys.modules:
+                return function(*arguments, **options)
+            in_span = _import("lazyimport.tracing", "call")
+            return in_span(name, function, arguments, options)
+
+        # functools is not loaded where a process starts
+        call.__wrapped__ = function  # type: ignore[attr-defined]
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(call, attribute, getattr(function, attribute))
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 class Later:

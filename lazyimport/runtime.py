@@ -19,9 +19,8 @@ from lazyimport.importing.looks import Looks
 from lazyimport.importing.registration import Registration
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.wrappers import Wrappers
-from lazyimport.lazy import errors
+from lazyimport.lazy import errors, traced
 from lazyimport.settings import Settings
-from lazyimport.tracing import note, traced
 from lazyimport.values import redact
 
 TYPE_CHECKING = False
@@ -118,7 +117,11 @@ def install(
         installation = Installation(wanted, wanted.open())
         installation.seconds = perf_counter() - started
         installation.began = time() - installation.seconds
-        installation.traced = note(hash=installation.hash, bytes=installation.fetched)
+        if "opentelemetry.trace" in sys.modules:
+            from lazyimport.tracing import note
+
+            facts = {"hash": installation.hash, "bytes": installation.fetched}
+            installation.traced = note(**facts)
         process.installation = installation
         return installation
 

@@ -2,7 +2,8 @@
 
 Nothing is loaded for it, and nothing recorded before somebody else has loaded
 OpenTelemetry: until then nobody can have said where spans go. The command line does
-that where ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set.
+that where ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set. `lazyimport.lazy.traced` marks the
+functions whose calls are spans.
 """
 
 from __future__ import annotations
@@ -12,31 +13,23 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
-
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    from typing import Any
 
 _MODULE = "opentelemetry.trace"
 
 
-def traced(name: str) -> Callable[[Function], Function]:
-    """Make each call of a function a span called ``lazyimport NAME``."""
-
-    def decorate(function: Function) -> Function:
-        def call(*arguments: Any, **options: Any) -> Any:
-            tracer = _tracer()
-            if tracer is None:
-                return function(*arguments, **options)
-            with tracer.start_as_current_span(f"lazyimport {name}"):
-                return function(*arguments, **options)
-
-        # functools is not loaded where a process starts
-        call.__wrapped__ = function  # type: ignore[attr-defined]
-        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-            setattr(call, attribute, getattr(function, attribute))
-        return call  # type: ignore[return-value]
-
-    return decorate
+def call(
+    name: str,
+    function: Callable[..., Any],
+    arguments: tuple[object, ...],
+    options: dict[str, object],
+) -> Any:
+    """Call a function in a span called ``lazyimport NAME``."""
+    tracer = _tracer()
+    if tracer is None:
+        return function(*arguments, **options)
+    with tracer.start_as_current_span(f"lazyimport {name}"):
+        return function(*arguments, **options)
 
 
 def note(**facts: object) -> bool:

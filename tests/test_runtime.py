@@ -582,6 +582,7 @@ NOT_FOR_A_WARM_START = {
     "lazyimport.format.codec",
     "lazyimport.importing.collector",
     "lazyimport.reporting",
+    "lazyimport.tracing",
 }
 
 

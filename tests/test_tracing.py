@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from lazyimport import tracing
+from lazyimport.lazy import traced
 from tests.cli.conftest import CommandLine, write
 
 TYPE_CHECKING = False
@@ -76,7 +76,8 @@ def test_spans_of_installing(cli: CommandLine) -> None:
 def test_a_process_without_opentelemetry_loads_nothing_for_it() -> None:
     code = (
         "import sys; from lazyimport import tracing\n"
-        "f = tracing.traced('x')(lambda a: a)\n"
+        "from lazyimport.lazy import traced\n"
+        "f = traced('x')(lambda a: a)\n"
         "assert f(1) == 1 and not tracing.note(a=1); tracing.record('x', 0, 0)\n"
         "print([n for n in sys.modules if 'opentelemetry' in n or n == 'functools'])"
     )
@@ -96,7 +97,7 @@ def test_a_process_without_opentelemetry_loads_nothing_for_it() -> None:
 
 
 def test_what_is_traced_looks_like_the_function() -> None:
-    @tracing.traced("x")
+    @traced("x")
     def plain(a: int, *, b: int = 2) -> int:
         """Add."""
         return a + b

@@ -12,8 +12,8 @@ import sys
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.delivery.starting import Answers, fetch_alone
 from lazyimport.delivery.waiting import Waiting
-from lazyimport.lazy import errors
-from lazyimport.tracing import note, traced
+from lazyimport.lazy import errors, traced
+from lazyimport.tracing import note
 from lazyimport.values import redact
 
 TYPE_CHECKING = False

@@ -15,6 +15,7 @@ from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.header import MAGIC, open_header
 from lazyimport.format.writer import recode
+from lazyimport.lazy import traced
 from lazyimport.packing.layout import choose_roots
 from lazyimport.packing.options import PackOptions
 from lazyimport.packing.packer import pack
@@ -35,7 +36,7 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore, mutable, writable
 from lazyimport.stores.artifact import is_artifact
-from lazyimport.tracing import note, traced
+from lazyimport.tracing import note
 from lazyimport.values import check_channel, redact
 
 

@@ -17,9 +17,10 @@ from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 from lazyimport.deploy.target import Target
 from lazyimport.deploy.timeline import Timeline
+from lazyimport.lazy import traced
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
-from lazyimport.tracing import note, record, traced
+from lazyimport.tracing import note, record
 from lazyimport.values import redact
 
 
