@@ -123,7 +123,8 @@ class _Check:
         try:
             with self._cache.look_into(hash) as file:
                 buffer = map_file(file, path, hash)
-            archive = Archive(buffer, hash, path, base=self._base)
+            read_blob = self._cache.read_blob
+            archive = Archive(buffer, hash, path, base=self._base, blob=read_blob)
             self._archives[hash] = archive
             prove(archive)
             self._sound.add(hash)
@@ -192,9 +193,9 @@ class _Check:
     def put_back(self) -> None:
         """Put back what was removed of trees. The next start mends what is left."""
         held: dict[str, int] = {}
-        with suppress(OSError):
-            for hash, top in sorted(self._to_mend):
-                root = self._cache.tree_path(hash)
+        for hash, top in sorted(self._to_mend):
+            root = self._cache.tree_path(hash)
+            with suppress(OSError, ArchiveError):
                 Materializer(self._archives[hash], root, held).put_package(top)
         for descriptor in held.values():
             os.close(descriptor)

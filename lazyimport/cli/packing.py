@@ -216,6 +216,13 @@ def _say_packed(
 
 def describe_published(published: Published) -> str:
     """Return what a push has moved, in words."""
+    text = _describe_archive(published)
+    if published.large:
+        text += f"; and {size(published.large)} of large files"
+    return text
+
+
+def _describe_archive(published: Published) -> str:
     if published.kind == "present":
         return "already there: nothing sent"
     if published.kind == "full":

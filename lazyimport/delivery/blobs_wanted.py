@@ -6,6 +6,8 @@ here, and processes that want the same one share its transfer.
 
 from __future__ import annotations
 
+import sys
+
 from lazyimport.cache.blobs import missing_blob
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.delivery.obtaining import is_here_alone, obtain
@@ -70,6 +72,14 @@ def _obtain(
         pass
     if settings.store is None:
         raise missing_blob(cache, blob, hash)
+    if "logging" in sys.modules:  # nobody listens otherwise
+        sys.modules["logging"].getLogger("lazyimport").info(
+            "fetching %s of archive %s (%d bytes) from %s",
+            blob.path,
+            hash,
+            blob.size,
+            redact(settings.store),
+        )
     if is_here_alone(settings.store):
         from lazyimport.delivery.blobs_in import obtain_blob_here
 
@@ -108,6 +118,7 @@ class _WaitingForBlob(Waiting):
     ) -> None:
         super().__init__(settings, blob.name, reporter)
         self.what = f"{blob.path} of archive {hash}"
+        self.label = f"{blob.path} of {hash[:12]}"
         self.asked = encode(hash, blob)
         self._blob = blob
 

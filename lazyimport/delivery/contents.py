@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 
 from lazyimport.cache.node import NodeCache
@@ -52,7 +52,7 @@ class Contents:
     returns the proved bytes of a file, and raises StoreError or DamagedArchive.
     """
 
-    __slots__ = ("content", "first", "header", "index", "notes", "place")
+    __slots__ = ("_blobs", "content", "first", "header", "index", "notes", "place")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Contents:
         place: str,
         first: tuple[int, int],
         content: Callable[[Entry], bytes | memoryview],
+        blobs: Collection[bytes] = (),
     ) -> None:
         self.first = first
         self.header = header
@@ -69,12 +70,18 @@ class Contents:
         self.notes = notes
         self.place = place
         self.content = content
+        self._blobs = blobs
 
     @property
     def files(self) -> list[Entry]:
         """The files, in the order of their paths."""
         found = [entry for entry in self.index.entries() if not entry.is_directory]
         return sorted(found, key=lambda entry: entry.path.encode())
+
+    @property
+    def large(self) -> list[Entry]:
+        """The files that do not lie in the archive, but beside it."""
+        return [entry for entry in self.files if entry.digest in self._blobs]
 
     def file(self, path: str) -> Entry:
         """Return the file at *path*. Raises SettingsError if there is none."""
@@ -151,7 +158,13 @@ def read_contents(
     place = f"the node cache {settings.cache_dir}"
     first = len({digest for _, digest, *_ in first_in(archive)}), archive.warm
     return Contents(
-        archive.header, archive.index, archive.notes, place, first, archive.content
+        archive.header,
+        archive.index,
+        archive.notes,
+        place,
+        first,
+        archive.content,
+        archive.blobs(),
     )
 
 
@@ -193,4 +206,4 @@ def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
     notes = decode_notes(store.read(head.key, header.notes_at, header.size))
     warm = heads[-1].header.warm
     first = sum(offset < warm for offset, *_ in heads[-1].members), warm
-    return Contents(header, index, notes, store.url, first, content)
+    return Contents(header, index, notes, store.url, first, content, blobs)

@@ -107,8 +107,8 @@ class Waiting:
     """A process that waits until its node has an archive.
 
     A subclass waits for something else: it has another ``name``, which is that of its
-    lock, another ``what``, which names it in errors, another `open_whole`, and
-    ``asked`` for its fetcher.
+    lock, another ``what`` and ``label``, which name it in errors and progress, another
+    `open_whole`, and ``asked`` for its fetcher.
     """
 
     asked = "archive"
@@ -117,6 +117,7 @@ class Waiting:
         self._settings = settings
         self.name = hash
         self.what = f"archive {hash}"
+        self.label = hash[:12]
         self._reporter = reporter
         self._cache = NodeCache(settings.cache_dir)
         self._warned = self._started = self._waited = False
@@ -196,7 +197,7 @@ class Waiting:
         progress = read_progress(self._cache, self.name)
         if progress is not None and progress.total:
             store = redact(str(self._settings.store))
-            text = f"fetching {self.name[:12]} from {store}"
+            text = f"fetching {self.label} from {store}"
             self._reporter.step(text, progress.done, progress.total, "bytes")
         return progress
 

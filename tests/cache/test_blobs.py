@@ -101,6 +101,7 @@ def test_stay_with_a_packing_that_was_not_written_whole(site: LargeSite) -> None
 
 def test_verify_finds_what_was_edited(site: LargeSite) -> None:
     hash = bring(site, site.push().hash)
+    tree = Path(materialize(site.node, hash))
     here = site.here(hash)
     here.chmod(0o644)
     data = bytearray(site.dense)
@@ -111,3 +112,8 @@ def test_verify_finds_what_was_edited(site: LargeSite) -> None:
         str(here)
     ]
     assert not here.exists()
+    assert not (tree / DENSE).exists()
+    bring(site, hash)
+    materialize(site.node, hash)
+    assert (tree / DENSE).read_bytes() == site.dense
+    assert not verify(site.node, remove=False).damages

@@ -152,7 +152,8 @@ def _facts(contents: Contents, entry: Entry) -> dict[str, object]:
         "path": entry.path,
         "size": entry.size,
         "sha256": entry.digest.hex(),
-        "executable": bool(entry.flags & 1),
+        "executable": entry.executable,
+        "on_demand": entry.on_demand,
         "pythons": contents.pythons([entry]),
     }
 
@@ -187,7 +188,7 @@ def _figures(entries: Sequence[Entry]) -> tuple[int, int, int]:
 def _print_files(contents: Contents) -> None:
     rows = [
         (
-            "-rwx" if entry.flags & 1 else "-rw-",
+            "-rwx" if entry.executable else "-rw-",
             f"{entry.size:,}",
             entry.digest.hex()[:12],
             ", ".join(contents.pythons([entry])) or "-",

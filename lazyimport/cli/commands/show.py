@@ -49,6 +49,7 @@ def command(archive: str, as_json: bool, settings: Settings) -> None:
                 "requires_python": contents.notes.get("requires_python"),
                 "pythons": [variant.python for variant in contents.index.variants],
                 **_figures(contents),
+                "large": _large(contents),
                 "first": dict(zip(("members", "size"), contents.first, strict=True)),
                 "real_files": contents.real_files,
                 "left_out": contents.left_out,
@@ -89,6 +90,7 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         ("modules", f"{figures['modules']:,}"),
         ("files", f"{figures['files']:,} in {amount(figures['folders'], 'folder')}"),
         ("sizes", ", ".join(sizes)),
+        ("large files", _large_in_words(contents)),
         ("first", _first(contents)),
     ]
     console.print_table([(name, text) for name, text in rows if text])
@@ -99,6 +101,23 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         [(path or "(top)", _why(reasons)) for path, reasons in real.items()],
     )
     _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
+
+
+def _large(contents: Contents) -> dict[str, int]:
+    files = contents.large
+    return {
+        "files": len(files),
+        "size": sum(entry.size for entry in files),
+        "on_demand": sum(entry.on_demand for entry in files),
+    }
+
+
+def _large_in_words(contents: Contents) -> str:
+    facts = _large(contents)
+    text = f"{facts['files']:,}, {size(facts['size'])}, beside the archive"
+    if facts["on_demand"]:
+        text += f"; {facts['on_demand']:,} fetched on demand"
+    return text if facts["files"] else ""
 
 
 def _first(contents: Contents) -> str:
