@@ -4,6 +4,8 @@
     python -m benchmarks.fetch --tree DIR --imports pandas    beside it, a tree of yours
     python -m benchmarks.fetch --weights 256                  eight files of 256 MiB
 
+A tree is pushed twice: as it is, and in the order in which such a process reads it.
+
 A server on this machine has a round trip and a bandwidth. A process downloads the
 archive in one stream, decodes it and writes it again, by itself, as was done before
 there was a fetcher (`before`); or it waits until a fetcher has brought all of it
@@ -125,10 +127,24 @@ def cases(options: argparse.Namespace, folder: str) -> Iterator[Case]:
         FileStore(store).put(archive_key(hash), BytesIO(data))
         yield Case(name, hash, store, ["app"])
     for tree in options.tree:
-        store = f"{folder}/{os.path.basename(tree)}"
-        command = ["-m", "lazyimport", "push", tree, "--store", f"file://{store}", "-q"]
-        hash = subprocess.check_output([sys.executable, *command], text=True).split()[0]
-        yield Case(os.path.basename(tree), hash, store, options.imports)
+        name, profile = os.path.basename(tree), f"{folder}/start.jsonl"
+        store = f"{folder}/{name}"
+        hash = push(tree, store)
+        yield Case(name, hash, store, options.imports)
+        if options.imports:
+            record = f"lazyimport.install({hash!r}).record({profile!r})\n"
+            program = f"{_PATH}import lazyimport; {record}{IMPORTS}"
+            command = [sys.executable, "-S", "-c", program, *options.imports]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            push(tree, f"{store}-recorded", "--profile", profile)
+            yield Case(f"{name}, recorded", hash, f"{store}-recorded", options.imports)
+
+
+def push(tree: str, store: str, *more: str) -> str:
+    """Put the archive of *tree* into the folder *store*, and return its hash."""
+    command = ["-m", "lazyimport", "push", tree, "--store", f"file://{store}", "-q"]
+    pushed = subprocess.check_output([sys.executable, *command, *more], text=True)
+    return pushed.split()[0]
 
 
 def main() -> None:

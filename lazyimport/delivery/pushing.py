@@ -63,6 +63,7 @@ def push(
     options: PackOptions | None = None,
     *,
     check: Callable[[str], object] | None = None,
+    entries: Sequence[str] = (),
     signer: Signer | None = None,
     channel: str | None = None,
     message: str = "",
@@ -75,12 +76,12 @@ def push(
 
     In place of them, *roots* may be one file that ``lazyimport pack --output`` wrote.
     The store is the one of *settings*, *store* if it is open already; it is sent the
-    difference to an archive that it has, where that is small enough, but the whole in
-    the order of a profile that *options* name. *check* is
-    called with the hash before anything is sent, with the archive whole in the node
-    cache, and may raise. *signer* signs the archive, and the change that points
-    *channel* to it, for which *message* is the reason; that counts for *valid_for*
-    seconds, as `set_channel` says.
+    difference to an archive that it has, where that is small enough, but the whole if
+    *options* name a profile to order it by. *check* is called with the hash before
+    anything is sent, with the archive whole in the node cache, and may raise. *entries*
+    is as `lazyimport.packing.pack` takes it. *signer* signs the archive, and the change
+    that points *channel* to it, for which *message* is the reason; that counts for
+    *valid_for* seconds, as `set_channel` says.
 
     With *environ*, the environment of the process, it is recorded in the store where
     the archive comes from. If that fails, *reporter* is warned.
@@ -95,7 +96,7 @@ def push(
     file = archive_file(places)
     asked = [] if environ is None or file or any(map(is_artifact, places)) else places
     with Provenance(asked, environ or {}) as provenance:
-        revision, packed = prepare(places, settings, options, check, reporter)
+        revision, packed = prepare(places, settings, options, check, reporter, entries)
         started = time.perf_counter()
         reporter.step(f"sending to {store.url}")
 
@@ -142,6 +143,7 @@ def prepare(
     options: PackOptions | None = None,
     check: Callable[[str], object] | None = None,
     reporter: Reporter = SILENT,
+    entries: Sequence[str] = (),
 ) -> tuple[Revision, Packed | None]:
     """Do what `push` does before anything is sent.
 
@@ -154,7 +156,9 @@ def prepare(
         packed, revision = None, _revision_in(file, settings)
     else:
         whole = check is not None
-        packed = pack(places, settings, options, whole=whole, reporter=reporter)
+        packed = pack(
+            places, settings, options, whole=whole, entries=entries, reporter=reporter
+        )
         revision = packed.revision
     if check is not None:
         check(revision.hash)

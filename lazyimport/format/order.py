@@ -20,6 +20,10 @@ def first_members(starts: Sequence[Start], index: Index) -> list[bytes]:
     early. Bytecode for other Pythons than that of the first start follows behind all.
     """
     entries = {entry.path: entry for entry in index.entries()}
+    children: dict[str, list[Entry]] = {}
+    for path in sorted(entries):
+        if path:
+            children.setdefault(path.rpartition("/")[0], []).append(entries[path])
     known = {digest for entry in entries.values() for _, _, digest in entry.members()}
     pythons = [variant.python for variant in index.variants]
     ran = [start.python for start in starts if start.python in pythons]
@@ -29,7 +33,8 @@ def first_members(starts: Sequence[Start], index: Index) -> list[bytes]:
     for read in _merged(starts):
         entry = entries.get(read.path)
         if read.kind == "package":
-            first.update((each.digest, None) for each in _package(read.path, entries))
+            for each in (entry, *_package(read.path, children)):
+                first.update({} if each is None else {each.digest: None})
         elif entry is None:
             first[_bytes(read.digest)] = None
         elif read.kind == "code" and entry.variants:
@@ -79,17 +84,15 @@ def _merged(starts: Iterable[Start]) -> list[Read]:
     return [read for _, (_, read) in ordered]
 
 
-def _package(top: str, entries: dict[str, Entry]) -> Iterator[Entry]:
-    """Yield what is read to put *top* on disk: listings, then files."""
-    inside = f"{top}/" if top else ""
-    found = (
-        entry
-        for path, entry in entries.items()
-        if (path.startswith(inside) if top else "/" not in path) or path == top
-    )
-    for entry in sorted(found, key=lambda each: (not each.is_directory, each.path)):
-        if top or not entry.path or not entry.is_directory:
-            yield entry
+def _package(top: str, children: dict[str, list[Entry]]) -> Iterator[Entry]:
+    """Yield what is read to put *top* on disk, as `Archive.files_under` orders it."""
+    folders = [top]
+    while folders:
+        for entry in children.get(folders.pop(), ()):
+            if entry.is_directory and top:
+                folders.append(entry.path)
+            if top or not entry.is_directory:
+                yield entry
 
 
 def _bytes(digest: str) -> bytes:

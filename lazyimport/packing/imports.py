@@ -134,7 +134,11 @@ def import_order(
             continue
         seen[name] = None
         try:
-            imports = [] if module.source is None else _imports(name, module, find)
+            imports = (
+                []
+                if module.source is None
+                else _imports(name, module, find, checked=False)
+            )
         except (SyntaxError, ValueError, RecursionError):
             continue
         found: list[str] = []
@@ -147,7 +151,11 @@ def import_order(
 
 
 def _imports(
-    name: str, module: Module, find: Callable[[str], Module | None]
+    name: str,
+    module: Module,
+    find: Callable[[str], Module | None],
+    *,
+    checked: bool = True,
 ) -> list[_Import]:
     assert module.source is not None
     is_package = module.path.endswith("/__init__.py")
@@ -155,7 +163,8 @@ def _imports(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(module.source, module.path)
-        compile(tree, module.path, "exec", dont_inherit=True)  # finds what ast passes
+        if checked:  # for what ast passes
+            compile(tree, module.path, "exec", dont_inherit=True)
     visitor = _Visitor(package, lambda one: _missing(one, find) == "")
     visitor.visit(tree)
     return visitor.imports

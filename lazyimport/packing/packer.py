@@ -28,6 +28,7 @@ def pack(
     options: PackOptions | None = None,
     *,
     whole: bool = True,
+    entries: Sequence[str] = (),
     reporter: Reporter = SILENT,
 ) -> Packed:
     """Pack *roots* into an archive in the node cache of *settings*.
@@ -39,7 +40,9 @@ def pack(
     the path or URL of one artifact: a zip, wheel or tarball.
 
     Unless it is to be *whole*, only what differs from an archive packed before is
-    written, which is enough for a push. *reporter* is told of progress, and of what
+    written, which is enough for a push. *entries* (``module:attribute``) are what a
+    process imports at its start, by default what the configuration has as its check: it
+    comes first where no profile says more. *reporter* is told of progress, and of what
     ``warnings`` of the result says as well.
 
     Raises SettingsError for *roots* that do not go together, PackError with every
@@ -70,6 +73,7 @@ def pack(
                 reporter=reporter,
                 trust_stat=options.trust_stat,
                 whole=whole,
+                entries=entries,
             )
         elif len(places) == 1 and not (
             options.installed or options.requirements or options.wheels

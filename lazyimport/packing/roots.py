@@ -134,6 +134,7 @@ def pack_roots(
     reporter: Reporter = SILENT,
     trust_stat: bool = True,
     whole: bool = True,
+    entries: Sequence[str] = (),
 ) -> Packed:
     """Pack *roots* with bytecode for *interpreters*; keep the archive in *cache*.
 
@@ -144,7 +145,8 @@ def pack_roots(
     *staged* are more roots, in directories that only this call sees. Neither *cache*
     nor *store*, the folder of one, is packed, wherever it lies. Unless it is to be
     *whole*, only what differs from an older archive is written, and ``revision`` of
-    the result gives it all.
+    the result gives it all. What comes first where that is sent is as profiles record
+    it, else as *entries* (``module:attribute``), or those of *config*, import it.
 
     Raises PackError with every reason found, CacheError, or MemoryError.
     """
@@ -187,9 +189,9 @@ def pack_roots(
     recorded = first_members(starts, revision.index)
     if recorded:
         revision.order = lambda: recorded
-    elif config.check:
+    elif expected := entries or config.check:
         revision.order = lambda: first_members(
-            [expected_start(config.check, revision)], revision.index
+            [expected_start(expected, revision)], revision.index
         )
     warnings = [
         *sources.warnings,

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from lazyimport.packing.imports import Fault, Module, find_faults
+from lazyimport.packing.imports import Fault, Module, find_faults, import_order
 
 #: neither in the archive nor to be looked into
 INSTALLED = {"os", "sys", "json", "typing", "contextlib", "importlib", "torch"}
@@ -165,3 +165,28 @@ def test_expressions_and_chains_may_be_deep() -> None:
 
     assert ["gone"] == missing(f"import gone\nx = {deep}\n")
     assert missing(f"import gone\n{chain}") in ([], ["gone"])
+
+
+def test_the_order_of_imports_when_a_module_runs() -> None:
+    """Depth first; what functions import may come later, or never."""
+    sources = {
+        "app": "import b.c\nfrom d import e, f\nimport late\nimport nowhere\n",
+        "b": "import first\n",
+        "b.c": "def use():\n    import never\nclass C:\n    import inside\n",
+        "d": "from . import f\n",
+        "d.e": "",
+        "d.f": "import app\n",
+        "first": "if False:\n    import never\n",
+        "inside": "",
+        "late": "import (\n",
+        "never": "",
+    }
+
+    def find(name: str) -> Module | None:
+        path = f"{name}/__init__.py" if name in {"b", "d"} else f"{name}.py"
+        return Module(path, sources[name].encode()) if name in sources else None
+
+    assert import_order(["app"], find) == [
+        *("app", "b", "first", "b.c", "inside", "d", "d.f", "d.e", "late")
+    ]
+    assert import_order(["nothing", "d.e"], find)[:3] == ["d", "d.f", "app"]

@@ -106,10 +106,15 @@ def command(
         settings = options.trusting(settings, signer)
         history = deploying.open_history(settings, reporter, signer, patience)
         check = None
+        entries = _entries(entry or "", applications, () if named else project().check)
+        if entry is not None and not entries:
+            raise click.UsageError(
+                "nothing here has an import_path: name one, --check MODULE"
+            )
         if entry is not None:
             check = partial(
                 check_and_tell,
-                entries=_entries(entry, applications, () if named else project().check),
+                entries=entries,
                 settings=settings,
                 python=check_python,
                 reporter=reporter,
@@ -118,8 +123,16 @@ def command(
         if is_pushed and wishes.dry_run:
             hash = prepare_and_tell(roots, settings, packing, reporter, check)
         elif is_pushed:
-            more = {"check": check, "signer": signer, "store": history.store}
-            hash = push_and_tell(roots, settings, packing, reporter, **more).hash
+            hash = push_and_tell(
+                roots,
+                settings,
+                packing,
+                reporter,
+                check=check,
+                entries=entries,
+                signer=signer,
+                store=history.store,
+            ).hash
         else:
             hash = _named(archive, channel, settings, history, reporter)
             advice = "push and deploy in one go with --push DIR"
@@ -134,14 +147,9 @@ def command(
 def _entries(
     entry: str, applications: Sequence[Application], more: Sequence[str]
 ) -> list[str]:
-    """Return what to import, before Serve does: *entry*, or what is named elsewhere."""
+    """Return what Serve imports at a start: *entry*, or what is named elsewhere."""
     paths = [app.import_path for app in applications if app.import_path]
-    entries = [entry] if entry else list(dict.fromkeys([*paths, *more]))
-    if not entries:
-        raise click.UsageError(
-            "nothing here has an import_path: name one, --check MODULE"
-        )
-    return entries
+    return [entry] if entry else list(dict.fromkeys([*paths, *more]))
 
 
 def _named(

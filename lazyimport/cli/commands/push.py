@@ -86,6 +86,7 @@ def command(
             packing,
             reporter,
             check=None if check is None else try_import,
+            entries=entries,
             signer=signer,
             channel=channel,
             message=message,
