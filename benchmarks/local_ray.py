@@ -45,7 +45,8 @@ class LocalRay:
                 "LAZYIMPORT_CACHE_DIR": f"{folder}/cache",
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
-                "RAY_raylet_start_wait_time_s": "200",
+                "RAY_raylet_start_wait_time_s": "240",
+                "RAY_agent_register_timeout_ms": "240000",
                 # With the default of 15, other work on the machine is measured too.
                 "RAY_worker_niceness": "0",
                 **environ,

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray import serve
 
@@ -44,6 +44,10 @@ _OPTIONS = (
 )
 
 
+#: the one of this process, if it is a replica
+_here: list[StandIn] = []
+
+
 def application(args: dict[str, Any]) -> Any:
     """Return the application at the import path ``application``, as one that is live.
 
@@ -56,7 +60,7 @@ def application(args: dict[str, Any]) -> Any:
     names = tuple(sorted(built.deployments))
     made = {}
     for name, deployment in built.deployments.items():
-        known = {"path": path, "args": theirs, "name": name, "names": names}
+        known = Known(path, theirs, name, names)
         made[name] = deployment.options(
             func_or_class=_stand_in(deployment.func_or_class, known),
             name=name,
@@ -66,14 +70,24 @@ def application(args: dict[str, Any]) -> Any:
     return ingress.bind(*[each.bind() for each in made.values()])
 
 
-def _stand_in(real: Any, known: Mapping[str, Any]) -> type:
+def _stand_in(real: Any, known: Known) -> type:
     """Return a class with the methods of *real*, which it does not refer to."""
     methods = {n: make_method(n, shape) for n, shape in shapes_of(real).items()}
     bases: tuple[type, ...] = (StandIn,)
     if serve_internals.serves_asgi(real):
         bases = StandIn, serve.ingress(Dispatch())(type("Ingress", (), {}))
     # Serve pickles it by value, as no module has it.
-    return type(known["name"], bases, {**methods, **known, "__module__": "live_code"})
+    own = {"_known": known, "__module__": "live_code"}
+    return type(known.name, bases, {**methods, **own})
+
+
+class Known(NamedTuple):
+    """The deployment ``name``, among ``names``, of what ``path`` and ``args`` make."""
+
+    path: str
+    args: Mapping[str, Any]
+    name: str
+    names: tuple[str, ...]
 
 
 class Dispatch:
@@ -82,14 +96,12 @@ class Dispatch:
     @property
     def routes(self) -> list[Any]:
         """The routes of the current version, after which Serve names requests."""
-        assert StandIn.running is not None
-        return list(getattr(StandIn.running.serving.real.app, "routes", ()))
+        return list(getattr(_here[0]._serving.real.app, "routes", ()))  # noqa: SLF001
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection, as ASGI has it."""
         if scope["type"] != "lifespan":
-            assert StandIn.running is not None
-            with StandIn.running.request() as real:
+            with _here[0]._request() as real:  # noqa: SLF001
                 await real.app(scope, receive, send)
             return
         while True:  # each version has a lifespan of its own
@@ -100,25 +112,20 @@ class Dispatch:
 
 
 class StandIn:
-    """Stands for the deployment *name* of the application that *path* and *args* make.
+    """Stands for one deployment; subclasses have methods like those of its class.
 
     Serve makes one in each replica. Each request is bound to the version that serves
-    when it begins: to one object, and to what that imports, also later.
+    when it begins: to one object, and to what that imports, also later. All that is
+    its own has a name with an underscore, which theirs have not.
     """
 
-    path: str
-    args: Mapping[str, Any]
-    name: str
-    #: of all deployments of the application
-    names: tuple[str, ...]
-    #: the one of this process
-    running: StandIn | None = None
+    _known: Known
     #: what serves requests that begin now
-    serving: Serving
+    _serving: Serving
 
     # Serve awaits it.
     async def __init__(self, *_: Any) -> None:  # type: ignore[misc]
-        StandIn.running = self
+        _here[:] = [self]
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "lazyimport-live")
         self._ending: set[asyncio.Task[None]] = set()
@@ -129,7 +136,7 @@ class StandIn:
         hash, self._wish = wanted.get("hash", installed), wanted.get("wish")
         if hash == installed:
             loop, now = asyncio.get_running_loop(), live.current_generation()
-            self.serving = await self._in_thread(self._make, now, loop, None)
+            self._serving = await self._in_thread(self._make, now, loop, None)
         else:
             swap = await self._swap(hash, None)
             if swap.state == "refused":
@@ -149,28 +156,28 @@ class StandIn:
             wanted = _wanted(user_config)
             given, before = (wanted.get("user_config"), rank), self._given
             self._wish = wanted.get("wish")
-            hash = wanted.get("hash", self.serving.hash)
+            hash = wanted.get("hash", self._serving.hash)
             self._given = given
-            if hash != self.serving.hash:
+            if hash != self._serving.hash:
                 await self._swap(hash, given)
                 return
             state, reason = "unchanged", ""
             if given != before:
                 try:
-                    await self.serving.reconfigure(*given)
+                    await self._serving.reconfigure(*given)
                 except Exception as error:
                     if before is None:
                         raise
                     state, reason = "refused", f"reconfigure: {error!r}"
             self._tell(live.Swap(state, hash, hash, reason))
 
-    def request(self) -> AbstractContextManager[Any]:
+    def _request(self) -> AbstractContextManager[Any]:
         """Bind what runs inside to the version that serves now, and give its object."""
-        while not (serving := self.serving).take():
+        while not (serving := self._serving).take():
             pass  # it was replaced this very moment
         return serving.use()
 
-    def hold(self, result: Any) -> Any:
+    def _hold(self, result: Any) -> Any:
         """Return *result* of a method as what uses this version until it has ended."""
         serving = Serving.current()
         assert serving is not None
@@ -178,14 +185,14 @@ class StandIn:
 
     def __getattr__(self, name: str) -> Any:
         """Return a method that the class did not have when it was deployed."""
-        serving = vars(self).get("serving")
+        serving = vars(self).get("_serving")
         if serving is None or name not in serving.shapes:
             raise AttributeError(name)
         return MethodType(make_method(name, serving.shapes[name]), self)
 
     async def __del__(self) -> None:
-        if "serving" in vars(self):
-            await self.serving.end()
+        if "_serving" in vars(self):
+            await self._serving.end()
         asgi = getattr(super(), "__del__", None)
         if asgi is not None:
             await asgi()
@@ -202,7 +209,7 @@ class StandIn:
         swap: live.Swap = await self._in_thread(change)
         ending = made[0] if made else None
         if made and swap.state == "swapped":
-            ending, self.serving = vars(self).get("serving"), made[0]
+            ending, self._serving = vars(self).get("_serving"), made[0]
         if ending is not None:
             task = loop.create_task(ending.retire())
             self._ending.add(task)
@@ -218,12 +225,12 @@ class StandIn:
     ) -> Serving:
         """Import the application, in this thread, and make the object, on *loop*."""
         name = serve.get_replica_context().app_name
-        found = pkgutil.resolve_name(self.path)
-        built = serve_internals.build(found, self.args, name)
-        _refuse_other_names(self.names, built.deployments)
-        new = Serving(built.deployments[self.name], generation)
-        if "serving" in vars(self):
-            _refuse_other_shape(self.serving, new)
+        path, args, own, names = self._known
+        built = serve_internals.build(pkgutil.resolve_name(path), args, name)
+        _refuse_other_names(names, built.deployments)
+        new = Serving(built.deployments[own], generation)
+        if "_serving" in vars(self):
+            _refuse_other_shape(self._serving, new)
 
         asyncio.run_coroutine_threadsafe(new.begin(given), loop).result()
         return new
@@ -235,7 +242,7 @@ class StandIn:
 
     def _bound(self, servable: Any) -> Any:
         """Return the user's object where Serve has *servable*."""
-        serving = Serving.current() or vars(self).get("serving")
+        serving = Serving.current() or vars(self).get("_serving")
         return serving.real if servable is self and serving is not None else servable
 
     def _tell(self, swap: live.Swap) -> None:
@@ -247,7 +254,7 @@ class StandIn:
             report_swap(
                 swap,
                 application=context.app_name,
-                deployment=self.name,
+                deployment=self._known.name,
                 replica=context.replica_tag,
                 wish=self._wish,
             )

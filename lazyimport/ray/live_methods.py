@@ -87,16 +87,16 @@ def _kind_of(function: Any) -> str:
 
 def _sync(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self.request() as real:
+        with self._request() as real:
             result = getattr(real, name)(*args, **kwargs)
-            return self.hold(result)
+            return self._hold(result)
 
     return method
 
 
 def _async(name: str) -> Callable[..., Any]:
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self.request() as real:
+        with self._request() as real:
             return await getattr(real, name)(*args, **kwargs)
 
     return method
@@ -104,7 +104,7 @@ def _async(name: str) -> Callable[..., Any]:
 
 def _generator(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with self.request() as real:
+        with self._request() as real:
             yield from getattr(real, name)(*args, **kwargs)
 
     return method
@@ -112,7 +112,7 @@ def _generator(name: str) -> Callable[..., Any]:
 
 def _async_generator(name: str) -> Callable[..., Any]:
     async def method(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        with self.request() as real:
+        with self._request() as real:
             made = getattr(real, name)(*args, **kwargs)
             async with contextlib.aclosing(made) as items:
                 async for item in items:

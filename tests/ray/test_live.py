@@ -97,6 +97,12 @@ class Train:
             yield self.seen()
             await asyncio.sleep(0.05)
 
+    def request(self, serving):
+        return [self.version]
+
+    def name(self):
+        return [self.version]
+
     @serve.batch(max_batch_size=4, batch_wait_timeout_s=0.01)
     async def load(self, goods):
         return [self.seen() for _ in goods]
@@ -127,7 +133,9 @@ class Shop:
             "versions": [self.version, me.version, consts.VERSION, lazy.VERSION]
             + await self.doll.remote()
             + await self.train.remote()
-            + await self.train.load.remote(1),
+            + await self.train.load.remote(1)
+            + await self.train.request.remote(1)
+            + await self.train.name.remote(),
         }
 
     @api.get("/slow")

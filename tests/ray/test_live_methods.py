@@ -87,12 +87,12 @@ class Stands:
         self.real, self.inside = real, 0
 
     @contextmanager
-    def request(self) -> Iterator[Any]:
+    def _request(self) -> Iterator[Any]:
         self.inside += 1
         yield self.real
         self.inside -= 1
 
-    def hold(self, result: Any) -> Any:
+    def _hold(self, result: Any) -> Any:
         return result
 
 
