@@ -418,11 +418,11 @@ class Process:
                 self.text += line
                 self._changed.notify_all()
 
-    def wait(self, pattern: str, since: int = 0) -> str:
+    def wait(self, pattern: str, since: int = 0, seconds: float = _PATIENCE) -> str:
         """Return what was said since then, once *pattern* is in it."""
         with self._changed:
             done = self._changed.wait_for(
-                lambda: re.search(pattern, self.text[since:]), _PATIENCE
+                lambda: re.search(pattern, self.text[since:]), seconds
             )
             if not done:
                 raise SystemExit(f"no {pattern!r} in: {self.text[since:]}")
@@ -462,7 +462,7 @@ def live(bench: Bench, saves: int, *, far: bool) -> list[Times]:
         command += [f"{bench.folder}/src", str(bench.file), "--store", store]
         dev = Process(command, bench.environ)
         stack.callback(dev.stop)
-        dev.wait("watching")
+        dev.wait("watching", seconds=600)
         load = stack.enter_context(bench.load(name))
         load.first(bench.version)
         times, memory = [], {}

@@ -59,7 +59,11 @@ def _inside(cache: Any) -> Iterator[Any]:
 def _is_old(one: Any, live: Live) -> bool:
     """Whether a function or class is of a module that another one has replaced."""
     if isinstance(one, FunctionType):
-        return MARK in one.__globals__
+        module = sys.modules.get(one.__module__ or "")
+        # A copy by value, which Serve makes of an application of FastAPI, has globals
+        # of its own.
+        copied = module is None or vars(module) is not one.__globals__
+        return MARK in one.__globals__ or (copied and live.is_ours(one.__module__))
     if not isinstance(one, type) or not live.is_ours(one.__module__):
         return False
     now: Any = sys.modules.get(one.__module__)
