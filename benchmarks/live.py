@@ -351,7 +351,7 @@ class Bench:
         """Write the three files that have the version, and *more*; return when."""
         names = ("other", "lazy", "consts")
         text = f"VERSION = {self.version}\n"
-        return self.write({**{f"shop/{name}.py": text for name in names}, **more})
+        return self.write({**more, **{f"shop/{name}.py": text for name in names}})
 
     def write(self, files: Mapping[str, str]) -> float:
         """Write *files*, as good as at once; return when."""
