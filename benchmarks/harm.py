@@ -6,6 +6,10 @@ A process that fetches, puts files on disk and makes room is killed at random mo
 and another one starts from what it left. Then processes start that can write no file
 beyond some size, as on a disk that is full, and others start after them without that
 limit. A start that fails, or finds anything damaged, is counted.
+
+Last, two workers of a cold node wait for a download, and at a random moment the fetcher
+is killed, or a worker, which is started again: how many bytes move for an archive then,
+and how many for 64 workers of which none is killed.
 """
 
 from __future__ import annotations
@@ -13,14 +17,28 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
+import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from benchmarks import measure
+from benchmarks.simulate import PROGRAM as IMPORTS, archive
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
+from lazyimport.registry.layout import archive_key
+from lazyimport.settings import Settings
 from tests.support.fleet import BUSY, PROGRAM, Fleet, output_of
+from tests.support.shaped import Shaped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LIMITED = """
 import os, resource, sys
@@ -28,6 +46,8 @@ sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["MOST"]),) * 2)
 """
 _EXPECTED = "second 300000\n"
+#: Bytes of the archive that is being fetched when somebody is killed.
+_SIZE = 48 << 20
 
 
 def start(
@@ -95,8 +115,65 @@ def fill(fleet: Fleet, rounds: int) -> None:
         print(f"| {mode} | {rounds} | {memory} | {rounds - memory} | {wrong} |")
 
 
+def interrupt(folder: str, rounds: int, size: int, many: int) -> None:
+    """Print what moves if somebody is killed while an archive of *size* bytes comes."""
+    hash = archive(folder, size)
+    size = os.path.getsize(f"{folder}/{archive_key(hash)}")
+    server = Shaped(Path(folder), rate=size / 2, delay=0.01)
+    print("\n| Killed in a download | Downloads | Bytes | Most bytes | Wrong |")
+    print("| -- | -- | -- | -- | -- |")
+    with server.serving() as url:
+        for whom in ("the fetcher", "a worker", f"none of {many} workers"):
+            crowd = many if whom.startswith("none") else 2
+            moved: list[float] = []
+            wrong = 0
+            for number in range(1 if crowd > 2 else rounds):
+                cache = NodeCache(f"{folder}/{whom[:6]}{number}")
+                server.moved = 0
+                wrong += not _download(
+                    cache, Settings(hash, url, cache.path, fetch="whole"), whom, crowd
+                )
+                moved.append(server.moved / size)
+                shutil.rmtree(cache.path)
+            print(
+                f"| {whom} | {len(moved)} | {statistics.mean(moved):.3f} "
+                f"| {max(moved):.3f} | {wrong} |",
+                flush=True,
+            )
+
+
+def _download(cache: NodeCache, settings: Settings, whom: str, crowd: int) -> bool:
+    """Start workers on a cold node, kill one of *whom*; return whether all is well."""
+
+    def worker() -> subprocess.Popen[bytes]:
+        environ = measure.clean_environ(settings.to_environ())
+        return subprocess.Popen([sys.executable, "-S", "-c", IMPORTS], env=environ)
+
+    workers = [worker() for _ in range(crowd)]
+    at = time.monotonic() + random.uniform(0.1, 2.5)
+    while time.monotonic() < at:
+        time.sleep(0.005)
+    if whom == "a worker":
+        workers[0].kill()
+        workers[0].wait()
+        workers[0] = worker()
+    elif whom == "the fetcher":
+        for pid in _fetchers(cache.lock_path(str(settings.hash))):
+            os.kill(pid, signal.SIGKILL)
+    ended = [child.wait(timeout=300) for child in workers]
+    return not any(ended) and not verify(cache, remove=False).damages
+
+
+def _fetchers(lock: str) -> Iterator[int]:
+    """Yield the processes whose standard error is *lock*."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/2") == lock:
+                yield int(pid)
+
+
 def main() -> None:
-    """Run both in a new folder."""
+    """Run all in a new folder."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=40, help="of each, default 40")
     parser.add_argument("--quick", action="store_true", help="only show that it runs")
@@ -106,6 +183,9 @@ def main() -> None:
         rounds = 2 if options.quick else options.rounds
         kill(fleet, rounds)
         fill(fleet, rounds)
+    with measure.scratch() as folder:
+        size, many = (_SIZE // 16, 4) if options.quick else (_SIZE, 64)
+        interrupt(folder, rounds, size, many)
 
 
 if __name__ == "__main__":
