@@ -23,6 +23,8 @@ SCRIPTS = {
     "looks": (15,),
     "change": (),
     "push": (),
+    "fetch": (),
+    "simulate": (),
     "cache": (),
     "harm": (),
     "weights": (),

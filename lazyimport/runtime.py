@@ -113,7 +113,9 @@ def install(
         if running is not None:
             _refuse_another(running, wanted.hash, channel)
             return running
-        _refuse_leftovers(wanted.hash)
+        if process.has_installed:
+            _refuse_leftovers(wanted.hash)
+        process.has_installed = True
         installation = Installation(wanted, wanted.open())
         installation.seconds = perf_counter() - started
         installation.began = time() - installation.seconds
@@ -341,7 +343,8 @@ class Process:
     """All that lazyimport knows of the process that it runs in.
 
     ``installation`` is what is installed, ``failure`` why nothing is although it
-    should be, ``waiting`` what is being fetched; each may be None.
+    should be, ``waiting`` what is being fetched; each may be None. ``has_installed``
+    says whether anything ever was installed.
     ``live`` says which versions its code has had, None if that cannot change; ``kept``
     is what `lazyimport.keep` returns then.
     ``reporter`` is told what a person should know.
@@ -354,6 +357,7 @@ class Process:
     def __init__(self) -> None:
         self.lock = RLock()
         self.installation: Installation | None = None
+        self.has_installed = False
         self.live: Live | None = None
         self.kept: dict[str, object] = {}
         self.failure: Failure | None = None

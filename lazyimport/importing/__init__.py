@@ -185,6 +185,8 @@ class Changes:
     def set_variable(self, name: str, value: str | None) -> None:
         """Set an environment variable, or remove it if *value* is None."""
         before = os.environ.get(name)
+        if before == value:
+            return
 
         def undo() -> None:
             if os.environ.get(name) == value:
