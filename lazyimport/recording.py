@@ -36,7 +36,10 @@ class Recording:
         self._ended = False
         self._recorder = Recorder(tree, self._append)
         os.register_at_fork(after_in_child=self._forked)
-        record(self._recorder, tree, changes)
+        try:
+            record(self._recorder, tree, changes)
+        except AttributeError as error:  # a Python that imports in another way
+            self._give_up(error)
 
     def _forked(self) -> None:
         self._file = ""
@@ -60,12 +63,15 @@ class Recording:
             finally:
                 os.close(file)
         except Exception as error:  # noqa: BLE001 - no process fails for its profile
-            self._ended = True
-            why = getattr(error, "strerror", None) or error
-            self._warn(
-                f"the profile of process {os.getpid()} cannot be written to "
-                f"{self._file or self._path}: {why}"
-            )
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._ended = True
+        why = getattr(error, "strerror", None) or error
+        self._warn(
+            f"the profile of process {os.getpid()} cannot be written to "
+            f"{self._file or self._path}: {why}"
+        )
 
     def _name(self) -> str:
         folder = self._path

@@ -229,6 +229,24 @@ def test_a_profile_that_cannot_be_written_ends_nothing(
     assert "Not a directory" in done.stderr
 
 
+def test_a_python_that_imports_in_another_way(
+    archive: tuple[str, Path], tmp_path: Path
+) -> None:
+    """It runs without a profile."""
+    program = (
+        "from lazyimport.importing import recorded\n"
+        "recorded._frozen_importlib = None\n"
+        f"lazyimport.current().record({str(tmp_path / 'start.jsonl')!r})\n"
+        "import app\n"
+        "print('done')\n"
+    )
+    done = from_archive(*archive, program)
+
+    assert (done.status, done.stdout) == (0, "done\n")
+    assert "cannot be written to" in done.stderr
+    assert "_find_and_load_unlocked" in done.stderr
+
+
 def test_a_directory_takes_no_more_than_a_thousand(
     archive: tuple[str, Path], tmp_path: Path
 ) -> None:

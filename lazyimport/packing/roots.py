@@ -158,7 +158,8 @@ def pack_roots(
         never[os.path.realpath(store)] = "the store"
     starts = read_starts(config.profile)
     for profile in config.profile:
-        never |= dict.fromkeys((profile, os.path.realpath(profile)), "a profile")
+        places = os.path.abspath(profile), os.path.realpath(profile)
+        never |= dict.fromkeys(places, "a profile")
     sources = collect(roots, config, staged=staged, never=never, stdlib_names=names)
     path = f"{folder}/{_name_of(roots, interpreters, config)}"
     previous = load_previous(path, cache)
