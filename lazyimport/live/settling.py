@@ -30,16 +30,18 @@ def settle(live: Live) -> threading.Thread:
 
 def _settle(live: Live) -> None:
     with live.settling:  # the collector does nothing for a second thread
-        for cache in [one for one in gc.get_objects() if isinstance(one, _Cache)]:
-            if cache.cache_info().currsize and _holds_old(cache, live):
-                cache.cache_clear()
+        _clear_caches(live)
         _forget_lines(live.current.hash)
         gc.unfreeze()  # or the first version would stay
         gc.collect()
 
 
-def _holds_old(cache: Any, live: Live) -> bool:
-    return any(_is_old(one, live) for one in _inside(cache))
+def _clear_caches(live: Live) -> None:
+    """Clear the caches of `functools` that hold functions or classes of old code."""
+    for cache in [one for one in gc.get_objects() if isinstance(one, _Cache)]:
+        filled = cache.cache_info().currsize > 0
+        if filled and any(_is_old(one, live) for one in _inside(cache)):
+            cache.cache_clear()
 
 
 def _inside(cache: Any) -> Iterator[Any]:
