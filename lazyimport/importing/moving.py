@@ -36,11 +36,15 @@ _EXTENSION = "ArchiveExtensionLoader"
 
 
 def modules_of(tree: Tree) -> dict[str, ModuleType]:
-    """Return by name the modules of the tree that are imported, with its namespaces."""
+    """Return by name the modules of the tree that are imported, with its namespaces.
+
+    A program that ``python -m`` runs is not imported.
+    """
     return {
         name: module
         for name, module in list(sys.modules.items())
-        if entry_of(module) is not None or _is_namespace(module, tree)
+        if name != "__main__"
+        and (entry_of(module) is not None or _is_namespace(module, tree))
     }
 
 

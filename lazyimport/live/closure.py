@@ -25,12 +25,18 @@ class Plan:
 
     ``loaded`` are the modules of the archive that there are, by name; ``again`` the
     names of those to execute again, ``order`` the same in the order to do so.
-    ``native`` are files among them that no process can load twice.
+    ``native`` are files among them that no process can load twice. ``changed`` are all
+    paths of files that differ.
     """
 
     def __init__(
-        self, loaded: Mapping[str, ModuleType], again: set[str], edges: Edges
+        self,
+        loaded: Mapping[str, ModuleType],
+        again: set[str],
+        edges: Edges,
+        changed: set[str],
     ) -> None:
+        self.changed = changed
         self.loaded = loaded
         self.again = again
         self.order = _order(again, edges.loaded_by, loaded)
@@ -50,7 +56,7 @@ def make_plan(
     again = set(_changed_modules(changed, loaded, edges, old))
     if again:
         _Closing(loaded, edges).close(again)
-    return Plan(loaded, again, edges)
+    return Plan(loaded, again, edges, changed)
 
 
 def changed_paths(old: Tree, new: Tree) -> set[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import nullcontext
 from threading import Event, RLock, Thread
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import IO, Any
 
 from lazyimport.errors import LazyImportError
 from lazyimport.live.generations import Generation
@@ -23,6 +24,9 @@ from lazyimport.reporting import WARNINGS, Reporter
 from lazyimport.runtime import current, install
 from lazyimport.settings import Settings
 
+#: "<descriptor to read> <descriptor to write>" of the pipes of ``lazyimport dev -m``
+FOLLOW = "LAZYIMPORT_FOLLOW"
+
 
 def follow(
     *roots: str | os.PathLike[str],
@@ -31,6 +35,9 @@ def follow(
     reporter: Reporter = WARNINGS,
 ) -> Following:
     """Let this process import *roots*, and run what is saved there from now on.
+
+    Without *roots*, run what ``lazyimport dev -m`` tells that was saved, where that has
+    started this process; anywhere else, do nothing.
 
     For a notebook::
 
@@ -46,8 +53,12 @@ def follow(
     `lazyimport.packing.pack` and `lazyimport.install` do, and SettingsError without
     watchfiles.
     """
-    following = Following(choose_roots(roots), prepare, options, reporter)
-    following.begin()
+    places = choose_roots(roots) if roots else []
+    following = Following(places, prepare, options, reporter)
+    if places:
+        following.begin()
+    else:
+        following.listen(os.environ.pop(FOLLOW, ""))
     return following
 
 
@@ -69,10 +80,10 @@ class Following:
         self._end = Event()
         self._changed = False
         self._lock = RLock()
-        self._settings = _settings()
 
     def begin(self) -> None:
         """Install the archive of what there is now, and watch."""
+        self._settings = _settings()
         never = (self._settings.cache_dir,)
         files = watch(*self._roots, never=never, end=self._end)
         hash = self._pack()
@@ -84,6 +95,20 @@ class Following:
         if events is not None:
             events.register("pre_run_cell", self._before_cell)
         Thread(target=self._watch, args=[files, events is None], daemon=True).start()
+
+    def listen(self, pipes: str) -> None:
+        """Swap to what the process tells that is at the other end of two *pipes*."""
+        if pipes and live_state() is not None:
+            hear, tell = map(int, pipes.split())
+            ends = [os.fdopen(hear), os.fdopen(tell, "w")]
+            Thread(target=self._listen, args=ends, daemon=True).start()
+
+    def _listen(self, hear: IO[str], tell: IO[str]) -> None:
+        print("follows", file=tell, flush=True)
+        for line in hear:
+            done = self._swap(line.strip())
+            answer = [done.state, done.reason, done.modules, done.kept]
+            print(json.dumps(answer), file=tell, flush=True)
 
     def update(self) -> Swap | None:
         """Swap to what is saved now; return what came of it, None if it is the same."""
@@ -97,13 +122,16 @@ class Following:
             installed = current()
             if installed is not None and installed.hash == hash:
                 return None
-            done = swap(hash, prepare=self._prepare)
-            if done.state == "refused":
-                self._reporter.warn(f"{hash[:12]} is refused: {done.reason}")
-            else:
-                rebind(vars(sys.modules["__main__"]), set(done.modules))
-            self.last = done
-            return done
+            return self._swap(hash)
+
+    def _swap(self, hash: str) -> Swap:
+        done = swap(hash, prepare=self._prepare)
+        if done.state == "swapped":
+            rebind(vars(sys.modules["__main__"]), set(done.modules))
+        elif self._roots and done.state == "refused":
+            self._reporter.warn(f"{hash[:12]} is refused: {done.reason}")
+        self.last = done
+        return done
 
     def stop(self) -> None:
         """Watch no longer; the process runs on with what it has."""

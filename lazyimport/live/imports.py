@@ -9,6 +9,7 @@ from importlib._bootstrap import _gcd_import  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
+from lazyimport.importing import hidden
 from lazyimport.live.generations import Generation
 from lazyimport.live.state import Live
 
@@ -54,8 +55,9 @@ class Imports:
                 found = old and old.import_(absolute, "*", 1)
                 return found or plain_module(name, package)
 
-        builtins.__import__ = __import__  # type: ignore[attr-defined]
-        importlib.import_module = import_module  # type: ignore[attr-defined]
+        # As the machinery's own, so that warnings are for the line that imports.
+        builtins.__import__ = hidden(__import__)  # type: ignore[attr-defined]
+        importlib.import_module = hidden(import_module)  # type: ignore[attr-defined]
 
 
 class _Importing:

@@ -34,6 +34,8 @@ from lazyimport.runtime import Installation, current, open_tree
 from lazyimport.settings import Settings
 from lazyimport.values import check_hash
 
+#: Why a swap is refused that would change the module which ``python -m`` runs.
+PROGRAM_CHANGED = "the program itself has changed, which runs once; start it again"
 #: Seconds that a swap waits for imports that are under way.
 _PATIENCE = 5.0
 
@@ -142,6 +144,9 @@ class _Swapping:
                 f"{', '.join(plan.native)} would have to be loaded again, and a process "
                 "loads a library once; start new processes for this version"
             )
+        main = entry_of(sys.modules.get("__main__"))
+        if main is not None and main.path in plan.changed:
+            raise Refused(PROGRAM_CHANGED)
         return plan
 
     def _swap(self, plan: Plan, new: Tree) -> None:

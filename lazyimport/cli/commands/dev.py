@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 
 import click
 
-from lazyimport.cli import declare, deploying, options
+from lazyimport.cli import console, declare, deploying, options
+from lazyimport.cli.commands.run import WithModule
 from lazyimport.cli.developing import Session
 from lazyimport.cli.packing import pack_options
+from lazyimport.cli.process import Process
 from lazyimport.cli.progress import Progress
 from lazyimport.cli.project import project, remember
 from lazyimport.delivery import push
 from lazyimport.deploy import Manifest, Target
 from lazyimport.deploy.application import SERVE, SERVICE
 from lazyimport.deploy.live import LiveApplication
+from lazyimport.errors import LazyImportError
 from lazyimport.live.watching import watch
-from lazyimport.packing import PackOptions
+from lazyimport.packing import PackOptions, pack
 from lazyimport.packing.compile import compilers_kept
 from lazyimport.packing.layout import choose_roots
 from lazyimport.registry.opening import store_of
@@ -27,16 +31,28 @@ _EXAMPLES = """
 lazyimport dev src serve.yaml
 lazyimport dev src serve.yaml --restore --address http://head:8265
 lazyimport dev                     what pyproject.toml names
+lazyimport dev src -m my_app.worker --queue small
 """
 _MANIFESTS = (".yaml", ".yml", ".json")
 
 
-@declare.command("dev", examples=_EXAMPLES)
+@declare.command(
+    "dev",
+    cls=WithModule,
+    examples=_EXAMPLES,
+    context_settings={"allow_extra_args": True},
+)
 @declare.argument(
     "[ROOT ... FILE]",
     "Folders and files to pack, as for 'push', then the manifest: a Serve config or a "
     "RayService. By default what [tool.lazyimport] names.",
     "words",
+)
+@declare.option(
+    "-m MODULE",
+    "Run this module in a process here, in place of an application, with all that "
+    "follows as its own arguments.",
+    "module",
 )
 @declare.option("--app NAME", "Change this application; needed if FILE has several.")
 @declare.option(
@@ -53,10 +69,12 @@ _MANIFESTS = (".yaml", ".yml", ".json")
     default="600",
 )
 @options.quiet
-@options.settings(required=True)
+@options.settings()
 @pack_options
 def command(
     words: tuple[str, ...],
+    module: str | None,
+    program: Sequence[str],
     app: str | None,
     leave: bool,
     target: Target,
@@ -74,8 +92,14 @@ def command(
     loaded stay. A change that cannot be made so is refused with the reason, and the
     version before serves on.
 
+    With -m MODULE, a process here runs the module. It is started again at each change,
+    or swaps if it calls lazyimport.live.follow(). No store is needed.
+
     For development only: an application that 'deploy' applies never changes so.
     """
+    if module:
+        _run_module(words, [module, *program], settings, packing, quiet=quiet)
+        return
     file, roots = _split(words)
     if file is None:
         raise click.UsageError(
@@ -109,6 +133,44 @@ def command(
                 session.save(paths)
         except KeyboardInterrupt:
             session.end(leave=leave)
+
+
+def _run_module(
+    roots: Sequence[str],
+    words: Sequence[str],
+    settings: Settings,
+    packing: PackOptions,
+    *,
+    quiet: bool,
+) -> None:
+    """Run the module and arguments *words* in a process, until Ctrl-C."""
+    files = watch(*choose_roots(roots), never=(settings.cache_dir,))
+    with Progress(quiet=quiet) as reporter, compilers_kept():
+        process = Process(words, settings, reporter)
+        try:
+            process.change(pack(roots, settings, packing, reporter=reporter).hash)
+            for paths in files:
+                process.look()
+                if paths:
+                    _change(process, roots, settings, packing, reporter)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            process.end()
+
+
+def _change(
+    process: Process,
+    roots: Sequence[str],
+    settings: Settings,
+    packing: PackOptions,
+    reporter: Progress,
+) -> None:
+    try:
+        process.change(pack(roots, settings, packing, reporter=reporter).hash)
+    except LazyImportError as error:  # the next change may be better
+        with reporter:
+            console.complain(str(error))
 
 
 def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:

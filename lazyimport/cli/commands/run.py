@@ -29,7 +29,7 @@ lazyimport run 4be81c02 --profile start.jsonl -m my_project.train
 _LIBRARIES = {"click", "markdown_it", "mdurl", "pygments", "rich"}
 
 
-class _Run(declare.Command):
+class WithModule(declare.Command):
     """A command whose line ends with a module; what follows is for the module."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -55,7 +55,7 @@ class _Run(declare.Command):
 
 @declare.command(
     "run",
-    cls=_Run,
+    cls=WithModule,
     examples=_EXAMPLES,
     context_settings={"allow_extra_args": True},
 )
