@@ -5,9 +5,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from lazyimport.cache.partial import Wishes
+    from lazyimport.delivery.pieces import Member
     from lazyimport.delivery.transfer import Piece
 
 
@@ -25,13 +25,14 @@ _STEADY = 8
 class Demand:
     """The order in which the pieces of *plan* come.
 
-    It says which members, that have ``slots``, are in which piece. First come
-    those that *wishes* name, with their neighbors, then the rest, in the order of
-    the plan. What is yielded are several pieces in one, of *most* bytes, and *plan*
-    gets it too. One thread at a time may use it.
+    First come those that *wishes* name, with their neighbors, then the rest, in the
+    order of the plan. What is yielded are several pieces in one, of *most* bytes, and
+    *plan* gets it too. One thread at a time may use it.
     """
 
-    def __init__(self, plan: dict[Piece, list[Any]], wishes: Wishes, most: int) -> None:
+    def __init__(
+        self, plan: dict[Piece, list[Member]], wishes: Wishes, most: int
+    ) -> None:
         self._plan = plan
         self._wishes = wishes
         self._most = most

@@ -209,10 +209,9 @@ class _Fetch:
         base = self._needed(hash, head.header.base, self.archive)
         return self._publish(self._revision(head, base))
 
-    def _fill(self, head: Head, *others: Head) -> Archive:
-        """Return the archive of *head*, with what it lacks from *others*."""
+    def _fill(self, head: Head) -> Archive:
         hash, kind = head.header.hash, self._kind
-        filling = Filling(head, *others, raw=self._raw)
+        filling = Filling(head, raw=self._raw)
         try:
             with self._cache.begin(hash, kind, filling.fits) as file:
                 room = FileRoom(file.fileno(), filling.size)

@@ -134,9 +134,10 @@ class _Notes(Reporter):
     def step(
         self, _text: str, done: Any = None, total: Any = None, _unit: Any = None
     ) -> None:
+        is_new = self.progress.total != (total or 0)  # of another object
         self.progress.done, self.progress.total = done or 0, total or 0
         now = time.monotonic()
-        if now >= self._next or done == total:
+        if now >= self._next or done == total or is_new:
             self._next = now + _PAUSE
             self.progress.write(_LOCK)
 

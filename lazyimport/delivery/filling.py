@@ -11,6 +11,7 @@ from _thread import allocate_lock
 from zlib import crc32
 
 from lazyimport.delivery.demand import CHUNK, Demand
+from lazyimport.delivery.pieces import Member, cut
 from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from lazyimport.delivery.heads import Head
     from lazyimport.delivery.rooms import MemoryRoom
     from lazyimport.delivery.transfer import Piece
-    from lazyimport.format.stored import Stored
 
     Data: TypeAlias = bytes | memoryview
     Room: TypeAlias = FileRoom | MemoryRoom
@@ -37,43 +37,6 @@ _LEAST = 1 << 20
 _MOST = 8 << 20
 #: Bytes that are read from the room at a time, to be proved.
 _CHUNK = 1 << 20
-
-
-class _Member:
-    """A member: its *span* in an object, its *place* and *slots* in the archive."""
-
-    __slots__ = (
-        "digest",
-        "head",
-        "held",
-        "length",
-        "missing",
-        "path",
-        "place",
-        "size",
-        "slots",
-        "span",
-    )
-
-    def __init__(
-        self,
-        head: Head,
-        stored: Stored,
-        slots: list[int],
-        place: int,
-        *,
-        raw: bool,
-    ) -> None:
-        offset, length, self.size, self.digest, self.path = stored
-        self.head = head
-        start = head.header.members_at + offset
-        self.span = (head.key, start, start + length)
-        self.place = place
-        self.length = self.size if raw else length
-        self.slots = slots
-        #: bytes that have not come, and those that are held until all of it has
-        self.missing = length
-        self.held: dict[int, bytes] = {}
 
 
 class Filling:
@@ -111,14 +74,14 @@ class Filling:
         )
         self._slots = bytearray(header.slots_size)
         self._set_blobs(slots)
-        self._members: list[_Member] = []
+        self._members: list[Member] = []
         for each in (head, *others):
             for stored in each.members:
                 if (its := slots.pop(stored[3], None)) is None:
                     continue
                 place = header.members_size
                 is_raw = raw or stored[3] in directories
-                member = _Member(each, stored, its, place, raw=is_raw)
+                member = Member(each, stored, its, place, raw=is_raw)
                 self._members.append(member)
                 header.members_size += member.length
                 if stored[0] < each.header.warm:
@@ -185,7 +148,7 @@ class Filling:
         key, size = head.key, head.header.size
         missing = self._missing()
         most = max(min(self._total // (4 * connections), _MOST), _LEAST)
-        plan = _cut(missing, CHUNK if wishes else most)
+        plan = cut(missing, CHUNK if wishes else most)
         if len(head.data) < size:  # one byte more than there is, to see none follows
             notes = (key, max(len(head.data), head.header.notes_at), size)
             last = next((p for p in plan if p[::2] == (key, notes[1])), notes)
@@ -226,7 +189,7 @@ class Filling:
             raise self._damage
         room.write(0, self._beginning())
 
-    def _open_up(self, missing: list[_Member]) -> None:
+    def _open_up(self, missing: list[Member]) -> None:
         """Let processes open what is in the room: from now on they see what comes.
 
         Imports look into directories before they wait for anything, so the listings
@@ -247,11 +210,11 @@ class Filling:
         index = self._index
         return b"".join([self._header.encode(), index.root, index.body, self._slots])
 
-    def _set_slots(self, member: _Member, offset: int, crc: int) -> None:
+    def _set_slots(self, member: Member, offset: int, crc: int) -> None:
         for slot in member.slots:
             SLOT.pack_into(self._slots, slot * SLOT.size, offset, member.length, crc)
 
-    def _settle(self, member: _Member, crc: int) -> None:
+    def _settle(self, member: Member, crc: int) -> None:
         """Say that a member, which has been proved, is in place."""
         self._set_slots(member, member.place - self._header.members_at, crc)
 
@@ -264,7 +227,7 @@ class Filling:
             with self._lock:
                 self._room.write(self._header.slots_at, bytes(self._slots))
 
-    def _missing(self) -> list[_Member]:
+    def _missing(self) -> list[Member]:
         parts = iter([*self._room.parts(), (self.size, self.size)])
         start, end = next(parts)
         missing = []
@@ -276,7 +239,7 @@ class Filling:
                 missing.append(member)
         return missing
 
-    def _holds(self, member: _Member) -> bool:
+    def _holds(self, member: Member) -> bool:
         try:
             self._prove_in_room(member)
         except DamagedArchive:
@@ -284,12 +247,12 @@ class Filling:
         return True
 
     def _put(
-        self, head: Head, start: int, data: bytes, members: Iterable[_Member]
+        self, head: Head, start: int, data: bytes, members: Iterable[Member]
     ) -> None:
         """Put in place what *data*, at *start* of an object, has of *members*."""
         view = memoryview(data)
         stop = start + len(data)
-        run: list[tuple[_Member, Data]] = []
+        run: list[tuple[Member, Data]] = []
         end = 0
         for member in members:
             low, high = max(member.span[1], start), min(member.span[2], stop)
@@ -316,7 +279,7 @@ class Filling:
             place = self._header.notes_at + low - notes_at
             self._room.write(place, view[low - start :])
 
-    def _write(self, run: list[tuple[_Member, Data]]) -> None:
+    def _write(self, run: list[tuple[Member, Data]]) -> None:
         """Write members, which have been proved and lie side by side."""
         if run:
             parts = [data for _, data in run]
@@ -325,7 +288,7 @@ class Filling:
             for member, part in run:
                 self._settle(member, crc32(part))
 
-    def _put_part(self, member: _Member, start: int, part: Data) -> None:
+    def _put_part(self, member: Member, start: int, part: Data) -> None:
         """Put a part of *member*; when it is the last, prove the whole."""
         _, begin, end = member.span
         as_it_is = member.length == end - begin
@@ -353,7 +316,7 @@ class Filling:
             raise damage
         self._damage = self._damage or damage
 
-    def _prove_in_room(self, member: _Member) -> None:
+    def _prove_in_room(self, member: Member) -> None:
         """Raise DamagedArchive unless the room has *member*."""
         if member.length != member.size or not member.size:
             data = self._room.read(member.place, member.length)
@@ -372,33 +335,7 @@ class Filling:
             raise member.head.damaged(member.digest, member.path, actual=actual)
         self._settle(member, crc)
 
-    def _proved(self, member: _Member, data: Data) -> Data:
+    def _proved(self, member: Member, data: Data) -> Data:
         """Return what is to be stored of *member*, which *data* holds."""
         found = member.head.proved(data, member.size, member.digest, member.path)
         return found if member.length == member.size else data
-
-
-def _cut(members: Iterable[_Member], most: int) -> dict[Piece, list[_Member]]:
-    """Return pieces of *most* bytes with what is to come in them of *members*.
-
-    A member that is larger is cut itself.
-    """
-    plan: dict[Piece, list[_Member]] = {}
-    key, start, end = "", -1, -1
-    inside: list[_Member] = []
-    for member in members:
-        low, high = max(member.span[1], len(member.head.data)), member.span[2]
-        if high <= low:
-            continue  # it has come with the first request
-        if (member.span[0], low) != (key, end) or high - start > most:
-            if inside:
-                plan[key, start, end] = inside
-            key, start, inside = member.span[0], low, []
-            while high - start > most:
-                plan[key, start, start + most] = [member]
-                start += most
-        inside.append(member)
-        end = high
-    if inside:
-        plan[key, start, end] = inside
-    return plan
