@@ -17,6 +17,7 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.obtaining import obtain
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveMissing, CacheError, StoreMissing
 from lazyimport.registry.layout import archive_key
@@ -114,6 +115,20 @@ def test_delta_without_room_moves_nothing_twice(site: Site, asked: list[str]) ->
     with no_file_larger_than(base.size + 10):
         assert site.falls_back(delta.hash) == base.size + delta.size
     assert sorted(asked) == sorted(archive_key(p.hash) for p in (base, delta))
+
+
+def test_delta_without_room_is_read_with_the_base_on_the_disk(site: Site) -> None:
+    """No second copy of that: this process, and the one that asked, have it mapped."""
+    base, delta = site.push(text="1"), site.push(text="2")
+    fetch(site.settings(), base.hash)
+    with no_file_larger_than(0):
+        assert site.falls_back(delta.hash) == delta.size
+        wanted = site.settings().with_hash(delta.hash)
+        archive, size = obtain(wanted, Recorder())
+    assert size == delta.size
+    assert archive.base is not None
+    assert archive.base.what == NodeCache(str(site.node)).archive_path(base.hash)
+    prove(archive)
 
 
 def test_what_is_fetched_ahead_must_end_up_in_the_cache(site: Site) -> None:
