@@ -7,7 +7,8 @@ import select
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from lazyimport.cli import console
@@ -15,7 +16,7 @@ from lazyimport.cli.figures import amount
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery import Pushed
-from lazyimport.deploy import follow
+from lazyimport.deploy import Manifest, follow
 from lazyimport.deploy.live import LiveApplication, State
 from lazyimport.deploy.status import Told
 from lazyimport.errors import LazyImportError
@@ -50,36 +51,44 @@ class Session:
             "watching: a change that you save runs in the living replicas"
         )
 
-    def read(self, config: Mapping[str, Any]) -> None:
-        """Give Serve the changed *config*; Serve decides what that restarts."""
-        self._live.read(config)
-        self._reporter.say("the manifest has changed, and Serve is given it")
-        self._live.apply()
-
     def save(self, paths: set[str]) -> None:
         """Let the replicas run what was saved as *paths*, or see what is typed."""
-        if not paths:
-            if self._refused and _typed() == "r":
-                self._runs = False
-                self._try(time.time())
-            return
-        self._try(max(map(_written, paths)) or time.time())
+        if os.path.abspath(self._file) in paths:
+            with self._told():
+                fresh = Manifest.read(self._file).choose([self._live.name])[0]
+                self._live.read(fresh.serve_config())
+                self._live.apply()
+                self._reporter.say("the manifest has changed, and Serve has it now")
+        if paths:
+            self._try(max(map(_written, paths)) or time.time())
+        elif self._refused and _typed() == "r":
+            self._runs = False
+            self._try(time.time())
 
     def end(self, *, leave: bool) -> None:
         """Leave the application on what it runs, or let Serve run what was before."""
         hash, name = self._live.hash, self._live.name
-        if leave:
+        if not leave:
+            self._live.restore()
+            self._reporter.say(f"{name} goes back to what it ran before; last: {hash}")
+        elif self._runs:
             self._reporter.say(
                 f"{name} runs archive {hash}, and its code can still change; to deploy "
                 f"what it runs: {self._deploy(hash)}"
             )
-        else:
-            self._live.restore()
-            self._reporter.say(f"{name} goes back to what it ran before; last: {hash}")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what fails inside; the next save may mend it."""
+        try:
+            yield
+        except (LazyImportError, OSError) as error:
+            with self._reporter:
+                console.complain(str(error))
 
     def _try(self, saved: float) -> None:
-        """Push what was *saved* then, and run it; a failure ends nothing."""
-        try:
+        """Push what was *saved* then, and run it."""
+        with self._told():
             pushed = self._send()
             if not self._runs:
                 self._roll_out(pushed.hash)
@@ -87,9 +96,6 @@ class Session:
                 self._change(pushed, saved)
             else:
                 self._refused = ""
-        except LazyImportError as error:
-            with self._reporter:
-                console.complain(str(error))
 
     def _roll_out(self, hash: str) -> None:
         self._refused, self._runs = "", False

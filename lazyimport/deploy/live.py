@@ -59,6 +59,7 @@ class LiveApplication:
         self.name = name
         self.hash = self.base = ""
         self._store = store
+        self._names: Iterable[str] = ()
         self._before = cluster.config() if name in cluster.serving() else None
         self.read(config)
 
@@ -73,6 +74,7 @@ class LiveApplication:
     def enter(self, hash: str) -> None:
         """Let Serve start replicas of the archive *hash* whose code can change."""
         self.hash = self.base = hash
+        self._names = ()
         self._apply(hash)
 
     def change(self, hash: str, timeout: float) -> Iterator[State]:
@@ -129,12 +131,16 @@ class LiveApplication:
         """Give Serve the derived config; return the number of the wish in it."""
         wish = time.time_ns() // 1_000_000
         mine = next(a for a in self._config["applications"] if _name(a) == self.name)
-        served = self.cluster.serving().get(self.name)
-        names = served.targets if served is not None and served.live else ()
         derived = derive(mine, self.base, self._store)
+        names = self._names or self._deployments()
         derived["deployments"] = _told_to(derived, names, {"hash": hash, "wish": wish})
         self.cluster.apply({**self._config, "applications": [*self._others(), derived]})
         return wish
+
+    def _deployments(self) -> Iterable[str]:
+        """Return the names of the deployments that are live now."""
+        served = self.cluster.serving().get(self.name)
+        return served.targets if served is not None and served.live else ()
 
     def _others(self) -> list[dict[str, Any]]:
         """Return the configs of what else the cluster runs, which stays as it is."""
@@ -145,6 +151,7 @@ class LiveApplication:
         app = self.cluster.serving().get(self.name)
         if app is None:
             raise DeployError(f"application {self.name!r} was deleted", app=self.name)
+        self._names = app.targets
         living = [each for each in app.replicas if each.state not in _LEAVING]
         told = self.cluster.told(wish, {each.node for each in living if each.node})
         answers = {(r.deployment, r.id): told.get(r.id) for r in living}

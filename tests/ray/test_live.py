@@ -398,7 +398,10 @@ def test_a_user_config_of_the_manifest_arrives(dev: Dev) -> None:
     """Beside the hash: Serve takes the new one to living replicas."""
     before = dev.ask()
     assert {"color": "red"} == before["loaded"][3]
-    dev.file.write_text(dev.file.read_text().replace("red", "blue"))
+    text, since = dev.file.read_text(), len(dev.text)
+    dev.file.write_text("applications: [\n")
+    dev.wait("not YAML", since=since)
+    dev.file.write_text(text.replace("red", "blue"))
     deadline = time.monotonic() + 60
     while (after := dev.ask())["loaded"][3] == {"color": "red"}:
         assert time.monotonic() < deadline

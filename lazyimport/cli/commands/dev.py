@@ -106,9 +106,8 @@ def command(
             "give the manifest, or name it in pyproject.toml: [tool.lazyimport] manifest"
         )
     manifest = Manifest.read(file)
-    found = project()
-    names = [app] if app else [n for n in [found.app] if n and file == found.manifest]
-    (application,) = manifest.choose(names)
+    named = app or (None if file in words else project().app)
+    (application,) = manifest.choose([named] if named else [])
     if application.kind not in (SERVE, SERVICE):
         raise click.UsageError(f"{file}: a {application.kind} has no replicas")
     files = watch(*choose_roots(roots), file, never=(settings.cache_dir,))
@@ -119,17 +118,14 @@ def command(
         target.cluster_of(application) as cluster,
     ):
         send = partial(push, roots, settings, packing, store=store, reporter=reporter)
-        config = application.serve_config()
+        config, name = application.serve_config(), application.name
         url = application.store or settings.store
-        live = LiveApplication(cluster, config, application.name, url)
+        live = LiveApplication(cluster, config, name, url)
         session = Session(live, file, send, reporter, timeout)
         session.start()
         remember(settings)
         try:
             for paths in files:
-                if os.path.abspath(file) in paths:
-                    fresh = Manifest.read(file).choose([application.name])[0]
-                    session.read(fresh.serve_config())
                 session.save(paths)
         except KeyboardInterrupt:
             session.end(leave=leave)
