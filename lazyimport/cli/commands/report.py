@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 
 from lazyimport.cli import declare, options
@@ -13,7 +12,7 @@ from lazyimport.cli.reports import write_page
 from lazyimport.delivery.comparing import compare
 from lazyimport.delivery.contents import Contents, read_contents
 from lazyimport.errors import StoreError
-from lazyimport.format.profile import Start, decode
+from lazyimport.packing.starts import read_starts
 from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import read_provenance
 from lazyimport.report import report_archive
@@ -68,7 +67,7 @@ def command(
     Of an archive in a store only the index is read.
     """
     with Progress() as reporter:
-        starts = [start for path in profiles for start in _starts(path)]
+        starts = read_starts(profiles)
         hash = named_archive(archive, settings, reporter)
         contents = read_contents(hash, settings, reporter)
         comparison = None
@@ -81,14 +80,6 @@ def command(
     path = output or f"report-{hash[:12]}.html"
     write_page(path, "archive.js", title, report)
     print(path)
-
-
-def _starts(path: str) -> list[Start]:
-    if os.path.isdir(path):
-        names = sorted(name for name in os.listdir(path) if name.endswith(".jsonl"))
-        return [each for name in names for each in _starts(f"{path}/{name}")]
-    with open(path, "rb") as file:
-        return decode(file.read(), path)
 
 
 def _about(contents: Contents, settings: Settings) -> list[str]:
