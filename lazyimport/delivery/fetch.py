@@ -200,6 +200,7 @@ class _Fetch:
             if error.hash != hash:
                 raise
             self._heads.pop(hash, None)
+            self._deltas.discard(hash)
             return method(hash)
 
     def _download(self, hash: str) -> Archive:
@@ -241,6 +242,7 @@ class _Fetch:
         )
 
     def _in_memory(self, hash: str) -> Archive:
+        self._deltas.clear()  # of what was tried with the disk, or before this
         heads = [self._head(hash)]
         index = heads[0].index
         while (base := heads[-1].header.base) is not None:
