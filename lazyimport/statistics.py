@@ -36,7 +36,7 @@ class Stats(NamedTuple):
 
     ``looked`` are the paths in the archive that were put on disk because somebody
     looked at them, a thousand at most, each with the module that was the first to look
-    (``"."`` is the top).
+    (``"."`` is the top). ``live`` says whether the code of this process may change.
     """
 
     hash: str | None = None
@@ -51,6 +51,7 @@ class Stats(NamedTuple):
     import_seconds: float = 0.0
     looked: Mapping[str, str] = {}
     fetching: str | None = None
+    live: bool = False
 
 
 def stats() -> Stats:
@@ -78,6 +79,7 @@ def stats() -> Stats:
         imports=len(loads),
         import_seconds=sum(loads),
         looked=installation.tree.looked.copy(),
+        live=process.live is not None,
         fetching=_coming(installation),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 from types import CodeType
@@ -44,6 +45,13 @@ class Live:
         #: what names of the archive's modules begin with, in all versions
         self._tops: set[str] = set()
         self.watch(generation)
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """Forget what other threads held: they are not in the child."""
+        self.gate = Gate()
+        self.lock = threading.RLock()
+        self.settling = threading.Lock()
 
     def watch(self, generation: Generation) -> None:
         """Note what the modules of *generation* import."""

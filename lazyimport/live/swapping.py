@@ -90,7 +90,9 @@ def swap(
     with live.lock:
         if installation.hash == hash:
             return Swap("unchanged", hash, hash)
-        return _Swapping(live, installation, hash, prepare).result(settings)
+        done = _Swapping(live, installation, hash, prepare).result(settings)
+    settle(live)  # now that no frame of the swap refers to what is old
+    return done
 
 
 class _Swapping:
@@ -180,7 +182,6 @@ class _Swapping:
                 raise
             raise Refused(_told(error, new)) from None
         old.end_if_idle()
-        settle(live)
 
     @contextmanager
     def _closed_gate(self) -> Iterator[None]:

@@ -165,6 +165,24 @@ def test_old_versions_are_freed(run: Run) -> None:
     ) == ["[]", "1"]
 
 
+def test_a_forked_child_imports_though_others_closed_the_gate(run: Run) -> None:
+    assert run(
+        """
+        from lazyimport.live.state import live_state
+        from app import main
+        closing = threading.Thread(target=live_state().gate.close, args=[1])
+        closing.start()
+        closing.join()
+        child = os.fork()
+        if not child:
+            os._exit(main.late())
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), lazyimport.stats().live)
+        live_state().gate.open()
+        """,
+        version(1),
+    ) == ["1 True"]
+
+
 def test_live_is_off_unless_the_environment_says_so(run: Run) -> None:
     assert run(
         """

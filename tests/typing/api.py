@@ -59,6 +59,7 @@ def statistics() -> None:
     assert_type(stats.cache_hit, bool)
     assert_type(stats.fetched, int)
     assert_type(stats.seconds, float)
+    assert_type(stats.live, bool)
     assert_type(stats.modules, int)
     assert_type(stats.read, int)
     assert_type(stats.imports, int)
