@@ -267,6 +267,8 @@ class _Wanted:
         self.channel: str | None = None
         self.fetched = 0
         self._archive: Archive | None = None
+        #: large files that did not come to the disk, by digest
+        self._in_memory: dict[bytes, mmap] = {}
         if settings.hash is None:
             from lazyimport.delivery.obtaining import look_up, obtain
 
@@ -319,7 +321,9 @@ class _Wanted:
     def _obtain_blob(self, blob: Blob) -> mmap:
         from lazyimport.delivery.blobs_wanted import obtain_blob
 
-        return obtain_blob(self.settings, self.hash, blob, process.reporter)
+        return obtain_blob(
+            self.settings, self.hash, blob, process.reporter, self._in_memory
+        )
 
     def _give_up(self, damage: DamagedArchive) -> None:
         from lazyimport.delivery.repair import give_up

@@ -25,8 +25,16 @@ def begin_blob(cache: NodeCache, blob: Blob) -> BinaryIO:
     What a killed process left of it is still in it. The lock of the digest must be
     held. Raises OSError, or CacheError if the cache may not be trusted.
     """
-    folder = cache.make_folder(BLOBS)
-    return cache.begin_file(f"{folder}/.{blob.name}.part.tmp")
+    cache.make_folder(BLOBS)
+    return cache.begin_file(_path(cache, blob))
+
+
+def reserved(layout: Layout, blob: Blob) -> int:
+    """Return how many bytes the disk has for a blob already. Raises OSError."""
+    try:
+        return min(os.lstat(_path(layout, blob)).st_blocks * 512, blob.size)
+    except FileNotFoundError:
+        return 0
 
 
 def finish_blob(layout: Layout, blob: Blob, file: BinaryIO) -> None:
@@ -39,5 +47,9 @@ def finish_blob(layout: Layout, blob: Blob, file: BinaryIO) -> None:
     seal(file.fileno(), blob.name)
     os.fsync(file.fileno())
     make_directories(os.path.dirname(path))
-    os.replace(f"{layout.folder(BLOBS)}/.{blob.name}.part.tmp", path)
+    os.replace(_path(layout, blob), path)
     unclaim(file.fileno())
+
+
+def _path(layout: Layout, blob: Blob) -> str:
+    return f"{layout.folder(BLOBS)}/.{blob.name}.part.tmp"

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from errno import ENOSPC
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
-from lazyimport.cache.arriving import begin_blob, finish_blob
+from lazyimport.cache.arriving import begin_blob, finish_blob, reserved
 from lazyimport.cache.blobs import find_blob, missing_blob
 from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NO_DISK, NodeCache
@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     #: a piece of an object; where the file has what is in it; its frames' sizes, if any
     Part: TypeAlias = tuple[Piece, int, int, list[int]]
 
-#: Bytes of a piece that are asked for at once.
+#: Bytes of a piece that are asked for at once, and frames that are decoded of one.
 PIECE = 8 << 20
+_FRAMES = 4
 _CHUNK = 1 << 20
 
 
@@ -114,7 +115,7 @@ def fetch_blobs(
         free = blob.name == held
         lock = nullcontext() if free else cache.lock(blob.name, settings.timeout)
         try:
-            _require_room(cache, total - done)
+            _require_room(cache, missing[missing.index(blob) :])
             with lock:
                 moved += bring_blob(store, blob, cache, settings.connections, tell)
         except OSError as error:
@@ -200,9 +201,10 @@ def _is_here(cache: NodeCache, blob: Blob) -> bool:
     return True
 
 
-def _require_room(cache: NodeCache, size: int) -> None:
-    """Raise OSError unless the disk has room for *size* bytes."""
+def _require_room(cache: NodeCache, blobs: list[Blob]) -> None:
+    """Raise OSError unless the disk has room for *blobs*."""
     disk = os.statvfs(cache.make_folder(BLOBS))
+    size = sum(blob.size - reserved(cache, blob) for blob in blobs)
     if disk.f_bavail * disk.f_frsize < size:
         raise OSError(ENOSPC, os.strerror(ENOSPC))
 
@@ -253,7 +255,10 @@ class _Coming:
             start, end, frames = missing[piece]
             with self._lock:
                 self.moved += len(data)
-            self._room.write(start, self._content(data, end - start, frames))
+            at = start
+            for part in self._content(data, end - start, frames):
+                self._room.write(at, part)
+                at += len(part)
             self._arrived(start, end)
             self._hash()
 
@@ -300,27 +305,25 @@ class _Coming:
         for number, frame in enumerate(sizes, 1):
             at += frame
             frames.append(frame)
-            if number == len(sizes) or at - begin >= PIECE // 2:
+            if number == len(sizes) or at - begin >= PIECE or len(frames) == _FRAMES:
                 start, end = (number - len(frames)) * FRAME, min(number * FRAME, size)
                 yield (key, begin, at + (end == size)), start, end, frames
                 begin, frames = at, []
 
-    def _content(self, data: bytes, size: int, frames: list[int]) -> bytes | memoryview:
-        """Return the *size* bytes that a piece has, perhaps in *frames*."""
+    def _content(self, data: bytes, size: int, frames: list[int]) -> Iterator[bytes]:
+        """Yield the *size* bytes that a piece has, perhaps in *frames*."""
         if len(data) != (sum(frames) or size):
             raise self.damaged("it is shorter or longer than it should be")
         if not frames:
-            return data
-        view, at = memoryview(data), 0
-        content: list[bytes] = []
+            yield data
+        view = memoryview(data)
         for frame in frames:
-            most = min(FRAME, size - FRAME * len(content))
             try:
-                content.append(decompress(view[at : at + frame], most))
+                part = decompress(view[:frame], min(FRAME, size))
             except DamagedArchive as error:
                 raise self.damaged(str(error)) from error
-            at += frame
-        return b"".join(content)
+            yield part
+            view, size = view[frame:], size - len(part)
 
     def _arrived(self, start: int, end: int) -> None:
         with self._lock:

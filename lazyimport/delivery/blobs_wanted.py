@@ -25,14 +25,20 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
 
 
-def obtain_blob(settings: Settings, hash: str, blob: Blob, reporter: Reporter) -> mmap:
+def obtain_blob(
+    settings: Settings,
+    hash: str,
+    blob: Blob,
+    reporter: Reporter,
+    kept: dict[bytes, mmap],
+) -> mmap:
     """Return *blob*, which the archive *hash* needs.
 
-    It comes into the node cache if that can be written, else into memory. Raises
-    MemberMissing, whatever the reason.
+    It comes into the node cache if that can be written, else into memory, and is *kept*
+    by its digest. Raises MemberMissing, whatever the reason.
     """
     try:
-        return _obtain(settings, hash, blob, reporter)
+        return _obtain(settings, hash, blob, reporter, kept)
     except (errors.MemberMissing, MemoryError):
         raise
     except (errors.LazyImportError, OSError) as error:
@@ -53,7 +59,7 @@ def obtain_ahead(settings: Settings, reporter: Reporter) -> tuple[str, int]:
     archive, moved = obtain(settings, reporter, ahead=True)
     for blob in archive.blobs().values():
         if not blob.on_demand:
-            _obtain(settings, archive.hash, blob, reporter, ahead=True)
+            _obtain(settings, archive.hash, blob, reporter)
     return archive.hash, moved
 
 
@@ -62,10 +68,12 @@ def _obtain(
     hash: str,
     blob: Blob,
     reporter: Reporter,
-    *,
-    ahead: bool = False,
+    kept: dict[bytes, mmap] | None = None,
 ) -> mmap:
+    """Return *blob*; without a place where it is *kept*, it must come to the disk."""
     cache = NodeCache(settings.cache_dir)
+    if kept and blob.digest in kept:
+        return kept[blob.digest]
     try:
         return cache.read_blob(blob)
     except (errors.MemberMissing, errors.CacheError):
@@ -89,11 +97,14 @@ def _obtain(
         try:
             return waiting.result(whole=True)[0]  # type: ignore[no-any-return]
         except errors.CacheError as error:
-            if ahead or error.errno not in NO_DISK:
+            if kept is None or error.errno not in NO_DISK:
                 raise
     with Answers(f"send {encode(hash, blob)}", settings) as answers:
         answers.result(reporter)
-        return answers.data(blob.size)
+        found = answers.data(blob.size)
+    if kept is not None:
+        kept[blob.digest] = found
+    return found
 
 
 def encode(hash: str, blob: Blob) -> str:

@@ -154,10 +154,13 @@ class _Push:
         blobs = self._revision.blobs.values()
         if not blobs:
             return 0
-        known = side_by_side(self._look_up, partial(find_missing, self._store, blobs))
-        sent = send(self._store, known[1], self._cache, self._reporter)
-        # Before the archive, so that none is ever there without it.
-        record_needs(self._store, self._revision.hash, blobs)
+        # The note comes before the archive, so that none is ever there without it.
+        note = partial(record_needs, self._store, self._revision.hash, blobs)
+        look = partial(find_missing, self._store, blobs)
+        _, missing, _ = side_by_side(self._look_up, look, note)
+        sent = send(self._store, missing, self._cache, self._reporter)
+        if sent:
+            note()  # which a collection may have taken if that took long
         return sent
 
     def _look_up(self) -> None:

@@ -118,10 +118,12 @@ def find_blobs(index: Index, slots: bytes) -> dict[bytes, Blob]:
 def kept(blobs: Mapping[bytes, Blob], index: Index) -> dict[bytes, Blob]:
     """Return those of *blobs*, which a base has, that are in *index* as well."""
     found = {}
-    for digest, blob in blobs.items():
+    for digest in index.perhaps({*blobs}):
+        blob = blobs[digest]
         entry = index.entry(blob.path)
         if entry is not None and entry.digest == digest:
-            found[digest] = Blob.of(entry, compressed=blob.compressed)
+            blob = Blob.of(entry, compressed=blob.compressed)
+        found[digest] = blob
     return found
 
 
