@@ -131,6 +131,30 @@ def test_threads_that_import_at_once(archive: tuple[str, Path], tmp_path: Path) 
     check_times(start.modules)
 
 
+def test_many_threads_write_one_profile(
+    archive: tuple[str, Path], tmp_path: Path
+) -> None:
+    """The line that begins it is the first one, and none is lost."""
+    program = (
+        "import sys, threading\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "def imports(n):\n"
+        "    for k in range(40):\n"
+        "        try:\n"
+        "            __import__(f'nowhere_{n}_{k}')\n"
+        "        except ImportError: pass\n"
+        "threads = [threading.Thread(target=imports, args=[n]) for n in range(8)]\n"
+        "import app.late\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+    )
+    (start,) = record(archive, program, tmp_path)
+
+    missed = [each for each in start.modules if each.name.startswith("nowhere_")]
+    assert len(missed) == 320
+    assert all(each.failed for each in missed)
+
+
 def test_a_real_package(tmp_path: Path) -> None:
     distributions = ["rich", "markdown-it-py", "mdurl"]
     if not are_installed(distributions):

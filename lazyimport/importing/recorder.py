@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from _json import encode_basestring_ascii
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
 from time import perf_counter, time
 
 from lazyimport.importing import hidden
@@ -52,6 +52,7 @@ class Recorder:
         self._threads: dict[int, _Thread] = {}
         self._seen: set[tuple[str, str]] = set()
         self._lines: list[str] = []
+        self._writing = allocate_lock()
         self._count = 0
         self._has_code = False
         tree = self._tree
@@ -68,7 +69,6 @@ class Recorder:
         )
 
     def _add(self, **fields: object) -> None:
-        """Add a line; flush if no import is under way, or if it was long ago."""
         self._count += 1
         if self._count <= MOST:
             self._lines.append(_encoded(fields))
@@ -81,16 +81,18 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was noted so far, if code of the archive was read."""
+        """Write what was noted so far, if code of the archive was read.
+
+        One thread at a time writes, without waiting for another: that looks again.
+        """
         self._flushed = perf_counter()
-        lines = []
-        while self._lines and self._has_code:
+        while self._lines and self._has_code and self._writing.acquire(blocking=False):
             try:
-                lines.append(self._lines.pop(0))
-            except IndexError:  # another thread was faster
-                break
-        if lines:
-            self._write("".join(lines))
+                size = len(self._lines)
+                lines, self._lines[:size] = self._lines[:size], []
+                self._write("".join(lines))
+            finally:
+                self._writing.release()
 
     def _thread(self) -> _Thread:
         ident = get_ident()
