@@ -50,6 +50,8 @@ SHOWN_BY = {
     "`pkg_resources`": "importing/test_pkg_resources.py::test_what_stays_different",
     "A process that became another user": "cache/test_place.py::test_files_are_found_by_their_old_names",
     "A file that a program removes from its own tree": "cache/test_materialize.py::test_removed_file_is_mended",
+    "Where code may change": "live/test_swapping.py::test_live_is_off_unless_the_environment_says_so",
+    "A file on demand": "delivery/test_blobs_wanted.py::test_stay_in_the_store_until_somebody_looks",
 }
 
 TREE: Files = {
