@@ -222,7 +222,8 @@ import threading, time, warnings, lazyimport
 warnings.simplefilter("ignore")  # threads and fork
 thread = threading.Thread(target=lazyimport.install)
 thread.start()
-while not lazyimport.stats().fetching:
+# Not while it imports: in the child, nobody would give back the lock of that module.
+while lazyimport.stats().fetching in {None, "fetching, 0 %"}:
     time.sleep(0.01)
 child = os.fork()
 if child:
