@@ -158,11 +158,11 @@ class _Swapping:
         old = live.current
         inherit(old, generation)
         live.watch(generation)
-        with self._timed("begin"), self._closed_gate():
-            if modules_of(self._old).keys() != plan.loaded.keys():
-                plan = self._plan(new)
-            self._begin(plan, generation)
         try:
+            with self._timed("begin"), self._closed_gate():
+                if modules_of(self._old).keys() != plan.loaded.keys():
+                    plan = self._plan(new)
+                self._begin(plan, generation)
             with generation.enter():
                 with self._timed("import"):
                     self._execute(plan, new)
