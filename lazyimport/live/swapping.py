@@ -172,16 +172,22 @@ class _Swapping:
             with self._timed("commit"), self._closed_gate():
                 self._commit(generation)
         except BaseException as error:
-            live.gate.close(60)  # what still imports then ends in one or the other
-            try:
-                while self._undo:
-                    self._undo.pop()()
-            finally:
-                live.gate.open()
+            self._put_back()
             if isinstance(error, (Refused, KeyboardInterrupt)):
                 raise
             raise Refused(_told(error, new)) from None
         old.end_if_idle()
+
+    def _put_back(self) -> None:
+        """Undo what was done, if anything was."""
+        if self._undo:
+            # What still imports after that time ends in one version or the other.
+            self._live.gate.close(60)
+        try:
+            while self._undo:
+                self._undo.pop()()
+        finally:
+            self._live.gate.open()
 
     @contextmanager
     def _closed_gate(self) -> Iterator[None]:
