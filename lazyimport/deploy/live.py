@@ -69,13 +69,13 @@ class LiveApplication:
 
     def apply(self) -> None:
         """Give Serve the config as it is now, with the hash that runs."""
-        self._apply(self.hash)
+        self._apply(self.hash, self._names or self._deployments())
 
     def enter(self, hash: str) -> None:
         """Let Serve start replicas of the archive *hash* whose code can change."""
         self.hash = self.base = hash
         self._names = ()
-        self._apply(hash)
+        self._apply(hash, ())  # it may have other deployments than what runs
 
     def change(self, hash: str, timeout: float) -> Iterator[State]:
         """Tell living replicas to serve *hash*; yield how far they are.
@@ -110,7 +110,7 @@ class LiveApplication:
 
     def _ask(self, hash: str, timeout: float) -> Iterator[State]:
         deadline = time.monotonic() + timeout
-        wish = self._apply(hash)
+        wish = self._apply(hash, self._names or self._deployments())
         while True:
             state = self._state(hash, wish)
             yield state
@@ -127,12 +127,14 @@ class LiveApplication:
                 )
             time.sleep(_SECONDS_BETWEEN)
 
-    def _apply(self, hash: str) -> int:
-        """Give Serve the derived config; return the number of the wish in it."""
+    def _apply(self, hash: str, names: Iterable[str]) -> int:
+        """Give Serve the derived config; return the number of the wish in it.
+
+        *names* are deployments that it tells beside those that the user's lists.
+        """
         wish = time.time_ns() // 1_000_000
         mine = next(a for a in self._config["applications"] if _name(a) == self.name)
         derived = derive(mine, self.base, self._store)
-        names = self._names or self._deployments()
         derived["deployments"] = _told_to(derived, names, {"hash": hash, "wish": wish})
         self.cluster.apply({**self._config, "applications": [*self._others(), derived]})
         return wish

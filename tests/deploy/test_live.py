@@ -140,6 +140,17 @@ def test_a_change_is_a_wish_of_every_deployment(
     assert {**before, "deployments": None} == unchanged
 
 
+def test_a_rollout_asks_nothing_of_what_ran_before(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """Serve refuses a config that names a deployment that is gone."""
+    list(live.change(B, 60))
+    live.enter(C)
+    assert {"Shop": C} == wishes(serve.shop)
+    list(live.change(A, 60))
+    assert {"Shop": A, "Model": A} == wishes(serve.shop)
+
+
 def test_when_one_refuses_all_go_back(serve: Serve, live: LiveApplication) -> None:
     serve.answers[B] = {"state": "refused", "reason": "x.py:1: no"}
     (*_, state) = live.change(B, 60)
