@@ -89,7 +89,8 @@ class Session:
     def _try(self, saved: float) -> None:
         """Push what was *saved* then, and run it."""
         with self._told():
-            pushed = self._send()
+            with self._reporter:  # whose last step disappears
+                pushed = self._send()
             if not self._runs:
                 self._roll_out(pushed.hash)
             elif pushed.hash != self._live.hash:
