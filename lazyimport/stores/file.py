@@ -200,7 +200,8 @@ class FileStore(StoreBase):
         if not isinstance(error, OSError):
             return None
         if isinstance(error, _NOT_THERE):
-            if not os.path.isdir(self.folder):
+            # A listing finds only its root missing, which put() may have made since.
+            if attempt.verb == "list" or not os.path.isdir(self.folder):
                 what = "the folder of the store does not exist or is not a folder"
                 advice = "mount it, or correct LAZYIMPORT_STORE"
                 return attempt.error(StoreMissing, what, advice)

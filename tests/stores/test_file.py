@@ -244,6 +244,24 @@ class TestFolders:
         with pytest.raises(StoreMissing):
             calls(FileStore(str(tmp_path / "f")), "k")[method]()
 
+    def test_a_folder_that_is_made_while_it_is_listed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first push lists what there is beside its first upload."""
+        folder = tmp_path / "new"
+        scan = os.scandir
+
+        def slow(path: str) -> Iterator[os.DirEntry[str]]:
+            try:
+                return scan(path)
+            finally:
+                folder.mkdir(exist_ok=True)
+
+        monkeypatch.setattr("os.scandir", slow)
+
+        with pytest.raises(StoreMissing):
+            list(FileStore(str(folder)).list("blobs/"))
+
     def test_links_to_folders_are_not_followed(
         self, place: FilePlace, store: FileStore
     ) -> None:
