@@ -264,7 +264,7 @@ class Archive:
         slots = self._buffer[header.slots_at : header.members_at]
         found = find_blobs(self.index, slots)
         if self.base is not None:
-            found |= kept(self.base.blobs(), self.index)
+            found = {**kept(self.base.blobs(), self.index), **found}
         return found
 
     @property

@@ -118,12 +118,15 @@ def find_blobs(index: Index, slots: bytes) -> dict[bytes, Blob]:
 def kept(blobs: Mapping[bytes, Blob], index: Index) -> dict[bytes, Blob]:
     """Return those of *blobs*, which a base has, that are in *index* as well."""
     found = {}
-    for digest in index.perhaps({*blobs}):
-        blob = blobs[digest]
+    for digest, blob in blobs.items():
         entry = index.entry(blob.path)
         if entry is not None and entry.digest == digest:
-            blob = Blob.of(entry, compressed=blob.compressed)
-        found[digest] = blob
+            found[digest] = Blob.of(entry, compressed=blob.compressed)
+    moved = index.perhaps(blobs.keys() - found.keys())
+    for entry in index.entries() if moved else ():
+        if entry.digest in moved:
+            blob = blobs[entry.digest]
+            found[entry.digest] = Blob.of(entry, compressed=blob.compressed)
     return found
 
 
