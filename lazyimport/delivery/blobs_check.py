@@ -102,15 +102,13 @@ class BlobCheck:
             why = str(error).removeprefix(f"{self._store.url}/{key} ")
         else:
             return
-        self._tell(key, why, self._needed_by[key], self._mend(key, blob))
+        self._tell(key, why, self._needed_by[key], self._mend(blob))
 
-    def _mend(self, key: str, blob: Blob) -> bool:
+    def _mend(self, blob: Blob) -> bool:
         if self._changing is None:
             return False
         try:
-            self._cache.open_blob(blob).close()
-            delete_object(self._changing, key)
-            send(self._changing, [blob], self._cache, SILENT)
+            send(self._changing, [blob], self._cache, SILENT, replace=True)
         except ArchiveError:
-            return False  # it is not here either
+            return False  # it is not here either, or damaged
         return True

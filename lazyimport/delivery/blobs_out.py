@@ -6,18 +6,22 @@ sends one that is there.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from mmap import ACCESS_READ, mmap
+from typing import Any, BinaryIO
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.transfer import Outgoing
-from lazyimport.errors import StoreError, StoreMissing
+from lazyimport.errors import DamagedArchive, StoreError, StoreMissing
+from lazyimport.files import remove_file
 from lazyimport.format import sha256
 from lazyimport.format.blobs import FRAME, Blob, table_of, table_size
 from lazyimport.format.codec import compress_all
+from lazyimport.registry.archives import delete_object
 from lazyimport.registry.layout import NEEDS, blob_key
 from lazyimport.reporting import Reporter
 from lazyimport.stores import Store
@@ -25,6 +29,7 @@ from lazyimport.stores.side_by_side import side_by_side
 
 #: Blobs that are sent at once.
 _AT_ONCE = 4
+_CHUNK = 1 << 20
 
 
 def find_missing(store: Store, blobs: Iterable[Blob]) -> list[Blob]:
@@ -38,13 +43,22 @@ def find_missing(store: Store, blobs: Iterable[Blob]) -> list[Blob]:
 
 
 def send(
-    store: Store, blobs: Iterable[Blob], cache: NodeCache, reporter: Reporter
+    store: Store,
+    blobs: Iterable[Blob],
+    cache: NodeCache,
+    reporter: Reporter,
+    *,
+    replace: bool = False,
 ) -> int:
     """Put *blobs*, which *cache* has, into *store*; return the bytes that were sent.
 
-    Raises StoreError, MemberMissing, or OSError of the disk of the cache.
+    Each is proved first: one that is damaged is removed from *cache* and not sent. With
+    *replace*, what the store has under its name is deleted once there is better.
+
+    Raises StoreError, DamagedArchive, MemberMissing, or OSError of the disk of the
+    cache.
     """
-    calls = (partial(_send, store, blob, cache, reporter) for blob in blobs)
+    calls = (partial(_send, store, blob, cache, reporter, replace) for blob in blobs)
     return sum(side_by_side(*calls, at_once=_AT_ONCE))
 
 
@@ -72,19 +86,44 @@ def _is_there(store: Store, blob: Blob) -> bool:
     return bool(sizes)
 
 
-def _send(store: Store, blob: Blob, cache: NodeCache, reporter: Reporter) -> int:
+def _send(
+    store: Store, blob: Blob, cache: NodeCache, reporter: Reporter, replace: bool
+) -> int:
     put = getattr(store, "put_in_parts", store.put)  # where that is faster
     key = blob_key(blob.name, compressed=blob.compressed)
-    text = f"sending {blob.path} to {store.url}"
-    with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
+    with (
+        cache.open_blob(blob) as file,
+        tempfile.TemporaryFile(dir=cache.scratch_folder()) as packed,
+    ):
+        _prove(blob, file, Outgoing(file, f"proving {blob.path}", reporter))
         if blob.compressed:
-            with memoryview(cache.read_blob(blob)) as content:
-                _compress(content, file)
-            outgoing: Any = Outgoing(file, text, reporter)
-            return file.seek(0, 2) if put(key, outgoing) else 0
-    with cache.open_blob(blob) as file:
-        outgoing = Outgoing(file, text, reporter)
-        return blob.size if put(key, outgoing) else 0
+            with memoryview(mmap(file.fileno(), 0, access=ACCESS_READ)) as content:
+                _compress(content, packed)
+        if replace:
+            delete_object(store, key)
+        source = packed if blob.compressed else file
+        text = f"sending {blob.path} to {store.url}"
+        outgoing: Any = Outgoing(source, text, reporter)
+        return source.seek(0, 2) if put(key, outgoing) else 0
+
+
+def _prove(blob: Blob, file: BinaryIO, outgoing: Outgoing) -> None:
+    """Read all of a blob; if it is damaged, remove it and raise DamagedArchive."""
+    total = hashlib.sha256()
+    outgoing.seek(0)
+    while chunk := outgoing.read(_CHUNK):
+        total.update(chunk)
+    if total.digest() != blob.digest:
+        remove_file(file.name)  # so that the next packing reads the tree's own file
+        actual = total.hexdigest()
+        raise DamagedArchive(
+            f"the copy of {blob.path} in the node cache, {file.name}, was damaged (its "
+            f"SHA-256 is {actual}) and is removed; it was not sent. Push "
+            "again, which reads the original anew",
+            member=blob.path,
+            expected=blob.name,
+            actual=actual,
+        )
 
 
 def _compress(content: memoryview, out: Any) -> None:

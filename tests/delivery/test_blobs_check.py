@@ -8,7 +8,7 @@ import pytest
 
 from lazyimport.delivery.verify import VerifiedStore, verify_store
 from lazyimport.stores import open_store
-from tests.support.large import LOOSE, LargeSite
+from tests.support.large import LOOSE, LargeSite, damage
 
 
 @pytest.fixture
@@ -61,3 +61,16 @@ def test_what_no_machine_has_is_left(site: LargeSite) -> None:
     found = verify_store(open_store(site.url), site.node, repair=True)
 
     assert [fault.mended for fault in found.faults] == [False]
+
+
+def test_what_is_damaged_here_too_is_left_as_it_is(site: LargeSite) -> None:
+    hash = site.push().hash
+    stored = site.object(hash)
+    stored.chmod(0o644)
+    stored.write_bytes(site.dense[::-1])
+    damage(site, hash)
+
+    found = verify(site, repair=True)
+
+    assert [fault.mended for fault in found.faults] == [False]
+    assert stored.read_bytes() == site.dense[::-1]

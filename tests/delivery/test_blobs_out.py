@@ -11,8 +11,10 @@ import zstandard
 
 from lazyimport.delivery.contents import read_contents
 from lazyimport.delivery.pushing import push
-from lazyimport.errors import StoreError
-from tests.support.large import DENSE, LOOSE, LargeSite
+from lazyimport.delivery.verify import verify_store
+from lazyimport.errors import DamagedArchive, StoreError
+from lazyimport.stores import open_store
+from tests.support.large import DENSE, LOOSE, LargeSite, damage
 
 
 @pytest.fixture
@@ -36,6 +38,21 @@ def test_another_one_of_that_name_is_refused(site: LargeSite) -> None:
 
     with pytest.raises(StoreError, match=r"has 5 bytes .* verify --store"):
         site.push()
+
+
+@pytest.mark.parametrize("path", [DENSE, LOOSE])
+def test_a_damaged_one_is_not_sent_and_comes_from_the_tree_again(
+    site: LargeSite, path: str
+) -> None:
+    hash = site.pack().hash
+    damage(site, hash, path)
+
+    with pytest.raises(DamagedArchive, match=f"{path}.*Push again"):
+        site.push()
+    assert not site.object(hash, path).exists()
+
+    assert site.push().hash == hash
+    assert not verify_store(open_store(site.url), site.node).faults
 
 
 def test_file_of_an_archive_has_all_of_it(site: LargeSite, tmp_path: Path) -> None:

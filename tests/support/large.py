@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lazyimport.format.blobs import Blob
     from lazyimport.packing.roots import Packed
 
-__all__ = ["DENSE", "LOOSE", "LargeSite", "loose"]
+__all__ = ["DENSE", "LOOSE", "LargeSite", "damage", "loose"]
 
 #: paths of the two in the tree
 DENSE, LOOSE = "shop/weights/dense.bin", "shop/weights/loose.bin"
@@ -94,3 +94,15 @@ class LargeSite:
         """Return the file in the node's cache that has a large file."""
         digest = self.blob(hash, path).digest
         return self.base / self.node.blob_path(digest, executable=False)
+
+
+def damage(site: LargeSite, hash: str, path: str = DENSE) -> None:
+    """Let the author's disk change a byte of a large file, and nothing tell so."""
+    digest = site.blob(hash, path).digest
+    file = site.author.blob_path(digest, executable=False)
+    before = os.stat(file)
+    os.chmod(file, 0o644)
+    with open(file, "r+b") as out:
+        out.write(b"damaged")
+    os.chmod(file, before.st_mode)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
