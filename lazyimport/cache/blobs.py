@@ -14,7 +14,7 @@ import os
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache.layout import BLOBS, is_sealed, seal, sealing
+from lazyimport.cache.layout import BLOBS, is_sealed, note_use, seal, sealing
 from lazyimport.files import AtomicFile, make_directories, remove_file, unfinished_path
 from lazyimport.format import sha256
 from lazyimport.format.entries import EXECUTABLE
@@ -142,6 +142,7 @@ def find_blob(layout: Layout, blob: Blob) -> BinaryIO | None:
         if status.st_size == blob.size and (
             is_sealed(status, blob.name) or file_digest(path)[0] == blob.name
         ):
+            note_use(file.fileno(), status)
             return file
         file.close()
     return None

@@ -24,17 +24,17 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.cache.removal import delete_folder, is_used, remove_unless_used
-from lazyimport.cache.usage import CachedArchive, Inventory
+from lazyimport.cache.usage import CachedArchive, CachedFile, Inventory
 from lazyimport.errors import CacheError
 from lazyimport.files import is_abandoned, remove_file
-from lazyimport.values import byte_count
+from lazyimport.values import byte_count, is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from lazyimport.cache.node import NodeCache
-    from lazyimport.cache.usage import CachedFile
 
 #: The lock of the cache under which things are removed.
 EVICTION = "eviction"
@@ -119,8 +119,8 @@ def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pr
     _refuse_unmarked(cache)
     with cache.lock(EVICTION, _PATIENCE):
         eviction = _Eviction(cache, force=force, dry_run=dry_run)
-        eviction.sweep(everything=True)
         eviction.shrink(-1)
+        eviction.sweep(everything=True)
         return eviction.result()
 
 
@@ -248,18 +248,21 @@ class _Eviction:
 
     def _release(self, path: str) -> None:
         """Remove the blobs that only the archive or packing at *path* needed."""
-        names = self._found.needs.pop(path, set())
+        names = self._found.forget_needs(path)
         for file in self._found.files[BLOBS] if names else ():
             if _name_of(file) in names:
                 self._remove_unneeded(file)
 
     def _remove_unneeded(self, file: CachedFile) -> None:
         """Remove a blob unless a tree links to it or an archive refers to it."""
-        name = _name_of(file)
-        if file.links == 1 and not any(
-            name in names for names in self._found.needs.values()
-        ):
-            self._remove_file(file)
+        name, found = _name_of(file), self._found
+        if file.links > 1 or found.is_needed(name):
+            return
+        if not self._dry_run:  # what has come since the walk may need it
+            found.read_needs()
+            if found.is_needed(name) or not _is_as_found(file):
+                return
+        self._remove_file(file)
 
     def _remove_file(self, file: CachedFile) -> None:
         if not self._dry_run:
@@ -269,10 +272,16 @@ class _Eviction:
 
     def _remove_unfinished(self, file: CachedFile) -> None:
         """Remove what is unfinished and whose writer is dead."""
-        is_staged = file.path.startswith(f"{self._cache.folder(STAGING)}/")
-        lock = self._cache.lock(ARTIFACTS, 0) if is_staged else nullcontext()
+        folder, name = file.path[len(self._cache.path) + 1 :].split("/", 1)
+        name = os.path.basename(name).lstrip(".").partition(".")[0]
+        lock: AbstractContextManager[object] = nullcontext()
+        if folder == STAGING:
+            lock = self._cache.lock(ARTIFACTS, 0)
+        elif folder in {ARCHIVES, BLOBS} and is_sha256(name) and not self._dry_run:
+            lock = self._cache.lock(name, 0)  # of who is about to go on with it
         with suppress(CacheError), lock:
             if is_abandoned(file.path):
+                self._found.forget_needs(file.path)
                 if os.path.isdir(file.path) and not self._dry_run:
                     delete_folder(file.path)
                     self._left -= file.size
@@ -289,6 +298,15 @@ class _Eviction:
                     self._cache.lock(name, 0) as lock,
                 ):
                     lock.remove()
+
+
+def _is_as_found(blob: CachedFile) -> bool:
+    """Return whether nobody has used a blob since the walk."""
+    try:
+        status = os.lstat(blob.path)
+    except FileNotFoundError:
+        return True
+    return status.st_nlink == 1 and CachedFile("", 0, status).used == blob.used
 
 
 def _name_of(blob: CachedFile) -> str:

@@ -62,6 +62,8 @@ FILES_AT_THE_TOP = ":"
 NEIGHBORS = "::"
 
 READY = ".ready"
+#: Nanoseconds within which using a file again is not worth a write to disk.
+_RECENT = 60 * 10**9
 
 
 class Layout:
@@ -174,6 +176,16 @@ def is_sealed(status: os.stat_result, digest: str) -> bool:
 
 def _seal_of(digest: str) -> int:
     return int(digest[:12], 16) % 10**6 * 1000  # file systems keep microseconds
+
+
+def note_use(descriptor: int, status: os.stat_result) -> None:
+    """Let the time of access of a file, whose *status* is that, say it is used now."""
+    now = time_ns()
+    if abs(now - status.st_atime_ns) > _RECENT:
+        try:
+            os.utime(descriptor, ns=(now, status.st_mtime_ns))
+        except OSError:
+            pass  # read-only, or another user's: nothing is evicted either
 
 
 def mark_path(root: str, mark: str) -> str:

@@ -14,10 +14,9 @@ from _io import open_code
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
-from time import time_ns
 
 from lazyimport.cache import unusable
-from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, is_sealed, seal
+from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, is_sealed, note_use, seal
 from lazyimport.format.archive import Archive
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.lazy import Later, errors
@@ -36,8 +35,6 @@ else:
 
 #: How a disk says that it takes nothing: a process can do without it.
 NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
-#: Nanoseconds within which opening an archive again is not worth a write to disk.
-_RECENT = 60 * 10**9
 #: A cache without a limit may take one part in so many of its disk.
 _SHARE = 4
 #: How members are stored in a cache.
@@ -297,12 +294,7 @@ def _hold(descriptor: int) -> os.stat_result | None:
     except OSError:
         pass  # no locks on this file system: nothing is evicted from it
     status = os.fstat(descriptor)
-    now = time_ns()
-    if abs(now - status.st_atime_ns) > _RECENT:
-        try:
-            os.utime(descriptor, ns=(now, status.st_mtime_ns))
-        except OSError:
-            pass  # read-only, or another user's: nothing is evicted either
+    note_use(descriptor, status)
     return status if status.st_nlink else None
 
 

@@ -26,7 +26,7 @@ from lazyimport.cache.layout import (
 from lazyimport.cache.node import map_file
 from lazyimport.cache.previous import packed_blobs
 from lazyimport.cache.removal import is_used
-from lazyimport.errors import ArchiveError
+from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import is_unfinished
 from lazyimport.format.blobs import find_blobs
 from lazyimport.format.header import HEADER_SIZE, open_header
@@ -111,12 +111,11 @@ class Inventory:
 
     ``archives`` and ``trees`` are by hash, ``blobs`` by inode, ``files`` lists by
     folder, and ``unfinished`` is what somebody writes or left. What has a name that
-    no cache gives is counted, and in none of them. ``needs`` are the names of the blobs
-    that each archive refers to, by its path, and each record of a packing by its own.
-    Raises CacheError or OSError.
+    no cache gives is counted, and in none of them. Raises CacheError or OSError.
     """
 
     def __init__(self, cache: NodeCache) -> None:
+        self._cache = cache
         self.taken = 0
         self.archives = {each.hash: each for each in archives_by_use(cache)}
         self.trees: dict[str, CachedTree] = {}
@@ -132,14 +131,29 @@ class Inventory:
                         self._note_tree(hash, item.path)
                     else:
                         self._note_files(name, item.path)
-        self.needs = {path: _blobs_of(cache, path) for path in self._owners(cache)}
+        self._needs: dict[tuple[str, int, int], set[str] | None] = {}
+        self.read_needs()
 
-    def _owners(self, cache: NodeCache) -> list[str]:
-        """Return the paths of what may refer to blobs, if there are any."""
-        if not self.blobs:
-            return []
-        packs = [file.path for file in self.files[PACKS]]
-        return [*map(cache.archive_path, self.archives), *packs]
+    def read_needs(self) -> None:
+        """Look which blobs archives, and records of packings, refer to by now."""
+        known, self._needs = self._needs, {}
+        for name in (ARCHIVES, PACKS) if self.blobs else ():
+            for path, status in everything(self._cache.folder(name)):
+                if not stat.S_ISDIR(status.st_mode) and path[-11:] != ".wishes.tmp":
+                    key = path, status.st_ino, status.st_mtime_ns
+                    found = known.get(key)
+                    if found is None:
+                        found = _blobs_of(self._cache, path)
+                    self._needs[key] = found
+
+    def forget_needs(self, path: str) -> set[str]:
+        """Return the blobs to which what was at *path* referred, if that is known."""
+        keys = [key for key in self._needs if key[0] == path]
+        return set().union(*(self._needs.pop(key) or () for key in keys))
+
+    def is_needed(self, name: str) -> bool:
+        """Return whether something refers to the blob *name*, or may."""
+        return any(names is None or name in names for names in self._needs.values())
 
     def _note_tree(self, hash: str, root: str) -> None:
         tree = self.trees.setdefault(hash, CachedTree())
@@ -177,10 +191,11 @@ class Inventory:
                 yield path, size, status
 
 
-def _blobs_of(cache: NodeCache, path: str) -> set[str]:
+def _blobs_of(cache: NodeCache, path: str) -> set[str] | None:
     """Return the names of the blobs to which an archive or a packing refers.
 
-    An overlay refers to those of its base by needing that.
+    None if they cannot be known: it is just being written, or of a newer format. An
+    overlay refers to those of its base by needing that.
     """
     folder, name = path.rsplit("/", 2)[1:]
     if folder == PACKS:
@@ -188,12 +203,14 @@ def _blobs_of(cache: NodeCache, path: str) -> set[str]:
     try:
         with cache.look_into(name) as file:
             buffer = map_file(file, path, name)
-        header = open_header(buffer, name, path, overlay=True)
+        header = open_header(buffer, None, path, overlay=True)
         sizes = header.root_size, header.pages_size
-        index = Index(buffer, name, HEADER_SIZE, *sizes, path)
+        index = Index(buffer, header.hash, HEADER_SIZE, *sizes, path)
         found = find_blobs(index, buffer[header.slots_at : header.members_at])
+    except UnsupportedArchive:
+        return None
     except (OSError, ArchiveError):
-        return set()  # gone, or of no use
+        return None if is_used(path) else set()  # gone, or of no use
     return {blob.name for blob in found.values()}
 
 

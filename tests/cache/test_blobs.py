@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache import evict
 from lazyimport.cache.evict import clear, prune
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.removal import remove_unless_used
 from lazyimport.cache.usage import usage
 from lazyimport.cache.verify import verify
 from lazyimport.delivery.blobs_in import fetch_blobs
@@ -97,6 +100,58 @@ def test_stay_with_a_packing_that_was_not_written_whole(site: LargeSite) -> None
 
     clear(site.author, force=True)
     assert not list(Path(site.author.path, "blobs").glob("*/*"))
+
+
+@pytest.mark.parametrize("how", ["archive", "partial", "writing", "used"])
+def test_stay_with_what_comes_after_the_walk(
+    site: LargeSite, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bring(site, site.push().hash)
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    second = site.push().hash
+    age(site)
+    open_files = []
+
+    def remove_late(cache: NodeCache, hash: str, *, force: bool) -> bool:
+        if how == "used":
+            open_files.append(cache.open_blob(site.blob(second)))
+        else:
+            fetch(site.settings(), second)
+        whole = Path(cache.archive_path(second))
+        if how == "partial":
+            whole.rename(cache.partial_path(second, "raw"))
+        if how == "writing":
+            whole.unlink()
+            open_files.append(cache.begin(second, "raw", lambda _: True))
+        return remove_unless_used(cache, hash, force=force)
+
+    monkeypatch.setattr(evict, "remove_unless_used", remove_late)
+    assert len(prune(site.node, older_than=86400.0).removed) == 1
+
+    assert site.here(first).exists()
+    for file in open_files:
+        file.close()
+    age(site)
+    monkeypatch.undo()
+    clear(site.node)
+    assert not site.here(first).exists()
+
+
+def test_stay_while_an_archive_is_here_that_cannot_be_read(site: LargeSite) -> None:
+    """It is of a newer format, and may need them."""
+    hash = bring(site, site.push().hash)
+    path = Path(site.node.archive_path(hash))
+    path.chmod(0o600)
+    data = bytearray(path.read_bytes())
+    data[8] += 1
+    path.write_bytes(data)
+    age(site)
+
+    prune(site.node)
+    assert site.here(hash).exists()
+
+    clear(site.node)
+    assert not site.here(hash).exists()
 
 
 def test_verify_finds_what_was_edited(site: LargeSite) -> None:

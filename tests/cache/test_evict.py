@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.evict import EVICTION, Pruned, clear, prune, shrink
 from lazyimport.cache.layout import ARTIFACTS
@@ -187,6 +189,22 @@ def test_file_that_is_being_written_stays(cache: NodeCache) -> None:
         file.write(b"x")
 
     assert unknown in hashes_by_use(cache)
+
+
+@pytest.mark.parametrize("folder", ["archives", "blobs"])
+def test_unfinished_file_that_somebody_goes_on_with_stays(
+    cache: NodeCache, folder: str
+) -> None:
+    """Its fetcher has the lock, and is about to open what a killed one left."""
+    name = "ab" * 32
+    file = Path(cache.make_folder(folder), f".{name}.part.tmp")
+    file.write_bytes(b"half")
+    with cache.lock(name, 0):
+        clear(cache)
+        assert file.exists()
+
+    clear(cache)
+    assert not file.exists()
 
 
 def test_artifact_that_is_being_unpacked_stays(cache: NodeCache) -> None:
