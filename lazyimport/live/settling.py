@@ -16,6 +16,8 @@ from lazyimport.live.state import Live
 
 #: How deep a cache is looked into, and at how many objects.
 _DEPTH, _MOST = 5, 3000
+#: How often it is tried to collect, in about a minute.
+_TRIES = 600
 _Cache: Any = type(lru_cache(len))
 
 
@@ -29,11 +31,29 @@ def settle(live: Live) -> threading.Thread:
 
 
 def _settle(live: Live) -> None:
-    with live.settling:  # the collector does nothing for a second thread
+    with live.settling:
         _clear_caches(live)
         _forget_lines(live.current.hash)
         gc.unfreeze()  # or the first version would stay
-        gc.collect()
+        _collect()
+
+
+def _collect() -> None:
+    """Collect once no other thread does; until then the collector does nothing."""
+    mine, done = threading.get_ident(), threading.Event()
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if (phase, info["generation"], threading.get_ident()) == ("stop", 2, mine):
+            done.set()
+
+    gc.callbacks.append(note)
+    try:
+        for _ in range(_TRIES):
+            gc.collect()
+            if done.wait(0.1):
+                break
+    finally:
+        gc.callbacks.remove(note)
 
 
 def _clear_caches(live: Live) -> None:

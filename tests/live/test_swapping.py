@@ -165,6 +165,40 @@ def test_old_versions_are_freed(run: Run) -> None:
     ) == ["[]", "1"]
 
 
+def test_old_versions_are_freed_though_another_thread_was_collecting(run: Run) -> None:
+    """The collector of Python does nothing for a second thread."""
+    assert run(
+        """
+        import app.main
+        old = weakref.ref(app.main)
+        del app
+        collecting, tried = threading.Event(), threading.Event()
+        class Slow:
+            def __del__(self):
+                collecting.set()
+                tried.wait(30)
+        def collect():
+            slow = Slow()
+            slow.itself = slow
+            del slow
+            gc.collect()
+        collector = threading.Thread(target=collect)
+        collector.start()
+        collecting.wait(30)
+        to(1)
+        settler, = (t for t in threading.enumerate() if 'settle' in t.name)
+        settler.join(0.2)
+        print(settler.is_alive(), old() is None)
+        tried.set()
+        collector.join()
+        settler.join()
+        print(old())
+        """,
+        version(1),
+        version(2),
+    ) == ["True False", "None"]
+
+
 def test_a_forked_child_imports_though_others_closed_the_gate(run: Run) -> None:
     assert run(
         """
