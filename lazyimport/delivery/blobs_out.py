@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from functools import partial
-from mmap import ACCESS_READ, mmap
 from typing import Any, BinaryIO
 
 from lazyimport.cache.node import NodeCache
@@ -55,11 +55,16 @@ def send(
     Each is proved first: one that is damaged is removed from *cache* and not sent. With
     *replace*, what the store has under its name is deleted once there is better.
 
-    Raises StoreError, DamagedArchive, MemberMissing, or OSError of the disk of the
-    cache.
+    The first error, or Ctrl-C, ends all. Raises StoreError, DamagedArchive,
+    MemberMissing, or OSError of the disk of the cache.
     """
-    calls = (partial(_send, store, blob, cache, reporter, replace) for blob in blobs)
-    return sum(side_by_side(*calls, at_once=_AT_ONCE))
+    stopped = threading.Event()
+
+    def out(file: BinaryIO, doing: str) -> Outgoing:
+        return Outgoing(file, doing, reporter, stopped.is_set)
+
+    calls = (partial(_send, store, blob, cache, out, replace) for blob in blobs)
+    return sum(side_by_side(*calls, at_once=_AT_ONCE, stop=stopped.set))
 
 
 def record_needs(store: Store, hash: str, blobs: Iterable[Blob]) -> None:
@@ -87,7 +92,11 @@ def _is_there(store: Store, blob: Blob) -> bool:
 
 
 def _send(
-    store: Store, blob: Blob, cache: NodeCache, reporter: Reporter, replace: bool
+    store: Store,
+    blob: Blob,
+    cache: NodeCache,
+    out: Callable[[BinaryIO, str], Any],
+    replace: bool,
 ) -> int:
     put = getattr(store, "put_in_parts", store.put)  # where that is faster
     key = blob_key(blob.name, compressed=blob.compressed)
@@ -95,15 +104,13 @@ def _send(
         cache.open_blob(blob) as file,
         tempfile.TemporaryFile(dir=cache.scratch_folder()) as packed,
     ):
-        _prove(blob, file, Outgoing(file, f"proving {blob.path}", reporter))
+        _prove(blob, file, out(file, f"proving {blob.path}"))
         if blob.compressed:
-            with memoryview(mmap(file.fileno(), 0, access=ACCESS_READ)) as content:
-                _compress(content, packed)
+            _compress(out(file, f"compressing {blob.path}"), blob.size, packed)
         if replace:
             delete_object(store, key)
         source = packed if blob.compressed else file
-        text = f"sending {blob.path} to {store.url}"
-        outgoing: Any = Outgoing(source, text, reporter)
+        outgoing = out(source, f"sending {blob.path} to {store.url}")
         return source.seek(0, 2) if put(key, outgoing) else 0
 
 
@@ -118,19 +125,20 @@ def _prove(blob: Blob, file: BinaryIO, outgoing: Outgoing) -> None:
         actual = total.hexdigest()
         raise DamagedArchive(
             f"the copy of {blob.path} in the node cache, {file.name}, was damaged (its "
-            f"SHA-256 is {actual}) and is removed; it was not sent. Push "
-            "again, which reads the original anew",
+            f"SHA-256 is {actual}) and is removed; it was not sent. Push again, "
+            "which reads the original anew",
             member=blob.path,
             expected=blob.name,
             actual=actual,
         )
 
 
-def _compress(content: memoryview, out: Any) -> None:
-    """Write the object of a compressed blob to *out*."""
-    blocks = (content[at : at + FRAME] for at in range(0, len(content), FRAME))
+def _compress(source: Outgoing, size: int, out: Any) -> None:
+    """Write the object of a compressed blob of *size* bytes to *out*."""
+    source.seek(0)
+    blocks = iter(partial(source.read, FRAME), b"")
     sizes = []
-    out.seek(table_size(len(content)))
+    out.seek(table_size(size))
     for frame in compress_all(blocks, framed=True):
         out.write(frame)
         sizes.append(len(frame))

@@ -213,17 +213,30 @@ class _Enough(Exception):
     """Nothing more is needed of what a store sends."""
 
 
-class Outgoing:
-    """A file to upload: all of *data*, a seekable binary file."""
+class _Stopped(Exception):
+    """What is sent beside this has failed."""
 
-    def __init__(self, data: BinaryIO, text: str, reporter: Reporter) -> None:
+
+class Outgoing:
+    """A file to upload: all of *data*, a seekable binary file, unless *is_stopped*."""
+
+    def __init__(
+        self,
+        data: BinaryIO,
+        text: str,
+        reporter: Reporter,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._data = data
         self._text = text
         self._reporter = reporter
+        self._is_stopped = is_stopped
         self._total = data.seek(0, os.SEEK_END)
 
     def read(self, size: int = -1) -> bytes:
         """Read as the file does, and report how far it has been read."""
+        if self._is_stopped():
+            raise _Stopped
         data = self._data.read(size)
         self._reporter.step(self._text, self._data.tell(), self._total, "bytes")
         return data

@@ -6,14 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 
-def side_by_side(*calls: Callable[[], Any], at_once: int = 16) -> list[Any]:
+def side_by_side(
+    *calls: Callable[[], Any],
+    at_once: int = 16,
+    stop: Callable[[], object] = lambda: None,
+) -> list[Any]:
     """Return what each of *calls* returns, so many *at_once*, each in a thread.
 
-    All have ended on return. Raises what the first of them raises.
+    Raises the first error at once: the other calls do not begin any more, and *stop* is
+    called, which may tell those that run to end. All have ended on return.
     """
     if len(calls) < 2:
         return [call() for call in calls]
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(min(len(calls), at_once)) as pool:
-        return [each.result() for each in [pool.submit(call) for call in calls]]
+        try:
+            running = [pool.submit(call) for call in calls]
+            wait(running, return_when=FIRST_EXCEPTION)
+            return [each.result() for each in running if each.done()]
+        except BaseException:  # Ctrl-C, too
+            stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import zstandard
 
 from lazyimport.delivery.contents import read_contents
+from lazyimport.delivery.publish import publish
 from lazyimport.delivery.pushing import push
 from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import DamagedArchive, StoreError
 from lazyimport.stores import open_store
+from lazyimport.stores.file import FileStore
 from tests.support.large import DENSE, LOOSE, LargeSite, damage
 
 
@@ -53,6 +60,42 @@ def test_a_damaged_one_is_not_sent_and_comes_from_the_tree_again(
 
     assert site.push().hash == hash
     assert not verify_store(open_store(site.url), site.node).faults
+
+
+@pytest.mark.parametrize("failure", [StoreError, KeyboardInterrupt])
+def test_the_first_failure_ends_the_others(
+    site: LargeSite, failure: type[BaseException]
+) -> None:
+    """A slow store reads a byte at a time; a push of gigabytes waits for none of it."""
+    for number in range(4):
+        copy = site.dense[number + 1 :]
+        (site.tree / f"shop/weights/{number}.bin").write_bytes(copy)
+    begun, ended = [], []
+    sending = threading.Event()
+
+    class Slow(FileStore):
+        def put(self, key: str, data: BinaryIO) -> bool:
+            if key.startswith("blobs/"):
+                begun.append(key)
+                if len(begun) == 4:
+                    sending.set()
+                elif len(begun) < 4:
+                    sending.wait(10)
+                if key == begun[0]:
+                    if failure is StoreError:
+                        raise StoreError("no")
+                    os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000):
+                    data.read(1)
+                    time.sleep(0.01)
+                ended.append(key)
+            return super().put(key, data)
+
+    revision = site.pack().revision
+    with pytest.raises(failure):
+        publish(revision, Slow(f"{site.base}/store"), site.author)
+
+    assert not ended
 
 
 def test_file_of_an_archive_has_all_of_it(site: LargeSite, tmp_path: Path) -> None:
