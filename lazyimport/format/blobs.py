@@ -90,7 +90,8 @@ def table_size(size: int) -> int:
 
 def frames_in(table: bytes) -> list[int]:
     """Return the sizes of frames that a table has. Raises ValueError if it is none."""
-    if _SKIPPABLE.unpack_from(table) != (_MAGIC, len(table) - _SKIPPABLE.size):
+    beginning = _SKIPPABLE.pack(_MAGIC, max(len(table) - _SKIPPABLE.size, 0))
+    if not table.startswith(beginning):
         raise ValueError("it does not begin with a table of its frames")
     ends = range(_SKIPPABLE.size, len(table), 4)
     sizes = [int.from_bytes(table[at : at + 4], "little") for at in ends]

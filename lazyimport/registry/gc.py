@@ -158,6 +158,7 @@ def collect(
     """
     done, surveyor = Collected(), _Surveyor(store, rules)
     try:
+        next(iter(store.list(CLOCK)), None)  # a folder that is gone is not made again
         with Announced(store, set(), by) as announced:
             pass  # its time is of the store's clock, by which objects are dated
         planned = surveyor.survey(announced.time)

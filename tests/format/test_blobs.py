@@ -6,7 +6,7 @@ import pytest
 
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
-from lazyimport.format.blobs import Blob
+from lazyimport.format.blobs import Blob, frames_in, table_of
 from lazyimport.format.delta import Revision
 from lazyimport.format.entries import EXECUTABLE
 from lazyimport.format.overlay import combine
@@ -49,3 +49,9 @@ def test_what_moved_is_what_the_new_archive_says() -> None:
         found = {blob.path: blob.executable for blob in blobs.values()}
         assert found == {"x/moved": True, "c/second": False}
         assert all(blob.compressed for blob in blobs.values())
+
+
+@pytest.mark.parametrize("table", [b"", b"\x50", table_of([1, 2])[:-1], b"x" * 16])
+def test_what_is_no_table_of_frames(table: bytes) -> None:
+    with pytest.raises(ValueError, match="does not begin with a table"):
+        frames_in(table)

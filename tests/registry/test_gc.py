@@ -19,6 +19,7 @@ from lazyimport.errors import (
     ChannelError,
     StoreDenied,
     StoreError,
+    StoreMissing,
     StoreUnavailable,
 )
 from lazyimport.registry.channels import (
@@ -602,6 +603,14 @@ def test_delta_that_comes_after_the_plan_keeps_its_base(store: MutableStore) -> 
     done = collect(announcing(store, lambda: put_header(store, B, A)), OLD, "ada")
 
     assert (done.deleted, done.spared) == ([], [A])
+
+
+def test_a_folder_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
+    """A share that is not mounted would look like an empty store from then on."""
+    gone = mutable(open_store(f"file://{tmp_path}/gone"))
+    with pytest.raises(StoreMissing):
+        collect(gone, OLD, "me")
+    assert not (tmp_path / "gone").exists()
 
 
 def test_two_collections_at_once(store: MutableStore) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, one_line, short_commit
 from lazyimport.cli.progress import Progress
@@ -15,7 +17,7 @@ _HEADER = ("WHEN", "WHAT", "ARCHIVE", "BY", "COMMIT", "MESSAGE")
 
 
 @declare.command("log")
-@declare.option("-n N", "Show at most N events.", "limit", default="30")
+@declare.option("-n N", "Show at most N events; 0 shows all.", "limit", default="30")
 @declare.option("-l, --long", "Print whole hashes.")
 @options.json
 @options.settings(required=True)
@@ -32,7 +34,7 @@ def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
         options.refuse_idle(["long"], "with --json: hashes are whole")
     store = writable(store_of(settings))
     with Progress() as reporter:
-        events = read_log(store, max(limit, 1), Trusted.of(settings), reporter)
+        events = read_log(store, limit or sys.maxsize, Trusted.of(settings), reporter)
     if as_json:
         console.print_json(events)
         return
