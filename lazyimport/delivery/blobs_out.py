@@ -10,7 +10,7 @@ import hashlib
 import io
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -69,9 +69,20 @@ def send(
 
 def record_needs(store: Store, hash: str, blobs: Iterable[Blob]) -> None:
     """Note in *store* that the archive *hash* needs *blobs*. Raises StoreError."""
+    key, data = _note(hash, blobs)
+    store.put(key, io.BytesIO(data))
+
+
+def has_needs(store: Store, hash: str, blobs: Collection[Blob]) -> bool:
+    """Whether *store* has what `record_needs` puts there. Raises StoreError."""
+    key, _ = _note(hash, blobs)
+    return not blobs or any(item.key == key for item in store.list(key))
+
+
+def _note(hash: str, blobs: Iterable[Blob]) -> tuple[str, bytes]:
     lines = "".join(f"{name}\n" for name in sorted(blob.name for blob in blobs))
     data = lines.encode()
-    store.put(f"{NEEDS}{hash}-{sha256(data).hex()}", io.BytesIO(data))
+    return f"{NEEDS}{hash}-{sha256(data).hex()}", data
 
 
 def _is_there(store: Store, blob: Blob) -> bool:

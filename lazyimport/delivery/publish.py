@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.bases import Base, find_bases
-from lazyimport.delivery.blobs_out import find_missing, record_needs, send
+from lazyimport.delivery.blobs_out import find_missing, has_needs, record_needs, send
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.proofs import (
     Stored,
@@ -285,12 +285,13 @@ class _Push:
             proof = [partial(record, store, hash, item, base)]
         if waited:
             return False
-        found = side_by_side(
+        missing, is_noted, *found = side_by_side(
             partial(find_missing, store, blobs),
+            partial(has_needs, store, hash, blobs),
             *(partial(find_stored, store, h) for h in needed),
             *proof,
         )
-        return not found[0] and None not in found[1 : len(needed) + 1]
+        return is_noted and not missing and None not in found[: len(needed)]
 
 
 def _write_delta(revision: Revision, base: Base, file: BinaryIO) -> Header | None:

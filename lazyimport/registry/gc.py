@@ -178,12 +178,18 @@ def collect(
                         announced.require()
                         delete_object(store, blob.key)
                         done.blobs.append(blob)
-        if planned.leftovers or planned.unfinished:
-            with Announced(store, set(), by) as announced:
+        # A push may be about to put the archive beside which a leftover lies.
+        hashes = sorted({recorded_hash(key) or "" for key in planned.leftovers})
+        for start in range(0, len(hashes), BATCH):
+            batch = {*hashes[start : start + BATCH]}
+            with Announced(store, batch - {""}, by) as announced:
                 for key in surveyor.survey(announced.time).leftovers:
-                    delete_object(store, key)
-                    done.leftovers += 1
-            done.leftovers += len(surveyor.sweep(announced.time, dry_run=False))
+                    if (recorded_hash(key) or "") in batch:
+                        announced.require()
+                        delete_object(store, key)
+                        done.leftovers += 1
+        if planned.unfinished:
+            done.leftovers += len(surveyor.sweep(planned.now, dry_run=False))
     except LazyImportError as error:
         count = len(done.deleted) or "nothing"
         text = f"{error} ({count} had been deleted by then)"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from lazyimport.delivery.publish import publish
 from lazyimport.errors import StoreError
 from lazyimport.registry.channels import set_channel
-from lazyimport.registry.gc import Rules, collect, survey
-from lazyimport.registry.gc_lock import Announced
+from lazyimport.registry.gc import Collected, Rules, collect, survey
+from lazyimport.registry.gc_lock import Announced, Announcement
 from lazyimport.stores import mutable, open_store, writable
 from lazyimport.stores.file import FileStore
 from tests.support.large import DENSE, LOOSE, LargeSite
@@ -90,6 +92,53 @@ def test_push_that_reuses_one_waits_for_a_collection(site: LargeSite) -> None:
     assert first != second
     assert published.large == blob.size
     assert site.object(second).exists()
+
+
+def killed_push(site: LargeSite) -> str:
+    """Leave what a push of a changed line put before it was killed two hours ago."""
+    first = site.push().hash
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    hash = site.push().hash
+    (site.base / "store/archives" / hash).unlink()
+    age(site)
+    set_channel(mutable(open_store(site.url)), "prod", first, by="a test")
+    return hash
+
+
+def test_collection_while_a_push_goes_on_where_a_killed_one_was(
+    site: LargeSite,
+) -> None:
+    hash = killed_push(site)
+    collected: list[Collected] = []
+
+    class Slow(FileStore):
+        def put(self, key: str, data: BinaryIO) -> bool:
+            if key == f"archives/{hash}" and not collected:
+                collected.append(collect(FileStore(self.folder), RULES, "a test"))
+            return super().put(key, data)
+
+    publish(site.archive(hash), Slow(f"{site.base}/store"), site.author)
+
+    assert collected[0].leftovers
+    assert not collected[0].blobs
+    assert not collect(FileStore(f"{site.base}/store"), RULES, "a test").blobs
+
+
+def test_leftovers_are_announced(site: LargeSite) -> None:
+    """So that a push which is about to put their archive waits, and looks again."""
+    hash = killed_push(site)
+    announced: list[Collection[str]] = []
+
+    class Watching(FileStore):
+        def delete(self, key: str) -> None:
+            if key.startswith("needs/"):
+                running = Announcement.read(self)
+                announced.append(sorted(running.hashes) if running else ())
+            super().delete(key)
+
+    collect(Watching(f"{site.base}/store"), RULES, "a test")
+
+    assert announced == [[hash]]
 
 
 def test_nothing_goes_where_a_note_is_missing(site: LargeSite) -> None:
