@@ -249,10 +249,10 @@ class NodeCache(Layout):
             )
         return archive
 
-    def refused(self, hash: str, error: OSError) -> errors.CacheError:
-        """Return the error for a disk that does not take the archive *hash*."""
+    def refused(self, hash: str, error: OSError, what: str = "") -> errors.CacheError:
+        """Return the error for a disk that does not take *what*, or an archive."""
         return errors.CacheError(
-            f"cannot put archive {hash} into the node cache {self.path}: "
+            f"cannot put {what or f'archive {hash}'} into the node cache {self.path}: "
             f"{error.strerror or error}; free space there, or set "
             "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
             path=self.archive_path(hash),

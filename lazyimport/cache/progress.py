@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.cache.layout import LOCKS
+from lazyimport.cache.layout import BLOBS, LOCKS
 from lazyimport.files import is_abandoned
 from lazyimport.values import is_sha256
 
@@ -97,5 +97,10 @@ def running_fetches(cache: Layout) -> dict[str, Progress]:
         names = filter(is_sha256, os.listdir(cache.folder(LOCKS)))
     except OSError:
         return {}  # nothing has ever been locked here
-    found = {hash: running_fetch(cache, hash) for hash in names}
+    arriving = cache.folder(BLOBS)  # large files, which have locks as well
+    found = {
+        hash: running_fetch(cache, hash)
+        for hash in names
+        if not os.path.lexists(f"{arriving}/.{hash}.part.tmp")
+    }
     return {hash: progress for hash, progress in found.items() if progress}

@@ -15,7 +15,7 @@ from mmap import MADV_DONTNEED, mmap
 
 from lazyimport import errors
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.progress import Progress
+from lazyimport.cache.progress import Progress, begin_progress
 from lazyimport.cache.room import make_room
 from lazyimport.delivery.obtaining import obtain_here
 from lazyimport.files import unclaim
@@ -25,6 +25,8 @@ from lazyimport.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from lazyimport.format.blobs import Blob
 
 #: Seconds between two notes of how far it is.
 _PAUSE = 0.1
@@ -74,45 +76,59 @@ def _prepare() -> Settings:
 
 def _fetch_detached(asked: str) -> None:
     """Bring what was *asked* for into the cache; its lock is open as standard error."""
-    reporter = _Notes()
+    reporter = _Notes(_LOCK)
     settings = None
-    try:
+    soon: list[Blob] = []
+    with reporter:
         settings = _prepare()
         os.dup2(0, _OUT)
         reporter.progress.write(_LOCK)
-        fetch = _fetch_archive if asked == "archive" else _fetch_blob
-        fetch(settings, reporter, asked)
-        reporter.progress.state = "done"
-    except Exception as error:  # noqa: BLE001 - it goes to those that wait
-        reporter.progress.state, reporter.progress.text = "failed", _encoded(error)
-    reporter.progress.write(_LOCK)
+        if asked == "archive":
+            soon = _fetch_archive(settings, reporter)
+        else:
+            from lazyimport.delivery.blobs_wanted import decode
+
+            _fetch_blob(settings, reporter, *decode(asked))
     # The lock goes explicitly, because something may have been forked.
     unclaim(_LOCK)
     os.dup2(0, _LOCK)
-    if settings is not None and reporter.progress.moved:
-        make_room(NodeCache(settings.cache_dir), settings.cache_limit)
+    moved = reporter.progress.moved
+    if settings is not None:
+        moved += sum(_fetch_unless_coming(settings, blob) for blob in soon)
+        if moved:
+            make_room(NodeCache(settings.cache_dir), settings.cache_limit)
     os._exit(0)  # whatever connection waits for an answer is not waited for
 
 
-def _fetch_archive(settings: Settings, reporter: _Notes, _: str) -> None:
-    """Bring an archive, then its large files, while processes run from it already."""
+def _fetch_archive(settings: Settings, reporter: _Notes) -> list[Blob]:
+    """Bring an archive; return its large files that are to come soon."""
     archive, reporter.progress.moved = obtain_here(
         settings, reporter, ahead=True, held=True
     )
-    hash, blobs = archive.hash, archive.blobs().values()
-    del archive  # it is not in use here any more
-    soon = [blob for blob in blobs if not blob.on_demand]
-    if soon:
-        from lazyimport.delivery.blobs_in import fetch_blobs  # few archives have any
-
-        reporter.progress.moved += fetch_blobs(settings, hash, soon, reporter)
+    return [blob for blob in archive.blobs().values() if not blob.on_demand]
 
 
-def _fetch_blob(settings: Settings, reporter: _Notes, asked: str) -> None:
-    from lazyimport.delivery.blobs_in import fetch_blobs
-    from lazyimport.delivery.blobs_wanted import decode
+def _fetch_unless_coming(settings: Settings, blob: Blob) -> int:
+    """Bring a large file of an archive from which processes run already.
 
-    hash, blob = decode(asked)
+    What went wrong is noted in its lock, as by any fetcher of it. Returns the bytes
+    that came: none if another process is bringing it.
+    """
+    moved = 0
+    try:
+        with NodeCache(settings.cache_dir).lock(blob.name, 0) as lock:
+            begin_progress(lock.descriptor)
+            with _Notes(lock.descriptor) as reporter:
+                _fetch_blob(settings, reporter, str(settings.hash), blob)
+            moved = reporter.progress.moved
+    except (errors.CacheError, OSError):
+        pass  # whoever needs it meets that as well
+    return moved
+
+
+def _fetch_blob(settings: Settings, reporter: _Notes, hash: str, blob: Blob) -> None:
+    from lazyimport.delivery.blobs_in import fetch_blobs  # few archives have any
+
     try:
         archive = NodeCache(settings.cache_dir).open(hash)
     except errors.ArchiveError:
@@ -127,9 +143,21 @@ def _fetch_blob(settings: Settings, reporter: _Notes, asked: str) -> None:
 class _Notes(Reporter):
     """Writes how far the fetch is into the file of its lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int) -> None:
         self.progress = Progress()
+        self._descriptor = descriptor
         self._next = 0.0
+
+    def __enter__(self) -> _Notes:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        """Note how it has ended; an error goes to those that wait, and no further."""
+        self.progress.state = "done"
+        if isinstance(error, Exception):
+            self.progress.state, self.progress.text = "failed", _encoded(error)
+        self.progress.write(self._descriptor)
+        return isinstance(error, Exception)
 
     def step(
         self, _text: str, done: Any = None, total: Any = None, _unit: Any = None
@@ -139,7 +167,7 @@ class _Notes(Reporter):
         now = time.monotonic()
         if now >= self._next or done == total or is_new:
             self._next = now + _PAUSE
-            self.progress.write(_LOCK)
+            self.progress.write(self._descriptor)
 
 
 class _Lines(Reporter):

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache.arriving import begin_blob
+from lazyimport.cache.progress import begin_progress, read_progress, running_fetches
 from lazyimport.delivery import blobs_in
 from lazyimport.delivery.blobs_in import fetch_blobs
 from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.obtaining import obtain
 from lazyimport.errors import DamagedArchive, MemberMissing
+from lazyimport.files import tries
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import SILENT
 from tests.support.large import DENSE, LOOSE, LargeSite
@@ -163,6 +166,44 @@ def test_processes_share_one_transfer(site: LargeSite) -> None:
     assert {path.name for path in (site.base / "node/blobs").glob("*/*")} == {
         site.blob(hash, path).name for path in (DENSE, LOOSE)
     }
+
+
+def test_nothing_waits_for_one_that_somebody_else_brings(site: LargeSite) -> None:
+    """Neither the archive, to which a delta may come, nor the next large file."""
+    hash = site.push().hash
+    blob = site.blob(hash)
+    with site.node.lock(blob.name, 0), begin_blob(site.node, blob) as file:
+        obtain(site.settings(hash), SILENT)
+        assert running_fetches(site.node) == {}
+        with site.node.lock(hash, 10):
+            pass
+        for _ in tries(10):
+            if site.here(hash, LOOSE).exists():
+                break
+        assert site.here(hash, LOOSE).exists()
+        assert os.fstat(file.fileno()).st_size == 0
+    assert not site.here(hash).exists()
+
+
+def test_progress_of_a_large_file_is_none_of_an_archive(site: LargeSite) -> None:
+    blob = site.blob(site.push().hash)
+    with site.node.lock(blob.name, 0) as lock, begin_blob(site.node, blob):
+        begin_progress(lock.descriptor)
+        assert running_fetches(site.node) == {}
+
+
+def test_what_goes_wrong_is_told_to_who_needs_it(site: LargeSite) -> None:
+    """The fetcher of the archive goes on with the others."""
+    hash = site.push().hash
+    site.object(hash).unlink()
+    obtain(site.settings(hash), SILENT)
+    for _ in tries(10):
+        if site.here(hash, LOOSE).exists():
+            break
+    assert site.here(hash, LOOSE).exists()
+    progress = read_progress(site.node, site.blob(hash).name)
+    assert progress is not None
+    assert (progress.state, hash in progress.text) == ("failed", True)
 
 
 @pytest.mark.parametrize("mode", ["zstd", "memory"])
