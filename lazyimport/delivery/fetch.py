@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
@@ -223,11 +224,10 @@ class _Fetch:
                 else:
                     self._run(filling, head, room)
                 return self._cache.complete(hash, file, kind)
-        except (OSError, ArchiveError) as error:  # of no use to a next attempt
-            try:
-                self._cache.give_up(hash)
-            except OSError:
-                pass
+        except (OSError, ArchiveError) as error:
+            if error is not filling.damage:  # else all but that is of use
+                with suppress(OSError):
+                    self._cache.give_up(hash)
             if isinstance(error, OSError):
                 raise self._cache.refused(hash, error) from error
             raise

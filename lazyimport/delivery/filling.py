@@ -43,7 +43,8 @@ class Filling:
     """The archive of *head*, with members *raw* or as they came; listings are raw.
 
     What its object lacks, which is a delta then, is in those of *others*. ``size`` is
-    that of the archive: a room must have it.
+    that of the archive: a room must have it. ``damage`` is raised when all else is
+    there.
     """
 
     def __init__(self, head: Head, *others: Head, raw: bool) -> None:
@@ -54,7 +55,7 @@ class Filling:
         self._index = index
         self._lock = allocate_lock()
         self._is_open = False
-        self._damage: DamagedArchive | None = None
+        self.damage: DamagedArchive | None = None
         self._room: Room
         slots: dict[bytes, list[int]] = {}
         directories: set[bytes] = set()
@@ -185,8 +186,8 @@ class Filling:
             bring(head.store, demand, connections, take, demand.urgent)
         else:
             bring(head.store, list(plan), connections, take)
-        if self._damage is not None:
-            raise self._damage
+        if self.damage is not None:
+            raise self.damage
         room.write(0, self._beginning())
 
     def _open_up(self, missing: list[Member]) -> None:
@@ -314,7 +315,7 @@ class Filling:
         """Raise *damage*, or later: who does not need that member gets the others."""
         if not self._is_open:
             raise damage
-        self._damage = self._damage or damage
+        self.damage = self.damage or damage
 
     def _prove_in_room(self, member: Member) -> None:
         """Raise DamagedArchive unless the room has *member*."""
