@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport import errors as errors, live as live
     from lazyimport.errors import LazyImportError
-    from lazyimport.live.keeping import keep
+    from lazyimport.live.kept import keep
     from lazyimport.runtime import Installation, current, install, path, uninstall
     from lazyimport.statistics import Stats, stats
 
@@ -40,7 +40,7 @@ __all__ = [
 _find, _names = exports(
     globals(),
     errors="LazyImportError",
-    **{"live.keeping": "keep"},
+    **{"live.kept": "keep"},
     runtime="Installation current install path uninstall",
     statistics="Stats stats",
 )

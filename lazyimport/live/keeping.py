@@ -1,4 +1,4 @@
-"""keep: what is expensive to make, a model as an example, outlives the code around it.
+"""Keeping: an object that `keep` has made outlives the code around it.
 
 It is handed over to the next generation if that would make the same: the arguments and
 the code of the factory are equal (`lazyimport.live.recipes`), and nothing inside is of
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from threading import RLock
-from typing import Any, TypeVar
+from typing import Any
 from weakref import ref
 
 from lazyimport.errors import KeepError
@@ -18,13 +17,9 @@ from lazyimport.live.generations import Generation
 from lazyimport.live.holding import homes_among
 from lazyimport.live.recipes import recipes_of
 from lazyimport.live.state import Live, live_state
-from lazyimport.runtime import process
-
-Made = TypeVar("Made")
 
 #: How many objects inside of what was kept are looked at.
 _MOST = 300_000
-_locks: dict[str, RLock] = {}
 
 
 class Kept:
@@ -66,28 +61,6 @@ class Kept:
         return ""
 
 
-def keep(
-    key: str, factory: Callable[..., Made], /, *args: Any, twice: bool = False
-) -> Made:
-    """Return what *factory* makes of *args*, made once and kept under *key*.
-
-    Where code may change (`lazyimport.live`), the same object is returned to the next
-    version of the code if that would make the same. Elsewhere the factory is called
-    once for each key in a process.
-
-    Where it must be made again while the one from before is alive, memory would be
-    taken twice: that is a KeepError, which refuses the swap, unless *twice* allows it.
-    """
-    with _locks.setdefault(key, RLock()):
-        live = live_state()
-        if live is None:
-            if key not in process.kept:
-                process.kept[key] = factory(*args)
-            return process.kept[key]  # type: ignore[return-value]
-        generation = live.generation_of(sys._getframe(1).f_globals)  # noqa: SLF001
-        return _keep(live, generation, key, factory, args, twice=twice)  # type: ignore[no-any-return]
-
-
 def inherit(old: Generation, new: Generation) -> None:
     """Let *new* have what was kept for *old*, if it wants the same."""
     for key, kept in old.kept_before.items():
@@ -102,15 +75,18 @@ def kept_by(generation: Generation) -> tuple[str, ...]:
     return tuple(sorted(k for k, v in before if generation.kept.get(k, v) is v))
 
 
-def _keep(
-    live: Live,
-    generation: Generation,
+def keep_over(
+    scope: dict[str, Any],
     key: str,
     factory: Callable[..., Any],
     args: tuple[Any, ...],
     *,
     twice: bool,
 ) -> Any:
+    """Do what `keep` does, for code of a live process with the globals *scope*."""
+    live = live_state()
+    assert live is not None
+    generation = live.generation_of(scope)
     recipes = recipes_of(factory, args, generation.modules, live.edges.since)
     kept: Kept | None = generation.kept.get(key) or generation.kept_before.get(key)
     if kept is not None and kept.tighten():

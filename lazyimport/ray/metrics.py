@@ -18,11 +18,14 @@ from typing import Any
 
 from ray.util.metrics import Counter, Histogram
 
-from lazyimport.live import Swap
 from lazyimport.runtime import current
 from lazyimport.statistics import Stats, stats
 from lazyimport.tracing import record
 from lazyimport.values import utc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.live import Swap
 
 #: the file, among the logs of Ray's session, with a line of JSON for each worker
 LOG_NAME = "lazyimport.log"

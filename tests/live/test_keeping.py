@@ -201,6 +201,7 @@ def test_a_model_that_no_version_asks_for_any_more_is_freed(run: Run) -> None:
 
 
 def test_without_live_code_each_key_is_made_once() -> None:
+    """Nothing is loaded for it of what compares code."""
     program = """
 import sys
 from lazyimport import keep
@@ -208,6 +209,30 @@ made = keep("list", list, "abc")
 assert made == ["a", "b", "c"]
 assert keep("list", list, "xyz") is made
 assert keep("other", list) == []
-assert "lazyimport.live.imports" not in sys.modules
+live = sorted(name for name in sys.modules if name.startswith("lazyimport.live"))
+assert live == ["lazyimport.live", "lazyimport.live.kept"], live
+assert not {"dis", "inspect", "lazyimport.packing"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_forked_child_keeps_what_another_thread_was_making() -> None:
+    program = """
+import os, threading
+from lazyimport import keep
+making, end = threading.Event(), threading.Event()
+def make():
+    making.set()
+    end.wait()
+thread = threading.Thread(target=keep, args=["model", make])
+thread.start()
+making.wait()
+child = os.fork()
+if not child:
+    keep("model", os._exit, 7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+end.set()
+"""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], check=True, timeout=20
+    )

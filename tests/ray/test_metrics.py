@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,15 @@ def wait_for(cluster: Cluster, *samples: str) -> str:
 
 def sample(name: str, hash: str, value: str) -> str:
     return rf'^ray_lazyimport_{name}\{{.*hash="{hash[:12]}".*\}} {value}$'
+
+
+def test_a_worker_loads_nothing_of_live_code() -> None:
+    program = """
+import sys
+import lazyimport.ray.metrics, lazyimport.ray.worker
+assert not [name for name in sys.modules if name.startswith("lazyimport.live")]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 @pytest.fixture(scope="module", name="store")
