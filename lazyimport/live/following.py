@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import nullcontext
 from threading import Event, RLock, Thread
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import IO, Any
 
 from lazyimport.errors import LazyImportError
 from lazyimport.live.generations import Generation
+from lazyimport.live.holding import is_module
 from lazyimport.live.starting import start
 from lazyimport.live.state import live_state
 from lazyimport.live.swapping import Swap, swap
@@ -116,7 +117,7 @@ class Following:
             self._changed = False
             try:
                 hash = self._pack()
-            except LazyImportError as error:
+            except (LazyImportError, OSError) as error:
                 self._reporter.warn(str(error))
                 return None
             installed = current()
@@ -158,10 +159,13 @@ class Following:
 def rebind(names: MutableMapping[str, Any], modules: set[str]) -> None:
     """Let *names* of what was in *modules*, executed again, stand for the new."""
     for name, value in list(names.items()):
-        if isinstance(value, ModuleType):
+        if is_module(value):
             if value.__name__ in modules:
                 names[name] = sys.modules.get(value.__name__, value)
-        elif isinstance(value, (FunctionType, type)) and value.__module__ in modules:
+        elif (
+            issubclass(type(value), (FunctionType, type))
+            and value.__module__ in modules
+        ):
             new: Any = sys.modules.get(value.__module__)
             for part in value.__qualname__.split("."):
                 new = getattr(new, part, None)

@@ -16,8 +16,14 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
         self._inside: dict[int, int] = {}
+        self.forked()
+
+    def forked(self) -> None:
+        """Forget other threads; this one may be importing."""
+        thread = threading.get_ident()
+        self._condition = threading.Condition(threading.Lock())
+        self._inside = {k: n for k, n in self._inside.items() if k == thread}
         self._closed_by = 0
 
     def __enter__(self) -> None:

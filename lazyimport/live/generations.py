@@ -48,8 +48,11 @@ class Generation:
         #: what `keep` has made for it, and what there was when it was made, by key
         self.kept: dict[str, Any] = {}
         self.kept_before: dict[str, Any] = {}
+        #: the keys of what the version before did not ask for
+        self.unasked: set[str] = set()
         self._frozen: dict[str, ModuleType] | None = None
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # while it imports what is late
+        self._counting = threading.RLock()
         self._users = 0
         self._ends: list[Callable[[], object]] = []
 
@@ -72,13 +75,13 @@ class Generation:
 
     def at_end(self, function: Callable[[], object]) -> None:
         """Call *function* when this generation is retired and nobody uses it."""
-        with self._lock:
+        with self._counting:
             self._ends.append(function)
         self.end_if_idle()
 
     def end_if_idle(self) -> None:
         """Call what `at_end` was given, if it is time."""
-        with self._lock:
+        with self._counting:
             if self._users or self._frozen is None:
                 return
             ends, self._ends = self._ends, []
@@ -177,7 +180,7 @@ class Generation:
         return module
 
     def _count(self, number: int) -> None:
-        with self._lock:
+        with self._counting:
             self._users += number
         if number < 0:
             self.end_if_idle()

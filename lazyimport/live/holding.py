@@ -27,10 +27,10 @@ class Holding:
 
     def __init__(self, module: ModuleType, homes: Container[str]) -> None:
         own = module.__name__
-        values: list[object] = []
+        values: list[Any] = []
         self.packages: set[str] = set()
         for name, value in list(vars(module).items()):
-            if not isinstance(value, ModuleType):
+            if not is_module(value):
                 if not _is_dunder(name):
                     values.append(value)
             elif value.__name__ == f"{own}.{name}":
@@ -43,7 +43,7 @@ class Holding:
 
 
 def homes_among(
-    values: Iterable[object],
+    values: Iterable[Any],
     homes: Container[str],
     own: str = "",
     depth: int = _DEPTH,
@@ -62,9 +62,9 @@ def homes_among(
         level = []
         for one in new:
             seen.add(id(one))
-            if isinstance(one, ModuleType):
+            if is_module(one):
                 modules.add(one.__name__)
-            elif isinstance(one, (FunctionType, type)):
+            elif issubclass(type(one), (FunctionType, type)):
                 found.update((one.__module__, type(one).__module__))
                 level += _parts(one) if one.__module__ == own else ()
             else:
@@ -73,6 +73,11 @@ def homes_among(
         if not level or len(seen) > most:
             break
     return {n for n in found if n in homes}, {n for n in modules if n in homes}
+
+
+def is_module(one: object) -> bool:
+    """Whether *one* is a module, of which `isinstance` would ask a proxy."""
+    return issubclass(type(one), ModuleType)
 
 
 def _parts(one: Any) -> list[Any]:

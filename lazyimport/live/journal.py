@@ -21,14 +21,23 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """One thing that was registered by the module with the globals *scope*."""
+    """One thing that was registered by the module with the globals *scope*.
+
+    ``undo`` returns whether there was anything to take back; ``function`` is that for
+    the end of the process.
+    """
 
     def __init__(
-        self, scope: dict[str, Any], undo: Callable[[], Any], redo: Callable[[], Any]
+        self,
+        scope: dict[str, Any],
+        undo: Callable[[], Any],
+        redo: Callable[[], Any],
+        function: object,
     ) -> None:
         self.scope = scope
         self.undo = undo
         self.redo = redo
+        self.function = function
 
 
 class Journal:
@@ -48,9 +57,8 @@ class Journal:
         """Take back what modules have registered of whose globals *is_gone* is true."""
         taken = [each for each in self._records if is_gone(each.scope)]
         self._records = [each for each in self._records if each not in taken]
-        for record in reversed(taken):
-            _quietly(record.undo)
-        return taken
+        undone = [record for record in reversed(taken) if _quietly(record.undo)]
+        return undone[::-1]
 
     def redo(self, records: Iterable[Record]) -> None:
         """Register again what `undo` has taken back."""
@@ -58,35 +66,50 @@ class Journal:
             _quietly(record.redo)
             self._records.append(record)
 
-    def _note(self, undo: Callable[[], Any], redo: Callable[[], Any]) -> None:
+    def _note(
+        self, undo: Callable[[], Any], redo: Callable[[], Any], function: object = None
+    ) -> None:
         scope = _registers()
         if scope is not None:
-            self._records.append(Record(scope, undo, redo))
+            self._records.append(Record(scope, undo, redo, function))
 
     def _watch_logging(self, logging: Any) -> None:
         add = logging.Logger.addHandler
 
         @functools.wraps(add)
         def addHandler(self_: Any, hdlr: Any) -> None:  # noqa: N802
+            def undo() -> bool:
+                is_there = hdlr in self_.handlers
+                self_.removeHandler(hdlr)
+                return is_there
+
             is_new = hdlr not in self_.handlers
             add(self_, hdlr)
             if is_new:
-                self._note(lambda: self_.removeHandler(hdlr), lambda: add(self_, hdlr))
+                self._note(undo, lambda: add(self_, hdlr))
 
         logging.Logger.addHandler = addHandler
 
     def _watch_atexit(self, atexit: Any) -> None:
-        plain = atexit.register
+        plain, plain_undo = atexit.register, atexit.unregister
 
         @functools.wraps(plain)
         def register(func: Any, /, *args: Any, **kwargs: Any) -> Any:
             result = plain(func, *args, **kwargs)
             self._note(
-                lambda: atexit.unregister(func), lambda: plain(func, *args, **kwargs)
+                lambda: plain_undo(func) is None,
+                lambda: plain(func, *args, **kwargs),
+                func,
             )
             return result
 
-        atexit.register = register
+        @functools.wraps(plain_undo)
+        def unregister(func: Any, /) -> None:
+            plain_undo(func)
+            for record in [each for each in self._records if each.function == func]:
+                self._records.remove(record)
+
+        atexit.register, atexit.unregister = register, unregister
 
     def _watch_signal(self, signal: Any) -> None:
         plain = signal.signal
@@ -95,9 +118,11 @@ class Journal:
         def set_handler(signalnum: Any, handler: Any) -> Any:
             before = plain(signalnum, handler)
 
-            def undo() -> None:
-                if signal.getsignal(signalnum) is handler:
+            def undo() -> bool:
+                is_there = signal.getsignal(signalnum) is handler
+                if is_there:
                     plain(signalnum, before)
+                return bool(is_there)
 
             self._note(undo, lambda: plain(signalnum, handler))
             return before
@@ -110,9 +135,12 @@ class Journal:
         @functools.wraps(plain)
         def register(self_: Any, collector: Any) -> None:
             plain(self_, collector)
-            self._note(
-                lambda: self_.unregister(collector), lambda: plain(self_, collector)
-            )
+
+            def undo() -> bool:
+                self_.unregister(collector)
+                return True
+
+            self._note(undo, lambda: plain(self_, collector))
 
         registry.CollectorRegistry.register = register
 
@@ -128,8 +156,8 @@ def _registers() -> dict[str, Any] | None:
     return None
 
 
-def _quietly(function: Callable[[], Any]) -> None:
+def _quietly(function: Callable[[], Any]) -> bool:
     try:
-        function()
-    except Exception:  # noqa: BLE001, S110 - somebody else has taken it back
-        pass
+        return bool(function())
+    except Exception:  # noqa: BLE001 - somebody else has taken it back
+        return False

@@ -63,10 +63,14 @@ class Kept:
 
 def inherit(old: Generation, new: Generation) -> None:
     """Let *new* have what was kept for *old*, if it wants the same."""
-    for key, kept in old.kept_before.items():
-        if key not in old.kept:
-            kept.loosen()
     new.kept_before = {**old.kept_before, **old.kept}
+    new.unasked = old.kept_before.keys() - old.kept.keys()
+
+
+def let_go(new: Generation) -> None:
+    """Let go of what neither *new* nor the version before it has asked for."""
+    for key in new.unasked - new.kept.keys():
+        new.kept_before[key].loosen()
 
 
 def kept_by(generation: Generation) -> tuple[str, ...]:
@@ -94,7 +98,9 @@ def keep_over(
         if not why:
             generation.kept[key] = kept
             return kept.value
-        if not twice:
+        if key in generation.unasked:
+            kept.loosen()
+        if not twice and kept.tighten():
             raise KeepError(
                 f"{key!r} would be made again while the one from before is in memory: "
                 f"{why}; start new processes for this version, or allow both for a "

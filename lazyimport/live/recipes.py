@@ -86,7 +86,7 @@ class _Recipe:
             return kind.__name__, getattr(value, "__qualname__", "")
         self._seen[id(value)] = value
         for known, of in self._kinds.items():
-            if isinstance(value, known):
+            if issubclass(kind, known):
                 return kind.__name__, of(self, value)
         return kind.__name__, self._of_object(value)
 
@@ -156,12 +156,12 @@ class _Recipe:
         scope = function.__globals__
         package = str(scope.get("__package__") or "")
         found = imports_of(function.__code__, package) & self._modules.keys()
-        todo: list[object] = [self._modules[name] for name in sorted(found)]
+        todo: list[Any] = [self._modules[name] for name in sorted(found)]
         todo += [scope[name] for name in names if name in scope]
         looked: set[str] = set()
         while todo:
             value = todo.pop(0)
-            if not isinstance(value, ModuleType):
+            if not issubclass(type(value), ModuleType):
                 yield self.of(value)
             elif value.__name__ in self._modules.keys() - looked:
                 looked.add(value.__name__)

@@ -58,9 +58,9 @@ def _collect() -> None:
 
 def _clear_caches(live: Live) -> None:
     """Clear the caches of `functools` that hold functions or classes of old code."""
-    for cache in [one for one in gc.get_objects() if isinstance(one, _Cache)]:
+    for cache in [one for one in gc.get_objects() if type(one) is _Cache]:
         filled = cache.cache_info().currsize > 0
-        if filled and any(_is_old(one, live) for one in _inside(cache)):
+        if filled and any(_is_seen_old(one, live) for one in _inside(cache)):
             cache.cache_clear()
 
 
@@ -74,19 +74,27 @@ def _inside(cache: Any) -> Iterator[Any]:
         for one in new[: _MOST - len(seen)]:
             seen.add(id(one))
             yield one
-            if not isinstance(one, (type, FunctionType, ModuleType)):
+            if not issubclass(type(one), (type, FunctionType, ModuleType)):
                 level += gc.get_referents(one)
+
+
+def _is_seen_old(one: Any, live: Live) -> bool:
+    """Whether an object `_is_old`, as far as it lets itself be looked at."""
+    try:
+        return _is_old(one, live)
+    except Exception:  # noqa: BLE001 - metaclasses and modules may raise anything
+        return False
 
 
 def _is_old(one: Any, live: Live) -> bool:
     """Whether a function or class is of a module that another one has replaced."""
-    if isinstance(one, FunctionType):
+    if issubclass(type(one), FunctionType):
         module = sys.modules.get(one.__module__ or "")
         # A copy by value, which Serve makes of an application of FastAPI, has globals
         # of its own.
         copied = module is None or vars(module) is not one.__globals__
         return MARK in one.__globals__ or (copied and live.is_ours(one.__module__))
-    if not isinstance(one, type) or not live.is_ours(one.__module__):
+    if not issubclass(type(one), type) or not live.is_ours(one.__module__):
         return False
     now: Any = sys.modules.get(one.__module__)
     for name in one.__qualname__.split("."):

@@ -49,7 +49,7 @@ class Live:
 
     def _forked(self) -> None:
         """Forget what other threads held: they are not in the child."""
-        self.gate = Gate()
+        self.gate.forked()
         self.lock = threading.RLock()
         self.settling = threading.Lock()
 

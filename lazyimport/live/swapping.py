@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
@@ -20,13 +21,15 @@ from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 from weakref import ref
 
-from lazyimport.errors import LazyImportError
+from lazyimport.errors import LazyImportError, SettingsError
 from lazyimport.format.entries import stem_of
 from lazyimport.importing.moving import entry_of, modules_of, move
 from lazyimport.importing.tree import Tree
 from lazyimport.live.closure import Plan, make_plan
 from lazyimport.live.generations import MARK, Generation
-from lazyimport.live.keeping import inherit, kept_by
+from lazyimport.live.holding import is_module
+from lazyimport.live.journal import Record
+from lazyimport.live.keeping import inherit, kept_by, let_go
 from lazyimport.live.settling import settle
 from lazyimport.live.state import Live, attach_submodules, live_state
 from lazyimport.live.views import View
@@ -74,16 +77,20 @@ def swap(
     raises, everything is put back. *settings* say how the archive is fetched, those
     that the process was installed with by default.
 
-    Whatever the new code does, nothing is raised for it. Raises SettingsError for what
-    is no hash.
+    Whatever the new code does, nothing is raised for it, nor for what is no hash. Only
+    a KeyboardInterrupt in the main thread is.
     """
-    hash = check_hash(hash)
     live, installation = live_state(), current()
+    previous = installation.hash if installation else ""
+    try:
+        hash = check_hash(hash)
+    except SettingsError as error:
+        return Swap("refused", str(hash), previous, str(error))
     if live is None or installation is None:
         return Swap(
             "refused",
             hash,
-            installation.hash if installation else "",
+            previous,
             "code cannot change in this process: start it with LAZYIMPORT_LIVE=1 and "
             "an archive to run",
         )
@@ -124,9 +131,11 @@ class _Swapping:
                 plan = self._plan(new)
             modules = tuple(plan.order)
             self._swap(plan, new)
-        except (Refused, LazyImportError) as error:
+        except Exception as error:  # noqa: BLE001 - what looks at user code raises too
+            is_ours = isinstance(error, (Refused, LazyImportError))
+            why = str(error) if is_ours else _told(error, self._old)
             return Swap(
-                "refused", self._hash, previous, str(error), modules, (), self._seconds
+                "refused", self._hash, previous, why, modules, (), self._seconds
             )
         kept = kept_by(self._live.current)
         return Swap("swapped", self._hash, previous, "", modules, kept, self._seconds)
@@ -158,11 +167,14 @@ class _Swapping:
         old = live.current
         inherit(old, generation)
         live.watch(generation)
+        records: list[Record] = []
         try:
             with self._timed("begin"), self._closed_gate():
                 if modules_of(self._old).keys() != plan.loaded.keys():
                     plan = self._plan(new)
                 self._begin(plan, generation)
+            # With the gate open: these take locks, which others hold while they import.
+            records = live.journal.undo(lambda scope: scope.get(MARK) is old)
             with generation.enter():
                 with self._timed("import"):
                     self._execute(plan, new)
@@ -172,10 +184,16 @@ class _Swapping:
             with self._timed("commit"), self._closed_gate():
                 self._commit(generation)
         except BaseException as error:
+            live.journal.undo(lambda scope: scope.get(MARK) is generation)
             self._put_back()
-            if isinstance(error, (Refused, KeyboardInterrupt)):
+            live.journal.redo(records)
+            is_main = threading.current_thread() is threading.main_thread()
+            if isinstance(error, Refused):
+                raise
+            if isinstance(error, KeyboardInterrupt) and is_main:
                 raise
             raise Refused(_told(error, new)) from None
+        let_go(generation)
         old.end_if_idle()
 
     def _put_back(self) -> None:
@@ -206,20 +224,16 @@ class _Swapping:
         live, old, undo = self._live, self._live.current, self._undo
         old.freeze()
         gone = {name: plan.loaded[name] for name in plan.order}
-        undo.append(lambda: self._adopt(old))
-        for name, module in gone.items():
-            vars(module)[MARK] = old
-            del sys.modules[name]
-            parent, _, tail = name.rpartition(".")
-            holder = None if parent in gone else sys.modules.get(parent)
-            if holder is not None and vars(holder).get(tail) is module:
-                delattr(holder, tail)
-                undo.append(functools.partial(setattr, holder, tail, module))
+        undo.append(lambda: self._adopt(old, gone))
+        # Old code sees packages through it before they change, until they are back.
         self._show_packages(gone, old)
+        for module in gone.values():
+            vars(module)[MARK] = old
+        for name, holder in _take_away(gone):
+            tail = name.rpartition(".")[2]
+            undo.append(functools.partial(setattr, holder, tail, gone[name]))
         edges = live.edges.forget(plan.order)
         undo.append(lambda: live.edges.update(edges))
-        records = live.journal.undo(lambda scope: scope.get(MARK) is old)
-        undo.append(lambda: live.journal.redo(records))
         self._installation.switch(generation.tree)
         undo.append(lambda: self._installation.switch(self._old))
         for name, module in plan.loaded.items():
@@ -235,7 +249,7 @@ class _Swapping:
             scope = vars(module)
             for name, value in list(scope.items()):
                 if (
-                    isinstance(value, ModuleType)
+                    is_module(value)
                     and value.__name__ in stay
                     and hasattr(value, "__path__")
                 ):
@@ -260,12 +274,12 @@ class _Swapping:
 
     def _commit(self, generation: Generation) -> None:
         live, old = self._live, self._live.current
+        live.current = generation
         for module in modules_of(generation.tree).values():
             if vars(module).get(MARK) is generation:
                 del vars(module)[MARK]
         live.generations = [each for each in live.generations if each() is not None]
         live.generations.append(ref(old))
-        live.current = generation
         live.hashes.append(generation.hash)
         old.tree.running = None
 
@@ -278,20 +292,37 @@ class _Swapping:
             for name, module in modules_of(generation.tree).items()
             if id(module) not in stay
         }
-        live.journal.undo(lambda scope: scope.get(MARK) is generation)
         number = generation.number
         live.edges.forget(
             [n for n, since in live.edges.since.items() if since == number]
         )
-        for name in new:
-            del sys.modules[name]
+        _take_away(new)
         live.importing = live.current
 
-    def _adopt(self, old: Generation) -> None:
+    def _adopt(self, old: Generation, gone: dict[str, ModuleType]) -> None:
         """Give the old version its modules again, and what it imported meanwhile."""
         for name, module in old.thaw().items():
             vars(module).pop(MARK, None)
-            sys.modules.setdefault(name, module)
+            is_back = sys.modules.setdefault(name, module) is module
+            parent, _, tail = name.rpartition(".")
+            if is_back and parent in sys.modules and name not in gone:
+                vars(sys.modules[parent]).setdefault(tail, module)
+
+
+def _take_away(gone: Mapping[str, ModuleType]) -> list[tuple[str, ModuleType]]:
+    """Take modules out of ``sys.modules``, and out of packages that stay.
+
+    Returns by their names the packages that had them.
+    """
+    held = []
+    for name, module in gone.items():
+        parent, _, tail = name.rpartition(".")
+        holder = None if parent in gone else sys.modules.get(parent)
+        del sys.modules[name]
+        if holder is not None and vars(holder).get(tail) is module:
+            delattr(holder, tail)
+            held.append((name, holder))
+    return held
 
 
 def _told(error: BaseException, tree: Tree) -> str:
@@ -305,5 +336,9 @@ def _told(error: BaseException, tree: Tree) -> str:
         if inner is not None:
             place = f"{inner}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    text = f"{type(error).__name__}: {error}"
+    text = type(error).__name__
+    try:
+        text += f": {error}"
+    except Exception:  # noqa: BLE001 - of the user's exception
+        text += ", which cannot be shown as text"
     return f"{place}: {text}" if place else text

@@ -46,6 +46,21 @@ def test_one_line_for_each_call_after_many_swaps(run: Run) -> None:
     assert told == ["v4 hello", "signal 4", "end of 4"]
 
 
+def test_what_the_program_has_taken_back_stays_so(run: Run) -> None:
+    more = "log.removeHandler(handler)\n    atexit.unregister(print)"
+    told = run(
+        """
+        import app.logs, logging
+        to(1, 'refused')
+        print(logging.getLogger('app').handlers)
+        """,
+        logs(1, more=more),
+        logs(2, more="1 / 0"),
+    )
+
+    assert told == ["[]"]
+
+
 def test_metrics_are_not_doubled(run: Run) -> None:
     pytest.importorskip("prometheus_client")
     metrics = """

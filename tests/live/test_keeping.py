@@ -200,6 +200,29 @@ def test_a_model_that_no_version_asks_for_any_more_is_freed(run: Run) -> None:
     assert told == ["None"]
 
 
+def test_a_refused_swap_lets_go_of_nothing(run: Run) -> None:
+    """Not of a model that only a request asks for either."""
+    main = "from app import consts, model\nfrom lazyimport import keep\n"
+    main += "def get():\n    return keep('model', model.load, 'path')\n"
+    files = {**app(1, model=STAYS), "app/main.py": main}
+    told = run(
+        """
+        import app.main
+        app.main.get()
+        to(1)
+        to(2, 'refused')
+        import app.main
+        app.main.get()
+        print(len(app.main.model.LOADS))
+        """,
+        files,
+        {**files, "app/consts.py": "VERSION = 2\n"},
+        {**files, "app/consts.py": "1 / 0\n"},
+    )
+
+    assert told == ["1"]
+
+
 def test_without_live_code_each_key_is_made_once() -> None:
     """Nothing is loaded for it of what compares code."""
     program = """

@@ -89,6 +89,108 @@ def test_what_cannot_be_loaded_twice_or_at_all(run: Run) -> None:
     assert told[3] == "1"
 
 
+def test_what_a_refused_version_has_imported_is_gone(run: Run) -> None:
+    """From packages that stay too; what the old version imported meanwhile is not."""
+    files = version(1, extra="VERSION = 1\n", main=LATE)
+    told = run(
+        """
+        from app import main
+        def prepare(generation):
+            generation.import_module('app.extra')
+            assert main.meanwhile().VERSION == 1
+            raise ValueError
+        print(to(1, 'refused', prepare=prepare).reason)
+        import app
+        print('extra' in vars(app), 'app.extra' in sys.modules, app.lazy.VERSION)
+        print(main.late().VERSION)
+        """,
+        files,
+        {**files, "app/consts.py": "VERSION = 2\n", "app/extra.py": "VERSION = 2\n"},
+    )
+
+    assert told == ["ValueError: ", "False False 1", "1"]
+
+
+LATE = """
+from app import consts
+def late():
+    from app import extra
+    return extra
+def meanwhile():
+    from app import lazy
+    return lazy
+"""
+
+
+def test_requests_find_their_version_while_another_is_refused(run: Run) -> None:
+    """Through a package that stays, whose submodules come and go."""
+    main = "import app.consts\ndef answer():\n    return app.consts.VERSION\n"
+    told = run(
+        """
+        import app.main as main
+        sys.setswitchinterval(1e-6)
+        told, end = set(), threading.Event()
+        def ask():
+            while not end.is_set():
+                try:
+                    told.add(main.answer())
+                except BaseException as error:
+                    told.add(repr(error))
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            to(1, 'refused')
+        end.set()
+        for thread in threads:
+            thread.join()
+        print(told)
+        """,
+        version(1, main=main),
+        version(2, main=f"{main}1 / 0\n"),
+    )
+
+    assert told == ["{1}"]
+
+
+PROXY = """
+from app import consts
+class Proxy:
+    @property
+    def __class__(self):
+        raise RuntimeError("nothing is configured")
+proxy = Proxy()
+"""
+
+
+def test_nothing_is_raised_for_what_user_code_does(run: Run) -> None:
+    told = run(
+        """
+        import app.main
+        for number in 1, 2:
+            print(to(number, 'refused').reason)
+        with_thread = threading.Thread(target=lambda: print(to(3, 'refused').reason))
+        with_thread.start()
+        with_thread.join()
+        print(swap('4be8').reason[:21], swap(None).state)
+        print(to(4).state)
+        """,
+        version(1, main=PROXY),
+        version(1, main="class E(Exception):\n    __str__ = None\nraise E\n"),
+        version(1, main="class E(Exception):\n    def __str__(self): 1 / 0\nraise E\n"),
+        version(1, main="raise KeyboardInterrupt\n"),
+        version(2, main=PROXY),
+    )
+
+    assert told == [
+        "app/main.py:3: E, which cannot be shown as text",
+        "app/main.py:3: E, which cannot be shown as text",
+        "app/main.py:1: KeyboardInterrupt: ",
+        "not an archive's hash refused",
+        "swapped",
+    ]
+
+
 def test_a_module_that_imports_for_long_puts_the_swap_off(run: Run) -> None:
     told = run(
         """

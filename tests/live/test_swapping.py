@@ -199,6 +199,35 @@ def test_old_versions_are_freed_though_another_thread_was_collecting(run: Run) -
     ) == ["True False", "None"]
 
 
+def test_what_raises_when_it_is_looked_at_keeps_no_old_version(run: Run) -> None:
+    main = """
+        import functools
+        from app import consts
+        class Proxy:
+            @property
+            def __class__(self):
+                raise RuntimeError("nothing is configured")
+        class Item: pass
+        @functools.cache
+        def cached(kind):
+            return Proxy()
+        cached(Item)
+    """
+    assert run(
+        """
+        import app.main
+        old = weakref.ref(app.main.Item)
+        to(1)
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join()
+        print(old())
+        """,
+        version(1, main=main),
+        version(2, main=main),
+    ) == ["None"]
+
+
 def test_a_forked_child_imports_though_others_closed_the_gate(run: Run) -> None:
     assert run(
         """
