@@ -225,7 +225,7 @@ class Dev:
             f"      - {{name: doll, {few}}}\n"
             f"      - {{name: Train, {few}, user_config: {{color: red}}}}\n"
         )
-        self.text = ""
+        self.text, self._ended = "", False
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
             [sys.executable, "-c", MAIN, "dev", str(self.tree), str(self.file)],
@@ -244,14 +244,19 @@ class Dev:
             with self._changed:
                 self.text += line
                 self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def wait(self, *texts: str, since: int = 0, seconds: float = 120) -> str:
         """Return what was said since then, once one of *texts* was."""
+
+        def was_said() -> bool:
+            return any(text in self.text[since:] for text in texts)
+
         with self._changed:
-            done = self._changed.wait_for(
-                lambda: any(text in self.text[since:] for text in texts), seconds
-            )
-            assert done, self.text[since:]
+            self._changed.wait_for(lambda: was_said() or self._ended, seconds)
+            assert was_said(), self.text[since:]
             return self.text[since:]
 
     def save(self, files: dict[str, str]) -> str:

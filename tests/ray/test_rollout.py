@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -252,18 +251,6 @@ class Shop:
         }
 
 
-def _wait_for(dashboard: str) -> None:
-    """Return when the dashboard answers, which may be later than the rest of Ray."""
-    deadline = time.monotonic() + 200
-    while True:
-        try:
-            with urllib.request.urlopen(f"{dashboard}/api/version", timeout=30):
-                return
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-
-
 class RayService:
     """The same manifest as text in a RayService, for a kubectl that stands in."""
 
@@ -300,7 +287,6 @@ def _service(tmp_path: Path, shop: Shop) -> RayService:
 @pytest.fixture(scope="module", name="shop")
 def _shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Both applications, running: shop in version A."""
-    _wait_for(cluster.dashboard)
     running = Shop(tmp_path_factory.mktemp("shop"), cluster, cluster.serve_port)
     running.file.write_text(running.config(running.hashes["A"]))
     running.deploy(running.hashes["A"])

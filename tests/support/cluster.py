@@ -138,6 +138,7 @@ class Cluster:
         )
         try:
             self._wait()
+            self._wait_for_dashboard()
         except BaseException:  # also a timeout: nothing else would end the processes
             self.stop()
             raise
@@ -150,6 +151,16 @@ class Cluster:
             if "Ray runtime started" in line:
                 return
         raise AssertionError("Ray did not start:\n" + "".join(output))
+
+    def _wait_for_dashboard(self) -> None:
+        """Return when it answers, which may be later than the rest of Ray."""
+        deadline = time.monotonic() + 200
+        url = f"{self.dashboard}/api/version"
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=30):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"nothing answers at {url}")
 
     def log(self, name: str) -> str:
         """Return the text of a log file of the session, "" if there is no such file."""
