@@ -77,8 +77,7 @@ cluster = Cluster(
     },
 )
 answer = {}
-for number in range(1, 3):
-    node(number)
+node(1)
 ray.init(cluster.address, log_to_driver=False)
 first = media()
 answer["prefetch"] = [tuple(each) for each in lazyimport.ray.prefetch(by_prefetch)]
@@ -89,7 +88,7 @@ answer["all asked"] = media() - first
 second = media()
 answer["plugin"] = workers(by_plugin, plugin=True)
 answer["plugin asked"] = media() - second
-node(3)
+node(2)
 cluster.wait_for_nodes()
 answer["joined"] = workers(by_plugin, plugin=True)
 answer["joined asked"] = media() - second
@@ -150,9 +149,9 @@ def test_one_download_for_each_node(tmp_path: Path, fake: FakeGcs) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     whole = len(fake.objects[f"bucket/code/archives/{hashes[0]}"])
-    assert [whole] * 3 == [fetched for _, _, fetched, _, _ in answer["prefetch"]]
-    assert [True] * 3 == answer["again"]
-    for workers, nodes in (("after prefetch", 3), ("plugin", 3), ("joined", 4)):
+    assert [whole] * 2 == [fetched for _, _, fetched, _, _ in answer["prefetch"]]
+    assert [True] * 2 == answer["again"]
+    for workers, nodes in (("after prefetch", 2), ("plugin", 2), ("joined", 3)):
         said = answer[workers]
         assert nodes == len(said)
         for (fetched, cache, pid), (fetched_too, same, other) in said.values():
@@ -161,9 +160,9 @@ def test_one_download_for_each_node(tmp_path: Path, fake: FakeGcs) -> None:
         caches = {cache for (_, cache, _), _ in said.values()}
         assert {f"{folder}/cache{number}" for number in range(nodes)} == caches
     # A download is one request or more, the same number for each node.
-    assert 0 == answer["prefetch asked"] % 3
+    assert 0 == answer["prefetch asked"] % 2
     assert answer["prefetch asked"] == answer["all asked"]
-    each = answer["plugin asked"] // 3
-    assert 0 < each * 3 == answer["plugin asked"]
+    each = answer["plugin asked"] // 2
+    assert 0 < each * 2 == answer["plugin asked"]
     # The second is a delta to the first, which the node that joined does not have.
-    assert each * 5 == answer["joined asked"]
+    assert each * 4 == answer["joined asked"]
