@@ -21,6 +21,8 @@ _SLOWEST = 1 << 20
 #: Bytes of a part of an upload at least, and how many parts there may be (S3: 10,000).
 _PART = 16 << 20
 _MOST_PARTS = 9000
+#: Times that a part is sent again, so that a large object does not begin anew.
+_RETRIES = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -49,14 +51,14 @@ class _Bucket(Objects, StoreBase):
     #: bytes of an object that one request can create
     _most = 0
 
-    def _connect(self, seconds: float) -> Any:
+    def _connect(self, seconds: float, retries: int = 0) -> Any:
         from obstore import store
 
         return getattr(store, self._kind)(
             self.bucket,
             prefix=self.prefix or None,
             config=self._config,
-            **self._options(seconds),
+            **self._options(seconds, retries),
         )
 
     def _check(self, address: str) -> str:
@@ -105,7 +107,7 @@ class _Bucket(Objects, StoreBase):
 
             size = attempt.pass_through(data.seek, 0, os.SEEK_END)
             attempt.pass_through(data.seek, 0)
-            store = self._connect(self.timeout + size / _SLOWEST)
+            store = self._connect(self.timeout + size / _SLOWEST, _RETRIES)
             part = max(_PART, size // _MOST_PARTS + 1)
             obstore.put(store, key, data, use_multipart=True, chunk_size=part)
         return True

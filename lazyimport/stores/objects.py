@@ -27,8 +27,9 @@ class Objects(ReadBase):
     """What can be read below a URL; obstore is imported by the first call.
 
     *timeout* is how many seconds one request may take with its answer. Nothing
-    is repeated here: see `lazyimport.stores.retry`. The length of an answer is
-    checked, and no checksum: these services have none that all of them send.
+    is repeated here but parts of an upload: see `lazyimport.stores.retry`. The length
+    of an answer is checked, and no checksum: these services have none that all of them
+    send.
 
     obstore runs threads of its own, which a fork does not take along: a store
     that was used refuses to work in the child rather than to wait for ever.
@@ -115,14 +116,14 @@ class Objects(ReadBase):
             self._opened = self._connect(self.timeout)
         return self._opened
 
-    def _connect(self, seconds: float) -> Any:
+    def _connect(self, seconds: float, retries: int = 0) -> Any:
         raise NotImplementedError
 
     def _check(self, address: str) -> str:
         """Return the URL without secrets; raise SettingsError if it is none."""
         raise NotImplementedError
 
-    def _options(self, seconds: float) -> dict[str, Any]:
+    def _options(self, seconds: float, retries: int) -> dict[str, Any]:
         from datetime import timedelta
 
         return {
@@ -132,7 +133,10 @@ class Objects(ReadBase):
                 "connect_timeout": timedelta(seconds=min(_CONNECT, self.timeout)),
                 "read_timeout": timedelta(seconds=min(_ANSWER, self.timeout)),
             },
-            "retry_config": {"max_retries": 0},
+            "retry_config": {
+                "max_retries": retries,
+                "retry_timeout": timedelta(seconds=self.timeout),
+            },
         }
 
 
@@ -162,10 +166,10 @@ class HttpStore(Objects):
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
-    def _connect(self, seconds: float) -> Any:
+    def _connect(self, seconds: float, retries: int = 0) -> Any:
         from obstore.store import HTTPStore
 
-        options = self._options(seconds)
+        options = self._options(seconds, retries)
         parts = split_url(self._address)
         if parts.username:
             from base64 import b64encode

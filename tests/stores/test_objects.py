@@ -21,7 +21,9 @@ from lazyimport.errors import (
     StoreUnavailable,
 )
 from lazyimport.stores import MutableStore, mutable, open_store, retry, writable
+from lazyimport.stores.buckets import S3Store
 from tests.fakes import services
+from tests.fakes.faulty import Faulty
 from tests.stores.suite import (
     MIB,
     MutableStoreTests,
@@ -105,6 +107,21 @@ class TestS3(MutableStoreTests):
     @pytest.fixture
     def place(self, moto: str) -> Place:
         return s3_place(moto)
+
+
+def test_a_part_that_fails_is_sent_again(
+    moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the whole object, for which there may be no time left."""
+    monkeypatch.setattr("lazyimport.stores.buckets._PART", 5 * MIB)
+    name, data = f"b-{uuid.uuid4().hex}", fill(16 * MIB)
+    services.ask("PUT", f"{moto}/{name}")
+    with Faulty(moto, seed=143, share=0.25, faults=("503",)) as faulty:
+        url = f"s3://{name}/?endpoint={faulty.url}&region=us-east-1"
+        S3Store.from_url(url).inner.put_in_parts("k", io.BytesIO(data))
+        assert faulty.faults["503"]
+
+    assert download(open_store(f"s3://{name}/?endpoint={moto}"), "k") == data
 
 
 def s3_place(moto: str) -> BucketPlace:
