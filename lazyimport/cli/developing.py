@@ -56,9 +56,11 @@ class Session:
         if os.path.abspath(self._file) in paths:
             with self._told():
                 fresh = Manifest.read(self._file).choose([self._live.name])[0]
-                self._live.read(fresh.serve_config())
-                self._live.apply()
-                self._reporter.say("the manifest has changed, and Serve has it now")
+                if self._live.read(fresh.serve_config()):
+                    self._runs = False  # so what was saved is rolled out
+                elif self._runs:
+                    self._live.apply()
+                    self._reporter.say("the manifest has changed, and Serve has it now")
         if paths:
             self._try(max(map(_written, paths)) or time.time())
         elif self._refused and _typed() == "r":
@@ -68,6 +70,8 @@ class Session:
     def end(self, *, leave: bool) -> None:
         """Leave the application on what it runs, or let Serve run what was before."""
         hash, name = self._live.hash, self._live.name
+        if not self._live.base:
+            return  # nothing was applied
         if not leave:
             self._live.restore()
             self._reporter.say(f"{name} goes back to what it ran before; last: {hash}")
@@ -76,6 +80,8 @@ class Session:
                 f"{name} runs archive {hash}, and its code can still change; to deploy "
                 f"what it runs: {self._deploy(hash)}"
             )
+        else:
+            self._reporter.say(f"{name} was given archive {hash}: lazyimport status")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -93,7 +99,7 @@ class Session:
                 pushed = self._send()
             if not self._runs:
                 self._roll_out(pushed.hash)
-            elif pushed.hash != self._live.hash:
+            elif not self._live.runs(pushed.hash):
                 self._change(pushed, saved)
             else:
                 self._refused = ""
@@ -142,7 +148,8 @@ class Session:
                     f"{those[0].hash[:12]} is refused by {where}: {reason}"
                 )
         advice = "type r and Enter to roll the change out, which replaces the replicas"
-        if not sys.stdin.isatty():
+        _typed()  # what was typed before is no answer
+        if not _is_typed():
             advice = f"to roll the change out: {self._deploy(self._refused)}"
         self._reporter.say(f"{self._live.hash[:12]} serves on; {advice}")
 
@@ -207,8 +214,15 @@ def _written(path: str) -> float:
         return 0.0
 
 
+def _is_typed() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _typed() -> str:
-    """Return the line that was typed meanwhile, "" if there is none."""
-    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0)[0]:
-        return ""
-    return sys.stdin.readline().strip()
+    """Return the last line that was typed meanwhile, "" if there is none."""
+    line = b""
+    while _is_typed() and select.select([sys.stdin], [], [], 0)[0]:
+        line = os.read(sys.stdin.fileno(), 1024)  # a terminal gives line by line
+        if not line:
+            break
+    return line.decode(errors="replace").strip()

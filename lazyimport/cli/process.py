@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from lazyimport.cli import console
@@ -94,7 +95,8 @@ class Process:
         return self._follows
 
     def _swap(self, hash: str) -> None:
-        os.write(self._tell, f"{hash}\n".encode())
+        with suppress(BrokenPipeError):  # it is ending, and will not answer
+            os.write(self._tell, f"{hash}\n".encode())
         answer = self._answer(_TO_ANSWER)
         if not answer:
             self._reporter.warn(

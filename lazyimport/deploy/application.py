@@ -117,7 +117,8 @@ class Application:
         """Return the Serve config that it is a part of. Raises ManifestError."""
         for value in self.place.text.values():
             apps = value.get("applications") or () if isinstance(value, dict) else ()
-            if any(app.get("name", "default") == self.name for app in apps):
+            named = [app for app in apps if isinstance(app, dict)]
+            if any(app.get("name", "default") == self.name for app in named):
                 return cast("dict[str, Any]", value)
         raise self._text.error(self._node, f"{self.name!r} is in no Serve config")
 

@@ -36,7 +36,7 @@ def forwarded_dashboard(service: str, namespace: str | None) -> Iterator[str]:
     words = ["port-forward", f"service/{service}-head-svc", f":{_PORT}"]
     if namespace:
         words += ["--namespace", namespace]
-    process = _start(words, subprocess.STDOUT)
+    process = _start(words, subprocess.STDOUT, alone=True)
     try:
         yield _address(process, service)
     finally:
@@ -63,7 +63,10 @@ def _address(process: subprocess.Popen[str], service: str) -> str:
     )
 
 
-def _start(words: Sequence[str], errors: int) -> subprocess.Popen[str]:
+def _start(
+    words: Sequence[str], errors: int, *, alone: bool = False
+) -> subprocess.Popen[str]:
+    """Start kubectl; Ctrl-C does not reach it if it is *alone*."""
     try:
         return subprocess.Popen(
             ["kubectl", *words],  # noqa: S607 - the kubectl that the person uses
@@ -71,6 +74,7 @@ def _start(words: Sequence[str], errors: int) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            start_new_session=alone,
         )
     except FileNotFoundError as error:
         raise DeployError(

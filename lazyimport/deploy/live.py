@@ -15,6 +15,7 @@ from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.status import Told
 from lazyimport.settings import ENVIRONMENT
+from lazyimport.values import redact
 
 #: `lazyimport.ray.live`, and the field of runtime environments and user configs
 ENTRY, FIELD = "lazyimport.ray.live:application", "lazyimport"
@@ -57,15 +58,37 @@ class LiveApplication:
     ) -> None:
         self.cluster = cluster
         self.name = name
-        self.hash = self.base = ""
+        self.hash = self.base = self._told = ""  # what Serve was told last
         self._store = store
         self._names: Iterable[str] = ()
         self._before = cluster.config() if name in cluster.serving() else None
+        self._config: dict[str, Any] = {}
+        self._derived: dict[str, Any] = {}
         self.read(config)
 
-    def read(self, config: Mapping[str, Any]) -> None:
-        """Take another *config* of the user's, for what is applied from now on."""
-        self._config = copy.deepcopy(dict(config))
+    def read(self, config: Mapping[str, Any]) -> bool:
+        """Take another *config* of the user's, for what is applied from now on.
+
+        Returns whether it makes other code or another environment run, which living
+        replicas cannot. Raises DeployError for what is no config of Serve.
+        """
+        before = self._derived
+        try:
+            fresh = copy.deepcopy(dict(config))
+            derived = self._derive(fresh, "")
+            derived["deployments"] = _told_to(derived, (), {})
+        except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as bad:
+            raise DeployError(
+                f"application {self.name!r} of the manifest is no config of Serve: "
+                f"{bad!r}",
+                app=self.name,
+            ) from bad
+        self._config, self._derived = fresh, derived
+        return any(derived[key] != before.get(key) for key in ("args", "runtime_env"))
+
+    def runs(self, hash: str) -> bool:
+        """Whether all replicas have said that they serve *hash*, told last."""
+        return hash == self.hash == self._told
 
     def apply(self) -> None:
         """Give Serve the config as it is now, with the hash that runs."""
@@ -80,22 +103,33 @@ class LiveApplication:
     def change(self, hash: str, timeout: float) -> Iterator[State]:
         """Tell living replicas to serve *hash*; yield how far they are.
 
-        As soon as one refuses, all are told to serve what they did. Raises DeployError
-        after *timeout* seconds.
+        As soon as one refuses, all are told to serve what they did; also if this is
+        left or interrupted. Raises DeployError after *timeout* seconds.
         """
-        for state in self._ask(hash, timeout):
-            yield state
-            if state.refused:
-                self._go_back(timeout)
-                return
-        self.hash = hash
+        try:
+            for state in self._ask(hash, timeout):
+                yield state
+                if state.refused:
+                    break
+        except BaseException as failure:
+            try:
+                self.apply()
+            except DeployError as error:
+                if isinstance(failure, DeployError):
+                    raise failure.with_text(
+                        f"{failure}; replicas serve archive {self.hash} or {hash} "
+                        "until the next change that you save"
+                    ) from error
+            raise
+        if state.refused:
+            self._go_back(timeout)
+        else:
+            self.hash = hash
 
     def restore(self) -> None:
         """Let Serve run what it did before: an ordinary rollout."""
-        apps = self._others()
         before = (self._before or {}).get("applications", ())
-        apps += [app for app in before if _name(app) == self.name]
-        self.cluster.apply({**self._config, "applications": apps})
+        self._put([app for app in before if _name(app) == self.name])
 
     def _go_back(self, timeout: float) -> None:
         for state in self._ask(self.hash, timeout):
@@ -112,7 +146,13 @@ class LiveApplication:
         deadline = time.monotonic() + timeout
         wish = self._apply(hash, self._names or self._deployments())
         while True:
-            state = self._state(hash, wish)
+            try:
+                state = self._state(hash, wish)
+            except DeployError as error:
+                if not error.retryable or time.monotonic() > deadline:
+                    raise
+                time.sleep(_SECONDS_BETWEEN)
+                continue
             yield state
             if state.is_over:
                 return
@@ -133,21 +173,27 @@ class LiveApplication:
         *names* are deployments that it tells beside those that the user's lists.
         """
         wish = time.time_ns() // 1_000_000
-        mine = next(a for a in self._config["applications"] if _name(a) == self.name)
-        derived = derive(mine, self.base, self._store)
+        derived = self._derive(self._config, self.base)
         derived["deployments"] = _told_to(derived, names, {"hash": hash, "wish": wish})
-        self.cluster.apply({**self._config, "applications": [*self._others(), derived]})
+        self._told = ""  # until Serve has answered
+        self._put([derived])
+        self._told = hash
         return wish
+
+    def _derive(self, config: Mapping[str, Any], hash: str) -> dict[str, Any]:
+        mine = next(a for a in config["applications"] if _name(a) == self.name)
+        return derive(mine, hash, self._store)
 
     def _deployments(self) -> Iterable[str]:
         """Return the names of the deployments that are live now."""
         served = self.cluster.serving().get(self.name)
         return served.targets if served is not None and served.live else ()
 
-    def _others(self) -> list[dict[str, Any]]:
-        """Return the configs of what else the cluster runs, which stays as it is."""
-        apps = self.cluster.config()["applications"]
-        return [app for app in apps if _name(app) != self.name]
+    def _put(self, mine: list[dict[str, Any]]) -> None:
+        """Give Serve *mine* beside what else the cluster runs, which stays as it is."""
+        now = self.cluster.config()
+        others = [app for app in now["applications"] if _name(app) != self.name]
+        self.cluster.apply({**now, **self._config, "applications": [*others, *mine]})
 
     def _state(self, hash: str, wish: int) -> State:
         app = self.cluster.serving().get(self.name)
@@ -163,10 +209,13 @@ class LiveApplication:
 def derive(
     application: Mapping[str, Any], hash: str, store: str | None
 ) -> dict[str, Any]:
-    """Return the config of a live application that runs what *application* does."""
+    """Return the config of a live application that runs what *application* does.
+
+    A *store* whose URL has a secret is left out: everybody can read the config.
+    """
     environment = dict(application.get("runtime_env") or {})
     named = {ENVIRONMENT["hash"]: hash, ENVIRONMENT["live"]: "1"}
-    if store:
+    if store and redact(store) == store:
         named = {ENVIRONMENT["store"]: store, **named}
     environment["env_vars"] = {**(environment.get("env_vars") or {}), **named}
     if FIELD in environment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lazyimport.deploy.errors import DeployError, ManifestError
@@ -74,7 +74,7 @@ class YamlText:
         """Return the documents as values, as PyYAML (and so Ray) reads them."""
         parser = _parser()
         parser.version = (1, 1)
-        return [value for value in parser.load_all(self.text) if value is not None]
+        return self._read(parser.load_all)
 
     def put(self, root: Node, path: Sequence[str], value: str, after: str) -> Edit:
         """Return the edit of the file that puts *value* at the keys *path* of *root*.
@@ -109,12 +109,14 @@ class YamlText:
         return self._in_file(Edit(start, end, f"{quote}{value}{quote}"))
 
     def _compose(self) -> list[Node]:
-        parser = _parser()
+        return self._read(_parser().compose_all)
+
+    def _read(self, read: Callable[[str], Iterable[Any]]) -> list[Any]:
         from ruamel.yaml.error import YAMLError
 
         try:
-            return [node for node in parser.compose_all(self.text) if node is not None]
-        except YAMLError as error:
+            return [one for one in read(self.text) if one is not None]
+        except (YAMLError, ValueError) as error:  # a day that no month has, say
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise self._error(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from threading import Event
+from typing import Any
 
 from lazyimport.errors import SettingsError
 
@@ -30,8 +31,9 @@ def watch(
             value=None,
         ) from error
     ignored = DefaultFilter(ignore_paths=[os.path.realpath(path) for path in never])
+    files = {os.path.abspath(one): _state(one) for one in paths if os.path.isfile(one)}
     changes = changes_in(
-        *paths,
+        *(path for path in paths if not os.path.isfile(path)),
         watch_filter=ignored,
         debounce=_TOGETHER,
         step=_STEP,
@@ -41,4 +43,26 @@ def watch(
         stop_event=end,
     )
     next(changes)  # from here on none is missed
-    return ({os.path.abspath(path) for _, path in found} for found in changes)
+    return _together(changes, files)
+
+
+def _together(
+    changes: Iterator[set[tuple[Any, str]]], files: dict[str, Any]
+) -> Iterator[set[str]]:
+    """Yield the paths of *changes*, and those of *files* that are in another state.
+
+    A watch of a file ends when another one takes its place, so one looks at each.
+    """
+    for found in changes:
+        now = {path: _state(path) for path in files}
+        saved = {path for path in files if now[path] not in (None, files[path])}
+        files.update((path, now[path]) for path in saved)
+        yield {os.path.abspath(path) for _, path in found} - files.keys() | saved
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

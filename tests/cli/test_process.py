@@ -21,6 +21,10 @@ FILES = {
     "app/consts.py": "VERSION = 1\n",
     "app/again.py": "import sys, time\nfrom app import consts\n"
     "print('again', consts.VERSION, *sys.argv[1:], flush=True)\ntime.sleep(60)\n",
+    "app/leaves.py": "import os, time\nfrom app import consts\n"
+    "print('leaves', consts.VERSION, flush=True)\n"
+    "hear, tell = map(int, os.environ['LAZYIMPORT_FOLLOW'].split())\n"
+    "os.write(tell, b'\\n')\nos.close(hear)\ntime.sleep(60)\n",
     "app/swaps.py": "import os, time\nimport lazyimport\nlazyimport.live.follow()\n"
     "from app import consts\nwhile True:\n"
     "    print('swaps', consts.VERSION, os.getpid(), flush=True)\n    time.sleep(0.05)\n",
@@ -63,6 +67,16 @@ def test_a_module_is_started_again(source: Path) -> None:
     assert next(told) == "again 1 --queue small\n"
     save(source, 2)
     assert next(told) == "again 2 --queue small\n"
+    told.close()
+
+
+def test_a_process_that_no_longer_listens_is_started_again(source: Path) -> None:
+    told = lines(source, "app.leaves")
+
+    assert next(told) == "leaves 1\n"
+    time.sleep(0.5)  # until it has stopped to listen
+    save(source, 2)
+    assert next(told) == "leaves 2\n"
     told.close()
 
 

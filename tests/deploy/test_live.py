@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from threading import Timer
 
 import pytest
 
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.live import LiveApplication
+from lazyimport.deploy.live import LiveApplication, derive
 from tests.fakes.dashboard import Dashboard
 
 TYPE_CHECKING = False
@@ -104,6 +105,11 @@ def wishes(app: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def wish(app: dict[str, Any]) -> dict[str, Any]:
+    wish: dict[str, Any] = app["deployments"][0]["user_config"]["lazyimport"]
+    return wish
+
+
 def test_the_entry_is_ours_and_all_else_theirs(
     serve: Serve, live: LiveApplication
 ) -> None:
@@ -172,6 +178,98 @@ def test_one_that_does_not_answer_is_named(serve: Serve, live: LiveApplication) 
     with pytest.raises(DeployError, match=r"1 replicas of 'shop' .*: Model Model1"):
         list(live.change(B, 0.2))
     assert A == live.hash
+
+
+def test_a_question_that_fails_is_asked_again(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """The dashboard may be busy while it is asked what a replica has told."""
+    serve.silent.add("Shop1")
+    states = live.change(B, 60)
+    assert not next(states).is_over
+    told, serve.serve = serve.serve, {"error": 503}
+    later = Timer(0.2, setattr, (serve, "serve", told))
+    later.start()
+    serve.tell("Shop", "Shop1", wish(serve.shop))
+    assert [] == list(states)[-1].refused
+    later.join()
+    assert live.runs(B)
+
+
+def test_what_fails_half_way_goes_back(serve: Serve, live: LiveApplication) -> None:
+    """Also where it is left, as by Ctrl-C; then it can be tried again, or undone."""
+    serve.silent.add("Model1")
+    with pytest.raises(DeployError, match=r"1 replicas"):
+        list(live.change(B, 0.2))
+    assert {"Shop": A, "Model": A} == wishes(serve.shop)
+    states = live.change(B, 60)
+    next(states)
+    del states
+    assert {"Shop": A, "Model": A} == wishes(serve.shop)
+    assert live.runs(A)
+
+
+def test_where_it_cannot_go_back_nobody_knows(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """So the next push is a change, whatever its hash."""
+    serve.silent.add("Model1")
+    states = live.change(B, 0.2)
+    next(states)
+    running, serve.serve = serve.serve, {"error": 503}
+    with pytest.raises(DeployError, match=f"serve archive {A} or {B} until the next"):
+        list(states)
+    assert not live.runs(A)
+    assert not live.runs(B)
+    serve.serve = running
+    serve.silent.clear()
+    list(live.change(A, 60))
+    assert {"Shop": A, "Model": A} == wishes(serve.shop)
+    assert live.runs(A)
+
+
+def test_what_is_half_typed_is_not_taken(serve: Serve, live: LiveApplication) -> None:
+    broken: list[Any] = [
+        [1],
+        [{"name": "shop"}],
+        [{**SHOP, "deployments": ["Shop"]}],
+        [{**SHOP, "deployments": [{"num_replicas": 1}]}],
+        [{**SHOP, "runtime_env": "x"}],
+        [{**SHOP, "runtime_env": {"env_vars": 1}}],
+        [],
+        None,
+    ]
+    for apps in broken:
+        with pytest.raises(DeployError, match="'shop' of the manifest is no config"):
+            live.read({"applications": apps})
+    live.apply()
+    assert {"application": "shop.serve:app", "args": {"size": 3}} == serve.shop["args"]
+
+
+def test_other_code_is_told_from_another_option(live: LiveApplication) -> None:
+    """What living replicas cannot change to is rolled out."""
+    others: list[Any] = [{"import_path": "b:app"}, {"args": {}}, {"runtime_env": {}}]
+    for change in others:
+        assert live.read({"applications": [{**SHOP, **change}]})
+        assert live.read({"applications": [SHOP]})
+    named = {"env_vars": {"MODE": "test", "LAZYIMPORT_HASH": B}}
+    options: list[Any] = [{"deployments": []}, {"runtime_env": named}]
+    for option in options:
+        assert not live.read({"applications": [{**SHOP, **option}]})
+
+
+def test_the_secret_of_a_store_stays_here() -> None:
+    for store in ("https://me:secret@host/code", "https://host/code?signature=1"):
+        assert "LAZYIMPORT_STORE" not in derive(SHOP, A, store)["runtime_env"]["env_vars"]  # fmt: skip
+
+
+def test_the_capacity_of_the_cluster_stays(serve: Serve, live: LiveApplication) -> None:
+    serve.serve["target_capacity"] = 50
+    live.apply()
+    assert 50 == serve.applied[-1]["target_capacity"]
+    serve.serve["target_capacity"] = 50
+    live.restore()
+    assert 50 == serve.applied[-1]["target_capacity"]
 
 
 def test_it_goes_back_to_what_ran_before(serve: Serve, live: LiveApplication) -> None:

@@ -430,6 +430,18 @@ def test_values_are_what_ray_reads() -> None:
     assert "shop" == value["applications"][0]["name"]
 
 
+@pytest.mark.parametrize("typed", ["x: 1\nx: 2\n", "x: 2026-13-45\n"])
+def test_values_that_cannot_be_read_are_named(typed: str) -> None:
+    """They are no matter of the hash, so that is set all the same."""
+    (app,) = Manifest(
+        f"applications: [~, {{name: shop}}]\n{typed}", "f.yaml"
+    ).applications
+    with pytest.raises(ManifestError, match=r"f\.yaml:\d+: not YAML"):
+        app.serve_config()
+    (app,) = Manifest("applications: [~, {name: shop}]\n", "f.yaml").applications
+    assert {"applications": [None, {"name": "shop"}]} == app.serve_config()
+
+
 def test_a_cluster_runs_one_serve_config() -> None:
     text = f"{SERVED}---\n{SERVED.replace('shop ', 'till ')}".replace("{hash}", A)
 

@@ -53,11 +53,16 @@ def test_the_dashboard_of_a_rayservice_is_forwarded(
     kubectl: Callable[[str], Path],
 ) -> None:
     """For as long as it is needed; kubectl prints a line for each connection."""
-    told = kubectl("echo 'Forwarding from 127.0.0.1:4711 -> 8265'; exec sleep 60")
+    told = kubectl(
+        "echo $$ > ${0%/*}/pid; "
+        "echo 'Forwarding from 127.0.0.1:4711 -> 8265'; exec sleep 60"
+    )
     (app,) = Manifest(SERVICE, "f.yaml").applications
 
     with Target(local="there:1").cluster_of(app) as cluster:
         assert "http://127.0.0.1:4711" == cluster.address
+        group = os.getpgid(int(told.with_name("pid").read_text()))
+        assert group != os.getpgid(0)  # Ctrl-C in a terminal is for a group
     command = "port-forward service/x-head-svc :dashboard --namespace prod\n"
     assert command == told.read_text()
 

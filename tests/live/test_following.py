@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.live.watching import watch
 from tests.support.compare_importers import write_tree
 
 pytest.importorskip("watchfiles")
@@ -66,3 +67,18 @@ def test_a_process_runs_what_is_saved(tmp_path: Path) -> None:
         "app/main.py:1: ZeroDivisionError: division by zero 2",
     ]
     assert "is refused: app/main.py:1: ZeroDivisionError" in done.stderr
+
+
+def test_a_file_is_watched_however_often_it_is_replaced(tmp_path: Path) -> None:
+    """As editors save: by a rename. It may be all that is watched."""
+    file = tmp_path / "serve.yaml"
+    file.write_text("")
+    folder = tmp_path / "src"
+    folder.mkdir()
+    for paths in ([folder, file], [file]):
+        changes = watch(*map(str, paths))
+        for text in "abc":
+            (tmp_path / "new").write_text(text * len(file.read_text() + text))
+            (tmp_path / "new").rename(file)
+            assert {str(file)} == next(found for found in changes if found)
+        assert not next(changes)

@@ -26,6 +26,7 @@ from lazyimport.packing.compile import compilers_kept
 from lazyimport.packing.layout import choose_roots
 from lazyimport.registry.opening import store_of
 from lazyimport.settings import Settings
+from lazyimport.values import redact
 
 _EXAMPLES = """
 lazyimport dev src serve.yaml
@@ -121,13 +122,20 @@ def command(
         config, name = application.serve_config(), application.name
         url = application.store or settings.store
         live = LiveApplication(cluster, config, name, url)
+        if url != application.store and redact(str(url)) != url:
+            reporter.warn(
+                "the URL of the store has a secret, so it stays out of the config of "
+                f"{name!r}: the nodes need LAZYIMPORT_STORE in their own environment"
+            )
         session = Session(live, file, send, reporter, timeout)
-        session.start()
-        remember(settings)
         try:
+            session.start()
+            remember(settings)
             for paths in files:
                 session.save(paths)
         except KeyboardInterrupt:
+            pass  # so it ends
+        finally:
             session.end(leave=leave)
 
 

@@ -1,0 +1,122 @@
+"""``lazyimport dev`` on files; tests/ray has what swaps in replicas."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import sys
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from lazyimport.cli import developing
+from tests.fakes.dashboard import Dashboard
+
+pytest.importorskip("ruamel.yaml")
+pytest.importorskip("watchfiles")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+SERVE = "applications:\n  - name: shop\n    import_path: shop.serve:app\n"
+
+
+class Dev:
+    """A running ``dev``, and what it says."""
+
+    def __init__(self, cli: CommandLine, *words: object) -> None:
+        self.process = cli.start("dev", *words)
+        self.text = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.text += line
+
+    def wait(self, done: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not done():
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.05)
+
+    def says(self, text: str, times: int = 1) -> bool:
+        return self.text.count(text) >= times
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path) -> Path:
+    file = tmp_path / "serve.yaml"
+    file.write_text(SERVE)
+    return file
+
+
+@pytest.fixture(name="dashboard")
+def _dashboard() -> Iterator[Dashboard]:
+    dashboard = Dashboard()
+    with dashboard:
+        yield dashboard
+
+
+def test_what_was_not_pushed_is_not_applied(
+    cli: CommandLine, project: Path, file: Path, dashboard: Dashboard
+) -> None:
+    """Whatever is saved meanwhile, also half typed; and nothing is restored then."""
+    words = ("--store", "file:///dev/null/store", "--address", dashboard.address)
+    dev = Dev(cli, project, file, "--restore", *words)
+    try:
+        for saved in range(1, 4):
+            dev.wait(partial(dev.says, "/dev/null/store", saved))
+            new = file.with_suffix(".new")
+            new.write_text(SERVE.replace("    import_path", f"    x{'y' * saved}"))
+            new.rename(file)
+        dev.wait(lambda: "is no config of Serve: KeyError('import_path')" in dev.text)
+    finally:
+        assert 0 == dev.stop()
+    assert [] == dashboard.applied
+    assert "Traceback" not in dev.text
+
+
+def test_the_first_rollout_is_taken_back_too(
+    cli: CommandLine, project: Path, file: Path, dashboard: Dashboard
+) -> None:
+    words = ("--store", cli.url, "--address", dashboard.address)
+    dev = Dev(cli, project, file, "--restore", *words)
+    try:
+        dev.wait(lambda: dashboard.applied)
+    finally:
+        assert 0 == dev.stop()
+    assert ["shop"] == [app["name"] for app in dashboard.applied[0]["applications"]]
+    assert [] == dashboard.applied[-1]["applications"]
+    assert "shop goes back" in dev.text
+
+
+def test_what_is_typed_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is read, and the last line is what counts."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal, os.fdopen(ours, "wb", 0) as keyboard:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        assert "" == developing._typed()
+        keyboard.write(b"r\nno\nr\n")
+        assert "r" == developing._typed()
+        assert "" == developing._typed()
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "" == developing._typed()
