@@ -68,8 +68,7 @@ class Looks:
         self.watch(root, appear)
 
     def _forget(self, root: str) -> None:
-        others = self._appear.items()
-        self._appear = {path: each for path, each in others if path != root}
+        self._appear.pop(root, None)
         self._see_roots()
 
     def unwatch(self) -> None:
@@ -82,7 +81,7 @@ class Looks:
         """Lead those who look at what *appear* watches to *place* from now on."""
         if appear in self._appear.values():
             self.watch(place, appear)
-        for root, each in self._appear.items():
+        for root, each in list(self._appear.items()):
             if each == appear:
                 self._places[root] = place
 
@@ -160,9 +159,10 @@ class Looks:
         self.beginnings = ("",) if inside else tuple(self._roots)
 
     def _see_roots(self) -> None:
-        self._roots = {}
-        for root in self._appear:
-            self._roots[root] = self._roots[os.path.realpath(root)] = root
+        roots: dict[str, str] = {}
+        for root in list(self._appear):  # another thread may free a tree
+            roots[root] = roots[os.path.realpath(root)] = root
+        self._roots = roots
         self.see_directory()
 
     def _root_of(self, path: str) -> str:

@@ -246,6 +246,69 @@ def test_a_forked_child_imports_though_others_closed_the_gate(run: Run) -> None:
     ) == ["1 True"]
 
 
+def test_a_child_goes_on_with_the_import_in_which_it_was_forked(run: Run) -> None:
+    forks = """
+        import os, signal, threading
+        from lazyimport.live.state import live_state
+        held, end = threading.Event(), threading.Event()
+        def hold():
+            with live_state().gate._condition:
+                held.set()
+                end.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        CHILD = os.fork()
+        if not CHILD:
+            signal.alarm(20)
+        end.set()
+    """
+    assert run(
+        """
+        import signal
+        from app import forks
+        if not forks.CHILD:
+            signal.alarm(0)
+            from app import main
+            os._exit(main.late())
+        print(os.waitstatus_to_exitcode(os.waitpid(forks.CHILD, 0)[1]))
+        """,
+        version(1, forks=forks),
+    ) == ["1"]
+
+
+def test_what_imports_with_the_lock_of_logging_does_not_stop_a_swap(run: Run) -> None:
+    main = """
+        import logging
+        from app import consts
+        logging.getLogger("app").addHandler(logging.NullHandler())
+    """
+    assert run(
+        """
+        import app.main, logging
+        from lazyimport.live.state import live_state
+        gate, held = live_state().gate, threading.Event()
+        def configure():
+            with logging._lock:
+                held.set()
+                until = time.monotonic() + 1
+                while not gate._closed_by and time.monotonic() < until:
+                    pass
+                import app.lazy
+        thread = threading.Thread(target=configure, daemon=True)
+        thread.start()
+        held.wait()
+        changing = threading.Thread(target=to, args=[1], daemon=True)
+        changing.start()
+        for each in (changing, thread):
+            each.join(20)
+        print(changing.is_alive(), thread.is_alive())
+        """,
+        version(1, main=main),
+        version(2, main=main),
+    ) == ["False False"]
+
+
 def test_live_is_off_unless_the_environment_says_so(run: Run) -> None:
     assert run(
         """
