@@ -139,6 +139,7 @@ class StandIn:
             self._serving = await self._in_thread(self._make, now, loop, None)
         else:
             swap = await self._swap(hash, None)
+            self._tell(swap)
             if swap.state == "refused":
                 raise InstallError(swap.reason, hash=hash, installed=installed)
         following: Any = super().__init__  # of serve.ingress, if it serves ASGI
@@ -153,23 +154,27 @@ class StandIn:
         version goes on is told in the log of the replica, metrics and `LOG_NAME`.
         """
         async with self._lock:
-            wanted = _wanted(user_config)
-            given, before = (wanted.get("user_config"), rank), self._given
-            self._wish = wanted.get("wish")
-            hash = wanted.get("hash", self._serving.hash)
-            self._given = given
-            if hash != self._serving.hash:
-                await self._swap(hash, given)
-                return
-            state, reason = "unchanged", ""
-            if given != before:
-                try:
-                    await self._serving.reconfigure(*given)
-                except Exception as error:
-                    if before is None:
-                        raise
-                    state, reason = "refused", f"reconfigure: {error!r}"
-            self._tell(live.Swap(state, hash, hash, reason))
+            hash = self._serving.hash
+            try:
+                wanted = _wanted(user_config)
+                self._wish, hash = wanted.get("wish"), wanted.get("hash", hash)
+                given = wanted.get("user_config"), rank
+                swap = await self._change(hash, given)
+                if swap.state != "refused":
+                    self._given = given
+            except Exception as error:
+                if self._given is None:
+                    raise
+                before, why = self._serving.hash, f"reconfigure: {error!r}"
+                swap = live.Swap("refused", hash, before, why)
+            self._tell(swap)
+
+    async def _change(self, hash: str, given: tuple[Any, Any]) -> live.Swap:
+        if hash != self._serving.hash:
+            return await self._swap(hash, given)
+        if given != self._given:
+            await self._serving.reconfigure(*given)
+        return live.Swap("unchanged", hash, hash, "")
 
     def _request(self) -> AbstractContextManager[Any]:
         """Bind what runs inside to the version that serves now, and give its object."""
@@ -214,7 +219,6 @@ class StandIn:
             task = loop.create_task(ending.retire())
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
-        self._tell(swap)
         return swap
 
     def _make(

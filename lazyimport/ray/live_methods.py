@@ -97,7 +97,7 @@ def _sync(name: str) -> Callable[..., Any]:
 def _async(name: str) -> Callable[..., Any]:
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self._request() as real:
-            return await getattr(real, name)(*args, **kwargs)
+            return self._hold(await getattr(real, name)(*args, **kwargs))
 
     return method
 

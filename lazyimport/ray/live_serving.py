@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
-from weakref import ref
+from weakref import finalize, ref
+
+from starlette.responses import Response
 
 from lazyimport.live import Generation
 from lazyimport.ray import serve_internals
@@ -40,7 +44,7 @@ class Serving:
         self._stay = generation.enter()  # from the constructor to the end
         self._begun = False
         self._users = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may drop at any time
         self._idle: Callable[[], None] | None = None
 
     @classmethod
@@ -97,12 +101,17 @@ class Serving:
     @contextlib.contextmanager
     def use(self) -> Iterator[Any]:
         """Bind what runs inside to this, which was taken, and give the object."""
-        _bound.set(ref(self))
         try:
-            with self._generation.enter():
+            with self._bind():
                 yield self.real
         finally:
             self.drop()
+
+    @contextlib.contextmanager
+    def _bind(self) -> Iterator[None]:
+        _bound.set(ref(self))
+        with self._generation.enter():
+            yield
 
     def take(self) -> bool:
         """Count a user; return whether this still takes any."""
@@ -120,12 +129,19 @@ class Serving:
             idle()
 
     def hold(self, result: Any) -> Any:
-        """Return *result*, if a coroutine or generator, as one that uses this."""
-        if not (inspect.iscoroutine(result) or inspect.isgenerator(result)):
-            return result
-        with self._lock:
-            self._users += 1
-        return self._wait(result) if inspect.iscoroutine(result) else self._pass(result)
+        """Return *result*, if it goes on after its method, as one that uses this."""
+        holders: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+            (inspect.iscoroutine, self._wait),
+            (inspect.isgenerator, self._pass),
+            (inspect.isasyncgen, self._pass_later),
+            (lambda result: isinstance(result, Response), self._answer),
+        )
+        for is_one, held in holders:
+            if is_one(result):
+                with self._lock:
+                    self._users += 1
+                return held(result)
+        return result
 
     async def _wait(self, result: Any) -> Any:
         with self.use():
@@ -134,6 +150,17 @@ class Serving:
     def _pass(self, result: Any) -> Iterator[Any]:
         with self.use():
             yield from result
+
+    async def _pass_later(self, result: Any) -> AsyncIterator[Any]:
+        with self.use():
+            async with contextlib.aclosing(result) as items:
+                async for item in items:
+                    yield item
+
+    def _answer(self, result: Response) -> Response:
+        held = _Held(result, self._bind)
+        finalize(held, self.drop).atexit = False  # whether it was sent or not
+        return held
 
     async def retire(self) -> None:
         """Wait until nobody uses this any more, and end the object, once."""
@@ -165,3 +192,23 @@ class Serving:
         finally:
             self._stay.__exit__()
             self.deployment = None
+
+
+class _Held(Response):
+    """The *response* of a version, which Serve sends after the method has returned."""
+
+    def __init__(
+        self, response: Response, bind: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._response = response
+        self._bind = bind
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        with self._bind():
+            await self._response(scope, receive, send)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_response"], name)
+
+    def __reduce__(self) -> Any:
+        return copy.copy, (self._response,)  # to another deployment
