@@ -42,16 +42,16 @@ def record(recorder: Recorder, tree: Tree, changes: Changes) -> None:
 
 def _wrap_machinery(recorder: Recorder, changes: Changes) -> None:
     machinery: Any = _frozen_importlib
-    load: Callable[[str, object], ModuleType] = machinery._find_and_load_unlocked  # noqa: SLF001
+    load: Callable[..., ModuleType] = machinery._find_and_load_unlocked  # noqa: SLF001
     lock = machinery._ModuleLock  # noqa: SLF001
     acquire: Callable[[object], object] = lock.acquire
 
     @hidden
-    def load_recorded(name: str, import_: object) -> ModuleType:
+    def load_recorded(name: str, *arguments: Any, **options: Any) -> ModuleType:
         begun = recorder.begin(name)
         failed = True
         try:
-            module = load(name, import_)
+            module = load(name, *arguments, **options)
             failed = False
             return module
         finally:

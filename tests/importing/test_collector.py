@@ -11,7 +11,13 @@ from tests.support.compare_importers import Files, from_archive, pack_tree, writ
 FILES: Files = {
     "pkg/__init__.py": "import gc, pkg.inner\nseen = gc.get_threshold()[0]\n",
     "pkg/inner.py": "import gc\nseen = gc.get_threshold()[0]\n",
-    "cycles.py": "for _ in range(5000):\n    one = []\n    one.append([one])\n",
+    "cycles.py": (
+        "import gc\n"
+        "runs = []\n"
+        "gc.callbacks.append(lambda phase, info: runs.append(phase))\n"
+        "for _ in range(5000):\n    one = []\n    one.append([one])\n"
+        "collected = bool(runs)\n"
+    ),
     "large.py": "made = [[] for _ in range(8_000)]\n",
     "larger.py": "made = [[] for _ in range(8_000)]\n",
     "fails.py": "1 / 0\n",
@@ -48,12 +54,7 @@ def test_waits_for_the_outermost_import(archive: tuple[str, Path]) -> None:
 
 
 def test_no_collection_during_an_import(archive: tuple[str, Path]) -> None:
-    program = (
-        "runs = []\n"
-        "gc.callbacks.append(lambda phase, info: runs.append(phase))\n"
-        "import cycles\n"
-        "print(bool(runs))\n"
-    )
+    program = "import cycles\nprint(cycles.collected)\n"
     assert run(archive, program) == ["False"]
     assert run(archive, program, gc="run") == ["True"]
 
