@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from lazyimport.format.profile import Start
 from tests.support.profiles import encode
 
@@ -52,6 +54,7 @@ def test_report(cli: CommandLine, project: Path) -> None:
 
 
 def test_report_of_what_a_manifest_names(cli: CommandLine, project: Path) -> None:
+    pytest.importorskip("ruamel.yaml", reason="needs the extra 'deploy'")
     hash = cli.push(project)
     environment = f"{{env_vars: {{LAZYIMPORT_HASH: {hash}}}}}"
     (project / "serve.yaml").write_text(

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -161,6 +162,16 @@ class Cluster:
                 return
             time.sleep(0.2)
         raise AssertionError(f"nothing answers at {url}")
+
+    def lists_nodes_for_prometheus(self) -> bool:
+        """Whether its dashboard does, as Ray 2.40's does not."""
+        try:
+            url = f"{self.dashboard}/api/prometheus/sd"
+            urllib.request.urlopen(url, timeout=30).close()
+        except urllib.error.HTTPError as error:
+            assert error.code == 404
+            return False
+        return True
 
     def log(self, name: str) -> str:
         """Return the text of a log file of the session, "" if there is no such file."""
