@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 
 from lazyimport.cache.node import NodeCache
@@ -30,15 +31,9 @@ def container_command(
     The archive *hash* is put into a store in *folder*: the container has no
     credentials. The folder that both sides share follows, outside and inside.
 
-    Raises DeployError if there is no engine, and what `fetch` raises.
+    Raises DeployError if no engine runs here, and what `fetch` raises.
     """
-    found = (shutil.which(name, path=environ.get("PATH")) for name in _ENGINES)
-    engine = next(filter(None, found), None)
-    if engine is None:
-        raise DeployError(
-            f"checking in {image} needs {' or '.join(_ENGINES)}, and neither is on PATH; "
-            "or check with a Python like that of the image: --check-python PATH"
-        )
+    engine = _engine(image, environ)
     # Inside it may be another user, and nobody else comes through the folder's parent.
     shared = os.path.join(folder, "shared")
     os.mkdir(shared)
@@ -54,3 +49,29 @@ def container_command(
     mount = f"type=bind,source={shared},target={_INSIDE}"
     run = [engine, "run", "--rm", "--interactive", "--entrypoint", "python"]
     return [*run, "--mount", mount, *options, image], shared, _INSIDE
+
+
+def _engine(image: str, environ: Mapping[str, str]) -> str:
+    """Return the first engine that answers: Docker's client is often there alone."""
+    reasons = []
+    for name in _ENGINES:
+        path = shutil.which(name, path=environ.get("PATH"))
+        if path is None:
+            reasons.append(f"{name} is not on PATH")
+            continue
+        asked = subprocess.run(
+            [path, "version"],
+            env=environ,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if asked.returncode == 0:
+            return path
+        said = asked.stderr.strip() or f"it ends with exit code {asked.returncode}"
+        reasons.append(f"'{name} version' fails: {said}")
+    raise DeployError(
+        f"checking in {image} needs Docker or Podman: {'; '.join(reasons)}; "
+        "or check with a Python like that of the image: --check-python PATH"
+    )

@@ -236,13 +236,15 @@ def test_optional_imports_of_a_packed_distribution_are_its_own(
     assert "lib/__init__.py:2" in cli.fail("check", pushed(cli, project), "lib")
 
 
-#: stands for docker: what `docker run` documents of these options, and nothing else.
+#: stands for Docker: what its client documents of these options, and nothing else.
 #: Where the folder is mounted is not really there, so it is renamed on the way in.
 DOCKER = """\
 #!{python}
 import json, os, subprocess, sys
 
 words = sys.argv[1:]
+if words == ["version"]:
+    sys.exit()
 assert words.pop(0) == "run", words
 flags, values = set(), {{}}
 while words[0].startswith("-"):
@@ -299,5 +301,21 @@ def test_without_docker_and_podman(
     hash = pushed(cli, project)
     said = cli.fail("check", hash, "shop", "--image", "x", PATH=str(tmp_path))
 
-    assert "needs docker or podman, and neither is on PATH" in said
+    assert "docker is not on PATH; podman is not on PATH" in said
     assert "--check-python PATH" in said
+
+
+def test_a_client_of_docker_without_its_daemon(
+    cli: CommandLine, project: Path, tmp_path: Path
+) -> None:
+    hash = pushed(cli, project)
+    there: Any = with_docker(tmp_path)
+    check = ("check", hash, "shop", "--image", "registry.example/ray:1")
+    (tmp_path / "docker").rename(tmp_path / "podman")
+    (tmp_path / "docker").write_text("#!/bin/sh\necho no daemon >&2; exit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    assert "shop: fine" in cli.run(*check, **there).stderr
+
+    (tmp_path / "podman").unlink()
+    said = cli.fail(*check, **there)
+    assert "'docker version' fails: no daemon; podman is not on PATH" in said

@@ -141,7 +141,8 @@ def test_what_no_worker_needs_gives_its_space_back(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
 
-    assert done.stdout == "True\n", done.stderr
+    # Before it, Ray 2.40 may print a warning.
+    assert "True" == done.stdout.splitlines()[-1], done.stderr
     wait_until(lambda: not archive_file(cluster, hash).exists())
 
 
