@@ -210,12 +210,12 @@ class Installation:
             self.record(f"{settings.profile}/")
 
     def _put_all(self) -> None:
-        self.tree.is_real = self.tree.put_all()
-        if not self.tree.is_real:
+        refusal = self.tree.put_all()
+        self.tree.is_real = refusal is None
+        if refusal is not None:
             process.reporter.warn(
-                f"archive {self.hash} cannot be put on disk at {self.root}, as "
-                "LAZYIMPORT_FILES=all wants; its files appear when somebody looks, "
-                "where that is possible"
+                f"not all files are on disk, as LAZYIMPORT_FILES=all wants: {refusal}; "
+                "until then they appear when somebody looks, where that is possible"
             )
 
     def switch(self, tree: Tree) -> None:

@@ -35,8 +35,8 @@ class Materializer:
     *root* is a tree of a node cache. *held* maps each root that this process uses
     to the descriptor whose lock says so, *seen* has the marks that it found to be
     true: what the process itself changes after that stays so. The caller keeps both
-    for the life of the process. All methods raise OSError if the disk refuses,
-    CacheError if the cache may not be trusted, and DamagedArchive.
+    for the life of the process. All methods raise CacheError or OSError if the disk
+    refuses, CacheError if the cache may not be trusted, and DamagedArchive.
     """
 
     def __init__(

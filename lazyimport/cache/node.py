@@ -178,7 +178,7 @@ class NodeCache(Layout):
                 file.flush()
                 seal(file.fileno(), hash)
         except OSError as error:
-            raise self.refused(hash, error) from error
+            raise self.refused(f"archive {hash}", error) from error
         return self.open_new(hash)
 
     def begin(self, hash: str, kind: str, fits: Callable[[int], bool]) -> BinaryIO:
@@ -249,15 +249,13 @@ class NodeCache(Layout):
             )
         return archive
 
-    def refused(self, hash: str, error: OSError, what: str = "") -> errors.CacheError:
-        """Return the error for a disk that does not take *what*, or an archive."""
-        return errors.CacheError(
-            f"cannot put {what or f'archive {hash}'} into the node cache {self.path}: "
-            f"{error.strerror or error}; free space there, or set "
-            "LAZYIMPORT_CACHE_DIR to another disk or LAZYIMPORT_CACHE_MODE=memory",
-            path=self.archive_path(hash),
-            errno=error.errno,
-        )
+    def refused(
+        self, what: str, error: OSError, size: int | None = None
+    ) -> errors.CacheError:
+        """Return the error for a disk that does not take *what*, of *size* bytes."""
+        from lazyimport.cache.refusal import refused
+
+        return refused(what, self.path, error, size)
 
     def scratch_folder(self) -> str:
         """Return the directory for nameless files on the disk of the cache."""

@@ -17,6 +17,7 @@ from fcntl import LOCK_EX, LOCK_NB, lockf
 from lazyimport.cache import blobs
 from lazyimport.cache.blobs import SHARED, write_file
 from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, mark_path
+from lazyimport.cache.refusal import refused
 from lazyimport.files import AtomicFile, claim, make_directories, tries, unfinished_path
 from lazyimport.format.entries import (
     CONFIGURED,
@@ -29,6 +30,7 @@ from lazyimport.format.entries import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO, Protocol
 
     from lazyimport.cache.layout import Layout
@@ -75,17 +77,32 @@ def put_file(files: Files, entry: Entry) -> str:
     """Put one file on disk, and return where."""
     path = f"{files.root}/{entry.path}"
     make_directories(os.path.dirname(path))
-    blobs.put_file(files.archive, entry, path, files.layout)
+    _put(files, entry, path, blobs.put_file)
     return path
+
+
+def _put(
+    files: Files,
+    entry: Entry,
+    path: str,
+    put: Callable[[Archive, Entry, str, Layout], object],
+) -> None:
+    """Let *put* put one file at *path*. Raises CacheError if the disk refuses."""
+    try:
+        put(files.archive, entry, path, files.layout)
+    except OSError as error:
+        what = f"{entry.path} of archive {files.archive.hash}"
+        folder = os.path.dirname(f"{files.root}/{entry.path}")
+        raise refused(what, folder, error, entry.size) from error
 
 
 class _Putting:
     """Puts what is missing of a tree on disk, each part once."""
 
     def __init__(self, files: Files) -> None:
+        self._files = files
         self._archive = files.archive
         self.root = files.root
-        self._layout = files.layout
         self._whole = files.whole
         self._seen = files.seen
         #: directory at the top -> what its mark says, once that is known
@@ -131,8 +148,7 @@ class _Putting:
                     make_directories(f"{self.root}/{folder}")
                 for entry in entries:
                     put = blobs.put_later if entry.on_demand else blobs.put_file
-                    path = f"{self.root}/{entry.path}"
-                    put(self._archive, entry, path, self._layout)
+                    _put(self._files, entry, f"{self.root}/{entry.path}", put)
             # the root is changed by whatever is put there
             paths = folders if top else []
             paths += [
@@ -164,7 +180,7 @@ class _Putting:
             for entry in entries:
                 write = blobs.put_file if entry.size >= SHARED else write_file
                 write = blobs.put_later if entry.on_demand else write
-                write(self._archive, entry, f"{hidden}/{entry.path}", self._layout)
+                _put(self._files, entry, f"{hidden}/{entry.path}", write)
             os.rename(f"{hidden}/{top}", f"{self.root}/{top}")
         except OSError as error:
             if error.errno not in {EEXIST, ENOTEMPTY}:

@@ -129,13 +129,7 @@ def _make(
         if not artifact.sha256:
             ArtifactRecord(cache, *artifact.identity()).write(archive.hash)
     except OSError as error:
-        raise CacheError(
-            f"cannot unpack the artifact {artifact.url} in {staging}: "
-            f"{error.strerror or error}; free space there, or set LAZYIMPORT_CACHE_DIR "
-            "to another disk",
-            path=staging,
-            errno=error.errno,
-        ) from error
+        raise cache.refused(f"the artifact {artifact.url}", error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     make_room(cache, settings.cache_limit)

@@ -18,16 +18,10 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from lazyimport.cache.arriving import begin_blob, finish_blob, reserved
 from lazyimport.cache.blobs import find_blob, missing_blob
 from lazyimport.cache.layout import BLOBS
-from lazyimport.cache.node import NO_DISK, NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
 from lazyimport.delivery.transfer import bring
-from lazyimport.errors import (
-    CacheError,
-    DamagedArchive,
-    KeyMissing,
-    MemberMissing,
-    StoreError,
-)
+from lazyimport.errors import DamagedArchive, KeyMissing, MemberMissing, StoreError
 from lazyimport.format.blobs import FRAME, frames_in, table_size
 from lazyimport.format.codec import decompress
 from lazyimport.registry.layout import blob_key
@@ -119,7 +113,8 @@ def fetch_blobs(
             with lock:
                 moved += bring_blob(store, blob, cache, settings.connections, tell)
         except OSError as error:
-            raise _refused(cache, hash, blob, error) from error
+            what = f"{blob.path} of archive {hash}"
+            raise cache.refused(what, error, blob.size) from error
         except KeyMissing as error:
             raise missing_blob(cache, blob, hash, store.url) from error
         except DamagedArchive as error:
@@ -156,8 +151,8 @@ def obtain_blob_here(
     """Return *blob*, which the archive *hash* needs, from the cache or the store.
 
     This process reaches the store: see `lazyimport.delivery.blobs_wanted` for one that
-    must not. It comes into the node cache if that can be written, else into memory.
-    Raises as `fetch_blobs` does.
+    must not. It comes into the node cache, or in the mode ``memory`` into that. Raises
+    as `fetch_blobs` does.
     """
     cache = NodeCache(settings.cache_dir)
     try:
@@ -166,12 +161,8 @@ def obtain_blob_here(
         if settings.store is None:
             raise missing_blob(cache, blob, hash) from None
     if settings.cache_mode != "memory":
-        try:
-            fetch_blobs(settings, hash, [blob], reporter)
-            return cache.read_blob(blob)
-        except CacheError as error:
-            if error.errno not in NO_DISK:
-                raise
+        fetch_blobs(settings, hash, [blob], reporter)
+        return cache.read_blob(blob)
     store = store_of(settings)
     try:
         return read_blob(store, blob, settings)
@@ -207,16 +198,6 @@ def _require_room(cache: NodeCache, blobs: list[Blob]) -> None:
     size = sum(blob.size - reserved(cache, blob) for blob in blobs)
     if disk.f_bavail * disk.f_frsize < size:
         raise OSError(ENOSPC, os.strerror(ENOSPC))
-
-
-def _refused(cache: NodeCache, hash: str, blob: Blob, error: OSError) -> CacheError:
-    return CacheError(
-        f"{blob.path} of archive {hash} ({blob.size} bytes) cannot be put into the node "
-        f"cache {cache.path}: {error.strerror}; free space there (lazyimport cache "
-        "prune), or set LAZYIMPORT_CACHE_DIR to another disk or folder",
-        path=cache.path,
-        errno=error.errno,
-    )
 
 
 class _Coming:

@@ -117,12 +117,18 @@ def _send(
     ):
         _prove(blob, file, out(file, f"proving {blob.path}"))
         if blob.compressed:
-            _compress(out(file, f"compressing {blob.path}"), blob.size, packed)
+            source = out(file, f"compressing {blob.path}")
+            try:
+                _compress(source, blob.size, packed)
+            except OSError as error:
+                what = f"{blob.path}, compressed to be sent,"
+                raise cache.refused(what, error, blob.size) from error
         if replace:
             delete_object(store, key)
-        source = packed if blob.compressed else file
-        outgoing = out(source, f"sending {blob.path} to {store.url}")
-        return source.seek(0, 2) if put(key, outgoing) else 0
+        outgoing = out(
+            packed if blob.compressed else file, f"sending {blob.path} to {store.url}"
+        )
+        return outgoing.seek(0, 2) if put(key, outgoing) else 0
 
 
 def _prove(blob: Blob, file: BinaryIO, outgoing: Outgoing) -> None:

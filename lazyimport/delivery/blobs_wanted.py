@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from lazyimport.cache.blobs import missing_blob
-from lazyimport.cache.node import NO_DISK, NodeCache
+from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.obtaining import is_here_alone, obtain
 from lazyimport.delivery.starting import Answers
 from lazyimport.delivery.waiting import Waiting
@@ -34,8 +34,9 @@ def obtain_blob(
 ) -> mmap:
     """Return *blob*, which the archive *hash* needs.
 
-    It comes into the node cache if that can be written, else into memory, and is *kept*
-    by its digest. Raises MemberMissing, whatever the reason.
+    It comes into the node cache: each process would need the memory for itself. That is
+    where it comes in the mode ``memory``, and then it is *kept* by its digest. Raises
+    MemberMissing, whatever the reason.
     """
     try:
         return _obtain(settings, hash, blob, reporter, kept)
@@ -70,7 +71,7 @@ def _obtain(
     reporter: Reporter,
     kept: dict[bytes, mmap] | None = None,
 ) -> mmap:
-    """Return *blob*; without a place where it is *kept*, it must come to the disk."""
+    """Return *blob*, which is *kept* by its digest if it comes into memory."""
     cache = NodeCache(settings.cache_dir)
     if kept and blob.digest in kept:
         return kept[blob.digest]
@@ -94,11 +95,7 @@ def _obtain(
         return obtain_blob_here(settings, hash, blob, reporter)
     if settings.cache_mode != "memory":
         waiting = _WaitingForBlob(settings, hash, blob, reporter)
-        try:
-            return waiting.result(whole=True)[0]  # type: ignore[no-any-return]
-        except errors.CacheError as error:
-            if kept is None or error.errno not in NO_DISK:
-                raise
+        return waiting.result(whole=True)[0]  # type: ignore[no-any-return]
     with Answers(f"send {encode(hash, blob)}", settings) as answers:
         answers.result(reporter)
         found = answers.data(blob.size)

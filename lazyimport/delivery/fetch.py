@@ -161,7 +161,7 @@ class _Fetch:
             try:
                 os.ftruncate(lock.descriptor, 0)  # what an earlier fetch wrote
             except OSError as error:
-                raise self._cache.refused(hash, error) from error
+                raise self._cache.refused(f"archive {hash}", error) from error
             return self._locked(hash, packed)
 
     def _locked(self, hash: str, packed: Revision | None) -> Archive:
@@ -229,7 +229,8 @@ class _Fetch:
                 with suppress(OSError):
                     self._cache.give_up(hash)
             if isinstance(error, OSError):
-                raise self._cache.refused(hash, error) from error
+                what = f"archive {hash}"
+                raise self._cache.refused(what, error, filling.size) from error
             raise
 
     def _streams(self, head: Head) -> bool:

@@ -27,7 +27,6 @@ from lazyimport.delivery.transfer import Outgoing
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
-    CacheError,
     KeyMissing,
     StoreError,
     UnsupportedArchive,
@@ -93,13 +92,7 @@ def publish(
             large += push.send_blobs()
             published = push.published()
         except OSError as error:
-            raise CacheError(
-                f"cannot write what is to be sent to {cache.path}: {error.strerror}; "
-                "free space there, or set LAZYIMPORT_CACHE_DIR to another disk or "
-                "folder",
-                path=cache.path,
-                errno=error.errno,
-            ) from error
+            raise cache.refused(f"archive {revision.hash} to send it", error) from error
         if published is not None and push.stays(published, beside):
             return published._replace(large=large)  # else others changed what was there
     raise StoreError(

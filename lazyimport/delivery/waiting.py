@@ -186,7 +186,7 @@ class Waiting:
                 start_fetcher(settings, lock, self.asked)
                 self._started = self._waited = True
         except OSError as error:
-            raise self._cache.refused(self.name, error, self.what) from error
+            raise self._cache.refused(self.what, error) from error
         finally:
             lock.leave()
         return None

@@ -35,14 +35,15 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
         if path != self.path:
             spec = copy(spec)
             spec.origin = path
-        if not tree.put(self._entry):
+        refusal = tree.put(self._entry)
+        if refusal is not None:
             raise ArchiveImportError(
-                f"cannot import {self.name!r}: no file can be made at {path} "
-                "for the dynamic loader; is the node cache writable?",
+                f"cannot import {self.name!r}, which the dynamic loader needs as a "
+                f"file: {refusal}",
                 name=self.name,
                 path=self.path,
                 hash=tree.hash,
-            )
+            ) from refusal
         try:
             return super().create_module(spec)
         except ImportError as error:

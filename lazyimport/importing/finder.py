@@ -186,7 +186,7 @@ class ArchivePathFinder:
             if not _may_have(self.tree, stem):
                 return None
             raise _damaged(self.tree, fullname, stem, error) from error
-        if others and all(map(self.tree.put, others)):
+        if others and not any(map(self.tree.put, others)):
             spec = self._of_others(fullname)
         if spec is None and is_directory:
             spec = ModuleSpec(fullname, None, is_package=True)

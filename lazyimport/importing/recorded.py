@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lazyimport.cache.materialize import Materializer
+    from lazyimport.errors import CacheError
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Code, Entry
     from lazyimport.importing import Changes
@@ -108,15 +109,15 @@ def _wrap_tree(recorder: Recorder, tree: Tree, changes: Changes) -> None:
         recorder.during(PUT, prepare, top)
 
     @hidden
-    def put_recorded(entry: Entry) -> bool:
+    def put_recorded(entry: Entry) -> CacheError | None:
         thread, name = recorder.importing()
-        is_there = recorder.during(PUT, put, entry)
+        refusal = recorder.during(PUT, put, entry)
         file = entry.path.rpartition("/")[2]
         tail = name.rpartition(".")[2]
         if tail and file.startswith(f"{tail}.") and file.endswith(_EXTENSIONS):
             thread.imports[-1].comes_from(tree, entry)
             thread.turn(LOAD)
-        return is_there
+        return refusal
 
     changes.replace(tree, "prepare", prepare_recorded)
     changes.replace(tree, "put", put_recorded)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EROFS
 
 from lazyimport.format.entries import IN_MEMORY, LOOKS, MODULE_SUFFIXES, NATIVE, Entry
 from lazyimport.importing import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.bytecode import BytecodeCache
     from lazyimport.cache.materialize import Materializer
+    from lazyimport.errors import CacheError
     from lazyimport.format.archive import Archive
     from lazyimport.importing import ModuleSpec
 
@@ -209,7 +211,6 @@ class Tree:
         ArchiveReadError, or CacheError if the disk refuses.
         """
         import errno
-        from itertools import chain
 
         inner = self.relative(os.path.join(self.root, name))
         entry = None if inner is None else self.entry(inner)
@@ -221,21 +222,15 @@ class Tree:
         folders = [entry.path] if entry.path else self.archive.tops()
         try:
             if entry.is_directory:
-                files = chain.from_iterable(map(self.archive.files_under, folders))
-                there = all(map(self.put, files))
+                under = self.archive.files_under
+                files = [file for folder in folders for file in under(folder)]
             else:
-                there = self.put(entry)
+                files = [entry]
+            for refusal in filter(None, map(self.put, files)):
+                raise refusal
         except errors.ArchiveError as error:
             raise self._unreadable(name, error) from error
-        place = f"{self.place}/{entry.path}".rstrip("/")
-        if not there:
-            raise errors.CacheError(
-                f"{name} of archive {self.hash} cannot be put on disk at {place}: this "
-                "user may not write there, or the disk is full; set "
-                "LAZYIMPORT_CACHE_DIR to a directory where it can write",
-                path=place,
-            )
-        return place
+        return f"{self.place}/{entry.path}".rstrip("/")
 
     def _unreadable(self, path: str, error: Exception) -> OSError:
         import errno
@@ -267,18 +262,17 @@ class Tree:
             flags = self.archive.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            there: str | None = ""
+            refusal = None
             if flags & ~LOOKS:
-                there = self._put(lambda files: files.put_package(top), strict=True)
+                refusal = self._put(lambda files: files.put_package(top))
             elif flags:
-                there = self._put(lambda files: files.put_neighbors(), strict=True)
-            if there is None:
+                refusal = self._put(lambda files: files.put_neighbors())
+            if refusal is not None:
+                if refusal.errno is None:  # refused by us, not by the disk
+                    raise refusal
                 self.warn(
-                    f"the files of {top or 'the top directory'} of archive {self.hash} "
-                    f"cannot be put on disk at {self.place}/{top}; code that opens "
-                    f"files beside itself will not find them. User {os.geteuid()}, "
-                    "whom this process runs as, may not write there, or the disk is "
-                    "full; set LAZYIMPORT_CACHE_DIR to a directory where it can write"
+                    f"{refusal}; until then, code in {top or 'the top directory'} finds "
+                    "no files beside itself"
                 )
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
@@ -289,17 +283,17 @@ class Tree:
             ) from error
         self._prepared.add(top)
 
-    def put_all(self) -> bool:
-        """Put everything on disk; return whether it is there now."""
-        return self._put(lambda files: files.put_all()) is not None
+    def put_all(self) -> CacheError | None:
+        """Put everything on disk; return why that is not possible, or None."""
+        return self._put(lambda files: files.put_all())
 
     def materialize(self, top: str) -> bool:
         """Put a package on disk; return whether it is there now."""
-        return self._put(lambda files: files.put_package(top)) is not None
+        return self._put(lambda files: files.put_package(top)) is None
 
-    def put(self, entry: Entry) -> bool:
-        """Put a file on disk; return whether it is there now."""
-        return self._put(lambda files: files.put_file(entry)) is not None
+    def put(self, entry: Entry) -> CacheError | None:
+        """Put a file on disk; return why that is not possible, or None."""
+        return self._put(lambda files: files.put_file(entry))
 
     def appear(self, path: str, depth: int) -> None:
         """Put on disk what code is about to look at.
@@ -376,23 +370,20 @@ class Tree:
             inner = inner.rpartition("/")[0]
         return inner
 
-    def _put(
-        self, put: Callable[[Materializer], str], *, strict: bool = False
-    ) -> str | None:
-        """Return where *put* has put something, or None if the disk refuses.
-
-        With *strict* a cache that may not be trusted is a CacheError.
-        """
+    def _put(self, put: Callable[[Materializer], object]) -> CacheError | None:
+        """Let *put* put something on disk; return why that is not possible, or None."""
         if self._materializer is None:
-            return None
+            text = f"archive {self.hash} has no folder for files"
+            return errors.CacheError(text, errno=EROFS)
         try:
-            return self._looks.unnoticed(put, self._materializer())
-        except OSError:
-            return None
+            self._looks.unnoticed(put, self._materializer())
+        except OSError as error:
+            from lazyimport.cache.refusal import refused  # disks rarely do
+
+            return refused(f"files of archive {self.hash}", self.place, error)
         except errors.CacheError as error:
-            if strict and error.errno is None:  # refused by us, not by the disk
-                raise
-            return None
+            return error
+        return None
 
     def __repr__(self) -> str:
         return f"<Tree {self.hash[:12]} at {self.root}>"

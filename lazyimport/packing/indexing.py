@@ -192,7 +192,11 @@ class Indexer:
 
     def _take_in(self, file: SourceFile, flags: int) -> None:
         """Make a blob of a large file."""
-        digest, size = file.take_in(self._cache)
+        try:
+            digest, size = file.take_in(self._cache)
+        except OSError as error:
+            size = file.signature[0]
+            raise self._cache.refused(file.path, error, size) from error
         entry = Entry(file.path, size, digest, flags=flags)
         if digest not in self.blobs:
             blob = Blob.of(entry, compressed=False)

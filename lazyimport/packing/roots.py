@@ -14,7 +14,8 @@ from lazyimport.cache.blobs import LARGE
 from lazyimport.cache.layout import PACKS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import Previous, load_previous, save_packing
-from lazyimport.errors import ArchiveError, CacheError
+from lazyimport.cache.refusal import REFUSING
+from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive, top_of
@@ -29,7 +30,7 @@ from lazyimport.packing.compile import identity
 from lazyimport.packing.config import Config
 from lazyimport.packing.indexing import Indexer
 from lazyimport.packing.interpreters import Interpreter
-from lazyimport.packing.sources import FULL, Sources
+from lazyimport.packing.sources import Sources
 from lazyimport.packing.starts import expected_start, read_starts
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
@@ -312,14 +313,9 @@ def _disk_errors(cache: NodeCache) -> Iterator[None]:
         yield
     except OSError as error:
         ours = str(error.filename).startswith(f"{cache.path}/")
-        if not ours and error.errno not in FULL:
+        if not ours and error.errno not in REFUSING:
             raise
-        raise CacheError(
-            f"cannot pack in the node cache {cache.path}: {error.strerror}; free space "
-            "there, or set LAZYIMPORT_CACHE_DIR to another disk or folder",
-            path=cache.path,
-            errno=error.errno,
-        ) from error
+        raise cache.refused("what is packed", error) from error
 
 
 def _name_of(

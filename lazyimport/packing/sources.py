@@ -7,19 +7,17 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
 from lazyimport.cache.blobs import take_in
 from lazyimport.cache.layout import Layout
+from lazyimport.cache.refusal import REFUSING
 from lazyimport.errors import PackError
 from lazyimport.format import sha256
 
 _SHOWN_ISSUES = 20
 _TRIES = 3  # to read a file while nobody writes it
-#: how a disk says that it takes nothing
-FULL = {ENOSPC, EDQUOT, EROFS, EFBIG}
 
 #: size, mtime and ctime in nanoseconds, inode, device
 Signature = tuple[int, int, int, int, int]
@@ -95,7 +93,7 @@ class SourceFile(NamedTuple):
             with open_regular(self.location) as file:
                 yield file
         except OSError as error:
-            if error.errno in FULL:  # that is where it was to be copied to
+            if error.errno in REFUSING:  # that is where it was to be copied to
                 raise
             text = f"{self.location} cannot be read: {reason(error)}"
             raise pack_error([text]) from error

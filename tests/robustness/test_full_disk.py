@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.blobs import LARGE
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove, verify
+from lazyimport.delivery.blobs_in import fetch_blobs
 from lazyimport.delivery.fetch import fetch
+from lazyimport.errors import CacheError
 from lazyimport.importing.tree import Tree
+from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.disks import mounted
 from tests.support.fleet import Fleet
+from tests.support.large import DENSE, LOOSE, LargeSite
 from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 
@@ -82,3 +90,105 @@ def test_disk_of_every_size(tmp_path: Path) -> None:
             assert verify(NodeCache(str(tmp_path / "node")), remove=False).damages == []
         size += step
     assert size < 8 << 20
+
+
+READS = """
+import os, lazyimport, shop
+weights = os.path.join(os.path.dirname(shop.__file__), "weights/dense.bin")
+for call in (open, os.stat, lazyimport.path):
+    try:
+        call(weights)
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.fixture(name="site")
+def _site(tmp_path: Path) -> LargeSite:
+    return LargeSite(tmp_path, on_demand="shop/weights/**")
+
+
+@pytest.mark.parametrize("fetch", ["whole", "stream"])
+def test_large_file_without_room_is_an_error_and_takes_no_memory(
+    site: LargeSite, fetch: str
+) -> None:
+    hash = site.push().hash
+    with mounted(site.base / "node", "size=6m", "mode=0700"):
+        environ = site.environ(hash, fetch=fetch)
+        command = [sys.executable, "-c", READS]
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, check=False
+        )
+        blobs, settings = [site.blob(hash)], site.settings(hash)
+        with pytest.raises(CacheError, match=r"\d+ bytes are free"):
+            fetch_blobs(settings, hash, blobs, Recorder())
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stderr
+    for line in lines:
+        assert f"put {DENSE} of archive {hash} ({len(site.dense)} bytes) into" in line
+        assert f"the node cache {site.node.path}: No space left on device (" in line
+        assert "LAZYIMPORT_CACHE_DIR" in line
+
+
+def test_archive_of_which_a_large_file_has_no_room_is_no_import(
+    tmp_path: Path,
+) -> None:
+    site = LargeSite(tmp_path)
+    hash = site.push().hash
+    with mounted(site.base / "node", "size=6m", "mode=0700"):
+        command = [sys.executable, "-c", "import shop"]
+        done = subprocess.run(
+            command, env=site.environ(hash), capture_output=True, text=True, check=False
+        )
+    assert "ArchiveImportError: cannot put the files of shop on disk: " in done.stderr
+    assert f"of archive {hash} ({LARGE + 5000} bytes) into the node" in done.stderr
+
+
+def test_packing_names_the_file_that_finds_no_room(site: LargeSite) -> None:
+    with (
+        mounted(site.base / "author", "size=6m", "mode=0700"),
+        pytest.raises(CacheError, match=rf"{DENSE} \({LARGE + 5000} bytes\).*are free"),
+    ):
+        site.pack()
+
+
+def test_pushing_names_the_file_that_finds_no_room(site: LargeSite) -> None:
+    """Compressed, it lies beside the original until it is sent."""
+    size = 2 * LARGE + (1 << 20)
+    with (
+        mounted(site.base / "author", f"size={size}", "mode=0700"),
+        pytest.raises(CacheError, match=rf"{LOOSE}, compressed .*are free"),
+    ):
+        site.push()
+
+
+def test_files_of_a_package_are_named(tmp_path: Path) -> None:
+    tree = write_tree(
+        {"shop/__init__.py": "", "shop/a.bin": os.urandom(900_000)}, tmp_path / "tree"
+    )
+    cache = NodeCache(str(tmp_path / "node"))
+    archive = cache.open(pack_tree(tree, tmp_path / "node"))
+    assert archive is not None
+    with mounted(tmp_path / "small", "size=500k", "mode=0700"):
+        root = NodeCache(str(tmp_path / "small")).tree_path(archive.hash)
+        told: list[str] = []
+        Tree(
+            archive, root, lambda: Materializer(archive, root), warn=told.append
+        ).prepare("shop")
+    (line,) = told
+    assert f"put shop/a.bin of archive {archive.hash} (900000 bytes) into" in line
+    assert f"the node cache {root}/shop: No space left on device (" in line
+
+
+def test_archive_without_room_is_not_streamed(tmp_path: Path) -> None:
+    """Nobody opens what will not fit, and the message says what was free before."""
+    fleet = Fleet(tmp_path)
+    reporter = Recorder()
+    with mounted(tmp_path / "node", "size=100k", "mode=0700"):
+        settings = fleet.settings("node", fetch="stream")
+        archive, _ = fetch(settings, fleet.second.hash, reporter)
+        prove(archive)
+    (line,) = reporter.warnings
+    free = re.search(r"\((\d+) bytes are free\)", line)
+    assert free is not None, line
+    assert int(free[1]) > 80_000

@@ -1,0 +1,45 @@
+"""Refusals: the error for a disk that does not take what is to be put on it."""
+
+from __future__ import annotations
+
+import os
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+
+from lazyimport.errors import CacheError
+
+#: How a disk says that it has no room.
+_FULL = {EDQUOT, EFBIG, ENOSPC}
+#: How a disk says of itself, and not of one file, that it takes nothing.
+REFUSING = {*_FULL, EROFS}
+
+
+def refused(
+    what: str, folder: str, error: OSError, size: int | None = None
+) -> CacheError:
+    """Return the error that *what*, of *size* bytes, cannot be put into *folder*.
+
+    That is the node cache or lies in it. It says how much is free there.
+    """
+    many = "" if size is None else f" ({size} bytes)"
+    why = error.strerror or str(error)
+    if error.errno in _FULL:
+        why += f"{_free(folder)}; free space there (lazyimport cache prune), or set "
+        why += "LAZYIMPORT_CACHE_DIR to another disk or folder"
+    else:
+        why += "; set LAZYIMPORT_CACHE_DIR to a folder where this user, "
+        why += f"{os.geteuid()}, may write"
+    return CacheError(
+        f"cannot put {what}{many} into the node cache {folder}: {why}",
+        path=folder,
+        errno=error.errno,
+    )
+
+
+def _free(folder: str) -> str:
+    while folder not in {"", "/"} and not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    return f" ({disk.f_bavail * disk.f_frsize} bytes are free)"
