@@ -9,14 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED, USAGE
-from lazyimport.values import OVERWRITTEN
-
-try:
-    from lazyimport.errors import LazyImportError
-except ImportError as error:
-    raise SystemExit(f"lazyimport: {error}; {OVERWRITTEN}") from None
-
 #: OpenTelemetry's variables, any of which says where spans go.
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -32,18 +24,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     ``SystemExit`` is passed on from a program under ``run``.
     """
-    _leave_archive()
-    _trace(sys.argv[1:] if argv is None else argv)
-    from lazyimport.cli.console import complain
-
+    if argv is None:
+        _die_silently()
+        argv = sys.argv[1:]
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        import lazyimport.errors  # noqa: F401
+    except ImportError as error:
+        from lazyimport.values import OVERWRITTEN
+
+        raise SystemExit(f"lazyimport: {error}; {OVERWRITTEN}") from None
+    from lazyimport.cli.exit_codes import FAILED, INTERRUPTED
+
+    _leave_archive()
+    _trace(argv)
+    try:
+        return _run(argv)
     except KeyboardInterrupt as error:
+        from lazyimport.cli.console import complain
+
         complain(*str(error).splitlines() or ["interrupted"])
         return INTERRUPTED
     except BrokenPipeError:
         _give_up_stdout()  # the reader has enough: ``| head``
         return FAILED
+
+
+def _die_silently() -> None:
+    """Let Ctrl-C end this process as it ends others, while it loads modules."""
+    import _signal as signal  # type: ignore[import-not-found]  # loads no enum
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _leave_archive() -> None:
@@ -94,6 +105,9 @@ def _run(argv: Sequence[str]) -> int:
 
 def _invoke(command: click.Command, context: click.Context) -> int:
     """Return the exit code of *command*, whose expected errors are shown."""
+    from lazyimport.cli.exit_codes import DONE
+    from lazyimport.errors import LazyImportError
+
     try:
         code = command.invoke(context)
         if sys.stdout is not None and not sys.stdout.closed:
@@ -116,19 +130,20 @@ def _invoke(command: click.Command, context: click.Context) -> int:
 def _failed(context: click.Context, error: Exception, text: str) -> int:
     from lazyimport.cli.console import complain
     from lazyimport.cli.declare import is_verbose
+    from lazyimport.cli.exit_codes import FAILED
 
     if is_verbose(context):
         import traceback
 
         traceback.print_exception(error)
-    retryable = isinstance(error, LazyImportError) and error.retryable
-    complain(text, *["trying again may help"] * retryable)
+    complain(text, *["trying again may help"] * getattr(error, "retryable", False))
     return FAILED
 
 
 def _refused(error: click.UsageError) -> int:
     from lazyimport.cli.console import complain
     from lazyimport.cli.declare import describe
+    from lazyimport.cli.exit_codes import USAGE
 
     path = error.ctx.command_path if error.ctx else "lazyimport"
     complain(describe(error), f"see '{path} --help'")

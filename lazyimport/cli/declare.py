@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem
 
 from lazyimport.cli.exit_codes import MEANINGS
 from lazyimport.cli.kinds import KINDS
+from lazyimport.cli.signals import interruptible
 from lazyimport.values import is_prefix
 
 #: The variable by which a shell asks for completion.
@@ -125,6 +126,11 @@ class Command(click.Command):
             raise click.UsageError(_unexpected(rest[0], self.params), ctx)
         return rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do it; signals that end it raise KeyboardInterrupt."""
+        with interruptible():
+            return super().invoke(ctx)
+
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
@@ -156,9 +162,11 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """A command with commands of its own."""
+    """A command with commands of its own, which are loaded before one is invoked."""
 
     command_class = Command
+
+    invoke = click.Group.invoke
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter

@@ -12,5 +12,5 @@ MEANINGS = {
     DONE: "the command did what it was asked to do",
     FAILED: "it could not, or found something wrong, and said so on stderr",
     USAGE: "it was called with options or arguments that it does not take",
-    INTERRUPTED: "it was interrupted (Ctrl-C)",
+    INTERRUPTED: "it was interrupted (Ctrl-C, SIGTERM)",
 }

@@ -140,7 +140,8 @@ def refuse_idle(names: Iterable[str], why: str) -> None:
         name = parameter.name or ""
         typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if name in names and typed:
-            raise click.UsageError(f"{parameter.opts[-1]} does nothing {why}")
+            spelled = "/".join([parameter.opts[-1], *parameter.secondary_opts])
+            raise click.UsageError(f"{spelled} does nothing {why}")
 
 
 def store_url(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from lazyimport.children import Watcher
 from lazyimport.cli import console
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
@@ -37,6 +38,7 @@ class Process:
         self._hash = ""
         self._follows = False
         self._child: subprocess.Popen[bytes] | None = None
+        self._watcher: Watcher | None = None
         self._tell = self._hear = -1
 
     def change(self, hash: str) -> None:
@@ -63,6 +65,8 @@ class Process:
         child, self._child, self._follows = self._child, None, False
         if child is None:
             return
+        if self._watcher is not None:
+            self._watcher.let_go()
         for end in (child.terminate, child.kill):
             end()
             try:
@@ -82,6 +86,7 @@ class Process:
             env={**os.environ, **variables, FOLLOW: f"{hear} {tell}"},
             pass_fds=(hear, tell),
         )
+        self._watcher = Watcher(self._child.pid)
         os.close(hear)
         os.close(tell)
         self._hash = hash

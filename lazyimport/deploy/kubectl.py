@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from lazyimport.children import Watcher
 from lazyimport.deploy.errors import DeployError
 
 #: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
@@ -37,9 +38,11 @@ def forwarded_dashboard(service: str, namespace: str | None) -> Iterator[str]:
     if namespace:
         words += ["--namespace", namespace]
     process = _start(words, subprocess.STDOUT, alone=True)
+    watcher = Watcher(process.pid)
     try:
         yield _address(process, service)
     finally:
+        watcher.let_go()
         process.terminate()
         process.wait()
 

@@ -68,19 +68,23 @@ class RefusingPathFinder(ArchivePathFinder):
 
 def refuse_imported(tree: Tree) -> None:
     """Raise InstallError if a name of the archive has been imported from elsewhere."""
+    for name, place, origin in imported_elsewhere(tree):
+        raise InstallError(
+            f"{name!r} is in archive {tree.hash} ({place}), and this process has "
+            f"imported it from {origin} already; {_ADVICE}, or install the archive "
+            "before that import",
+            hash=tree.hash,
+            installed=origin,
+        )
+
+
+def imported_elsewhere(tree: Tree) -> Iterator[tuple[str, str, str]]:
+    """Yield what `shadowed` does for what this process has imported from elsewhere."""
     for name, place in _names(tree):
-        module = sys.modules.get(name)
-        if module is None or name in STANDARD:
-            continue
-        origin = _place(getattr(module, "__spec__", None), tree)
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        origin = None if name in STANDARD else _place(spec, tree)
         if origin is not None:
-            raise InstallError(
-                f"{name!r} is in archive {tree.hash} ({place}), and this process has "
-                f"imported it from {origin} already; {_ADVICE}, or install the archive "
-                "before that import",
-                hash=tree.hash,
-                installed=origin,
-            )
+            yield name, place, origin
 
 
 def shadowed(tree: Tree) -> Iterator[tuple[str, str, str]]:

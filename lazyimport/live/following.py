@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import IO, Any
 
 from lazyimport.errors import LazyImportError
+from lazyimport.importing.shadowing import imported_elsewhere
 from lazyimport.live.generations import Generation
 from lazyimport.live.holding import is_module
 from lazyimport.live.starting import start
@@ -50,7 +51,8 @@ def follow(
     modules that were executed again then stand for the new ones. *prepare* and what is
     refused are as in `swap`; *reporter* is warned of what is refused.
 
-    Call it before anything of *roots* is imported. Raises what
+    Call it before anything of *roots* is imported: *reporter* is warned of what was,
+    which stays as it is. Another call takes the place of the one before. Raises what
     `lazyimport.packing.pack` and `lazyimport.install` do, and SettingsError without
     watchfiles.
     """
@@ -91,11 +93,31 @@ class Following:
         if current() is None:
             install(hash, cache_dir=self._settings.cache_dir, live=True)
         start()
+        self._take_over()
         self.update()
         events = _cells()
         if events is not None:
             events.register("pre_run_cell", self._before_cell)
         Thread(target=self._watch, args=[files, events is None], daemon=True).start()
+
+    def _take_over(self) -> None:
+        """Follow in place of another, and warn of what cannot be followed."""
+        live, installed = live_state(), current()
+        if live is None or installed is None:
+            return  # every swap is refused, and says so
+        before, live.following = live.following, self
+        if before is not None:
+            before.stop()
+            if before._roots != self._roots:
+                self._reporter.warn(
+                    f"{self!r} takes the place of {before!r}; to follow both, name all "
+                    "roots in one call"
+                )
+        for name, _, origin in imported_elsewhere(installed.tree):
+            self._reporter.warn(
+                f"{name!r} was imported from {origin} before follow() was called, so "
+                "it stays as it is; call follow() before that import"
+            )
 
     def listen(self, pipes: str) -> None:
         """Swap to what the process tells that is at the other end of two *pipes*."""
@@ -153,7 +175,7 @@ class Following:
             self.update()
 
     def __repr__(self) -> str:
-        return f"<Following {', '.join(self._roots)}>"
+        return f"<Following {', '.join(self._roots) or 'lazyimport dev'}>"
 
 
 def rebind(names: MutableMapping[str, Any], modules: set[str]) -> None:

@@ -29,13 +29,15 @@ class Live:
 
     ``current`` is the generation of those who are bound to none, and ``importing`` the
     one whose modules are in ``sys.modules``: another one while a swap is under way.
-    ``hashes`` are all that this process has run, the first one first.
+    ``hashes`` are all that this process has run, the first one first. ``following`` is
+    the `lazyimport.live.Following` that swaps here.
     """
 
     def __init__(self, generation: Generation) -> None:
         self.current = self.importing = generation
         self.generations: list[ref[Generation]] = []
         self.hashes = [generation.hash]
+        self.following: Any = None
         self.lock = threading.RLock()
         self.settling = threading.Lock()
         self.thread = Thread()

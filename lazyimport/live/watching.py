@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from threading import Event
 from typing import Any
 
-from lazyimport.errors import SettingsError
+from lazyimport.errors import PackError, SettingsError
 
 #: milliseconds: how long after a change others are waited for; how long to wait
 _TOGETHER, _STEP, _PAUSE = 200, 20, 200
@@ -19,7 +19,8 @@ def watch(
     """Return an iterator of the files that were changed together, maybe none.
 
     *paths* are files and folders; what is in the folders *never* does not count. It
-    stops when *end* is set. Raises SettingsError without watchfiles.
+    stops when *end* is set. Raises SettingsError without watchfiles, and PackError for
+    what cannot be watched.
     """
     try:
         from watchfiles import DefaultFilter, watch as changes_in
@@ -42,7 +43,12 @@ def watch(
         raise_interrupt=True,
         stop_event=end,
     )
-    next(changes)  # from here on none is missed
+    try:
+        next(changes)  # from here on none is missed
+    except (OSError, RuntimeError) as error:
+        missing = [path for path in paths if not os.path.exists(path)]
+        why = f"{missing[0]} does not exist" if missing else str(error)
+        raise PackError(f"cannot watch {', '.join(paths)}: {why}") from error
     return _together(changes, files)
 
 

@@ -120,3 +120,20 @@ def test_what_is_typed_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "" == developing._typed()
     monkeypatch.setattr(sys, "stdin", None)
     assert "" == developing._typed()
+
+
+@pytest.mark.parametrize(
+    "words", [["--restore"], ["--app", "x"], ["--store", "./s"], ["--timeout", "3"]]
+)
+def test_options_of_rollouts_are_refused_for_a_module(
+    cli: CommandLine, project: Path, words: list[str]
+) -> None:
+    said = cli.fail("dev", project, *words, "-m", "shop.main", code=2)
+    assert f"{words[0]} does nothing with -m MODULE" in said
+
+
+def test_a_folder_that_does_not_exist(cli: CommandLine, file: Path) -> None:
+    for words in (["-m", "shop.main"], [file, "--store", cli.url]):
+        said = cli.fail("dev", "nosrc", *words)
+        assert "cannot watch nosrc" in said
+        assert "nosrc does not exist" in said

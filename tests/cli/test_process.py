@@ -36,8 +36,10 @@ def source(tmp_path: Path) -> Path:
     return write_tree(FILES, tmp_path / "src")
 
 
-def lines(source: Path, *words: str) -> Generator[str, None, None]:
-    """Yield what a module prints that ``dev`` runs, from its start to Ctrl-C."""
+def lines(
+    source: Path, *words: str, end: signal.Signals = signal.SIGINT
+) -> Generator[str, None, None]:
+    """Yield what a module prints that ``dev`` runs, from its start to its *end*."""
     command = [sys.executable, "-m", "lazyimport", "dev", str(source), "-m", *words]
     cache = str(source.parent / "cache")
     child = subprocess.Popen(
@@ -51,8 +53,9 @@ def lines(source: Path, *words: str) -> Generator[str, None, None]:
     try:
         yield from iter(child.stdout.readline, "")
     finally:
-        child.send_signal(signal.SIGINT)
+        child.send_signal(end)
         child.wait(30)
+        assert "" == child.stdout.read()  # the module has ended
         child.stdout.close()
 
 
@@ -88,4 +91,12 @@ def test_a_module_that_asks_for_it_swaps(source: Path) -> None:
 
     assert first[:2] == ["swaps", "1"]
     assert now == ["swaps", "2", first[2]]
+    told.close()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_module_ends_with_dev(source: Path, end: signal.Signals) -> None:
+    told = lines(source, "app.again", end=end)
+
+    assert next(told) == "again 1\n"
     told.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +25,13 @@ metadata: {name: x, namespace: prod}
 spec:
   serveConfigV2: |
     applications: [{name: shop}]
+"""
+KILLED = """\
+import os, sys
+from lazyimport.deploy import Manifest, Target
+(app,) = Manifest.read(sys.argv[1]).applications
+with Target().cluster_of(app):
+    os.kill(os.getpid(), int(sys.argv[2]))
 """
 JOB = "kind: RayJob\nmetadata: {name: job}\nspec: {entrypoint: y}\n"
 
@@ -65,6 +75,27 @@ def test_the_dashboard_of_a_rayservice_is_forwarded(
         assert group != os.getpgid(0)  # Ctrl-C in a terminal is for a group
     command = "port-forward service/x-head-svc :dashboard --namespace prod\n"
     assert command == told.read_text()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_kubectl_ends_with_the_process_that_started_it(
+    kubectl: Callable[[str], Path], tmp_path: Path, end: signal.Signals
+) -> None:
+    open_until_it_ends = tmp_path / "held"
+    os.mkfifo(open_until_it_ends)
+    kubectl(
+        f"exec 9> {open_until_it_ends}; "
+        "echo 'Forwarding from 127.0.0.1:4711 -> 8265'; exec sleep 600"
+    )
+    manifest = tmp_path / "f.yaml"
+    manifest.write_text(SERVICE)
+    words = [str(manifest), str(int(end))]
+    with (
+        subprocess.Popen([sys.executable, "-c", KILLED, *words]) as process,
+        open_until_it_ends.open("rb") as held,
+    ):
+        assert b"" == held.read()
+    assert -end == process.returncode
 
 
 def test_an_address_is_taken_for_a_rayservice_as_well() -> None:

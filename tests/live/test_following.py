@@ -69,6 +69,50 @@ def test_a_process_runs_what_is_saved(tmp_path: Path) -> None:
     assert "is refused: app/main.py:1: ZeroDivisionError" in done.stderr
 
 
+TWICE = """
+import sys, warnings
+import lazyimport
+warnings.simplefilter("always")
+def follow(*roots):
+    with warnings.catch_warnings(record=True) as caught:
+        found = lazyimport.live.follow(*roots)
+    return found, [str(each.message) for each in caught]
+sys.path.insert(0, sys.argv[1])
+import app.main
+first, said = follow(sys.argv[1])
+print(said)
+again, said = follow(sys.argv[1])
+print(first._end.is_set(), len(said))
+other, said = follow(sys.argv[2])
+print(again._end.is_set(), said)
+other.stop()
+print(lazyimport.live.follow())
+"""
+
+
+def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
+    """What was imported before stays, and another call takes the place of the one before."""
+    source = write_tree(FILES, tmp_path / "src")
+    other = write_tree({"lib.py": ""}, tmp_path / "other")
+    environ = {**os.environ, "LAZYIMPORT_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE, source, other],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    first, second, third, fourth = done.stdout.splitlines()
+    assert f"'app' was imported from {source}/app/__init__.py before follow()" in first
+    assert second == "True 1"
+    assert third.startswith('True ["<Following ') or third.startswith("True ['<Follow")
+    assert "takes the place of" in third
+    assert fourth == "<Following lazyimport dev>"
+
+
 def test_a_file_is_watched_however_often_it_is_replaced(tmp_path: Path) -> None:
     """As editors save: by a rename. It may be all that is watched."""
     file = tmp_path / "serve.yaml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from contextlib import suppress
 
@@ -11,6 +10,7 @@ import click
 
 from lazyimport.cli import declare
 from lazyimport.cli.options import store_url
+from lazyimport.cli.signals import ignore
 from lazyimport.errors import LazyImportError
 from lazyimport.settings import Settings
 
@@ -43,7 +43,6 @@ def command(store: str | None, workers: str) -> None:
     print("lazyimport demo: a changed line of Python runs, and no image is built")
     if why_not:
         print(f"\nPlain processes stand in for Ray: {why_not}.")
-    _on_signals(interrupt=True)
     # Ray's sockets lie 82 characters below this place, and may have 107.
     short = why_not or len(tempfile.gettempdir()) <= 24
     place = None if short else "/tmp"  # noqa: S108 - what is made there is ours alone
@@ -74,17 +73,9 @@ def _tell(url: str, folder: str, *, on_ray: bool) -> None:
         last = str(error).strip().rpartition("\n")[2]
         raise LazyImportError(f"{last}; try --workers processes") from error
     finally:
-        _on_signals(interrupt=False)
+        ignore()
         story.workers.stop()
         for hash in story.created:
             with suppress(LazyImportError):
                 delete_archive(writable(open_store(url)), hash)
         print("\nEverything is stopped and removed.")
-
-
-def _on_signals(*, interrupt: bool) -> None:
-    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, or let none of them."""
-    handler = signal.default_int_handler if interrupt else signal.SIG_IGN
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, handler)

@@ -99,6 +99,8 @@ def command(
     For development only: an application that 'deploy' applies never changes so.
     """
     if module:
+        idle = ("app", "leave", "target", "timeout", "store")
+        options.refuse_idle(idle, "with -m MODULE")
         _run_module(words, [module, *program], settings, packing, quiet=quiet)
         return
     file, roots = _split(words)

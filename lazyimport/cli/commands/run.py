@@ -12,6 +12,7 @@ from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from lazyimport.cli.figures import size
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.signals import act_as_python
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import ArchiveMissing, SettingsError
 from lazyimport.importing.program import run_program
@@ -103,6 +104,7 @@ def command(
         raise
     if profile:
         installed.record(os.path.abspath(profile))
+    act_as_python()
     ended = run_program(installed.tree, module, program)
     if ended is None:
         return DONE
