@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from lazyimport.children import Watcher
 from lazyimport.cli import console
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
+from lazyimport.deploy.children import Watcher
 from lazyimport.live.following import FOLLOW
 from lazyimport.live.swapping import PROGRAM_CHANGED
 from lazyimport.settings import Settings

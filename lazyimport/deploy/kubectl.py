@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lazyimport.children import Watcher
+from lazyimport.deploy.children import Watcher
 from lazyimport.deploy.errors import DeployError
 
 #: of the head's service; KubeRay finds the dashboard by it as well, whatever its number

@@ -108,7 +108,7 @@ class Following:
         before, live.following = live.following, self
         if before is not None:
             before.stop()
-            if before._roots != self._roots:
+            if repr(before) != repr(self):
                 self._reporter.warn(
                     f"{self!r} takes the place of {before!r}; to follow both, name all "
                     "roots in one call"

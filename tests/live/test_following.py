@@ -91,7 +91,7 @@ print(lazyimport.live.follow())
 
 
 def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
-    """What was imported before stays, and another call takes the place of the one before."""
+    """What was imported before stays; another call takes the place of the first."""
     source = write_tree(FILES, tmp_path / "src")
     other = write_tree({"lib.py": ""}, tmp_path / "other")
     environ = {**os.environ, "LAZYIMPORT_CACHE_DIR": str(tmp_path / "cache")}
@@ -108,7 +108,7 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
     first, second, third, fourth = done.stdout.splitlines()
     assert f"'app' was imported from {source}/app/__init__.py before follow()" in first
     assert second == "True 1"
-    assert third.startswith('True ["<Following ') or third.startswith("True ['<Follow")
+    assert third.startswith("True [")
     assert "takes the place of" in third
     assert fourth == "<Following lazyimport dev>"
 
