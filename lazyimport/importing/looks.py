@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
     Appear = Callable[[str, int], object]
 
-#: How deep a look goes: at what a path names; also at the names in a directory; at all
-#: that lies in a directory; at all of the package, because it is changed or passed on.
-NAME, LISTED, OPENED, PACKAGE = range(4)
+#: How deep a look goes: it only asks whether a file comes on demand; at what a path
+#: names; also at the names in a directory; at all that lies in a directory; at all of
+#: the package, because it is changed or passed on.
+ASKED, NAME, LISTED, OPENED, PACKAGE = range(5)
 
 #: what ends a path in the middle of a text, as in a shell
 _ENDS = str.maketrans(dict.fromkeys("\0\t\n\r\"':;,", " "))
@@ -50,7 +51,8 @@ class Looks:
 
         It takes the path, absolute and in its shortest form, and how deep the look
         goes (`NAME`, `LISTED`, `OPENED` or `PACKAGE`). It may have nothing to do, and
-        raises nothing but OSError, which the code that looks gets to see.
+        raises nothing but OSError, which the code that looks gets to see. With `ASKED`
+        it does nothing, and returns whether a link at *path* stands for a file.
         """
         self._appear[root] = appear
         self._see_roots()
@@ -60,10 +62,9 @@ class Looks:
         root = tree.root
         used = ref(tree, lambda _: self._forget(root))
 
-        def appear(path: str, depth: int) -> None:
+        def appear(path: str, depth: int) -> bool:
             there = used()
-            if there is not None:
-                there.appear(path, depth)
+            return there is not None and there.appear(path, depth)
 
         self.watch(root, appear)
 
@@ -90,19 +91,7 @@ class Looks:
 
         Returns what is to be used in its place: itself, unless the file lies elsewhere.
         """
-        path = given
-        if type(path) is not str:
-            if type(path) is int or not self.beginnings:
-                return given
-            try:
-                path = os.fsdecode(path)
-            except TypeError:  # it is no path: the function will say so
-                return given
-        if path[:1] != "/":
-            if self.beginnings != ("",):
-                return given
-            path = f"{_current_directory()}/{path}"
-        beginning = self._root_of(path)
+        beginning, path = self._found(given)
         if not beginning or get_ident() in self.busy:
             return given
         root, inner = self._roots[beginning], path[len(beginning) :]
@@ -123,7 +112,8 @@ class Looks:
             for beginning in self._roots:
                 for rest in text.split(beginning)[1:]:
                     end = rest.translate(_ENDS).partition(" ")[0]
-                    self.look(beginning + end, PACKAGE)
+                    for inner in {end, end.partition("?")[0]}:  # it may be a URI
+                        self.look(beginning + inner, PACKAGE)
         return self._led(values) if self._places else values
 
     def _led(self, value: Any) -> Any:
@@ -149,6 +139,18 @@ class Looks:
         finally:
             self.busy.discard(thread)
 
+    def is_inside(self, given: Any) -> bool:
+        """Return whether somebody else than us looks at a path in a tree."""
+        return bool(self._found(given)[0]) and get_ident() not in self.busy
+
+    def is_awaited(self, given: Any) -> bool:
+        """Return whether *given* is a link that stands for a file on demand."""
+        beginning, path = self._found(given)
+        if not beginning or get_ident() in self.busy:
+            return False
+        root, inner = self._roots[beginning], path[len(beginning) :]
+        return bool(self.unnoticed(self._look_below, root, inner, ASKED))
+
     def is_root(self, path: object) -> bool:
         """Return whether *path* is the root of a tree."""
         return path in self._roots
@@ -172,16 +174,33 @@ class Looks:
                 return root
         return ""
 
-    def _look_below(self, root: str, inner: str, depth: int) -> None:
+    def _found(self, given: Any) -> tuple[str, str]:
+        """Return how *given* begins if it is in a tree, and its absolute path."""
+        path = given
+        if type(path) is not str:
+            if type(path) is int or not self.beginnings:
+                return "", ""
+            try:
+                path = os.fsdecode(path)
+            except TypeError:  # it is no path: the function will say so
+                return "", ""
+        if path[:1] != "/":
+            if self.beginnings != ("",):
+                return "", path
+            path = f"{_current_directory()}/{path}"
+        return self._root_of(path), path
+
+    def _look_below(self, root: str, inner: str, depth: int) -> object:
         appear = self._appear.get(root)
         if appear is None:
-            return
+            return None
         before, up, _ = inner.partition("/..")
         if up:  # the system goes through what stands before it
             appear(os.path.normpath(root + before), NAME)
         path = os.path.normpath(root + inner)
         if path == root or path.startswith(f"{root}/"):
-            appear(path, depth)
+            return appear(path, depth)
+        return None
 
 
 def _current_directory() -> str:

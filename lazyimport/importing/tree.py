@@ -17,7 +17,7 @@ from lazyimport.importing import (
     SOURCE_SUFFIXES,
     running_python,
 )
-from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
+from lazyimport.importing.looks import ASKED, LISTED, NAME, OPENED, PACKAGE, Looks
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -295,18 +295,22 @@ class Tree:
         """Put a file on disk; return why that is not possible, or None."""
         return self._put(lambda files: files.put_file(entry))
 
-    def appear(self, path: str, depth: int) -> None:
-        """Put on disk what code is about to look at.
+    def appear(self, path: str, depth: int) -> bool:
+        """Put on disk what code is about to look at; return if it comes on demand.
 
         *path* is absolute, in the tree, *depth* as `lazyimport.importing.looks` says.
         Raises ArchiveReadError if the bytes are damaged.
         """
         self._follow_user()
         root = self.root if f"{path}/".startswith(self.inside) else self.place
+        inner = path[len(root) + 1 :]
         try:
-            self._appear(path[len(root) + 1 :], depth)
+            entry = self.entry(inner) if inner else None
+            if depth != ASKED:
+                self._appear(inner, entry, depth)
         except errors.ArchiveError as error:
             raise self._unreadable(path, error) from error
+        return entry is not None and entry.on_demand
 
     def _follow_user(self) -> None:
         """Begin again at another place if this process has become another user."""
@@ -318,8 +322,7 @@ class Tree:
             self._prepared.clear()
             self._answered.clear()
 
-    def _appear(self, inner: str, depth: int) -> None:
-        entry = self.entry(inner) if inner else None
+    def _appear(self, inner: str, entry: Entry | None, depth: int) -> None:
         is_directory = not inner or (entry is not None and entry.is_directory)
         if depth == OPENED:
             depth = PACKAGE if is_directory else NAME

@@ -123,10 +123,24 @@ class _Listdir(_Look):
         return self.__wrapped__(*args, **keywords)
 
 
+class _Scandir(_Look):
+    """``os.scandir``, in which files on demand are files."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        args = self._show(args, keywords)
+        found = self.__wrapped__(*args, **keywords)
+        if not self._looks.is_inside(next(iter((*args, *keywords.values())), ".")):
+            return found
+        from lazyimport.importing.scanning import Entries
+
+        return Entries(found, self._looks)
+
+
 class _Realpath(_Look):
     """``os.path.realpath``, which asks of each part of a path whether it is a link.
 
-    Nothing in an archive is one, so nothing has to appear.
+    Nothing in an archive is one, so nothing has to appear; a file on demand is where
+    it will be.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
@@ -135,9 +149,13 @@ class _Realpath(_Look):
             return self.__wrapped__(*args, **keywords)
         busy.add(thread)
         try:
-            return self.__wrapped__(*args, **keywords)
+            found = self.__wrapped__(*args, **keywords)
         finally:
             busy.discard(thread)
+        if args and found != args[0] and self._looks.is_awaited(args[0]):
+            folder, name = os.path.split(args[0])
+            return os.path.join(self(folder, **keywords), name)
+        return found
 
 
 class _Module:
@@ -150,7 +168,7 @@ class _Module:
         return __import__, (self.name,)
 
 
-_KINDS = (_Look, _Pair, _Mention, _Chdir, _Listdir, _Realpath)
+_KINDS = (_Look, _Pair, _Mention, _Chdir, _Listdir, _Scandir, _Realpath)
 for _kind in _KINDS:
     # What a traceback says of the one frame between a call that fails and its caller.
     _kind.__call__.__code__ = _kind.__call__.__code__.replace(
@@ -164,7 +182,7 @@ _WRAPPED = (
     ("os", "getxattr listxattr removexattr setxattr", _Look, NAME),
     ("os", "chflags lchflags lchmod", _Look, NAME),
     ("os", "open", _Look, OPENED),
-    ("os", "scandir", _Look, LISTED),
+    ("os", "scandir", _Scandir, LISTED),
     ("os", "listdir", _Listdir, LISTED),
     ("os", "chroot remove rmdir unlink", _Look, PACKAGE),
     ("os", "link rename replace symlink", _Pair, PACKAGE),
@@ -173,6 +191,7 @@ _WRAPPED = (
     ("posixpath", "realpath", _Realpath, NAME),
     ("builtins", "open", _Look, NAME),
     ("io", "open open_code", _Look, NAME),
+    ("_io", "open_code", _Look, NAME),  # as SourceFileLoader calls it
     ("ctypes", "_dlopen", _Look, PACKAGE),
     ("_posixsubprocess", "fork_exec", _Mention, PACKAGE),
     ("subprocess", "_fork_exec", _Mention, PACKAGE),

@@ -110,6 +110,75 @@ def test_path_without_an_archive(site: LargeSite) -> None:
     assert "FileNotFoundError" in lost.stderr
 
 
+#: what a program may ask of a folder with such files
+PROGRAMS = {
+    "entries": """
+with os.scandir(folder) as found:
+    for entry in sorted(found, key=lambda entry: entry.name):
+        print(entry.is_file(), entry.is_dir(), entry.is_symlink(), os.fspath(entry))
+        print(isinstance(entry, os.DirEntry), entry.stat().st_size, entry)
+""",
+    "copytree": """
+import shutil
+shutil.copytree(os.path.dirname(folder), "copy")
+print(os.path.getsize("copy/weights/dense.bin"), os.path.islink("copy/weights/dense.bin"))
+""",
+    "realpath": """
+print(os.path.realpath(dense), os.path.realpath(dense.encode()))
+os.chdir(folder)
+print(os.path.realpath("loose.bin"))
+""",
+    "URI": """
+import sqlite3
+try:
+    sqlite3.connect(f"file:{dense}?mode=ro", uri=True).execute("select * from a")
+except sqlite3.DatabaseError as error:
+    print(error)
+""",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_no_difference(
+    site: LargeSite, program: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    hash = site.push().hash
+
+    def outcome(folder: str | Path, environ: dict[str, str]) -> str:
+        command = [sys.executable, "-c", START + program, site.node.path]
+        done = subprocess.run(
+            command,
+            env=environ,
+            cwd=tmp_path_factory.mktemp("work"),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.replace(str(folder), "ROOT")
+
+    directory = outcome(site.tree, {**os.environ, "PYTHONPATH": str(site.tree)})
+    tree = f"{site.node.path}/trees/{hash}"
+    assert outcome(tree, site.environ(hash)) == directory
+
+
+def test_walk_fetches_nothing(site: LargeSite) -> None:
+    hash = site.push().hash
+
+    printed = run(
+        site,
+        hash,
+        """
+print([name for _, _, names in os.walk(folder) for name in sorted(names)])
+print(sorted(entry.name for entry in os.scandir(folder) if entry.is_file()), here())
+os.path.realpath(dense)
+print(here())
+""",
+    )
+
+    names = "['dense.bin', 'loose.bin']"
+    assert printed.splitlines() == [names, f"{names} 0", "0"]
+
+
 def test_offline_it_names_file_hash_and_store(site: LargeSite) -> None:
     hash = site.push().hash
     run(site, hash, "")

@@ -22,6 +22,7 @@ from tests.support.compare_importers import (
 TREE = {
     "app/__init__.py": "",
     "app/other.py": "x = 1\n",
+    "app/plugin.py": "x = __name__\n",
     "beside/text.txt": "text\n",
     "top.txt": "top\n",
 }
@@ -86,6 +87,14 @@ PROGRAMS = {
         if not os.fork():
             os._exit(not os.path.exists(app.__path__[0] + "/../top.txt"))
         print(os.wait()[1])
+        """,
+    "loaded by its path": """
+        import app, importlib.util
+        path = app.__path__[0] + "/plugin.py"
+        spec = importlib.util.spec_from_file_location("by_path", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        print(module.x, module.__file__, type(spec.loader))
         """,
     "resolved": """
         import app
@@ -195,7 +204,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
 
     assert done.stdout == "<class 'builtin_function_or_method'> {} 1\n"
     there = {p.name for p in (cache / "trees" / hash_).rglob("*") if p.is_file()}
-    assert there == {"__init__.py", "other.py", "text.txt", "top.txt"}
+    assert there == {"__init__.py", "other.py", "plugin.py", "text.txt", "top.txt"}
 
 
 ROOT = "/cache/trees/ab"
@@ -211,7 +220,7 @@ ROOT = "/cache/trees/ab"
         (f"{ROOT}/my file", [f"{ROOT}/my file", f"{ROOT}/my"]),
         (f"cat {ROOT}/a '{ROOT}/b c'; ls", [f"{ROOT}/a", f"{ROOT}/b"]),
         (f"--file={ROOT}/a", [f"{ROOT}/a"]),
-        (f"file:{ROOT}/x.sqlite?mode=ro", [f"{ROOT}/x.sqlite?mode=ro"]),
+        (f"file:{ROOT}/x.db?mode=ro", [f"{ROOT}/x.db?mode=ro", f"{ROOT}/x.db"]),
         ([b"PATH=/bin", f"DATA={ROOT}/d".encode()], [f"{ROOT}/d"]),
         ({"A": f"{ROOT}/a", "B": 1}, [f"{ROOT}/a"]),
         (f"/bin:{ROOT}/bin:/usr/bin", [f"{ROOT}/bin"]),
