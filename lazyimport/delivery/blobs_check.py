@@ -9,7 +9,15 @@ from functools import partial
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.blobs_in import prove_blob
 from lazyimport.delivery.blobs_out import record_needs, send
-from lazyimport.errors import ArchiveError, KeyMissing, StoreError, StoreMissing
+from lazyimport.delivery.blobs_there import find_stored_blob
+from lazyimport.delivery.proofs import forget, proved_versions, record, version_of
+from lazyimport.errors import (
+    ArchiveError,
+    KeyMissing,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+)
 from lazyimport.format.blobs import Blob
 from lazyimport.registry.archives import delete_object
 from lazyimport.registry.blobs import read_needs
@@ -21,6 +29,9 @@ from lazyimport.stores.side_by_side import side_by_side
 #: Blobs that lie on the disk at once.
 _AT_ONCE = 2
 _CONNECTIONS = 4
+
+#: What a store says that will say so of all that it has.
+AWAY = StoreMissing, StoreUnavailable
 
 #: is called with a key, why it is not what it should be, who needs it, whether mended
 Tell = Callable[[str, str, list[str], bool], object]
@@ -76,9 +87,13 @@ class BlobCheck:
             except KeyMissing:
                 pass
             except StoreError as error:
-                if self._changing is not None:
+                if isinstance(error, AWAY):
+                    raise
+                is_damaged = type(error) is StoreError
+                if is_damaged and self._changing is not None:
                     delete_object(self._changing, item.key)
-                self._tell(item.key, str(error), [], self._changing is not None)
+                mended = is_damaged and self._changing is not None
+                self._tell(item.key, str(error), [], mended)
         return noted
 
     def prove(self) -> None:
@@ -94,19 +109,34 @@ class BlobCheck:
             self._count(size - done)
             done = size
 
+        changing = self._changing
+        item = changing and find_stored_blob(changing, blob)
         try:
             prove_blob(self._store, blob, self._cache, _CONNECTIONS, count)
-        except (KeyMissing, StoreMissing):
+        except KeyMissing:
             why = f"it is missing: {blob.path}"
         except ArchiveError as error:
             why = str(error).removeprefix(f"{self._store.url}/{key} ")
+        except StoreError as error:
+            if isinstance(error, AWAY):
+                raise
+            # Of what may not be read nobody knows whether it is damaged.
+            self._tell(key, str(error), self._needed_by[key], False)
+            return
         else:
+            if (
+                changing
+                and item
+                and version_of(item) not in proved_versions(changing, blob.name)
+            ):
+                record(changing, blob.name, item, None)
             return
         self._tell(key, why, self._needed_by[key], self._mend(blob))
 
     def _mend(self, blob: Blob) -> bool:
         if self._changing is None:
             return False
+        forget(self._changing, blob.name)
         try:
             send(self._changing, [blob], self._cache, SILENT, replace=True)
         except ArchiveError:

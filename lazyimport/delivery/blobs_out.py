@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from lazyimport.cache.node import NodeCache
+from lazyimport.delivery.blobs_there import note_sent
 from lazyimport.delivery.transfer import Outgoing
-from lazyimport.errors import DamagedArchive, StoreError, StoreMissing
+from lazyimport.errors import DamagedArchive
 from lazyimport.files import remove_file
 from lazyimport.format import sha256
 from lazyimport.format.blobs import FRAME, Blob, table_of, table_size
@@ -30,16 +31,6 @@ from lazyimport.stores.side_by_side import side_by_side
 #: Blobs that are sent at once.
 _AT_ONCE = 4
 _CHUNK = 1 << 20
-
-
-def find_missing(store: Store, blobs: Iterable[Blob]) -> list[Blob]:
-    """Return those of *blobs* that *store* does not have, the largest first.
-
-    Raises StoreError, also for one that is there and has another size.
-    """
-    wanted = sorted(blobs, key=lambda blob: -blob.size)
-    there = side_by_side(*(partial(_is_there, store, blob) for blob in wanted))
-    return [blob for blob, is_there in zip(wanted, there, strict=True) if not is_there]
 
 
 def send(
@@ -85,23 +76,6 @@ def _note(hash: str, blobs: Iterable[Blob]) -> tuple[str, bytes]:
     return f"{NEEDS}{hash}-{sha256(data).hex()}", data
 
 
-def _is_there(store: Store, blob: Blob) -> bool:
-    key = blob_key(blob.name, compressed=blob.compressed)
-    try:
-        sizes = [item.size for item in store.list(key) if item.key == key]
-    except StoreMissing:
-        return False  # put() makes the folder, or says that the bucket is missing
-    if sizes and not blob.compressed and sizes[0] != blob.size:
-        raise StoreError(
-            f"{store.url}/{key} has {sizes[0]} bytes and not the {blob.size} of "
-            f"{blob.path}, by whose SHA-256 it is called; mend it: "
-            f"lazyimport verify --store {store.url} --repair",
-            url=store.url,
-            key=key,
-        )
-    return bool(sizes)
-
-
 def _send(
     store: Store,
     blob: Blob,
@@ -128,7 +102,11 @@ def _send(
         outgoing = out(
             packed if blob.compressed else file, f"sending {blob.path} to {store.url}"
         )
-        return outgoing.seek(0, 2) if put(key, outgoing) else 0
+        size: int = outgoing.seek(0, 2)
+        if not put(key, outgoing):
+            return 0  # another process was faster
+    note_sent(store, blob, size)
+    return size
 
 
 def _prove(blob: Blob, file: BinaryIO, outgoing: Outgoing) -> None:

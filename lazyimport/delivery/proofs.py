@@ -3,7 +3,7 @@
 Beside an archive lies an empty object whose name says which version of it was
 proved, and its base: ``proofs/<hash>-<version>[-<base>]``. Whoever sent the archive,
 or has read and proved all of it, puts it there. Once somebody changes the object it
-has another version, and counts as unproved.
+has another version, and counts as unproved. Blobs have proofs by their digests.
 
 So a push that builds on an archive of the store reads none of its members.
 """
@@ -58,11 +58,21 @@ def look_up(store: Store, prefix: str = "") -> dict[str, Stored]:
         return {}  # put() makes the folder, or says that the bucket is missing
     found = {hash: Stored(hash, item, False, None) for hash, item in items.items()}
     for key in proofs:
-        hash = recorded_hash(key) or ""
-        version, _, base = key[len(PROOFS) + len(hash) + 1 :].partition("-")
-        if hash in found and version == _version(found[hash].item):
+        hash, version, base = _parts(key)
+        if hash in found and version == version_of(found[hash].item):
             found[hash] = Stored(hash, items[hash], True, base or None)
     return found
+
+
+def proved_versions(store: Store, name: str) -> set[str]:
+    """Return the versions of the archive or blob *name* that somebody has proved.
+
+    Raises StoreError.
+    """
+    try:
+        return {_parts(item.key)[1] for item in store.list(f"{PROOFS}{name}-")}
+    except StoreMissing:
+        return set()
 
 
 def find_stored(store: Store, hash: str) -> Item | None:
@@ -73,15 +83,15 @@ def find_stored(store: Store, hash: str) -> Item | None:
         return None
 
 
-def record(store: Store, hash: str, item: Item, base: str | None) -> None:
-    """Put a proof of *item*, the archive *hash*, into *store*. Raises StoreError."""
-    key = f"{PROOFS}{hash}-{_version(item)}" + (f"-{base}" if base else "")
+def record(store: Store, name: str, item: Item, base: str | None) -> None:
+    """Put a proof of *item*, the archive or blob *name*, into *store*. StoreError."""
+    key = f"{PROOFS}{name}-{version_of(item)}" + (f"-{base}" if base else "")
     store.put(key, io.BytesIO())
 
 
-def forget(store: Store, hash: str) -> None:
-    """Delete all proofs of the archive *hash*, which is damaged. Raises StoreError."""
-    for item in list(store.list(PROOFS + hash)):
+def forget(store: Store, name: str) -> None:
+    """Delete all proofs of an archive or blob, which is damaged. Raises StoreError."""
+    for item in list(store.list(PROOFS + name)):
         delete_object(store, item.key)
 
 
@@ -147,7 +157,14 @@ def read_stored(
     return Revision(archive)
 
 
-def _version(item: Item) -> str:
+def _parts(key: str) -> tuple[str, str, str]:
+    """Return the name, the version and the base in the key of a proof."""
+    name = recorded_hash(key) or ""
+    version, _, base = key[len(PROOFS) + len(name) + 1 :].partition("-")
+    return name, version, base
+
+
+def version_of(item: Item) -> str:
     """Return what names this version of an object in the key of its proof."""
     said = f"{item.size} {item.version}"
     return hashlib.sha256(said.encode()).hexdigest()[:32]

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.bases import Base, find_bases
-from lazyimport.delivery.blobs_out import find_missing, has_needs, record_needs, send
+from lazyimport.delivery.blobs_out import has_needs, record_needs, send
+from lazyimport.delivery.blobs_there import find_damaged, find_missing, look_for
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.proofs import (
     Stored,
@@ -92,7 +93,8 @@ def publish(
             large += push.send_blobs()
             published = push.published()
         except OSError as error:
-            raise cache.refused(f"archive {revision.hash} to send it", error) from error
+            what = f"what is to be sent of archive {revision.hash}"
+            raise cache.refused(what, error) from error
         if published is not None and push.stays(published, beside):
             return published._replace(large=large)  # else others changed what was there
     raise StoreError(
@@ -149,9 +151,12 @@ class _Push:
             return 0
         # The note comes before the archive, so that none is ever there without it.
         note = partial(record_needs, self._store, self._revision.hash, blobs)
-        look = partial(find_missing, self._store, blobs)
-        _, missing, _ = side_by_side(self._look_up, look, note)
-        sent = send(self._store, missing, self._cache, self._reporter)
+        look = partial(look_for, self._store, blobs)
+        _, (missing, unproved), _ = side_by_side(self._look_up, look, note)
+        store, cache, reporter = self._store, self._cache, self._reporter
+        damaged = find_damaged(store, unproved, cache, reporter)
+        sent = send(store, missing, cache, reporter)
+        sent += send(store, damaged, cache, reporter, replace=True)
         if sent:
             note()  # which a collection may have taken if that took long
         return sent

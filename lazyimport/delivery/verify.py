@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import find_packed
-from lazyimport.delivery.blobs_check import BlobCheck
+from lazyimport.delivery.blobs_check import AWAY, BlobCheck
 from lazyimport.delivery.proofs import (
     Stored,
     find_stored,
@@ -33,6 +33,7 @@ from lazyimport.errors import (
     LazyImportError,
     SettingsError,
     SignatureError,
+    StoreError,
     UnsupportedArchive,
 )
 from lazyimport.format.archive import Archive
@@ -194,7 +195,9 @@ class _Check:
             return read_header(self._store, hash).base or hash
         except UnsupportedArchive:
             return None
-        except (ArchiveError, KeyMissing):
+        except (ArchiveError, StoreError) as error:
+            if isinstance(error, AWAY):
+                raise
             return hash  # to be found again, and mended
 
     def _group(self, full: str, deltas: list[str]) -> None:
@@ -214,10 +217,14 @@ class _Check:
             self.found.archives += 1
         try:
             revision = self._read(hash, base)
-        except (ArchiveError, ArchiveMissing) as error:
+        except (ArchiveError, ArchiveMissing, StoreError) as error:
+            if isinstance(error, AWAY):
+                raise
             fault = self._fault(archive_key(hash), error)
             fault.needed_by += [f"archive {delta}" for delta in deltas]
             self._faults[hash] = fault
+            if isinstance(error, StoreError):
+                return None  # nobody knows whether it is damaged
             if self._changing is not None and hash in self._stored:
                 forget(self._changing, hash)
             if not self._mend(hash):
@@ -281,7 +288,9 @@ class _Check:
             check(key)
         except KeyMissing:
             pass  # deleted since the listing
-        except (ChannelError, SettingsError, SignatureError) as error:
+        except (ChannelError, SettingsError, SignatureError, StoreError) as error:
+            if isinstance(error, AWAY):
+                raise
             self._fault(key, error)
 
     def _channel(self, key: str) -> None:

@@ -30,11 +30,13 @@ from lazyimport.registry.channels import read_channels
 from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
 from lazyimport.registry.history import Deployment, read_records
 from lazyimport.registry.layout import (
+    BLOBS,
     CLOCK,
     DEPLOYMENTS,
     FOLDERS,
     PUSHED,
     RECORDS,
+    blob_of,
     is_deployment,
     recorded_hash,
 )
@@ -336,6 +338,9 @@ class _Surveyor:
         Records without an archive, pushes before the last one, and clocks.
         """
         here = {fate.hash: fate.modified for fate in fates}
+        for item in self._store.list(BLOBS):  # they have proofs, too
+            if digest := blob_of(item.key):
+                here[digest] = item.modified
         for folder in (*RECORDS, CLOCK):
             for item in self._store.list(folder):
                 hash = recorded_hash(item.key)

@@ -7,7 +7,8 @@
     needs/<hash>-<digest>            which blobs the archive needs, a digest a line
     provenance/<hash>.json           where it came from
     signatures/<hash>/<key>.json     its signature with one key
-    proofs/<hash>-<version>[-<base>] empty: this version of the object is sound
+    proofs/<hash>-<version>[-<base>] empty: this version of the object is sound;
+                                     of a blob by its digest
     gc/pushed/<hash>/<random>        empty: it was pushed again when this was made
     channels/<name>.json             a channel
     gc/running.json                  what a garbage collection is about to delete

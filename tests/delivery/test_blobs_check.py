@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lazyimport.delivery.verify import VerifiedStore, verify_store
 from lazyimport.stores import open_store
+from tests.support.disks import LIMITED, need_root
 from tests.support.large import LOOSE, LargeSite, damage
 
 
@@ -74,3 +79,64 @@ def test_what_is_damaged_here_too_is_left_as_it_is(site: LargeSite) -> None:
 
     assert [fault.mended for fault in found.faults] == [False]
     assert stored.read_bytes() == site.dense[::-1]
+
+
+def test_what_may_not_be_read_ends_nothing(site: LargeSite) -> None:
+    """All else is read, and each fault is told."""
+    need_root()
+    hash = site.push().hash
+    dense, loose = site.object(hash), site.object(hash, LOOSE)
+    dense.chmod(0)
+    loose.chmod(0o644)
+    loose.write_bytes(b"damaged")
+    command = ["-m", "lazyimport", "verify", "--store", site.url, "--repair", "--json"]
+
+    done = subprocess.run(
+        [*LIMITED, sys.executable, *command],
+        env={**os.environ, "LAZYIMPORT_CACHE_DIR": site.author.path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    faults = {fault["key"]: fault for fault in json.loads(done.stdout)["faults"]}
+    assert faults.keys() == {f"blobs/{dense.name}", f"blobs/{loose.name}"}
+    assert "Permission denied" in faults[f"blobs/{dense.name}"]["why"]
+    mended = {key: fault["mended"] for key, fault in faults.items()}
+    assert mended == {f"blobs/{dense.name}": False, f"blobs/{loose.name}": True}
+
+
+def test_archive_that_may_not_be_read_ends_nothing(site: LargeSite) -> None:
+    need_root()
+    hash = site.push().hash
+    (site.base / "store/archives" / hash).chmod(0)
+    (site.base / "store/provenance").mkdir(exist_ok=True)
+    record = site.base / f"store/provenance/{hash}.json"
+    record.write_text("{}")
+    record.chmod(0)
+    command = ["-m", "lazyimport", "verify", "--store", site.url, "--json"]
+
+    done = subprocess.run(
+        [*LIMITED, sys.executable, *command],
+        env={**os.environ, "LAZYIMPORT_CACHE_DIR": site.author.path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    keys = {fault["key"] for fault in json.loads(done.stdout)["faults"]}
+    assert keys == {f"archives/{hash}", f"provenance/{hash}.json"}
+
+
+def test_repairing_notes_what_is_sound(site: LargeSite) -> None:
+    hash = site.push().hash
+    proofs = site.base / "store/proofs"
+    for proof in proofs.iterdir():
+        proof.unlink()
+
+    assert not verify(site, repair=True).faults
+
+    names = {blob.name for blob in site.archive(hash).blobs.values()}
+    assert {path.name[:64] for path in proofs.iterdir()} == {hash, *names}

@@ -19,9 +19,11 @@ from lazyimport.delivery.publish import publish
 from lazyimport.delivery.pushing import push
 from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import DamagedArchive, StoreError
-from lazyimport.stores import open_store
+from lazyimport.registry.gc import Rules, collect
+from lazyimport.stores import open_store, writable
 from lazyimport.stores.file import FileStore
 from tests.support.large import DENSE, LOOSE, LargeSite, damage
+from tests.support.recorder import Recorder
 
 
 @pytest.fixture
@@ -37,14 +39,56 @@ def test_any_zstd_opens_a_compressed_one(site: LargeSite) -> None:
     assert opened.read() == site.loose
 
 
-def test_another_one_of_that_name_is_refused(site: LargeSite) -> None:
-    stored = site.object(site.push().hash)
+@pytest.mark.parametrize("path", [DENSE, LOOSE])
+@pytest.mark.parametrize("how", ["cut", "changed"])
+@pytest.mark.parametrize("line", ["x = 1\n", "x = 2\n"])
+def test_a_push_mends_what_the_store_has_damaged(
+    site: LargeSite, path: str, how: str, line: str
+) -> None:
+    """Whether the archive is there already or not."""
+    stored = site.object(site.push().hash, path)
+    sound = stored.read_bytes()
     stored.chmod(0o644)
-    stored.write_bytes(b"other")
-    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    stored.write_bytes(sound[:-9] if how == "cut" else sound[:-9] + bytes(9))
+    (site.tree / "shop/__init__.py").write_text(line)
+    reporter = Recorder()
 
-    with pytest.raises(StoreError, match=r"has 5 bytes .* verify --store"):
-        site.push()
+    pushed = push([site.tree], site.author_settings(), reporter=reporter).published
+
+    assert stored.read_bytes() == sound
+    assert pushed.large == len(sound)
+    (warning,) = reporter.warnings
+    assert f"{site.url}/blobs/{stored.name} is damaged; sending {path}" in warning
+    assert not verify_store(open_store(site.url), site.node).faults
+
+
+def test_one_that_nobody_has_proved_is_read_once(site: LargeSite) -> None:
+    site.push()
+    for proof in (site.base / "store/proofs").iterdir():
+        proof.unlink()
+    steps = []
+    for _ in range(2):
+        reporter = Recorder()
+        pushed = push([site.tree], site.author_settings(), reporter=reporter).published
+        assert (pushed.kind, pushed.large) == ("present", 0)
+        assert not reporter.warnings
+        steps.append([step for step in reporter.steps if "proving shop/" in str(step)])
+
+    assert steps[0]
+    assert not steps[1]
+
+
+def test_proofs_stay_as_long_as_their_blobs(site: LargeSite) -> None:
+    site.push()
+    proofs = site.base / "store/proofs"
+    for path in (site.base / "store").rglob("*"):
+        if path.parent == proofs:
+            os.utime(path, (1, 1))
+    before = {path.name for path in proofs.iterdir()}
+
+    collect(writable(open_store(site.url)), Rules(older_than=0), "me")
+
+    assert {path.name for path in proofs.iterdir()} == before
 
 
 @pytest.mark.parametrize("path", [DENSE, LOOSE])

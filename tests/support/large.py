@@ -57,9 +57,11 @@ class LargeSite:
         self.author = NodeCache(str(base / "author"))
         self.node = NodeCache(str(base / "node"))
 
+    def author_settings(self) -> Settings:
+        return Settings(store=self.url, cache_dir=self.author.path)
+
     def pack(self) -> Packed:
-        settings = Settings(store=self.url, cache_dir=self.author.path)
-        return pack([self.tree], settings, PackOptions(), whole=False)
+        return pack([self.tree], self.author_settings(), PackOptions(), whole=False)
 
     def push(self) -> Published:
         revision = self.pack().revision
