@@ -59,13 +59,19 @@ def put_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
             raise
 
 
+def is_here(entry: Entry, path: str, layout: Layout) -> bool:
+    """Return whether a file, whose place is *path*, can be put there as it is now."""
+    blob = layout.blob_path(entry.digest, executable=entry.executable)
+    return _is_sealed(path, entry) or _is_sealed(blob, entry)
+
+
 def put_later(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
     """Put a link at *path* that leads to a file once somebody has fetched it.
 
     If it has been fetched, it is put there as `put_file` does. Raises OSError.
     """
     blob = layout.blob_path(entry.digest, executable=entry.executable)
-    if _is_sealed(blob, entry):
+    if is_here(entry, path, layout):
         put_file(archive, entry, path, layout)
     elif not os.path.lexists(path):
         os.symlink(blob, path)

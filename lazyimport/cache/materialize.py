@@ -80,16 +80,26 @@ class Materializer:
         self._hold()
         return putting.put_file(self, entry)
 
+    def has(self, entry: Entry) -> bool:
+        """Return whether a file on demand has come to the node."""
+        return putting.has(self, entry)
+
     def put_directory(self, path: str) -> str:
         """Make a directory, relative to the root, that may stay empty."""
         self._hold()
         files.make_directories(f"{self.root}/{path}")
         return f"{self.root}/{path}"
 
-    def put_all(self) -> str:
-        """Put the whole tree on disk, and return where."""
+    def put_all(self, *, demanded: bool = False) -> str:
+        """Put the whole tree on disk, and return where.
+
+        Files on demand come if that is *demanded*.
+        """
         for top in self.archive.tops():
             self.put_package(top)
+        for entry in self.archive.index.entries() if demanded else ():
+            if entry.on_demand:
+                self.put_file(entry)
         return self.root
 
     def _hold(self) -> None:

@@ -81,6 +81,11 @@ def put_file(files: Files, entry: Entry) -> str:
     return path
 
 
+def has(files: Files, entry: Entry) -> bool:
+    """Return whether a file on demand has come to the node, for this tree or others."""
+    return blobs.is_here(entry, f"{files.root}/{entry.path}", files.layout)
+
+
 def _put(
     files: Files,
     entry: Entry,

@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
     Appear = Callable[[str, int], object]
 
-#: How deep a look goes: it only asks whether a file comes on demand; at what a path
-#: names; also at the names in a directory; at all that lies in a directory; at all of
-#: the package, because it is changed or passed on.
-ASKED, NAME, LISTED, OPENED, PACKAGE = range(5)
+#: How deep a look goes: it only asks whether a file comes on demand; at the status of
+#: what a path names; at that itself; also at the names in a directory; at all that lies
+#: in a directory; at all of the package, because it is changed or passed on.
+ASKED, STATUS, NAME, LISTED, OPENED, PACKAGE = range(6)
 
 #: what ends a path in the middle of a text, as in a shell
 _ENDS = str.maketrans(dict.fromkeys("\0\t\n\r\"':;,", " "))
+
+
+class Absent(Exception):
+    """A file on demand has not come, and nobody looks deeper than at its *status*."""
+
+    def __init__(self, status: os.stat_result) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Looks:
@@ -50,9 +58,9 @@ class Looks:
         """Let *appear* be called before Python code looks at a path below *root*.
 
         It takes the path, absolute and in its shortest form, and how deep the look
-        goes (`NAME`, `LISTED`, `OPENED` or `PACKAGE`). It may have nothing to do, and
-        raises nothing but OSError, which the code that looks gets to see. With `ASKED`
-        it does nothing, and returns whether a link at *path* stands for a file.
+        goes (`STATUS` to `PACKAGE`). It may have nothing to do, and raises nothing but
+        OSError, which the code that looks gets to see, and with `STATUS` `Absent`. With
+        `ASKED` it does nothing, and returns whether a link at *path* stands for a file.
         """
         self._appear[root] = appear
         self._see_roots()
@@ -90,6 +98,7 @@ class Looks:
         """Put on disk what the path *given* names, if that is in a tree.
 
         Returns what is to be used in its place: itself, unless the file lies elsewhere.
+        Raises as what watches there does.
         """
         beginning, path = self._found(given)
         if not beginning or get_ident() in self.busy:

@@ -42,7 +42,7 @@ class Entries:
 
 
 class _Awaited:
-    """An ``os.DirEntry`` of a file on demand: only its status must be fetched."""
+    """An ``os.DirEntry`` of a file on demand, which may be a link by now."""
 
     def __init__(self, entry: Any) -> None:
         self._entry = entry

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from errno import EROFS
+from time import time
 
 from lazyimport.format.entries import IN_MEMORY, LOOKS, MODULE_SUFFIXES, NATIVE, Entry
 from lazyimport.importing import (
@@ -17,7 +18,16 @@ from lazyimport.importing import (
     SOURCE_SUFFIXES,
     running_python,
 )
-from lazyimport.importing.looks import ASKED, LISTED, NAME, OPENED, PACKAGE, Looks
+from lazyimport.importing.looks import (
+    ASKED,
+    LISTED,
+    NAME,
+    OPENED,
+    PACKAGE,
+    STATUS,
+    Absent,
+    Looks,
+)
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -82,6 +92,7 @@ class Tree:
         self.inside = root + "/"
         self.place = root
         self._user = os.geteuid()
+        self._began = int(time())
         self.bytecode = bytecode
         self.restore = restore
         self.variant = archive.index.variant(*running_python())
@@ -271,8 +282,8 @@ class Tree:
                 if refusal.errno is None:  # refused by us, not by the disk
                     raise refusal
                 self.warn(
-                    f"{refusal}; until then, code in {top or 'the top directory'} finds "
-                    "no files beside itself"
+                    f"code in {top or 'the top directory'} of archive {self.hash} will "
+                    f"find no files beside itself: {refusal}"
                 )
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
@@ -306,8 +317,10 @@ class Tree:
         inner = path[len(root) + 1 :]
         try:
             entry = self.entry(inner) if inner else None
+            if depth == STATUS and entry is not None and entry.on_demand:
+                self._require_here(entry)
             if depth != ASKED:
-                self._appear(inner, entry, depth)
+                self._appear(inner, entry, max(depth, NAME))
         except errors.ArchiveError as error:
             raise self._unreadable(path, error) from error
         return entry is not None and entry.on_demand
@@ -350,6 +363,21 @@ class Tree:
         self._answered.add(look)  # now: other threads do not wait for us
         if len(self.looked) < _MOST_LOOKS:
             self.looked.setdefault(inner or ".", looker)
+
+    def _require_here(self, entry: Entry) -> None:
+        """Raise Absent unless a file on demand has come to this node."""
+        if (entry.path, NAME) in self._answered or (
+            self._materializer is not None and self._materializer().has(entry)
+        ):
+            return
+        from stat import S_IFREG  # few archives have such files
+
+        mode = S_IFREG | (0o555 if entry.executable else 0o444)
+        number = int.from_bytes(entry.digest[:7], "big")
+        owner = os.geteuid(), os.getegid()
+        times = [self._began] * 3
+        facts = mode, number, 0, 1, *owner, entry.size, *times
+        raise Absent(os.stat_result(facts))
 
     def _put_packages(self, tops: list[str]) -> None:
         for top in tops:

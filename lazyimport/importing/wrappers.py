@@ -12,7 +12,15 @@ import os
 import sys
 from _thread import get_ident
 
-from lazyimport.importing.looks import LISTED, NAME, OPENED, PACKAGE, Looks
+from lazyimport.importing.looks import (
+    LISTED,
+    NAME,
+    OPENED,
+    PACKAGE,
+    STATUS,
+    Absent,
+    Looks,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +83,34 @@ class _Look:
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
+
+
+class _Status(_Look):
+    """``os.stat`` and ``lstat``, which the index answers for a file on demand."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        try:
+            if args and type(args[0]) is str:
+                if args[0].startswith(self._looks.beginnings):
+                    args = self._looks.look(args[0], self._depth), *args[1:]
+            else:
+                args = self._show(args, keywords)
+        except Absent as absent:
+            return self._answer(absent.status, *args[1:], **keywords)
+        return self.__wrapped__(*args, **keywords)
+
+    def _answer(self, status: os.stat_result, *_: Any, **__: Any) -> Any:
+        return status
+
+
+class _Access(_Status):
+    """``os.access``, which the index answers for a file on demand."""
+
+    def _answer(
+        self, status: os.stat_result, mode: int = os.F_OK, *_: Any, **__: Any
+    ) -> bool:
+        may_write = os.geteuid() == 0 or not mode & os.W_OK
+        return may_write and bool(not mode & os.X_OK or status.st_mode & 0o100)
 
 
 class _Pair(_Look):
@@ -168,7 +204,17 @@ class _Module:
         return __import__, (self.name,)
 
 
-_KINDS = (_Look, _Pair, _Mention, _Chdir, _Listdir, _Scandir, _Realpath)
+_KINDS = (
+    _Look,
+    _Status,
+    _Access,
+    _Pair,
+    _Mention,
+    _Chdir,
+    _Listdir,
+    _Scandir,
+    _Realpath,
+)
 for _kind in _KINDS:
     # What a traceback says of the one frame between a call that fails and its caller.
     _kind.__call__.__code__ = _kind.__call__.__code__.replace(
@@ -177,7 +223,9 @@ for _kind in _KINDS:
 
 #: (module, its functions, their kind, how deep their looks go)
 _WRAPPED = (
-    ("os", "access chmod chown lchown lstat mkdir mkfifo mknod stat", _Look, NAME),
+    ("os", "lstat stat", _Status, STATUS),
+    ("os", "access", _Access, STATUS),
+    ("os", "chmod chown lchown mkdir mkfifo mknod", _Look, NAME),
     ("os", "pathconf readlink statvfs statx truncate utime", _Look, NAME),
     ("os", "getxattr listxattr removexattr setxattr", _Look, NAME),
     ("os", "chflags lchflags lchmod", _Look, NAME),

@@ -255,4 +255,4 @@ def test_where_no_file_can_be_made(
 
     path = f"/proc/none/trees/{hash_}/files"
     assert done.stdout == f"{path}/__init__.py False\n#!/bin/sh\n\n"
-    assert "RuntimeWarning: the files of files of archive" in done.stderr
+    assert f"RuntimeWarning: code in files of archive {hash_} will" in done.stderr

@@ -23,12 +23,13 @@ def command(archive: str, settings: Settings) -> None:
     """Put all files of an archive where __file__ points.
 
     Puts them at the paths that __file__ and tracebacks name, for debuggers, coverage,
-    grep or an editor. Prints the folder, alone, on stdout.
+    grep or an editor. Fetches large files, also those on demand.
+    Prints the folder, alone, on stdout.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
         found, _ = fetch(settings, hash, reporter)
         root = NodeCache(settings.cache_dir).tree_path(hash)
-        target = Materializer(found, root).put_all()
+        target = Materializer(found, root).put_all(demanded=True)
     console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
     print(target)
