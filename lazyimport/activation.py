@@ -90,13 +90,15 @@ def _fail(wanted: str, hash: str, reason: str) -> None:
 
 
 def _go_live() -> None:
-    """Let the code of this process change, and say that it can."""
-    from lazyimport.live import start
+    """Let the code of this process change, and say whether it can."""
+    try:
+        from lazyimport.live import start
 
-    if start():
-        _say(
-            f"process {os.getpid()} is live: its code may change, LAZYIMPORT_LIVE is set"
-        )
+        start()
+        fact = "is live: its code may change, LAZYIMPORT_LIVE is set"
+    except Exception as error:  # noqa: BLE001 - it runs its archive all the same
+        fact = f"is not live, though LAZYIMPORT_LIVE is set: {error!r}"
+    _say(f"process {os.getpid()} {fact}")
 
 
 def _watch_ray(failure: str | None) -> None:

@@ -335,3 +335,23 @@ def test_foreign_cache_directory_is_refused(packed: str, cache: Path) -> None:
     assert "refusing the node cache" in done.stderr
     assert done.returncode == 1
     assert packed in done.stderr
+
+
+def test_a_process_that_cannot_be_live_says_so_and_starts(
+    packed: str, cache: Path
+) -> None:
+    """As one does whose lazyimport has lost a file."""
+    program = f"""
+import os, sys
+sys.modules["lazyimport.live"] = None
+os.environ.update(LAZYIMPORT_HASH={packed!r}, LAZYIMPORT_LIVE="1")
+from lazyimport import activation
+activation.start()
+from shipped.work import double
+print(double(4))
+"""
+    done = python("-c", program, cache=cache, hash_="")
+
+    assert done.stdout == "8\n"
+    assert "is not live, though LAZYIMPORT_LIVE is set: " in done.stderr
+    assert "lazyimport.live" in done.stderr

@@ -25,8 +25,9 @@ class Plan:
 
     ``loaded`` are the modules of the archive that there are, by name; ``again`` the
     names of those to execute again, ``order`` the same in the order to do so.
-    ``native`` are files among them that no process can load twice. ``changed`` are all
-    paths of files that differ.
+    ``native`` are files among them that no process can load twice, and ``replaced``
+    modules that have put another object in their place. ``changed`` are all paths of
+    files that differ.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class Plan:
         self.loaded = loaded
         self.again = again
         self.order = _order(again, edges.loaded_by, loaded)
+        self.replaced = sorted(edges.replaced().keys() & again)
         paths = (
             entry.path
-            for name in again
+            for name in again & loaded.keys()
             if (entry := entry_of(loaded[name])) is not None
         )
         self.native = sorted(p for p in paths if p.endswith((".so", ".pyd")))
@@ -53,9 +55,10 @@ def make_plan(
 ) -> Plan:
     """Return what to execute again when *new* takes the place of *old*."""
     changed = changed_paths(old, new)
-    again = set(_changed_modules(changed, loaded, edges, old))
+    executed = {**loaded, **edges.replaced()}
+    again = set(_changed_modules(changed, executed, edges, old))
     if again:
-        _Closing(loaded, edges).close(again)
+        _Closing(executed, edges).close(again)
     return Plan(loaded, again, edges, changed)
 
 

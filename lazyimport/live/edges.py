@@ -9,7 +9,7 @@ from __future__ import annotations
 import dis
 import sys
 from inspect import CO_NEWLOCALS
-from types import CodeType
+from types import CodeType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class Edges:
 
     ``used`` maps a module to the names that it has imported, ``may_use`` to those that
     its functions import, and ``loaded_by`` to the module whose import has executed it.
-    ``since`` is the number of the generation that has done so, and ``names`` are all
-    the names in its code.
+    ``since`` is the number of the generation that has done so, ``names`` are all the
+    names in its code, and ``modules`` what was executed.
     """
 
     def __init__(self) -> None:
@@ -36,6 +36,7 @@ class Edges:
         self.loaded_by: dict[str, str] = {}
         self.since: dict[str, int] = {}
         self.names: dict[str, set[str]] = {}
+        self.modules: dict[str, ModuleType] = {}
 
     def add(self, importer: str, name: str, fromlist: Sequence[str] | None) -> None:
         """Note that *importer* has imported *name*, absolute, in a statement."""
@@ -62,6 +63,8 @@ class Edges:
         name = loader.name
         self.loaded_by[name] = importer
         self.since[name] = generation
+        if name in sys.modules:  # not where runpy asks for the code
+            self.modules[name] = sys.modules[name]
         self.names[name] = names_in(body)
         package = name if loader.is_package() else name.rpartition(".")[0]
         self.may_use[name] = imports_of_functions(body, package)
@@ -74,6 +77,15 @@ class Edges:
                 for name in used:
                     found.setdefault(name, set()).add(importer)
         return found
+
+    def replaced(self) -> dict[str, ModuleType]:
+        """Return by name the modules that have put something else in their place."""
+        now = sys.modules
+        return {n: m for n, m in self.modules.items() if now.get(n, m) is not m}
+
+    def of_generation(self, number: int) -> list[str]:
+        """Return the names of what that generation has executed."""
+        return [name for name, since in self.since.items() if since == number]
 
     def forget(self, names: Sequence[str]) -> Edges:
         """Take out what *names* have imported; return it."""
@@ -88,7 +100,8 @@ class Edges:
             mine.update(its)
 
     def _all(self) -> tuple[dict[str, Any], ...]:
-        return self.used, self.may_use, self.loaded_by, self.since, self.names
+        who = self.used, self.may_use, self.loaded_by
+        return *who, self.since, self.names, self.modules
 
 
 def names_in(code: CodeType) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from weakref import ref
 
 from lazyimport.importing.moving import entry_of_spec
 
@@ -21,23 +22,40 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """One thing that was registered by the module with the globals *scope*.
+    """One *thing* that the module with the globals *scope* has registered at *place*.
 
-    ``undo`` returns whether there was anything to take back; ``function`` is that for
-    the end of the process.
+    *undo* and *redo* are called with the place; *undo* returns whether there was
+    anything to take back. A place, a registry as an example, may end before the module.
     """
 
     def __init__(
         self,
         scope: dict[str, Any],
-        undo: Callable[[], Any],
-        redo: Callable[[], Any],
-        function: object,
+        place: object,
+        thing: object,
+        undo: Callable[[Any], object],
+        redo: Callable[[Any], object],
     ) -> None:
         self.scope = scope
-        self.undo = undo
-        self.redo = redo
-        self.function = function
+        self.place = ref(place)
+        self.thing = thing
+        self._undo = undo
+        self._redo = redo
+
+    def undo(self) -> bool:
+        """Take it back; return whether it was there."""
+        return self._do(self._undo)
+
+    def redo(self) -> None:
+        """Register it again."""
+        self._do(self._redo)
+
+    def _do(self, function: Callable[[Any], object]) -> bool:
+        place = self.place()
+        try:
+            return place is not None and bool(function(place))
+        except Exception:  # noqa: BLE001 - somebody else has taken it back
+            return False
 
 
 class Journal:
@@ -57,38 +75,55 @@ class Journal:
         """Take back what modules have registered of whose globals *is_gone* is true."""
         taken = [each for each in self._records if is_gone(each.scope)]
         self._records = [each for each in self._records if each not in taken]
-        undone = [record for record in reversed(taken) if _quietly(record.undo)]
+        undone = [record for record in reversed(taken) if record.undo()]
         return undone[::-1]
 
     def redo(self, records: Iterable[Record]) -> None:
         """Register again what `undo` has taken back."""
         for record in records:
-            _quietly(record.redo)
+            record.redo()
             self._records.append(record)
 
     def _note(
-        self, undo: Callable[[], Any], redo: Callable[[], Any], function: object = None
+        self,
+        place: object,
+        thing: object,
+        undo: Callable[[Any], object],
+        redo: Callable[[Any], object],
     ) -> None:
         scope = _registers()
         if scope is not None:
-            self._records.append(Record(scope, undo, redo, function))
+            self._records = [each for each in self._records if each.place() is not None]
+            self._records.append(Record(scope, place, thing, undo, redo))
+
+    def _forget(self, place: object, thing: object) -> None:
+        """Forget what the program has taken back itself, or it would stay for ever."""
+        for record in list(self._records):
+            if record.place() is place and record.thing == thing:
+                self._records.remove(record)
 
     def _watch_logging(self, logging: Any) -> None:
-        add = logging.Logger.addHandler
+        add, remove = logging.Logger.addHandler, logging.Logger.removeHandler
 
         @functools.wraps(add)
         def addHandler(self_: Any, hdlr: Any) -> None:  # noqa: N802
-            def undo() -> bool:
-                is_there = hdlr in self_.handlers
-                self_.removeHandler(hdlr)
+            def undo(logger: Any) -> bool:
+                is_there = hdlr in logger.handlers
+                remove(logger, hdlr)
                 return is_there
 
             is_new = hdlr not in self_.handlers
             add(self_, hdlr)
             if is_new:
-                self._note(undo, lambda: add(self_, hdlr))
+                self._note(self_, hdlr, undo, lambda logger: add(logger, hdlr))
+
+        @functools.wraps(remove)
+        def removeHandler(self_: Any, hdlr: Any) -> None:  # noqa: N802
+            remove(self_, hdlr)
+            self._forget(self_, hdlr)
 
         logging.Logger.addHandler = addHandler
+        logging.Logger.removeHandler = removeHandler
 
     def _watch_atexit(self, atexit: Any) -> None:
         plain, plain_undo = atexit.register, atexit.unregister
@@ -97,17 +132,17 @@ class Journal:
         def register(func: Any, /, *args: Any, **kwargs: Any) -> Any:
             result = plain(func, *args, **kwargs)
             self._note(
-                lambda: plain_undo(func) is None,
-                lambda: plain(func, *args, **kwargs),
+                atexit,
                 func,
+                lambda _: plain_undo(func) is None,
+                lambda _: plain(func, *args, **kwargs),
             )
             return result
 
         @functools.wraps(plain_undo)
         def unregister(func: Any, /) -> None:
             plain_undo(func)
-            for record in [each for each in self._records if each.function == func]:
-                self._records.remove(record)
+            self._forget(atexit, func)
 
         atexit.register, atexit.unregister = register, unregister
 
@@ -117,47 +152,62 @@ class Journal:
         @functools.wraps(plain)
         def set_handler(signalnum: Any, handler: Any) -> Any:
             before = plain(signalnum, handler)
+            first = self._before(signal, signalnum, before)
 
-            def undo() -> bool:
+            def undo(_: object) -> bool:
                 is_there = signal.getsignal(signalnum) is handler
                 if is_there:
-                    plain(signalnum, before)
+                    plain(signalnum, first)
                 return bool(is_there)
 
-            self._note(undo, lambda: plain(signalnum, handler))
+            if handler is not first:
+                thing = signalnum, first
+                self._note(signal, thing, undo, lambda _: plain(signalnum, handler))
             return before
 
         signal.signal = set_handler
 
+    def _before(self, signal: object, number: object, before: object) -> object:
+        """Return the handler of a signal from before the module that sets one.
+
+        That it has set one *before* is forgotten.
+        """
+        for record in reversed(self._records):
+            thing: Any = record.thing
+            if record.place() is signal and thing[0] == number:
+                if record.scope is not _registers():
+                    break
+                self._records.remove(record)
+                return thing[1]
+        return before
+
     def _watch_prometheus(self, registry: Any) -> None:
-        plain = registry.CollectorRegistry.register
+        kind = registry.CollectorRegistry
+        plain, plain_undo = kind.register, kind.unregister
 
         @functools.wraps(plain)
         def register(self_: Any, collector: Any) -> None:
-            plain(self_, collector)
-
-            def undo() -> bool:
-                self_.unregister(collector)
+            def undo(registry: Any) -> bool:
+                plain_undo(registry, collector)
                 return True
 
-            self._note(undo, lambda: plain(self_, collector))
+            plain(self_, collector)
+            self._note(self_, collector, undo, lambda it: plain(it, collector))
 
-        registry.CollectorRegistry.register = register
+        @functools.wraps(plain_undo)
+        def unregister(self_: Any, collector: Any) -> None:
+            plain_undo(self_, collector)
+            self._forget(self_, collector)
+
+        kind.register, kind.unregister = register, unregister
 
 
 def _registers() -> dict[str, Any] | None:
     """Return the globals of the archive's code that registers something, or None."""
-    frame: Any = sys._getframe(3)  # noqa: SLF001
+    frame: Any = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
         if entry_of_spec(frame.f_globals.get("__spec__")) is not None:
             scope: dict[str, Any] = frame.f_globals
             return scope
         frame = frame.f_back
     return None
-
-
-def _quietly(function: Callable[[], Any]) -> bool:
-    try:
-        return bool(function())
-    except Exception:  # noqa: BLE001 - somebody else has taken it back
-        return False

@@ -155,6 +155,12 @@ class _Swapping:
                 f"{', '.join(plan.native)} would have to be loaded again, and a process "
                 "loads a library once; start new processes for this version"
             )
+        if plan.replaced:
+            raise Refused(
+                f"{', '.join(plan.replaced)} would have to be executed again, and has "
+                "put another object in its place in sys.modules, which may be anywhere "
+                "by now; start new processes for this version"
+            )
         main = entry_of(sys.modules.get("__main__"))
         if main is not None and main.path in plan.changed:
             raise Refused(PROGRAM_CHANGED)
@@ -275,7 +281,7 @@ class _Swapping:
     def _commit(self, generation: Generation) -> None:
         live, old = self._live, self._live.current
         live.current = generation
-        for module in modules_of(generation.tree).values():
+        for module in live.edges.modules.values():
             if vars(module).get(MARK) is generation:
                 del vars(module)[MARK]
         live.generations = [each for each in live.generations if each() is not None]
@@ -287,16 +293,11 @@ class _Swapping:
         """Take away what the new version has brought so far."""
         live = self._live
         stay = set(map(id, plan.loaded.values()))
-        new = {
-            name: module
-            for name, module in modules_of(generation.tree).items()
-            if id(module) not in stay
-        }
-        number = generation.number
-        live.edges.forget(
-            [n for n, since in live.edges.since.items() if since == number]
-        )
-        _take_away(new)
+        executed = live.edges.of_generation(generation.number)
+        live.edges.forget(executed)
+        new = {n: sys.modules[n] for n in executed if n in sys.modules}
+        new.update(modules_of(generation.tree))
+        _take_away({n: m for n, m in new.items() if id(m) not in stay})
         live.importing = live.current
 
     def _adopt(self, old: Generation, gone: dict[str, ModuleType]) -> None:

@@ -98,3 +98,81 @@ def test_metrics_are_not_doubled(run: Run) -> None:
     )
 
     assert told == ["True", "1.0", "True", "0.0"]
+
+
+def test_what_requests_register_and_take_back_is_not_remembered(run: Run) -> None:
+    """Else a process that serves for long keeps each of their handlers and metrics."""
+    pytest.importorskip("prometheus_client")
+    request = """
+        import atexit, logging, signal
+        from prometheus_client import CollectorRegistry, Gauge
+        log = logging.getLogger("app")
+        class Handler(logging.NullHandler):
+            pass
+        class Registry(CollectorRegistry):
+            pass
+        class Made(Gauge):
+            pass
+        def on_signal(*_):
+            pass
+        def work():
+            handler = Handler()
+            log.addHandler(handler)
+            log.removeHandler(handler)
+            atexit.register(handler.close)
+            atexit.unregister(handler.close)
+            before = signal.signal(signal.SIGUSR1, on_signal)
+            signal.signal(signal.SIGUSR1, before)
+            Made("pushed", "and forgotten", registry=Registry())
+            registry = CollectorRegistry()
+            registry.unregister(Made("taken", "back", registry=registry))
+    """
+    told = run(
+        """
+        from app.request import Handler, Made, Registry, work
+        for _ in range(50):
+            work()
+        gc.collect()
+        work()
+        kinds = Handler, Made, Registry
+        print(*(sum(type(one) is kind for one in gc.get_objects()) for kind in kinds))
+        """,
+        {"app/__init__.py": "", "app/request.py": request},
+    )
+
+    assert told == ["0 0 0"]
+
+
+def test_a_handler_that_was_set_twice_gives_way_to_the_one_before(run: Run) -> None:
+    handlers = """
+        import signal
+        def on_signal(*_):
+            print("signal", {version})
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, on_signal)
+    """
+    told = run(
+        """
+        import signal
+        signal.signal(signal.SIGUSR1, lambda *_: print("program"))
+        import app.main
+        signal.raise_signal(signal.SIGUSR1)
+        to(1)
+        signal.raise_signal(signal.SIGUSR1)
+        to(2, 'refused')
+        signal.raise_signal(signal.SIGUSR1)
+        to(3)
+        signal.raise_signal(signal.SIGUSR1)
+        """,
+        *(
+            {"app/__init__.py": "", "app/main.py": text}
+            for text in (
+                handlers.format(version=1),
+                handlers.format(version=2),
+                handlers.format(version=3) + "    1 / 0\n",
+                "",
+            )
+        ),
+    )
+
+    assert told == ["signal 1", "signal 2", "signal 2", "program"]

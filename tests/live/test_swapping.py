@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.live.conftest import Run
 from tests.support.compare_importers import Files
 
@@ -448,3 +450,49 @@ def test_at_end_is_called_when_nobody_uses_the_old_version(run: Run) -> None:
         version(1),
         version(2),
     ) == ["swapped 1", "end", "left 0"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "types.ModuleType(__name__)",
+        "types.SimpleNamespace()",
+        "types.SimpleNamespace(__spec__=__spec__, __name__=__name__)",
+    ],
+)
+def test_a_module_that_puts_an_object_in_its_place(run: Run, made: str) -> None:
+    """It can stay, and come; what would have to execute it again is refused."""
+    lazy = f"""
+        import sys, types
+        from app import consts
+        def answer():
+            import app.consts
+            return app.consts.VERSION
+        made = {made}
+        made.answer = answer
+        sys.modules[__name__] = made
+    """
+    main = "from app import lazy\ndef answer():\n    return lazy.answer()\n"
+    told = run(
+        """
+        from app import main as old
+        to(1, 'refused')
+        print('app.lazy' in sys.modules)
+        to(2)
+        from app import main as new
+        lazy = sys.modules['app.lazy']
+        print(*to(3).modules)
+        import app.main
+        print(app.main.answer(), new.answer(), sys.modules['app.lazy'] is lazy)
+        print(to(4, 'refused').reason)
+        print(app.main.answer(), new.answer(), sys.modules['app.lazy'] is lazy)
+        """,
+        version(1),
+        version(1, main=main + "1 / 0\n", lazy=lazy),
+        version(1, main=main, lazy=lazy),
+        version(1, main=main + "#\n", lazy=lazy),
+        version(2, main=main, lazy=lazy),
+    )
+    assert told[:3] == ["False", "app.main", "1 1 True"]
+    assert "app.lazy would have to be executed again" in told[3]
+    assert told[4:] == ["1 1 True"]
