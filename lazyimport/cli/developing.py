@@ -20,25 +20,31 @@ from lazyimport.deploy import Manifest, follow
 from lazyimport.deploy.live import LiveApplication, State
 from lazyimport.deploy.status import Told
 from lazyimport.errors import LazyImportError
+from lazyimport.live.watching import MOMENT, Changes
 
 _HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "MS")
 _NAMED = 4
 
 
 class Session:
-    """Lets the application of *file* run what is saved; *send* packs and pushes it."""
+    """Lets the application of *file* run what is saved; *send* packs and pushes it.
+
+    *changes* are those of the files that are sent, and of *file*.
+    """
 
     def __init__(
         self,
         live: LiveApplication,
         file: str,
         send: Callable[[], Pushed],
+        changes: Changes,
         reporter: Progress,
         timeout: float,
     ) -> None:
         self._live = live
         self._file = file
         self._send = send
+        self._changes = changes
         self._reporter = reporter
         self._timeout = timeout
         self._runs = False
@@ -51,7 +57,12 @@ class Session:
             "watching: a change that you save runs in the living replicas"
         )
 
-    def save(self, paths: set[str]) -> None:
+    def follow(self) -> None:
+        """Let the replicas run what is saved, for ever."""
+        for paths in self._changes:
+            self._save(paths)
+
+    def _save(self, paths: set[str]) -> None:
         """Let the replicas run what was saved as *paths*, or see what is typed."""
         if os.path.abspath(self._file) in paths:
             with self._told():
@@ -85,18 +96,21 @@ class Session:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Say what fails inside; the next save may mend it."""
+        """Say what fails inside, unless more is saved that may mend it."""
         try:
             yield
         except (LazyImportError, OSError) as error:
-            with self._reporter:
-                console.complain(str(error))
+            if not self._changes.go_on(MOMENT):
+                with self._reporter:
+                    console.complain(str(error))
 
     def _try(self, saved: float) -> None:
         """Push what was *saved* then, and run it."""
         with self._told():
             with self._reporter:  # whose last step disappears
                 pushed = self._send()
+            if self._changes.go_on():
+                return
             if not self._runs:
                 self._roll_out(pushed.hash)
             elif not self._live.runs(pushed.hash):
@@ -123,7 +137,8 @@ class Session:
         assert state is not None
         if state.refused:
             self._refused = pushed.hash
-            self._tell_refusal(state.refused)
+            if not self._changes.go_on(MOMENT):
+                self._tell_refusal(state.refused)
             return
         self._refused = ""
         parts = (

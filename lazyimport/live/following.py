@@ -18,7 +18,7 @@ from lazyimport.live.holding import is_module
 from lazyimport.live.starting import start
 from lazyimport.live.state import live_state
 from lazyimport.live.swapping import Swap, swap
-from lazyimport.live.watching import watch
+from lazyimport.live.watching import MOMENT, Changes, watch
 from lazyimport.packing import PackOptions, pack
 from lazyimport.packing.compile import compilers_kept
 from lazyimport.packing.layout import choose_roots
@@ -88,7 +88,7 @@ class Following:
         """Install the archive of what there is now, and watch."""
         self._settings = _settings()
         never = (self._settings.cache_dir,)
-        files = watch(*self._roots, never=never, end=self._end)
+        changes = watch(*self._roots, never=never, end=self._end)
         hash = self._pack()
         if current() is None:
             install(hash, cache_dir=self._settings.cache_dir, live=True)
@@ -98,7 +98,7 @@ class Following:
         events = _cells()
         if events is not None:
             events.register("pre_run_cell", self._before_cell)
-        Thread(target=self._watch, args=[files, events is None], daemon=True).start()
+        Thread(target=self._watch, args=[changes, events is None], daemon=True).start()
 
     def _take_over(self) -> None:
         """Follow in place of another, and warn of what cannot be followed."""
@@ -129,31 +129,37 @@ class Following:
     def _listen(self, hear: IO[str], tell: IO[str]) -> None:
         print("follows", file=tell, flush=True)
         for line in hear:
-            done = self._swap(line.strip())
+            self.last = done = self._swap(line.strip())
             answer = [done.state, done.reason, done.modules, done.kept]
             print(json.dumps(answer), file=tell, flush=True)
 
     def update(self) -> Swap | None:
         """Swap to what is saved now; return what came of it, None if it is the same."""
+        return self._update(lambda _seconds=0.0: False)
+
+    def _update(self, goes_on: Callable[..., bool]) -> Swap | None:
+        """Do that unless more is saved meanwhile, which may mend what fails too."""
         with self._lock:
             self._changed = False
             try:
                 hash = self._pack()
             except (LazyImportError, OSError) as error:
-                self._reporter.warn(str(error))
+                if not goes_on(MOMENT):
+                    self._reporter.warn(str(error))
                 return None
             installed = current()
-            if installed is not None and installed.hash == hash:
+            if goes_on() or (installed is not None and installed.hash == hash):
                 return None
-            return self._swap(hash)
+            done = self._swap(hash)
+            if done.state == "refused" and not goes_on(MOMENT):
+                self._reporter.warn(f"{hash[:12]} is refused: {done.reason}")
+            self.last = done
+            return done
 
     def _swap(self, hash: str) -> Swap:
         done = swap(hash, prepare=self._prepare)
         if done.state == "swapped":
             rebind(vars(sys.modules["__main__"]), set(done.modules))
-        elif self._roots and done.state == "refused":
-            self._reporter.warn(f"{hash[:12]} is refused: {done.reason}")
-        self.last = done
         return done
 
     def stop(self) -> None:
@@ -163,12 +169,12 @@ class Following:
     def _pack(self) -> str:
         return pack(self._roots, self._settings, self._options).hash
 
-    def _watch(self, files: Any, at_once: bool) -> None:
+    def _watch(self, changes: Changes, at_once: bool) -> None:
         with compilers_kept() if at_once else nullcontext():
-            for paths in files:
+            for paths in changes:
                 self._changed = self._changed or bool(paths)
                 if paths and at_once:
-                    self.update()
+                    self._update(changes.go_on)
 
     def _before_cell(self, *_: object) -> None:
         if self._changed and not self._end.is_set():

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from threading import Event
+from collections.abc import Iterable, Iterator, Sequence
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 from lazyimport.errors import PackError, SettingsError
 
+#: seconds in which a change that follows may mend what was seen of one
+MOMENT = 0.4
 #: milliseconds: how long after a change others are waited for; how long to wait
 _TOGETHER, _STEP, _PAUSE = 200, 20, 200
+#: seconds after which a tree counts as saved that never comes to rest
+_LONGEST = 3.0
 
 
-def watch(
-    *paths: str, never: Sequence[str] = (), end: Event | None = None
-) -> Iterator[set[str]]:
-    """Return an iterator of the files that were changed together, maybe none.
+def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> Changes:
+    """Return what is changed from now on.
 
     *paths* are files and folders; what is in the folders *never* does not count. It
     stops when *end* is set. Raises SettingsError without watchfiles, and PackError for
@@ -40,7 +44,6 @@ def watch(
         step=_STEP,
         rust_timeout=_PAUSE,
         yield_on_timeout=True,
-        raise_interrupt=True,
         stop_event=end,
     )
     try:
@@ -49,7 +52,67 @@ def watch(
         missing = [path for path in paths if not os.path.exists(path)]
         why = f"{missing[0]} does not exist" if missing else str(error)
         raise PackError(f"cannot watch {', '.join(paths)}: {why}") from error
-    return _together(changes, files)
+    return Changes(_together(changes, files))
+
+
+class Changes:
+    """The sets of files of *found*, which is looked at in a thread.
+
+    Iterating gives each set, and an empty one while there is none. Who has read the
+    files asks `go_on` before it acts on what it has seen.
+    """
+
+    def __init__(self, found: Iterable[set[str]]) -> None:
+        self._queue: SimpleQueue[set[str] | None] = SimpleQueue()
+        self._next: set[str] | None = set()
+        self._failure: Exception | None = None
+        self._began: float | None = None
+        self._rest = 0.0
+        Thread(target=self._read, args=[found], daemon=True).start()
+
+    def _read(self, found: Iterable[set[str]]) -> None:
+        try:
+            for paths in found:
+                if paths:
+                    self._queue.put(paths)
+        except Exception as error:  # noqa: BLE001 - raised in the other thread
+            self._failure = error
+        self._queue.put(None)
+
+    def __iter__(self) -> Iterator[set[str]]:
+        self._look(_PAUSE / 1000)
+        while self._next is not None:
+            paths, self._next = self._next, set()
+            if paths and self._began is None:
+                self._began = monotonic()
+            yield paths
+            self._look(_PAUSE / 1000)
+        if self._failure is not None:
+            raise self._failure
+
+    def go_on(self, seconds: float = 0.0) -> bool:
+        """Whether there are more already, or in so many *seconds*: the next set.
+
+        Then what was seen may be the half of what an editor or git is writing. Says no
+        at last where something is written all the time.
+        """
+        began = monotonic() if self._began is None else self._began
+        is_half = monotonic() - began < _LONGEST and self._look(
+            max(seconds, self._rest)
+        )
+        # What was written in two parts may have a third one.
+        self._rest = _TOGETHER / 1000 if is_half else 0.0
+        self._began = began if is_half else None
+        return is_half
+
+    def _look(self, seconds: float) -> bool:
+        """Wait so long for the next set; return whether there is one."""
+        if self._next == set():
+            try:
+                self._next = self._queue.get(timeout=seconds)
+            except Empty:
+                return False
+        return bool(self._next)
 
 
 def _together(

@@ -120,9 +120,24 @@ def test_a_file_is_watched_however_often_it_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "src"
     folder.mkdir()
     for paths in ([folder, file], [file]):
-        changes = watch(*map(str, paths))
+        changes = iter(watch(*map(str, paths)))
         for text in "abc":
             (tmp_path / "new").write_text(text * len(file.read_text() + text))
             (tmp_path / "new").rename(file)
             assert {str(file)} == next(found for found in changes if found)
         assert not next(changes)
+
+
+def test_what_is_written_meanwhile_is_seen_before_the_rest_is_run(
+    tmp_path: Path,
+) -> None:
+    """So half of what an editor or git writes is not run, nor reported."""
+    changes = watch(str(tmp_path))
+    (tmp_path / "a.py").write_text("a")
+    found = iter(changes)
+    assert next(paths for paths in found if paths)
+    assert not changes.go_on()
+    (tmp_path / "b.py").write_text("b")
+    assert changes.go_on(60)
+    assert next(found) == {str(tmp_path / "b.py")}
+    assert not changes.go_on()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import click
@@ -20,8 +20,8 @@ from lazyimport.deploy import Manifest, Target
 from lazyimport.deploy.application import SERVE, SERVICE
 from lazyimport.deploy.live import LiveApplication
 from lazyimport.errors import LazyImportError
-from lazyimport.live.watching import watch
-from lazyimport.packing import PackOptions, pack
+from lazyimport.live.watching import MOMENT, Changes, watch
+from lazyimport.packing import Packed, PackOptions, pack
 from lazyimport.packing.compile import compilers_kept
 from lazyimport.packing.layout import choose_roots
 from lazyimport.registry.opening import store_of
@@ -113,7 +113,7 @@ def command(
     (application,) = manifest.choose([named] if named else [])
     if application.kind not in (SERVE, SERVICE):
         raise click.UsageError(f"{file}: a {application.kind} has no replicas")
-    files = watch(*choose_roots(roots), file, never=(settings.cache_dir,))
+    changes = watch(*choose_roots(roots), file, never=(settings.cache_dir,))
     store = store_of(settings, "to push to", timeout=settings.timeout)
     with (
         Progress(quiet=quiet) as reporter,
@@ -129,12 +129,11 @@ def command(
                 "the URL of the store has a secret, so it stays out of the config of "
                 f"{name!r}: the nodes need LAZYIMPORT_STORE in their own environment"
             )
-        session = Session(live, file, send, reporter, timeout)
+        session = Session(live, file, send, changes, reporter, timeout)
         try:
             session.start()
             remember(settings)
-            for paths in files:
-                session.save(paths)
+            session.follow()
         except KeyboardInterrupt:
             pass  # so it ends
         finally:
@@ -150,15 +149,16 @@ def _run_module(
     quiet: bool,
 ) -> None:
     """Run the module and arguments *words* in a process, until Ctrl-C."""
-    files = watch(*choose_roots(roots), never=(settings.cache_dir,))
+    changes = watch(*choose_roots(roots), never=(settings.cache_dir,))
     with Progress(quiet=quiet) as reporter, compilers_kept():
         process = Process(words, settings, reporter)
+        packed = partial(pack, roots, settings, packing, reporter=reporter)
         try:
-            process.change(pack(roots, settings, packing, reporter=reporter).hash)
-            for paths in files:
+            process.change(packed().hash)
+            for paths in changes:
                 process.look()
                 if paths:
-                    _change(process, roots, settings, packing, reporter)
+                    _change(process, packed, changes, reporter)
         except KeyboardInterrupt:
             pass
         finally:
@@ -166,17 +166,16 @@ def _run_module(
 
 
 def _change(
-    process: Process,
-    roots: Sequence[str],
-    settings: Settings,
-    packing: PackOptions,
-    reporter: Progress,
+    process: Process, packed: Callable[[], Packed], changes: Changes, reporter: Progress
 ) -> None:
     try:
-        process.change(pack(roots, settings, packing, reporter=reporter).hash)
-    except LazyImportError as error:  # the next change may be better
-        with reporter:
-            console.complain(str(error))
+        hash = packed().hash
+        if not changes.go_on():
+            process.change(hash)
+    except (LazyImportError, OSError) as error:
+        if not changes.go_on(MOMENT):
+            with reporter:
+                console.complain(str(error))
 
 
 def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
