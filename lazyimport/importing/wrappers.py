@@ -145,16 +145,16 @@ class _Chdir(_Look):
 class _Listdir(_Look):
     """``os.listdir``, by which `importlib.metadata` looks for distributions.
 
-    It finds none in the root: the archive's finder tells it of them, and it would
-    list each twice.
+    It, the backport, and copies of that in other packages find none in the root: the
+    archive's finder tells them of those, and they would list each twice.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         for path in args or keywords.values():
-            if self._looks.is_root(path):
-                caller = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
-                if caller in {"importlib.metadata", "importlib_metadata"}:
-                    return []
+            if not self._looks.is_root(path):
+                continue
+            if "MetadataPathFinder" in sys._getframe(1).f_globals:  # noqa: SLF001
+                return []
         args = self._show(args, keywords)
         return self.__wrapped__(*args, **keywords)
 

@@ -72,6 +72,15 @@ PROGRAMS = {
         print(str(thing.locate_file("pkg/__init__.py")), thing.origin)
         """,
     ),
+    "importlib_metadata in setuptools": (
+        "setuptools._vendor.importlib_metadata",
+        """
+        import setuptools._vendor.importlib_metadata as m
+        import importlib.metadata
+        for each in (m, importlib.metadata):
+            print([d.version for d in each.distributions() if d.metadata["Name"] == "thing"])
+        """,
+    ),
     "importlib.metadata": (
         "",
         """
