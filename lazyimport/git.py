@@ -1,7 +1,7 @@
 """git, asked about a folder that anybody may have written: no program of theirs runs.
 
 Programs that a repository's configuration names stay dead: hooks, monitors, filters,
-and whatever git would call to fetch objects that are missing.
+what checks signatures, and whatever git would call to fetch objects that are missing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ SECONDS = 30
 _INERT = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
+    "log.showSignature=false",
     "safe.bareRepository=explicit",
 )
 #: Where it runs inside of git, as in a hook, these are about another repository.

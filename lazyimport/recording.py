@@ -49,10 +49,13 @@ class Recording:
         if self._ended:
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        is_ours = self._path[-1:] == "/"
+        if is_ours:  # in a directory where others may have put a link of this name
+            flags |= os.O_NOFOLLOW
         try:
             if not self._file:
                 self._file = self._name()
-                flags |= os.O_CREAT | os.O_TRUNC
+                flags |= os.O_CREAT | (os.O_EXCL if is_ours else os.O_TRUNC)
             # It does not stay open: a program that closes what it does not know would
             # give the number to a file of its own.
             file = os.open(self._file, flags, 0o666)
@@ -85,4 +88,5 @@ class Recording:
                 "LAZYIMPORT_PROFILE"
             )
         host = os.uname().nodename.replace("/", "_")
-        return f"{folder}{host}-{os.getpid()}-{self._recorder.started:.0f}.jsonl"
+        name = f"{host}-{os.getpid()}-{self._recorder.started:.0f}"
+        return f"{folder}{name}-{os.urandom(2).hex()}.jsonl"

@@ -253,6 +253,30 @@ def test_a_profile_that_cannot_be_written_ends_nothing(
     assert "Not a directory" in done.stderr
 
 
+def test_a_link_of_somebody_else_is_not_written_through(
+    archive: tuple[str, Path], tmp_path: Path
+) -> None:
+    """In a directory that all may write to, they may guess names."""
+    (tmp_path / "theirs").write_text("precious")
+    program = (
+        "import os\n"
+        f"lazyimport.current().record('{tmp_path}/')\n"
+        "from lazyimport import recording\n"
+        "name = recording.Recording._name\n"
+        "def linked(self):\n"
+        "    path = name(self)\n"
+        f"    os.symlink({str(tmp_path / 'theirs')!r}, path)\n"
+        "    return path\n"
+        "recording.Recording._name = linked\n"
+        "import app\n"
+    )
+    done = from_archive(*archive, program)
+
+    assert done.status == 0
+    assert "cannot be written to" in done.stderr
+    assert (tmp_path / "theirs").read_text() == "precious"
+
+
 def test_a_python_that_imports_in_another_way(
     archive: tuple[str, Path], tmp_path: Path
 ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
+
+from lazyimport.git import answer, ask
 
 _COMMITS = 200
 
@@ -21,7 +22,7 @@ def name_of(path: str) -> str:
     try:
         inside = _git(path, "rev-parse", "--show-prefix").strip()
         url = _git(path, "config", "--default", "", "--get", "remote.origin.url")
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return path
     # Of a URL without a path the end is user, password and host.
     last = re.split("[/:@]", url.strip().rstrip("/"))[-1].removesuffix(".git")
@@ -39,16 +40,9 @@ def versions(path: str) -> Iterator[tuple[str, str]]:
         log = _git(path, "log", f"-n{_COMMITS}", "--format=%H", "--", name)
         for commit in log.split():
             yield commit, _git(path, "show", f"{commit}:./{name}")
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return
 
 
 def _git(path: str, *words: str) -> str:
-    done = subprocess.run(
-        ["git", *words],  # noqa: S607 - the git that the person uses
-        cwd=os.path.dirname(path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    return done.stdout.decode(errors="replace")
+    return answer(ask(os.path.dirname(path), *words)).decode(errors="replace")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, TypeAlias
 
 Node: TypeAlias = Any
@@ -71,6 +72,22 @@ def shared(roots: Sequence[Node]) -> set[int]:
         id(child) for root in roots for node in walk(root) for child in _children(node)
     )
     return {node for node, count in reached.items() if count > 1}
+
+
+def size(root: Node, known: dict[int, float]) -> float:
+    """Return how many nodes there are from *root* on if each alias is written out.
+
+    Infinitely many, if it is in itself, or deeper than anybody writes. *known* maps
+    the ids of nodes to that.
+    """
+    if id(root) not in known:
+        known[id(root)] = inf  # as long as it is being counted
+        try:
+            children = _children(root)
+            known[id(root)] = 1 + sum(size(child, known) for child in children)
+        except RecursionError:
+            return inf
+    return known[id(root)]
 
 
 def meaning(

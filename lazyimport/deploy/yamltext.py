@@ -12,9 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lazyimport.deploy.errors import DeployError, ManifestError
-from lazyimport.deploy.nodes import Node, find, is_mapping, is_null, shared, text_of
+from lazyimport.deploy.nodes import (
+    Node,
+    find,
+    is_mapping,
+    is_null,
+    shared,
+    size,
+    text_of,
+)
 
 _INDENT = "  "
+#: Values of a text whose aliases are written out, as those who read it do.
+_MOST = 1_000_000
 #: the mark of a document's begin, with nothing but comments before it
 _BEGIN = re.compile(r"\A((?:[ \t]*(?:#.*)?\r?\n)*[ \t]*)---(?=\s)")
 
@@ -109,14 +119,21 @@ class YamlText:
         return self._in_file(Edit(start, end, f"{quote}{value}{quote}"))
 
     def _compose(self) -> list[Node]:
-        return self._read(_parser().compose_all)
+        documents = self._read(_parser().compose_all)
+        known: dict[int, float] = {}
+        if sum(size(root, known) for root in documents) > _MOST:
+            raise self._error(
+                0, f"with its aliases written out it has more than {_MOST:,} values"
+            )
+        return documents
 
     def _read(self, read: Callable[[str], Iterable[Any]]) -> list[Any]:
         from ruamel.yaml.error import YAMLError
 
         try:
             return [one for one in read(self.text) if one is not None]
-        except (YAMLError, ValueError) as error:  # a day that no month has, say
+        # a day that no month has, say
+        except (YAMLError, ValueError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise self._error(

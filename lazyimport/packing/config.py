@@ -78,7 +78,7 @@ def read_config(start_dir: str | os.PathLike[str]) -> Config:
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         issues, values = [f"cannot be read: {error}"], dict[str, Any]()
     else:
         values, issues = _values(document, folder)

@@ -85,7 +85,7 @@ def _changes(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Even
         channel, number = change_of(key) or ("", 0)
         try:
             change = Change(json.loads(data))
-        except (ValueError, TypeError, LookupError, ChannelError):
+        except (ValueError, TypeError, LookupError, RecursionError, ChannelError):
             continue  # nothing that lazyimport wrote
         if change.number != number:
             continue

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import stat
+from io import FileIO
 
 from lazyimport.errors import StoreDenied, StoreError, StoreMissing, StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
@@ -123,7 +124,7 @@ class FileStore(StoreBase):
     def _receive(
         self, attempt: Attempt, write: Write, start: int, end: int | None
     ) -> None:
-        with open(self._path(attempt.key), "rb", 0) as file:
+        with self._open(attempt) as file:
             at = file.seek(start)
             while chunk := file.read(_CHUNK if end is None else min(_CHUNK, end - at)):
                 write(chunk)
@@ -165,7 +166,7 @@ class FileStore(StoreBase):
             os.unlink(self._path(attempt.key))
 
     def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
-        with open(self._path(attempt.key), "rb") as file:
+        with self._open(attempt) as file:
             data = file.read()
         return data, _version(data)
 
@@ -183,6 +184,19 @@ class FileStore(StoreBase):
                 file.write(data)
             sync_folder(os.path.dirname(path))
         return True
+
+    def _open(self, attempt: Attempt) -> FileIO:
+        # Whoever may write to the folder can put a pipe there, and no bytes into it.
+        path = self._path(attempt.key)
+        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISREG(mode):
+            return file
+        file.close()
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        advice = "delete it there"
+        raise attempt.error(StoreError, f"{path} is no regular file", advice)
 
     def _path(self, key: str) -> str:
         return f"{self.folder.rstrip('/')}/{key}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -347,6 +348,19 @@ class TestRefusing:
     @pytest.mark.parametrize("text", ["a: [", "{{ if .Values.x }}\na: b\n", "a:\tb: c"])
     def test_what_is_not_yaml(self, text: str) -> None:
         assert re.match(r"f.yaml:\d+: not YAML", self.refused(text))
+
+    @pytest.mark.parametrize("text", ["[" * 20_000, "x: &x [*x]\n" + SERVED])
+    def test_what_has_no_end(self, text: str) -> None:
+        said = self.refused(text.replace("{hash}", A))
+        assert re.match(r"f.yaml:1: (not YAML|with its aliases written out)", said)
+
+    def test_what_is_small_and_stands_for_much(self) -> None:
+        """Readers that write out aliases would never come to the end."""
+        names = "abcdefghijkl"
+        lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise(names)]
+        text = "\n".join(["a: &a [x, x]", *lines, SERVED.replace("{hash}", A)])
+
+        assert "with its aliases written out" in self.refused(text)
 
     def test_broken_yaml_inside_names_the_line_of_the_file(self) -> None:
         text = service(SERVED.replace("pip: [x]", "pip: [x"))

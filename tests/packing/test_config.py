@@ -122,6 +122,7 @@ def test_a_tree_names_no_program_that_runs(tmp_path: Path, program: str) -> None
     ("text", "words"),
     [
         ("[tool.lazyimport\n", "cannot be read"),
+        (f"x = {'[' * 9000}", "cannot be read"),
         ("tool = 1\n", "[tool] must be a table"),
         ("[tool]\nlazyimport = 1\n", "[tool.lazyimport] must be a table"),
         ("[tool.lazyimport]\noptimize = []\n", "optimize must be"),

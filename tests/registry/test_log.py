@@ -85,6 +85,7 @@ def test_what_others_put_there_is_left_out(store: MutableStore) -> None:
     for key, text in (
         (f"{CHANGES}notes.txt", b"x"),
         (change_key("prod", 1, "2026-11-29T06:00:00Z"), b"{"),
+        (change_key("prod", 1, "2026-11-29T06:00:01Z"), b"[" * 60_000),
         (change_key("prod", 2, "2026-11-29T06:00:00Z"), b'{"number": 1, "hash": null}'),
     ):
         store.put(key, io.BytesIO(text))

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,23 @@ class TestFolders:
 
         with pytest.raises(StoreMissing):
             list(FileStore(str(folder)).list("blobs/"))
+
+    @pytest.mark.parametrize("make", [os.mkfifo, partial(os.symlink, "/dev/zero")])
+    def test_what_is_no_file_is_not_read(
+        self, place: FilePlace, store: FileStore, make: Callable[[Path], object]
+    ) -> None:
+        """Somebody who may write to the folder would let all others wait for ever."""
+        make(place.folder / "k")
+
+        for call in (
+            partial(store.read, "k", 0, 1),
+            partial(store.download, "k", io.BytesIO()),
+            partial(store.read_versioned, "k"),
+            partial(store.replace, "k", b"x", "0"),
+        ):
+            with pytest.raises(StoreError, match="is no regular file; delete it there"):
+                call()
+        assert [] == list(store.list(""))
 
     def test_links_to_folders_are_not_followed(
         self, place: FilePlace, store: FileStore

@@ -101,7 +101,7 @@ def _table_in(data: bytes) -> object:
     """Return [tool.lazyimport] of a pyproject.toml, None if it has none."""
     try:
         return tomllib.loads(data.decode()).get("tool", {}).get("lazyimport")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise click.UsageError(f"{PYPROJECT} cannot be read: {error}") from error
 
 
