@@ -133,6 +133,14 @@ class _Mention(_Look):
         return self.__wrapped__(*args, **keywords)
 
 
+class _Dynamic(_Look):
+    """What links an extension module, whose spec names it and which has neighbors."""
+
+    def __call__(self, spec: Any, *args: Any) -> Any:
+        self._looks.look(spec.origin, self._depth)
+        return self.__wrapped__(spec, *args)
+
+
 class _Chdir(_Look):
     """``os.chdir`` and ``os.fchdir``, after which relative paths mean others."""
 
@@ -210,6 +218,7 @@ _KINDS = (
     _Access,
     _Pair,
     _Mention,
+    _Dynamic,
     _Chdir,
     _Listdir,
     _Scandir,
@@ -240,6 +249,7 @@ _WRAPPED = (
     ("builtins", "open", _Look, NAME),
     ("io", "open open_code", _Look, NAME),
     ("_io", "open_code", _Look, NAME),  # as SourceFileLoader calls it
+    ("_imp", "create_dynamic", _Dynamic, PACKAGE),
     ("ctypes", "_dlopen", _Look, PACKAGE),
     ("_posixsubprocess", "fork_exec", _Mention, PACKAGE),
     ("subprocess", "_fork_exec", _Mention, PACKAGE),
