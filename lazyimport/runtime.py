@@ -309,7 +309,9 @@ class _Wanted:
         if self.settings.cache_mode == "memory":
             return None
         try:
-            return NodeCache(self.settings.cache_dir).open(self.hash)
+            return NodeCache(self.settings.cache_dir).open(
+                self.hash, relied=self.settings.verify == "arrival"
+            )
         except (errors.ArchiveError, errors.CacheError):
             return None  # what fetches it repairs it, does without it or says so
 

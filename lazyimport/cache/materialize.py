@@ -14,6 +14,9 @@ from __future__ import annotations
 import os
 from fcntl import LOCK_SH, flock
 
+# not from os, where looks are noticed: a large package has a thousand directories
+from posix import lstat
+
 from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, Layout, mark_path
 from lazyimport.format.entries import CONFIGURED, LOOKS
 from lazyimport.lazy import Later
@@ -132,9 +135,9 @@ class Materializer:
                 return said
             for line in said.split("\0")[:-1]:
                 changed, _, path = line.partition(" ")
-                now = os.lstat(f"{self.root}/{path}").st_mtime_ns
+                now = lstat(f"{self.root}/{path}").st_mtime_ns
                 # layers of images may keep no more than seconds
-                if now not in {int(changed), int(changed) // 10**9 * 10**9}:
+                if str(now) != changed and now != int(changed) // 10**9 * 10**9:
                     return None
         except (OSError, ValueError):
             return None

@@ -44,20 +44,25 @@ KINDS = ("raw", "zstd")
 class NodeCache(Layout):
     """The archives on this node, in the directory *path* (absolute)."""
 
-    def open(self, hash: str) -> Archive | None:
+    def open(self, hash: str, *, relied: bool = False) -> Archive | None:
         """Return an archive, mapped, and so is its base; None if it is not here.
+
+        Where it is *relied* upon, checksums stand for digests if it is sealed.
 
         Raises ArchiveError if what is here is damaged, or an overlay without its base,
         and CacheError if the cache may not be trusted or the file cannot be read.
         """
-        return self._open(hash)
+        return self._open(hash, relied=relied)
 
-    def open_base(self, hash: str, *users: str) -> Archive:
+    def open_base(self, hash: str, *users: str, relied: bool = False) -> Archive:
         """Return the archive *hash*, the base of the overlay that is first of *users*.
 
-        The others have that as a base in turn. Raises as `open` does.
+        The others have that as a base in turn; *relied* is as for `open`. Raises
+        as `open` does.
         """
-        archive = None if hash in users else self._open(hash, *users)
+        archive = None
+        if hash not in users:
+            archive = self._open(hash, *users, relied=relied)
         if archive is None:
             raise errors.MalformedArchive(
                 f"archive {users[0]} needs archive {hash}, its base, which is missing "
@@ -66,7 +71,7 @@ class NodeCache(Layout):
             )
         return archive
 
-    def _open(self, hash: str, *users: str) -> Archive | None:
+    def _open(self, hash: str, *users: str, relied: bool) -> Archive | None:
         path = self.archive_path(hash)
         try:
             if not self.exists():
@@ -86,11 +91,17 @@ class NodeCache(Layout):
             ) from error
 
         def open_base(base: str) -> Archive:
-            return self.open_base(base, hash, *users)
+            return self.open_base(base, hash, *users, relied=relied)
 
         sealed = is_sealed(status, hash)
         return Archive(
-            buffer, hash, path, sealed=sealed, base=open_base, blob=self.read_blob
+            buffer,
+            hash,
+            path,
+            sealed=sealed,
+            relied=relied,
+            base=open_base,
+            blob=self.read_blob,
         )
 
     def read_blob(self, blob: Blob) -> mmap:

@@ -67,6 +67,7 @@ class Filling:
                 slots.setdefault(digest, []).append(slot)
         header = self._header = Header(
             head.header.hash,
+            root_check=crc32(index.root),
             root_size=len(index.root),
             pages_size=len(index.body),
             slots_size=index.slots * SLOT.size,

@@ -54,7 +54,8 @@ class Archive:
 
     *hash* is the name that it must prove to have; *what* names the bytes in errors
     (a path or URL). *sealed* says that the bytes were proved when they were stored, and
-    nobody has written to them since: see `rely_on_seal`. *base* opens the full archive
+    nobody has written to them since: see `rely_on_seal`, which *relied* calls before
+    anything is read. *base* opens the full archive
     with a hash, of which an overlay has some of its members: it is then its ``base``.
     *blob* returns the bytes of a blob; without it they cannot be read.
     Opening reads the header and the root only, whatever the size. Raises
@@ -90,6 +91,7 @@ class Archive:
         what: str = "these bytes",
         *,
         sealed: bool = False,
+        relied: bool = False,
         base: Callable[[str], Archive] | None = None,
         blob: ReadBlob | None = None,
     ) -> None:
@@ -108,13 +110,21 @@ class Archive:
         self.what = what
         self.repair = self.coming = None
         self.index = Index(
-            buffer, hash, HEADER_SIZE, header.root_size, header.pages_size, what
+            buffer,
+            hash,
+            HEADER_SIZE,
+            header.root_size,
+            header.pages_size,
+            what,
+            header.root_check if sealed and relied else None,
         )
         if self.index.slots * SLOT.size != header.slots_size:
             raise errors.MalformedArchive(f"{what}: the slots do not add up", hash=hash)
         self._members = Members(buffer, header, what, self.base)
         self._sealed = sealed
         self.blob = blob
+        if relied:
+            self.rely_on_seal()
 
     @property
     def blob(self) -> ReadBlob | None:

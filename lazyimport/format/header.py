@@ -23,8 +23,8 @@ IN_BASE, BLOB = (1 << 64) - 1, (1 << 64) - 2
 AWAITED = 1 << 63
 MARK = 7
 
-# magic, version, flags, reserved; hash, base; sizes of the five sections; warm
-_HEADER = Struct("<8sHH4s32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
+# magic, version, flags, CRC-32 of the root; hash, base; five sizes; warm
+_HEADER = Struct("<8sHHI32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
 _CHECK = Struct("<I")
 SLOT = Struct("<QQI")  # offset, stored size, CRC-32 of the stored bytes: 20
 HEADER_SIZE = _HEADER.size + _CHECK.size  # 128
@@ -34,8 +34,8 @@ class Header:
     """The first 128 bytes of an object.
 
     ``hash`` and ``base`` are in hex digits; ``base`` is None unless the object is a
-    delta or an ``overlay``. ``blobs`` says that some of its slots refer to blobs. Sizes
-    are in bytes.
+    delta or an ``overlay``. ``blobs`` says that some of its slots refer to blobs, and
+    ``root_check`` is the CRC-32 of the root. Sizes are in bytes.
     """
 
     __slots__ = (
@@ -46,6 +46,7 @@ class Header:
         "notes_size",
         "overlay",
         "pages_size",
+        "root_check",
         "root_size",
         "slots_size",
         "warm",
@@ -57,6 +58,7 @@ class Header:
         *,
         base: str | None = None,
         overlay: bool = False,
+        root_check: int,
         root_size: int,
         pages_size: int,
         slots_size: int,
@@ -68,6 +70,7 @@ class Header:
         self.hash = hash
         self.base = base
         self.overlay = overlay
+        self.root_check = root_check
         self.root_size = root_size
         self.pages_size = pages_size
         self.slots_size = slots_size
@@ -108,7 +111,7 @@ class Header:
             VERSION,
             (OVERLAY if self.overlay else DELTA if self.base else 0)
             | BLOBS * self.blobs,
-            b"",
+            self.root_check,
             bytes.fromhex(self.hash),
             bytes.fromhex(self.base) if self.base else b"",
             self.root_size,
@@ -133,7 +136,7 @@ class Header:
             raise errors.MalformedArchive(f"{what}: not a lazyimport archive")
         if len(data) < HEADER_SIZE:
             raise errors.MalformedArchive(f"{what}: cut short inside the header")
-        _, version, flags, zero, name, base, *sizes = _HEADER.unpack_from(data)
+        _, version, flags, root_check, name, base, *sizes = _HEADER.unpack_from(data)
         if version > VERSION:
             raise errors.UnsupportedArchive(
                 f"{what}: written in archive format {version}, and this lazyimport "
@@ -148,7 +151,6 @@ class Header:
         if (
             version != VERSION
             or flags & ~BLOBS not in {0, DELTA, OVERLAY}
-            or any(zero)
             or bool(flags & ~BLOBS) != any(base)
             or root > MAX_ROOT
             or pages >= 1 << 32
@@ -165,6 +167,7 @@ class Header:
             name.hex(),
             base=base.hex() if flags & ~BLOBS else None,
             overlay=bool(flags & OVERLAY),
+            root_check=root_check,
             root_size=root,
             pages_size=pages,
             slots_size=slots,

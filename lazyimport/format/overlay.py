@@ -49,6 +49,7 @@ def write_overlay(out: BinaryIO, revision: Revision, *, raw: bool) -> Header:
         index.hash,
         base=(revision.base.base or revision.base).hash,
         overlay=True,
+        root_check=crc32(index.root),
         root_size=len(index.root),
         pages_size=len(index.body),
         slots_size=index.slots * SLOT.size,

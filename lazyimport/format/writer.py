@@ -193,6 +193,7 @@ def write_object(
     header = Header(
         names[0],
         base=names[1],
+        root_check=crc32(root),
         root_size=len(root),
         pages_size=len(pages),
         slots_size=len(slots) * SLOT.size,

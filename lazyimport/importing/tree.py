@@ -105,7 +105,8 @@ class Tree:
         #: called with the loader and the body of each module that is run, if it is set
         self.running: Callable[[Any, CodeType], None] | None = None
         self._materializer = materializer
-        self._prepared: set[str] = set()
+        #: directory at the top that is prepared -> whether all of it is on disk
+        self._prepared: dict[str, bool] = {}
         self._others: dict[str, dict[str, list[str]]] = {}
         self._looks = looks or Looks()
         self.warn = warn or (lambda _: None)
@@ -292,7 +293,7 @@ class Tree:
                 path=self.inside + top,
                 hash=self.hash,
             ) from error
-        self._prepared.add(top)
+        self._prepared[top] = bool(flags & ~LOOKS) and refusal is None
 
     def put_all(self) -> CacheError | None:
         """Put everything on disk; return why that is not possible, or None."""
@@ -351,18 +352,22 @@ class Tree:
         looker = _who_looks()
         if not looker:
             return
+        if not answers or not self._prepared.get(whole):
+            self._bring(inner, entry, depth, whole)
+        self._answered.add(look)  # now: other threads do not wait for us
+        if len(self.looked) < _MOST_LOOKS:
+            self.looked.setdefault(inner or ".", looker)
+
+    def _bring(self, inner: str, entry: Entry | None, depth: int, whole: str) -> None:
         if depth == LISTED:
             self._put(self._put_names)
             self._answered.add(("", PACKAGE))
         elif depth == PACKAGE:
             self._put_packages([whole] if inner else self.archive.tops())
-        elif entry is not None and not is_directory:
+        elif entry is not None and not entry.is_directory:
             self.put(entry)
         else:
             self._put(lambda files: files.put_directory(self._nearest(inner)))
-        self._answered.add(look)  # now: other threads do not wait for us
-        if len(self.looked) < _MOST_LOOKS:
-            self.looked.setdefault(inner or ".", looker)
 
     def _require_here(self, entry: Entry) -> None:
         """Raise Absent unless a file on demand has come to this node."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from zlib import crc32
 
 import pytest
 
@@ -31,7 +32,7 @@ class TestFields:
         data, name = made
         fields = fields_of(data)
         assert fields["magic"] == b"\x89LZY\r\n\x1a\n"
-        assert (fields["version"], fields["flags"], fields["reserved"]) == (1, 0, 0)
+        assert (fields["version"], fields["flags"]) == (1, 0)
         assert fields["hash"].hex() == name
         assert fields["base"] == bytes(32)
         sections = ("root", "pages", "slots", "members", "notes")
@@ -41,6 +42,7 @@ class TestFields:
         data, name = made
         root = data[128 : 128 + fields_of(data)["root"]]
         assert sha256(root).hexdigest() == name
+        assert fields_of(data)["root_check"] == crc32(root)
 
     def test_decode_is_the_reverse_of_encode(self, made: tuple[bytes, str]) -> None:
         data, _ = made
@@ -83,7 +85,6 @@ class TestFields:
     @pytest.mark.parametrize(
         "change",
         [
-            {"reserved": 1},
             {"slots": 17},
             {"notes": MAX_NOTES + 1},
             {"warm": 1 << 40},

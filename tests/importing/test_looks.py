@@ -135,6 +135,25 @@ def run(program: str) -> Outcome:
     return Outcome(done.stdout, done.stderr, done.returncode)
 
 
+def test_a_package_that_is_on_disk_is_not_put_there_again(tmp_path: Path) -> None:
+    """What puts files there is not even loaded, and looks are noted all the same."""
+    files = {"app/__init__.py": "", "app/data.txt": "", "app/more/text.txt": ""}
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(files, tmp_path / "site"), cache)
+    program = f"""
+        import lazyimport, os, sys
+        lazyimport.install({hash_!r}, cache_dir={str(cache)!r})
+        import app
+        here = app.__path__[0]
+        print(os.path.isfile(here + "/data.txt"), os.listdir(here + "/more"))
+        print(sorted(lazyimport.stats().looked), "lazyimport.files" in sys.modules)
+        """
+    said = "True ['text.txt']\n['app/data.txt', 'app/more'] {}\n"
+
+    assert run(program) == Outcome(said.format(True), "", 0)
+    assert run(program) == Outcome(said.format(False), "", 0)
+
+
 def test_uninstall_takes_everything_back(tree: tuple[Path, Path, str]) -> None:
     """Also from whoever took a function before, and from whoever did meanwhile."""
     _, cache, hash_ = tree

@@ -11,7 +11,9 @@ from lazyimport.stores import Store
 
 def put_header(store: Store, hash_: str, base: str | None = None) -> str:
     """Put an archive without members into *store* and return its hash."""
-    header = Header(hash_, base=base, root_size=112, pages_size=96, slots_size=0)
+    header = Header(
+        hash_, base=base, root_check=0, root_size=112, pages_size=96, slots_size=0
+    )
     data = header.encode() + bytes(header.size - len(header.encode()))
     assert store.put(archive_key(hash_), io.BytesIO(data))
     return hash_

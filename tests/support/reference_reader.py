@@ -66,10 +66,10 @@ def read_delta(data: bytes, name: str, base_data: bytes) -> Everything:
 
 def _sections(data: bytes, name: str) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     """Section 2: return the hash of the base, root, pages, slots and members."""
-    magic, version, flags, zero, own, base, *sizes, warm, check = struct.unpack_from(
-        "<8sHHI32s32sQQQQIQI", data
+    magic, version, flags, root_check, own, base, *sizes, warm, check = (
+        struct.unpack_from("<8sHHI32s32sQQQQIQI", data)
     )
-    assert (magic, version, zero) == (b"\x89LZY\r\n\x1a\n", 1, 0)
+    assert (magic, version) == (b"\x89LZY\r\n\x1a\n", 1)
     assert flags == (base != bytes(32))
     assert own.hex() == name
     assert check == crc32(data[:124])
@@ -82,6 +82,7 @@ def _sections(data: bytes, name: str) -> tuple[bytes, bytes, bytes, bytes, bytes
     for size in sizes:
         parts.append(data[at : at + size])
         at += size
+    assert root_check == crc32(parts[0])
     return base, parts[0], parts[1], parts[2], parts[3]
 
 
