@@ -126,7 +126,7 @@ def unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
     """Return the error for a cache with which one cannot do what *verb* says."""
     return errors.CacheError(
         f"cannot {verb} the node cache {path}: {error.strerror}; set "
-        "LAZYIMPORT_CACHE_DIR to a directory this user may write",
+        "LAZYIMPORT_CACHE_DIR to a directory that this user may read and write",
         path=path,
         errno=error.errno,
     )

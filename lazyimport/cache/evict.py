@@ -99,7 +99,8 @@ def prune(
     What nothing needs goes as well. With *dry_run* nothing is removed. Raises
     CacheError, also for a directory that is not marked as a node cache, or OSError.
     """
-    _refuse_unmarked(cache)
+    if not _can_be_changed(cache):
+        return Pruned([], [], 0, 0)
     with cache.lock(EVICTION, _PATIENCE):
         eviction = _Eviction(cache, dry_run=dry_run)
         eviction.sweep()
@@ -116,12 +117,40 @@ def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pr
     Processes go on with what they have open, but find no files that they have
     not opened yet. With *dry_run* nothing is removed. Raises as `prune` does.
     """
-    _refuse_unmarked(cache)
+    if not _can_be_changed(cache):
+        return Pruned([], [], 0, 0)
     with cache.lock(EVICTION, _PATIENCE):
         eviction = _Eviction(cache, force=force, dry_run=dry_run)
         eviction.shrink(-1)
         eviction.sweep(everything=True)
         return eviction.result()
+
+
+def _can_be_changed(cache: NodeCache) -> bool:
+    """Return whether there is a *cache* at all.
+
+    Raises CacheError if this user may not change it, or if it may hold what is not its
+    own.
+    """
+    why = ""
+    try:
+        owner = os.stat(cache.path).st_uid
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        why = str(error.strerror)
+    else:
+        if owner not in {os.geteuid(), 0}:
+            why = f"it belongs to user {owner}; run this as that user"
+        elif not os.access(cache.path, os.W_OK | os.X_OK, effective_ids=True):
+            why = "this user may not write there"
+    if not why:
+        _refuse_unmarked(cache)
+        return True
+    raise CacheError(
+        f"cannot remove anything from the node cache {cache.path}: {why}",
+        path=cache.path,
+    )
 
 
 def _refuse_unmarked(cache: NodeCache) -> None:
@@ -130,8 +159,8 @@ def _refuse_unmarked(cache: NodeCache) -> None:
     if not is_marked(cache.path):
         raise CacheError(
             f"refusing to remove anything from {cache.path}: it has no {NAME} of "
-            "lazyimport, because it held other things first; set LAZYIMPORT_CACHE_DIR to a directory that is new or "
-            "empty, and remove by hand what is not needed here",
+            "lazyimport, because it held other things first; remove by hand what is "
+            "not needed, and set LAZYIMPORT_CACHE_DIR to a new or empty folder",
             path=cache.path,
         )
 

@@ -269,16 +269,29 @@ class NodeCache(Layout):
         return refused(what, self.path, error, size)
 
     def scratch_folder(self) -> str:
-        """Return the directory for nameless files on the disk of the cache."""
-        return self.make_folder(ARCHIVES)
+        """Return a directory for nameless files: on the disk of the cache, if it can be.
+
+        Else it is the one for temporary files.
+        """
+        try:
+            folder = self.make_folder(ARCHIVES)
+        except errors.CacheError:
+            folder = ""
+        if os.access(folder, os.W_OK):
+            return folder
+        from tempfile import gettempdir
+
+        return gettempdir()
 
     def default_limit(self) -> int:
-        """Return the bytes that the cache may take if no limit is set.
+        """Return the bytes that the cache may take if no limit is set, 0 without one.
 
-        Raises CacheError if there is no such cache.
+        Raises CacheError if it cannot be reached.
         """
         try:
             disk = os.statvfs(self.path)
+        except FileNotFoundError:
+            return 0
         except OSError as error:
             raise unusable("use", self.path, error) from error
         return disk.f_blocks * disk.f_frsize // _SHARE

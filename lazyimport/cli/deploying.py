@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from lazyimport.deploy import (
     Timeline,
 )
 from lazyimport.deploy.keyed import KeyedManifest
-from lazyimport.errors import ArchiveMissing, LazyImportError, StoreError
+from lazyimport.errors import ArchiveMissing, CacheError, LazyImportError, StoreError
 from lazyimport.packing.config import Config
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.gc_lock import claim
@@ -187,7 +187,9 @@ def claim_archive(
     try:
         (require_archive if dry_run else claim)(history.store, hash)
     except ArchiveMissing as error:
-        cached = hash in cached_hashes(settings, hash)
+        cached: set[str] = set()
+        with suppress(CacheError):
+            cached = cached_hashes(settings, hash)
         where = "it is only in the node cache here" if cached else "check the hash"
         raise error.with_text(
             f"archive {hash} is not in {redact(str(settings.store))}, so no worker could run it; "

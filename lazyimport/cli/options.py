@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -12,7 +13,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from lazyimport.cli.declare import argument, option
-from lazyimport.errors import SettingsError
+from lazyimport.errors import LazyImportError, SettingsError
 from lazyimport.settings import Settings
 from lazyimport.values import check_channel
 
@@ -28,7 +29,9 @@ def complete_archive(
     """Offer the archives in the node cache; the shell offers files beside them."""
     from lazyimport.delivery.lookup import cached_hashes
 
-    found = cached_hashes(Settings.from_environ(os.environ), incomplete.lower())
+    found: set[str] = set()
+    with suppress(LazyImportError):  # it would be printed into the line
+        found = cached_hashes(Settings.from_environ(os.environ), incomplete.lower())
     names = sorted(name[: max(_COMPLETED, len(incomplete))] for name in found)
     # bash forgets what was before an item of another type than plain
     return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]

@@ -11,12 +11,13 @@ from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.heads import Head
 from lazyimport.errors import (
     ArchiveMissing,
+    CacheError,
     DamagedArchive,
     KeyMissing,
     MalformedArchive,
     SettingsError,
 )
-from lazyimport.format.archive import decode_notes
+from lazyimport.format.archive import Archive, decode_notes
 from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
@@ -146,15 +147,14 @@ def read_contents(
 
     Of what is in the store, header, index and notes are read, of a delta those of
     its base too, and members when they are asked for. Nothing comes into the cache,
-    but what was packed here is written there whole.
+    but what was packed here is written there whole. A cache that cannot be read
+    counts as empty.
 
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    cache = NodeCache(settings.cache_dir)
-    cached = cache.open(hash)
-    if cached is None and settings.store and find_packed(cache, hash) is None:
+    if settings.store and not _is_here(NodeCache(settings.cache_dir), hash):
         return _read_stored(hash, store_of(settings), settings)
-    archive, _ = fetch(settings, hash, reporter)
+    archive = fetch_to_read(hash, settings, reporter)
     place = f"the node cache {settings.cache_dir}"
     first = len({digest for _, digest, *_ in first_in(archive)}), archive.warm
     return Contents(
@@ -166,6 +166,29 @@ def read_contents(
         archive.content,
         archive.blobs(),
     )
+
+
+def _is_here(cache: NodeCache, hash: str) -> bool:
+    try:
+        return cache.open(hash) is not None or find_packed(cache, hash) is not None
+    except (CacheError, DamagedArchive, MalformedArchive):
+        return False
+
+
+def fetch_to_read(
+    hash: str, settings: Settings, reporter: Reporter = SILENT
+) -> Archive:
+    """Return an archive that is read and not run: `fetch`, or else from memory.
+
+    That is where the cache cannot be used and a store has it; *reporter* is told
+    nothing of that.
+    """
+    try:
+        return fetch(settings, hash, reporter, ahead=True)[0]
+    except CacheError:
+        if not settings.store:
+            raise
+        return fetch(settings.replaced(cache_mode="memory"), hash, reporter)[0]
 
 
 def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:

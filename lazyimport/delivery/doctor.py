@@ -72,8 +72,10 @@ def examine(
     for tried, check in checks:
         try:
             yield Finding(tried, check(), well=True)
-        except (LazyImportError, OSError) as error:
+        except LazyImportError as error:
             yield Finding(tried, str(error), well=False)
+        except OSError as error:
+            yield Finding(tried, f"{error.filename}: {error.strerror}", well=False)
 
 
 def _python() -> str:
@@ -115,6 +117,8 @@ def _cache(cache: NodeCache) -> str:
 
 
 def _disk(path: str) -> str:
+    while not os.path.exists(path):  # it could not be made
+        path = os.path.dirname(path)
     status, around = os.statvfs(path), f"{os.path.realpath(path)}/"
     kind = "some file system"
     try:

@@ -11,6 +11,7 @@ from lazyimport.cache.previous import packed_hashes
 from lazyimport.delivery.artifact import deliver
 from lazyimport.errors import (
     ArchiveMissing,
+    CacheError,
     ChannelError,
     LazyImportError,
     SettingsError,
@@ -73,10 +74,11 @@ def resolve(
 def cached_hashes(settings: Settings, prefix: str = "") -> set[str]:
     """Return the hashes of the archives in the node cache that begin with *prefix*.
 
-    Those that were packed here count too, which may be there as deltas alone.
+    Those that were packed here count too, which may be there as deltas alone. Raises
+    CacheError.
     """
     cache = NodeCache(settings.cache_dir)
-    found = list(cache.archives())
+    found = list(cache.archives()) if cache.exists() else []
     found += [name for name, _ in packed_hashes(cache)]
     return {name for name in found if name.startswith(prefix)}
 
@@ -91,12 +93,18 @@ def _resolve_artifact(text: str, settings: Settings, reporter: Reporter) -> str:
 
 
 def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) -> str:
-    found = cached_hashes(settings, prefix)
-    places = f"the node cache {settings.cache_dir}"
+    found, places = set(), []
+    try:
+        found = cached_hashes(settings, prefix)
+        places.append(f"the node cache {settings.cache_dir}")
+    except CacheError:
+        if not settings.store:
+            raise
     if len(found) != 1 and settings.store:
         store = store or store_of(settings)
         found |= {name for name, _ in stored_archives(writable(store), prefix)}
-        places += f" or {redact(settings.store)}"
+        places.append(redact(settings.store))
+    where = " or ".join(places)
     if len(found) == 1:
         hash = found.pop()
         if settings.trusted_keys:
@@ -105,7 +113,7 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
     if found:
         shown = ", ".join(sorted(found)[:_SHOWN])
         raise SettingsError(
-            f"{len(found)} archives in {places} begin with {prefix}: {shown}"
+            f"{len(found)} archives in {where} begin with {prefix}: {shown}"
             f"{', ...' if len(found) > _SHOWN else ''}; write more digits",
             name="hash",
             value=prefix,
@@ -116,7 +124,7 @@ def _resolve_prefix(prefix: str, settings: Settings, store: ReadStore | None) ->
         else "name the store to look in with --store, or set LAZYIMPORT_STORE"
     )
     raise ArchiveMissing(
-        f"no archive in {places} begins with {prefix}; {advice}",
+        f"no archive in {where} begins with {prefix}; {advice}",
         hash=prefix,
         store=settings.store and redact(settings.store),
     )

@@ -51,10 +51,20 @@ def _ls(as_json: bool, settings: Settings) -> None:
         facts = {"path": cache.path, "size": total, "archives": kept}
         console.print_json({**facts, "fetching": fetching})
         return
-    rows = [(hash, size(each.total), "", str(each)) for hash, each in coming.items()]
+    here = {each.hash for each in kept}  # whose large files may still come
+    rows = [
+        (hash, size(each.total), "", str(each))
+        for hash, each in coming.items()
+        if hash not in here
+    ]
     rows += [
-        (a.hash, size(a.size), moment(a.used), "in use" if a.in_use else "")
-        for a in kept
+        (
+            each.hash,
+            size(each.size),
+            moment(each.used),
+            str(coming.get(each.hash, "in use" if each.in_use else "")),
+        )
+        for each in kept
     ]
     console.print_table(rows, header=("HASH", "SIZE", "LAST USED", ""), right=(1,))
     console.say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tempfile import TemporaryDirectory
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.comparing import named_archive, print_comparison
@@ -11,6 +12,7 @@ from lazyimport.cli.packing import NAMES, pack_options
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.comparing import Tree, compare
 from lazyimport.delivery.contents import read_contents
+from lazyimport.errors import CacheError
 from lazyimport.packing import PackOptions, pack
 from lazyimport.settings import Settings
 from lazyimport.values import is_prefix
@@ -62,13 +64,19 @@ def command(
         options.refuse_idle(["lines"], "with --json")
     if new is not None and not (_is_folder(old) or _is_folder(new)):
         options.refuse_idle(NAMES, "without a folder")
-    with Progress(quiet=quiet) as reporter:
+    with Progress(quiet=quiet) as reporter, TemporaryDirectory() as folder:
+
+        def packed(roots: list[str], settings: Settings) -> Tree:
+            made = pack(roots, settings, packing, whole=False, reporter=reporter)
+            return made.revision
 
         def tree(text: str | None) -> Tree:
             if text is None or _is_folder(text):
                 roots = [] if text is None else [text]
-                packed = pack(roots, settings, packing, whole=False, reporter=reporter)
-                return packed.revision
+                try:
+                    return packed(roots, settings)
+                except CacheError:
+                    return packed(roots, settings.replaced(cache_dir=folder))
             hash = named_archive(text, settings, reporter)
             return read_contents(hash, settings, reporter)
 

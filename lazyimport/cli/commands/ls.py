@@ -9,8 +9,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount, moment, origin_of, size
 from lazyimport.cli.progress import Progress
-from lazyimport.delivery.contents import Contents, read_contents
-from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.contents import Contents, fetch_to_read, read_contents
 from lazyimport.delivery.lookup import resolve
 from lazyimport.format.entries import Entry
 from lazyimport.importing.shadowing import shadowed as find_shadowed
@@ -135,7 +134,7 @@ def _print_archives(shown: list[Listed], found: list[Listed], place: str) -> Non
 
 def _list_shadowed(hash: str, settings: Settings, *, as_json: bool) -> None:
     with Progress() as reporter:
-        found, _ = fetch(settings, hash, reporter)
+        found = fetch_to_read(hash, settings, reporter)
     tree = Tree(found, NodeCache(settings.cache_dir).tree_path(hash))
     rows = list(find_shadowed(tree))
     if as_json:

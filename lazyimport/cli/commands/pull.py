@@ -6,7 +6,7 @@ from lazyimport.cache.putting import export
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
-from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.contents import fetch_to_read
 from lazyimport.delivery.lookup import resolve
 from lazyimport.settings import Settings
 
@@ -34,7 +34,7 @@ def command(archive: str, folder: str, settings: Settings) -> None:
     target = options.folder(folder)
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
-        found, _ = fetch(settings, hash, reporter)
+        found = fetch_to_read(hash, settings, reporter)
         export(found, target)
     console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
     print(target)
