@@ -111,7 +111,7 @@ class AtomicFile:
     *mode* are the permissions of the result; None leaves that to the umask. With
     *durable* the bytes are on the disk before the name is, so that a power cut
     leaves the file whole or not at all; what is proved when it is read can do
-    without.
+    without. An OSError of the file names *path*.
     """
 
     def __init__(
@@ -124,11 +124,15 @@ class AtomicFile:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> BinaryIO:
-        self._file = open(self.temporary, "x+b")
-        while not claim(self._file.fileno()):
-            self._file.close()
-            self.temporary = unfinished_path(self.path)
+        try:
             self._file = open(self.temporary, "x+b")
+            while not claim(self._file.fileno()):
+                self._file.close()
+                self.temporary = unfinished_path(self.path)
+                self._file = open(self.temporary, "x+b")
+        except OSError as error:
+            self._name(error)
+            raise
         return self._file
 
     def __exit__(
@@ -146,8 +150,17 @@ class AtomicFile:
                     self.publish()
                     # Closing alone would leave the lock to whatever was forked since.
                     unclaim(file.fileno())
+        except OSError as failure:
+            self._name(failure)
+            raise
         finally:
+            self._name(error)
             remove_file(self.temporary)
+
+    def _name(self, error: BaseException | None) -> None:
+        """Let an error name the file, and not the temporary one, which is gone."""
+        if isinstance(error, OSError) and error.filename in {None, self.temporary}:
+            error.filename, error.filename2 = self.path, None
 
     def _finish(self, file: BinaryIO) -> None:
         file.flush()

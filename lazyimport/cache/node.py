@@ -269,19 +269,8 @@ class NodeCache(Layout):
         return refused(what, self.path, error, size)
 
     def scratch_folder(self) -> str:
-        """Return a directory for nameless files: on the disk of the cache, if it can be.
-
-        Else it is the one for temporary files.
-        """
-        try:
-            folder = self.make_folder(ARCHIVES)
-        except errors.CacheError:
-            folder = ""
-        if os.access(folder, os.W_OK):
-            return folder
-        from tempfile import gettempdir
-
-        return gettempdir()
+        """Return the directory for nameless files on the disk of the cache."""
+        return self.make_folder(ARCHIVES)
 
     def default_limit(self) -> int:
         """Return the bytes that the cache may take if no limit is set, 0 without one.

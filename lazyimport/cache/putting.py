@@ -236,8 +236,8 @@ def export(archive: Archive, folder: str) -> None:
     if os.path.lexists(folder) and os.listdir(folder):
         raise FileExistsError(EEXIST, "not empty: name another folder", folder)
     unfinished = unfinished_path(os.path.realpath(folder))
-    os.makedirs(unfinished)
     try:
+        os.makedirs(unfinished)
         for top in archive.tops():
             for entry in archive.files_under(top):
                 _export_file(archive, entry, f"{unfinished}/{entry.path}")

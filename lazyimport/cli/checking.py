@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
-from lazyimport.deploy import check
+from lazyimport.delivery.contents import read_contents
+from lazyimport.delivery.fit import require_fit
+from lazyimport.deploy import Cluster, check
+from lazyimport.errors import WrongPython
 from lazyimport.settings import Settings
 
 check_python = option(
@@ -53,4 +56,31 @@ def check_and_tell(
     reporter.say(
         f"{names}: fine with {where}, {amount(checked.modules, 'module')} of the "
         f"archive in {checked.seconds:.1f} s"
+    )
+
+
+def check_nodes_and_tell(
+    hash: str, cluster: Cluster, settings: Settings, timeout: float, reporter: Progress
+) -> None:
+    """Ask *cluster* which Pythons its nodes have, and whether the archive is for them.
+
+    Raises WrongPython, or DeployError if that cannot be asked.
+    """
+    reporter.step(f"asking {cluster.address} which Python its nodes have")
+    contents = read_contents(hash, settings, reporter)
+    pythons = cluster.pythons(timeout)
+    for python in pythons:
+        try:
+            require_fit(contents, python)
+        except WrongPython as error:
+            raise error.with_text(f"archive {hash} cannot run: {error}") from error
+        if not python.has_bytecode(contents):
+            reporter.warn(
+                f"archive {hash[:12]} has no bytecode for {python.where}, so it "
+                f"compiles every module: push with --python 3.{python.minor}"
+            )
+    minors = ", ".join(sorted({f"3.{python.minor}" for python in pythons}))
+    reporter.say(
+        f"{hash[:12]} is for Python {minors} of {amount(len(pythons), 'node')} at "
+        f"{cluster.address}"
     )

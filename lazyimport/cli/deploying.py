@@ -29,6 +29,7 @@ from lazyimport.deploy import (
     Target,
     Timeline,
 )
+from lazyimport.deploy.application import SERVE
 from lazyimport.deploy.keyed import KeyedManifest
 from lazyimport.errors import ArchiveMissing, CacheError, LazyImportError, StoreError
 from lazyimport.packing.config import Config
@@ -99,14 +100,17 @@ class Wishes(NamedTuple):
     timeout: float
     target: Target
 
-    def check(self, applications: Sequence[Application]) -> None:
-        """Raise click.UsageError for what *applications* can never be asked for."""
+    def check(self, applications: Sequence[Application], *, asks: bool = False) -> None:
+        """Raise click.UsageError for what *applications* can never be asked for.
+
+        *asks* says that ``--check`` asks the cluster.
+        """
         if not self.wait:
             options.refuse_idle(["report"], "without --wait")
         if not (self.wait or self.prefetch):
             options.refuse_idle(["timeout"], "without --wait or --prefetch")
-            if not self.apply:
-                why = "without --apply, --wait or --prefetch: only the file changes"
+            if not (self.apply or asks):
+                why = "without --apply, --wait, --prefetch or --check: only the file changes"
                 options.refuse_idle(["target"], why)
         try:
             self.target.check(
@@ -114,6 +118,15 @@ class Wishes(NamedTuple):
             )
         except ImpossibleError as error:
             raise click.UsageError(str(error)) from error
+
+
+def can_ask(wishes: Wishes, applications: Sequence[Application]) -> bool:
+    """Whether somebody says where *applications* run, and a job may be run there."""
+    source = click.get_current_context().get_parameter_source("target")
+    serves = all(app.kind == SERVE for app in applications)
+    from_environment = source is ParameterSource.ENVIRONMENT and serves
+    typed = source is ParameterSource.COMMANDLINE
+    return not wishes.dry_run and (typed or from_environment)
 
 
 def read_manifest(file: str, wishes: Wishes) -> Manifest:

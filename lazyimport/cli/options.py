@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from lazyimport.cli.declare import argument, option
-from lazyimport.errors import LazyImportError, SettingsError
+from lazyimport.errors import CacheError, LazyImportError, SettingsError
 from lazyimport.settings import Settings
 from lazyimport.values import check_channel
 
@@ -114,6 +114,23 @@ def _read_settings(
     if required:
         require_store(found)
     return found
+
+
+@contextmanager
+def any_cache(settings: Settings) -> Iterator[Settings]:
+    """Give *settings*; with a temporary node cache if theirs cannot be written."""
+    from tempfile import TemporaryDirectory
+
+    from lazyimport.cache.node import NodeCache
+
+    folder = ""
+    with suppress(CacheError):
+        folder = NodeCache(settings.cache_dir).scratch_folder()
+    if os.access(folder, os.W_OK):
+        yield settings
+        return
+    with TemporaryDirectory(prefix="lazyimport-") as folder:
+        yield settings.replaced(cache_dir=folder)
 
 
 def require_store(settings: Settings) -> None:

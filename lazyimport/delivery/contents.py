@@ -209,7 +209,9 @@ def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
             store=store.url,
         ) from error
     except (MalformedArchive, DamagedArchive) as error:
-        raise error.with_text(f"{error}; delete it there and push again") from error
+        raise error.with_text(
+            f"{error}; push the tree again, which replaces it"
+        ) from error
     places = {
         member[3]: (of, member) for of in reversed(heads) for member in of.members
     }

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
-from importlib.util import MAGIC_NUMBER
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.contents import read_contents
-from lazyimport.delivery.fit import require_fit
+from lazyimport.delivery.fit import require_fit, this_python
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import KeyMissing, LazyImportError
 from lazyimport.registry.archives import delete_object
@@ -165,10 +164,9 @@ def _write(store: ReadStore) -> str:
 def _archive(text: str, settings: Settings) -> str:
     contents = read_contents(resolve(text, settings), settings)
     require_fit(contents)
-    minor, tag = sys.version_info.minor, str(sys.implementation.cache_tag)
-    if contents.index.variant(tag, MAGIC_NUMBER, sys.flags.optimize) < 0:
+    if not this_python().has_bytecode(contents):
         raise LazyImportError(
             "it has no bytecode for this Python, so each node compiles it; push with "
-            f"--python 3.{minor}"
+            f"--python 3.{sys.version_info.minor}"
         )
     return f"in {contents.place}, for this Python and platform"

@@ -28,7 +28,6 @@ from lazyimport.files import AtomicFile
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.overlay import combine, write_overlay
-from lazyimport.registry.layout import archive_key
 from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, WARNINGS
 from lazyimport.values import redact
@@ -126,8 +125,7 @@ class _Fetch:
         except (MalformedArchive, DamagedArchive) as error:
             if error.hash != hash or not self._settings.store:
                 raise
-            advice = f"delete {archive_key(hash)} there and push the tree again"
-            text = f"{error}; so the store cannot deliver it: {advice}"
+            text = f"{error}; push the tree again, which replaces it"
             raise error.with_text(text) from error.__cause__
 
     def _archive(self, hash: str) -> Archive:

@@ -275,8 +275,8 @@ class _Push:
             if item.size != published.size:
                 raise StoreError(
                     f"{store.url} has {item.size} bytes of the {published.size} that "
-                    f"were sent as archive {hash}; delete {item.key} there, see what "
-                    "cut it short, and push again",
+                    f"were sent as archive {hash}; see what cut it short, and push "
+                    "again, which replaces it",
                     url=store.url,
                     key=item.key,
                 )

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from shlex import join
 from typing import Any
 
+from lazyimport.delivery.fit import Python
 from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.status import Process, Served, Told
@@ -144,6 +145,17 @@ class Cluster:
         """
         command = ["python", "-m", "lazyimport.ray.prefetch_job", hash]
         return self.run(join([*command, store] if store else command), timeout)
+
+    def pythons(self, timeout: float) -> list[Python]:
+        """Return the Python of each node. Raises DeployError as `run` does."""
+        lines: list[str] = []
+        try:
+            lines.extend(self.run("python -m lazyimport.ray.describe_job", timeout))
+        except DeployError as error:
+            said = "".join(f"\n{line}" for line in lines)
+            raise error.with_text(f"{error}{said}") from error
+        told = [json.loads(line) for line in lines if line.startswith("{")]
+        return [Python(**{name: one[name] for name in Python._fields}) for one in told]
 
     def run(self, command: str, timeout: float) -> Iterator[str]:
         """Run *command* on the head node as a job, and yield the lines it prints.

@@ -107,14 +107,10 @@ class Packed:
         Raises OSError, which names *path*, or CacheError.
         """
         archive = self.archive
-        try:
-            with AtomicFile(path) as file:
-                order = self.revision.order
-                first = order() if order is not None else ()
-                return recode(archive, file, raw=False, first=first, blobs=NONE).size
-        except OSError as error:
-            error.filename = path  # not the temporary file, which is gone
-            raise
+        with AtomicFile(path) as file:
+            order = self.revision.order
+            first = order() if order is not None else ()
+            return recode(archive, file, raw=False, first=first, blobs=NONE).size
 
     def rebase(self) -> None:
         """Make this archive the base of the next packing. Raises CacheError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import ray
@@ -71,7 +71,10 @@ def prefetch(
             pass  # the nodes that need the store say what is wrong with it
     results = []
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    for result in _fetch_on(nodes, hash, store, timeout):
+    for node, address, answer in on_each_node(nodes, fetch_here, hash, store, timeout):
+        is_lost = isinstance(answer, Exception)
+        told = (0, 0.0, str(answer).strip()) if is_lost else answer
+        result = NodeFetch(node, address, *told)
         results.append(result)
         reporter.step(str(result), len(results), len(nodes))
     failed = [result for result in results if result.error]
@@ -85,21 +88,26 @@ def prefetch(
     return results
 
 
-def _fetch_on(nodes: list[dict[str, Any]], *wanted: Any) -> Iterator[NodeFetch]:
-    """Yield what `fetch_here` did on each of *nodes*, as they are done."""
-    fetch = ray.remote(num_cpus=0, max_retries=0)(fetch_here)
+def on_each_node(
+    nodes: list[dict[str, Any]], function: Callable[..., Any], *arguments: Any
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield id and address of each of *nodes*, and what *function* returns there.
+
+    They come as they are done. Where a node is lost, it is the RayError.
+    """
+    task_of = ray.remote(num_cpus=0, max_retries=0)(function)
     waiting = {}
     for node in nodes:
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = fetch.options(scheduling_strategy=here).remote(*wanted)
+        task = task_of.options(scheduling_strategy=here).remote(*arguments)
         waiting[task] = (node["NodeID"], node["NodeManagerAddress"])
     while waiting:
         (task,), _ = ray.wait(list(waiting), num_returns=1)
         where = waiting.pop(task)
         try:
-            yield NodeFetch(*where, *ray.get(task))
+            yield *where, ray.get(task)
         except ray.exceptions.RayError as lost:
-            yield NodeFetch(*where, error=str(lost).strip())
+            yield *where, lost
 
 
 def fetch_here(

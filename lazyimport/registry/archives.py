@@ -35,12 +35,12 @@ def read_header(store: ReadStore, hash: str) -> Header:
         header = Header.decode(data, what)
     except MalformedArchive as error:
         raise MalformedArchive(
-            f"{error}; delete it there and push again", hash=hash
+            f"{error}; push the tree again, which replaces it", hash=hash
         ) from error
     if header.hash != hash:
         raise MalformedArchive(
             f"{what}: this is archive {header.hash}, not {hash}; somebody put it "
-            "there under a wrong name: delete it there and push again",
+            "there under a wrong name; push the tree again, which replaces it",
             hash=hash,
         )
     return header

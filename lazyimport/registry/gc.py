@@ -40,7 +40,7 @@ from lazyimport.registry.layout import (
     is_deployment,
     recorded_hash,
 )
-from lazyimport.registry.past import Kept
+from lazyimport.registry.past import Kept, Reason
 from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
@@ -87,7 +87,7 @@ class Rules(NamedTuple):
 class Fate:
     """An archive: ``hash``, ``size`` in the store, ``modified``, ``base`` or None.
 
-    ``reasons`` are for it to stay; without any it goes. ``modified`` is when it
+    ``reasons`` let it stay; without any it goes. ``modified`` is when it
     was pushed last, in seconds from the epoch by the clock of the store.
     """
 
@@ -95,7 +95,7 @@ class Fate:
     size: int
     modified: float
     base: str | None
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
 
 
 @dataclass
@@ -299,16 +299,16 @@ class _Surveyor:
                 known[hash].reasons.append(reason)
         for place, fate in enumerate(fates):
             if fate.hash in rules.hashes:
-                fate.reasons.append("named")
+                fate.reasons.append(Reason("named"))
             if place < rules.keep_last:
-                fate.reasons.append(f"one of the {rules.keep_last} newest")
+                fate.reasons.append(Reason("newest", number=rules.keep_last))
             if now - fate.modified < rules.age:
-                fate.reasons.append("pushed lately")
+                fate.reasons.append(Reason("recent"))
         for fate in fates:
             if fate.reasons and fate.base in known:
-                known[fate.base].reasons.append(f"base of {fate.hash[:12]}")
+                known[fate.base].reasons.append(Reason("base", fate.hash))
 
-    def _channel_reasons(self) -> Iterator[tuple[str, str]]:
+    def _channel_reasons(self) -> Iterator[tuple[str, Reason]]:
         """Yield what channels keep; as in `Kept`, what is signed is counted first."""
         rules = self._rules
         channels = read_channels(self._store)
@@ -325,10 +325,11 @@ class _Surveyor:
             signed = [c for c in changes if trusted and c.signer(name, trusted)]
             keeps = rules.channels is None or name in rules.channels
             for counted in (signed, changes):
-                found: dict[str, str] = {}
+                found: dict[str, Reason] = {}
                 for change in filter(lambda each: each.hash, counted):
-                    number = f" #{change.number}" if change is not counted[0] else ""
-                    found.setdefault(str(change.hash), f"channel {name}{number}")
+                    number = None if change is counted[0] else change.number
+                    reason = Reason("channel", name, number)
+                    found.setdefault(str(change.hash), reason)
                 now = bool(counted and counted[0].hash)
                 yield from [*found.items()][: max(keeps and rules.history, now)]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import takewhile
+from typing import NamedTuple
 
 from lazyimport.registry.history import Deployment, newest_first
 
@@ -101,6 +102,20 @@ class Past:
         return f"; passed over: {', '.join(texts)}" if texts else ""
 
 
+class Reason(NamedTuple):
+    """Why a garbage collection leaves an archive.
+
+    *kind* is ``channel``, ``application``, ``rollback``, ``named``, ``newest``,
+    ``recent`` or ``base``, and *name* that of the channel or application, or the hash
+    of the archive whose base it is. *number* is that of an earlier change of the
+    channel, or how many of the newest stay.
+    """
+
+    kind: str
+    name: str | None = None
+    number: int | None = None
+
+
 class Kept:
     """What *records* keep from a garbage collection.
 
@@ -109,12 +124,12 @@ class Kept:
     with the newest, *count* archives and at least two. What nobody who is trusted
     signed keeps archives too, and takes no one's place.
 
-    ``reasons`` are pairs of a hash and why it stays. ``ids`` are application and id of
+    ``reasons`` are pairs of a hash and a `Reason`. ``ids`` are application and id of
     the deployments to remember: the last `RECORDED`, and when those archives ran.
     """
 
     def __init__(self, records: Iterable[Deployment], count: int) -> None:
-        self.reasons: list[tuple[str, str]] = []
+        self.reasons: list[tuple[str, Reason]] = []
         self.ids: set[tuple[str, str]] = set()
         deployments = newest_first(records)
         for counted in ([each for each in deployments if each.trusted], deployments):
@@ -128,12 +143,12 @@ class Kept:
         app, now = line[0].app, line[0].hash
         good = Past(line, now).good()[: count - 1]
         for each in line[:RECORDED]:
-            self.reasons.append((each.hash, f"application {app}"))
+            self.reasons.append((each.hash, Reason("application", app)))
             if each.outcome == "running":
                 break
             if each.before:
-                self.reasons.append((each.before, f"application {app}"))
-        self.reasons += [(hash, f"rollback of {app}") for hash in good]
+                self.reasons.append((each.before, Reason("application", app)))
+        self.reasons += [(hash, Reason("rollback", app)) for hash in good]
         ran = {each.hash: each for each in reversed(line) if each.outcome == "running"}
         found = [*line[:RECORDED], *map(ran.get, [now, *good])]
         self.ids.update((each.app, each.id) for each in found if each)

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from lazyimport.delivery.fit import this_python
 from lazyimport.deploy import History
 from tests.fakes.dashboard import Dashboard
 
@@ -644,6 +645,28 @@ class TestWithoutACluster:
         assert "prefetched to 1 of 1 nodes" in done.stderr
         assert 3 == dashboard.submitted
         assert SERVE.format(B) == file.read_text()
+
+    def test_a_check_with_an_address_asks_which_python_the_nodes_have(
+        self, cli: CommandLine, file: Path, project: Path
+    ) -> None:
+        """Not in a dry run: a job would be something new in the cluster."""
+        (project / "shop/fast.cpython-38-sparc-linux-gnu.so").write_bytes(b"\x7fELF")
+        words = ["deploy", file, "--push", project, "--store", cli.url]
+        words += ["--check", "shop.main"]
+        here = this_python("node 10.0.0.7")
+        other = here._replace(minor=8, suffixes=[".cpython-38-sparc-linux-gnu.so"])
+        with Dashboard() as dashboard:
+            words += ["--address", dashboard.address]
+            dashboard.logs = f"starting\n{json.dumps(here._asdict())}\n"
+            wrong = cli.fail(*words)
+            assert not (cli.store / "archives").exists()
+            dashboard.logs = f"{json.dumps(other._asdict())}\n"
+            done = cli.run(*words)
+
+        assert "shop/fast.cpython-38-sparc-linux-gnu.so is for another Python" in wrong
+        assert "that of node 10.0.0.7" in wrong
+        assert ["python -m lazyimport.ray.describe_job"] * 2 == dashboard.commands
+        assert f"is for Python 3.8 of 1 node at {dashboard.address}" in done.stderr
 
     def test_a_rayservice_needs_kubectl(self, cli: CommandLine, service: Path) -> None:
         path = str(cli.folder)

@@ -128,7 +128,7 @@ def test_an_archive_for_others(cli: CommandLine, project: Path) -> None:
 
     assert "shop/fast.cpython-38-sparc-linux-gnu.so is for another" in str(one)
     assert f"push with --python 3.{sys.version_info.minor}" in str(slow)
-    assert "it is for Python <3.5, and this is 3." in str(other)
+    assert "it is for Python <3.5, and this machine has Python 3." in str(other)
 
 
 def test_clocks_that_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,14 +264,14 @@ class TestDamage:
 
         run = cli.fail("run", name, "--store", cli.url, "-m", "shop.main")
         says(run, name, cli.url, "cut short", f"{len(data) - 100} of {len(data)}")
-        says(run, "delete", "push the tree again")
+        says(run, "push the tree again")
 
     def test_truncated_inside_the_index(self, cli: CommandLine, project: Path) -> None:
         name = cli.push(project)
         cli.tamper(name, cli.stored(name).read_bytes()[:200])
 
         text = cli.fail("ls", name, "--store", cli.url)
-        says(text, name, cli.url, "cut short", "push again")
+        says(text, name, cli.url, "cut short", "push the tree again")
 
     @pytest.mark.parametrize("data", [b"", b"\x89LZY", b"<html>404</html>" * 9])
     def test_hardly_anything_left(
@@ -282,7 +282,7 @@ class TestDamage:
 
         for words in (("show",), ("run", "-mshop.main")):
             text = cli.fail(words[0], name, "--store", cli.url, *words[1:])
-            says(text, name, cli.url, "delete ", "push")
+            says(text, name, cli.url, "push the tree again")
 
     def test_push_replaces_half_of_it(self, cli: CommandLine, project: Path) -> None:
         name = cli.push(project)
@@ -304,7 +304,12 @@ class TestDamage:
 
         run = cli.fail("run", name, "--store", cli.url, "-m", "shop.main")
         says(run, name, packed, cli.url, "push the tree again")
-        says(cli.fail("show", name, "--store", cli.url), name, packed, "push again")
+        says(
+            cli.fail("show", name, "--store", cli.url),
+            name,
+            packed,
+            "push the tree again",
+        )
         (project / "shop/prices.py").write_text(
             "def price(count):\n    return 10 * count\n"
         )

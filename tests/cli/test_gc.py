@@ -64,7 +64,9 @@ def test_dry_run_tells_and_deletes_nothing(cli: CommandLine, pushed: list[str]) 
 
     found = json.loads(cli.run("gc", "--json").stdout)
     assert [pushed[2]] == [archive["hash"] for archive in found["goes"]]
-    assert {pushed[1]: ["channel prod"], pushed[0]: [f"base of {pushed[1][:12]}"]} == {
+    channel = {"kind": "channel", "name": "prod", "number": None}
+    base = {"kind": "base", "name": pushed[1], "number": None}
+    assert {pushed[1]: [channel], pushed[0]: [base]} == {
         archive["hash"]: archive["reasons"] for archive in found["stays"]
     }
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from lazyimport.cli.commands.gc import in_words
 from lazyimport.delivery.publish import publish
 from lazyimport.errors import (
     ArchiveError,
@@ -75,7 +76,7 @@ def put_aged(store: Store, hash_: str, days: float, base: str | None = None) -> 
 
 
 def reasons(found: Survey) -> dict[str, list[str]]:
-    return {fate.hash: fate.reasons for fate in found.fates}
+    return {fate.hash: list(map(in_words, fate.reasons)) for fate in found.fates}
 
 
 def archives(store: Store) -> set[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import click
 
 from lazyimport.cli import declare, deploying, options
-from lazyimport.cli.checking import check_and_tell, check_python
+from lazyimport.cli.checking import check_and_tell, check_nodes_and_tell, check_python
 from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.packing import NAMES, pack_options, prepare_and_tell, push_and_tell
 from lazyimport.cli.progress import Progress
@@ -51,7 +50,8 @@ lazyimport deploy --apply --wait              pushes what pyproject.toml names
 @declare.option(
     "--check [MODULE:ATTR]",
     "Import this from the archive first, in a clean Python: by default the import_path "
-    "in FILE, and what [tool.lazyimport] check names for it.",
+    "in FILE, and what [tool.lazyimport] check names for it. With an address, ask the "
+    "cluster whether the archive is for the Python and platform of its nodes.",
     "entry",
     is_flag=False,
     flag_value="",
@@ -101,34 +101,31 @@ def command(
     with Progress(quiet=quiet) as reporter:
         manifest = deploying.read_manifest(file, wishes)
         applications = manifest.choose(wishes.names)
-        wishes.check(applications)  # before anything takes time
+        asks = entry is not None and deploying.can_ask(wishes, applications)
+        wishes.check(applications, asks=asks)  # before anything takes time
         patience = settings.timeout
         settings = options.trusting(settings, signer)
         history = deploying.open_history(settings, reporter, signer, patience)
-        check = None
-        entries = _entries(entry or "", applications, () if named else project().check)
-        if entry is not None and not entries:
-            raise click.UsageError(
-                "nothing here has an import_path: name one, --check MODULE"
-            )
-        if entry is not None:
-            check = partial(
-                check_and_tell,
-                entries=entries,
-                settings=settings,
-                python=check_python,
-                reporter=reporter,
-                by_value=[path for app in applications for path in app.by_value],
-            )
+        entries = _entries(entry, applications, () if named else project().check)
+
+        def check(hash: str) -> None:
+            by_value = [path for app in applications for path in app.by_value]
+            check_and_tell(hash, entries, settings, check_python, reporter, by_value)
+            if asks:
+                with wishes.target.cluster_of(applications[0]) as cluster:
+                    timeout = wishes.timeout
+                    check_nodes_and_tell(hash, cluster, settings, timeout, reporter)
+
+        checked = None if entry is None else check
         if is_pushed and wishes.dry_run:
-            hash = prepare_and_tell(roots, settings, packing, reporter, check)
+            hash = prepare_and_tell(roots, settings, packing, reporter, checked)
         elif is_pushed:
             hash = push_and_tell(
                 roots,
                 settings,
                 packing,
                 reporter,
-                check=check,
+                check=checked,
                 entries=entries,
                 signer=signer,
                 store=history.store,
@@ -138,18 +135,26 @@ def command(
             advice = "push and deploy in one go with --push DIR"
             dry_run = wishes.dry_run
             deploying.claim_archive(hash, history, settings, advice, dry_run=dry_run)
-            if check is not None:
-                check(hash)
+            if checked is not None:
+                checked(hash)
         plan = Plan(manifest, hash, wishes.names, store=settings.store)
         deploying.carry_out(plan, wishes, history, settings, reporter)
 
 
 def _entries(
-    entry: str, applications: Sequence[Application], more: Sequence[str]
+    entry: str | None, applications: Sequence[Application], more: Sequence[str]
 ) -> list[str]:
-    """Return what Serve imports at a start: *entry*, or what is named elsewhere."""
+    """Return what Serve imports at a start: *entry*, or what is named elsewhere.
+
+    Raises click.UsageError if nothing is, and *entry* is "": the option without one.
+    """
     paths = [app.import_path for app in applications if app.import_path]
-    return [entry] if entry else list(dict.fromkeys([*paths, *more]))
+    found = [entry] if entry else list(dict.fromkeys([*paths, *more]))
+    if entry is not None and not found:
+        raise click.UsageError(
+            "nothing here has an import_path: name one, --check MODULE"
+        )
+    return found
 
 
 def _named(

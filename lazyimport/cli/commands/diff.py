@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from tempfile import TemporaryDirectory
+from contextlib import nullcontext
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.comparing import named_archive, print_comparison
@@ -12,7 +12,6 @@ from lazyimport.cli.packing import NAMES, pack_options
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.comparing import Tree, compare
 from lazyimport.delivery.contents import read_contents
-from lazyimport.errors import CacheError
 from lazyimport.packing import PackOptions, pack
 from lazyimport.settings import Settings
 from lazyimport.values import is_prefix
@@ -62,21 +61,17 @@ def command(
     """
     if as_json:
         options.refuse_idle(["lines"], "with --json")
-    if new is not None and not (_is_folder(old) or _is_folder(new)):
+    packs = new is None or _is_folder(old) or _is_folder(new)
+    if not packs:
         options.refuse_idle(NAMES, "without a folder")
-    with Progress(quiet=quiet) as reporter, TemporaryDirectory() as folder:
-
-        def packed(roots: list[str], settings: Settings) -> Tree:
-            made = pack(roots, settings, packing, whole=False, reporter=reporter)
-            return made.revision
+    cache = options.any_cache(settings) if packs else nullcontext(settings)
+    with Progress(quiet=quiet) as reporter, cache as writable:
 
         def tree(text: str | None) -> Tree:
             if text is None or _is_folder(text):
                 roots = [] if text is None else [text]
-                try:
-                    return packed(roots, settings)
-                except CacheError:
-                    return packed(roots, settings.replaced(cache_dir=folder))
+                packed = pack(roots, writable, packing, whole=False, reporter=reporter)
+                return packed.revision
             hash = named_archive(text, settings, reporter)
             return read_contents(hash, settings, reporter)
 

@@ -21,6 +21,7 @@ from lazyimport.registry.blobs import StoredBlob
 from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.opening import store_of
+from lazyimport.registry.past import Reason
 from lazyimport.registry.provenance import builder
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
@@ -230,8 +231,21 @@ def _row(fate: Fate, verdict: str) -> tuple[str, str, str, str]:
     return fate.hash[:12], size(fate.size), moment(fate.modified), verdict
 
 
+def in_words(reason: Reason) -> str:
+    """Return why an archive stays, as people read it."""
+    kind, name, number = reason
+    words = {
+        "rollback": f"rollback of {name}",
+        "newest": f"one of the {number} newest",
+        "recent": "pushed lately",
+        "base": f"base of {str(name)[:12]}",
+    }
+    plain = " ".join([kind, *filter(None, [name]), *[f"#{number}"] * bool(number)])
+    return words.get(kind, plain)
+
+
 def _reasons(fate: Fate) -> str:
-    shown = fate.reasons[:_REASONS_SHOWN]
+    shown = list(map(in_words, fate.reasons[:_REASONS_SHOWN]))
     more = len(fate.reasons) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 

@@ -41,10 +41,10 @@ def command(
     The exit code is 1 if anything is damaged and was not repaired.
     """
     store = store_of(settings)
-    with Progress() as reporter:
+    with Progress() as reporter, options.any_cache(settings) as usable:
         found = verify_store(
             store,
-            NodeCache(settings.cache_dir),
+            NodeCache((settings if repair else usable).cache_dir),
             [resolve(archive, settings, store) for archive in archives],
             repair=repair,
             reporter=reporter,
