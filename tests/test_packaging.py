@@ -133,7 +133,7 @@ def test_another_project_that_was_installed_over_it_is_named(tmp_path: Path) -> 
     here = f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})"
     set_hash = f"os.environ['LAZYIMPORT_HASH'] = {'0' * 64!r}"
 
-    command = child(here, "from lazyimport.cli import main")
+    command = child(here, "from lazyimport.cli import main; main()")
     start = child(here, set_hash, "from lazyimport.activation import start; start()")
 
     for text in (command.stderr, start.stderr):

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _die_silently()
         argv = sys.argv[1:]
     try:
-        import lazyimport.errors  # noqa: F401
+        from lazyimport.errors import LazyImportError  # noqa: F401
     except ImportError as error:
         from lazyimport.values import OVERWRITTEN
 
