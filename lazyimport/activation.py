@@ -13,6 +13,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lazyimport.reporting import Reporter
 else:
     Reporter = object  # few starts have to report anything
@@ -112,13 +114,19 @@ def _watch_ray(failure: str | None) -> None:
 
 
 class _StandardError(Reporter):
-    """Says warnings on standard error, a line for each, and shows no progress."""
+    """Says warnings on standard error, a line for each, and how far what is long is."""
+
+    _lines: Reporter | None = None
 
     def warn(self, text: str) -> None:
         _say(text)
 
-    def step(self, *_: object, **__: object) -> None:
-        pass
+    def step(self, *args: Any) -> None:
+        if self._lines is None:
+            from lazyimport.reporting import Lines
+
+            self._lines = Lines(_say, _say)
+        self._lines.step(*args)
 
 
 def _say(text: str) -> None:

@@ -93,12 +93,16 @@ def unclaim(descriptor: int) -> None:
         pass  # a file system without locks
 
 
-def remove_leftovers(path: str) -> None:
-    """Remove what killed writers of *path* left; its lock must be held."""
+def remove_leftovers(path: str, *, held: bool = True) -> None:
+    """Remove what killed writers of *path* left.
+
+    Its lock is *held*; else what living writers have is spared.
+    """
     folder, name = os.path.split(path)
     for found in os.listdir(folder):
-        if found.startswith(f".{name}.") and is_unfinished(found):
-            os.unlink(f"{folder}/{found}")
+        is_its = found.startswith(f".{name}.") and is_unfinished(found)
+        if is_its and (held or is_abandoned(f"{folder}/{found}")):
+            remove_file(f"{folder}/{found}")
 
 
 class AtomicFile:

@@ -7,12 +7,17 @@ to the `Reporter` that they take: warnings, and how far they have come.
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Literal
 
 __all__ = ["SILENT", "WARNINGS", "Reporter"]
+
+#: Seconds that a step takes before a line says so, and between two such lines.
+_LONG, _BETWEEN = 10.0, 30.0
 
 
 class Reporter:
@@ -38,6 +43,37 @@ class Reporter:
         when *done* reaches *total*, when another one begins, or when the call
         returns or raises.
         """
+
+
+class Lines(Reporter):
+    """Gives warnings to *warn*; *say* says now and then how far a long step is."""
+
+    def __init__(
+        self, warn: Callable[[str], object], say: Callable[[str], object]
+    ) -> None:
+        self._warn = warn
+        self._say = say
+        self._text = ""
+        self._next = 0.0
+
+    def warn(self, text: str) -> None:
+        """Pass *text* on."""
+        self._warn(text)
+
+    def step(
+        self,
+        text: str,
+        done: int | None = None,
+        total: int | None = None,
+        unit: Literal["items", "bytes"] = "items",
+    ) -> None:
+        """Say how far it is, unless that is new or was said lately."""
+        now = monotonic()
+        if text != self._text:
+            self._text, self._next = text, now + _LONG
+        elif now >= self._next and done is not None and total and done < total:
+            self._next = now + _BETWEEN
+            self._say(f"{text}: {100 * done // total} % of {total} {unit}")
 
 
 class _Warnings(Reporter):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lazyimport.reporting import SILENT, WARNINGS, Reporter
+from lazyimport import reporting
+from lazyimport.reporting import SILENT, WARNINGS, Lines, Reporter
 
 
 def test_the_silent_one_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,3 +64,20 @@ def test_a_subclass_overrides_what_it_shows() -> None:
         ("reading", None, None, "items"),
         ("sending", 5, 10, "bytes"),
     ]
+
+
+def test_lines_say_how_far_a_long_step_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(reporting, "monotonic", lambda: now[0])
+    warned: list[str] = []
+    said: list[str] = []
+    lines = Lines(warned.append, said.append)
+    for second in range(0, 60, 5):
+        now[0] = float(second)
+        lines.step("fetching weights", second, 100, "bytes")
+    lines.step("fetching weights", 100, 100, "bytes")
+    lines.step("fetching others", 0, 5, "bytes")
+    lines.warn("the disk is full")
+
+    assert said == [f"fetching weights: {n} % of 100 bytes" for n in (10, 40)]
+    assert warned == ["the disk is full"]

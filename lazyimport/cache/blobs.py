@@ -15,7 +15,13 @@ from mmap import ACCESS_READ, mmap
 from time import time_ns
 
 from lazyimport.cache.layout import BLOBS, is_sealed, note_use, seal, sealing
-from lazyimport.files import AtomicFile, make_directories, remove_file, unfinished_path
+from lazyimport.files import (
+    AtomicFile,
+    make_directories,
+    remove_file,
+    remove_leftovers,
+    unfinished_path,
+)
 from lazyimport.format import sha256
 from lazyimport.format.entries import EXECUTABLE
 from lazyimport.lazy import errors
@@ -188,7 +194,9 @@ class _NewBlob(AtomicFile):
 
     def __init__(self, layout: Layout, *, executable: bool) -> None:
         mode = 0o555 if executable else 0o444
-        super().__init__(f"{layout.make_folder(BLOBS)}/new", mode)
+        path = f"{layout.make_folder(BLOBS)}/new"
+        remove_leftovers(path, held=False)  # they may be large
+        super().__init__(path, mode)
         self.digest = b""
         self._layout = layout
         self._executable = executable

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from lazyimport.registry.channel import Channel
 from lazyimport.values import utc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.cache.usage import CachedFile
+    from lazyimport.registry.blobs import StoredBlob
 
 _UNITS = ("kB", "MB", "GB", "TB")
 
@@ -27,6 +32,12 @@ def size(count: int) -> str:
 def amount(count: int, noun: str) -> str:
     """Return ``1 module``, ``1,234 modules``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def large_files(blobs: Collection[CachedFile | StoredBlob]) -> str:
+    """Return how many large files these are, and their size."""
+    total = size(sum(blob.size for blob in blobs))
+    return f"{amount(len(blobs), 'large file')} ({total})"
 
 
 def moment(when: float | str) -> str:

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import NamedTuple, Protocol
 
 from lazyimport.cache.blobs import LARGE
-from lazyimport.format.entries import EXECUTABLE, MODULE_SUFFIXES, Entry, stem_of
+from lazyimport.format.entries import MODULE_SUFFIXES, Entry, stem_of
 from lazyimport.format.index import Index
 from lazyimport.format.patch import difference
 
@@ -25,8 +25,8 @@ class Tree(Protocol):
 class Change(NamedTuple):
     """A file that differs: its sizes in bytes *before* and *after*, None for none.
 
-    *change* is ``added``, ``removed`` or ``changed``, or what its mode is now; *module*
-    its name as a module, "" if it is none.
+    *change* is ``added``, ``removed`` or ``changed``, or what its mode is now, or
+    whether it comes on demand; *module* its name as a module, "" if it is none.
     """
 
     change: str
@@ -98,9 +98,11 @@ def _change(before: Entry | None, after: Entry | None) -> str:
         return "added" if after else "removed" if before else ""
     if before.digest != after.digest:
         return "changed"
-    if before.flags & EXECUTABLE == after.flags & EXECUTABLE:
-        return ""
-    return "executable now" if after.flags & EXECUTABLE else "no longer executable"
+    if before.executable != after.executable:
+        return "executable now" if after.executable else "no longer executable"
+    if before.on_demand != after.on_demand:
+        return "on demand now" if after.on_demand else "no longer on demand"
+    return ""
 
 
 def _text(tree: Tree, path: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 
 from lazyimport.cache.node import NodeCache
@@ -18,6 +18,7 @@ from lazyimport.errors import (
     SettingsError,
 )
 from lazyimport.format.archive import Archive, decode_notes
+from lazyimport.format.blobs import Blob
 from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
@@ -51,9 +52,10 @@ class Contents:
     ``index`` is proved against the hash; ``notes`` are not. ``first`` are the number
     and size of the members that lie first because a start reads them. ``content``
     returns the proved bytes of a file, and raises StoreError or DamagedArchive.
+    ``blobs`` are the files that lie beside the archive, by digest.
     """
 
-    __slots__ = ("_blobs", "content", "first", "header", "index", "notes", "place")
+    __slots__ = ("blobs", "content", "first", "header", "index", "notes", "place")
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class Contents:
         place: str,
         first: tuple[int, int],
         content: Callable[[Entry], bytes | memoryview],
-        blobs: Collection[bytes] = (),
+        blobs: Mapping[bytes, Blob],
     ) -> None:
         self.first = first
         self.header = header
@@ -71,7 +73,7 @@ class Contents:
         self.notes = notes
         self.place = place
         self.content = content
-        self._blobs = blobs
+        self.blobs = blobs
 
     @property
     def files(self) -> list[Entry]:
@@ -82,7 +84,7 @@ class Contents:
     @property
     def large(self) -> list[Entry]:
         """The files that do not lie in the archive, but beside it."""
-        return [entry for entry in self.files if entry.digest in self._blobs]
+        return [entry for entry in self.files if entry.digest in self.blobs]
 
     def file(self, path: str) -> Entry:
         """Return the file at *path*. Raises SettingsError if there is none."""

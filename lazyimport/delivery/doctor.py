@@ -13,13 +13,15 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import NamedTuple
 
+from lazyimport.cache.blobs import missing_blob
+from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
-from lazyimport.delivery.contents import read_contents
+from lazyimport.delivery.contents import Contents, read_contents
 from lazyimport.delivery.fit import require_fit, this_python
 from lazyimport.delivery.lookup import resolve
-from lazyimport.errors import KeyMissing, LazyImportError
+from lazyimport.errors import KeyMissing, LazyImportError, MemberMissing
 from lazyimport.registry.archives import delete_object
-from lazyimport.registry.layout import CLOCK, archive_key
+from lazyimport.registry.layout import CLOCK, archive_key, blob_key
 from lazyimport.registry.opening import store_of
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.stores import ReadStore, writable
@@ -169,4 +171,37 @@ def _archive(text: str, settings: Settings) -> str:
             "it has no bytecode for this Python, so each node compiles it; push with "
             f"--python 3.{sys.version_info.minor}"
         )
-    return f"in {contents.place}, for this Python and platform"
+    text = f"in {contents.place}, for this Python and platform"
+    return text + _large_files(contents, settings)
+
+
+def _large_files(contents: Contents, settings: Settings) -> str:
+    """Look for the large files of an archive here, else in the store."""
+    hash, cache = contents.index.hash, NodeCache(settings.cache_dir)
+    blobs = contents.blobs.values()
+    if not blobs:
+        return ""
+    away = []
+    for blob in blobs:
+        try:
+            cache.open_blob(blob).close()
+        except MemberMissing:
+            away.append(blob)
+    for blob in away:
+        if not settings.store:
+            raise missing_blob(cache, blob, hash)
+        store = store_of(settings)
+        try:
+            store.read(blob_key(blob.name, compressed=blob.compressed), 0, 1)
+        except KeyMissing as error:
+            raise missing_blob(cache, blob, hash, store.url) from error
+    soon = sum(blob.size for blob in away if not blob.on_demand)
+    disk = os.statvfs(cache.make_folder(BLOBS))
+    free = disk.f_bavail * disk.f_frsize
+    if soon > free:
+        raise LazyImportError(
+            f"{soon} bytes of its large files are to come, and the disk of the node "
+            f"cache {cache.path} has {free} bytes free; make room: lazyimport cache "
+            f"prune; or {_MOVE}"
+        )
+    return f"; {len(blobs)} large files, {len(blobs) - len(away)} of them here"

@@ -41,11 +41,12 @@ class Needs:
         self._store = store
         self._known: dict[str, frozenset[str]] = {}
 
-    def unneeded(
+    def divide(
         self, stays: Collection[str], needy: Collection[str], now: float, age: float
-    ) -> list[StoredBlob]:
-        """Return the blobs that are older than *age* seconds and that nobody needs.
+    ) -> tuple[list[StoredBlob], list[StoredBlob]]:
+        """Return the blobs that go, and those that stay.
 
+        Those go that are older than *age* seconds and that nobody needs.
         The archives *stays* need theirs, and so does whoever notes that just now; of
         these, *needy* must have a note. Raises StoreError if anything cannot be read.
         """
@@ -69,11 +70,13 @@ class Needs:
         ]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             needed = frozenset[str]().union(*pool.map(self._read, read))
-        return [
-            StoredBlob(item.key, item.size)
-            for item in items
-            if blob_of(item.key) not in needed and now - item.modified >= age
-        ]
+        goes: list[StoredBlob] = []
+        remains: list[StoredBlob] = []
+        for item in items:
+            is_old = now - item.modified >= age
+            place = goes if is_old and blob_of(item.key) not in needed else remains
+            place.append(StoredBlob(item.key, item.size))
+        return goes, remains
 
     def _read(self, key: str) -> frozenset[str]:
         if key not in self._known:
@@ -82,6 +85,12 @@ class Needs:
             except KeyMissing:
                 return frozenset()  # deleted since the listing, with its archive
         return self._known[key]
+
+
+def stored_blobs(store: Store) -> list[StoredBlob]:
+    """Return all blobs in *store*. Raises StoreError."""
+    items = store.list(BLOBS)
+    return [StoredBlob(i.key, i.size) for i in items if blob_of(i.key)]
 
 
 def read_needs(store: ReadStore, key: str) -> frozenset[str]:

@@ -104,11 +104,13 @@ class Survey:
 
     ``leftovers`` are the keys of objects that nothing needs, such as records
     of archives that are not there; ``unfinished`` says where there is what killed
-    writers did not finish. ``blobs`` are those that no archive which stays refers to.
+    writers did not finish. ``blobs`` are those that no archive which stays refers to,
+    ``kept_blobs`` the others.
     """
 
     fates: list[Fate]
     blobs: list[StoredBlob]
+    kept_blobs: list[StoredBlob]
     leftovers: list[str]
     unfinished: list[str]
     now: float
@@ -236,15 +238,17 @@ class _Surveyor:
             old = now - item.modified > self._rules.age
             if old and (known.app, known.id) not in kept.ids:
                 leftovers.append(item.key)
-        blobs = self._blobs(fates, now)
-        return Survey(fates, blobs, leftovers, self.sweep(now, dry_run=True), now)
+        unfinished = self.sweep(now, dry_run=True)
+        return Survey(fates, *self._blobs(fates, now), leftovers, unfinished, now)
 
-    def _blobs(self, fates: list[Fate], now: float) -> list[StoredBlob]:
-        """Return the blobs that go."""
+    def _blobs(
+        self, fates: list[Fate], now: float
+    ) -> tuple[list[StoredBlob], list[StoredBlob]]:
+        """Return the blobs that go, and those that stay."""
         stays = {fate.hash for fate in fates if fate.reasons}
         referring = {hash for (hash, _), h in self._headers.items() if h.blobs}
         age = self._rules.age
-        return self._needs.unneeded(stays, stays & referring, now, age)
+        return self._needs.divide(stays, stays & referring, now, age)
 
     def _archives(self) -> list[Fate]:
         found = [(hash, item) for hash, item in stored_archives(self._store)]

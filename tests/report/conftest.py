@@ -22,7 +22,7 @@ HOSTILE = '<img src=x onerror="document.title=1">&quot;\u2028'
 def contents_of(files: Mapping[str, str | bytes], **tree: Any) -> Contents:
     archive = Archive(*make_archive(files, **tree))
     return Contents(
-        archive.header, archive.index, {}, "a store", (0, 0), archive.content
+        archive.header, archive.index, {}, "a store", (0, 0), archive.content, {}
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from lazyimport.cache.blobs import LARGE
 from lazyimport.cache.evict import Pruned, clear, prune
+from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import running_fetches
-from lazyimport.cache.usage import archives_by_use, usage
+from lazyimport.cache.usage import Inventory, archives_by_use
 from lazyimport.cache.verify import Verified, verify
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED
-from lazyimport.cli.figures import amount, moment, size
+from lazyimport.cli.figures import amount, large_files, moment, size
 from lazyimport.cli.progress import Progress
 from lazyimport.settings import Settings
 from lazyimport.values import byte_count
@@ -42,13 +44,14 @@ def _ls(as_json: bool, settings: Settings) -> None:
     cache = NodeCache(settings.cache_dir)
     coming = running_fetches(cache)
     kept = archives_by_use(cache)[::-1]
-    total = usage(cache)
+    found = Inventory(cache)
+    large = [file for file in found.files[BLOBS] if file.size >= LARGE]
     if as_json:
         fetching = [
             {"hash": hash, "done": each.done, "total": each.total}
             for hash, each in coming.items()
         ]
-        facts = {"path": cache.path, "size": total, "archives": kept}
+        facts = {"path": cache.path, "size": found.taken, "archives": kept}
         console.print_json({**facts, "fetching": fetching})
         return
     here = {each.hash for each in kept}  # whose large files may still come
@@ -68,8 +71,9 @@ def _ls(as_json: bool, settings: Settings) -> None:
     ]
     console.print_table(rows, header=("HASH", "SIZE", "LAST USED", ""), right=(1,))
     console.say(
-        f"{amount(len(kept), 'archive')} in the node cache {cache.path}, {size(total)} "
-        "with the files made from them"
+        f"{amount(len(kept), 'archive')} in the node cache {cache.path}, "
+        f"{size(found.taken)} with the files made from them"
+        + (f" and {large_files(large)}" if large else "")
     )
 
 

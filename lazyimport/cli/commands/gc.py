@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import click
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.figures import amount, moment, size
+from lazyimport.cli.figures import amount, large_files, moment, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.nodes import Node, find, text_of
 from lazyimport.deploy.yamltext import YamlText
-from lazyimport.registry.blobs import StoredBlob
 from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
 from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.opening import store_of
@@ -196,7 +195,7 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
     total = size(sum(fate.size for fate in done.deleted))
     text = f"deleted {amount(len(done.deleted), 'archive')}, {total}, from {store.url}"
     if done.blobs:
-        text += f", {_large(done.blobs)}"
+        text += f", {large_files(done.blobs)}"
     if done.leftovers:
         text += f", and {amount(done.leftovers, 'leftover')}"
     if done.spared:
@@ -211,12 +210,16 @@ def _print_survey(found: Survey, store: Store) -> None:
     rows += [_row(fate, "stays: " + _reasons(fate)) for fate in stays]
     header = ("ARCHIVE", "SIZE", "PUSHED", "")
     console.print_table(rows, header=header, right=(1,))
-    text = f"{store.url}: {_sum(goes)} would go, {_sum(stays)} would stay"
     leftovers = len(found.leftovers) + len(found.unfinished)
+    parts = [_sum(goes)]
     if found.blobs:
-        text += f", {_large(found.blobs)}"
+        parts.append(large_files(found.blobs))
     if leftovers:
-        text += f", and {amount(leftovers, 'leftover')}"
+        parts.append(amount(leftovers, "leftover"))
+    text = f"{store.url}: {', '.join(parts)} would go, {_sum(stays)}"
+    if found.kept_blobs:
+        text += f", {large_files(found.kept_blobs)}"
+    text += " would stay"
     if goes or found.blobs or leftovers:
         text += "; nothing was deleted yet: add --delete"
     console.say(text)
@@ -248,11 +251,6 @@ def _reasons(fate: Fate) -> str:
     shown = list(map(in_words, fate.reasons[:_REASONS_SHOWN]))
     more = len(fate.reasons) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _large(blobs: list[StoredBlob]) -> str:
-    total = size(sum(blob.size for blob in blobs))
-    return f"{amount(len(blobs), 'large file')} ({total})"
 
 
 def _sum(fates: list[Fate]) -> str:

@@ -7,13 +7,14 @@ from itertools import groupby
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.figures import amount, moment, origin_of, size
+from lazyimport.cli.figures import amount, large_files, moment, origin_of, size
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.contents import Contents, fetch_to_read, read_contents
 from lazyimport.delivery.lookup import resolve
 from lazyimport.format.entries import Entry
 from lazyimport.importing.shadowing import shadowed as find_shadowed
 from lazyimport.importing.tree import Tree
+from lazyimport.registry.blobs import StoredBlob, stored_blobs
 from lazyimport.registry.listing import Listed, list_store, newest
 from lazyimport.registry.opening import store_of
 from lazyimport.settings import Settings
@@ -95,19 +96,23 @@ def _list_archives(
         place = store.url
         with Progress() as reporter:
             shown, found = list_store(store, limit, reporter)
+            blobs = stored_blobs(store)
     else:
         cache = NodeCache(settings.cache_dir)
         place = f"the node cache {cache.path}"
         archives = cache.archives().items()
         found = [Listed(n, s.st_size, s.st_mtime, [], {}) for n, s in archives]
         shown = newest(found, limit)
+        blobs = []
     if as_json:
         console.print_json({"count": len(found), "archives": shown})
     else:
-        _print_archives(shown, found, place)
+        _print_archives(shown, found, blobs, place)
 
 
-def _print_archives(shown: list[Listed], found: list[Listed], place: str) -> None:
+def _print_archives(
+    shown: list[Listed], found: list[Listed], blobs: list[StoredBlob], place: str
+) -> None:
     if not found:
         console.say(f"no archives in {place}")
         return
@@ -127,6 +132,8 @@ def _print_archives(shown: list[Listed], found: list[Listed], place: str) -> Non
     console.print_table(rows_shown, header=_HEADER[:columns], right=(1,))
     total = size(sum(row.size for row in found))
     text = f"{amount(len(found), 'archive')} in {place}, {total}"
+    if blobs:
+        text += f", and {large_files(blobs)}"
     if len(shown) < len(found):
         text += f"; the {len(shown)} newest are shown (-n 0 shows all)"
     console.say(text)

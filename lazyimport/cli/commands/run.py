@@ -16,6 +16,7 @@ from lazyimport.cli.signals import act_as_python
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import ArchiveMissing, SettingsError
 from lazyimport.importing.program import run_program
+from lazyimport.reporting import Lines
 from lazyimport.runtime import Installation, install, process
 from lazyimport.settings import Settings
 from lazyimport.values import redact
@@ -130,7 +131,7 @@ def _install(text: str, settings: Settings) -> Installation:
         if installed.fetched and console.is_live(sys.stderr):
             place = redact(settings.store or "")
             reporter.say(f"fetched {size(installed.fetched)} from {place}")
-    process.reporter = Progress(quiet=True)
+    process.reporter = Lines(console.warn, console.say)
     _forget_libraries()
     return installed
 
