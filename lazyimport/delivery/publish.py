@@ -193,8 +193,11 @@ class _Push:
         first = [] if order is None else [each for each in order() if each in there]
         return head.header.base is not None or [*there][: len(first)] != first
 
-    def _sound(self, stored: Stored | None) -> Stored | None:
-        """Return *stored* once it is proved, with its base; None if one is damaged."""
+    def _sound(self, stored: Stored | None, *, as_base: bool = False) -> Stored | None:
+        """Return *stored* once it is proved, with its base; None if one is damaged.
+
+        What serves *as_base* must be a full archive.
+        """
         if stored is None:
             return None
         try:
@@ -208,12 +211,12 @@ class _Push:
                 f"lazyimport verify --store {self._store.url} --repair"
             )
             return None
-        if sound.base is None:
-            return sound
+        if sound.base is None or as_base:
+            return sound if sound.base is None else None
         if sound.base not in self._archives:
             self._archives |= look_up(self._store, sound.base)
-        base = self._sound(self._archives.get(sound.base))
-        return sound if base is not None and base.base is None else None
+        base = self._sound(self._archives.get(sound.base), as_base=True)
+        return sound if base is not None else None
 
     def _send(self) -> Published | None:
         """Send a delta if there is a good base, else the whole; None if another did."""

@@ -27,6 +27,7 @@ from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.support.compare_importers import write_tree
 from tests.support.counting import Counts, counting
+from tests.support.forge import reheaded
 from tests.support.recorder import Recorder
 from tests.support.scale import scaled
 from tests.support.wrapped import wrap
@@ -226,6 +227,19 @@ def test_more_than_a_fifth_is_sent_whole_and_serves_as_the_next_base(
 
     assert whole.kind == "full"
     assert (after.kind, after.base) == ("delta", whole.hash)
+
+
+def test_a_delta_to_itself_is_replaced_by_the_whole(author: Author) -> None:
+    """Somebody who may write to the store lets pushes look for its base for ever."""
+    author.change("x = 2\n")
+    pushed = author.push()
+    place = author.base / "store" / archive_key(pushed.hash)
+    forged = reheaded(place.read_bytes(), base=bytes.fromhex(pushed.hash))
+    place.unlink()
+    place.write_bytes(forged)
+
+    assert author.push("fresh").kind == "full"
+    assert author.files(pushed.hash)["main.py"] == b"x = 2\n"
 
 
 class Watched:
