@@ -90,8 +90,9 @@ class LazyImportError(Exception):
         return str(self.args[0]) if self.args else ""
 
     def with_text(self, text: str) -> Self:
-        """Return a copy that says *text*: of the same type, with the same facts."""
-        return type(self)(text, **self._facts())
+        """Return a copy that says *text*, with this type, facts and traceback."""
+        copy = type(self)(text, **self._facts())
+        return copy.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, self._facts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -53,6 +54,20 @@ def record(archive: tuple[str, Path], program: str, folder: Path) -> list[Start]
     done = from_archive(*archive, program, LAZYIMPORT_PROFILE=str(folder))
     assert (done.status, done.stderr) == (0, "")
     return starts_in(folder)
+
+
+def test_a_start_names_its_module(archive: tuple[str, Path], tmp_path: Path) -> None:
+    hash, cache = archive
+    environ = {"LAZYIMPORT_HASH": hash, "LAZYIMPORT_CACHE_DIR": str(cache)}
+    for words in (["-m", "app.quick", "-m", "x"], ["-mapp.quick"]):
+        folder = tmp_path / words[0]
+        folder.mkdir()
+        subprocess.run(
+            [sys.executable, *words],
+            env={**os.environ, **environ, "LAZYIMPORT_PROFILE": str(folder)},
+            check=True,
+        )
+        assert ["app.quick"] == [start.program for start in starts_in(folder)]
 
 
 def starts_in(folder: Path) -> list[Start]:

@@ -73,7 +73,9 @@ def check_nodes_and_tell(
         try:
             require_fit(contents, python)
         except WrongPython as error:
-            raise error.with_text(f"archive {hash} cannot run: {error}") from error
+            raise error.with_text(
+                f"archive {hash} cannot run: {error}"
+            ) from error.__cause__
         if not python.has_bytecode(contents):
             reporter.warn(
                 f"archive {hash[:12]} has no bytecode for {python.where}, so it "

@@ -1,6 +1,6 @@
 """What a person sees: tables and diffs on stdout, notes and errors on stderr.
 
-A terminal gets colors, and tables of rich that fit it. Everything else (a pipe, a
+A terminal gets colors, and tables that fit it. Everything else (a pipe, a
 file, ``TERM=dumb``, ``NO_COLOR``) gets plain lines that stay as they are. Control
 characters are escaped: anybody may have written names in archives and stores.
 """
@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from click import style
 
+from lazyimport.cli.fitting import Cells
 from lazyimport.values import utc
 
 TYPE_CHECKING = False
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _NAME = "lazyimport: "
 #: Longer tables are plain: rich would take seconds for them.
 _MOST_ROWS = 500
-#: The last column may be broken into lines, but not of fewer characters.
-_NARROWEST = 16
 #: Attributes in seconds since the epoch.
 _TIMES = {"arrived", "modified", "since", "started", "used"}
 _DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}
@@ -96,18 +95,19 @@ def print_table(
     cells = [[escaped(cell) for cell in row] for row in rows]
     if not cells:
         return
-    lines = [list(header), *cells] if header else cells
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = Cells(header, cells, right)
     _tolerate_any_name()
     if is_live(sys.stdout) and len(cells) <= _MOST_ROWS:
         out = console(sys.stdout)
-        if sum(widths[:-1]) + 2 * len(widths) + _NARROWEST <= out.width:
+        fitted = table.fitted(out.width - len(indent))
+        if fitted is not None:
             from rich.padding import Padding
 
-            table = make_table(cells, header=header, right=right)
-            out.print(Padding(table, (0, 0, 0, len(indent))))
+            shown = make_table(fitted.rows, header=fitted.header, right=fitted.right)
+            out.print(Padding(shown, (0, 0, 0, len(indent))))
             return
-    for line in lines:
+    widths = table.widths()
+    for line in [header, *cells] if header else cells:
         print(indent + _columns(line, widths, right))
 
 

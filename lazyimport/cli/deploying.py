@@ -68,8 +68,8 @@ def target(section: str = "Options") -> Callable[..., Any]:
     """Give a command ``--address``; it is called with *target*."""
     return option(
         "--address URL",
-        "Ask Ray's dashboard at this address. That of a RayService is reached through "
-        "kubectl, unless an address is typed.",
+        "Ask Ray's dashboard at this address. To reach that of a RayService, kubectl "
+        "forwards a port, unless you type an address.",
         "target",
         envvar="RAY_DASHBOARD_ADDRESS",
         default="http://localhost:8265",
@@ -207,7 +207,7 @@ def claim_archive(
         raise error.with_text(
             f"archive {hash} is not in {redact(str(settings.store))}, so no worker could run it; "
             f"{where}, or {advice}"
-        ) from error
+        ) from error.__cause__
 
 
 _rolling_out = partial(option, section=_SECTION)
@@ -220,18 +220,16 @@ _OPTIONS = [
     ),
     option(
         "--set-key PATH",
-        "The hash stands at this key of FILE, the values of a Helm chart, a "
+        "Set the hash at this key of FILE, which may be the values of a Helm chart, a "
         "kustomization or other YAML: image.hash, env[name=LAZYIMPORT_HASH].value, "
-        "literals[LAZYIMPORT_HASH]. --app is the application that it is for.",
+        "literals[LAZYIMPORT_HASH]. --app names the application that it is for.",
         "key",
     ),
-    option(
-        "--diff", "Print on stdout what changes: the manifest, and files of the code."
-    ),
+    option("--diff", "Print on stdout what changes in the manifest and in the code."),
     option(
         "-n, --dry-run",
-        "Change nothing in the file, the cluster and the store; what is packed or "
-        "looked up still goes into the node cache.",
+        "Change nothing in the file, the cluster or the store; only the node cache "
+        "takes what is packed or looked up.",
     ),
     _rolling_out(
         "--apply",
@@ -281,6 +279,7 @@ def carry_out(
         _print_code(plan, settings, reporter)
     _describe(plan, history, reporter)
     if wishes.dry_run:
+        _tell_steps(plan, reporter)
         reporter.conclude(f"nothing was written to {plan.before.path}: --dry-run")
         return
     steps = _carry_out(plan, wishes, history, reporter)
@@ -307,6 +306,7 @@ def _carry_out(
             reporter.say(line)
     yield f"see whether {path} has {hash[:12]} now"
     plan = plan.write(history, reporter)
+    _tell_steps(plan, reporter)
     if plan.before.cluster:
         reporter.say(f"applied to {path}")
     if wishes.apply:
@@ -346,15 +346,10 @@ def _print_code(plan: Plan, settings: Settings, reporter: Progress) -> None:
 
 
 def _describe(plan: Plan, history: History, reporter: Progress) -> None:
-    """Say what changes; of a rollback also why, and to which commit."""
+    """Say what to expect of a plan; of a rollback also why, and to which commit."""
     for warning in plan.warnings:
         reporter.warn(warning)
-    path, hash = plan.before.path, str(plan.applications[0].hash)
-    for app, before in plan.steps:
-        change = f"{before or 'no hash'} -> {app.hash}"
-        shown = f"has {before}" if before == app.hash else change
-        where = path if plan.before.cluster else f"{path}:{app.line}"
-        reporter.say(f"{where}: {app.name}: {shown}")
+    hash = str(plan.applications[0].hash)
     if plan.why:
         commit = ""
         if history.store is not None:
@@ -364,3 +359,13 @@ def _describe(plan: Plan, history: History, reporter: Progress) -> None:
                 pass  # that the store is away was said, or will be
         commit = f"commit {commit} as its push claims; " if commit else ""
         reporter.say(f"{hash[:12]}: {commit}{plan.why}")
+
+
+def _tell_steps(plan: Plan, reporter: Progress) -> None:
+    """Say what changes for each application."""
+    path = plan.before.path
+    for app, before in plan.steps:
+        change = f"{before or 'no hash'} -> {app.hash}"
+        shown = f"has {before}" if before == app.hash else change
+        where = path if plan.before.cluster else f"{path}:{app.line}"
+        reporter.say(f"{where}: {app.name}: {shown}")

@@ -79,8 +79,11 @@ def short_commit(commit: str) -> str:
     return name[:12] + ("+" if rest else "")
 
 
-def describe_channel(channel: Channel, store: str) -> str:
-    """Return what *channel* of the *store* (URL) points to, and did before."""
+def describe_channel(channel: Channel, store: str, message: str = "") -> str:
+    """Return what *channel* of the *store* (URL) points to, and did before.
+
+    *message* was to go with a change.
+    """
     before = channel.changes[1].hash if len(channel.changes) > 1 else None
     text = f"channel {channel.name} of {store} points to {channel.hash or 'nothing'} "
     text += f"(#{channel.newest.number}"
@@ -88,4 +91,7 @@ def describe_channel(channel: Channel, store: str) -> str:
         text += f", was {before[:12]}"
     if channel.newest.expires:
         text += f", until {moment(channel.newest.expires)}"
-    return text + (")" if channel.changed else ") already: nothing was changed")
+    if channel.changed:
+        return text + ")"
+    lost = ", and the message is not recorded" if message else ""
+    return f"{text}) already: nothing was changed{lost}"

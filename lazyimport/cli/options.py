@@ -198,9 +198,7 @@ json = option("--json", "Print JSON on stdout, for scripts.", "as_json")
 message = option(
     "-m, --message TEXT", "Say why, for 'channel log'.", default="", show_default=False
 )
-quiet = option(
-    "-q, --quiet", "Print nothing but the result, what came of it, and warnings."
-)
+quiet = option("-q, --quiet", "Print only the result, the outcome and warnings.")
 
 
 def _load_signer(_: click.Context, __: click.Parameter, source: str | None) -> Any:

@@ -60,22 +60,22 @@ _OPTIONS = [
     ),
     _option(
         "--follow-links",
-        "Pack what links lead to, also outside of the folders.",
+        "Pack what links lead to, even outside the folders.",
         "follow_links",
     ),
     _option(
         "--with NAME",
-        "Pack a distribution that is installed here too, with its metadata and without "
-        "its dependencies.",
+        "Also pack this installed distribution, with its metadata but without its "
+        "dependencies.",
         "installed",
         multiple=True,
     ),
     _option(
-        "--wheel FILE", "Pack the contents of this wheel too.", "wheels", multiple=True
+        "--wheel FILE", "Also pack the contents of this wheel.", "wheels", multiple=True
     ),
     _option(
         "--requirements FILE",
-        "Pack what pip (or uv) installs for this file too.",
+        "Also pack what pip (or uv) installs for this file.",
         multiple=True,
     ),
     _option(
@@ -86,15 +86,14 @@ _OPTIONS = [
     ),
     _option(
         "--profile FILE",
-        "Put first what this profile, or those in this folder, record; 'push' then sends "
-        "the archive whole.",
+        "Put at the front of the archive what this profile recorded, or all profiles in "
+        "this folder; 'push' then sends the archive whole.",
         multiple=True,
         show_default="as configured, else what the configured check imports",
     ),
     _option(
         "--no-stat-cache",
-        "Read every file again, also where size, times and inode say that it is "
-        "unchanged.",
+        "Read every file again, even if size, times and inode say that it is unchanged.",
         "trust_stat",
         flag_value=False,
         default=True,

@@ -115,8 +115,8 @@ def fetch_blobs(
         except OSError as error:
             what = f"{blob.path} of archive {hash}"
             raise cache.refused(what, error, blob.size) from error
-        except KeyMissing as error:
-            raise missing_blob(cache, blob, hash, store.url) from error
+        except KeyMissing:
+            raise missing_blob(cache, blob, hash, store.url) from None
         except DamagedArchive as error:
             error.hash = hash
             raise
@@ -166,8 +166,8 @@ def obtain_blob_here(
     store = store_of(settings)
     try:
         return read_blob(store, blob, settings)
-    except KeyMissing as error:
-        raise missing_blob(cache, blob, hash, store.url) from error
+    except KeyMissing:
+        raise missing_blob(cache, blob, hash, store.url) from None
 
 
 def prove_blob(

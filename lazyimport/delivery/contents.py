@@ -203,17 +203,17 @@ def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
             if heads[1].index is None:
                 raise MalformedArchive(f"{heads[1].what}: no full archive", hash=hash)
             head.apply(heads[1].index)
-    except KeyMissing as error:
+    except KeyMissing:
         raise ArchiveMissing(
             f"archive {hash} is neither in the node cache nor in {store.url}; check "
             f"the hash, or see 'lazyimport ls --store {store.url}'",
             hash=hash,
             store=store.url,
-        ) from error
+        ) from None
     except (MalformedArchive, DamagedArchive) as error:
         raise error.with_text(
             f"{error}; push the tree again, which replaces it"
-        ) from error
+        ) from error.__cause__
     places = {
         member[3]: (of, member) for of in reversed(heads) for member in of.members
     }

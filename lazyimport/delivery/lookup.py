@@ -140,7 +140,7 @@ def _require_signature(
         raise error.with_text(
             f"{prefix} is {hash}, as far as the store and the node cache know; where "
             f"keys are trusted, write all 64 digits if that is right: {error}"
-        ) from error
+        ) from error.__cause__
 
 
 def _resolve_channel(name: str, settings: Settings, store: ReadStore | None) -> str:
@@ -150,7 +150,7 @@ def _resolve_channel(name: str, settings: Settings, store: ReadStore | None) -> 
         what = "is no hash"
         if not name.strip("0123456789abcdef"):
             what = f"is too short for a hash (write at least {SHORTEST_PREFIX} digits)"
-        raise error.with_text(f"{name!r} {what}, and {error}") from error
+        raise error.with_text(f"{name!r} {what}, and {error}") from error.__cause__
 
 
 def _can_be_channel(text: str) -> bool:

@@ -142,9 +142,9 @@ def read_stored(
     with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
         try:
             store.download(key, wrap(file))
-        except KeyMissing as error:
+        except KeyMissing:
             text = f"archive {hash} is not in {store.url}"
-            raise ArchiveMissing(text, hash=hash, store=store.url) from error
+            raise ArchiveMissing(text, hash=hash, store=store.url) from None
         file.flush()
         buffer = map_file(file, what, hash)
     header = open_header(buffer, hash, what)

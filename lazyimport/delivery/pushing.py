@@ -203,5 +203,5 @@ def _revision_in(path: str, settings: Settings) -> Revision:
         raise error.with_text(
             f"{error}; copy the file again from where it was packed, or pack it again, "
             "and push that: nothing was sent"
-        ) from error
+        ) from error.__cause__
     return Revision(archive)

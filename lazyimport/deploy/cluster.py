@@ -153,7 +153,7 @@ class Cluster:
             lines.extend(self.run("python -m lazyimport.ray.describe_job", timeout))
         except DeployError as error:
             said = "".join(f"\n{line}" for line in lines)
-            raise error.with_text(f"{error}{said}") from error
+            raise error.with_text(f"{error}{said}") from error.__cause__
         told = [json.loads(line) for line in lines if line.startswith("{")]
         return [Python(**{name: one[name] for name in Python._fields}) for one in told]
 

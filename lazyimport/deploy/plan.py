@@ -144,7 +144,7 @@ class Plan:
             raise error.with_text(
                 f"{error}\n{self.after.path} names {first.hash} already: to try "
                 f"again, {again or 'run this again'}; to take it back: {self.undo}"
-            ) from error
+            ) from error.__cause__
         self._run(history).note("applied", cluster=target.name_for(first))
         return done
 

@@ -64,7 +64,7 @@ class Recorder:
             version=sys.version.split()[0],
             host=os.uname().nodename,
             pid=os.getpid(),
-            program=next(iter(getattr(sys, "argv", ())), ""),
+            program=_program(),
             started=self.started,
         )
 
@@ -304,6 +304,14 @@ def _file_of(name: str) -> str:
     except Exception:  # noqa: BLE001 - a program may put anything there
         return ""
     return file if isinstance(file, str) else ""
+
+
+def _program() -> str:
+    """Return the script or module that runs; "-c" for a program in the command line."""
+    words = getattr(sys, "argv", None) or [""]
+    if words[0] != "-m":
+        return str(words[0])
+    return sys.orig_argv[-len(words)].removeprefix("-m")  # Python has yet to find it
 
 
 def _encoded(fields: dict[str, object]) -> str:

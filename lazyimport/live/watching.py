@@ -35,6 +35,9 @@ def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> C
             name="watchfiles",
             value=None,
         ) from error
+    for path in paths:
+        if not os.path.exists(path):
+            raise PackError(f"cannot watch {path}: no such file or folder")
     ignored = DefaultFilter(ignore_paths=[os.path.realpath(path) for path in never])
     files = {os.path.abspath(one): _state(one) for one in paths if os.path.isfile(one)}
     changes = changes_in(
@@ -49,9 +52,7 @@ def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> C
     try:
         next(changes)  # from here on none is missed
     except (OSError, RuntimeError) as error:
-        missing = [path for path in paths if not os.path.exists(path)]
-        why = f"{missing[0]} does not exist" if missing else str(error)
-        raise PackError(f"cannot watch {', '.join(paths)}: {why}") from error
+        raise PackError(f"cannot watch {', '.join(paths)}: {error}") from error
     return Changes(_together(changes, files))
 
 

@@ -57,14 +57,14 @@ def require_archive(store: ReadStore, hash: str) -> Header:
         if header.base is not None:
             wanted = header.base
             read_header(store, wanted)
-    except KeyMissing as error:
+    except KeyMissing:
         base = "" if wanted == hash else f", the base of {hash},"
         raise ArchiveMissing(
             f"archive {wanted}{base} is not in {store.url}; push it there first: "
             f"lazyimport push DIR --store {store.url}",
             hash=wanted,
             store=store.url,
-        ) from error
+        ) from None
     return header
 
 

@@ -36,13 +36,13 @@ def read_channel(store: ReadStore, name: str) -> Channel:
     key = channel_key(name)
     try:
         data = store.read(key, 0, LARGEST + 1)
-    except KeyMissing as error:
+    except KeyMissing:
         raise ChannelError(
             f"there is no channel {name!r} in {store.url}; see 'lazyimport channel ls "
             f"--store {store.url}', or make it: lazyimport channel set {name} HASH",
             channel=name,
             store=store.url,
-        ) from error
+        ) from None
     return Channel.decode(data, name, store.url)
 
 

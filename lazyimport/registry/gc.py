@@ -197,7 +197,7 @@ def collect(
     except LazyImportError as error:
         count = len(done.deleted) or "nothing"
         text = f"{error} ({count} had been deleted by then)"
-        raise error.with_text(text) from error
+        raise error.with_text(text) from error.__cause__
     return done
 
 

@@ -49,7 +49,7 @@ def resolve_channel(
     try:
         change = read_channel(store, name).newest
     except StoreError as error:
-        raise error.with_text(f"{error}; {sighting.hint}") from error
+        raise error.with_text(f"{error}; {sighting.hint}") from error.__cause__
     if trusted is not None:
         what = f"#{change.number} of channel {name!r} in {store.url}"
         trusted.check(change.signed_text(name), change.signatures, what)

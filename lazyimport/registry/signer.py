@@ -137,7 +137,7 @@ def sign_archive(store: Store, hash: str, signer: Signer) -> bool:
         raise error.with_text(
             f"{store.url}/{key} is not the signature that belongs there; delete it, "
             "and sign again"
-        ) from error
+        ) from error.__cause__
     return False
 
 

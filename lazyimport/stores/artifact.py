@@ -113,13 +113,13 @@ def download(
         out: Any = Tee(file, tell)
         try:
             size = store.download(artifact.key, out)
-        except KeyMissing as error:
+        except KeyMissing:
             raise ArchiveMissing(
                 f"there is no artifact {artifact.url}; correct LAZYIMPORT_ARTIFACT or "
                 "artifact=, or upload it there",
                 hash=artifact.sha256 or "",
                 store=store.url,
-            ) from error
+            ) from None
     actual = digest.hexdigest()
     if artifact.sha256 not in {None, actual}:
         raise DamagedArchive(

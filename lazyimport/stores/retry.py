@@ -108,7 +108,7 @@ class _Tries:
             text = (
                 f"{error} (tried {self._failures} times in {now - self._start:.1f} s)"
             )
-            raise error.with_text(text) from error
+            raise error.with_text(text) from error.__cause__
         time.sleep(pause)
 
     def delete(self, key: str) -> None:

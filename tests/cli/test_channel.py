@@ -39,7 +39,7 @@ def test_set_run_roll_back(cli: CommandLine, two: tuple[str, str]) -> None:
     )
     again = cli.run("channel", "set", "prod", second, "-m", "why").stderr
     assert "(#2, was " in again
-    assert again.endswith(") already: nothing was changed\n")
+    assert again.endswith("nothing was changed, and the message is not recorded\n")
     assert "15 []\n" == cli.run("run", "prod", "-m", "shop.main").stdout
     assert second == cli.run("channel", "get", "prod").stdout.strip()
 

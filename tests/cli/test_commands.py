@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 
 from lazyimport.cache.node import NodeCache
+from lazyimport.format.profile import decode
 from tests.support.trees import make_archive
 
 TYPE_CHECKING = False
@@ -324,6 +326,37 @@ class TestRun:
 
         assert "usage:" in done.stdout
 
+    def test_says_that_processes_of_the_program_would_not_find_the_archive(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        words = ["run", cli.push(project), "-m", "shop.main"]
+        quiet = cli.run(*words)
+        program = (
+            f"import sys; sys.path[:0] = {[path for path in sys.path if path]}; "
+            f"from lazyimport.cli import main; sys.exit(main({words}))"
+        )
+        told = subprocess.run(
+            [sys.executable, "-S", "-c", program],
+            env=cli.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert "" == quiet.stderr
+        assert "does not read lazyimport.pth" in told.stderr
+        assert quiet.stdout == told.stdout
+
+    def test_the_profile_names_the_module(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        profile = cli.folder / "start.jsonl"
+        words = ("run", cli.push(project), "--profile", profile)
+        cli.run(*words, "-m", "shop.main", "--more")
+
+        (start,) = decode(profile.read_bytes())
+        assert "shop.main" == start.program
+
     def test_ctrl_c_ends_the_program(self, cli: CommandLine, project: Path) -> None:
         process = cli.start("run", cli.push(project), "-m", "shop.waits")
         assert process.stdout is not None
@@ -386,7 +419,7 @@ class TestLs:
 
         header, row = done.stdout.splitlines()
         assert header.split("WHEN")[1].split() == [
-            *("CHANNELS", "PUSHED", "BY", "(CLAIMED)", "COMMIT", "(CLAIMED)")
+            *("CHANNELS", "BY", "(CLAIMED)", "COMMIT", "(CLAIMED)")
         ]
         when = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
         pattern = rf"{name}  +\d.* kB  {when}  prod +https://ci.example/1"

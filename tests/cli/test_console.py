@@ -99,15 +99,39 @@ class TestTables:
         assert any(r"long  22  y\x1b" in line for line in lines)
         assert all(len(line) <= 40 for line in lines[1:])
 
-    def test_on_a_terminal_that_is_too_narrow_nothing_is_cut(
+    @pytest.mark.parametrize(
+        ("columns", "shown"),
+        [
+            (120, f"{'ab' * 32}  2026-11-29T06:03:12Z    me@host  1 MB"),
+            (60, "abababababab  2026-11-29T06:03:12Z    me@host  1 MB"),
+            (50, "abababababab  2026-11-29T06:03:12Z  me@host  1 MB"),
+            (48, "abababababab  2026-11-29 06:03  me@host  1 MB"),
+            (42, "abababab  2026-11-29 06:03  me@host  1 MB"),
+            (20, f"{'ab' * 32}  2026-11-29T06:03:12Z    me@host  1 MB"),
+        ],
+    )
+    def test_what_does_not_fit_is_shortened(
+        self, monkeypatch: pytest.MonkeyPatch, columns: int, shown: str
+    ) -> None:
+        """Commands take what is left of a hash. Where no window is wide enough, all."""
+        terminal = on_terminal(monkeypatch, "stdout")
+        monkeypatch.setenv("COLUMNS", str(columns))
+        row = ("ab" * 32, "2026-11-29T06:03:12Z", "", "me@host", "1 MB")
+        console.print_table([row])
+
+        assert shown == terminal.getvalue().rstrip()
+
+    def test_long_texts_are_cut_in_the_middle(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A hash must be there to be copied."""
         terminal = on_terminal(monkeypatch, "stdout")
-        monkeypatch.setenv("COLUMNS", "40")
-        console.print_table([("ab" * 32, "1 MB", "why")])
+        monkeypatch.setenv("COLUMNS", "50")
+        link = "https://ci.example/shop/runs/" + "1" * 30
+        console.print_table([("push", link, "why")], header=("WHAT", "BY", "MESSAGE"))
 
-        assert f"{'ab' * 32}  1 MB  why\n" == terminal.getvalue()
+        line = terminal.getvalue().splitlines()[1].rstrip()
+        assert re.fullmatch(r"push  https://ci.exampl.*…1+  why", line)
+        assert len(line) == 50 - len("MESSAGE") + len("why")
 
 
 class TestDiff:

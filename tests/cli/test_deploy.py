@@ -15,6 +15,7 @@ import pytest
 from lazyimport.delivery.fit import this_python
 from lazyimport.deploy import History
 from tests.fakes.dashboard import Dashboard
+from tests.support.disks import LIMITED
 
 pytest.importorskip("ruamel.yaml")
 
@@ -645,6 +646,18 @@ class TestWithoutACluster:
         assert "prefetched to 1 of 1 nodes" in done.stderr
         assert 3 == dashboard.submitted
         assert SERVE.format(B) == file.read_text()
+
+    def test_a_change_that_cannot_be_written_is_not_told(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        folder = cli.folder / "read-only"
+        folder.mkdir()
+        copy = shutil.copy(file, folder)
+        folder.chmod(0o500)
+        done = cli.run("deploy", copy, "--hash", B, code=1, before=LIMITED)
+
+        assert f"lazyimport: {copy}: Permission denied" in done.stderr
+        assert "->" not in done.stderr
 
     def test_a_check_with_an_address_asks_which_python_the_nodes_have(
         self, cli: CommandLine, file: Path, project: Path

@@ -33,14 +33,14 @@ def command() -> None:
     """
 
 
-_dry_run = declare.option("--dry-run", "Say what would be removed, and remove nothing.")
+_dry_run = declare.option("--dry-run", "Show what would be removed; remove nothing.")
 
 
 @command.command("ls")
 @options.json
 @options.settings(store=False)
 def _ls(as_json: bool, settings: Settings) -> None:
-    """List the archives, the last used first, and how far those are that come."""
+    """List archives, most recently used first, and running fetches."""
     cache = NodeCache(settings.cache_dir)
     coming = running_fetches(cache)
     kept = archives_by_use(cache)[::-1]
@@ -126,7 +126,7 @@ def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
     show_default="a quarter of the disk",
 )
 @declare.option(
-    "--older-than AGE", "Remove what was not used for this long: 12h, 30d or 8w."
+    "--older-than AGE", "Remove what was unused for this long: 12h, 30d or 8w."
 )
 @_dry_run
 @options.json
@@ -138,7 +138,7 @@ def _prune(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Remove what was not used for longest, until the rest fits the limit."""
+    """Remove what was unused longest, down to the limit."""
     cache = NodeCache(settings.cache_dir)
     most = byte_count(limit) if limit else cache.default_limit()
     pruned = prune(cache, most, older_than, dry_run=dry_run)

@@ -23,7 +23,8 @@ lazyimport cat prod shop/logo.png --store gs://bucket/code > logo.png
 def command(archive: str, path: str, settings: Settings) -> None:
     """Print one file of an archive.
 
-    Writes its bytes to stdout, proved. On a terminal, control characters are escaped.
+    Checks its bytes and writes them to stdout; on a terminal, escapes control
+    characters.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)

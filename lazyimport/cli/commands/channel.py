@@ -91,7 +91,7 @@ def _set(
         signer=signer,
         trusted=Trusted.of(settings),
     )
-    console.say(describe_channel(channel, store.url))
+    console.say(describe_channel(channel, store.url, message))
 
 
 @command.command("get")
@@ -150,7 +150,7 @@ def _roll_back(
         signer=signer,
         trusted=Trusted.of(settings),
     )
-    console.say(describe_channel(channel, store.url))
+    console.say(describe_channel(channel, store.url, message))
 
 
 @command.command("refresh")
@@ -202,7 +202,7 @@ def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> N
         signer=signer,
         trusted=Trusted.of(settings),
     )
-    console.say(describe_channel(channel, store.url))
+    console.say(describe_channel(channel, store.url, message))
 
 
 def _open(settings: Settings) -> ReadStore:

@@ -42,8 +42,8 @@ lazyimport deploy --apply --wait              pushes what pyproject.toml names
 )
 @declare.option(
     "--push ROOT",
-    "Pack this folder or file, push it, and deploy the archive: the default, with what "
-    "'push' packs, where [tool.lazyimport] names FILE.",
+    "Pack this folder or file, push it, and deploy the archive. Where [tool.lazyimport] "
+    "names FILE, this is the default, with what 'push' packs.",
     "roots",
     multiple=True,
 )

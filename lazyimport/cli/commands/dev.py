@@ -86,12 +86,12 @@ def command(
 ) -> None:
     """Run each saved change in the living replicas of an application.
 
-    Packs, pushes, and lets Serve start the application of FILE once, in an ordinary
-    rollout, with an entry of lazyimport around yours; FILE stays as it is. Each change
+    Packs, pushes, and rolls the application of FILE out once, with an entry point of
+    lazyimport around yours; FILE stays as it is. Each change
     that you save is then packed and pushed, and the living replicas swap to it: modules
     that changed and those that use them run again, and the models that others have
-    loaded stay. A change that cannot be made so is refused with the reason, and the
-    version before serves on.
+    loaded stay. A change that cannot be made this way is refused with the reason, and
+    the previous version keeps serving.
 
     With -m MODULE, a process here runs the module. It is started again at each change,
     or swaps if it calls lazyimport.live.follow(). No store is needed.

@@ -26,14 +26,14 @@ lazyimport diff serve.yaml prod    from what the manifest names
 @declare.command("diff", examples=_EXAMPLES)
 @declare.argument(
     "OLD",
-    "An archive: what other commands take as HASH, or a manifest that names one; or a "
+    "An archive (what other commands take as HASH), a manifest that names one, or a "
     "folder, as it would be packed.",
     "old",
     shell_complete=options.complete_archive,
 )
 @declare.argument(
     "[NEW]",
-    "The other side, in the same forms; by default what 'push' would pack here.",
+    "What to compare it with, in the same forms; by default what 'push' would pack here.",
     "new",
     shell_complete=options.complete_archive,
 )
@@ -55,9 +55,9 @@ def command(
 ) -> int:
     """Show what differs between archives, or from the tree here.
 
-    Lists the files that were added, removed and changed, with their sizes in bytes
-    and the modules that they are. Of archives in a store only the index is read, and
-    with --lines what changed.
+    Lists the files that were added, removed and changed, with their sizes in bytes and
+    their modules. Of an archive in a store, reads only the index, and with --lines what
+    changed.
     """
     if as_json:
         options.refuse_idle(["lines"], "with --json")

@@ -21,9 +21,9 @@ from lazyimport.settings import ENVIRONMENT, Settings
 def command(archive: str | None, write: bool, as_json: bool, settings: Settings) -> int:
     """Try what this machine needs to run an archive.
 
-    On a laptop, in an image or in a pod: activation, the node cache and its disk, the
-    store, and whether the archive is for this Python and platform; by default the
-    one of LAZYIMPORT_HASH. The exit code is 1 if anything is not well.
+    Tries activation, the node cache and its disk, the store, and whether the archive,
+    by default that of LAZYIMPORT_HASH, is for this Python and platform. Run it on a
+    laptop, in an image or in a pod. The exit code is 1 if anything failed.
     """
     named = archive or os.environ.get(ENVIRONMENT["hash"])
     with Progress() as reporter:

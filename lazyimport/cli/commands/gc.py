@@ -50,7 +50,7 @@ kubectl get rayservice,rayjob,raycronjob,raycluster,cronjob -Ao yaml > used &&
 )
 @declare.option(
     "--keep-channel NAME|all",
-    "Keep also what this channel pointed to before, for rollback.",
+    "Also keep what this channel pointed to before, for rollback.",
     multiple=True,
     show_default="all",
 )
@@ -67,7 +67,7 @@ kubectl get rayservice,rayjob,raycronjob,raycluster,cronjob -Ao yaml > used &&
     "kubectl writes them; '-' reads standard input.",
     multiple=True,
 )
-@declare.option("--delete", "Delete, instead of only saying what would go.")
+@declare.option("--delete", "Delete; without this, only show what would go.")
 @options.json
 @options.settings(required=True)
 def command(
@@ -83,13 +83,13 @@ def command(
 ) -> None:
     """Delete from the store what nobody needs.
 
-    Without --delete, prints what would go, and why the rest stays.
+    Without --delete, shows what would go, and why the rest stays.
 
-    What a channel points to, what was deployed last and what 'rollback' would go to,
-    the base of an archive that stays, and what was pushed within the last hour never
-    go. An archive goes if it is older than --older-than and nothing else keeps it. The
-    store does not know the hashes in manifests that 'deploy' did not write: name them
-    with --keep or --keep-from.
+    Never deletes what a channel points to, what was deployed last, what 'rollback'
+    would go to, the base of an archive that stays, or what was pushed within the last
+    hour. Deletes any other archive that is older than --older-than, unless an option
+    keeps it. The store does not know the hashes in manifests that 'deploy' did not
+    write: name them with --keep or --keep-from.
     """
     if older_than < SHORTEST_AGE:
         raise click.UsageError(

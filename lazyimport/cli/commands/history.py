@@ -28,8 +28,8 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
     """Show how an application was deployed, and what came of it.
 
     Shows what 'deploy' and 'rollback' recorded in the store and on this machine, the
-    newest first. Where keys are trusted, what none of them signed is marked, and
-    'rollback' passes it over.
+    newest first. If any key is trusted, marks what no trusted key signed; 'rollback'
+    passes it over.
     """
     app = app or project().app
     if app is None:

@@ -31,14 +31,14 @@ lazyimport deploy --apply --wait
 
 
 @declare.command("init", examples=_EXAMPLES)
-@declare.option("-y, --yes", "Ask nothing: leave out what the files here do not say.")
+@declare.option("-y, --yes", "Ask nothing: leave out what is not found.")
 @options.settings()
 def command(yes: bool, settings: Settings) -> None:
     """Write [tool.lazyimport] into the pyproject.toml here.
 
-    Looks at the files below this folder: where the packages are, which manifest runs
-    an archive, what that imports. Asks for what they do not say. Changes nothing
-    else in the file, and no table that is there.
+    Looks below this folder for the packages, for the manifest that runs an archive, and
+    for what that imports. Asks for what it does not find. Changes nothing else in the
+    file, and no table that is there.
     """
     before = b""
     if os.path.exists(PYPROJECT):

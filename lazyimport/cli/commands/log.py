@@ -25,8 +25,8 @@ def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
     """Show what was pushed, pointed to and deployed, and by whom.
 
     Shows the events of a store, the newest first: the first push of each archive, as
-    it claims; changes of channels; deployments and rollbacks, with what came of them.
-    Where keys are trusted, what none of them signed is marked.
+    the push claims; changes of channels; deployments and rollbacks, with what came of
+    them. If any key is trusted, marks what no trusted key signed.
 
     'history', 'channel log' and 'ls' show each of these by itself.
     """

@@ -28,7 +28,7 @@ lazyimport ls 4be81c02 --shadowed           in the image it is to run in
 """
 _HEADER = (
     *("ARCHIVE", "SIZE", "WHEN", "CHANNELS"),
-    *("PUSHED BY (CLAIMED)", "COMMIT (CLAIMED)"),
+    *("BY (CLAIMED)", "COMMIT (CLAIMED)"),
 )
 
 
@@ -37,11 +37,11 @@ _HEADER = (
 @declare.option("-l, --long", "List every file of HASH.")
 @declare.option(
     "--shadowed",
-    "List the names of HASH that can be imported from elsewhere too, in the Python "
+    "List the names in HASH that can also be imported from elsewhere, in the Python "
     "that runs this.",
 )
 @declare.option(
-    "--cached", "List the node cache, also where LAZYIMPORT_STORE names a store."
+    "--cached", "List the node cache, even if LAZYIMPORT_STORE names a store."
 )
 @declare.option("-n N", "List at most N archives; 0 lists all.", "limit", default="20")
 @options.json
@@ -57,11 +57,11 @@ def command(
 ) -> None:
     """List archives, or what is in one.
 
-    Without HASH: the archives in the store, newest first, with the channels that point
-    to them; in the node cache if no store is named. With HASH: what is in that archive.
+    Without HASH, lists the archives in the store, newest first, with the channels that
+    point to them; if no store is named, those in the node cache. With HASH, lists what
+    is in that archive.
 
-    Who pushed an archive, from which commit, is the claim of its first push: nothing
-    proves it.
+    BY and COMMIT are what the first push of an archive claimed; nothing proves them.
     """
     if archive is None:
         options.refuse_idle(["long", "shadowed"], "without the hash of an archive")

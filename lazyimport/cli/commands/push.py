@@ -63,10 +63,10 @@ def command(
 ) -> None:
     """Pack a tree and put it into a store.
 
-    Packs (see 'lazyimport pack --help') and puts the archive into a store. Prints
-    the hash, alone, on stdout, once the store has it.
+    Packs as 'lazyimport pack' does, and puts the archive into a store. Prints the hash,
+    alone, on stdout, once the store has it.
 
-    Where the store has a similar archive from here, only the difference is sent.
+    If the store has a similar archive, sends only the difference.
     """
     if channel is None:
         options.refuse_idle(["message"], "without --channel")
@@ -93,5 +93,5 @@ def command(
             valid_for=valid_for,
         )
         if pushed.channel is not None:
-            reporter.say(describe_channel(pushed.channel, pushed.store))
+            reporter.say(describe_channel(pushed.channel, pushed.store, message))
     print(pushed.hash)

@@ -64,7 +64,7 @@ def command(
     code; with a profile, where the time of imports went and what was packed and never
     imported; with BEFORE, what differs. Prints the path of the page on stdout.
 
-    Of an archive in a store only the index is read.
+    Of an archive in a store, reads only the index.
     """
     with Progress() as reporter:
         starts = read_starts(profiles)

@@ -16,7 +16,7 @@ from lazyimport.settings import Settings
 _EXAMPLES = """
 lazyimport rollback serve.yaml --apply --wait
 lazyimport rollback serve.yaml --to 4be81c02 --apply --wait
-lazyimport rollback --app shop --wait               the cluster alone
+lazyimport rollback --app shop --wait               only the cluster
 """
 
 
@@ -41,9 +41,9 @@ def command(
 ) -> None:
     """Take an application back to the last version that worked.
 
-    'deploy' and 'rollback' record in the store, and on this machine, what came of
-    each deployment; 'history' shows it. Where nothing is recorded, goes back to what
-    git has. Where no manifest is named, changes a running cluster alone.
+    'deploy' and 'rollback' record in the store, and on this machine, what came of each
+    deployment; 'history' shows it. If nothing is recorded, goes back to what git has.
+    If no manifest is named, changes only the running cluster.
     """
     with Progress(quiet=quiet) as reporter:
         file, wishes = deploying.choose(file, wishes)

@@ -69,8 +69,8 @@ class WithModule(declare.Command):
 )
 @declare.option(
     "--profile FILE",
-    "Record into this file what the module reads and imports, with times; 'push' orders "
-    "archives by it.",
+    "Record into this file what the module reads and imports, with times, for "
+    "'push --profile' and 'report --profile'.",
 )
 @options.settings()
 def command(
@@ -82,11 +82,11 @@ def command(
 ) -> int:
     """Run a module of an archive.
 
-    Works as 'python -m' does: the archive is fetched if this node does not have
-    it, and the module is imported straight from it; nothing is installed.
+    Works as 'python -m' does. Fetches the archive if this node does not have it, and
+    imports the module straight from it; installs nothing.
 
-    Everything after the module's name is for the module. The exit code is that of
-    the module.
+    Everything after the module's name is for the module. The exit code is that of the
+    module.
     """
     if not module:
         raise click.UsageError(
@@ -104,13 +104,30 @@ def command(
             ) from error
         raise
     if profile:
+        sys.argv[:] = [module, *program]  # the profile names it
         installed.record(os.path.abspath(profile))
+    if not _reads_pth():
+        console.warn(
+            f"{sys.executable} does not read lazyimport.pth, so processes that {module} "
+            "starts do not find the archive; install ray-lazyimport into the "
+            "site-packages of that Python"
+        )
     act_as_python()
     ended = run_program(installed.tree, module, program)
     if ended is None:
         return DONE
     sys.excepthook(type(ended), ended, ended.__traceback__)
     return INTERRUPTED if isinstance(ended, KeyboardInterrupt) else FAILED
+
+
+def _reads_pth() -> bool:
+    """Whether processes of this Python are activated, by our .pth or in another way."""
+    import site
+
+    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    found = any(os.path.exists(f"{folder}/lazyimport.pth") for folder in folders)
+    is_read = found and not sys.flags.no_site
+    return is_read or "lazyimport.activation" in sys.modules
 
 
 def _names_store(words: Sequence[str]) -> bool:

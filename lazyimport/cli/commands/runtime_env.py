@@ -28,7 +28,7 @@ def command(archive: str, plugin: bool, settings: Settings) -> None:
     """Print the runtime environment whose workers run an archive.
 
     Prints it as JSON, on one line, for 'ray job submit --runtime-env-json'. It names
-    the hash, also for a channel, and the store.
+    the store and the hash; of a channel, the hash that it points to now.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)

@@ -29,8 +29,8 @@ _REASONS = {
 def command(archive: str, as_json: bool, settings: Settings) -> None:
     """Show everything about one archive.
 
-    Prints its Pythons, its sizes, which packages are on disk before anybody looks and
-    why, and what was left out by which rule.
+    Prints which Pythons it is for, its sizes, which packages are put on disk before
+    their first import and why, and which rule left out what.
     """
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)

@@ -59,11 +59,11 @@ def command(
 ) -> int:
     """Show which hash runs where.
 
-    Shows the applications of Serve: which archive each wants, which its replicas
-    serve, from which commit as its push claims, since when, by whom, and why not.
-    Then which one every actor, replica and job of a cluster runs, as its runtime
-    environment names it, and which processes could not install theirs. Without an
-    address, asks the cluster that runs what [tool.lazyimport] manifest names.
+    Shows for each application of Serve the archive that it wants and the one that its
+    replicas serve, its commit as the push claims, since when it is so, who deployed it,
+    and what is wrong. Then shows what every actor, replica and job runs, as its runtime
+    environment says, and which processes could not install their archive. Without an
+    address, asks the cluster that runs the manifest of [tool.lazyimport].
     """
     if as_json:
         options.refuse_idle(["long"], "with --json: hashes are whole")

@@ -35,8 +35,8 @@ def command(
 ) -> int:
     """Read and prove everything in a store.
 
-    Says what is damaged, and which archives and channels depend on it. A web server
-    cannot list what it has: name the archives.
+    Shows what is damaged, and which archives and channels depend on it. A plain web
+    server (https://) cannot list what it has, so name the archives there.
 
     The exit code is 1 if anything is damaged and was not repaired.
     """
