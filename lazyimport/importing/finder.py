@@ -327,7 +327,9 @@ class MissingFinder:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 return spec  # type: ignore[no-any-return]
-        raise errors.ArchiveModuleMissing(
+        from lazyimport.import_errors import ArchiveModuleMissing
+
+        raise ArchiveModuleMissing(
             f"No module named {fullname!r}",
             lambda: self._explained(fullname),
             name=fullname,
