@@ -11,20 +11,25 @@ import os
 from contextlib import suppress
 
 from lazyimport.cache.node import NodeCache
+from lazyimport.cli import console
 from lazyimport.errors import CacheError, PackError
 from lazyimport.files import AtomicFile
 from lazyimport.packing.config import Config, read_config
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
+_refused: set[str] = set()
 _KNOWN = "stores"  # in the node cache: a URL in each line
 
 
 def project() -> Config:
-    """Return the configuration here; the defaults if packing would refuse it."""
+    """Return the configuration here; if packing would refuse it, warn of that once."""
     try:
         return read_config(".")
-    except PackError:
+    except PackError as error:
+        if str(error) not in _refused:
+            _refused.add(str(error))
+            console.warn(f"{error}; so nothing that it says counts")
         return Config()
 
 

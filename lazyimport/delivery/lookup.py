@@ -6,6 +6,8 @@ artifact is. `lazyimport.settings` takes whole hashes only, for processes.
 
 from __future__ import annotations
 
+import os
+
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import packed_hashes
 from lazyimport.delivery.artifact import deliver
@@ -62,8 +64,9 @@ def resolve(
         return _resolve_prefix(prefix, settings, store)
     if settings.store and _can_be_channel(text):
         return _resolve_channel(text, settings, store)
+    here = ", which is a file or folder here" if os.path.exists(text) else ""
     raise SettingsError(
-        f"not an archive's hash: {redact(text)!r} (a hash is 64 hex digits, as 'lazyimport "
+        f"not an archive's hash: {redact(text)!r}{here} (a hash is 64 hex digits, as 'lazyimport "
         f"push' prints it; the first {SHORTEST_PREFIX} are enough if only one archive "
         "begins with them; a channel's name counts where a store is named)",
         name="hash",

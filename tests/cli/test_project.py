@@ -184,3 +184,15 @@ def test_names_that_are_missing(tmp_path: Path, cli: CommandLine) -> None:
     pytest.importorskip("ruamel.yaml")
     assert "give the manifest" in cli.fail("deploy", code=2, cwd=tmp_path)
     assert "give the application" in cli.fail("history", code=2, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("words", [["push"], ["ls"], ["deploy"], ["history"]])
+def test_a_mistake_in_pyproject_is_named_once(
+    project: Path, cli: CommandLine, words: list[str]
+) -> None:
+    (project / "pyproject.toml").write_text("[tool.lazyimport]\nstore = './st'\n")
+    code = 0 if words == ["ls"] else 2
+    said = cli.run(*words, cwd=project, code=code).stderr
+
+    assert 1 == said.count("store must be the URL of a store, not './st'")
+    assert "so nothing that it says counts\n" in said
