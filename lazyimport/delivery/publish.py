@@ -207,7 +207,7 @@ class _Push:
             if own and isinstance(error, UnsupportedArchive):
                 raise
             self._reporter.warn(
-                f"{error}; it is not built on. Find what depends on it, and mend it: "
+                f"{error}; so this push does not build on it. Find what depends on it, and repair it: "
                 f"lazyimport verify --store {self._store.url} --repair"
             )
             return None

@@ -52,9 +52,8 @@ def stage(
     if platform is None and sys.platform != "linux" and (words or options.wheels):
         platform = WORKERS
         reporter.warn(
-            f"dependencies are those for {platform}, which most clusters run, and not "
-            "for this machine; say which with --platform, or platform in "
-            "[tool.lazyimport]"
+            f"dependencies are resolved for {platform}, which most clusters run, and not "
+            "for this machine; say which with --platform"
         )
     wheels = ["--no-deps", *map(os.path.abspath, options.wheels)]
     for doing, names, arguments in (

@@ -118,8 +118,8 @@ def _trusted(settings: Settings, hash: str) -> Trusted:
     trusted = Trusted.of(settings)
     if trusted is None:
         raise SettingsError(
-            f"archive {hash} must be signed (LAZYIMPORT_REQUIRE_SIGNATURE), and nobody "
-            "is trusted to do so; set LAZYIMPORT_TRUSTED_KEYS",
+            f"archive {hash} must be signed (LAZYIMPORT_REQUIRE_SIGNATURE), and no "
+            "key is trusted; set LAZYIMPORT_TRUSTED_KEYS",
             name="trusted_keys",
             value=None,
         )

@@ -90,7 +90,9 @@ def _write(before: bytes, values: dict[str, object]) -> None:
     gap = end * (1 + (before[-1:] != b"\n")) if before else ""
     after = before + f"{gap}{table}".encode()
     if _table_in(after) != values:
-        raise click.UsageError(f"{PYPROJECT} takes no table; add this to it:\n{table}")
+        raise click.UsageError(
+            f"{PYPROJECT} cannot be changed by lazyimport; add this to it:\n{table}"
+        )
     mode = stat.S_IMODE(os.stat(PYPROJECT).st_mode) if before else 0o644
     with AtomicFile(os.path.realpath(PYPROJECT), mode) as file:
         file.write(after)
