@@ -41,9 +41,12 @@ def remove_file(path: str) -> None:
 def unfinished_path(path: str) -> str:
     """Return a new name beside *path*, for what is not to be seen under that one.
 
-    It has the form ``.NAME.RANDOM.tmp`` and at most 14 bytes more than *path*.
+    It has the form ``.NAME.RANDOM.tmp`` and at most 14 bytes more than *path*, also if
+    that is unfinished itself, as ``.NAME.tmp``.
     """
     folder, name = os.path.split(path)
+    if is_unfinished(name):
+        name = name[1:-4]
     return os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
 
 
@@ -190,6 +193,9 @@ class FileLock:
     system has no locks. The lock ends with the block, whatever was forked meanwhile
     and still has the file open, or when its holder dies.
 
+    A child that is forked meanwhile does not have it: it would hold it longer than its
+    holder, or than the process to which it was handed over.
+
     The holder may remove the file. A waiter that gets the lock on a file that has
     lost its name starts again with the one that has it, or two processes would
     hold locks on two files of one name.
@@ -220,6 +226,7 @@ class FileLock:
         """
         if self.descriptor < 0:
             self.descriptor = self.open()
+            _open[self.descriptor] = self
         if not self._lock():
             return False
         if os.fstat(self.descriptor).st_nlink:
@@ -230,7 +237,7 @@ class FileLock:
     def leave(self) -> None:
         """Free the lock if it is held; do nothing after `hand_over`."""
         descriptor, self.descriptor = self.descriptor, -1
-        if descriptor < 0:
+        if _open.pop(descriptor, None) is None:
             return
         # Closing alone would leave the lock to whatever was forked since.
         unclaim(descriptor)
@@ -239,7 +246,8 @@ class FileLock:
     def hand_over(self) -> None:
         """Leave the lock to a process that was started with ``descriptor``."""
         descriptor, self.descriptor = self.descriptor, -1
-        os.close(descriptor)
+        if _open.pop(descriptor, None):
+            os.close(descriptor)
 
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""
@@ -257,6 +265,20 @@ class FileLock:
                 raise
             return False
         return True
+
+
+#: The locks of this process whose files are open, by descriptor.
+_open: dict[int, FileLock] = {}
+
+
+def _close_in_child() -> None:
+    while _open:
+        descriptor, lock = _open.popitem()
+        lock.descriptor = -1
+        os.close(descriptor)
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterator[None]:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.files import AtomicFile, FileLock, LockTimeout
+from lazyimport.files import (
+    AtomicFile,
+    FileLock,
+    LockTimeout,
+    is_unfinished,
+    remove_leftovers,
+    unfinished_path,
+)
 
 
 def open_files() -> int:
@@ -39,6 +46,28 @@ class TestLock:
         assert len(refused) == 1
         with FileLock(path, 0):
             pass
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_one_that_is_handed_over_ends_with_who_has_it(self, path: str) -> None:
+        """Also if a thread forks while this one does that, and it is killed."""
+        lock = FileLock(path, 0)
+        assert lock.take()
+        its = os.dup(lock.descriptor)
+        child = os.fork()
+        if not child:
+            os.close(its)
+            signal.pause()
+            os._exit(0)
+        try:
+            lock.hand_over()
+            with pytest.raises(LockTimeout):
+                FileLock(path, 0).__enter__()
+            os.close(its)  # as the kernel does at its end
+            with FileLock(path, 5):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
     # from 3.12 on Python warns of a fork in a process that has threads
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -145,3 +174,16 @@ class TestAtomicFile:
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+def test_leftovers_of_what_is_unfinished_itself_are_its_own(tmp_path: Path) -> None:
+    """Such as that of a file in which an archive comes to be."""
+    hidden = unfinished_path(f"{tmp_path}/.archive.raw.tmp")
+    assert os.path.basename(hidden).startswith(".archive.raw.")
+    assert is_unfinished(os.path.basename(hidden))
+    Path(hidden).touch()
+    Path(f"{tmp_path}/.archive2.raw.tmp").touch()
+
+    remove_leftovers(f"{tmp_path}/archive")
+
+    assert os.listdir(tmp_path) == [".archive2.raw.tmp"]

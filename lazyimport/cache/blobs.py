@@ -152,12 +152,30 @@ def find_blob(layout: Layout, blob: Blob) -> BinaryIO | None:
             continue
         status = os.fstat(file.fileno())
         if status.st_size == blob.size and (
-            is_sealed(status, blob.name) or file_digest(path)[0] == blob.name
+            is_sealed(status, blob.name) or _is_proved(file, path, blob.name)
         ):
-            note_use(file.fileno(), status)
+            note_use(file.fileno(), os.fstat(file.fileno()))
             return file
         file.close()
     return None
+
+
+def _is_proved(file: BinaryIO, path: str, digest: str) -> bool:
+    """Read all of a blob with a broken seal: once, whoever needs it.
+
+    It is sealed again, or removed if it is damaged.
+    """
+    before = os.fstat(file.fileno())
+    is_sound = file_digest(path)[0] == digest
+    try:
+        if not is_sound:
+            if os.path.samestat(before, os.stat(path)):  # not replaced meanwhile
+                remove_file(path)
+        elif os.fstat(file.fileno()).st_mtime_ns == before.st_mtime_ns:
+            seal(file.fileno(), digest)
+    except OSError:
+        pass  # a cache that this user may not write
+    return is_sound
 
 
 def take_in(

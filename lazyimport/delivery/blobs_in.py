@@ -26,6 +26,7 @@ from lazyimport.format.blobs import FRAME, frames_in, table_size
 from lazyimport.format.codec import decompress
 from lazyimport.registry.layout import blob_key
 from lazyimport.registry.opening import store_of
+from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,15 +131,22 @@ def fetch_blobs(
     return moved
 
 
-def read_blob(store: ReadStore, blob: Blob, settings: Settings) -> mmap:
-    """Return *blob* from *store* in memory.
+def read_blob(
+    store: ReadStore, blob: Blob, settings: Settings, reporter: Reporter = SILENT
+) -> mmap:
+    """Return *blob* from *store* in memory; *reporter* is told how far it is.
 
     Raises StoreError, KeyMissing if the store does not have it, DamagedArchive, or
     CacheError if it needs more memory than there is.
     """
     require_memory(blob.path, blob.size, settings.cache_dir)
     buffer = mmap(-1, blob.size, MAP_PRIVATE | MAP_ANONYMOUS)
-    coming = _Coming(store, blob, MemoryRoom(buffer), lambda _: None)
+    text = f"fetching {blob.path} from {store.url}"
+
+    def tell(done: int) -> None:
+        reporter.step(text, done, blob.size, "bytes")
+
+    coming = _Coming(store, blob, MemoryRoom(buffer), tell)
     coming.bring(settings.connections)
     if not coming.holds():
         raise coming.damaged()
@@ -165,7 +173,7 @@ def obtain_blob_here(
         return cache.read_blob(blob)
     store = store_of(settings)
     try:
-        return read_blob(store, blob, settings)
+        return read_blob(store, blob, settings, reporter)
     except KeyMissing:
         raise missing_blob(cache, blob, hash, store.url) from None
 

@@ -42,13 +42,31 @@ def main(asked: str) -> None:
     if asked.startswith(("archive", "blob ")):
         _fetch_detached(asked)
     try:
+        settings = _prepare()
+        if settings.artifact is None:  # to compile it may take any time
+            _Patience.seconds = 2 * int(settings.timeout) + 1
+        _Patience.begin()
         if asked.startswith(_SEND):
-            _send_blob(_prepare(), asked.removeprefix(_SEND))
+            _send_blob(settings, asked.removeprefix(_SEND))
         else:
-            _ANSWERS[asked](_prepare())
+            _ANSWERS[asked](settings)
     except Exception as error:  # noqa: BLE001 - it goes to the process that asked
         _say(f"error {_encoded(error)}")
     os._exit(0)
+
+
+class _Patience:
+    """The time after which this process ends if it has said nothing: it hangs.
+
+    The process that asked waits for no longer. No request to a store takes that long.
+    """
+
+    seconds = 0
+
+    @classmethod
+    def begin(cls) -> None:
+        """Begin again."""
+        signal.alarm(cls.seconds)
 
 
 def _prepare() -> Settings:
@@ -242,6 +260,7 @@ def _send(data: memoryview) -> None:
     try:
         while data:
             data = data[os.write(_OUT, data) :]
+            _Patience.begin()
     except BrokenPipeError:  # the process that asked has ended
         os._exit(1)
 

@@ -170,8 +170,8 @@ def decode_error(text: str) -> errors.LazyImportError:
 
 def _no_answer() -> errors.DeliveryError:
     return errors.DeliveryError(
-        "the fetcher ended without an answer; "
-        "see whether something kills it, such as a limit of memory"
+        "the fetcher ended without an answer; see whether its store hangs, or "
+        "something kills it, such as a limit of memory"
     )
 
 

@@ -9,12 +9,14 @@ import pytest
 
 from lazyimport.cache import evict
 from lazyimport.cache.evict import clear, prune
+from lazyimport.cache.layout import is_sealed
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.removal import remove_unless_used
 from lazyimport.cache.usage import usage
 from lazyimport.cache.verify import verify
 from lazyimport.delivery.blobs_in import fetch_blobs
 from lazyimport.delivery.fetch import fetch
+from lazyimport.errors import MemberMissing
 from lazyimport.reporting import SILENT
 from tests.support.large import DENSE, LOOSE, LargeSite
 from tests.support.node_cache import materialize
@@ -172,3 +174,29 @@ def test_verify_finds_what_was_edited(site: LargeSite) -> None:
     materialize(site.node, hash)
     assert (tree / DENSE).read_bytes() == site.dense
     assert not verify(site.node, remove=False).damages
+
+
+def test_one_with_a_broken_seal_is_read_once(site: LargeSite) -> None:
+    """As in a layer of an image, which keeps no more than seconds."""
+    blob = site.blob(site.pack().hash)
+    path = site.author.blob_path(blob.digest, executable=False)
+    os.utime(path, (10**9, 10**9))
+    assert not is_sealed(os.stat(path), blob.name)
+
+    site.author.open_blob(blob).close()
+
+    assert is_sealed(os.stat(path), blob.name)
+
+
+def test_one_that_is_damaged_is_read_once(site: LargeSite) -> None:
+    """Whoever waits for it looks for it every few milliseconds."""
+    blob = site.blob(site.pack().hash)
+    path = site.author.blob_path(blob.digest, executable=False)
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as file:
+        file.write(b"damaged")
+
+    with pytest.raises(MemberMissing):
+        site.author.open_blob(blob)
+
+    assert not os.path.exists(path)

@@ -407,6 +407,16 @@ def test_a_child_that_dies_half_way(
         obtain(site.settings(cache_mode="memory"), SILENT)
 
 
+def test_a_child_that_hangs(site: ColdNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends itself, so who asked does not wait for ever."""
+    hang = "import lazyimport.delivery.fetcher as it, time\n"
+    hang += "it.obtain_here = lambda *_, **__: time.sleep(1000)\n"
+    program = starting._PROGRAM.replace("main(asked)", f"{hang}main(asked)")
+    monkeypatch.setattr(starting, "_PROGRAM", program)
+    with pytest.raises(DeliveryError, match="store hangs"):
+        obtain(site.settings(cache_mode="memory", timeout=1), SILENT)
+
+
 def test_a_program_with_python_in_it_fetches_for_itself(
     site: ColdNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
