@@ -266,6 +266,7 @@ class _Wanted:
     def __init__(self, settings: Settings) -> None:
         self.channel: str | None = None
         self.fetched = 0
+        self._user = os.geteuid()
         self._archive: Archive | None = None
         #: large files that did not come to the disk, by digest
         self._in_memory: dict[bytes, mmap] = {}
@@ -323,9 +324,17 @@ class _Wanted:
     def _obtain_blob(self, blob: Blob) -> mmap:
         from lazyimport.delivery.blobs_wanted import obtain_blob
 
-        return obtain_blob(
-            self.settings, self.hash, blob, process.reporter, self._in_memory
-        )
+        settings = self.settings
+        if os.geteuid() != self._user:  # it comes into a cache of this user
+            from lazyimport.cache.place import place_for_user
+
+            try:
+                return NodeCache(settings.cache_dir).read_blob(blob)
+            except (errors.MemberMissing, errors.CacheError):
+                tree = NodeCache(settings.cache_dir).tree_path(self.hash)
+                place = place_for_user(tree, settings.cache_limit)
+                settings = settings.replaced(cache_dir=NodeCache.around(place).path)
+        return obtain_blob(settings, self.hash, blob, process.reporter, self._in_memory)
 
     def _give_up(self, damage: DamagedArchive) -> None:
         from lazyimport.delivery.repair import give_up

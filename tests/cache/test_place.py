@@ -15,8 +15,11 @@ import lazyimport
 # what a user who may not read the home of root cannot import any more
 import lazyimport.cache.materialize
 from lazyimport.cache.place import place_for_user
+from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.reporting import SILENT
 from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.disks import NOBODY, as_nobody, need_root
+from tests.support.large import DENSE, LOOSE, LargeSite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +90,24 @@ def test_files_are_found_by_their_old_names(temporary: Path, cache: Path) -> Non
     assert owner == NOBODY
     for name in [name for name in sys.modules if name.startswith("served")]:
         del sys.modules[name]
+
+
+def test_large_files_come_to_the_new_user(temporary: Path) -> None:
+    """Who may not read those that root has fetched."""
+    site = LargeSite(temporary)
+    site.url = "memory://place"  # which this process, a test's, reaches by itself
+    hash = site.push().hash
+    fetch_blobs(site.settings(hash), hash, [site.blob(hash)], SILENT)
+    cache = site.node.path
+    installed = lazyimport.install(hash, store=site.url, cache_dir=cache)
+    with installed, as_nobody():
+        assert __import__("shop").x == 1
+        for name, content in ((DENSE, site.dense), (LOOSE, site.loose)):
+            assert Path(installed.root, name).read_bytes() == content
+    del sys.modules["shop"]
+    blobs = list((temporary / f"lazyimport-{NOBODY}" / "blobs").glob("*/*"))
+    assert {blob.stat().st_uid for blob in blobs} == {NOBODY}
+    assert len(blobs) == 2
 
 
 def test_it_stays_where_the_new_user_may_write(temporary: Path) -> None:
