@@ -199,6 +199,6 @@ def test_on_another_system_dependencies_are_those_of_linux(
     distributions.stage(options, [interpreter], str(folder), reporter)
 
     assert (folder / "tiny" / "__init__.py").exists()
-    assert "those for manylinux_2_28_x86_64" in warned[0]
+    assert "resolved for manylinux_2_28_x86_64" in warned[0]
     distributions.stage(PackOptions(), [interpreter], str(folder), reporter)
     assert 1 == len(warned)
