@@ -10,6 +10,7 @@ from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.nodes import Node, find, is_mapping, pairs, sequence, text_of
 from lazyimport.deploy.yamltext import Edit, YamlText
 from lazyimport.settings import ENVIRONMENT
+from lazyimport.values import is_sha256
 
 SERVE, SERVICE = "Serve config", "RayService"
 JOB, CRON_JOB = "RayJob", "RayCronJob"
@@ -87,7 +88,8 @@ class Application:
         self.resource = resource
         self.line = text.line(node)
         self.nodes = [find(place.root, *path) for path in place.paths]
-        self.hash = text_of(self.nodes[0]) or None
+        named = text_of(self.nodes[0]) or ""
+        self.hash = named if is_sha256(named) else None  # it may be a placeholder
         self.store = text_of(
             find(environment, "lazyimport", "store")
             or find(environment, "env_vars", ENVIRONMENT["store"])
@@ -142,7 +144,7 @@ class Application:
                 f"{path[-1]} is here a second time, after line {inner.line(same[0])}",
             )
         for variable in self.nodes[1:]:
-            if text_of(variable) != self.hash:
+            if text_of(variable) != text_of(self.nodes[0]):
                 yield inner.error(
                     variable,
                     f"{VARIABLE} is set here, and runtime_env.lazyimport names another "

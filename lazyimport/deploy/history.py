@@ -37,10 +37,11 @@ class Run:
             for now in rollout:
                 yield now
         except DeployError as error:
-            for app in now:
-                if app.name == getattr(error, "app", None) and error.outcome:
-                    self.note(error.outcome, headline(error.reason), app.name)
-                elif app.runs(self._deployments[app.name].hash):
-                    self.note("running", "", app.name)
+            served = {app.name: app for app in now}
+            for name, known in list(self._deployments.items()):
+                if name == getattr(error, "app", None) and error.outcome:
+                    self.note(error.outcome, headline(error.reason), name)
+                elif name in served and served[name].runs(known.hash):
+                    self.note("running", "", name)
             raise
         self.note("running")

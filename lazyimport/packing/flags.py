@@ -25,7 +25,7 @@ LOOKS_LIKE = re.compile(
     rb"__file__|__path__|__cached__|\bspec(?:__)?\.origin|submodule_search_locations"
     rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile|getfile\b"
     rb"|co_filename|inspect\.stack\b"
-    rb"|jit\b[^)]*\bcache\s*=\s*True"  # numba keeps machine code beside the source
+    rb"|jit\b[^)]{0,500}\bcache\s*=\s*True"  # numba keeps machine code beside the source
 )
 #: Files that no program opens.
 _INERT = ("/py.typed", ".pyi", ".pyx", ".pxd", ".c", ".h")

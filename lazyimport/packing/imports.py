@@ -318,9 +318,9 @@ def _truth(test: ast.expr) -> bool | None:
             return decides
         return None if None in parts else not decides
     text = re.sub(r"\b\w+\.TYPE_CHECKING\b", "TYPE_CHECKING", ast.unparse(test))
-    if not _DECIDABLE.fullmatch(text):
+    if not _DECIDABLE.fullmatch(text) or "<<" in text or ">>" in text:
         return None
     try:
         return bool(eval(text, {"__builtins__": {}}, _KNOWN))  # noqa: S307 - see above
-    except (SyntaxError, TypeError, LookupError):
+    except (SyntaxError, TypeError, ValueError, LookupError, MemoryError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive
+from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreDenied
 from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
@@ -74,7 +74,19 @@ def delete_archive(store: Store, hash: str) -> None:
     for folder in RECORDS:
         for item in store.list(f"{folder}{hash}"):
             if recorded_hash(item.key) == hash:
-                delete_object(store, item.key)
+                delete_record(store, item.key)
+
+
+def delete_record(store: Store, key: str) -> bool:
+    """Delete a record, unless the store keeps it, as for an audit; return if it went.
+
+    Raises StoreError.
+    """
+    try:
+        delete_object(store, key)
+    except StoreDenied:
+        return False
+    return True
 
 
 def delete_object(store: Store, key: str) -> None:

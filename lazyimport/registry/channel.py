@@ -42,6 +42,8 @@ from lazyimport.values import check_hash, utc
 HISTORY = 50
 #: Bytes of the largest object that is read; lazyimport writes no larger channel.
 LARGEST = 1 << 20
+#: Bytes of the largest change: as many as a channel has fit into its object.
+LARGEST_CHANGE = 20_000
 #: Seconds for which a change may count at most.
 LONGEST = 10**9
 #: The highest number of a change: other languages cannot count further.
@@ -96,6 +98,10 @@ class Change:
             for one in (found if isinstance(found, list) else [])
             if isinstance(one, dict)
         ]
+
+    def encode(self) -> bytes:
+        """Return it as it is written down for good."""
+        return json.dumps(self.facts, indent=1, ensure_ascii=False).encode()
 
     def signer(self, channel: str, trusted: Trusted) -> str | None:
         """Return the trusted key that signed it for *channel*, None if none did."""

@@ -11,14 +11,19 @@ keys are trusted no other change is written: no node would take it.
 from __future__ import annotations
 
 import io
-import json
 import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from lazyimport.errors import ChannelError, KeyMissing, StoreError, StoreMissing
-from lazyimport.registry.channel import HISTORY, LARGEST, Change, Channel
+from lazyimport.registry.channel import (
+    HISTORY,
+    LARGEST,
+    LARGEST_CHANGE,
+    Change,
+    Channel,
+)
 from lazyimport.registry.gc_lock import claim
 from lazyimport.registry.layout import CHANNELS, change_key, channel_key, channel_of
 from lazyimport.registry.signer import Signer
@@ -272,6 +277,12 @@ class _Edit:
             signature = self._signer.sign(change.signed_text(self._name))
             facts["signatures"] = [signature]
         self.check(change, "nothing was changed: what would be ")
+        size = len(change.encode())
+        if size > LARGEST_CHANGE:
+            raise self.error(
+                f"nothing was changed: the change of channel {self._name!r} would have "
+                f"{size} bytes, and {LARGEST_CHANGE} is the most; shorten its message"
+            )
         left = [change, *changes[over:]][:HISTORY]
         changed = Channel(self._name, left, changed=True)
         key = channel_key(self._name)
@@ -293,10 +304,9 @@ class _Edit:
 
     def _record(self, change: Change) -> None:
         """Write down for good that this was changed; the channel forgets in time."""
-        data = json.dumps(change.facts, indent=1, ensure_ascii=False).encode()
         with suppress(StoreError):  # the change itself is made
             key = change_key(self._name, change.number, change.at)
-            self._store.put(key, io.BytesIO(data))
+            self._store.put(key, io.BytesIO(change.encode()))
 
     def error(self, text: str) -> ChannelError:
         """Return the error that says *text*."""

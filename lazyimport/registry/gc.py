@@ -22,6 +22,7 @@ from lazyimport.format.header import Header
 from lazyimport.registry.archives import (
     delete_archive,
     delete_object,
+    delete_record,
     read_header,
     stored_archives,
 )
@@ -190,8 +191,7 @@ def collect(
                 for key in surveyor.survey(announced.time).leftovers:
                     if (recorded_hash(key) or "") in batch:
                         announced.require()
-                        delete_object(store, key)
-                        done.leftovers += 1
+                        done.leftovers += delete_record(store, key)
         if planned.unfinished:
             done.leftovers += len(surveyor.sweep(planned.now, dry_run=False))
     except LazyImportError as error:

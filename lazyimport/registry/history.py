@@ -223,10 +223,10 @@ def read_records(
         for key, data in zip(keys, pool.map(read, keys), strict=True):
             try:
                 each = _decode(data, trusted)
+                own = deployment_key(each.app, each.id, each.outcome)
             except (ValueError, TypeError, LookupError, RecursionError):
                 continue
-            # What is signed counts for its own place alone.
-            if key == deployment_key(each.app, each.id, each.outcome):
+            if key == own:  # what is signed counts for its own place alone
                 yield key, each
 
 
@@ -243,7 +243,7 @@ def newest_first(records: Iterable[Deployment]) -> list[Deployment]:
 def _decode(data: bytes, trusted: Trusted | None) -> Deployment:
     facts = json.loads(data)
     each = Deployment(**{name: facts[name] for name in Deployment._fields[:-1]})
-    texts = (each.id, each.by, each.manifest, each.cluster, each.reason)
+    texts = (each.app, each.id, each.by, each.manifest, each.cluster, each.reason)
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("expected text")
     check_hash(each.hash)

@@ -1,7 +1,7 @@
 """The log of a store: what was pushed, pointed to and deployed, and by whom.
 
 It is made of records under names that are written once: provenance, changes of
-channels, deployments. Nothing that lazyimport does takes one of the first two away.
+channels, deployments. Pushes are those of the archives that are still there.
 """
 
 from __future__ import annotations

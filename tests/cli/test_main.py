@@ -65,6 +65,11 @@ def test_nothing_asked(capsys: pytest.CaptureFixture[str]) -> None:
             "--message does nothing without --channel",
             " push",
         ),
+        (
+            "push --store gs://x --expires 9d",
+            "--expires does nothing without --channel",
+            " push",
+        ),
         ("push --store gs://x --check-python y", "without --check\n", " push"),
         ("pack --platform x", "--platform does nothing without --requirem", " pack"),
         ("status --json -l", "--long does nothing with --json", " status"),

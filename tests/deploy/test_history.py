@@ -61,6 +61,13 @@ class TestRun:
         assert expected == self.outcomes(history)
         assert "ValueError: no" == history.deployments("shop")[0].reason
 
+    def test_one_that_serve_does_not_have(self, history: History) -> None:
+        error = DeployError("x", app="x", outcome="timed out", reason="")
+        with pytest.raises(DeployError):
+            self.run(history, error)
+
+        assert "timed out" == self.outcomes(history)["x"]
+
     def test_nobody_knows(self, history: History) -> None:
         """The cluster could not be asked any more."""
         with pytest.raises(DeployError):

@@ -79,6 +79,18 @@ def test_a_store_that_is_not_that_of_the_workers_is_warned_of(file: Path) -> Non
     assert "the workers of till look in gs://theirs" in warning
 
 
+def test_a_placeholder_is_no_hash_that_was_before(file: Path, history: History) -> None:
+    file.write_text(TEXT.replace("DIGITS", "CHANGE-ME"))
+    plan = planned(file)
+
+    plan.write(history)
+    (known,) = history.deployments("shop")
+    assert (None, B) == (known.before, known.hash)
+    assert file.read_text() == TEXT.replace("DIGITS", B, 1).replace(
+        "DIGITS", "CHANGE-ME"
+    )
+
+
 def test_writing_records_what_was_before(file: Path, history: History) -> None:
     plan = planned(file)
 

@@ -76,6 +76,8 @@ def test_what_is_certain(line: str) -> None:
         "if os.environ:\n    import gone",
         "if os.environ:\n    import os\nelse:\n    import gone",
         "match x:\n    case 1:\n        import gone",
+        "if 1 << 99999999999999999999:\n    import gone",
+        "if (1 << 40000000000) > 2:\n    import gone",
         "try:\n    import absent\nexcept ImportError:\n    pass\nelse:\n    import gone",
         "try:\n    f()\nexcept ValueError:\n    import gone",
         "try:\n    import gone\nexcept Exception:\n    pass",

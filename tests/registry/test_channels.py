@@ -163,6 +163,17 @@ def test_history_is_bounded(memory: MutableStore) -> None:
     assert numbers == list(range(HISTORY + 3, 3, -1))
 
 
+def test_a_change_is_bounded(memory: MutableStore) -> None:
+    """Else the object of the channel becomes one that nobody reads."""
+    point(memory, A, message="ä" * 9_000)
+    with pytest.raises(ChannelError, match="20000 is the most; shorten its message"):
+        point(memory, B, message="ä" * 10_000)
+    for number in range(HISTORY):
+        point(memory, (B, A)[number % 2], message="ä" * 9_000)
+
+    assert HISTORY == len(read_channel(memory, "prod").changes)
+
+
 class Rival:
     """A store where somebody else is always a moment faster."""
 

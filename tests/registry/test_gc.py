@@ -552,6 +552,23 @@ class Through:
         return call
 
 
+def test_records_that_the_store_keeps_stay(store: MutableStore) -> None:
+    """A retention policy on provenance/ makes an audit log of it."""
+    for name in NAMES[:3]:
+        put_aged(store, name, 60)
+        store.put(f"provenance/{name}.json", io.BytesIO(b"{}"))
+
+    def refuse(key: str) -> None:
+        if key.startswith("provenance/"):
+            raise StoreDenied("kept", url=store.url, key=key)
+
+    acting: Any = Through(store, "delete", refuse)
+    assert 3 == len(collect(acting, OLD, "ada").deleted)
+    age(store, 60)
+    done = collect(acting, OLD, "ada")
+    assert (0, 3) == (done.leftovers, len(list(store.list("provenance/"))))
+
+
 def test_refused_half_way_says_how_far_it_came(store: MutableStore) -> None:
     for name in NAMES[:3]:
         put_aged(store, name, 60)

@@ -108,6 +108,7 @@ def test_what_is_no_deployment_is_passed_over(machine: Machine, tmp_path: Path) 
             "{",
             "[]",
             json.dumps({**facts, "app": "till"}),
+            json.dumps({**facts, "app": 5}),
             json.dumps({**facts, "hash": "../x"}),
             json.dumps({**facts, "signatures": 7}),
             json.dumps(facts),  # in the place of another one

@@ -69,7 +69,7 @@ def command(
     If the store has a similar archive, sends only the difference.
     """
     if channel is None:
-        options.refuse_idle(["message"], "without --channel")
+        options.refuse_idle(["message", "valid_for"], "without --channel")
     if check is None:
         options.refuse_idle(["check_python"], "without --check")
     entries = [check] if check else project().check
