@@ -190,6 +190,8 @@ class Filling:
             bring(head.store, list(plan), connections, take)
         if self.damage is not None:
             raise self.damage
+        if awaited := [member.digest for member in missing if self._awaits(member)]:
+            raise head.lacking(awaited)
         room.write(0, self._beginning())
 
     def _open_up(self, missing: list[Member]) -> None:
@@ -216,6 +218,10 @@ class Filling:
     def _set_slots(self, member: Member, offset: int, crc: int) -> None:
         for slot in member.slots:
             SLOT.pack_into(self._slots, slot * SLOT.size, offset, member.length, crc)
+
+    def _awaits(self, member: Member) -> bool:
+        at = member.slots[0] * SLOT.size + MARK
+        return self._slots[at] == AWAITED >> 8 * MARK
 
     def _settle(self, member: Member, crc: int) -> None:
         """Say that a member, which has been proved, is in place."""

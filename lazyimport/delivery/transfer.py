@@ -44,8 +44,9 @@ def bring(
     *urgent*, if it is given, returns a piece that somebody waits for, or None; one more
     connection keeps asking it. *pieces* do not yield what it has returned.
 
-    *take* gets fewer bytes of a piece if the object ends before. The first error of
-    the store or of *take* is raised.
+    *take* gets fewer bytes of a piece if the object ends before, and is not called any
+    more when this has returned or raised. The first error of the store, of *pieces* or
+    of *take* is raised.
     """
     if not store.ranges:
         for key, run in groupby(sorted(pieces), lambda piece: piece[0]):
@@ -88,6 +89,21 @@ class _Connections:
 
     def run(self, threads: int) -> None:
         """Bring everything. A thread that still waits then is left to its end."""
+        try:
+            self._start(threads)
+            with self._changed:
+                while not self._is_over():
+                    self._changed.wait()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            self._error = error  # an interrupt, or no more threads: nobody takes more
+        with self._changed:
+            # What takes a piece is not to go on when this has returned.
+            while self._taking:
+                self._changed.wait()
+            if self._error is not None:
+                raise self._error
+
+    def _start(self, threads: int) -> None:
         import threading
 
         kinds = [self._next] * threads
@@ -98,22 +114,24 @@ class _Connections:
             threading.Thread(
                 target=self._work, args=(kind,), name=name, daemon=True
             ).start()
-        with self._changed:
-            # What takes a piece is not to go on when this has returned.
-            while self._taking or not self._is_over():
-                self._changed.wait()
-            if self._error is not None:
-                raise self._error
 
     def _is_over(self) -> bool:
         return self._error is not None or (self._ended and not self._running)
 
     def _work(self, find: Callable[[], Piece | None]) -> None:
+        try:
+            self._bring(find)
+        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+            with self._changed:
+                self._error = self._error or error
+                self._changed.notify_all()
+
+    def _bring(self, find: Callable[[], Piece | None]) -> None:
         for piece in self._pieces(find):
             began = time.monotonic()
             try:
                 data = self._read(*piece)
-            except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+            except BaseException as error:  # noqa: BLE001 - as above
                 with self._changed:
                     if piece in self._again:
                         self._again.remove(piece)  # the other try may succeed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import signal
+import threading
 import time
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.support.trees import make_archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lazyimport.delivery.transfer import Piece
@@ -145,18 +148,40 @@ def test_an_error_of_the_taker_ends_it() -> None:
         bring(Ranges({}), PIECES, 4, take)
 
 
-def test_nothing_is_taken_after_it_has_ended() -> None:
+def test_an_error_of_the_pieces_ends_it() -> None:
+    def pieces() -> Iterator[Piece]:
+        yield from PIECES[:5]
+        raise OSError(5, "broken")
+
+    with pytest.raises(OSError, match="broken"):
+        bring(Ranges({}), pieces(), 4, lambda *_: None, lambda: None)
+
+
+def fill_the_disk() -> None:
+    raise OSError(28, "full")
+
+
+def interrupt() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("end", "error"), [(fill_the_disk, OSError), (interrupt, KeyboardInterrupt)]
+)
+def test_nothing_is_taken_after_it_has_ended(
+    end: Callable[[], None], error: type[BaseException]
+) -> None:
     """The file that the pieces go to is closed then."""
     ended: list[str] = []
     late: list[str] = []
 
     def take(piece: Piece, data: bytes) -> None:
         if piece[1] == 0:
-            raise OSError(28, "full")
+            end()
         time.sleep(0.2)
         late.extend(ended)
 
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(error):
         bring(Ranges({(0, 1): 0.05}), PIECES, 4, take)
     ended.append("ended")
     time.sleep(0.5)
