@@ -3,6 +3,7 @@
     python -m benchmarks.fetch
     python -m benchmarks.fetch --tree DIR --imports pandas    beside it, a tree of yours
     python -m benchmarks.fetch --weights 256                  eight files of 256 MiB
+    python -m benchmarks.fetch --sizes 2 8 24                 MB of small modules
 
 A tree is pushed twice: as it is, and in the order in which such a process reads it.
 
@@ -126,6 +127,11 @@ def cases(options: argparse.Namespace, folder: str) -> Iterator[Case]:
         store = f"{folder}/{name}"
         FileStore(store).put(archive_key(hash), BytesIO(data))
         yield Case(name, hash, store, ["app"])
+    for megabytes in options.sizes:
+        store = f"{folder}/{megabytes}"
+        hash = make_modules(28 * megabytes, store)
+        for part in ("part", "every"):
+            yield Case(f"{part} of {megabytes} MB", hash, store, [f"modules.{part}"])
     for tree in options.tree:
         name, profile = os.path.basename(tree), f"{folder}/start.jsonl"
         store = f"{folder}/{name}"
@@ -138,6 +144,23 @@ def cases(options: argparse.Namespace, folder: str) -> Iterator[Case]:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             push(tree, f"{store}-recorded", "--profile", profile)
             yield Case(f"{name}, recorded", hash, f"{store}-recorded", options.imports)
+
+
+def make_modules(count: int, store: str) -> str:
+    """Put an archive of *count* modules of 24 kB into *store*; return its hash.
+
+    ``modules.every`` imports all of them and ``modules.part`` fifty. Half of what they
+    hold compresses.
+    """
+    files = {"modules/__init__.py": ""}
+    for name, step in (("every", 1), ("part", count // 50 or 1)):
+        names = [f"m{n}" for n in range(0, count, step)]
+        files[f"modules/{name}.py"] = f"from modules import {', '.join(names)}\n"
+    for n in range(count):
+        files[f"modules/m{n}.py"] = f"x = '{random.randbytes(12_000).hex()}'\n"
+    data, hash = make_archive(files, raw=False)
+    FileStore(store).put(archive_key(hash), BytesIO(data))
+    return hash
 
 
 def push(tree: str, store: str, *more: str) -> str:
@@ -153,6 +176,9 @@ def main() -> None:
     parser.add_argument("--imports", nargs="*", default=[], help="modules of the trees")
     parser.add_argument(
         "--weights", type=int, default=64, help="MiB of each of 8 files"
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[], help="MB of small modules"
     )
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds

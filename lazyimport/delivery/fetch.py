@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 #: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
 #: Bytes of an object from which on processes start before it has come as a whole.
-_STREAMED = 32 << 20
+_STREAMED = 4 << 20
 
 
 def fetch(

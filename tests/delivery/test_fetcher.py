@@ -53,7 +53,7 @@ def site(tmp_path: Path) -> object:
     store.put(archive_key(HASH), BytesIO(DATA))
     server = Shaped(tmp_path / "store")
     with server.serving() as url:
-        yield ColdNode(tmp_path, server, url, HASH)
+        yield ColdNode(tmp_path, server, url, HASH, fetch="whole")
 
 
 ALIKE = """
