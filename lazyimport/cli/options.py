@@ -89,7 +89,8 @@ def _read_settings(
 
     A command is told which archive it is about, so what the environment names does
     not count; and only what is typed may be relative, or a folder. A store that only
-    the project here names counts if `is_known`.
+    the project here names counts if `is_known`. Raises SettingsError if store and node
+    cache are one folder.
     """
     has_store = "store" in options
     typed = {
@@ -104,15 +105,18 @@ def _read_settings(
         typed["cache_dir"] = folder(typed["cache_dir"])
     environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
     found = Settings.from_environ(environ, **typed)
-    if found.store or not has_store:
-        return found
-    from lazyimport.cli.project import is_known, project
+    if has_store and not found.store:
+        from lazyimport.cli.project import is_known, project
 
-    named = project().store
-    if named and is_known(named, found.cache_dir):
-        return Settings.from_environ(environ, **{**typed, "store": named})
-    if required:
-        require_store(found)
+        named = project().store
+        if named and is_known(named, found.cache_dir):
+            found = Settings.from_environ(environ, **{**typed, "store": named})
+        elif required:
+            require_store(found)
+    if (found.store or "").startswith("file:"):
+        from lazyimport.registry.opening import store_of
+
+        store_of(found)  # or a store would become a node cache
     return found
 
 

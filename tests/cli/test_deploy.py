@@ -498,7 +498,7 @@ class TestWithACluster:
             ["replica", "shop/Shop/r1", A[:12], "ALIVE", "01234567", "7"],
             ["replica", "till/Shop/r1", B[:12], "ALIVE", "01234567", "7"],
         ] == rows
-        told = "0 applications, 2 rows of processes, different hashes: 2"
+        told = "0 applications; 2 actors, replicas and jobs with 2 different hashes"
         assert f"{dashboard.address}: {told}" in done.stderr
         assert [A, B] == [process["hash"] for process in found["processes"]]
 
@@ -561,7 +561,7 @@ class TestWithACluster:
             dashboard.actors = [actor("shop", A)]
             done = cli.run("status", "--address", dashboard.address)
 
-        assert "1 row of processes" in done.stderr
+        assert "; 1 actor, replica or job with " in done.stderr
 
     def test_status_is_shown_again_and_again(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:
@@ -580,7 +580,7 @@ class TestWithACluster:
             done = cli.run("status", "--address", dashboard.address)
 
         assert "" == done.stdout
-        assert "0 rows" in done.stderr
+        assert "0 actors" in done.stderr
 
     def test_rollback_of_the_cluster_alone(self, cli: CommandLine) -> None:
         """To what still serves there; a manifest must follow."""

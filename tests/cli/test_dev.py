@@ -51,8 +51,8 @@ class Dev:
     def says(self, text: str, times: int = 1) -> bool:
         return self.text.count(text) >= times
 
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
+    def stop(self, end: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(end)
         code = self.process.wait(60)
         self._reader.join()
         assert self.process.stdout is not None
@@ -95,15 +95,20 @@ def test_what_was_not_pushed_is_not_applied(
     assert "Traceback" not in dev.text
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_rollout_is_taken_back_too(
-    cli: CommandLine, project: Path, file: Path, dashboard: Dashboard
+    cli: CommandLine,
+    project: Path,
+    file: Path,
+    dashboard: Dashboard,
+    end: signal.Signals,
 ) -> None:
     words = ("--store", cli.url, "--address", dashboard.address)
     dev = Dev(cli, project, file, "--restore", *words)
     try:
         dev.wait(lambda: dashboard.applied)
     finally:
-        assert 0 == dev.stop()
+        assert 0 == dev.stop(end)
     assert ["shop"] == [app["name"] for app in dashboard.applied[0]["applications"]]
     assert [] == dashboard.applied[-1]["applications"]
     assert "shop goes back" in dev.text

@@ -108,3 +108,22 @@ def test_the_doctor_says_what_it_can_without_a_cache(cli: CommandLine) -> None:
 
     assert "Errno" not in done.stdout
     assert "GB free" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["diff", "prod"], ["dev", "-m", "shop.main"], ["init", "-y"], ["pack"]]
+)
+def test_a_store_does_not_become_a_node_cache(
+    cli: CommandLine, project: Path, words: list[str]
+) -> None:
+    """Nor does an empty folder that is to be one."""
+    cli.store.mkdir()
+    said = cli.fail(
+        *words,
+        cwd=project,
+        LAZYIMPORT_STORE=cli.url,
+        LAZYIMPORT_CACHE_DIR=str(cli.store),
+    )
+
+    assert "are one folder" in said
+    assert [] == list(cli.store.iterdir())

@@ -93,17 +93,21 @@ def command(
                     click.clear()
                 digits = 64 if long else 12
                 _print(applications, origins, processes, digits)
-                console.say(
-                    f"{cluster.address}: {amount(len(applications), 'application')}, "
-                    f"{amount(len(processes), 'row')} of processes, different hashes: "
-                    f"{len({each.hash for each in processes if each.hash})}"
-                )
+                console.say(f"{cluster.address}: {_sum(applications, processes)}")
             if not watch:
                 well = all(app.is_well for app in applications)
                 well = well and not any(process.failure for process in processes)
                 return FAILED if exit_status and not well else DONE
             sys.stdout.flush()
             time.sleep(_SECONDS_BETWEEN)
+
+
+def _sum(applications: Sequence[Served], processes: Sequence[Process]) -> str:
+    count, hashes = len(processes), len({each.hash for each in processes if each.hash})
+    what = "actor, replica or job" if count == 1 else "actors, replicas and jobs"
+    many = "hash" if hashes == 1 else "different hashes"
+    number = amount(len(applications), "application")
+    return f"{number}; {count:,} {what} with {hashes:,} {many}"
 
 
 def _applications(cluster: Cluster) -> list[Served]:
