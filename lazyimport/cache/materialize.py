@@ -68,14 +68,20 @@ class Materializer:
             putting.put_package(self, top, looks=bool(looks))
         return f"{self.root}/{top}"
 
-    def put_neighbors(self) -> str:
+    def put_neighbors(self, top: str) -> str:
         """Put on disk what a program keeps beside its packages; return where.
 
-        These are the files at the top and the directories that hold no module.
+        These are the files at the top and the directories that hold no module. If there
+        are any, the directories of the package *top* are made as well: the system goes
+        through them to what a path with ``..`` names.
         """
         self._hold()
         if self.whole(NEIGHBORS) is None:
             putting.put_neighbors(self)
+        if self.whole(NEIGHBORS) and not os.path.isdir(f"{self.root}/{top}"):
+            paths = [entry.path for entry in self.archive.files_under(top)]
+            for folder in sorted(set(map(os.path.dirname, paths))):
+                files.make_directories(f"{self.root}/{folder}")
         return self.root
 
     def put_file(self, entry: Entry) -> str:

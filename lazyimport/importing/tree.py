@@ -278,7 +278,7 @@ class Tree:
             if flags & ~LOOKS:
                 refusal = self._put(lambda files: files.put_package(top))
             elif flags:
-                refusal = self._put(lambda files: files.put_neighbors())
+                refusal = self._put(lambda files: files.put_neighbors(top))
             if refusal is not None:
                 if refusal.errno is None:  # refused by us, not by the disk
                     raise refusal

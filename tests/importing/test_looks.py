@@ -226,6 +226,26 @@ def test_everything_at_once(tmp_path: Path) -> None:
     assert there == {"__init__.py", "other.py", "plugin.py", "text.txt", "top.txt"}
 
 
+def test_what_lies_beside_a_package_is_reached_through_it(tmp_path: Path) -> None:
+    """Also by C code, which nobody notices, from a package that needs no files."""
+    files = {
+        "app/__init__.py": "",
+        "app/deep/__init__.py": "",
+        "app/deep/asks.py": "import io, os\n"
+        "here = os.path.dirname(__file__)\n"
+        "with io.FileIO(here + '/../../beside/text.txt') as file:\n"
+        "    text = file.read()\n",
+        "beside/text.txt": "text",
+    }
+    tree, cache = write_tree(files, tmp_path / "tree"), tmp_path / "cache"
+
+    done = from_archive(
+        pack_tree(tree, cache), cache, "import app.deep.asks as a; print(a.text)"
+    )
+
+    assert done.stdout == "b'text'\n", done.stderr
+
+
 ROOT = "/cache/trees/ab"
 
 
