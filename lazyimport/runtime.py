@@ -196,18 +196,22 @@ class Installation:
         sys.audit("lazyimport.install", self.hash, store)
         if settings.files == "all":
             self._put_all()
-        self._registration = Registration(
-            self.tree,
-            settings.policy,
-            self._changes,
-            process.watcher,
-            process.wrappers,
-        )
-        for variable, value in settings.to_environ().items():
-            self._changes.set_variable(variable, value)
-        self._changes.set_variable("LAZYIMPORT_CHANNEL", None)
-        if settings.profile is not None:
-            self.record(f"{settings.profile}/")
+        try:
+            self._registration = Registration(
+                self.tree,
+                settings.policy,
+                self._changes,
+                process.watcher,
+                process.wrappers,
+            )
+            for variable, value in settings.to_environ().items():
+                self._changes.set_variable(variable, value)
+            self._changes.set_variable("LAZYIMPORT_CHANNEL", None)
+            if settings.profile is not None:
+                self.record(f"{settings.profile}/")
+        except BaseException:
+            self._changes.undo()
+            raise
 
     def _put_all(self) -> None:
         refusal = self.tree.put_all()

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,48 @@ def test_install_and_uninstall_leave_no_trace(packed: str, cache: Path) -> None:
     assert lazyimport.current() is None
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("quiet.boom")
+
+
+class Closed(types.ModuleType):
+    """A module that lets nobody change it."""
+
+    error: type[BaseException] = AttributeError
+    stat: object
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise self.error(name)
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Closed:
+    """A module that has taken a function which `install` replaces."""
+    module = Closed("closed")
+    vars(module)["stat"] = os.stat
+    monkeypatch.setitem(sys.modules, "closed", module)
+    return module
+
+
+def test_what_cannot_be_changed_stays(closed: Closed, packed: str, cache: Path) -> None:
+    before = closed.stat
+
+    with lazyimport.install(packed, cache_dir=str(cache)):
+        assert closed.stat is before is not os.stat
+
+    assert closed.stat is before is os.stat
+
+
+def test_install_that_fails_leaves_no_trace(
+    closed: Closed, packed: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any step: Ctrl-C, no memory."""
+    before = state()
+    monkeypatch.setattr(Closed, "error", KeyboardInterrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        lazyimport.install(packed, cache_dir=str(cache))
+
+    assert state() == before
+    assert lazyimport.current() is None
 
 
 @pytest.mark.parametrize("entry", [Path("/nowhere"), b"/nowhere"], ids=repr)

@@ -9,9 +9,7 @@ cache mode are not cached: they are in memory as they are. Nor are sources, whic
 from __future__ import annotations
 
 import os
-from threading import Lock
-
-from cachetools import LRUCache
+from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +22,29 @@ LIMIT = 32 << 20
 _LARGEST = LIMIT // 4
 
 
-def _empty() -> LRUCache[bytes, bytes]:
-    return LRUCache(LIMIT, getsizeof=len)
+class _Cache:
+    """Bytes by digest, in the order of their last use; ``size`` is that of all."""
+
+    def __init__(self) -> None:
+        self.lock = allocate_lock()
+        self.size = 0
+        self.found: dict[bytes, bytes] = {}
+
+    def get(self, digest: bytes) -> bytes | None:
+        with self.lock:
+            if (data := self.found.pop(digest, None)) is not None:
+                self.found[digest] = data
+            return data
+
+    def put(self, digest: bytes, data: bytes) -> None:
+        with self.lock:
+            self.size += len(data) - len(self.found.pop(digest, b""))
+            self.found[digest] = data
+            while self.size > LIMIT:
+                self.size -= len(self.found.pop(next(iter(self.found))))
 
 
-_cache = _empty()
-_lock = Lock()
+_cache = _Cache()
 
 
 def read(archive: Archive, entry: Entry) -> bytes:
@@ -37,20 +52,18 @@ def read(archive: Archive, entry: Entry) -> bytes:
 
     Raises DamagedArchive.
     """
-    with _lock:
-        data = _cache.get(entry.digest)
+    data = _cache.get(entry.digest)
     if data is None:
         data = bytes(archive.content(entry))
         if len(data) <= _LARGEST:
-            with _lock:
-                _cache[entry.digest] = data
+            _cache.put(entry.digest, data)
     return data
 
 
 def _forked() -> None:
     """Start with an empty cache: another thread may have been changing it."""
-    global _lock, _cache
-    _lock, _cache = Lock(), _empty()
+    global _cache  # noqa: PLW0603
+    _cache = _Cache()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from errno import EROFS
-from time import time
+from time import monotonic, time
 
 from lazyimport.format.entries import IN_MEMORY, LOOKS, MODULE_SUFFIXES, NATIVE, Entry
 from lazyimport.importing import (
@@ -56,6 +56,8 @@ _RANKS = {
 #: stands for all directories at the top; none is called so
 _ALL = "/"
 _MOST_LOOKS = 1000
+#: What a disk refused is tried again after so many times as long as that took.
+_PATIENCE = 9
 
 
 class Tree:
@@ -105,6 +107,9 @@ class Tree:
         #: called with the loader and the body of each module that is run, if it is set
         self.running: Callable[[Any, CodeType], None] | None = None
         self._materializer = materializer
+        #: what a disk refused -> when it is tried again; why, as far as that was told
+        self._refused: dict[object, float] = {}
+        self._told: set[int | None] = set()
         #: directory at the top that is prepared -> whether all of it is on disk
         self._prepared: dict[str, bool] = {}
         self._others: dict[str, dict[str, list[str]]] = {}
@@ -274,18 +279,19 @@ class Tree:
             flags = self.archive.flags(top)
             if flags & IN_MEMORY:
                 flags &= NATIVE
-            refusal = None
-            if flags & ~LOOKS:
-                refusal = self._put(lambda files: files.put_package(top))
-            elif flags:
-                refusal = self._put(lambda files: files.put_neighbors(top))
-            if refusal is not None:
-                if refusal.errno is None:  # refused by us, not by the disk
-                    raise refusal
-                self.warn(
-                    f"code in {top or 'the top directory'} of archive {self.hash} will "
-                    f"find no files beside itself: {refusal}"
-                )
+
+            def put() -> CacheError | None:
+                refusal = None
+                if flags & ~LOOKS:
+                    refusal = self._put_package(top)
+                elif flags:
+                    refusal = self._put(lambda files: files.put_neighbors(top))
+                if refusal is not None and refusal.errno is None:
+                    raise refusal  # by us, not by the disk
+                return refusal
+
+            if not self._try(top, top, put):
+                return
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
                 f"cannot put the files of {top or 'the top directory'} on disk: {error}",
@@ -293,7 +299,31 @@ class Tree:
                 path=self.inside + top,
                 hash=self.hash,
             ) from error
-        self._prepared[top] = bool(flags & ~LOOKS) and refusal is None
+        self._prepared[top] = bool(flags & ~LOOKS)
+
+    def _try(
+        self, what: object, where: str, put: Callable[[], CacheError | None]
+    ) -> bool:
+        """Let *put* put *what* is needed on disk; return whether it is there.
+
+        A disk that refuses may have room again in a moment, so it is tried again, but
+        who is refused spends a tenth of the time on that, at most.
+        """
+        if (began := monotonic()) < self._refused.get(what, 0.0):
+            return False
+        refusal = put()
+        if refusal is None:
+            self._refused.pop(what, None)
+            return True
+        now = monotonic()
+        self._refused[what] = now + _PATIENCE * (now - began)
+        if refusal.errno not in self._told:
+            self._told.add(refusal.errno)
+            self.warn(
+                f"code of archive {self.hash} does not find all files beside itself, "
+                f"as in {where.strip('/') or 'the top directory'}: {refusal}"
+            )
+        return False
 
     def put_all(self) -> CacheError | None:
         """Put everything on disk; return why that is not possible, or None."""
@@ -301,7 +331,7 @@ class Tree:
 
     def materialize(self, top: str) -> bool:
         """Put a package on disk; return whether it is there now."""
-        return self._put(lambda files: files.put_package(top)) is None
+        return self._put_package(top) is None
 
     def put(self, entry: Entry) -> CacheError | None:
         """Put a file on disk; return why that is not possible, or None."""
@@ -334,6 +364,8 @@ class Tree:
             self.place = self._looks.unnoticed(self._materializer).root
             self._looks.lead(self.appear, self.place)
             self._prepared.clear()
+            self._refused.clear()
+            self._told.clear()
             self._answered.clear()
 
     def _appear(self, inner: str, entry: Entry | None, depth: int) -> None:
@@ -353,21 +385,30 @@ class Tree:
         if not looker:
             return
         if not answers or not self._prepared.get(whole):
-            self._bring(inner, entry, depth, whole)
+
+            def bring() -> CacheError | None:
+                return self._bring(inner, entry, depth, whole)
+
+            if not self._try(look, whole, bring):
+                return
         self._answered.add(look)  # now: other threads do not wait for us
         if len(self.looked) < _MOST_LOOKS:
             self.looked.setdefault(inner or ".", looker)
 
-    def _bring(self, inner: str, entry: Entry | None, depth: int, whole: str) -> None:
+    def _bring(
+        self, inner: str, entry: Entry | None, depth: int, whole: str
+    ) -> CacheError | None:
+        """Put on disk what a look needs; return why that is not possible, or None."""
         if depth == LISTED:
-            self._put(self._put_names)
-            self._answered.add(("", PACKAGE))
-        elif depth == PACKAGE:
-            self._put_packages([whole] if inner else self.archive.tops())
-        elif entry is not None and not entry.is_directory:
-            self.put(entry)
-        else:
-            self._put(lambda files: files.put_directory(self._nearest(inner)))
+            refusal = self._put(self._put_names)
+            if refusal is None:
+                self._answered.add(("", PACKAGE))
+            return refusal
+        if depth == PACKAGE:
+            return self._put_packages([whole] if inner else self.archive.tops())
+        if entry is not None and not entry.is_directory:
+            return self.put(entry)
+        return self._put(lambda files: files.put_directory(self._nearest(inner)))
 
     def _require_here(self, entry: Entry) -> None:
         """Raise Absent unless a file on demand has come to this node."""
@@ -384,11 +425,17 @@ class Tree:
         facts = mode, number, 0, 1, *owner, entry.size, *times
         raise Absent(os.stat_result(facts))
 
-    def _put_packages(self, tops: list[str]) -> None:
+    def _put_package(self, top: str) -> CacheError | None:
+        return self._put(lambda files: files.put_package(top))
+
+    def _put_packages(self, tops: list[str]) -> CacheError | None:
         for top in tops:
             if (top, PACKAGE) not in self._answered:
-                self.materialize(top)
+                refusal = self._put_package(top)
+                if refusal is not None:
+                    return refusal
                 self._answered.add((top, PACKAGE))
+        return None
 
     def _put_names(self, files: Materializer) -> str:
         """Put at the root what a listing of it names: its files, empty directories."""

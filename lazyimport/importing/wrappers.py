@@ -322,7 +322,10 @@ def _exchange(others: dict[int, Any]) -> None:
         if not has_none(map(id, vars(module).copy().values())):
             for taken, value in list(vars(module).items()):
                 if id(value) in others:
-                    setattr(module, taken, others[id(value)])
+                    try:
+                        setattr(module, taken, others[id(value)])
+                    except Exception:  # noqa: BLE001, S110 - of the module's own class
+                        pass  # which lets nobody change it: what it holds stays
     for module_name, class_name in _HOLDERS:
         holder = getattr(sys.modules.get(module_name), class_name, None)
         for taken, value in list(vars(holder).items()) if holder else ():

@@ -191,6 +191,39 @@ def test_what_is_removed_stays_removed(tree: tuple[Path, Path, str]) -> None:
     assert archive == from_directory(folder, dedent(program))
 
 
+def test_what_was_refused_for_a_moment_comes_later(tmp_path: Path) -> None:
+    """Of a file, and of a package with data; who waits for them is told once."""
+    files = {"app/__init__.py": "", "app/data.txt": "", "conf/app.ini": "a = 1\n"}
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(files, tmp_path / "site"), cache)
+    program = f"""
+        import os, resource, time, warnings
+        import lazyimport, lazyimport.reporting
+        from lazyimport.cache import materialize, putting, refusal
+        root = lazyimport.install({hash_!r}, cache_dir={str(cache)!r}).root
+        paths = [root + "/conf/app.ini", root + "/app/data.txt"]
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, limit))
+        descriptors = []
+        try:
+            while True:
+                descriptors.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            print([os.path.exists(path) for path in paths])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        deadline = time.monotonic() + 20
+        while not all(map(os.path.exists, paths)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        print([os.path.exists(path) for path in paths])
+        """
+
+    done = run(program)
+
+    assert (done.stdout, done.status) == ("[False, False]\n[True, True]\n", 0)
+    assert done.stderr.count("does not find all files beside itself") == 1
+
+
 def test_no_more_than_names(tmp_path: Path) -> None:
     """To list the root, or to ask where a path leads, puts no package on disk."""
     cache = tmp_path / "cache"
