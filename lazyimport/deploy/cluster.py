@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -32,6 +33,8 @@ _JOBS = "/api/jobs/"
 #: what the newest workers of a node wrote, one line each; the node's id is missing
 _LOG = "/api/v0/logs/file?filename=lazyimport.log&lines={}&node_id={}"
 _AT_ONCE = 16
+_LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
+_HEADERS = {"Content-Type": "application/json"}
 #: where the metrics of each node are, as Prometheus asks for it
 _EXPORTERS = "/api/prometheus/sd"
 #: Metrics are an extra: nodes that answer later than this are not asked again.
@@ -58,15 +61,16 @@ class Cluster:
     def __init__(self, address: str, token: str | None = None) -> None:
         address = address.rstrip("/")
         self.address = address if "://" in address else f"http://{address}"
-        self._headers = {"Content-Type": "application/json"}
+        self._token = token
         self._exporters: list[str] | None = None
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
         if not self.address.startswith(("http://", "https://")):
             raise DeployError(
                 f"{self.address} is no address of Ray's dashboard, which is "
                 "http://host:8265; ray:// is that of the Ray Client"
             )
+        here = _LOOPBACK.match(self.address)  # no proxy leads there
+        proxies = [urllib.request.ProxyHandler({})] if here else []
+        self._open = urllib.request.build_opener(*proxies).open
 
     def apply(self, config: object) -> None:
         """Give Serve its config, as ``serve deploy`` does."""
@@ -228,9 +232,11 @@ class Cluster:
         decode: Callable[[bytes], Any] = json.loads,
     ) -> Any:
         url = self.address + path
-        request = urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the scheme was checked
+        request = urllib.request.Request(url, data, _HEADERS, method=method)  # noqa: S310 - the scheme was checked
+        if self._token:  # not for whoever it redirects to
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+            with self._open(request, timeout=_SECONDS) as answer:
                 text = answer.read()
             return decode(text) if text else None
         except urllib.error.HTTPError as error:

@@ -30,7 +30,7 @@ from lazyimport.errors import (
 from lazyimport.files import tries
 from lazyimport.registry.archives import delete_object, require_archive
 from lazyimport.registry.layout import CLOCK, PUSHED, RUNNING
-from lazyimport.stores import ReadStore, Store, writable
+from lazyimport.stores import ReadStore, Store, mutable, writable
 
 #: Seconds for which a push may still be under way: nothing younger is deleted.
 SHORTEST_AGE = 3600.0
@@ -85,10 +85,8 @@ class Announced:
 
     def __enter__(self) -> Announced:
         data = self._announcement.encode()
-        if not self._put(data):
-            self._take_over()
-            if not self._put(data):
-                raise self._busy()
+        if not self._put(data) and not self._take_over(data):
+            raise self._busy()
         self.time = self._time_of(RUNNING)
         return self
 
@@ -115,8 +113,13 @@ class Announced:
         running = Announcement.read(self._store)
         return running is not None and running.token == self._announcement.token
 
-    def _take_over(self) -> None:
-        """Remove the announcement of a collection that died long ago."""
+    def _take_over(self, data: bytes) -> bool:
+        """Announce it in place of a collection that died long ago, before others do."""
+        store = mutable(self._store)
+        try:
+            _, version = store.read_versioned(RUNNING)
+        except KeyMissing:
+            return self._put(data)
         probe = f"{CLOCK}{self._announcement.token}"
         self._store.put(probe, io.BytesIO(b""))
         try:
@@ -125,7 +128,7 @@ class Announced:
                 raise self._busy()
         finally:
             delete_object(self._store, probe)
-        delete_object(self._store, RUNNING)
+        return store.replace(RUNNING, data, version) or self._stands()
 
     def _busy(self) -> StoreError:
         running = Announcement.read(self._store)

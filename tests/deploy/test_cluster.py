@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 
 from lazyimport.deploy.cluster import Cluster
@@ -38,6 +42,40 @@ def test_the_token_goes_with_every_question(dashboard: Dashboard) -> None:
     Cluster(dashboard.address).apply({})
 
     assert ["Bearer secret", None] == dashboard.tokens
+
+
+def test_no_proxy_leads_to_this_machine(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As to the port that kubectl forwards."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert {} == Cluster(dashboard.address).served()
+
+
+def test_the_token_does_not_follow_a_redirect() -> None:
+    tokens = []
+
+    class Redirects(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            tokens.append(self.headers["Authorization"])
+            self.send_response(302 if len(tokens) == 1 else 200)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirects) as server:
+        Thread(target=server.serve_forever).start()
+        cluster = Cluster(f"127.0.0.1:{server.server_port}", "secret")
+        with suppress(AttributeError):  # the answer is empty
+            cluster.serving()
+        server.shutdown()
+
+    assert ["Bearer secret", None] == tokens
 
 
 def test_nobody_there_may_be_there_later() -> None:

@@ -653,6 +653,27 @@ def test_collection_that_died_is_taken_over(store: MutableStore) -> None:
     assert [item.key for item in store.list()] == []
 
 
+def test_one_of_two_takes_over_from_a_collection_that_died(store: MutableStore) -> None:
+    """The other does not remove what the first has just announced."""
+    put_aged(store, A, 60)
+    other = Announcement("theirs", "bo@laptop", frozenset([A]))
+    store.put(RUNNING, io.BytesIO(other.encode()))
+    age(store, 2 / 24, RUNNING)
+    faster = Announcement("faster", "eve@ci", frozenset([A]))
+
+    def take_over(key: str) -> None:
+        if key.startswith("gc/") and key != RUNNING:  # it has looked how old it is
+            store.delete(RUNNING)
+            store.put(RUNNING, io.BytesIO(faster.encode()))
+
+    acting: Any = Through(store, "delete", take_over)
+    with pytest.raises(StoreError, match="by eve@ci is running"):
+        collect(acting, OLD, "ada")
+    running = Announcement.read(store)
+    assert running is not None
+    assert ("faster", {A}) == (running.token, archives(store))
+
+
 def test_collection_that_was_taken_over_stops(store: MutableStore) -> None:
     for name in NAMES[:3]:
         put_aged(store, name, 60)
