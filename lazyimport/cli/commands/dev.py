@@ -37,9 +37,15 @@ lazyimport dev src -m my_app.worker --queue small
 _MANIFESTS = (".yaml", ".yml", ".json")
 
 
+class _MayHaveModule(WithModule):
+    """A command that does without a module, too."""
+
+    usage = "[-m MODULE [ARGUMENT ...]]"
+
+
 @declare.command(
     "dev",
-    cls=WithModule,
+    cls=_MayHaveModule,
     examples=_EXAMPLES,
     context_settings={"allow_extra_args": True},
 )

@@ -34,6 +34,9 @@ _LIBRARIES = {"click", "markdown_it", "mdurl", "pygments", "rich"}
 class WithModule(declare.Command):
     """A command whose line ends with a module; what follows is for the module."""
 
+    #: what help shows of that
+    usage = "-m MODULE [ARGUMENT ...]"
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse up to the module of ``-m MODULE``."""
         end = len(args)
@@ -52,7 +55,7 @@ class WithModule(declare.Command):
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return what help shows after the name, with the module at the end."""
-        return [*super().collect_usage_pieces(ctx), "-m MODULE [ARGUMENT ...]"]
+        return [*super().collect_usage_pieces(ctx), self.usage]
 
 
 @declare.command(
