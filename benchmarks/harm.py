@@ -7,9 +7,10 @@ and another one starts from what it left. Then processes start that can write no
 beyond some size, as on a disk that is full, and others start after them without that
 limit. A start that fails, or finds anything damaged, is counted.
 
-Last, two workers of a cold node wait for a download, and at a random moment the fetcher
-is killed, or a worker, which is started again: how many bytes move for an archive then,
-and how many for 64 workers of which none is killed.
+Last, two workers of a cold node wait for a download, or run from what has come, and at
+a random moment the fetcher is killed, or a worker, which is started again: how many
+bytes move for an archive then, until all of it is there, and how many for 64 workers of
+which none is killed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 from benchmarks import measure
@@ -122,21 +124,21 @@ def interrupt(folder: str, rounds: int, size: int, many: int) -> None:
     server = Shaped(Path(folder), rate=size / 2, delay=0.01)
     print("\n| Killed in a download | Downloads | Bytes | Most bytes | Wrong |")
     print("| -- | -- | -- | -- | -- |")
+    whoms = ("the fetcher", "a worker", f"none of {many} workers")
     with server.serving() as url:
-        for whom in ("the fetcher", "a worker", f"none of {many} workers"):
+        for fetch, whom in product(("whole", "stream"), whoms):
             crowd = many if whom.startswith("none") else 2
             moved: list[float] = []
             wrong = 0
             for number in range(1 if crowd > 2 else rounds):
-                cache = NodeCache(f"{folder}/{whom[:6]}{number}")
+                cache = NodeCache(f"{folder}/{fetch}{whom[:6]}{number}")
+                settings = Settings(hash, url, cache.path, fetch=fetch)
                 server.moved = 0
-                wrong += not _download(
-                    cache, Settings(hash, url, cache.path, fetch="whole"), whom, crowd
-                )
+                wrong += not _download(cache, settings, whom, crowd)
                 moved.append(server.moved / size)
                 shutil.rmtree(cache.path)
             print(
-                f"| {whom} | {len(moved)} | {statistics.mean(moved):.3f} "
+                f"| {whom}, {fetch} | {len(moved)} | {statistics.mean(moved):.3f} "
                 f"| {max(moved):.3f} | {wrong} |",
                 flush=True,
             )
@@ -145,7 +147,7 @@ def interrupt(folder: str, rounds: int, size: int, many: int) -> None:
 def _download(cache: NodeCache, settings: Settings, whom: str, crowd: int) -> bool:
     """Start workers on a cold node, kill one of *whom*; return whether all is well."""
 
-    def worker() -> subprocess.Popen[bytes]:
+    def worker(settings: Settings = settings) -> subprocess.Popen[bytes]:
         environ = measure.clean_environ(settings.to_environ())
         return subprocess.Popen([sys.executable, "-S", "-c", IMPORTS], env=environ)
 
@@ -161,6 +163,7 @@ def _download(cache: NodeCache, settings: Settings, whom: str, crowd: int) -> bo
         for pid in _fetchers(cache.lock_path(str(settings.hash))):
             os.kill(pid, signal.SIGKILL)
     ended = [child.wait(timeout=300) for child in workers]
+    ended.append(worker(settings.replaced(fetch="whole")).wait(timeout=300))
     return not any(ended) and not verify(cache, remove=False).damages
 
 

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     #: a piece of an object; where the file has what is in it; its frames' sizes, if any
     Part: TypeAlias = tuple[Piece, int, int, list[int]]
 
-#: Bytes of a piece that are asked for at once, and frames that are decoded of one.
+#: Bytes of a piece that are asked for at once, at least and at most, and frames that
+#: are decoded of one. What is on its way is lost with a process that is killed.
+_LEAST = 1 << 20
 PIECE = 8 << 20
 _FRAMES = 4
 _CHUNK = 1 << 20
@@ -232,7 +234,7 @@ class _Coming:
         """Bring what is missing; return whether anything was there already."""
         here = self._room.parts()
         missing: dict[Piece, tuple[int, int, list[int]]] = {}
-        pieces = list(self._pieces())
+        pieces = list(self._pieces(4 * connections))
         for piece, start, end, frames in pieces:
             if any(low <= start and end <= high for low, high in here):
                 self._arrived(start, end)
@@ -270,15 +272,17 @@ class _Coming:
             actual=actual,
         )
 
-    def _pieces(self) -> Iterator[Part]:
+    def _pieces(self, number: int) -> Iterator[Part]:
         """Yield pieces of the object, each with the part of the file that is in it.
 
-        At the end one byte more is asked for, to see that none follows.
+        There are this *number* or more, unless they would be too small. At the end one
+        byte more is asked for, to see that none follows.
         """
         key, size = self._key, self._blob.size
         if not self._blob.compressed:
-            for start in range(0, size, PIECE):
-                end = min(start + PIECE, size)
+            most = max(min(size // number, PIECE), _LEAST)
+            for start in range(0, size, most):
+                end = min(start + most, size)
                 yield (key, start, end + (end == size)), start, end, []
             return
         at = begin = table_size(size)
@@ -291,11 +295,12 @@ class _Coming:
         except (ValueError, StructError) as error:
             raise self.damaged(str(error)) from error
         frames: list[int] = []
-        for number, frame in enumerate(sizes, 1):
+        most = max(min(len(sizes) // number, _FRAMES), 1)
+        for last, frame in enumerate(sizes, 1):
             at += frame
             frames.append(frame)
-            if number == len(sizes) or at - begin >= PIECE or len(frames) == _FRAMES:
-                start, end = (number - len(frames)) * FRAME, min(number * FRAME, size)
+            if last == len(sizes) or at - begin >= PIECE or len(frames) == most:
+                start, end = (last - len(frames)) * FRAME, min(last * FRAME, size)
                 yield (key, begin, at + (end == size)), start, end, frames
                 begin, frames = at, []
 

@@ -8,9 +8,10 @@ from contextlib import suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
-from lazyimport.cache.partial import Wishes, can_be_shared, open_partial
+from lazyimport.cache.partial import Wishes
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room
+from lazyimport.delivery.early import is_streamed, open_overlays
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
@@ -20,11 +21,9 @@ from lazyimport.errors import (
     CacheError,
     DamagedArchive,
     KeyMissing,
-    LazyImportError,
     MalformedArchive,
     StoreError,
 )
-from lazyimport.files import AtomicFile
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.overlay import combine, write_overlay
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 #: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
-#: Bytes of an object from which on processes start before it has come as a whole.
-_STREAMED = 4 << 20
 
 
 def fetch(
@@ -216,7 +213,9 @@ class _Fetch:
             with self._cache.begin(hash, kind, filling.fits) as file:
                 room = FileRoom(file.fileno(), filling.size)
                 file.truncate(filling.size)  # it has that size already, or none
-                if filling.is_open(room) or self._streams(head):
+                if filling.is_open(room) or is_streamed(
+                    self._settings, head, self._cache
+                ):
                     with Wishes(self._cache, hash) as wishes:
                         self._run(filling, head, room, wishes)
                 else:
@@ -230,15 +229,6 @@ class _Fetch:
                 what = f"archive {hash}"
                 raise self._cache.refused(what, error, filling.size) from error
             raise
-
-    def _streams(self, head: Head) -> bool:
-        """Return whether processes may run from the archive while it comes."""
-        settings, size = self._settings, head.header.size
-        return (
-            settings.fetch != "whole"
-            and size >= (_STREAMED if settings.fetch == "auto" else len(head.data) + 1)
-            and can_be_shared(self._cache.path)
-        )
 
     def _in_memory(self, hash: str) -> Archive:
         self._deltas.clear()  # of what was tried with the disk, or before this
@@ -279,36 +269,11 @@ class _Fetch:
             self._tell(head, done, total)
 
         def opened() -> None:
-            self._open_overlays(hash)
+            open_overlays(self._cache, hash, self._asked, self._kind)
 
         self._explaining(
             hash, url, lambda: filling.fill(room, connections, tell, wishes, opened)
         )
-
-    def _open_overlays(self, base: str) -> None:
-        """Let processes run from the deltas to *base*, which is coming and open.
-
-        Their overlays are written again when all of it is there, with its checksums.
-        """
-        for head in self._asked:
-            if head.header.base != base:
-                continue
-            try:
-                self._open_overlay(head, base)
-            except (LazyImportError, OSError):
-                pass  # it is met again when the base is there
-
-    def _open_overlay(self, head: Head, base: str) -> None:
-        found = open_partial(self._cache, base)
-        if found is None:
-            return
-        head.apply(found[0].index)
-        hash = head.header.hash
-        revision = Revision(found[0], head.rest(), hash, head.what)
-        Wishes(self._cache, hash).__exit__()
-        path = self._cache.partial_path(hash, self._kind)
-        with AtomicFile(path, 0o600, durable=False) as file:
-            write_overlay(file, revision, raw=self._raw)
 
     def _tell(self, head: Head, done: int, total: int) -> None:
         text = f"fetching {head.header.hash[:12]} from {head.store.url}"

@@ -11,7 +11,6 @@ import pytest
 
 from lazyimport.cache.arriving import begin_blob
 from lazyimport.cache.progress import begin_progress, read_progress, running_fetches
-from lazyimport.delivery import blobs_in
 from lazyimport.delivery.blobs_in import fetch_blobs
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.obtaining import obtain
@@ -90,12 +89,9 @@ def test_delta_on_a_node_without_its_base(site: LargeSite, mode: str) -> None:
 
 
 @pytest.mark.parametrize("path", [DENSE, LOOSE])
-def test_goes_on_where_a_killed_process_was(
-    site: LargeSite, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_goes_on_where_a_killed_process_was(site: LargeSite, path: str) -> None:
     hash = site.push().hash
     blob, whole = site.blob(hash, path), site.object(hash, path).stat().st_size
-    monkeypatch.setattr(blobs_in, "PIECE", 1 << 20)
     expected = site.dense if path == DENSE else site.loose
     with begin_blob(site.node, blob) as file:
         file.truncate(blob.size)
