@@ -124,6 +124,21 @@ class Application:
                 return cast("dict[str, Any]", value)
         raise self._text.error(self._node, f"{self.name!r} is in no Serve config")
 
+    def _repetitions(self) -> Iterator[ManifestError]:
+        """Yield keys on the way to the hash that stand there again.
+
+        The first one would be edited, and readers of YAML take the last.
+        """
+        text, root, path, *_ = self.place
+        for depth, name in enumerate(path):
+            keys = [key for key, _ in pairs(find(root, *path[:depth]))]
+            same = [key for key in keys if key.value == name]
+            for key in same[1:]:
+                yield text.error(
+                    key,
+                    f"{name} is here a second time, after line {text.line(same[0])}",
+                )
+
     def _contradictions(self) -> Iterator[ManifestError]:
         """Yield what would win over the hash, or would get it too."""
         inner, root, path, environment, _ = self.place
@@ -136,13 +151,7 @@ class Application:
                     "this is an anchor, and whatever else refers to it would get the "
                     f"hash of {self.name!r} too; write it out",
                 )
-        keys = [key for key, _ in pairs(find(root, *path[:-1]))]
-        same = [key for key in keys if key.value == path[-1]]
-        for key in same[1:]:
-            yield inner.error(
-                key,
-                f"{path[-1]} is here a second time, after line {inner.line(same[0])}",
-            )
+        yield from self._repetitions()
         for variable in self.nodes[1:]:
             if text_of(variable) != text_of(self.nodes[0]):
                 yield inner.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,14 @@ from lazyimport.deploy.errors import DeployError
 
 #: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
 _PORT = "dashboard"
+_MISSING = "Kubernetes objects are applied by kubectl, which is not on PATH"
 _FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
+
+
+def require() -> None:
+    """Raise DeployError if there is no kubectl, before anything that takes time."""
+    if shutil.which("kubectl") is None:
+        raise DeployError(_MISSING)
 
 
 def apply(path: str, verb: str = "apply") -> str:
@@ -80,6 +88,4 @@ def _start(
             start_new_session=alone,
         )
     except FileNotFoundError as error:
-        raise DeployError(
-            "Kubernetes objects are applied by kubectl, which is not on PATH"
-        ) from error
+        raise DeployError(_MISSING) from error

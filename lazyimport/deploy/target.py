@@ -66,7 +66,8 @@ class Target:
     ) -> None:
         """Raise ImpossibleError for what *applications* could never be asked for.
 
-        Made for the moment before anything that takes time.
+        Made for the moment before anything that takes time. Raises DeployError if what
+        it takes is missing.
         """
         kinds = {application.kind for application in applications}
         jobs = bool(kinds & {JOB, CRON_JOB})
@@ -96,6 +97,8 @@ class Target:
             raise ImpossibleError(
                 "these are a Serve config and Kubernetes objects: apply them one by one"
             )
+        if apply and not kinds <= {SERVE}:
+            kubectl.require()
 
     def apply(
         self,

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+from lazyimport.errors import SettingsError
 from lazyimport.format import sha256
 from lazyimport.values import check_channel, is_sha256
 
@@ -100,7 +101,10 @@ def channel_key(name: str) -> str:
 def channel_of(key: str) -> str | None:
     """Return the name of the channel that *key* is of, None if it is of none."""
     name = key.removeprefix(CHANNELS).removesuffix(_JSON)
-    return name if key == f"{CHANNELS}{name}{_JSON}" else None
+    try:
+        return name if key == channel_key(name) else None
+    except SettingsError:
+        return None  # a copy that somebody keeps there
 
 
 def change_key(name: str, number: int, at: str) -> str:

@@ -74,6 +74,8 @@ def test_nothing_asked(capsys: pytest.CaptureFixture[str]) -> None:
         ("pack --platform x", "--platform does nothing without --requirem", " pack"),
         ("status --json -l", "--long does nothing with --json", " status"),
         ("history shop --json -l", "--long does nothing with --json", " history"),
+        ("rollback --app x --set-key a.b", "does nothing without FILE", " rollback"),
+        ("sign --store gs://x 4be81c02 -m y", "without --channel\n", " sign"),
         ("rollback --app x --timeout 3", "does nothing without --wait", " rollback"),
         ("run", "missing argument 'HASH'", " run"),
         ("completion csh", "'csh' is not one of 'bash', 'zsh', 'fish'", " completion"),

@@ -294,6 +294,14 @@ class TestRefusing:
 
         assert "f.yaml:12: LAZYIMPORT_HASH is here a second time" in self.refused(text)
 
+    def test_an_environment_twice(self) -> None:
+        """The first one would be edited, and readers of YAML take the last."""
+        text = SERVED.replace(
+            "    runtime_env:", "    runtime_env: {}\n    runtime_env:"
+        )
+
+        assert "runtime_env is here a second time" in self.refused(text)
+
     def test_plugin_and_variable(self) -> None:
         text = SERVED.replace("      pip", "      lazyimport: {hash: x}\n      pip")
 

@@ -44,6 +44,7 @@ def test_what_is_no_record_lies_beside_nothing(key: str) -> None:
 def test_channel_and_its_key() -> None:
     assert channel_of(channel_key("prod")) == "prod"
     assert channel_of("channels/README") is None
+    assert channel_of("channels/old/prod.json") is None
     assert channel_of(archive_key(A)) is None
 
 

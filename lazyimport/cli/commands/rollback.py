@@ -51,6 +51,7 @@ def command(
         history = deploying.open_history(settings, reporter, signer)
         hash = to and resolve(to, settings, history.store)
         if file is None:
+            options.refuse_idle(["key"], "without FILE")
             if len(wishes.names) != 1:
                 raise click.UsageError(
                     "give the manifest; or one --app NAME, to change the cluster alone"

@@ -48,6 +48,8 @@ def command(
     HASH must be all 64 digits, or lead to an archive that a trusted key has signed
     before: nothing is signed because the store says so.
     """
+    if not channels:
+        options.refuse_idle(["message"], "without --channel")
     if signer is None:
         raise click.UsageError(
             "with which key? Add --sign KEY, or set LAZYIMPORT_SIGNING_KEY"
