@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.fakes.gcs import FakeGcs
 
 #: distributions whose versions may explain a failure
-OF_INTEREST = ("zstandard", "google-cloud-storage", "obstore", "ray")
+OF_INTEREST = ("cachetools", "zstandard", "google-cloud-storage", "obstore", "ray")
 
 
 def pytest_report_header() -> list[str]:

@@ -9,10 +9,17 @@ cache mode are not cached: they are in memory as they are. Nor are sources, whic
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
+from threading import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from cachetools import LRUCache
+
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
@@ -22,29 +29,37 @@ LIMIT = 32 << 20
 _LARGEST = LIMIT // 4
 
 
-class _Cache:
-    """Bytes by digest, in the order of their last use; ``size`` is that of all."""
+def _cachetools(name: str = "_lazyimport_cachetools") -> Any:
+    """Return the cachetools that is installed, under a *name* of our own.
 
-    def __init__(self) -> None:
-        self.lock = allocate_lock()
-        self.size = 0
-        self.found: dict[bytes, bytes] = {}
+    An archive may have another one, which is not to run because somebody reads a file,
+    and which the program gets by the real name.
+    """
+    beside = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    found = PathFinder.find_spec("cachetools", [beside, *sys.path])
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'cachetools'", name="cachetools")
+    folders = found.submodule_search_locations
+    spec = spec_from_file_location(
+        name, found.origin, submodule_search_locations=folders and list(folders)
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def get(self, digest: bytes) -> bytes | None:
-        with self.lock:
-            if (data := self.found.pop(digest, None)) is not None:
-                self.found[digest] = data
-            return data
 
-    def put(self, digest: bytes, data: bytes) -> None:
-        with self.lock:
-            self.size += len(data) - len(self.found.pop(digest, b""))
-            self.found[digest] = data
-            while self.size > LIMIT:
-                self.size -= len(self.found.pop(next(iter(self.found))))
+_LRUCache = _cachetools().LRUCache
 
 
-_cache = _Cache()
+def _empty() -> LRUCache[bytes, bytes]:
+    cache: LRUCache[bytes, bytes] = _LRUCache(LIMIT, getsizeof=len)
+    return cache
+
+
+_cache = _empty()
+_lock = Lock()
 
 
 def read(archive: Archive, entry: Entry) -> bytes:
@@ -52,18 +67,20 @@ def read(archive: Archive, entry: Entry) -> bytes:
 
     Raises DamagedArchive.
     """
-    data = _cache.get(entry.digest)
+    with _lock:
+        data = _cache.get(entry.digest)
     if data is None:
         data = bytes(archive.content(entry))
         if len(data) <= _LARGEST:
-            _cache.put(entry.digest, data)
+            with _lock:
+                _cache[entry.digest] = data
     return data
 
 
 def _forked() -> None:
     """Start with an empty cache: another thread may have been changing it."""
-    global _cache  # noqa: PLW0603
-    _cache = _Cache()
+    global _lock, _cache
+    _lock, _cache = Lock(), _empty()
 
 
 os.register_at_fork(after_in_child=_forked)
