@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
+#: Bytes of a name that those made from it have, too.
+_LONG = 240
+
+
 def make_directories(path: str) -> None:
     """Make the directory *path* and its parents, where missing, for this user only.
 
@@ -41,13 +45,18 @@ def remove_file(path: str) -> None:
 def unfinished_path(path: str) -> str:
     """Return a new name beside *path*, for what is not to be seen under that one.
 
-    It has the form ``.NAME.RANDOM.tmp`` and at most 14 bytes more than *path*, also if
+    It has the form ``.NAME.RANDOM.tmp``, with the beginning of a long name, also if
     that is unfinished itself, as ``.NAME.tmp``.
     """
     folder, name = os.path.split(path)
     if is_unfinished(name):
         name = name[1:-4]
-    return os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
+    return os.path.join(folder, f"{_hidden(name)}{os.urandom(4).hex()}.tmp")
+
+
+def _hidden(name: str) -> str:
+    """Return how names for what is to become *name* begin; no name has 256 bytes."""
+    return f".{os.fsdecode(os.fsencode(name)[:_LONG])}."
 
 
 def is_unfinished(name: str) -> bool:
@@ -103,7 +112,7 @@ def remove_leftovers(path: str, *, held: bool = True) -> None:
     """
     folder, name = os.path.split(path)
     for found in os.listdir(folder):
-        is_its = found.startswith(f".{name}.") and is_unfinished(found)
+        is_its = found.startswith(_hidden(name)) and is_unfinished(found)
         if is_its and (held or is_abandoned(f"{folder}/{found}")):
             remove_file(f"{folder}/{found}")
 

@@ -148,6 +148,16 @@ class TestAtomicFile:
         assert path.read_bytes() == b"whole"
         assert os.listdir(tmp_path) == ["file"]
 
+    def test_name_as_long_as_a_name_may_be(self, tmp_path: Path) -> None:
+        path = tmp_path / ("ü" * 127 + "x")
+        with AtomicFile(str(path)) as file:
+            file.write(b"whole")
+        Path(unfinished_path(str(path))).write_bytes(b"half")
+
+        remove_leftovers(str(path))
+
+        assert os.listdir(tmp_path) == [path.name]
+
     def test_where_it_cannot_be_put(self, tmp_path: Path) -> None:
         path = tmp_path / "folder"
         path.mkdir()

@@ -43,9 +43,9 @@ def finish_blob(layout: Layout, blob: Blob, file: BinaryIO) -> None:
     Raises OSError.
     """
     path = layout.blob_path(blob.digest, executable=blob.executable)
+    os.fsync(file.fileno())  # first, as for an archive
     os.fchmod(file.fileno(), 0o555 if blob.executable else 0o444)
     seal(file.fileno(), blob.name)
-    os.fsync(file.fileno())
     make_directories(os.path.dirname(path))
     os.replace(_path(layout, blob), path)
     unclaim(file.fileno())

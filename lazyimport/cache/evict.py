@@ -72,9 +72,10 @@ class Pruned:
         self.left = left
 
 
-def shrink(cache: NodeCache, limit: str | None) -> None:
+def shrink(cache: NodeCache, limit: str | None, least: int = 0) -> None:
     """Bring *cache* below *limit* (as the setting ``cache_limit``). Never fails.
 
+    So many bytes leave it at *least*, as far as they are not in use.
     Does nothing if another process does it, or if *cache* is not marked.
     """
     with suppress(OSError, CacheError):
@@ -82,6 +83,9 @@ def shrink(cache: NodeCache, limit: str | None) -> None:
         most = byte_count(limit) if limit else cache.default_limit()
         with cache.lock(EVICTION, 0):
             eviction = _Eviction(cache)
+            if least:
+                left = eviction.size - least
+                most = left if most is None else min(most, left)
             eviction.sweep()
             if most is not None:
                 eviction.shrink(most)
@@ -175,7 +179,7 @@ class _Eviction:
         self._dry_run = dry_run
         self._force = force
         self._found = Inventory(cache)
-        self._left = self._found.taken
+        self.size = self._left = self._found.taken
         self._removed: dict[str, CachedArchive] = {}
         self._in_use: dict[str, CachedArchive] = {}
 
@@ -202,8 +206,10 @@ class _Eviction:
             *(partial(self._remove_tree, hash) for hash in trees),
             *(partial(self._remove_unfinished, x) for x in found.unfinished.values()),
         ]
+        there = found.archives.keys() - self._removed.keys()
         for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
             files = sorted(found.files[name], key=lambda file: file.used)
+            files = [file for file in files if _archive_of(file) not in there]
             removals += [partial(self._remove_file, file) for file in files]
             removals += [partial(self._release, file.path) for file in files]
         for remove in removals:
@@ -327,6 +333,15 @@ class _Eviction:
                     self._cache.lock(name, 0) as lock,
                 ):
                     lock.remove()
+
+
+def _archive_of(file: CachedFile) -> str | None:
+    """Return the archive of a signature, or the one that an artifact became."""
+    folder, name = file.path.rsplit("/", 2)[1:]
+    if folder == ARTIFACTS:
+        with suppress(OSError, ValueError), open(file.path, encoding="ascii") as record:
+            return record.read(64)
+    return name.removesuffix(".json") if folder == SIGNATURES else None
 
 
 def _is_as_found(blob: CachedFile) -> bool:

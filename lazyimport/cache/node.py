@@ -210,8 +210,11 @@ class NodeCache(Layout):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             descriptor = os.open(path, flags, 0o600)
-        except PermissionError:  # it was killed when it had all but the name
-            files.remove_file(path)
+        except PermissionError:
+            try:
+                os.chmod(path, 0o600)  # it was killed when it had all but the name
+            except PermissionError:  # another user's
+                files.remove_file(path)
             descriptor = os.open(path, flags, 0o600)
         # Eviction may find it abandoned just now.
         if not (files.claim(descriptor, shared=True) and fits(descriptor)):
@@ -236,9 +239,9 @@ class NodeCache(Layout):
         ArchiveError.
         """
         path = self.archive_path(hash)
+        os.fsync(file.fileno())  # it may take minutes: who is killed goes on after it
         os.fchmod(file.fileno(), 0o444)
         seal(file.fileno(), hash)
-        os.fsync(file.fileno())
         os.replace(self.partial_path(hash, kind), path)
         files.unclaim(file.fileno())
         files.remove_leftovers(path)

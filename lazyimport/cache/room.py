@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import ENOSPC
 from time import time
 
 from lazyimport.cache.marker import NAME, is_marked
@@ -63,6 +64,24 @@ def make_room(cache: NodeCache, limit: str | None) -> None:
         from lazyimport.cache.evict import shrink
 
         shrink(cache, limit)
+
+
+def require_space(cache: NodeCache, size: int, limit: str | None) -> None:
+    """Remove what nobody uses if the disk has no room for *size* bytes more.
+
+    Raises OSError if it has none after that. *limit* is as for `make_room`.
+    """
+    if (missing := size - _free(cache)) > 0:
+        from lazyimport.cache.evict import shrink
+
+        shrink(cache, limit, missing)
+        if size > _free(cache):
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def _free(cache: NodeCache) -> int:
+    disk = os.statvfs(cache.path)
+    return disk.f_bavail * disk.f_frsize if disk.f_blocks else sys.maxsize
 
 
 def _is_due(cache: NodeCache, limit: str | None) -> bool:

@@ -157,7 +157,7 @@ class Inventory:
 
     def _note_tree(self, hash: str, root: str) -> None:
         tree = self.trees.setdefault(hash, CachedTree())
-        for path, size, status in self._count(root):
+        for path, size, status in self._count(root, ours=False):
             tree.size += size
             if status.st_ino in self.blobs:
                 tree.blobs.append(status.st_ino)
@@ -176,8 +176,13 @@ class Inventory:
                 if name == BLOBS:
                     self.blobs[status.st_ino] = file
 
-    def _count(self, place: str) -> Iterator[tuple[str, int, os.stat_result]]:
-        """Count and yield what is at *place* or below, except what is unfinished."""
+    def _count(
+        self, place: str, *, ours: bool = True
+    ) -> Iterator[tuple[str, int, os.stat_result]]:
+        """Count and yield what is at *place* or below, except what is unfinished.
+
+        In a tree, whose names are not *ours*, that counts too, and goes with the tree.
+        """
         for path, status in everything(place):
             size = space(status)
             if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
@@ -185,7 +190,11 @@ class Inventory:
                     size = 0
                 self._linked.add(status.st_ino)
             self.taken += size
-            if path[-4:] == ".tmp" and is_unfinished(path[path.rfind("/") + 1 :]):
+            if (
+                ours
+                and path[-4:] == ".tmp"
+                and is_unfinished(path[path.rfind("/") + 1 :])
+            ):
                 self.unfinished[path] = CachedFile(path, size, status)
             else:
                 yield path, size, status

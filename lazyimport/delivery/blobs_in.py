@@ -12,13 +12,13 @@ import tempfile
 import threading
 from _struct import error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from contextlib import nullcontext
-from errno import ENOSPC
+from errno import EIO
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.arriving import begin_blob, finish_blob, reserved
 from lazyimport.cache.blobs import find_blob, missing_blob
-from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.room import require_space
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive, KeyMissing, MemberMissing, StoreError
@@ -72,7 +72,11 @@ def bring_blob(
             room = FileRoom(file.fileno(), blob.size)
             room.reserve()
             coming = _Coming(store, blob, room, tell)
-            resumed = coming.bring(connections)
+            try:
+                resumed = coming.bring(connections)
+            except (KeyMissing, DamagedArchive):
+                os.ftruncate(file.fileno(), 0)  # room that nothing comes to take
+                raise
             moved += coming.moved
             if coming.holds():
                 finish_blob(cache, blob, file)
@@ -112,7 +116,9 @@ def fetch_blobs(
         free = blob.name == held
         lock = nullcontext() if free else cache.lock(blob.name, settings.timeout)
         try:
-            _require_room(cache, missing[missing.index(blob) :])
+            coming = missing[missing.index(blob) :]
+            size = sum(each.size - reserved(cache, each) for each in coming)
+            require_space(cache, size, settings.cache_limit)
             with lock:
                 moved += bring_blob(store, blob, cache, settings.connections, tell)
         except OSError as error:
@@ -200,14 +206,6 @@ def _is_here(cache: NodeCache, blob: Blob) -> bool:
     except MemberMissing:
         return False
     return True
-
-
-def _require_room(cache: NodeCache, blobs: list[Blob]) -> None:
-    """Raise OSError unless the disk has room for *blobs*."""
-    disk = os.statvfs(cache.make_folder(BLOBS))
-    size = sum(blob.size - reserved(cache, blob) for blob in blobs)
-    if disk.f_bavail * disk.f_frsize < size:
-        raise OSError(ENOSPC, os.strerror(ENOSPC))
 
 
 class _Coming:
@@ -335,6 +333,8 @@ class _Coming:
                 at, end = self._hashed, self._there.pop(self._hashed)
             while at < end:
                 data = self._room.read(at, min(_CHUNK, end - at))
+                if not data:  # another process has cut the file
+                    raise OSError(EIO, os.strerror(EIO))
                 self._total.update(data)
                 at += len(data)
             with self._lock:

@@ -10,7 +10,7 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.partial import Wishes
 from lazyimport.cache.previous import find_packed
-from lazyimport.cache.room import make_room
+from lazyimport.cache.room import make_room, require_space
 from lazyimport.delivery.early import is_streamed, open_overlays
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
@@ -212,6 +212,7 @@ class _Fetch:
         try:
             with self._cache.begin(hash, kind, filling.fits) as file:
                 room = FileRoom(file.fileno(), filling.size)
+                require_space(self._cache, room.missing, self._settings.cache_limit)
                 file.truncate(filling.size)  # it has that size already, or none
                 if filling.is_open(room) or is_streamed(
                     self._settings, head, self._cache

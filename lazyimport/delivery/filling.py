@@ -157,7 +157,6 @@ class Filling:
             plan[key, last[1], size + 1] = plan.pop(last, [])
         coming = sum(end - start for _, start, end in plan) - (len(head.data) < size)
         if wishes:
-            room.require()  # nobody is to open what will not fit
             self._open_up(missing)
             opened()
         else:

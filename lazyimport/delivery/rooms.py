@@ -6,7 +6,7 @@ In memory only as much as the machine, or the container, has left.
 from __future__ import annotations
 
 import os
-from errno import EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP
+from errno import EINVAL, ENOMEM, EOPNOTSUPP
 
 from lazyimport.errors import CacheError
 
@@ -50,12 +50,10 @@ class FileRoom:
         """Whether the file is new, or has the right size already."""
         return os.fstat(self._descriptor).st_size in {0, self._size}
 
-    def require(self) -> None:
-        """Raise OSError unless the disk has space for what is not written yet."""
-        disk = os.fstatvfs(self._descriptor)
-        missing = self._size - os.fstat(self._descriptor).st_blocks * 512
-        if disk.f_bavail * disk.f_frsize < missing:
-            raise OSError(ENOSPC, os.strerror(ENOSPC))
+    @property
+    def missing(self) -> int:
+        """The bytes that the disk does not have for it yet."""
+        return self._size - os.fstat(self._descriptor).st_blocks * 512
 
     def reserve(self) -> None:
         """Reserve the space on the disk."""
@@ -89,9 +87,6 @@ class MemoryRoom:
 
     def __init__(self, buffer: mmap) -> None:
         self._buffer = buffer
-
-    def require(self) -> None:
-        """Do nothing: the caller asks `require_memory`."""
 
     def reserve(self) -> None:
         """Do nothing: memory is taken where it is written to."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.evict import EVICTION, Pruned, clear, prune, shrink
-from lazyimport.cache.layout import ARTIFACTS
+from lazyimport.cache.layout import ARTIFACTS, SIGNATURES
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.usage import usage
 from lazyimport.files import AtomicFile, unfinished_path
@@ -42,9 +43,6 @@ def fill_with_leftovers(cache: NodeCache) -> None:
         AtomicFile(cache.archive_path(other)).temporary,
         AtomicFile(f"{cache.path}/blobs/ab/{other}").temporary,
         AtomicFile(f"{cache.path}/bytecode/py-00-O0/ab/{other}").temporary,
-        AtomicFile(
-            f"{cache.tree_path(next(iter(cache.archives())))}/pkg/late.txt"
-        ).temporary,
         f"{unfinished_path(cache.tree_path(other))}/pkg/mod.py",
         f"{cache.staging_path()}/src/mod.py",
         f"{cache.path}/blobs/ab/{other}",
@@ -189,6 +187,43 @@ def test_file_that_is_being_written_stays(cache: NodeCache) -> None:
         file.write(b"x")
 
     assert unknown in hashes_by_use(cache)
+
+
+def test_file_that_is_being_put_into_a_tree_stays(cache: NodeCache) -> None:
+    """As long as the tree does."""
+    name = put_archive(cache, used=DAY)
+    file = Path(unfinished_path(f"{materialize(cache, name)}/pkg/late.txt"))
+    file.write_bytes(b"half")
+    os.utime(file, (0, 0))
+    archive = cache.open(name)
+
+    prune(cache, limit=0)
+    assert file.exists()
+
+    del archive
+    prune(cache, limit=0)
+    assert not file.exists()
+
+
+def test_what_is_known_of_an_archive_stays_with_it(cache: NodeCache) -> None:
+    """Who starts it next needs its signature, or the record of its artifact."""
+    kept, gone = put_archive(cache, used=DAY), put_archive(cache, used=DAY)
+    for folder in (ARTIFACTS, SIGNATURES):
+        cache.make_folder(folder)
+    records = {}
+    for hash in (kept, gone):
+        Path(cache.signature_path(hash)).write_text("{}")
+        records[hash] = ArtifactRecord(cache, hash)
+        records[hash].write(hash)
+    archive = cache.open(kept)
+    assert archive is not None
+
+    shrink(cache, "1kB")
+
+    assert hashes_by_use(cache) == [kept]
+    assert os.path.exists(cache.signature_path(kept))
+    assert not os.path.exists(cache.signature_path(gone))
+    assert (bool(records[kept].read()), bool(records[gone].read())) == (True, False)
 
 
 @pytest.mark.parametrize("folder", ["archives", "blobs"])

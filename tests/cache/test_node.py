@@ -241,8 +241,25 @@ def test_default_limit_is_a_quarter_of_the_disk(
 
 
 def test_cache_that_is_not_there_has_no_limit(cache: NodeCache) -> None:
-    with pytest.raises(CacheError, match="LAZYIMPORT_CACHE_DIR"):
-        cache.default_limit()
+    assert cache.default_limit() == 0
+
+
+def test_what_is_killed_while_the_disk_writes_goes_on(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take minutes, and a file that nobody may write is begun anew."""
+    data, name = make_archive({"pkg/__init__.py": ""})
+
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, cache.begin(name, "raw", bool) as file:
+        patch.setattr(os, "fsync", killed)
+        file.write(data)
+        with pytest.raises(KeyboardInterrupt):
+            cache.complete(name, file, "raw")
+    path = cache.partial_path(name, "raw")
+    assert os.stat(path).st_mode & 0o777 == 0o600
 
 
 def test_archive_that_is_being_filled_is_not_removed(cache: NodeCache) -> None:

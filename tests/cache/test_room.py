@@ -10,7 +10,8 @@ import pytest
 
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.room import make_room
+from lazyimport.cache.room import make_room, require_space
+from tests.support.disks import mounted
 from tests.support.node_cache import DAY, hashes_by_use, put_archive
 
 TYPE_CHECKING = False
@@ -34,6 +35,23 @@ def test_small_cache_is_left_alone(cache: NodeCache) -> None:
     time.sleep(0.3)
 
     assert hashes_by_use(cache) == [name]
+
+
+def test_a_full_disk_makes_room_for_what_comes(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=1m", "mode=700") as disk:
+        cache = NodeCache(f"{disk}/node")
+        names = [put_archive(cache, used=days * DAY) for days in (3, 2, 1)]
+        free = os.statvfs(disk).f_bfree * os.statvfs(disk).f_frsize
+
+        require_space(cache, free, None)
+        assert hashes_by_use(cache) == names
+        require_space(cache, free + 1, None)
+        assert hashes_by_use(cache) == names[1:]
+        archive = cache.open(names[1])
+        with pytest.raises(OSError, match="No space left"):
+            require_space(cache, 1 << 20, None)
+        assert hashes_by_use(cache) == [names[1]]
+        del archive
 
 
 def test_a_process_of_its_own_does_it(cache: NodeCache) -> None:

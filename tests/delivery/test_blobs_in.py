@@ -11,13 +11,16 @@ import pytest
 
 from lazyimport.cache.arriving import begin_blob
 from lazyimport.cache.progress import begin_progress, read_progress, running_fetches
+from lazyimport.delivery import blobs_in
 from lazyimport.delivery.blobs_in import fetch_blobs
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.obtaining import obtain
+from lazyimport.delivery.rooms import FileRoom
 from lazyimport.errors import DamagedArchive, MemberMissing
 from lazyimport.files import tries
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import SILENT
+from lazyimport.stores import open_store
 from tests.support.large import DENSE, LOOSE, LargeSite
 
 #: Bytes in which none of the files lie.
@@ -144,6 +147,24 @@ def test_missing_in_the_store(site: LargeSite) -> None:
         fetch_blobs(site.settings(), hash, [site.blob(hash)], SILENT)
 
     assert site.url in str(caught.value)
+    blobs = Path(site.node.folder("blobs")).iterdir()
+    assert not sum(path.stat().st_blocks for path in blobs if path.is_file())
+
+
+def test_cut_by_another_process(site: LargeSite) -> None:
+    """On a file system without locks."""
+    hash = site.push().hash
+    blob, store = site.blob(hash), open_store(site.url)
+    with (site.base / "cut").open("w+b") as file:
+
+        class Cut(FileRoom):
+            def read(self, at: int, size: int) -> bytes:
+                file.truncate(0)
+                return super().read(at, size)
+
+        room = Cut(file.fileno(), blob.size)
+        with pytest.raises(OSError, match="Input/output"):
+            blobs_in._Coming(store, blob, room, lambda _: None).bring(1)
 
 
 def test_processes_share_one_transfer(site: LargeSite) -> None:

@@ -30,6 +30,9 @@ from lazyimport.settings import Settings
 from lazyimport.stores import open_store, writable
 from tests.support import forge
 from tests.support.compare_importers import Files, pack_tree, write_tree
+from tests.support.disks import mounted
+from tests.support.node_cache import DAY, put_archive
+from tests.support.recorder import Recorder
 
 TREE: Files = {
     **{f"pkg/m{n}.py": f"def f{n}():\n    return {n} * {n}\n" for n in range(40)},
@@ -417,6 +420,21 @@ def test_cache_that_cannot_be_written(site: Site) -> None:
 
     with pytest.raises(CacheError, match="is not a directory; remove what is there"):
         site.fetch(pushed.hash)
+
+
+def test_disk_that_unused_archives_have_filled(site: Site) -> None:
+    """As far as a cache without a limit goes, and whoever was to remove them died."""
+    hash_ = site.push().hash
+    size = os.stat(site.author.archive_path(hash_)).st_size
+    with mounted(site.node, f"size={2 * size}", "mode=700"):
+        cache = NodeCache(str(site.node))
+        old = put_archive(cache, used=DAY, **{"pkg/more.bin": os.urandom(size)})
+        reporter = Recorder()
+        archive, _ = fetch(site.settings(), hash_, reporter)
+        assert archive.what == cache.archive_path(hash_)
+        assert old not in cache.archives()
+        assert reporter.warnings == []
+        del archive
 
 
 def test_cached_archive_is_read_only_and_private(site: Site) -> None:
