@@ -32,7 +32,12 @@ Run = Callable[..., list[str]]
 
 def put(cache: NodeCache, files: Files) -> str:
     """Put the archive of *files* into *cache*; return its hash."""
-    data, name = make_archive({path: dedent(str(text)) for path, text in files.items()})
+    data, name = make_archive(
+        {
+            path: text if isinstance(text, bytes) else dedent(text)
+            for path, text in files.items()
+        }
+    )
     if cache.open(name) is None:
         cache.publish(name, lambda out: out.write(data))
     return name
