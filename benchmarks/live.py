@@ -26,6 +26,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -482,11 +483,27 @@ def live(bench: Bench, saves: int, *, far: bool) -> list[Times]:
             (after[pid] - memory[pid] for pid in memory if pid in after), default=0
         )
         print(f"{name}: {saves} swaps, growth {growth / 1e6:+.1f} MB")
+        print_steps(bench, name, dev.text)
         if not far:
             print_broken(bench, dev, load)
             print_kill(bench, load)
     print_load(name, load)
     return times
+
+
+def print_steps(bench: Bench, name: str, said: str) -> None:
+    """Print how long the steps take, in ms: in `dev`, and inside of the replicas."""
+    steps = collections.defaultdict(list)
+    for step in ("packed", "sent"):
+        steps[step] = [float(ms) for ms in re.findall(rf"{step} (\d+) ms", said)]
+    log = Path(bench.folder, "r/session_latest/logs/lazyimport.log").read_text()
+    for text in log.splitlines():
+        told = json.loads(text).get("live", {})
+        if told.get("application") == name and told["state"] == "swapped":
+            for step, ms in told["milliseconds"].items():
+                steps[step].append(ms)
+    medians = (f"{step} {statistics.median(each):.0f}" for step, each in steps.items())
+    print(f"  {name}: ms of {', '.join(medians)}")
 
 
 def print_broken(bench: Bench, dev: Process, load: Load) -> None:

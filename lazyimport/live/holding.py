@@ -58,18 +58,24 @@ def homes_among(
     seen: set[int] = set()
     level = list(values)
     for _ in range(depth):
-        new = [one for one in level if type(one) not in _LEAVES and id(one) not in seen]
-        level = []
-        for one in new:
+        deeper: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind in _LEAVES or id(one) in seen:
+                continue
             seen.add(id(one))
-            if is_module(one):
+            if issubclass(kind, (FunctionType, type)):
+                found.add(kind.__module__)
+                found.add(one.__module__)
+                if one.__module__ == own:
+                    deeper += _parts(one)
+            elif issubclass(kind, ModuleType):
                 modules.add(one.__name__)
-            elif issubclass(type(one), (FunctionType, type)):
-                found.update((one.__module__, type(one).__module__))
-                level += _parts(one) if one.__module__ == own else ()
             else:
-                found.add(type(one).__module__)
-                level += gc.get_referents(one) if gc.is_tracked(one) else ()
+                found.add(kind.__module__)
+                if gc.is_tracked(one):
+                    deeper += gc.get_referents(one)
+        level = deeper
         if not level or len(seen) > most:
             break
     return {n for n in found if n in homes}, {n for n in modules if n in homes}

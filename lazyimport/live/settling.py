@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from types import FunctionType, ModuleType
@@ -14,6 +15,9 @@ from lazyimport.cache.layout import hash_in
 from lazyimport.live.generations import MARK
 from lazyimport.live.state import Live
 
+#: Seconds after a swap: it takes the interpreter for long, and other processes of this
+#: machine are to swap first.
+_LATER = 1.0
 #: How deep a cache is looked into, and at how many objects.
 _DEPTH, _MOST = 5, 3000
 #: How often it is tried to collect, in about a minute.
@@ -21,17 +25,19 @@ _TRIES = 600
 _Cache: Any = type(lru_cache(len))
 
 
-def settle(live: Live) -> threading.Thread:
-    """Free what nobody uses any more, in a thread, which is returned."""
-    thread = threading.Thread(
+def settle(live: Live) -> None:
+    """Free what nobody uses any more, in a thread, a second after the last call."""
+    live.settler = threading.Thread(
         target=_settle, args=[live], name="lazyimport-live-settle", daemon=True
     )
-    thread.start()
-    return thread
+    live.settler.start()
 
 
 def _settle(live: Live) -> None:
+    time.sleep(_LATER)
     with live.settling:
+        if live.settler is not threading.current_thread():
+            return
         _clear_caches(live)
         _forget_lines(live.current.hash)
         gc.unfreeze()  # or the first version would stay

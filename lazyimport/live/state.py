@@ -40,6 +40,7 @@ class Live:
         self.following: Any = None
         self.lock = threading.RLock()
         self.settling = threading.Lock()
+        self.settler: threading.Thread | None = None
         self.thread = Thread()
         self.gate = Gate()
         self.edges = Edges()

@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import sys
+import textwrap
 import threading
 import time
 from functools import partial
@@ -13,6 +14,7 @@ from functools import partial
 import pytest
 
 from lazyimport.cli import developing
+from lazyimport.deploy.live import ENTRY
 from tests.fakes.dashboard import Dashboard
 
 pytest.importorskip("ruamel.yaml")
@@ -112,6 +114,29 @@ def test_the_first_rollout_is_taken_back_too(
     assert ["shop"] == [app["name"] for app in dashboard.applied[0]["applications"]]
     assert [] == dashboard.applied[-1]["applications"]
     assert "shop goes back" in dev.text
+
+
+def test_a_rayservice_is_changed_through_the_dashboard_alone(
+    cli: CommandLine, project: Path, tmp_path: Path, dashboard: Dashboard
+) -> None:
+    """Which is said: KubeRay may take it back."""
+    file = tmp_path / "service.yaml"
+    inner = textwrap.indent(SERVE, "    ")
+    file.write_text(
+        "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: shop}\n"
+        f"spec:\n  serveConfigV2: |\n{inner}"
+    )
+    before = file.read_text()
+    words = ("--store", cli.url, "--address", dashboard.address)
+    dev = Dev(cli, project, file, "--restore", *words)
+    try:
+        dev.wait(lambda: dashboard.applied)
+    finally:
+        assert 0 == dev.stop()
+    (app,) = dashboard.applied[0]["applications"]
+    assert ("shop", ENTRY) == (app["name"], app["import_path"])
+    assert "KubeRay is not told of changes" in dev.text
+    assert before == file.read_text()
 
 
 def test_what_is_typed_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_old_versions_are_freed_though_another_thread_was_collecting(run: Run) -
         collecting.wait(30)
         to(1)
         settler, = (t for t in threading.enumerate() if 'settle' in t.name)
-        settler.join(0.2)
+        settler.join(1.5)
         print(settler.is_alive(), old() is None)
         tried.set()
         collector.join()

@@ -47,6 +47,7 @@ import time
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from ray import serve
+from ray.util.metrics import Counter
 
 from lazyimport import keep
 from toys import consts, ends, model
@@ -60,6 +61,7 @@ async def lifespan(app):
 
 
 api = FastAPI(lifespan=lifespan)
+asked = Counter("toys_asked", "Requests for all that there is.")
 
 
 @serve.deployment
@@ -125,6 +127,7 @@ class Shop:
     @api.get("/")
     async def all(self):
         from toys import lazy
+        asked.inc()
         me = serve.get_replica_context().servable_object
         return {
             "name": self.name,
@@ -196,11 +199,14 @@ def load(name):
 
 
 class Dev:
-    """``lazyimport dev`` in a process, and the application that it changes."""
+    """``lazyimport dev`` in a process, and the application that it changes.
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
+    *options* are further words of the command, at a terminal where somebody can `type`.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster, *options: str) -> None:
         self.cluster = cluster
-        self.version = 0
+        self.version = self.asked = 0
         self.tree = write(FILES, folder / "src")
         self.file = folder / "serve.yaml"
         self._ends = folder / "ends"
@@ -219,7 +225,8 @@ class Dev:
             "    route_prefix: /toys\n"
             "    import_path: toys.serve:app\n"
             "    args: {name: of wood}\n"
-            f"    runtime_env: {{env_vars: {{ENDS: {self._ends}}}}}\n"
+            f"    runtime_env: {{env_vars: {{ENDS: {self._ends}, "
+            f"LAZYIMPORT_STORE: '{cluster.store}'}}}}\n"
             "    deployments:\n"
             f"      - {{name: Shop, {few}}}\n"
             f"      - {{name: doll, {few}}}\n"
@@ -227,14 +234,18 @@ class Dev:
         )
         self.text, self._ended = "", False
         self._changed = threading.Condition()
+        command = [sys.executable, "-c", MAIN, "dev", str(self.tree), str(self.file)]
+        keyboard, terminal = os.openpty()
+        self._keyboard = os.fdopen(keyboard, "wb", 0)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, "dev", str(self.tree), str(self.file)],
+            [*command, *options],
             env=self.environ,
-            stdin=subprocess.DEVNULL,
+            stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        os.close(terminal)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -274,7 +285,11 @@ class Dev:
             place.with_suffix(".tmp~").rename(place)  # as editors do
         return self.wait(" runs: ", "serves on", since=since)
 
+    def type(self, text: str) -> None:
+        self._keyboard.write(text.encode())
+
     def ask(self, path: str = "") -> Any:
+        self.asked += not path
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.cluster.serve_port, timeout=60
         )
@@ -308,6 +323,7 @@ class Dev:
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._keyboard.close()
         return code
 
 
@@ -415,6 +431,74 @@ def test_a_user_config_of_the_manifest_arrives(dev: Dev) -> None:
     assert before["pid"] == after["pid"]
 
 
+def test_metrics_count_each_request_once(dev: Dev) -> None:
+    """However often the module was executed again that has made the metric."""
+    for _ in range(2):
+        dev.save({})
+        dev.ask()
+    dev.save({"toys/serve.py": f"{SERVE}1 / 0\n"})
+    dev.ask()
+    deadline = time.monotonic() + 60
+    while (counted := _counted(dev.cluster.metrics())) < dev.asked:
+        assert time.monotonic() < deadline, counted
+        time.sleep(0.5)
+    assert dev.asked == counted
+    dev.save({})
+
+
+def _counted(metrics: str) -> float:
+    found = re.findall(r"^ray_toys_asked(?:_total)?\{.*\} (\S+)", metrics, re.MULTILINE)
+    return sum(map(float, found))
+
+
+def test_a_replica_that_autoscaling_adds_serves_the_newest_version(dev: Dev) -> None:
+    text, since = dev.file.read_text(), len(dev.text)
+    scaled = (
+        "name: Train, autoscaling_config: {min_replicas: 1, max_replicas: 2, "
+        "target_ongoing_requests: 1, upscale_delay_s: 0.1, metrics_interval_s: 0.1, "
+        "look_back_period_s: 0.5}"
+    )
+    dev.file.write_text(text.replace("name: Train", scaled))
+    dev.wait("Serve has it now", since=since)
+    dev.save({})
+    end, met, pids = threading.Event(), set(), set()
+
+    def ask() -> None:
+        while not end.is_set():
+            met.update(dev.ask("slow"))
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        deadline = time.monotonic() + 120
+        try:
+            while len(pids) < 2:
+                assert time.monotonic() < deadline
+                pids.add(dev.ask()["loaded"][2])
+        finally:
+            end.set()
+    for each in asking:
+        each.result()
+    assert {dev.version} == met
+    dev.save({})
+    assert {dev.version} == dev.met()
+    dev.file.write_text(text)
+
+
+def test_what_is_refused_is_rolled_out_if_somebody_says_so(dev: Dev) -> None:
+    health = "    def check_health(self):\n        pass\n\n    def seen("
+    for serve in (SERVE.replace("    def seen(", health), SERVE):
+        said = dev.save({"toys/serve.py": serve})
+        assert "method 'check_health' of deployment 'Train' was " in said
+        assert "type r and Enter" in said
+        before, since = dev.ask()["loaded"][2], len(dev.text)
+        dev.type("r\n")
+        dev.wait("replicas run it", since=since)
+        after = dev.ask()
+        assert {dev.version} == set(after["versions"])
+        assert before != after["loaded"][2]
+    assert "is refused" not in dev.save({})
+
+
 def test_an_object_ends_once_when_nobody_uses_it(dev: Dev) -> None:
     version = dev.version
     dev.save({})
@@ -472,3 +556,33 @@ def test_the_end_says_what_to_deploy(dev: Dev) -> None:
     assert {dev.version} == dev.met()
     dev.run("deploy", dev.file, "--hash", hash)
     assert hash in dev.file.read_text()
+
+
+def test_restored_it_runs_what_it_ran_before(
+    dev: Dev, cluster: Cluster, tmp_path: Path
+) -> None:
+    """And whoever else applies it takes it over until the next change is saved."""
+
+    def apply() -> None:
+        dev.run("deploy", dev.file, "--apply", "--wait", "--quiet")
+        assert {dev.version} == dev.met()
+        assert "live" not in dev.run("status")
+
+    apply()
+    other = Dev(tmp_path, cluster, "--restore")
+    try:
+        other.wait("watching", seconds=400)
+        other.save({})
+        assert {other.version} == other.met()
+        apply()
+        other.save({})
+        assert {other.version} == other.met()
+        assert "live" in dev.run("status")
+    finally:
+        other.stop()
+    assert "toys goes back to what it ran before" in other.text
+    deadline = time.monotonic() + 120
+    while {dev.version} != dev.met():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert "live" not in dev.run("status")

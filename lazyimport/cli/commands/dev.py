@@ -135,6 +135,12 @@ def command(
                 "the URL of the store has a secret, so it stays out of the config of "
                 f"{name!r}: the nodes need LAZYIMPORT_STORE in their own environment"
             )
+        if application.kind == SERVICE:
+            reporter.warn(
+                "KubeRay is not told of changes: it gives Serve the text of the "
+                "RayService again when somebody applies another one or its operator "
+                f"starts again, and {name!r} is rolled out as that says"
+            )
         session = Session(live, file, send, changes, reporter, timeout)
         try:
             session.start()
