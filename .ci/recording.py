@@ -1,9 +1,10 @@
 """Draws the terminals in docs/: real commands of lazyimport, and what they print.
 
-    python .ci/recording.py [recording demo deploying]
+    python .ci/recording.py [recording demo deploying developing]
 
 Run it when the output of one of the commands changes, in an environment with the
-extras *deploy* and *ray*. The last two need minutes, and start Ray on this machine.
+extras *dev*, *deploy* and *ray*. The last three need minutes, and start Ray on this
+machine.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import os
 import pty
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +59,20 @@ SCENES = {
         "curl --silent 'localhost:8000/?fruit=apple&count=3'; echo",
         "lazyimport rollback --apply --wait",
     ),
+    "developing": (
+        "each change that is saved runs in the living replicas",
+        "lazyimport dev",
+    ),
+}
+#: For commands that go on: what they are to say, then what is saved in another
+#: terminal meanwhile. At the end they get a Ctrl-C.
+MEANWHILE = {
+    "lazyimport dev": [
+        ("watching", 'sed -i \'s/"apple": 30/"apple": 35/\' src/shop/prices.py'),
+        (" runs: ", "sed -i 's/count: int/count int/' src/shop/prices.py"),
+        ("serves on", "sed -i 's/count int/count: int/' src/shop/prices.py"),
+        (" runs: ", ""),
+    ],
 }
 #: a dark terminal on any page
 THEME = TerminalTheme(
@@ -98,12 +115,14 @@ FORMAT = """\
 
 def main() -> None:
     """Draw the pictures that are named, or all."""
+    # What runs in the background ignores it, and so would the commands.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in sys.argv[1:] or SCENES:
         with tempfile.TemporaryDirectory(prefix="lz") as folder:
             # Not below the other one: what is in there has names that are too long.
             place = Path(folder, "w")
             place.mkdir()
-            if name == "deploying":
+            if name in ("deploying", "developing"):
                 with shop(folder, place) as environ:
                     record(name, str(place), environ)
                 continue
@@ -169,6 +188,7 @@ def run(command: str, folder: str, more: dict[str, str]) -> Text:
 
     Ends the program if the command fails.
     """
+    steps = list(MEANWHILE.get(command, ()))
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, WIDTH, 0, 0))
     environ = {
@@ -178,7 +198,7 @@ def run(command: str, folder: str, more: dict[str, str]) -> Text:
         **more,
     }
     child = subprocess.Popen(
-        ["/bin/sh", "-c", command],
+        ["/bin/sh", "-c", f"exec {command}" if steps else command],
         cwd=folder,
         env=environ,
         stdin=theirs,
@@ -186,13 +206,22 @@ def run(command: str, folder: str, more: dict[str, str]) -> Text:
         stderr=theirs,
     )
     os.close(theirs)
-    output = b""
+    output, seen = b"", 0
     while True:
         try:
             data = os.read(ours, 65536)
         except OSError:  # the other end was closed
             break
         output += data
+        if steps and steps[0][0].encode() in output[seen:] and output[-1:] == b"\n":
+            _, saved = steps.pop(0)
+            time.sleep(1)  # until it watches again
+            seen = len(output)
+            if saved:
+                subprocess.run(["/bin/sh", "-c", saved], cwd=folder, check=True)
+                output += f"\x1b[2min another terminal: {saved}\x1b[0m\r\n".encode()
+            else:
+                child.send_signal(signal.SIGINT)
     if child.wait():
         sys.exit(f"{command}: {output.decode()}")
     text = output.decode().replace(folder, "/home/me")
