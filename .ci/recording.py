@@ -13,6 +13,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import struct
@@ -20,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -208,14 +208,13 @@ def run(command: str, folder: str, more: dict[str, str]) -> Text:
     os.close(theirs)
     output, seen = b"", 0
     while True:
-        try:
-            data = os.read(ours, 65536)
-        except OSError:  # the other end was closed
-            break
-        output += data
-        if steps and steps[0][0].encode() in output[seen:] and output[-1:] == b"\n":
+        if select.select([ours], [], [], 1)[0]:
+            try:
+                output += os.read(ours, 65536)
+            except OSError:  # the other end was closed
+                break
+        elif steps and steps[0][0].encode() in output[seen:]:
             _, saved = steps.pop(0)
-            time.sleep(1)  # until it watches again
             seen = len(output)
             if saved:
                 subprocess.run(["/bin/sh", "-c", saved], cwd=folder, check=True)

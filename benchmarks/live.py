@@ -34,8 +34,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.local_ray import LocalRay
 from benchmarks.measure import arguments, figure, print_machine, scratch, table
+from tests.support.cluster import Cluster
 from tests.support.shaped import Shaped
 
 TYPE_CHECKING = False
@@ -327,7 +327,7 @@ class Bench:
         self.log = f"{folder}/shop.log"
         self.file = Path(folder, "serve.yaml")
         self.write_all()
-        self.ray = LocalRay(folder, {"SHOP_LOG": self.log})
+        self.ray = Cluster(folder, {"SHOP_LOG": self.log})
 
     def write_all(self) -> None:
         """Write the application in its newest version."""
@@ -496,7 +496,7 @@ def print_steps(bench: Bench, name: str, said: str) -> None:
     steps = collections.defaultdict(list)
     for step in ("packed", "sent"):
         steps[step] = [float(ms) for ms in re.findall(rf"{step} (\d+) ms", said)]
-    log = Path(bench.folder, "r/session_latest/logs/lazyimport.log").read_text()
+    log = bench.ray.log("lazyimport.log")
     for text in log.splitlines():
         told = json.loads(text).get("live", {})
         if told.get("application") == name and told["state"] == "swapped":
@@ -672,7 +672,7 @@ def main() -> None:
             if "reload" in options.only:
                 results["serve run --reload"] = reload(bench, few)
         finally:
-            bench.ray.close()
+            bench.ray.stop()
     rows = [
         (name, len(times), *(figure(column) for column in zip(*times, strict=True)))
         for name, times in results.items()

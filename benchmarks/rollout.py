@@ -30,9 +30,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from benchmarks.local_ray import LocalRay
 from benchmarks.measure import arguments, figure, print_machine, scratch, table
-from lazyimport.deploy.cluster import Cluster
+from lazyimport.deploy import cluster
+from tests.support.cluster import Cluster
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,14 +91,14 @@ class Bench:
             ("127.0.0.1", 0), partial(_Quiet, directory=f"{folder}/zips")
         )
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
-        self.ray = LocalRay(folder, {"PYTHONPATH": f"{folder}/image"})
-        self.cluster = Cluster(self.ray.dashboard)
+        self.ray = Cluster(folder, {"PYTHONPATH": f"{folder}/image"})
+        self.cluster = cluster.Cluster(self.ray.dashboard)
 
     def close(self) -> None:
         """End Ray and the web server."""
         self.web.shutdown()
         self.web.server_close()
-        self.ray.close()
+        self.ray.stop()
 
     def archive(self, version: str) -> dict[str, object]:
         """Push the sources and set the hash with the command line."""

@@ -91,7 +91,7 @@ def keep_over(
     live = live_state()
     assert live is not None
     generation = live.generation_of(scope)
-    recipes = recipes_of(factory, args, generation.modules, live.edges.since)
+    recipes = recipes_of(factory, args, lambda: generation.modules, live.edges.since)
     kept: Kept | None = generation.kept.get(key) or generation.kept_before.get(key)
     if kept is not None and kept.tighten():
         why = kept.stale(recipes, live)

@@ -9,7 +9,8 @@ been executed again since is the same, whatever has become of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ from lazyimport.live.edges import imports_of, names_in
 _MOST = 100_000
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type(...))
 _STANDARD = sys.stdlib_module_names
+#: What stands for an import that was not needed yet, from Python 3.15 on (PEP 810).
+_LAZY: Any = getattr(types, "LazyImportType", None)
 #: of a class, what says nothing about what it does
 _ASIDE = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__"}
 
@@ -48,12 +51,12 @@ class Code:
 def recipes_of(
     factory: object,
     arguments: Sequence[object],
-    modules: Mapping[str, ModuleType],
+    modules: Callable[[], Mapping[str, ModuleType]],
     since: Mapping[str, int],
 ) -> tuple[object, object]:
     """Return what a call does and what it is given, each as a value to compare.
 
-    *modules* are those of the archive, by name, and *since* the numbers of the
+    *modules* returns those of the archive, by name, and *since* are the numbers of the
     generations that have executed them; code of others counts as its name.
     """
     return (
@@ -65,12 +68,13 @@ def recipes_of(
 class _Recipe:
     def __init__(
         self,
-        modules: Mapping[str, ModuleType],
+        modules: Callable[[], Mapping[str, ModuleType]],
         since: Mapping[str, int],
         *,
         everything: bool = False,
     ) -> None:
-        self._modules = modules
+        self._modules_now = modules
+        self._modules = modules()
         self._since = since
         #: whether to look into all objects; what modules hold may be large
         self._everything = everything
@@ -79,6 +83,7 @@ class _Recipe:
 
     def of(self, value: Any) -> object:
         """Return what *value* is made of."""
+        value = self._resolved(value)
         kind = type(value)
         if kind in _PLAIN:
             return kind.__name__, repr(value)
@@ -89,6 +94,13 @@ class _Recipe:
             if issubclass(kind, known):
                 return kind.__name__, of(self, value)
         return kind.__name__, self._of_object(value)
+
+    def _resolved(self, value: Any) -> Any:
+        """Return what a lazy import stands for; the factory is about to need it."""
+        if type(value) is _LAZY:
+            value = value.resolve()
+            self._modules = self._modules_now()
+        return value
 
     def _of_sequence(self, value: Sequence[object]) -> object:
         return list(map(self.of, value))
@@ -160,7 +172,7 @@ class _Recipe:
         todo += [scope[name] for name in names if name in scope]
         looked: set[str] = set()
         while todo:
-            value = todo.pop(0)
+            value = self._resolved(todo.pop(0))
             if not issubclass(type(value), ModuleType):
                 yield self.of(value)
             elif value.__name__ in self._modules.keys() - looked:

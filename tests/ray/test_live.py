@@ -464,7 +464,9 @@ def test_a_replica_that_autoscaling_adds_serves_the_newest_version(dev: Dev) -> 
     deadline = time.monotonic() + 60
     while {dev.version} != dev.met():  # half of it may have been packed with the other
         assert time.monotonic() < deadline
-    end, met, pids = threading.Event(), set(), set()
+    end = threading.Event()
+    met: set[int] = set()
+    pids: set[int] = set()
 
     def ask() -> None:
         while not end.is_set():

@@ -13,6 +13,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PLUGINS = '[{"class": "lazyimport.ray.plugin.ArchivePlugin"}]'
 
 #: an application that answers with its version, its file, and the hash
@@ -80,10 +84,10 @@ class Cluster:
 
     Its node cache is ``cache``; ``store`` is the URL of a folder; Ray's own files are
     in ``folder``, where it lets everybody write. The plugin deletes an archive as soon
-    as no worker needs it.
+    as no worker needs it. Workers get the variables *environ*.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, environ: Mapping[str, str] | None = None) -> None:
         self.folder = f"{folder}/ray"
         self.cache = f"{folder}/cache"
         self.store = f"file://{folder}/store"
@@ -105,13 +109,13 @@ class Cluster:
             "object-store-memory": 100_000_000,
             "temp-dir": self.folder,
         }
-        environ = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
+        clean = {k: v for k, v in os.environ.items() if k[:10] != "LAZYIMPORT"}
         script = "from ray.scripts.scripts import main; main()"
         self._process = subprocess.Popen(
             [sys.executable, "-c", script, "start", "--head", "--block"]
             + [f"--{name}={value}" for name, value in arguments.items()],
             env={
-                **environ,
+                **clean,
                 # A job that calls python gets this one.
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "LAZYIMPORT_CACHE_DIR": self.cache,
@@ -131,6 +135,7 @@ class Cluster:
                 "RAY_worker_niceness": "0",
                 "RAY_AUTH_MODE": "disabled",
                 "RAY_USAGE_STATS_ENABLED": "0",
+                **(environ or {}),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
