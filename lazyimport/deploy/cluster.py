@@ -11,7 +11,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
@@ -85,12 +85,12 @@ class Cluster:
         """Return them as `served` does, but sooner, without the hashes of replicas."""
         return status.served(self._ask("GET", _SERVE).get("applications", {}), [])
 
-    def told(self, wish: int, nodes: Iterable[str]) -> dict[str, Told]:
-        """Return what live replicas on *nodes* have told of a *wish*, by their ids."""
-        found = {}
-        for node in nodes:
-            found.update(status.told_in(self._log(node, 1000), wish))
-        return found
+    def told(self, wish: int, node: str) -> dict[str, Told]:
+        """Return what live replicas on *node* have told of a *wish*, by their ids.
+
+        Raises DeployError if its log cannot be read, or is not there yet.
+        """
+        return status.told_in(self._read_log(node, 1000), wish)
 
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
@@ -191,10 +191,13 @@ class Cluster:
     def _log(self, node: str, lines: int = 10_000) -> str:
         """Return what the workers of a node wrote of their archives, "" if nothing."""
         try:
-            path = _LOG.format(lines, node)
-            text: bytes = self._send("GET", path, decode=bytes) or b""
+            return self._read_log(node, lines)
         except DeployError:
             return ""  # no worker has written anything there
+
+    def _read_log(self, node: str, lines: int) -> str:
+        path = _LOG.format(lines, node)
+        text: bytes = self._send("GET", path, decode=bytes) or b""
         return text.decode(errors="replace")
 
     def _actors(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.status import Told
+from lazyimport.deploy.status import SHORT, Told
 from lazyimport.settings import ENVIRONMENT
 from lazyimport.values import redact
 
@@ -28,7 +28,7 @@ class State(NamedTuple):
     """How far a change to the archive ``hash`` is: what each replica has told.
 
     ``told`` has an answer, or None so far, by deployment and replica. ``trouble`` is
-    what Serve says where a deployment is not well.
+    what Serve says where a deployment is not well, and why answers cannot be read.
     """
 
     hash: str
@@ -161,7 +161,7 @@ class LiveApplication:
                 raise DeployError(
                     f"after {timeout:.0f} s {len(late)} replicas of {self.name!r} have "
                     f"not said whether they serve archive {hash}: {', '.join(late)}"
-                    f"{f'; Serve says: {state.trouble}' if state.trouble else ''}",
+                    f"{f'; {state.trouble}' if state.trouble else ''}",
                     app=self.name,
                     hash=hash,
                 )
@@ -201,9 +201,15 @@ class LiveApplication:
             raise DeployError(f"application {self.name!r} was deleted", app=self.name)
         self._names = app.targets
         living = [each for each in app.replicas if each.state not in _LEAVING]
-        told = self.cluster.told(wish, {each.node for each in living if each.node})
+        told: dict[str, Told] = {}
+        trouble = f"Serve says: {app.message}" if app.message else ""
+        for node in {each.node for each in living if each.node}:
+            try:
+                told.update(self.cluster.told(wish, node))
+            except DeployError as error:
+                trouble += f"; the log of node {node[:SHORT]} cannot be read: {error}"
         answers = {(r.deployment, r.id): told.get(r.id) for r in living}
-        return State(hash, answers, app.message)
+        return State(hash, answers, trouble.removeprefix("; "))
 
 
 def derive(

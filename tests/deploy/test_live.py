@@ -196,6 +196,14 @@ def test_a_question_that_fails_is_asked_again(
     assert live.runs(B)
 
 
+def test_why_nothing_is_told_is_said(serve: Serve, live: LiveApplication) -> None:
+    """As where the agent of a node is gone, which serves its logs."""
+    serve.silent |= {"Shop1", "Model1"}
+    serve.installs = ""
+    with pytest.raises(DeployError, match="the log of node n1 cannot be read: Ray at"):
+        list(live.change(B, 0.2))
+
+
 def test_what_fails_half_way_goes_back(serve: Serve, live: LiveApplication) -> None:
     """Also where it is left, as by Ctrl-C; then it can be tried again, or undone."""
     serve.silent.add("Model1")

@@ -91,7 +91,7 @@ class Cluster:
         self.folder = f"{folder}/ray"
         self.cache = f"{folder}/cache"
         self.store = f"file://{folder}/store"
-        ports = _free_ports(5)
+        ports = _free_ports(6)
         self.address = f"127.0.0.1:{ports[0]}"
         self.client = f"ray://127.0.0.1:{ports[1]}"
         self.dashboard = f"http://127.0.0.1:{ports[2]}"
@@ -103,6 +103,8 @@ class Cluster:
             "ray-client-server-port": ports[1],
             "dashboard-port": ports[2],
             "metrics-export-port": ports[3],
+            # It serves the logs of the node; two clusters cannot share the default.
+            "dashboard-agent-listen-port": ports[5],
             "node-ip-address": "127.0.0.1",
             "num-cpus": 8,
             "num-gpus": 0,
