@@ -27,8 +27,9 @@ _LEAVING = {"STOPPING"}
 class State(NamedTuple):
     """How far a change to the archive ``hash`` is: what each replica has told.
 
-    ``told`` has an answer, or None so far, by deployment and replica. ``trouble`` is
-    what Serve says where a deployment is not well, and why answers cannot be read.
+    ``told`` has an answer, or None so far, by deployment and replica, which is ``""``
+    while a deployment has none that it is to have. ``trouble`` is what Serve says where
+    a deployment is not well, and why answers cannot be read.
     """
 
     hash: str
@@ -199,7 +200,8 @@ class LiveApplication:
         app = self.cluster.serving().get(self.name)
         if app is None:
             raise DeployError(f"application {self.name!r} was deleted", app=self.name)
-        self._names = app.targets
+        if app.targets:  # Serve shows none for a moment after some changes
+            self._names = app.targets
         living = [each for each in app.replicas if each.state not in _LEAVING]
         told: dict[str, Told] = {}
         trouble = f"Serve says: {app.message}" if app.message else ""
@@ -209,6 +211,10 @@ class LiveApplication:
             except DeployError as error:
                 trouble += f"; the log of node {node[:SHORT]} cannot be read: {error}"
         answers = {(r.deployment, r.id): told.get(r.id) for r in living}
+        wanted = app.targets or dict.fromkeys(self._names or [self.name], 1)
+        for name in wanted.keys() - {r.deployment for r in living}:
+            if wanted[name]:
+                answers[name, ""] = None
         return State(hash, answers, trouble.removeprefix("; "))
 
 

@@ -196,6 +196,26 @@ def test_a_question_that_fails_is_asked_again(
     assert live.runs(B)
 
 
+def test_a_deployment_without_its_replicas_is_waited_for(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """Serve shows none of either for a moment; told are all that were there before."""
+    list(live.change(B, 60))
+    serve.then = lambda _: None
+    states = live.change(C, 60)
+    for hidden in ({}, {"Shop": SHOWN, "Model": SHOWN}):
+        serve.serve["applications"]["shop"]["deployments"] = hidden
+        state = next(states)
+        assert not state.is_over
+        assert None is state.told["Shop", ""]
+    serve.take(serve.applied[-1])
+    assert {C} == {told.hash for told in list(states)[-1].told.values() if told}
+    assert {"Shop": C, "Model": C} == wishes(serve.shop)
+
+
+SHOWN = {"status": "UPDATING", "message": "", "target_num_replicas": 1, "replicas": []}
+
+
 def test_why_nothing_is_told_is_said(serve: Serve, live: LiveApplication) -> None:
     """As where the agent of a node is gone, which serves its logs."""
     serve.silent |= {"Shop1", "Model1"}

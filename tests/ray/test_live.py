@@ -484,9 +484,11 @@ def test_a_replica_that_autoscaling_adds_serves_the_newest_version(dev: Dev) -> 
     for each in asking:
         each.result()
     assert {dev.version} == met
+    since = len(dev.text)
+    dev.file.write_text(text)
+    dev.wait("Serve has it now", since=since)
     dev.save({})
     assert {dev.version} == dev.met()
-    dev.file.write_text(text)
 
 
 def test_what_is_refused_is_rolled_out_if_somebody_says_so(dev: Dev) -> None:
@@ -568,8 +570,10 @@ def test_restored_it_runs_what_it_ran_before(
 ) -> None:
     """And whoever else applies it takes it over until the next change is saved."""
 
+    (hash,) = re.findall(r"LAZYIMPORT_HASH: \W?(\w{64})", dev.file.read_text())
+
     def apply() -> None:
-        dev.run("deploy", dev.file, "--apply", "--wait", "--quiet")
+        dev.run("deploy", dev.file, "--hash", hash, "--apply", "--wait", "--quiet")
         assert {dev.version} == dev.met()
         assert "live" not in dev.run("status")
 
