@@ -115,8 +115,9 @@ class Session:
                 self._roll_out(pushed.hash)
             elif not self._live.runs(pushed.hash):
                 self._change(pushed, saved)
-            else:
+            elif self._refused:
                 self._refused = ""
+                self._reporter.say(f"{pushed.hash[:12]} runs: it is what is saved again")
 
     def _roll_out(self, hash: str) -> None:
         self._refused, self._runs = "", False
