@@ -27,8 +27,9 @@ _NAMED = 4
 
 
 class Session:
-    """Lets the application of *file* run what is saved; *send* packs and pushes it.
+    """Lets the application of *file* run what is saved.
 
+    *send* packs and pushes it, *look* returns the hash of what is saved now, and
     *changes* are those of the files that are sent, and of *file*.
     """
 
@@ -37,6 +38,7 @@ class Session:
         live: LiveApplication,
         file: str,
         send: Callable[[], Pushed],
+        look: Callable[[], str],
         changes: Changes,
         reporter: Progress,
         timeout: float,
@@ -44,6 +46,7 @@ class Session:
         self._live = live
         self._file = file
         self._send = send
+        self._look = look
         self._changes = changes
         self._reporter = reporter
         self._timeout = timeout
@@ -109,7 +112,7 @@ class Session:
         with self._told():
             with self._reporter:  # whose last step disappears
                 pushed = self._send()
-            if self._changes.go_on():
+            if self._changes.go_on(0.0, lambda: self._look() != pushed.hash):
                 return
             if not self._runs:
                 self._roll_out(pushed.hash)
@@ -117,7 +120,9 @@ class Session:
                 self._change(pushed, saved)
             elif self._refused:
                 self._refused = ""
-                self._reporter.say(f"{pushed.hash[:12]} runs: it is what is saved again")
+                self._reporter.say(
+                    f"{pushed.hash[:12]} runs: it is what is saved again"
+                )
 
     def _roll_out(self, hash: str) -> None:
         self._refused, self._runs = "", False

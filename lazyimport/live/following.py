@@ -135,7 +135,7 @@ class Following:
 
     def update(self) -> Swap | None:
         """Swap to what is saved now; return what came of it, None if it is the same."""
-        return self._update(lambda _seconds=0.0: False)
+        return self._update(lambda *_: False)
 
     def _update(self, goes_on: Callable[..., bool]) -> Swap | None:
         """Do that unless more is saved meanwhile, which may mend what fails too."""
@@ -148,7 +148,9 @@ class Following:
                     self._reporter.warn(str(error))
                 return None
             installed = current()
-            if goes_on() or (installed is not None and installed.hash == hash):
+            if installed is not None and installed.hash == hash:
+                return None
+            if goes_on(0.0, lambda: self._pack() != hash):
                 return None
             done = self._swap(hash)
             if done.state == "refused" and not goes_on(MOMENT):

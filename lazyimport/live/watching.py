@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
@@ -91,15 +91,19 @@ class Changes:
         if self._failure is not None:
             raise self._failure
 
-    def go_on(self, seconds: float = 0.0) -> bool:
+    def go_on(
+        self, seconds: float = 0.0, is_other: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Whether there are more already, or in so many *seconds*: the next set.
 
-        Then what was seen may be the half of what an editor or git is writing. Says no
-        at last where something is written all the time.
+        Then what was seen may be the half of what an editor or git is writing; so it
+        may if *is_other* says that the files are not what they were when they were
+        read, of which the next set will tell. Says no at last where something is
+        written all the time.
         """
         began = monotonic() if self._began is None else self._began
-        is_half = monotonic() - began < _LONGEST and self._look(
-            max(seconds, self._rest)
+        is_half = monotonic() - began < _LONGEST and (
+            self._look(max(seconds, self._rest)) or is_other()
         )
         # What was written in two parts may have a third one.
         self._rest = _TOGETHER / 1000 if is_half else 0.0

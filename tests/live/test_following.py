@@ -141,3 +141,12 @@ def test_what_is_written_meanwhile_is_seen_before_the_rest_is_run(
     assert changes.go_on(60)
     assert next(found) == {str(tmp_path / "b.py")}
     assert not changes.go_on()
+
+
+def test_files_that_were_written_while_they_were_read_are_read_again(
+    tmp_path: Path,
+) -> None:
+    """Whoever has seen half of them knows before the watcher does."""
+    changes = watch(str(tmp_path))
+    assert changes.go_on(0.0, lambda: True)
+    assert not changes.go_on(0.0, lambda: False)

@@ -141,7 +141,11 @@ def command(
                 "RayService again when somebody applies another one or its operator "
                 f"starts again, and {name!r} is rolled out as that says"
             )
-        session = Session(live, file, send, changes, reporter, timeout)
+
+        def look() -> str:
+            return pack(roots, settings, packing).hash
+
+        session = Session(live, file, send, look, changes, reporter, timeout)
         try:
             session.start()
             remember(settings)
@@ -182,7 +186,7 @@ def _change(
 ) -> None:
     try:
         hash = packed().hash
-        if not changes.go_on():
+        if not changes.go_on(0.0, lambda: packed().hash != hash):
             process.change(hash)
     except (LazyImportError, OSError) as error:
         if not changes.go_on(MOMENT):
