@@ -570,7 +570,7 @@ def test_restored_it_runs_what_it_ran_before(
 ) -> None:
     """And whoever else applies it takes it over until the next change is saved."""
 
-    (hash,) = re.findall(r"LAZYIMPORT_HASH: \W?(\w{64})", dev.file.read_text())
+    (hash,) = re.findall(r"\b[0-9a-f]{64}\b", dev.file.read_text())
 
     def apply() -> None:
         dev.run("deploy", dev.file, "--hash", hash, "--apply", "--wait", "--quiet")
