@@ -23,7 +23,7 @@ from lazyimport.cache.layout import (
     STAGING,
 )
 from lazyimport.cache.marker import NAME, is_marked
-from lazyimport.cache.removal import delete_folder, is_used, remove_unless_used
+from lazyimport.cache.removal import delete_folder, is_used, locked, remove_unless_used
 from lazyimport.cache.usage import CachedArchive, CachedFile, Inventory
 from lazyimport.errors import CacheError
 from lazyimport.files import is_abandoned, remove_file
@@ -289,7 +289,7 @@ class _Eviction:
                 self._remove_unneeded(file)
 
     def _remove_unneeded(self, file: CachedFile) -> None:
-        """Remove a blob unless a tree links to it or an archive refers to it."""
+        """Remove a blob unless a tree, an archive or a process needs it."""
         name, found = _name_of(file), self._found
         if file.links > 1 or found.is_needed(name):
             return
@@ -297,7 +297,9 @@ class _Eviction:
             found.read_needs()
             if found.is_needed(name) or not _is_as_found(file):
                 return
-        self._remove_file(file)
+        with locked(file.path) as free:
+            if free or self._force:
+                self._remove_file(file)
 
     def _remove_file(self, file: CachedFile) -> None:
         if not self._dry_run:

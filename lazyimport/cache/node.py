@@ -110,7 +110,10 @@ class NodeCache(Layout):
             return mmap(file.fileno(), 0, access=ACCESS_READ)
 
     def open_blob(self, blob: Blob) -> BinaryIO:
-        """Return the open file of a blob. Raises as `read_blob` does."""
+        """Return the open file of a blob, which counts as used meanwhile.
+
+        Raises as `read_blob` does.
+        """
         from lazyimport.cache.blobs import (  # few archives have any
             find_blob,
             missing_blob,
@@ -120,7 +123,7 @@ class NodeCache(Layout):
             found = find_blob(self, blob)
         except OSError as error:
             raise unusable("read", self.path, error) from error
-        if found is None:
+        if found is None or _hold(found.fileno()) is None:
             raise missing_blob(self, blob)
         return found
 

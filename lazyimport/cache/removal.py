@@ -48,7 +48,7 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
         # the process that has just fetched it holds the lock a moment longer
         patience = _MOMENT if os.path.exists(cache.archive_path(hash)) else 0
         with cache.lock(hash, patience) as lock:
-            with _locked(cache.archive_path(hash)) as archive, _locked(root) as tree:
+            with locked(cache.archive_path(hash)) as archive, locked(root) as tree:
                 # Whoever makes an overlay has its base open meanwhile.
                 unused = archive and tree and hash not in cache.bases().values()
                 if not (force or unused):
@@ -66,7 +66,7 @@ def remove_unless_used(cache: NodeCache, hash: str, *, force: bool = False) -> b
 
 def is_used(path: str) -> bool:
     """Return whether a process uses the archive or tree at *path*, if it is there."""
-    with _locked(path) as free:
+    with locked(path) as free:
         return not free
 
 
@@ -78,7 +78,7 @@ def delete_folder(path: str) -> None:
 
 
 @contextmanager
-def _locked(path: str) -> Iterator[bool]:
+def locked(path: str) -> Iterator[bool]:
     """Keep others from using *path*; gives False if somebody does, or may."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

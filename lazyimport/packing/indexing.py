@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from mmap import mmap
 from typing import IO
 
 from lazyimport.cache.blobs import is_large
@@ -86,6 +87,8 @@ class Indexer:
         self.flags: dict[str, int] = {}
         self.problems: dict[str, list[str]] = {}
         self.compiled = 0
+        #: holds what no archive refers to yet
+        self._held: list[mmap] = []
         self.blobs = {} if previous is None else {**previous.revision.blobs}
 
     @property
@@ -185,7 +188,7 @@ class Indexer:
         if entry is None or entry.on_demand != (file.path in demanded):
             return False
         try:
-            self._cache.open_blob(self.blobs[entry.digest]).close()
+            self._held.append(self._cache.read_blob(self.blobs[entry.digest]))
         except (KeyError, MemberMissing):
             return False
         return True
@@ -200,7 +203,8 @@ class Indexer:
         entry = Entry(file.path, size, digest, flags=flags)
         if digest not in self.blobs:
             blob = Blob.of(entry, compressed=False)
-            with memoryview(self._cache.read_blob(blob)) as content:
+            self._held.append(self._cache.read_blob(blob))
+            with memoryview(self._held[-1]) as content:
                 blob.compressed = pays(content)
             self.blobs[digest] = blob
         self.flags[file.path] = flags

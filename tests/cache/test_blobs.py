@@ -17,7 +17,9 @@ from lazyimport.cache.verify import verify
 from lazyimport.delivery.blobs_in import fetch_blobs
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import MemberMissing
-from lazyimport.reporting import SILENT
+from lazyimport.packing.options import PackOptions
+from lazyimport.packing.packer import pack
+from lazyimport.reporting import SILENT, Reporter
 from tests.support.large import DENSE, LOOSE, LargeSite
 from tests.support.node_cache import materialize
 
@@ -200,3 +202,19 @@ def test_one_that_is_damaged_is_read_once(site: LargeSite) -> None:
         site.author.open_blob(blob)
 
     assert not os.path.exists(path)
+
+
+def test_stay_while_they_are_packed(site: LargeSite) -> None:
+    """What refers to them is written last, after all sources are compiled."""
+
+    class Evicting(Reporter):
+        def step(self, text: str, *_: object) -> None:
+            clear(site.author)
+
+    options = PackOptions()
+    settings = site.author_settings()
+    packed = pack([site.tree], settings, options, reporter=Evicting(), whole=False)
+
+    assert len(packed.revision.blobs) == 2
+    for blob in packed.revision.blobs.values():
+        site.author.read_blob(blob)
