@@ -320,8 +320,8 @@ class Tree:
         if refusal.errno not in self._told:
             self._told.add(refusal.errno)
             self.warn(
-                f"code of archive {self.hash} does not find all files beside itself, "
-                f"as in {where.strip('/') or 'the top directory'}: {refusal}"
+                f"code in {where.strip('/') or 'the top directory'} of archive "
+                f"{self.hash} will not find all files beside itself: {refusal}"
             )
         return False
 

@@ -221,7 +221,7 @@ def test_what_was_refused_for_a_moment_comes_later(tmp_path: Path) -> None:
     done = run(program)
 
     assert (done.stdout, done.status) == ("[False, False]\n[True, True]\n", 0)
-    assert done.stderr.count("does not find all files beside itself") == 1
+    assert done.stderr.count("will not find all files beside itself") == 1
 
 
 def test_no_more_than_names(tmp_path: Path) -> None:
