@@ -17,7 +17,7 @@ from lazyimport.live.state import Live
 
 #: Seconds after a swap: it takes the interpreter for long, and other processes of this
 #: machine are to swap first.
-_LATER = 1.0
+_LATER = 0.5
 #: How deep a cache is looked into, and at how many objects.
 _DEPTH, _MOST = 5, 3000
 #: How often it is tried to collect, in about a minute.
@@ -26,7 +26,7 @@ _Cache: Any = type(lru_cache(len))
 
 
 def settle(live: Live) -> None:
-    """Free what nobody uses any more, in a thread, a second after the last call."""
+    """Free what nobody uses any more, in a thread, soon after the last call."""
     live.settler = threading.Thread(
         target=_settle, args=[live], name="lazyimport-live-settle", daemon=True
     )
