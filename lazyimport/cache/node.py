@@ -216,7 +216,7 @@ class NodeCache(Layout):
         except PermissionError:
             try:
                 os.chmod(path, 0o600)  # it was killed when it had all but the name
-            except PermissionError:  # another user's
+            except OSError:  # it is another user's, or the folder is
                 files.remove_file(path)
             descriptor = os.open(path, flags, 0o600)
         # Eviction may find it abandoned just now.
