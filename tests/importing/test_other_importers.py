@@ -73,10 +73,11 @@ PROGRAMS = {
         """,
     ),
     "importlib_metadata in setuptools": (
-        "setuptools._vendor.importlib_metadata",
+        "setuptools",
         """
-        import setuptools._vendor.importlib_metadata as m
         import importlib.metadata
+        try: import setuptools._vendor.importlib_metadata as m
+        except ModuleNotFoundError: m = importlib.metadata
         for each in (m, importlib.metadata):
             print([d.version for d in each.distributions() if d.metadata["Name"] == "thing"])
         """,
