@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,8 +90,16 @@ def test_what_may_not_be_read_ends_nothing(site: LargeSite) -> None:
     dense.chmod(0)
     loose.chmod(0o644)
     loose.write_bytes(b"damaged")
-    command = ["-m", "lazyimport", "verify", "--store", site.url, "--repair", "--json"]
+    faults = faults_found(site, "--repair")
+    assert faults.keys() == {f"blobs/{dense.name}", f"blobs/{loose.name}"}
+    assert "Permission denied" in faults[f"blobs/{dense.name}"]["why"]
+    mended = {key: fault["mended"] for key, fault in faults.items()}
+    assert mended == {f"blobs/{dense.name}": False, f"blobs/{loose.name}": True}
 
+
+def faults_found(site: LargeSite, *words: str) -> dict[str, dict[str, Any]]:
+    """Return what ``verify`` finds for a user who may not read everything, by key."""
+    command = ["-m", "lazyimport", "verify", "--store", site.url, "--json", *words]
     done = subprocess.run(
         [*LIMITED, sys.executable, *command],
         env={**os.environ, "LAZYIMPORT_CACHE_DIR": site.author.path},
@@ -98,13 +107,8 @@ def test_what_may_not_be_read_ends_nothing(site: LargeSite) -> None:
         text=True,
         check=False,
     )
-
     assert done.returncode == 1, done.stderr
-    faults = {fault["key"]: fault for fault in json.loads(done.stdout)["faults"]}
-    assert faults.keys() == {f"blobs/{dense.name}", f"blobs/{loose.name}"}
-    assert "Permission denied" in faults[f"blobs/{dense.name}"]["why"]
-    mended = {key: fault["mended"] for key, fault in faults.items()}
-    assert mended == {f"blobs/{dense.name}": False, f"blobs/{loose.name}": True}
+    return {fault["key"]: fault for fault in json.loads(done.stdout)["faults"]}
 
 
 def test_archive_that_may_not_be_read_ends_nothing(site: LargeSite) -> None:
@@ -115,19 +119,7 @@ def test_archive_that_may_not_be_read_ends_nothing(site: LargeSite) -> None:
     record = site.base / f"store/provenance/{hash}.json"
     record.write_text("{}")
     record.chmod(0)
-    command = ["-m", "lazyimport", "verify", "--store", site.url, "--json"]
-
-    done = subprocess.run(
-        [*LIMITED, sys.executable, *command],
-        env={**os.environ, "LAZYIMPORT_CACHE_DIR": site.author.path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 1, done.stderr
-    keys = {fault["key"] for fault in json.loads(done.stdout)["faults"]}
-    assert keys == {f"archives/{hash}", f"provenance/{hash}.json"}
+    assert faults_found(site).keys() == {f"archives/{hash}", f"provenance/{hash}.json"}
 
 
 def test_repairing_notes_what_is_sound(site: LargeSite) -> None:
