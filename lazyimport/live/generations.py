@@ -59,7 +59,8 @@ class Generation:
     @property
     def modules(self) -> dict[str, ModuleType]:
         """What code of this generation imports from the archive, by name."""
-        return modules_of(self.tree) if self._frozen is None else self._frozen
+        frozen = self._frozen  # read once: another thread may thaw it
+        return modules_of(self.tree) if frozen is None else frozen
 
     @property
     def users(self) -> int:
@@ -109,7 +110,8 @@ class Generation:
 
     def has(self, scope: dict[str, Any]) -> bool:
         """Whether the globals *scope* are those of one of its modules."""
-        modules = sys.modules if self._frozen is None else self._frozen
+        frozen = self._frozen  # read once: another thread may thaw it
+        modules = sys.modules if frozen is None else frozen
         module = modules.get(scope.get("__name__", ""))
         return module is not None and vars(module) is scope
 
