@@ -311,6 +311,8 @@ def _carry_out(
         reporter.say(f"applied to {path}")
     if wishes.apply:
         yield f"{path} names {hash[:12]}, and if the cluster has got it, {goes_on}"
+        if wishes.wait:
+            plan.look(wishes.target)
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
         yield goes_on

@@ -21,6 +21,7 @@ from typing import Any
 from lazyimport.delivery.fit import Python
 from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.kubectl import Forward
 from lazyimport.deploy.status import Process, Served, Told
 
 _SERVE = "/api/serve/applications/"
@@ -42,6 +43,8 @@ _SECONDS_FOR_METRICS = 2.0
 #: Serve itself is started by the first request that needs it.
 _SECONDS = 120
 _SECONDS_BETWEEN = 0.5
+#: A link that was lost may be there again after so long, and a busy dashboard answer.
+_SECONDS_OF_SILENCE = 120.0
 
 
 class _BusyError(DeployError):
@@ -210,7 +213,8 @@ class Cluster:
     ) -> Any:
         """Return the answer to a request that sends *value*.
 
-        Asks again while Ray cannot do it yet, until the monotonic clock says *until*.
+        Asks again while Ray cannot do it yet, until the monotonic clock says *until*,
+        and for a while if an answer to a question gets lost.
         """
         try:
             data = None if value is None else json.dumps(value).encode()
@@ -219,11 +223,16 @@ class Cluster:
                 f"cannot send to {self.address} what is no JSON ({error}): YAML reads a "
                 "plain date as such a value, so put it in quotes"
             ) from error
+        lost = min(until, time.monotonic() + _SECONDS_OF_SILENCE)
         while True:
             try:
                 return self._send(method, path, data)
             except _BusyError:
                 if time.monotonic() > until:
+                    raise
+            except DeployError as error:
+                asks = error.retryable and method == "GET"
+                if not asks or time.monotonic() > lost:
                     raise
             time.sleep(_SECONDS_BETWEEN)
 
@@ -257,6 +266,26 @@ class Cluster:
                 "Ray Client)",
                 retryable=True,
             ) from error
+
+
+class ForwardedCluster(Cluster):
+    """The cluster to whose dashboard *forward* leads; its address may change."""
+
+    def __init__(self, forward: Forward, token: str | None = None) -> None:
+        super().__init__(forward.address(), token)
+        self._forward = forward
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        decode: Callable[[bytes], Any] = json.loads,
+    ) -> Any:
+        self.address = self._forward.address()
+        answer = super()._send(method, path, data, decode)
+        self._forward.note_answer()
+        return answer
 
 
 def _metrics_of(exporter: str) -> str | None:

@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections import deque
+from collections.abc import Sequence
 
 from lazyimport.deploy.children import Watcher
 from lazyimport.deploy.errors import DeployError
@@ -15,7 +16,14 @@ from lazyimport.deploy.errors import DeployError
 #: of the head's service; KubeRay finds the dashboard by it as well, whatever its number
 _PORT = "dashboard"
 _MISSING = "Kubernetes objects are applied by kubectl, which is not on PATH"
+_ADVICE = "forward the port of the dashboard yourself and name it with --address"
 _FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
+#: what begins the lines that it prints while all is well
+_FINE = ("Forwarding from ", "Handling connection ")
+#: How often it is started again in a row, and the seconds from the first time to the
+#: second; each pause is twice the one before, so it is a minute in all.
+_TRIES = 7
+_PAUSE = 1.0
 
 
 def require() -> None:
@@ -36,42 +44,100 @@ def apply(path: str, verb: str = "apply") -> str:
     return said.strip()
 
 
-@contextmanager
-def forwarded_dashboard(service: str, namespace: str | None) -> Iterator[str]:
-    """Forward a port to the dashboard of the RayService *service*; give its address.
+class Forward:
+    """A port of this machine that leads to the dashboard of the RayService *service*.
 
-    Raises DeployError if kubectl cannot.
+    kubectl forwards it to one pod. It ends when that pod is replaced or the link is
+    lost, and is started again when somebody asks for the address.
     """
-    words = ["port-forward", f"service/{service}-head-svc", f":{_PORT}"]
-    if namespace:
-        words += ["--namespace", namespace]
-    process = _start(words, subprocess.STDOUT, alone=True)
-    watcher = Watcher(process.pid)
-    try:
-        yield _address(process, service)
-    finally:
-        watcher.let_go()
-        process.terminate()
-        process.wait()
+
+    def __init__(self, service: str, namespace: str | None) -> None:
+        self._what = f"the dashboard of RayService {service!r}"
+        self._words = ["port-forward", f"service/{service}-head-svc", f":{_PORT}"]
+        self._words += ["--namespace", namespace] if namespace else []
+        self._kubectl: _Kubectl | None = None
+        self._tries = 0
+        self._not_before = 0.0
+
+    def address(self) -> str:
+        """Return the address of the dashboard.
+
+        Raises DeployError: a retryable one as long as kubectl is to be started again.
+        """
+        if self._kubectl is None:
+            self._kubectl = _Kubectl(self._words)
+            if not self._kubectl.address:
+                why = f"kubectl cannot reach {self._what}: {self._kubectl.last_words()}"
+                raise DeployError(f"{why}; {_ADVICE}")
+        elif self._kubectl.has_ended():
+            self._kubectl = self._again(self._kubectl)
+        return self._kubectl.address
+
+    def note_answer(self) -> None:
+        """Take note that the dashboard has answered: the link is there."""
+        self._tries = 0
+
+    def end(self) -> None:
+        """End kubectl."""
+        if self._kubectl is not None:
+            self._kubectl.end()
+
+    def _again(self, ended: _Kubectl) -> _Kubectl:
+        why = f"kubectl has lost {self._what}: {ended.last_words()}"
+        if self._tries == _TRIES:
+            text = f"{why}; it was started again {_TRIES} times in vain; {_ADVICE}"
+            raise DeployError(text)
+        if time.monotonic() < self._not_before:
+            raise DeployError(f"{why}; it is started again", retryable=True)
+        self._not_before = time.monotonic() + _PAUSE * 2**self._tries
+        self._tries += 1
+        fresh = self._kubectl = _Kubectl(self._words)
+        if not fresh.address:
+            raise DeployError(f"{why}; then: {fresh.last_words()}", retryable=True)
+        return fresh
 
 
-def _address(process: subprocess.Popen[str], service: str) -> str:
-    """Return the address that leads to the dashboard, once kubectl has printed it."""
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        found = _FORWARDING.search(line)
-        if found is not None:
-            # It goes on with a line for each connection, and waits when nobody reads.
-            threading.Thread(target=process.communicate, daemon=True).start()
-            return f"http://{found[1]}"
-        said += line
-    process.communicate()
-    raise DeployError(
-        f"kubectl cannot reach the dashboard of RayService {service!r}: "
-        f"{said.strip()}; forward the port of the dashboard yourself and name it "
-        "with --address"
-    )
+class _Kubectl:
+    """A process that forwards a port, at ``address``; "" if it has ended at once."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.address = ""
+        self._said: deque[str] = deque(maxlen=3)
+        self._is_known = threading.Event()
+        self._process = _start(words, subprocess.STDOUT, alone=True)
+        self._watcher: Watcher | None = Watcher(self._process.pid)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._is_known.wait()
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def last_words(self) -> str:
+        """Return what it said at its end."""
+        self.end()
+        return " ".join(self._said) or f"exit code {self._process.returncode}"
+
+    def end(self) -> None:
+        if self._watcher is not None:
+            self._watcher.let_go()
+            self._watcher = None
+        self._process.terminate()
+        self._process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        """Take all lines, also one for each connection: it waits when nobody reads."""
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                found = _FORWARDING.search(line)
+                if found is not None:
+                    self.address = f"http://{found[1]}"
+                    self._is_known.set()
+                elif not line.startswith(_FINE):
+                    self._said.append(line.strip())
+        self._is_known.set()
 
 
 def _start(

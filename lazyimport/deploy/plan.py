@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from lazyimport.delivery.comparing import Comparison, compare, unified
@@ -77,6 +77,7 @@ class Plan:
         self.why = why
         self._arguments = (hash, names, store, why)
         self._begun: Run | None = None
+        self._earlier: Mapping[str, Served] = {}
 
     def diff(self) -> str:
         """Return the difference as ``diff -u`` prints it; empty if there is none."""
@@ -127,6 +128,17 @@ class Plan:
                 self._run(history).note("applied", cluster=now.path)
         return self
 
+    def look(self, target: Target) -> None:
+        """Remember what the cluster serves before `apply`, for `follow`.
+
+        A cluster that does not answer serves nothing that is known.
+        """
+        try:
+            with target.cluster_of(self.applications[0]) as cluster:
+                self._earlier = cluster.serving()
+        except DeployError:
+            self._earlier = {}
+
     @traced("deploy")
     def apply(
         self, target: Target, history: History, reporter: Reporter = SILENT
@@ -146,6 +158,8 @@ class Plan:
                 f"again, {again or 'run this again'}; to take it back: {self.undo}"
             ) from error.__cause__
         self._run(history).note("applied", cluster=target.name_for(first))
+        if done.endswith(" unchanged"):  # so KubeRay lets it be as it is
+            self._earlier = {}
         return done
 
     def follow(
@@ -161,7 +175,8 @@ class Plan:
         """
         first, began = self.applications[0], time.time()
         with target.cluster_of(first) as cluster:
-            rollout = follow(cluster, self.wanted, timeout, self.back)
+            wanted, before = self.wanted, self._earlier
+            rollout = follow(cluster, wanted, timeout, self.back, before)
             if timeline is not None:
                 rollout = timeline.record(rollout, cluster)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NoReturn
 
 from lazyimport.deploy.cluster import Cluster
@@ -17,12 +18,17 @@ _SECONDS_OF_SILENCE = 120.0
 
 
 def follow(
-    cluster: Cluster, wanted: Mapping[str, str], timeout: float, undo: str = ""
+    cluster: Cluster,
+    wanted: Mapping[str, str],
+    timeout: float,
+    undo: str = "",
+    before: Mapping[str, Served] = MappingProxyType({}),
 ) -> Iterator[list[Served]]:
     """Yield the applications *wanted* (name -> hash) until all of them run theirs.
 
     It ends when every application is RUNNING, every deployment has the replicas it
-    should have, and no replica of another hash is left.
+    should have, and no replica of another hash is left. *before* is what the cluster
+    served before it was told to: a failure from then is not the end.
 
     Raises DeployError when one fails, after *timeout* seconds, when somebody deploys
     another hash, and if the cluster is unreachable for two minutes. It says what went
@@ -31,20 +37,25 @@ def follow(
     """
     deadline = time.monotonic() + timeout
     begun: set[str] = set()
+    old = dict(before)
     while True:
         until = min(deadline, time.monotonic() + _SECONDS_OF_SILENCE)
         served = _ask(cluster, until, undo)
         now = [served[name] for name in wanted if name in served]
         yield now
         for app in now:
-            _refuse_end(app, wanted[app.name], begun, undo)
+            if app.name in old and not app.is_still(old[app.name]):
+                del old[app.name]
+            if app.name not in old:
+                _refuse_end(app, wanted[app.name], begun, undo)
         running = {app.name for app in now if app.runs(wanted[app.name])}
         late = [name for name in wanted if name not in running]
         if not late:
             return
         if time.monotonic() > deadline:
             name = late[0]
-            _late(name, wanted[name], served.get(name), timeout, undo)
+            known, is_old = served.get(name), name in old
+            _late(name, wanted[name], known, timeout, undo, is_old=is_old)
         time.sleep(_SECONDS_BETWEEN)
 
 
@@ -75,7 +86,15 @@ def _refuse_end(app: Served, hash: str, begun: set[str], undo: str) -> None:
         _fail(app.name, hash, app, text, "superseded")
 
 
-def _late(name: str, hash: str, app: Served | None, timeout: float, undo: str) -> None:
+def _late(
+    name: str,
+    hash: str,
+    app: Served | None,
+    timeout: float,
+    undo: str,
+    *,
+    is_old: bool,
+) -> None:
     text = (
         f"after {timeout:.0f} s Serve has no application {name!r} yet; is this the "
         "cluster that was deployed to?"
@@ -83,6 +102,12 @@ def _late(name: str, hash: str, app: Served | None, timeout: float, undo: str) -
     if app is not None:
         text = f"application {name!r} is still {app.status} after {timeout:.0f} s, not "
         text += f"all replicas run archive {hash}"
+    if app is not None and is_old:
+        text = (
+            f"application {name!r} is still {app.status} as before: in {timeout:.0f} s "
+            "nobody has told Serve to deploy it again; KubeRay does when the text in "
+            "serveConfigV2 is another one"
+        )
     _fail(name, hash, app, text, "timed out", undo)
 
 

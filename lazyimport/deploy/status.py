@@ -75,6 +75,10 @@ class Served(NamedTuple):
         """Whether it runs what its config names, and nothing else."""
         return self.runs(self.hash) if self.hash else self.status == "RUNNING"
 
+    def is_still(self, before: Served) -> bool:
+        """Whether it was not deployed again since *before*, however it fares."""
+        return self.since is not None and self.since == before.since
+
     def runs(self, hash: str) -> bool:
         """Whether all its replicas are up and run *hash*, and no other one is left."""
         if self.hash != hash or self.status != "RUNNING" or not self.targets:

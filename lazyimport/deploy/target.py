@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from lazyimport.deploy import kubectl
 from lazyimport.deploy.application import CRON_JOB, JOB, SERVE, SERVICE, Application
-from lazyimport.deploy.cluster import Cluster
+from lazyimport.deploy.cluster import Cluster, ForwardedCluster
 from lazyimport.deploy.errors import ImpossibleError
 from lazyimport.deploy.keyed import KEYED
 from lazyimport.deploy.manifest import Manifest
@@ -53,8 +53,11 @@ class Target:
             yield self.cluster()
             return
         assert application.resource is not None
-        with kubectl.forwarded_dashboard(*application.resource) as address:
-            yield Cluster(address, self._token)
+        forward = kubectl.Forward(*application.resource)
+        try:
+            yield ForwardedCluster(forward, self._token)
+        finally:
+            forward.end()
 
     def check(
         self,

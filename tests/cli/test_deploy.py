@@ -400,6 +400,23 @@ def actor(name: str, hash: str) -> dict[str, Any]:
     }
 
 
+class Later(Dashboard):
+    """A dashboard whose application is one thing after the other."""
+
+    def __init__(self, *states: dict[str, Any]) -> None:
+        self._states = list(states)
+        super().__init__()
+
+    @property
+    def serve(self) -> dict[str, Any]:
+        now = self._states.pop(0) if len(self._states) > 1 else self._states[0]
+        return {"applications": {"shop": now}}
+
+    @serve.setter
+    def serve(self, _: object) -> None:
+        """Keep the states."""
+
+
 class TestWithACluster:
     """What runs, by a dashboard that stands for Ray's."""
 
@@ -699,6 +716,35 @@ class TestWithoutACluster:
         assert "cannot reach the dashboard of RayService 'x': starting" in error
         assert "no such service; forward the port of the dashboard" in error
         assert "with --address" in error
+
+    @pytest.mark.parametrize(
+        ("did", "ends"), [("configured", "RUNNING"), ("unchanged", "DEPLOY_FAILED")]
+    )
+    def test_a_failure_from_before_it_was_applied(
+        self, cli: CommandLine, service: Path, did: str, ends: str
+    ) -> None:
+        """KubeRay tells Serve later, or never if the text is what it was."""
+        cli.run("deploy", service, "--hash", B)
+        failed = {**served("shop", B), "status": "DEPLOY_FAILED", "message": "old"}
+        failed["last_deployed_time_s"] = 1.0
+        runs = {**served("shop", B), "last_deployed_time_s": 2.0}
+        with Later(failed, failed, failed, runs) as dashboard:
+            dashboard.actors = [actor("shop", B)]
+            port = dashboard.server_port
+            kubectl = cli.folder / "kubectl"
+            kubectl.write_text(
+                "#!/bin/sh\n"
+                f"test $1 = apply && exec echo rayservice.ray.io/x {did}\n"
+                f"echo 'Forwarding from 127.0.0.1:{port} -> 8265'; exec sleep 600\n"
+            )
+            kubectl.chmod(0o755)
+            path = f"{cli.folder}{os.pathsep}{os.environ['PATH']}"
+            words = ("deploy", service, "--hash", B, "--apply", "--wait")
+            done = cli.run(*words, code=int(ends != "RUNNING"), PATH=path)
+
+        (last, *_) = History(str(cli.cache)).deployments("shop")
+        assert last.outcome == {"RUNNING": "running"}.get(ends, "failed")
+        assert ("cannot be deployed" in done.stderr) is (ends != "RUNNING")
 
     def test_a_job_cannot_be_waited_for(self, cli: CommandLine) -> None:
         file = cli.folder / "job.yaml"

@@ -75,6 +75,22 @@ def test_the_failure_of_the_one_before_is_not_its_own() -> None:
     assert 2 == len(list(follow(cluster, {"shop": B}, 60)))
 
 
+def test_a_failure_from_before_is_not_its_own_though_it_looks_the_same() -> None:
+    """KubeRay takes a while, and Serve shows meanwhile how the last try has ended."""
+    old = app(B, "DEPLOY_FAILED")._replace(since=1.0, message="KeyError: 'a'")
+    before = {"shop": old}
+    runs = app(B, "RUNNING", runs=B)._replace(since=2.0)
+    assert 3 == len(list(follow(Acted(old, old, runs), {"shop": B}, 60, "", before)))
+
+    again = Acted(old, old._replace(since=2.0))
+    with pytest.raises(DeployError, match=r"KeyError: 'a'[^$]*cannot be deployed"):
+        list(follow(again, {"shop": B}, 60, "", before))
+    with pytest.raises(DeployError, match="cannot be deployed"):
+        list(follow(Acted(old), {"shop": B}, 60))
+    with pytest.raises(DeployError, match="nobody has told Serve to deploy it again"):
+        list(follow(Acted(old), {"shop": B}, 1e-9, "", before))
+
+
 def test_the_time_ends() -> None:
     with pytest.raises(DeployError, match=f"still DEPLOYING after 0 s, not all .*{B}"):
         list(follow(Acted(app(B)), {"shop": B}, 1e-9))

@@ -11,11 +11,12 @@ import pytest
 
 pytest.importorskip("ruamel.yaml")
 
-from lazyimport.deploy import DeployError, ImpossibleError, Manifest, Target
+from lazyimport.deploy import DeployError, ImpossibleError, Manifest, Target, follow
+from tests.fakes.dashboard import Dashboard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SERVE = "applications: [{name: shop}]\n"
@@ -32,6 +33,31 @@ from lazyimport.deploy import Manifest, Target
 (app,) = Manifest.read(sys.argv[1]).applications
 with Target().cluster_of(app):
     os.kill(os.getpid(), int(sys.argv[2]))
+"""
+#: stands for kubectl: forwards some connections to the dashboard, then loses its pod
+LOSES = """\
+#!{python}
+import os, socket, sys, threading
+
+log = os.open({told!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+os.write(log, (" ".join(sys.argv[1:]) + "\\n").encode())
+if os.path.exists({gone!r}):
+    sys.exit("error: no running pod")
+server = socket.create_server(("127.0.0.1", 0))
+print("Forwarding from 127.0.0.1:%d -> 8265" % server.getsockname()[1], flush=True)
+def up(client, there):
+    while data := client.recv(65536):
+        there.sendall(data)
+
+for _ in range({connections}):
+    client, _ = server.accept()
+    there = socket.create_connection(("127.0.0.1", {port}))
+    threading.Thread(target=up, args=(client, there), daemon=True).start()
+    while data := there.recv(65536):
+        client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    client.close()
+sys.exit("error: lost connection to pod")
 """
 JOB = "kind: RayJob\nmetadata: {name: job}\nspec: {entrypoint: y}\n"
 
@@ -96,6 +122,70 @@ def test_kubectl_ends_with_the_process_that_started_it(
     ):
         assert b"" == held.read()
     assert -end == process.returncode
+
+
+class TestTheLinkIsLost:
+    """kubectl forwards a port to one pod, and ends when that does."""
+
+    A = "a1" * 32
+
+    @pytest.fixture(name="dashboard")
+    def _dashboard(self) -> Iterator[Dashboard]:
+        with Dashboard() as dashboard:
+            config = {"runtime_env": {"env_vars": {"LAZYIMPORT_HASH": self.A}}}
+            app = {"status": "DEPLOYING", "message": "", "deployments": {}}
+            app["deployed_app_config"] = config
+            dashboard.serve = {"applications": {"shop": app}}
+            dashboard.submitted = 2  # its agent is there
+            yield dashboard
+
+    @pytest.fixture(name="told")
+    def _told(
+        self, dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Path:
+        """A kubectl that loses its pod after three questions; what it was told."""
+        told, program = tmp_path / "told", tmp_path / "kubectl"
+        facts = {"told": str(told), "gone": str(tmp_path / "gone"), "connections": 3}
+        script = LOSES.format(
+            python=sys.executable, port=dashboard.server_port, **facts
+        )
+        program.write_text(script)
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setattr("lazyimport.deploy.kubectl._PAUSE", 0.01)
+        return told
+
+    def test_it_is_started_again_and_the_rollout_is_followed(
+        self, dashboard: Dashboard, told: Path
+    ) -> None:
+        (app,) = Manifest(SERVICE, "f.yaml").applications
+        with Target().cluster_of(app) as cluster:
+            rollout = follow(cluster, {"shop": self.A}, 500)
+            for _ in range(5):
+                next(rollout)
+            lines = list(cluster.run("true", 500))
+
+        assert ["prefetched to 1 of 1 nodes"] == lines
+        assert len(told.read_text().splitlines()) > 3
+
+    def test_that_is_given_up_after_some_times(
+        self, told: Path, tmp_path: Path
+    ) -> None:
+        (app,) = Manifest(SERVICE, "f.yaml").applications
+        with Target().cluster_of(app) as cluster:
+            rollout = follow(cluster, {"shop": self.A}, 500, "back")
+            next(rollout)
+            (tmp_path / "gone").touch()
+            with pytest.raises(DeployError) as info:
+                list(rollout)
+
+        text = (
+            "kubectl has lost the dashboard of RayService 'x': error: no running pod; "
+            "it was started again 7 times in vain; forward the port"
+        )
+        assert text in str(info.value)
+        assert str(info.value).endswith("\nto go back: back")
+        assert 8 == len(told.read_text().splitlines())
 
 
 def test_an_address_is_taken_for_a_rayservice_as_well() -> None:
