@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lazyimport.cache.progress import Progress
     from lazyimport.importing.tree import Tree
     from lazyimport.runtime import Installation
     from lazyimport.settings import Settings
@@ -80,7 +81,9 @@ def stats() -> Stats:
         import_seconds=sum(loads),
         looked=installation.tree.looked.copy(),
         live=process.live is not None,
-        fetching=_coming(installation),
+        fetching=None
+        if (progress := fetch_of(installation)) is None
+        else str(progress),
     )
 
 
@@ -98,15 +101,18 @@ def _fetching(settings: Settings) -> Stats:
     )
 
 
-def _coming(installation: Installation) -> str | None:
+def fetch_of(installation: Installation) -> Progress | None:
+    """Return how far the archive is that this process runs from; None if it is whole.
+
+    Also None if nothing fetches the rest now.
+    """
     if not installation.tree.archive.is_coming:
         return None
     from lazyimport.cache.node import NodeCache
     from lazyimport.cache.progress import running_fetch
 
     cache = NodeCache(installation.settings.cache_dir)
-    progress = running_fetch(cache, installation.hash)
-    return None if progress is None else str(progress)
+    return running_fetch(cache, installation.hash)
 
 
 def _imported(tree: Tree) -> tuple[int, int]:

@@ -27,7 +27,9 @@ def exported() -> set[str]:
     text = code.read_text("utf-8")
     counters = re.findall(r'\b_count\(\s*"(\w+)"', text)
     histograms = re.findall(r'Histogram\(\s*"lazyimport_(\w+)"', text)
+    gauges = re.findall(r'Gauge\(\s*"lazyimport_(\w+)"', text)
     names = {f"ray_lazyimport_{name}_total" for name in counters}
+    names |= {f"ray_lazyimport_{name}" for name in gauges}
     for name in histograms:
         names |= {
             f"ray_lazyimport_{name}_{part}" for part in ("bucket", "sum", "count")

@@ -43,6 +43,11 @@ class Progress:
         self.text = text
 
     @property
+    def ratio(self) -> float:
+        """How much of it is there, from 0 to 1."""
+        return min(self.done / max(self.total, 1), 1.0)
+
+    @property
     def percent(self) -> str:
         """How much of it is there."""
         return f"{100 * self.done // max(self.total, 1)} %"

@@ -16,10 +16,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ray.util.metrics import Counter, Histogram
+from ray.util.metrics import Counter, Gauge, Histogram
 
 from lazyimport.runtime import current
-from lazyimport.statistics import Stats, stats
+from lazyimport.statistics import Stats, fetch_of, stats
 from lazyimport.tracing import record
 from lazyimport.values import utc
 
@@ -57,6 +57,7 @@ def report() -> Stats:
             _trace_install(now)
             _log(now)
             _said["fetching"] = now.fetching
+            _gauge_fetch()
     _count_imports()
     return now
 
@@ -125,6 +126,20 @@ def _log_progress() -> None:
         if now.fetching != _said["fetching"]:
             _said["fetching"] = now.fetching
             _log(now)
+            _gauge_fetch()
+
+
+def _gauge_fetch() -> None:
+    installation = current()
+    if installation is not None:
+        progress = fetch_of(installation)
+        if progress is not None:
+            ratio = progress.ratio
+        elif installation.tree.archive.is_coming:
+            return  # nobody fetches the rest now
+        else:
+            ratio = 1.0
+        _fetched_ratio().set(ratio, _tags(installation.hash))
 
 
 def _count_imports() -> None:
@@ -179,6 +194,12 @@ def _tags(hash: str | None) -> dict[str, str]:
 @functools.cache
 def _counter(name: str, text: str) -> Any:
     return Counter(f"lazyimport_{name}", text, tag_keys=_TAGS)
+
+
+@functools.cache
+def _fetched_ratio() -> Any:
+    text = "How much of the archive the node has, from 0 to 1."
+    return Gauge("lazyimport_fetched_ratio", text, _TAGS)
 
 
 @functools.cache

@@ -117,6 +117,11 @@ def test_a_process_runs_from_what_has_come(node: ColdNode) -> None:
         assert worker.ask(importing("shop.m7")) == "7"
         said = worker.ask("__import__('lazyimport').stats().fetching")
         assert said == f"fetching, {100 * BEGINNING // len(DATA)} %"
+        ratio = worker.ask(
+            "__import__('lazyimport.statistics').statistics.fetch_of("
+            "__import__('lazyimport').current()).ratio"
+        )
+        assert float(ratio) == BEGINNING / len(DATA)
         assert worker.ask("__import__('lazyimport').stats().cache_hit") == "False"
         assert node.server.moved == BEGINNING
         # looking for a name waits for nothing, whether it is there or not

@@ -89,6 +89,7 @@ def test_workers_report(env: dict[str, Any], store: str, cluster: Cluster) -> No
             sample("cache_hits_total", hash, r"1\.0"),
             sample("install_seconds_count", hash, r"1\.0"),
             sample("failures_total", bad, r"1\.0"),
+            sample("fetched_ratio", hash, r"1\.0"),
             sample("imports_total", hash, r"2\.0"),
             sample("import_seconds_total", hash, r"(?!0\.0$)\S+"),
         )
