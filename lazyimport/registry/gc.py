@@ -1,126 +1,24 @@
-"""Garbage collection: which archives of a store nobody needs, and deleting them.
+"""Garbage collection: deleting the archives of a store that nobody needs.
 
-An archive stays while there is a reason: a channel points to it, or did so lately; an
-application runs it, or may be rolled back to it; it was pushed lately, is among the
-newest, or named; or it is the base of one that stays. `survey` returns the reasons of
-each. `collect` deletes the others, in batches, each announced before it is
+`lazyimport.registry.survey` says which. They go in batches, each announced before it is
 looked at again (see `lazyimport.registry.gc_lock`), deltas before their bases.
-
-Ages count by the clock of the store, which writes the times.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from lazyimport.errors import ChannelError, KeyMissing, LazyImportError, StoreError
-from lazyimport.format.header import Header
-from lazyimport.registry.archives import (
-    delete_archive,
-    delete_object,
-    delete_record,
-    read_header,
-    stored_archives,
-)
-from lazyimport.registry.blobs import Needs, StoredBlob
-from lazyimport.registry.channels import read_channels
-from lazyimport.registry.gc_lock import SHORTEST_AGE, Announced
-from lazyimport.registry.history import Deployment, read_records
-from lazyimport.registry.layout import (
-    BLOBS,
-    CLOCK,
-    DEPLOYMENTS,
-    FOLDERS,
-    PUSHED,
-    RECORDS,
-    blob_of,
-    is_deployment,
-    recorded_hash,
-)
-from lazyimport.registry.past import Kept, Reason
-from lazyimport.registry.signing import Trusted
+from lazyimport.errors import LazyImportError
+from lazyimport.registry.archives import delete_archive, delete_object, delete_record
+from lazyimport.registry.blobs import StoredBlob
+from lazyimport.registry.gc_lock import Announced
+from lazyimport.registry.layout import CLOCK, recorded_hash
+from lazyimport.registry.survey import Fate, Rules, Survey, Surveyor
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
 
 #: Archives deleted under one announcement.
 BATCH = 100
-_IS_CLOCK = re.compile(rf"{CLOCK}[0-9a-f]{{16}}").fullmatch
-#: Headers that are read at once.
-_AT_ONCE = 16
-
-
-class Rules(NamedTuple):
-    """What stays, beside what channels point to, applications and bases of what stays.
-
-    ``older_than``
-        seconds: nothing younger is deleted, and at least SHORTEST_AGE,
-    ``keep_last``
-        so many of the newest,
-    ``hashes``
-        these,
-    ``history``
-        so many of the last archives of a channel, also of one that was removed, and
-        versions of an application, for rollback,
-    ``channels``
-        names of the channels to which that applies; None for all,
-    ``trusted``
-        keys; what none of them signed pushes out no other record.
-    """
-
-    older_than: float
-    keep_last: int = 0
-    hashes: Collection[str] = ()
-    history: int = 5
-    channels: Collection[str] | None = None
-    trusted: Trusted | None = None
-
-    @property
-    def age(self) -> float:
-        """The seconds for which everything stays."""
-        return max(self.older_than, SHORTEST_AGE)
-
-
-@dataclass
-class Fate:
-    """An archive: ``hash``, ``size`` in the store, ``modified``, ``base`` or None.
-
-    ``reasons`` let it stay; without any it goes. ``modified`` is when it
-    was pushed last, in seconds from the epoch by the clock of the store.
-    """
-
-    hash: str
-    size: int
-    modified: float
-    base: str | None
-    reasons: list[Reason] = field(default_factory=list)
-
-
-@dataclass
-class Survey:
-    """The archives of a store, the newest first, at the time ``now``.
-
-    ``leftovers`` are the keys of objects that nothing needs, such as records
-    of archives that are not there; ``unfinished`` says where there is what killed
-    writers did not finish. ``blobs`` are those that no archive which stays refers to,
-    ``kept_blobs`` the others.
-    """
-
-    fates: list[Fate]
-    blobs: list[StoredBlob]
-    kept_blobs: list[StoredBlob]
-    leftovers: list[str]
-    unfinished: list[str]
-    now: float
-
-    @property
-    def goes(self) -> list[Fate]:
-        """What nothing speaks for: deltas first, so that no base goes before them."""
-        found = [fate for fate in self.fates if not fate.reasons]
-        return sorted(found, key=lambda fate: (fate.base is None, fate.modified))
 
 
 @dataclass
@@ -138,30 +36,20 @@ class Collected:
     leftovers: int = 0
 
 
-def survey(store: Store, rules: Rules, now: float) -> Survey:
-    """Return what stays in *store* and why, and what goes, at the time *now*.
-
-    What is dated after *now* counts as made now: clocks differ, and files are copied.
-    Raises StoreError, ChannelError or ArchiveError if anything cannot be read:
-    what is not known cannot be judged.
-    """
-    return _Surveyor(store, rules).survey(now)
-
-
 def collect(
     store: Store, rules: Rules, by: str, reporter: Reporter = SILENT
 ) -> Collected:
-    """Delete what `survey` finds no reason to keep; return what was done.
+    """Delete what a survey finds no reason to keep; return what was done.
 
     *by* tells others who it was. Safe beside pushes, changes of channels and other
     collections. If it is killed, what is in the store stays whole, and the next one
     goes on.
 
-    Raises what `survey` raises, before anything is deleted or between two
+    Raises what a survey raises, before anything is deleted or between two
     batches, and StoreError if another collection runs. The message says how
     many had been deleted by then.
     """
-    done, surveyor = Collected(), _Surveyor(store, rules)
+    done, surveyor = Collected(), Surveyor(store, rules)
     try:
         next(iter(store.list(CLOCK)), None)  # a folder that is gone is not made again
         with Announced(store, set(), by) as announced:
@@ -214,153 +102,3 @@ def _delete(
         del left[fate.hash]
         done.deleted.append(fate)
     done.spared += sorted(batch & left.keys())
-
-
-class _Surveyor:
-    def __init__(self, store: Store, rules: Rules) -> None:
-        self._store = store
-        self._rules = rules
-        # By hash and time: what was deleted may have come back in another form.
-        self._headers: dict[tuple[str, float], Header] = {}
-        self._needs = Needs(store)
-        self._records: dict[str, Deployment] = {}
-
-    def survey(self, now: float) -> Survey:
-        fates = self._archives()
-        for fate in fates:  # one object of the future does not make all others old
-            fate.modified = min(fate.modified, now)
-        records = [i for i in self._store.list(DEPLOYMENTS) if is_deployment(i.key)]
-        kept = self._kept_by([item.key for item in records])
-        self._judge(fates, kept, now)
-        leftovers = list(self._leftovers(fates, now))
-        for item in records:
-            known = self._records[item.key]
-            old = now - item.modified > self._rules.age
-            if old and (known.app, known.id) not in kept.ids:
-                leftovers.append(item.key)
-        unfinished = self.sweep(now, dry_run=True)
-        return Survey(fates, *self._blobs(fates, now), leftovers, unfinished, now)
-
-    def _blobs(
-        self, fates: list[Fate], now: float
-    ) -> tuple[list[StoredBlob], list[StoredBlob]]:
-        """Return the blobs that go, and those that stay."""
-        stays = {fate.hash for fate in fates if fate.reasons}
-        referring = {hash for (hash, _), h in self._headers.items() if h.blobs}
-        age = self._rules.age
-        return self._needs.divide(stays, stays & referring, now, age)
-
-    def _archives(self) -> list[Fate]:
-        found = [(hash, item) for hash, item in stored_archives(self._store)]
-        self._read_headers({(hash, item.modified) for hash, item in found})
-        pushed: dict[str, float] = {}
-        for item in self._store.list(PUSHED):
-            hash = recorded_hash(item.key) or ""
-            pushed[hash] = max(item.modified, pushed.get(hash, 0.0))
-        fates = [
-            Fate(
-                hash,
-                item.size,
-                max(item.modified, pushed.get(hash, 0.0)),
-                self._headers[hash, item.modified].base,
-            )
-            for hash, item in found
-            if (hash, item.modified) in self._headers
-        ]
-        return sorted(fates, key=lambda fate: (-fate.modified, fate.hash))
-
-    def _read_headers(self, versions: set[tuple[str, float]]) -> None:
-        def read(version: tuple[str, float]) -> None:
-            try:
-                self._headers[version] = read_header(self._store, version[0])
-            except KeyMissing:
-                pass  # deleted since the listing
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(read, versions - self._headers.keys()))
-
-    def _kept_by(self, keys: list[str]) -> Kept:
-        """Return what the records of deployments under *keys* keep."""
-        rules, store = self._rules, self._store
-        new = [key for key in keys if key not in self._records]
-        self._records.update(read_records(store, new, rules.trusted))
-        for key in keys:
-            if key not in self._records:
-                raise StoreError(
-                    f"{store.url}/{key} is no record of a deployment that this "
-                    "lazyimport can read; use the release that wrote it, or delete it",
-                    url=store.url,
-                    key=key,
-                )
-        return Kept((self._records[key] for key in keys), rules.history)
-
-    def _judge(self, fates: list[Fate], kept: Kept, now: float) -> None:
-        """Write down everything that speaks for an archive."""
-        rules = self._rules
-        known = {fate.hash: fate for fate in fates}
-        for hash, reason in (*self._channel_reasons(), *kept.reasons):
-            if hash in known and reason not in known[hash].reasons:
-                known[hash].reasons.append(reason)
-        for place, fate in enumerate(fates):
-            if fate.hash in rules.hashes:
-                fate.reasons.append(Reason("named"))
-            if place < rules.keep_last:
-                fate.reasons.append(Reason("newest", number=rules.keep_last))
-            if now - fate.modified < rules.age:
-                fate.reasons.append(Reason("recent"))
-        for fate in fates:
-            if fate.reasons and fate.base in known:
-                known[fate.base].reasons.append(Reason("base", fate.hash))
-
-    def _channel_reasons(self) -> Iterator[tuple[str, Reason]]:
-        """Yield what channels keep; as in `Kept`, what is signed is counted first."""
-        rules = self._rules
-        channels = read_channels(self._store)
-        for name in sorted({*(rules.channels or ())} - {c.name for c in channels}):
-            raise ChannelError(
-                f"there is no channel {name!r} in {self._store.url} that could keep "
-                f"anything; see 'lazyimport channel ls --store {self._store.url}'",
-                channel=name,
-                store=self._store.url,
-            )
-        for channel in channels:
-            name, changes = channel.name, channel.changes
-            trusted = rules.trusted
-            signed = [c for c in changes if trusted and c.signer(name, trusted)]
-            keeps = rules.channels is None or name in rules.channels
-            for counted in (signed, changes):
-                found: dict[str, Reason] = {}
-                for change in filter(lambda each: each.hash, counted):
-                    number = None if change is counted[0] else change.number
-                    reason = Reason("channel", name, number)
-                    found.setdefault(str(change.hash), reason)
-                now = bool(counted and counted[0].hash)
-                yield from [*found.items()][: max(keeps and rules.history, now)]
-
-    def _leftovers(self, fates: list[Fate], now: float) -> Iterator[str]:
-        """Yield the keys of what is old and no longer needed.
-
-        Records without an archive, pushes before the last one, and clocks.
-        """
-        here = {fate.hash: fate.modified for fate in fates}
-        for item in self._store.list(BLOBS):  # they have proofs, too
-            if digest := blob_of(item.key):
-                here[digest] = item.modified
-        for folder in (*RECORDS, CLOCK):
-            for item in self._store.list(folder):
-                hash = recorded_hash(item.key)
-                last = here.get(hash or "")
-                superseded = folder == PUSHED and item.modified < (last or 0.0)
-                ours = hash is not None or _IS_CLOCK(item.key)
-                idle = now - item.modified > SHORTEST_AGE
-                if ours and idle and (last is None or superseded):
-                    yield item.key
-
-    def sweep(self, now: float, *, dry_run: bool) -> list[str]:
-        """Remove what killed writers did not finish; return where that lies."""
-        found: list[str] = []
-        if hasattr(self._store, "sweep"):  # a folder; buckets show nothing of it
-            for folder in FOLDERS:
-                before = now - SHORTEST_AGE
-                found += self._store.sweep(folder, before, dry_run=dry_run)
-        return found

@@ -19,7 +19,8 @@ from lazyimport.delivery.publish import publish
 from lazyimport.delivery.pushing import push
 from lazyimport.delivery.verify import verify_store
 from lazyimport.errors import DamagedArchive, StoreError
-from lazyimport.registry.gc import Rules, collect
+from lazyimport.registry.gc import collect
+from lazyimport.registry.survey import Rules
 from lazyimport.stores import open_store, writable
 from lazyimport.stores.file import FileStore
 from tests.support.large import DENSE, LOOSE, LargeSite, damage

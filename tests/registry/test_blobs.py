@@ -13,8 +13,9 @@ import pytest
 from lazyimport.delivery.publish import publish
 from lazyimport.errors import StoreError
 from lazyimport.registry.channels import set_channel
-from lazyimport.registry.gc import Collected, Rules, collect, survey
+from lazyimport.registry.gc import Collected, collect
 from lazyimport.registry.gc_lock import Announced, Announcement
+from lazyimport.registry.survey import Rules, survey
 from lazyimport.stores import mutable, open_store, writable
 from lazyimport.stores.file import FileStore
 from tests.support.large import DENSE, LOOSE, LargeSite

@@ -29,7 +29,7 @@ from lazyimport.registry.channels import (
     roll_back,
     set_channel,
 )
-from lazyimport.registry.gc import Rules, Survey, collect, survey
+from lazyimport.registry.gc import collect
 from lazyimport.registry.gc_lock import Announcement, claim, renew
 from lazyimport.registry.history import History
 from lazyimport.registry.layout import (
@@ -42,6 +42,7 @@ from lazyimport.registry.layout import (
 from lazyimport.registry.past import RECORDED
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
+from lazyimport.registry.survey import Rules, Survey, survey
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
 from tests.support.headers import put_header

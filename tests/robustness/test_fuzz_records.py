@@ -25,7 +25,7 @@ from lazyimport.registry.channels import (
     roll_back,
     set_channel,
 )
-from lazyimport.registry.gc import Rules, collect
+from lazyimport.registry.gc import collect
 from lazyimport.registry.gc_lock import Announcement
 from lazyimport.registry.layout import (
     RUNNING,
@@ -38,6 +38,7 @@ from lazyimport.registry.provenance import commit_in, read_provenance
 from lazyimport.registry.resolution import require_signature, resolve_channel
 from lazyimport.registry.signer import Signer, make_key, sign_archive
 from lazyimport.registry.signing import Trusted
+from lazyimport.registry.survey import Rules
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
 from tests.robustness.test_fuzz import mutate

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lazyimport.cache.blobs import LARGE
-from lazyimport.cache.evict import Pruned, clear, prune
+from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import running_fetches
+from lazyimport.cache.sweeper import Pruned
 from lazyimport.cache.usage import Inventory, archives_by_use
 from lazyimport.cache.verify import Verified, verify
 from lazyimport.cli import console, declare, options

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from lazyimport.cli import declare, deploying, options
+from lazyimport.cli import declare, deploying, options, rolling_out
 from lazyimport.cli.checking import check_and_tell, check_nodes_and_tell, check_python
 from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.packing import NAMES, pack_options, prepare_and_tell, push_and_tell
@@ -138,7 +138,7 @@ def command(
             if checked is not None:
                 checked(hash)
         plan = Plan(manifest, hash, wishes.names, store=settings.store)
-        deploying.carry_out(plan, wishes, history, settings, reporter)
+        rolling_out.carry_out(plan, wishes, history, settings, reporter)
 
 
 def _entries(

@@ -17,12 +17,13 @@ from lazyimport.delivery.lookup import resolve
 from lazyimport.deploy.errors import ManifestError
 from lazyimport.deploy.nodes import Node, find, text_of
 from lazyimport.deploy.yamltext import YamlText
-from lazyimport.registry.gc import Fate, Rules, Survey, collect, survey
+from lazyimport.registry.gc import collect
 from lazyimport.registry.gc_lock import SHORTEST_AGE
 from lazyimport.registry.opening import store_of
 from lazyimport.registry.past import Reason
 from lazyimport.registry.provenance import builder
 from lazyimport.registry.signing import Trusted
+from lazyimport.registry.survey import Fate, Rules, Survey, survey
 from lazyimport.settings import Settings
 from lazyimport.stores import Store, writable
 from lazyimport.values import check_channel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lazyimport.cli import declare, deploying, options
+from lazyimport.cli import declare, deploying, options, rolling_out
 from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.lookup import resolve
@@ -73,4 +73,4 @@ def command(
             reporter.warn(
                 f"it was not checked that the archive is in the store: {error}"
             )
-        deploying.carry_out(plan, wishes, history, settings, reporter)
+        rolling_out.carry_out(plan, wishes, history, settings, reporter)
