@@ -18,7 +18,7 @@ from mmap import ACCESS_READ, mmap
 from lazyimport.cache import unusable
 from lazyimport.cache.layout import ARCHIVES, LOCKS, Layout, is_sealed, note_use, seal
 from lazyimport.format.archive import Archive
-from lazyimport.format.header import HEADER_SIZE, Header
+from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.lazy import Later, errors
 from lazyimport.values import is_sha256
 

@@ -19,7 +19,7 @@ from lazyimport.cache.layout import ARCHIVES
 from lazyimport.cache.node import KINDS, map_file
 from lazyimport.files import claim, remove_file
 from lazyimport.format.archive import Archive
-from lazyimport.format.header import MAGIC
+from lazyimport.format.sections import MAGIC
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False

@@ -29,8 +29,8 @@ from lazyimport.cache.removal import is_used
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import is_unfinished
 from lazyimport.format.blobs import find_blobs
-from lazyimport.format.header import HEADER_SIZE, open_header
 from lazyimport.format.index import Index
+from lazyimport.format.sections import HEADER_SIZE, open_header
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False

@@ -18,9 +18,9 @@ from lazyimport.errors import ArchiveError, KeyMissing
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import LARGEST_DELTA
 from lazyimport.format.entries import Variant
-from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import Index, read_root_head
 from lazyimport.format.patch import differing_pages
+from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.registry.layout import archive_key
 from lazyimport.stores import Store
 from lazyimport.stores.side_by_side import side_by_side

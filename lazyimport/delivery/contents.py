@@ -27,9 +27,9 @@ from lazyimport.format.entries import (
     NATIVE,
     Entry,
 )
-from lazyimport.format.header import Header
 from lazyimport.format.index import ALL_MINORS, Index
 from lazyimport.format.order import first_in
+from lazyimport.format.sections import Header
 from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings

@@ -17,7 +17,7 @@ from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
 from lazyimport.format.entries import listings
-from lazyimport.format.header import AWAITED, HEADER_SIZE, MARK, SLOT, Header
+from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

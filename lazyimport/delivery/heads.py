@@ -11,8 +11,8 @@ from lazyimport.format import sha256
 from lazyimport.format.blobs import blobs_in
 from lazyimport.format.codec import decompress
 from lazyimport.format.delta import apply_delta
-from lazyimport.format.header import HEADER_SIZE, SLOT, Header
 from lazyimport.format.index import MAX_ROOT, Index
+from lazyimport.format.sections import HEADER_SIZE, SLOT, Header
 from lazyimport.format.stored import stored_members
 from lazyimport.registry.layout import archive_key
 

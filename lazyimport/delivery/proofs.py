@@ -21,7 +21,7 @@ from lazyimport.cache.verify import prove
 from lazyimport.errors import ArchiveMissing, KeyMissing, StoreMissing
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
-from lazyimport.format.header import open_header
+from lazyimport.format.sections import open_header
 from lazyimport.registry.archives import delete_object, stored_archives
 from lazyimport.registry.layout import PROOFS, archive_key, recorded_hash
 from lazyimport.reporting import SILENT, Reporter

@@ -34,7 +34,7 @@ from lazyimport.errors import (
 )
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
-from lazyimport.format.header import HEADER_SIZE, Header
+from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.registry.gc_lock import renew, wait_until_decided
 from lazyimport.registry.layout import archive_key
 from lazyimport.reporting import SILENT, Reporter

@@ -13,7 +13,7 @@ from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveError, SettingsError, StoreError
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
-from lazyimport.format.header import MAGIC, open_header
+from lazyimport.format.sections import MAGIC, open_header
 from lazyimport.format.writer import recode
 from lazyimport.lazy import traced
 from lazyimport.packing.layout import choose_roots

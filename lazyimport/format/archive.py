@@ -6,21 +6,16 @@ hands out. `lazyimport.format.writer` makes them.
 
 from __future__ import annotations
 
-from zlib import crc32
-
-from lazyimport.format import sha256
 from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
-from lazyimport.format.header import (
-    AWAITED,
+from lazyimport.format.index import Index
+from lazyimport.format.sections import (
     BLOB,
     HEADER_SIZE,
-    IN_BASE,
-    MARK,
     SLOT,
     Header,
+    Members,
     open_header,
 )
-from lazyimport.format.index import Index
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
 
     from lazyimport.errors import DamagedArchive
     from lazyimport.format.blobs import Blob
+    from lazyimport.format.sections import ReadMember
 
     #: returns the bytes of a blob, and takes care of their proof
     ReadBlob = Callable[[Blob], bytes | memoryview | mmap]
@@ -43,10 +39,6 @@ if TYPE_CHECKING:
 
         def want(self, slots: Sequence[int]) -> object:
             """Bring these members before others; do not wait for them."""
-
-
-#: what is at the `MARK` of a slot whose member is still coming
-_AWAITED = AWAITED >> 8 * MARK
 
 
 class Archive:
@@ -63,6 +55,7 @@ class Archive:
     """
 
     __slots__ = (
+        "_blob",
         "_buffer",
         "_members",
         "_sealed",
@@ -78,7 +71,9 @@ class Archive:
     #: the archive that an overlay has members of
     base: Archive | None
     hash: str
+    header: Header
     index: Index
+    _members: Members
     #: is called with damage; returns the same archive from sound bytes, or raises
     repair: Callable[[DamagedArchive], Archive] | None
     #: is asked for members that are not there yet, of an archive that is still coming
@@ -120,7 +115,14 @@ class Archive:
         )
         if self.index.slots * SLOT.size != header.slots_size:
             raise errors.MalformedArchive(f"{what}: the slots do not add up", hash=hash)
-        self._members = Members(buffer, header, what, self.base)
+        # None of what the members call refers to this, which goes with its last user.
+        kept = self.base
+        self._members = Members(
+            buffer,
+            header,
+            what,
+            None if kept is None else lambda: kept._members,  # noqa: SLF001
+        )
         self._sealed = sealed
         self.blob = blob
         if relied:
@@ -129,11 +131,12 @@ class Archive:
     @property
     def blob(self) -> ReadBlob | None:
         """What reads blobs."""
-        return self._members.blob
+        return self._blob
 
     @blob.setter
     def blob(self, blob: ReadBlob | None) -> None:
-        self._members.blob = blob
+        self._blob = blob
+        self._members.blob = reader_of(blob)
         if self.base is not None:
             self.base.blob = blob
 
@@ -257,7 +260,7 @@ class Archive:
         """Return (offset in the members section, stored size) of *slot*.
 
         The section of an overlay follows that of its base. Of a blob the offset is
-        `lazyimport.format.header.BLOB`. Raises DamagedArchive if the archive has no
+        `lazyimport.format.sections.BLOB`. Raises DamagedArchive if the archive has no
         such slot.
         """
         return self._members.stored(slot)
@@ -306,123 +309,17 @@ class Archive:
         return f"<Archive {self.hash[:12]} in {self.what}>"
 
 
-#: A checksum that nothing has.
-_NONE = -1
+def reader_of(blob: ReadBlob | None) -> ReadMember | None:
+    """Return what reads members that are blobs, by what reads blobs."""
+    if blob is None:
+        return None
 
+    def read(digest: bytes, size: int, path: str, compressed: bool) -> memoryview:
+        from lazyimport.format.blobs import Blob  # few archives have any
 
-class Members:
-    """The slots and members of one object, archive or delta, in *buffer*.
+        return memoryview(blob(Blob(digest, size, path, compressed=compressed)))
 
-    Where ``sealed``, the checksum in its slot is proof enough of a member.
-    """
-
-    __slots__ = (
-        "_base",
-        "_buffer",
-        "_hash",
-        "_members",
-        "_slots",
-        "_slots_at",
-        "_starts",
-        "_what",
-        "blob",
-        "sealed",
-    )
-
-    def __init__(
-        self,
-        buffer: bytes | mmap,
-        header: Header,
-        what: str,
-        base: Archive | None = None,
-    ) -> None:
-        self._base = base
-        #: where its members begin, if those of the base lie before them
-        self._starts = 0 if base is None else base.header.members_size
-        self._buffer = buffer
-        self._hash = header.hash
-        self._members = memoryview(buffer)[header.members_at : header.notes_at]
-        self._slots = header.slots_size // SLOT.size
-        self._slots_at = header.slots_at
-        self._what = what
-        self.sealed = False
-        self.blob: ReadBlob | None = None
-
-    def stored(self, slot: int) -> tuple[int, int]:
-        """Return (offset in the section, stored size). Raises DamagedArchive."""
-        offset, stored, _ = self._slot(slot)
-        if offset == IN_BASE and self._base is not None:
-            return self._base.stored(stored)
-        return offset if offset == BLOB else self._starts + offset, stored
-
-    def slot_in_base(self, slot: int) -> int | None:
-        """Return the slot in which the base has the member that is in *slot*, if so."""
-        offset, stored, _ = self._slot(slot)
-        return stored if offset == IN_BASE else None
-
-    def awaits(self, slot: int) -> bool:
-        """Return whether the member in *slot* is still coming."""
-        at = self._slots_at + slot * SLOT.size + MARK
-        return 0 <= slot < self._slots and self._buffer[at] == _AWAITED
-
-    def _slot(self, slot: int) -> tuple[int, int, int]:
-        if not 0 <= slot < self._slots:
-            raise self._damaged(f"slot {slot}", b"", "there is none")
-        return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
-
-    def read(
-        self, slot: int, size: int, digest: bytes, path: str, known: int | None = None
-    ) -> bytes | memoryview:
-        """Return the member in *slot*, proved to be the *size* bytes of *digest*.
-
-        A checksum that is *known* of it counts in place of the one in its slot. Raises
-        DamagedArchive, in which *path* says whose bytes these are.
-        """
-        offset, stored, crc = self._slot(slot)
-        if offset == IN_BASE and self._base is not None:
-            # Its slot may be another's: nothing but a sealed checksum says it is not.
-            known = crc if self.sealed else _NONE
-            members = self._base._members  # noqa: SLF001
-            return members.read(stored, size, digest, path, known)
-        if offset == BLOB and self.blob is not None:
-            from lazyimport.format.blobs import Blob  # few archives have any
-
-            wanted = Blob(digest, size, path, compressed=stored != size)
-            return memoryview(self.blob(wanted))
-        if known is not None:
-            crc = known
-        if stored > size or offset + stored > len(self._members):
-            raise self._damaged(path, digest, "it lies outside the archive")
-        data: bytes | memoryview = self._members[offset : offset + stored]
-        intact = self.sealed and crc32(data) == crc
-        if stored != size:
-            try:
-                from lazyimport.format import codec  # not for raw members
-
-                data = codec.decompress(data, size)
-            except errors.DamagedArchive as error:
-                raise self._damaged(path, digest, str(error)) from None
-        if not intact and (actual := sha256(data)) != digest:
-            raise self._damaged(path, digest, "its digest does not hold", actual)
-        return data
-
-    def _damaged(
-        self, path: str, digest: bytes, why: str, actual: bytes = b""
-    ) -> DamagedArchive:
-        return errors.DamagedArchive(
-            f"{self._what}: {path or 'the top directory'} of archive {self._hash} "
-            f"is damaged: {why}",
-            hash=self._hash,
-            member=path,
-            expected=digest.hex(),
-            actual=actual.hex(),
-        )
-
-
-def top_of(path: str) -> str:
-    """Return the directory at the top in which the file *path* lies, or ``""``."""
-    top, inside, _ = path.partition("/")
-    return top if inside else ""
+    return read
 
 
 def decode_notes(data: bytes) -> dict[str, object]:

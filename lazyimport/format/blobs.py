@@ -6,12 +6,13 @@ The slot of such a member says so in place of an offset. ``docs/format.md`` sect
 from __future__ import annotations
 
 from _struct import Struct
+from bisect import bisect_right
 
-from lazyimport.format.header import BLOB, SLOT
+from lazyimport.format.sections import BLOB, SLOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lazyimport.format.entries import Entry
     from lazyimport.format.index import Index
@@ -113,7 +114,20 @@ def find_blobs(index: Index, slots: bytes) -> dict[bytes, Blob]:
         return {}
     rows = SLOT.iter_unpack(slots)
     numbers = [number for number, (at, *_) in enumerate(rows) if at == BLOB]
-    return blobs_in(index.entries_with(numbers), slots)
+    return blobs_in(_entries_with(index, set(numbers)), slots)
+
+
+def _entries_with(index: Index, slots: set[int]) -> Iterator[Entry]:
+    """Yield the entries whose first slot is one of *slots*."""
+
+    def first_slot(page: int) -> int:
+        return index.page_slots(page).start
+
+    pages = {bisect_right(range(index.pages), s, key=first_slot) - 1 for s in slots}
+    for page in sorted(pages):
+        for entry in index.page_entries(page):
+            if entry.slot in slots:
+                yield entry
 
 
 def kept(blobs: Mapping[bytes, Blob], index: Index) -> dict[bytes, Blob]:

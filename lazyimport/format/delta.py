@@ -8,13 +8,19 @@ from __future__ import annotations
 from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 
 from lazyimport.errors import DamagedArchive, MalformedArchive
-from lazyimport.format.archive import Archive, Members
+from lazyimport.format.archive import Archive, reader_of
 from lazyimport.format.blobs import NONE, blobs_in, kept
 from lazyimport.format.build import encode_page, rank
 from lazyimport.format.entries import MAX_MEMBER, check_path, decode_page
-from lazyimport.format.header import HEADER_SIZE, IN_BASE, Header, open_header
 from lazyimport.format.index import MAX_ROOT_HEAD, read_root_head, root_head_size
 from lazyimport.format.patch import Patch, difference, patched
+from lazyimport.format.sections import (
+    HEADER_SIZE,
+    IN_BASE,
+    Header,
+    Members,
+    open_header,
+)
 from lazyimport.format.writer import (
     checked,
     member_order,
@@ -159,7 +165,7 @@ class Revision:
         if self.slot_in_base(digest) is None:
             assert self._members is not None
             slot, size, path = self._brought[digest]
-            self._members.blob = self.base.blob
+            self._members.blob = reader_of(self.base.blob)
             return self._members.read(slot, size, digest, path)
         slot, size, path = self._places_in_base()[digest]
         return self.base.member(slot, size, digest, path)

@@ -308,3 +308,9 @@ def decode_page(
         yield entry
     if row != end:
         raise ValueError("something follows its last row")
+
+
+def top_of(path: str) -> str:
+    """Return the directory at the top in which the file *path* lies, or ``""``."""
+    top, inside, _ = path.partition("/")
+    return top if inside else ""

@@ -31,7 +31,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from mmap import mmap
 
     from lazyimport.errors import DamagedArchive, MalformedArchive
@@ -182,22 +182,6 @@ class Index:
                 f"{self.what}: the pages of archive {self.hash} do not add up",
                 hash=self.hash,
             )
-
-    def entries_with(self, slots: Iterable[int]) -> Iterator[Entry]:
-        """Yield the entries whose first slot is one of *slots*."""
-        wanted = set(slots)
-        for number in sorted({self._page_with(slot) for slot in wanted}):
-            for entry in self.page_entries(number):
-                if entry.slot in wanted:
-                    yield entry
-
-    def _page_with(self, slot: int) -> int:
-        from bisect import bisect_right  # few archives have what this looks for
-
-        def first(number: int) -> int:
-            return self._record(number)[2]
-
-        return bisect_right(range(self.pages), slot, key=first) - 1
 
     def perhaps(self, digests: set[bytes]) -> set[bytes]:
         """Return *digests* without those that surely no entry has.

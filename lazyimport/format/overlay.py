@@ -11,8 +11,8 @@ from zlib import crc32
 
 from lazyimport.format.archive import Archive
 from lazyimport.format.codec import compress
-from lazyimport.format.header import IN_BASE, SLOT, Header
 from lazyimport.format.patch import differing_pages
+from lazyimport.format.sections import IN_BASE, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

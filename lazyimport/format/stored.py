@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport import errors
-from lazyimport.format.header import BLOB, IN_BASE, SLOT
+from lazyimport.format.sections import BLOB, IN_BASE, SLOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from lazyimport.format.entries import Entry
-    from lazyimport.format.header import Header
+    from lazyimport.format.sections import Header
 
     #: offset in the members section, stored size, size, digest, and a path of it
     Stored: TypeAlias = tuple[int, int, int, bytes, str]

@@ -11,7 +11,7 @@ from zlib import crc32
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
 from lazyimport.format.blobs import NONE
-from lazyimport.format.header import IN_BASE, MAX_NOTES, SLOT, Header
+from lazyimport.format.sections import IN_BASE, MAX_NOTES, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from copy import copy
 from importlib.machinery import ExtensionFileLoader
 
 from lazyimport.errors import ArchiveImportError
-from lazyimport.format.archive import top_of
+from lazyimport.format.entries import top_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

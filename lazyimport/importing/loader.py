@@ -8,7 +8,7 @@ from marshal import loads
 from os import fspath
 from time import perf_counter
 
-from lazyimport.format.archive import top_of
+from lazyimport.format.entries import top_of
 from lazyimport.importing import (
     EXTENSION_SUFFIXES,
     MAGIC_NUMBER,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lazyimport.cache.blobs import LARGE
 from lazyimport.errors import PackError
-from lazyimport.format.archive import top_of
 from lazyimport.format.entries import (
     CONFIGURED,
     HAS_DATA,
@@ -16,6 +15,7 @@ from lazyimport.format.entries import (
     LOOKS_AT_FILES,
     MODULE_SUFFIXES,
     NATIVE,
+    top_of,
 )
 from lazyimport.packing.config import Config
 from lazyimport.packing.ignore import Patterns

@@ -18,9 +18,10 @@ from lazyimport.cache.refusal import REFUSING
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile
 from lazyimport.format import sha256
-from lazyimport.format.archive import Archive, top_of
+from lazyimport.format.archive import Archive
 from lazyimport.format.blobs import NONE
 from lazyimport.format.delta import LARGEST_DELTA, Revision, write_delta
+from lazyimport.format.entries import top_of
 from lazyimport.format.index import Index
 from lazyimport.format.order import first_members
 from lazyimport.format.writer import recode, write_archive

@@ -8,9 +8,8 @@ from errno import ENOENT
 from functools import cache
 
 from lazyimport.errors import PackError
-from lazyimport.format.archive import top_of
 from lazyimport.format.delta import Revision
-from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE
+from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE, top_of
 from lazyimport.format.profile import CODE, PACKAGE, Read, Start, decode
 from lazyimport.packing.imports import Module, import_order
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreDenied
-from lazyimport.format.header import HEADER_SIZE, Header
+from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.registry.layout import ARCHIVES, RECORDS, archive_key, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
 from lazyimport.values import is_sha256

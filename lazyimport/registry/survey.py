@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lazyimport.errors import ChannelError, KeyMissing, StoreError
-from lazyimport.format.header import Header
+from lazyimport.format.sections import Header
 from lazyimport.registry.archives import read_header, stored_archives
 from lazyimport.registry.blobs import Needs, StoredBlob
 from lazyimport.registry.channels import read_channels

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache import evict
+from lazyimport.cache import sweeper
 from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.layout import is_sealed
 from lazyimport.cache.node import NodeCache
@@ -129,7 +129,7 @@ def test_stay_with_what_comes_after_the_walk(
             open_files.append(cache.begin(second, "raw", lambda _: True))
         return remove_unless_used(cache, hash, force=force)
 
-    monkeypatch.setattr(evict, "remove_unless_used", remove_late)
+    monkeypatch.setattr(sweeper, "remove_unless_used", remove_late)
     assert len(prune(site.node, older_than=86400.0).removed) == 1
 
     assert site.here(first).exists()

@@ -16,7 +16,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.errors import CacheError, DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
-from lazyimport.format.header import HEADER_SIZE, SLOT
+from lazyimport.format.sections import HEADER_SIZE, SLOT
 from tests.support.node_cache import DAY, put_archive
 from tests.support.trees import make_archive
 

@@ -33,7 +33,7 @@ def _later(tmp_path: Path) -> str:
     package = tmp_path / "later" / "lazyimport"
     shutil.copytree(os.path.dirname(lazyimport.__file__), package)
     for name, old, new in [
-        ("format/header.py", "\nVERSION = 1\n", "\nVERSION = 2\n"),
+        ("format/sections.py", "\nVERSION = 1\n", "\nVERSION = 2\n"),
         ("format/index.py", 'b"LZYROOT1"', 'b"LZYROOT2"'),
     ]:
         text = (package / name).read_text()

@@ -300,7 +300,7 @@ def test_forged_object_is_refused(site: Site) -> None:
 
 def test_forged_header_is_refused(site: Site) -> None:
     """A valid archive of something else that claims to be this one."""
-    from lazyimport.format.header import HEADER_SIZE, Header
+    from lazyimport.format.sections import HEADER_SIZE, Header
 
     wanted = site.push()
     (site.tree / "pkg/blob.bin").write_bytes(os.urandom(60_000))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.delivery.heads import Head
-from lazyimport.format.header import Header
+from lazyimport.format.sections import Header
 from lazyimport.stores import open_store
 from tests.cli.conftest import CommandLine
 from tests.support.compare_importers import write_tree

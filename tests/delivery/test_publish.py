@@ -18,7 +18,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import CacheError, StoreError
-from lazyimport.format.header import HEADER_SIZE, Header
+from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.packing.config import Config
 from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import pack_roots

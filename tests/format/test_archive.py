@@ -17,7 +17,7 @@ from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive, decode_notes
 from lazyimport.format.entries import Entry, Variant
-from lazyimport.format.header import IN_BASE, MAX_NOTES
+from lazyimport.format.sections import IN_BASE, MAX_NOTES
 from lazyimport.format.writer import encode_notes, recode, write_archive
 from tests.support import forge
 from tests.support.read_everything import read_everything

@@ -9,7 +9,7 @@ import pytest
 
 from lazyimport.errors import MalformedArchive, UnsupportedArchive
 from lazyimport.format.archive import Archive
-from lazyimport.format.header import HEADER_SIZE, MAX_NOTES, Header
+from lazyimport.format.sections import HEADER_SIZE, MAX_NOTES, Header
 from tests.support.forge import fields_of, reheaded
 from tests.support.trees import make_archive
 

@@ -9,8 +9,8 @@ import pytest
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
-from lazyimport.format.header import IN_BASE, SLOT
 from lazyimport.format.overlay import combine, write_overlay
+from lazyimport.format.sections import IN_BASE, SLOT
 from tests.format.test_delta import BASE, FULL, NEW, OLD, TARGET
 from tests.support import forge
 from tests.support.read_everything import read_archive, read_delta, read_everything

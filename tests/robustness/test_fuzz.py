@@ -17,8 +17,8 @@ from zlib import crc32
 import pytest
 
 from lazyimport.format.archive import Archive
-from lazyimport.format.header import HEADER_SIZE, Header
 from lazyimport.format.index import PAGE, ROOT, root_head_size
+from lazyimport.format.sections import HEADER_SIZE, Header
 from tests.support.read_everything import CLEAN, read_delta, read_everything
 from tests.support.scale import scaled
 from tests.support.trees import Tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from lazyimport.format.header import Header
+from lazyimport.format.sections import Header
 from lazyimport.registry.layout import archive_key
 from lazyimport.stores import Store
 

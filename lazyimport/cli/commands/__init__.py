@@ -64,7 +64,7 @@ From a project folder into a bucket, and running it from there:
 
 def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from lazyimport.format.header import VERSION
+        from lazyimport.format.sections import VERSION
         from lazyimport.registry.provenance import own_version
 
         python = sys.version.split()[0]

@@ -1,16 +1,27 @@
-"""The header: what an object is, and how long its sections are. ``docs/format.md``."""
+"""The sections of an object, archive or delta. ``docs/format.md``.
+
+The header says what the object is and how long the others are; a slot says where a
+member lies.
+"""
 
 from __future__ import annotations
 
 from _struct import Struct
 from zlib import crc32
 
+from lazyimport.format import sha256
 from lazyimport.format.index import MAX_ROOT
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from mmap import mmap
+
+    from lazyimport.errors import DamagedArchive
+
+    #: is called with a digest, size and path, and whether it is compressed
+    ReadMember = Callable[[bytes, int, str, bool], bytes | memoryview]
 
 MAGIC = b"\x89LZY\r\n\x1a\n"
 VERSION = 1
@@ -22,6 +33,10 @@ IN_BASE, BLOB = (1 << 64) - 1, (1 << 64) - 2
 #: byte of a slot that has it is then `MARK`ed: one byte is never seen half written.
 AWAITED = 1 << 63
 MARK = 7
+#: what is at the `MARK` of a slot whose member is still coming
+_AWAITED = AWAITED >> 8 * MARK
+#: A checksum that nothing has.
+_NONE = -1
 
 # magic, version, flags, CRC-32 of the root; hash, base; five sizes; warm
 _HEADER = Struct("<8sHHI32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
@@ -201,3 +216,111 @@ def open_header(
             f"{what}: this is archive {header.hash}, not {hash}", hash=hash
         )
     return header
+
+
+class Members:
+    """The slots and members of one object, archive or delta, in *buffer*.
+
+    Where ``sealed``, the checksum in its slot is proof enough of a member. *base*
+    returns those of the base, and ``blob`` reads the members that are blobs.
+    """
+
+    __slots__ = (
+        "_base",
+        "_buffer",
+        "_hash",
+        "_members",
+        "_slots",
+        "_slots_at",
+        "_starts",
+        "_what",
+        "blob",
+        "sealed",
+        "size",
+    )
+
+    def __init__(
+        self,
+        buffer: bytes | mmap,
+        header: Header,
+        what: str,
+        base: Callable[[], Members] | None = None,
+    ) -> None:
+        self._base = base
+        #: where its members begin, if those of the base lie before them
+        self._starts = 0 if base is None else base().size
+        self._buffer = buffer
+        self._hash = header.hash
+        self._members = memoryview(buffer)[header.members_at : header.notes_at]
+        self.size: int = header.members_size
+        self._slots = header.slots_size // SLOT.size
+        self._slots_at = header.slots_at
+        self._what = what
+        self.sealed = False
+        self.blob: ReadMember | None = None
+
+    def stored(self, slot: int) -> tuple[int, int]:
+        """Return (offset in the section, stored size). Raises DamagedArchive."""
+        offset, stored, _ = self._slot(slot)
+        if offset == IN_BASE and self._base is not None:
+            return self._base().stored(stored)
+        return offset if offset == BLOB else self._starts + offset, stored
+
+    def slot_in_base(self, slot: int) -> int | None:
+        """Return the slot in which the base has the member that is in *slot*, if so."""
+        offset, stored, _ = self._slot(slot)
+        return stored if offset == IN_BASE else None
+
+    def awaits(self, slot: int) -> bool:
+        """Return whether the member in *slot* is still coming."""
+        at = self._slots_at + slot * SLOT.size + MARK
+        return 0 <= slot < self._slots and self._buffer[at] == _AWAITED
+
+    def _slot(self, slot: int) -> tuple[int, int, int]:
+        if not 0 <= slot < self._slots:
+            raise self._damaged(f"slot {slot}", b"", "there is none")
+        return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
+
+    def read(
+        self, slot: int, size: int, digest: bytes, path: str, known: int | None = None
+    ) -> bytes | memoryview:
+        """Return the member in *slot*, proved to be the *size* bytes of *digest*.
+
+        A checksum that is *known* of it counts in place of the one in its slot. Raises
+        DamagedArchive, in which *path* says whose bytes these are.
+        """
+        offset, stored, crc = self._slot(slot)
+        if offset == IN_BASE and self._base is not None:
+            # Its slot may be another's: nothing but a sealed checksum says it is not.
+            known = crc if self.sealed else _NONE
+            return self._base().read(stored, size, digest, path, known)
+        if offset == BLOB and self.blob is not None:
+            return self.blob(digest, size, path, stored != size)
+        if known is not None:
+            crc = known
+        if stored > size or offset + stored > len(self._members):
+            raise self._damaged(path, digest, "it lies outside the archive")
+        data: bytes | memoryview = self._members[offset : offset + stored]
+        intact = self.sealed and crc32(data) == crc
+        if stored != size:
+            try:
+                from lazyimport.format import codec  # not for raw members
+
+                data = codec.decompress(data, size)
+            except errors.DamagedArchive as error:
+                raise self._damaged(path, digest, str(error)) from None
+        if not intact and (actual := sha256(data)) != digest:
+            raise self._damaged(path, digest, "its digest does not hold", actual)
+        return data
+
+    def _damaged(
+        self, path: str, digest: bytes, why: str, actual: bytes = b""
+    ) -> DamagedArchive:
+        return errors.DamagedArchive(
+            f"{self._what}: {path or 'the top directory'} of archive {self._hash} "
+            f"is damaged: {why}",
+            hash=self._hash,
+            member=path,
+            expected=digest.hex(),
+            actual=actual.hex(),
+        )
