@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lazyimport import errors as errors, live as live
     from lazyimport.errors import LazyImportError
     from lazyimport.live.kept import keep
-    from lazyimport.runtime import Installation, current, install, path, uninstall
+    from lazyimport.paths import path
+    from lazyimport.runtime import Installation, current, install, uninstall
     from lazyimport.statistics import Stats, stats
 
     __version__: str
@@ -41,7 +42,8 @@ _find, _names = exports(
     globals(),
     errors="LazyImportError",
     **{"live.kept": "keep"},
-    runtime="Installation current install path uninstall",
+    paths="path",
+    runtime="Installation current install uninstall",
     statistics="Stats stats",
 )
 

@@ -74,7 +74,8 @@ def _fail(wanted: str, hash: str, reason: str) -> None:
     """Say why *wanted* is not installed, here and where an import finds nothing."""
     try:
         from lazyimport.importing.finder import MissingFinder
-        from lazyimport.runtime import Failure, process
+        from lazyimport.importing.obstacles import Failure
+        from lazyimport.runtime import process
 
         if process.failure is not None and process.failure.wanted == wanted:
             return  # activation ran before in this process, and said so

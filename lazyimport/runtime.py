@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
-from errno import ENOENT
 from time import perf_counter, time
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing import Changes, ImportWatcher, running_python
-from lazyimport.importing.loader import ArchiveLoader
 from lazyimport.importing.looks import Looks
 from lazyimport.importing.registration import Registration
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.wrappers import Wrappers
-from lazyimport.lazy import errors, traced
+from lazyimport.lazy import Later, errors, traced
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
@@ -28,16 +26,27 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import Protocol
 
-    from lazyimport.cache.materialize import Materializer
-    from lazyimport.errors import DamagedArchive
+    from lazyimport import recording, reporting, tracing
+    from lazyimport.cache import bytecode, materialize, place
+    from lazyimport.delivery import blobs_wanted, obtaining, repair as repairs
     from lazyimport.format.archive import Archive
-    from lazyimport.format.blobs import Blob
-    from lazyimport.reporting import Reporter
+    from lazyimport.importing import collector, obstacles
 
     class Live(Protocol):
         """What the floor above knows of the versions that this process has run."""
 
         hashes: list[str]
+
+else:
+    # A start that finds its archive in the node cache does without, if it can.
+    bytecode, materialize, place = map(
+        Later, ("cache.bytecode", "cache.materialize", "cache.place")
+    )
+    blobs_wanted, obtaining, repairs = map(
+        Later, ("delivery.blobs_wanted", "delivery.obtaining", "delivery.repair")
+    )
+    collector, obstacles = Later("importing.collector"), Later("importing.obstacles")
+    recording, reporting, tracing = map(Later, ("recording", "reporting", "tracing"))
 
 
 @traced("install")
@@ -83,47 +92,28 @@ def install(
     PackError for an artifact.
     """
     if sum(map(bool, (hash, channel, artifact))) > 1:
-        raise errors.SettingsError(
-            "pass one of hash, channel= and artifact=, which may point to different "
-            "archives, not "
-            f"{' and '.join(repr(one) for one in (hash, channel, artifact) if one)}",
-            name="hash",
-            value=hash,
-        )
-    settings = Settings.from_environ(
-        os.environ,
-        hash=hash,
-        store=store,
-        cache_dir=cache_dir,
-        cache_mode=cache_mode,
-        policy=policy,
-        timeout=timeout,
-        cache_limit=cache_limit,
-        channel=channel,
-        artifact=artifact,
-        verify=verify,
-        gc=gc,
-        files=files,
-        live=live,
-    )
+        raise obstacles.named_twice(hash, channel, artifact)
+    settings = Settings.from_environ(os.environ, **locals())
     with process.lock:
         started = perf_counter()
-        wanted = _Wanted(settings)
+        opened, asked = None, None
+        if settings.hash is None:
+            asked = None if settings.artifact else settings.channel
+            settings, opened = obtaining.resolve(settings, process.reporter)
+        wanted = str(settings.hash)
         running = process.installation
         if running is not None:
-            _refuse_another(running, wanted.hash, channel)
+            obstacles.refuse_another(running.hash, running.channel, wanted, channel)
             return running
         if process.has_installed:
-            _refuse_leftovers(wanted.hash)
+            obstacles.refuse_leftovers(wanted)
         process.has_installed = True
-        installation = Installation(wanted, wanted.open())
+        tree, fetched = open_tree(settings, opened)
+        installation = Installation(tree, settings, asked, fetched)
         installation.seconds = perf_counter() - started
         installation.began = time() - installation.seconds
         if "opentelemetry.trace" in sys.modules:
-            from lazyimport.tracing import note
-
-            facts = {"hash": installation.hash, "bytes": installation.fetched}
-            installation.traced = note(**facts)
+            installation.traced = tracing.note(hash=tree.hash, bytes=fetched)
         process.installation = installation
         return installation
 
@@ -136,33 +126,6 @@ def uninstall() -> None:
     installation = process.installation
     if installation is not None:
         installation.uninstall()
-
-
-def path(name: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a file or directory of the archive, on the disk.
-
-    *name* is its path in the archive, such as ``weights/model.bin``. What
-    ``[tool.lazyimport] on_demand`` left in the store is fetched first; processes that
-    ask at once share one transfer. In a process without an archive, it is looked for
-    in the directories of `sys.path`.
-
-    Raises FileNotFoundError if there is no such file, `errors.ArchiveReadError` (an
-    OSError) if its bytes cannot be fetched or are damaged, and `errors.CacheError` if
-    the node cache cannot be written.
-    """
-    name = os.fspath(name)
-    installation = process.installation
-    if installation is not None:
-        return installation.tree.path(name)
-    for folder in sys.path:
-        found = os.path.abspath(os.path.join(folder, name))
-        if os.path.exists(found):
-            return found
-    raise FileNotFoundError(
-        ENOENT,
-        "no archive is installed in this process, and no directory of sys.path has it",
-        name,
-    )
 
 
 def current() -> Installation | None:
@@ -183,54 +146,32 @@ class Installation:
     began = 0.0  # since the epoch
     traced = False  # whether a span of OpenTelemetry tells
 
-    def __init__(self, wanted: _Wanted, archive: Archive) -> None:
-        _check_python(archive)
-        settings = self.settings = wanted.settings
-        self.hash = archive.hash
-        self.channel = wanted.channel
-        self.fetched = wanted.fetched
-        self.tree = _open_tree(archive, settings)
-        self.root = self.tree.root
-        self._changes = Changes()
+    def __init__(
+        self, tree: Tree, settings: Settings, channel: str | None, fetched: int
+    ) -> None:
+        self.settings = settings
+        self.hash = tree.hash
+        self.channel = channel
+        self.fetched = fetched
+        self.tree = tree
+        self.root = tree.root
+        self.changes = Changes()
         store = settings.store and redact(settings.store)
         sys.audit("lazyimport.install", self.hash, store)
         if settings.files == "all":
-            self._put_all()
+            tree.put_all()
         try:
-            self._registration = Registration(
-                self.tree,
-                settings.policy,
-                self._changes,
-                process.watcher,
-                process.wrappers,
+            self.registration = Registration(
+                tree, settings.policy, self.changes, process.watcher, process.wrappers
             )
             for variable, value in settings.to_environ().items():
-                self._changes.set_variable(variable, value)
-            self._changes.set_variable("LAZYIMPORT_CHANNEL", None)
+                self.changes.set_variable(variable, value)
+            self.changes.set_variable("LAZYIMPORT_CHANNEL", None)
             if settings.profile is not None:
                 self.record(f"{settings.profile}/")
         except BaseException:
-            self._changes.undo()
+            self.changes.undo()
             raise
-
-    def _put_all(self) -> None:
-        refusal = self.tree.put_all()
-        self.tree.is_real = refusal is None
-        if refusal is not None:
-            process.reporter.warn(
-                f"not all files are on disk, as LAZYIMPORT_FILES=all wants: {refusal}; "
-                "until then they appear when somebody looks, where that is possible"
-            )
-
-    def switch(self, tree: Tree) -> None:
-        """Let *tree* take the place of the one that this process imports from."""
-        sys.audit("lazyimport.install", tree.hash, None)
-        self._registration.switch(tree)
-        tree.loads = self.tree.loads
-        tree.looked.update(self.tree.looked)
-        self.tree, self.hash, self.root = tree, tree.hash, tree.root
-        self.settings = self.settings.with_hash(tree.hash)
-        self._changes.set_variable("LAZYIMPORT_HASH", tree.hash)
 
     def record(self, path: str) -> None:
         """Record what this process reads and imports from now on, until `uninstall`.
@@ -238,16 +179,14 @@ class Installation:
         The profile is the file *path*; if that ends with a slash, a file of its own in
         that directory.
         """
-        from lazyimport.recording import Recording
-
-        Recording(self.tree, path, self._changes, _warn)
+        recording.Recording(self.tree, path, self.changes, process.warn)
 
     def uninstall(self) -> None:
         """Undo what `install` did; may be called again."""
         with process.lock:
             if process.installation is self:
                 process.installation = None
-                self._changes.undo()
+                self.changes.undo()
 
     def __enter__(self) -> Installation:
         return self
@@ -258,104 +197,6 @@ class Installation:
     def __repr__(self) -> str:
         state = "installed" if process.installation is self else "uninstalled"
         return f"<Installation of archive {self.hash}, {state}>"
-
-
-class _Wanted:
-    """The archive that settings name, by its hash or by a channel or an artifact.
-
-    ``settings`` have the hash then. A process whose archive is in the node cache
-    loads nothing of what fetches one.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.channel: str | None = None
-        self.fetched = 0
-        self._user = os.geteuid()
-        self._archive: Archive | None = None
-        #: large files that did not come to the disk, by digest
-        self._in_memory: dict[bytes, mmap] = {}
-        if settings.hash is None:
-            from lazyimport.delivery.obtaining import look_up, obtain
-
-            if settings.artifact is not None:
-                self._archive, self.fetched = obtain(settings, process.reporter)
-                settings = settings.with_hash(self._archive.hash)
-            else:
-                self.channel = settings.channel
-                settings = look_up(settings)
-        assert settings.hash is not None
-        self.hash = settings.hash
-        self.settings = settings
-
-    def open(self) -> Archive:
-        """Return the archive; damage that is found in it later will be seen to."""
-        archive, self._archive = self._archive or self._cached(), None
-        if archive is None:
-            from lazyimport.delivery.obtaining import obtain
-
-            process.waiting = self.settings
-            try:
-                archive, self.fetched = obtain(self.settings, process.reporter)
-            finally:
-                process.waiting = None
-        if self.settings.require_signature:
-            from lazyimport.delivery.obtaining import require_signed
-
-            require_signed(self.settings)
-        if self.settings.verify == "arrival":
-            archive.rely_on_seal()
-        # Neither refers to the archive, which is to go with its last user.
-        archive.repair = self._repair
-        archive.blob = self._obtain_blob
-        archive.index.report = self._give_up
-        return archive
-
-    def _cached(self) -> Archive | None:
-        if self.settings.cache_mode == "memory":
-            return None
-        try:
-            return NodeCache(self.settings.cache_dir).open(
-                self.hash, relied=self.settings.verify == "arrival"
-            )
-        except (errors.ArchiveError, errors.CacheError):
-            return None  # what fetches it repairs it, does without it or says so
-
-    def _repair(self, damage: DamagedArchive) -> Archive:
-        from lazyimport.delivery.repair import repair
-
-        return repair(self.settings, self.hash, damage, process.reporter)
-
-    def _obtain_blob(self, blob: Blob) -> mmap:
-        from lazyimport.delivery.blobs_wanted import obtain_blob
-
-        settings = self.settings
-        if os.geteuid() != self._user:  # it comes into a cache of this user
-            from lazyimport.cache.place import place_for_user
-
-            try:
-                return NodeCache(settings.cache_dir).read_blob(blob)
-            except (errors.MemberMissing, errors.CacheError):
-                tree = NodeCache(settings.cache_dir).tree_path(self.hash)
-                place = place_for_user(tree, settings.cache_limit)
-                settings = settings.replaced(cache_dir=NodeCache.around(place).path)
-        return obtain_blob(settings, self.hash, blob, process.reporter, self._in_memory)
-
-    def _give_up(self, damage: DamagedArchive) -> None:
-        from lazyimport.delivery.repair import give_up
-
-        give_up(self.settings, self.hash, damage)
-
-
-class Failure:
-    """Why the archive that this process was to run is not installed.
-
-    *wanted* names it in messages; *hash* is empty if it is not known.
-    """
-
-    def __init__(self, wanted: str, hash: str, reason: str) -> None:
-        self.wanted = wanted
-        self.hash = hash
-        self.reason = reason
 
 
 class Process:
@@ -379,26 +220,26 @@ class Process:
         self.has_installed = False
         self.live: Live | None = None
         self.kept: dict[str, object] = {}
-        self.failure: Failure | None = None
+        self.failure: obstacles.Failure | None = None
         self.waiting: Settings | None = None
         self.watcher = ImportWatcher()
         self.wrappers = Wrappers(Looks())
         self.held: dict[str, int] = {}
         self.seen: set[str] = set()
-        self._reporter: Reporter | None = None
+        self._reporter: reporting.Reporter | None = None
 
     @property
-    def reporter(self) -> Reporter:
+    def reporter(self) -> reporting.Reporter:
         """What is told; Python's warnings until something else is set."""
-        if self._reporter is None:
-            from lazyimport.reporting import WARNINGS  # few starts have to report
-
-            self._reporter = WARNINGS
-        return self._reporter
+        return self._reporter or reporting.WARNINGS
 
     @reporter.setter
-    def reporter(self, reporter: Reporter) -> None:
+    def reporter(self, reporter: reporting.Reporter) -> None:
         self._reporter = reporter
+
+    def warn(self, text: str) -> None:
+        """Tell a person what is not as it should be."""
+        self.reporter.warn(text)
 
     def forked(self) -> None:
         """Forget a thread that was installing: it is not in the child."""
@@ -410,10 +251,6 @@ process = Process()
 os.register_at_fork(after_in_child=process.forked)
 
 
-def _warn(text: str) -> None:
-    process.reporter.warn(text)
-
-
 def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     """Return a loader that was pickled, for the archive that this process runs."""
     from lazyimport.importing.pickled import remake_loader
@@ -423,37 +260,80 @@ def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     return remake_loader(tree, restore_loader, hash, name, path, package)
 
 
-def open_tree(settings: Settings) -> tuple[Tree, int]:
-    """Return the tree of an archive that this process may run next, and bytes fetched.
+def open_tree(
+    settings: Settings, opened: tuple[Archive, int] | None = None
+) -> tuple[Tree, int]:
+    """Return the tree of an archive that this process may run, and bytes fetched.
 
-    Raises what `install` does.
+    It has been *opened*, or is the one whose hash is in *settings*. Raises what
+    `install` does.
     """
-    wanted = _Wanted(settings)
-    archive = wanted.open()
-    _check_python(archive)
-    return _open_tree(archive, settings), wanted.fetched
+    archive, fetched = opened or _open(settings)
+    if settings.require_signature:
+        obtaining.require_signed(settings)
+    if settings.verify == "arrival":
+        archive.rely_on_seal()
+    if not archive.index.minors >> sys.version_info.minor & 1:
+        raise obstacles.wrong_python(archive)
+    _stand_by(archive, archive.hash, settings)
+    return _tree_of(archive, settings), fetched
 
 
-def _open_tree(archive: Archive, settings: Settings) -> Tree:
+def _open(settings: Settings) -> tuple[Archive, int]:
+    """Open an archive in the node cache, where nothing is loaded of what fetches one.
+
+    If it is not there it is fetched.
+    """
+    hash, cache = str(settings.hash), NodeCache(settings.cache_dir)
+    try:
+        if settings.cache_mode != "memory":
+            archive = cache.open(hash, relied=settings.verify == "arrival")
+            if archive is not None:
+                return archive, 0
+    except (errors.ArchiveError, errors.CacheError):
+        pass  # what fetches it repairs it, does without it or says so
+    process.waiting = settings
+    try:
+        return obtaining.obtain(settings, process.reporter)
+    finally:
+        process.waiting = None
+
+
+def _stand_by(archive: Archive, hash: str, settings: Settings) -> None:
+    """Have damage seen to that is found in an archive, and have its blobs brought.
+
+    None of these functions refers to the archive, which is to go with its last user.
+    """
+    user = os.geteuid()
+    in_memory: dict[bytes, mmap] = {}  # what did not come to the disk, by digest
+
+    archive.index.report = lambda damage: repairs.give_up(settings, hash, damage)
+    archive.repair = lambda damage: repairs.repair(
+        settings, hash, damage, process.reporter
+    )
+    archive.blob = lambda blob: blobs_wanted.obtain_blob(
+        settings, hash, blob, process.reporter, in_memory, user
+    )
+
+
+def _tree_of(archive: Archive, settings: Settings) -> Tree:
     cache = NodeCache(settings.cache_dir)
     root = cache.tree_path(archive.hash)
     is_cached = archive.what == cache.archive_path(archive.hash)
     places = {os.geteuid(): root}
 
-    def materializer() -> Materializer:
-        from lazyimport.cache.materialize import Materializer  # few archives need it
-
+    def materializer() -> materialize.Materializer:
         user = os.geteuid()
         if user not in places:
-            from lazyimport.cache.place import place_for_user
-
-            places[user] = place_for_user(root, settings.cache_limit)
-        return Materializer(archive, places[user], process.held, process.seen)
+            places[user] = place.place_for_user(root, settings.cache_limit)
+        return materialize.Materializer(
+            archive, places[user], process.held, process.seen
+        )
 
     def warn(text: str) -> None:
         # On a disk that did not take the archive either, what fetched it has said so.
         if is_cached or settings.cache_mode == "memory":
-            process.reporter.warn(text)
+            process.warn(text)
 
     tree = Tree(
         archive,
@@ -464,58 +344,7 @@ def _open_tree(archive: Archive, settings: Settings) -> Tree:
         warn=warn,
     )
     if settings.gc == "pause":
-        from lazyimport.importing.collector import pause
-
-        tree.found = pause
+        tree.found = collector.pause
     if tree.variant < 0:  # what gets compiled here is worth keeping
-        from lazyimport.cache.bytecode import BytecodeCache
-
-        tree.bytecode = BytecodeCache(cache, *running_python())
+        tree.bytecode = bytecode.BytecodeCache(cache, *running_python())
     return tree
-
-
-def _refuse_another(running: Installation, hash: str, channel: str | None) -> None:
-    other = bool(channel and running.channel not in {None, channel})
-    if running.hash == hash and not other:
-        return
-    raise errors.InstallError(
-        f"this process already runs archive {running.hash}"
-        f"{f' of channel {running.channel!r}' if running.channel else ''}, "
-        f"so it cannot run {f'channel {channel!r}' if other else hash} "
-        "as well; start a new process for it",
-        hash=hash,
-        installed=running.hash,
-    )
-
-
-def _refuse_leftovers(hash: str) -> None:
-    """Refuse to mix two versions: modules of another archive may still be here."""
-    old: dict[str, list[str]] = {}
-    for name, module in list(sys.modules.items()):
-        loader = getattr(getattr(module, "__spec__", None), "loader", None)
-        if type(loader) is ArchiveLoader and loader.hash != hash:
-            old.setdefault(loader.hash, []).append(name)
-    for installed, names in old.items():
-        raise errors.InstallError(
-            f"modules of archive {installed} are still in this process "
-            f"({', '.join(sorted(names)[:3])}, {len(names)} in all), so it cannot run "
-            f"{hash}; start a new process for it",
-            hash=hash,
-            installed=installed,
-        )
-
-
-def _check_python(archive: Archive) -> None:
-    minors = archive.index.minors
-    if minors >> sys.version_info.minor & 1:
-        return
-    required = archive.notes.get("requires_python")
-    if not required:
-        runs_on = [minor for minor in range(64) if minors >> minor & 1]
-        required = ", ".join(f"3.{minor}" for minor in runs_on) or "no Python at all"
-    raise errors.WrongPython(
-        f"archive {archive.hash} is for Python {required}, and this is "
-        f"{sys.version.split()[0]}; use an image with such a Python, or push the tree "
-        "with a requires-python that allows this one",
-        hash=archive.hash,
-    )

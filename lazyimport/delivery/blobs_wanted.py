@@ -6,10 +6,12 @@ here, and processes that want the same one share its transfer.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lazyimport.cache.blobs import missing_blob
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.place import place_for_user
 from lazyimport.delivery.obtaining import is_here_alone, obtain
 from lazyimport.delivery.starting import Answers
 from lazyimport.delivery.waiting import Waiting
@@ -31,14 +33,23 @@ def obtain_blob(
     blob: Blob,
     reporter: Reporter,
     kept: dict[bytes, mmap],
+    user: int,
 ) -> mmap:
     """Return *blob*, which the archive *hash* needs.
 
     It comes into the node cache: each process would need the memory for itself. That is
-    where it comes in the mode ``memory``, and then it is *kept* by its digest. Raises
-    MemberMissing, whatever the reason.
+    where it comes in the mode ``memory``, and then it is *kept* by its digest. If the
+    archive was opened by another *user* than this process is now, it comes into a cache
+    of this one. Raises MemberMissing, whatever the reason.
     """
     try:
+        if os.geteuid() != user:
+            cache = NodeCache(settings.cache_dir)
+            try:
+                return cache.read_blob(blob)
+            except (errors.MemberMissing, errors.CacheError):
+                place = place_for_user(cache.tree_path(hash), settings.cache_limit)
+                settings = settings.replaced(cache_dir=NodeCache.around(place).path)
         return _obtain(settings, hash, blob, reporter, kept)
     except (errors.MemberMissing, MemoryError):
         raise

@@ -23,7 +23,21 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
 
 
-def look_up(settings: Settings) -> Settings:
+def resolve(
+    settings: Settings, reporter: Reporter
+) -> tuple[Settings, tuple[Archive, int] | None]:
+    """Return *settings* with the hash of what their channel or artifact names.
+
+    An artifact comes with that: the archive, and the bytes downloaded for it. Raises
+    SettingsError if they name none, or what `obtain` does for an artifact.
+    """
+    if settings.artifact is None:
+        return _look_up(settings), None
+    archive, fetched = obtain(settings, reporter)
+    return settings.with_hash(archive.hash), (archive, fetched)
+
+
+def _look_up(settings: Settings) -> Settings:
     """Return *settings* with the hash that their channel points to now.
 
     Raises SettingsError if they name none, ChannelError, SignatureError, StoreError.

@@ -6,7 +6,6 @@ The slot of such a member says so in place of an offset. ``docs/format.md`` sect
 from __future__ import annotations
 
 from _struct import Struct
-from bisect import bisect_right
 
 from lazyimport.format.sections import BLOB, SLOT
 
@@ -119,6 +118,7 @@ def find_blobs(index: Index, slots: bytes) -> dict[bytes, Blob]:
 
 def _entries_with(index: Index, slots: set[int]) -> Iterator[Entry]:
     """Yield the entries whose first slot is one of *slots*."""
+    from bisect import bisect_right  # few archives have any
 
     def first_slot(page: int) -> int:
         return index.page_slots(page).start

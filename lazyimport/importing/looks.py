@@ -65,16 +65,21 @@ class Looks:
         self._appear[root] = appear
         self._see_roots()
 
-    def watch_while_used(self, tree: Any) -> None:
-        """Watch the root of *tree* as long as somebody else refers to it."""
+    def watch_while_used(
+        self, tree: Any, appear: Callable[[Any, str, int], object]
+    ) -> None:
+        """Watch the root of *tree* as long as somebody else refers to it.
+
+        *appear* takes it in front of what `watch` says.
+        """
         root = tree.root
         used = ref(tree, lambda _: self._forget(root))
 
-        def appear(path: str, depth: int) -> bool:
+        def appear_if_used(path: str, depth: int) -> object:
             there = used()
-            return there is not None and there.appear(path, depth)
+            return there is not None and appear(there, path, depth)
 
-        self.watch(root, appear)
+        self.watch(root, appear_if_used)
 
     def _forget(self, root: str) -> None:
         self._appear.pop(root, None)
@@ -86,13 +91,15 @@ class Looks:
         self._places.clear()
         self._see_roots()
 
-    def lead(self, appear: Appear, place: str) -> None:
-        """Lead those who look at what *appear* watches to *place* from now on."""
-        if appear in self._appear.values():
-            self.watch(place, appear)
-        for root, each in list(self._appear.items()):
+    def lead(self, root: str, place: str) -> None:
+        """Lead those who look at what lies in *root* to *place* from now on."""
+        appear = self._appear.get(root)
+        if appear is None:
+            return
+        self.watch(place, appear)
+        for known, each in list(self._appear.items()):
             if each == appear:
-                self._places[root] = place
+                self._places[known] = place
 
     def look(self, given: Any, depth: int) -> Any:
         """Put on disk what the path *given* names, if that is in a tree.

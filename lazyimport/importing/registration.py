@@ -7,14 +7,17 @@ import sys
 from lazyimport.importing import BuiltinImporter, FrozenImporter, PathFinder
 from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
 from lazyimport.importing.wrappers import WATCHED
+from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from lazyimport.importing import Changes, ImportWatcher
+    from lazyimport.importing import Changes, ImportWatcher, appearing
     from lazyimport.importing.tree import Tree
     from lazyimport.importing.wrappers import Wrappers
+else:
+    appearing = Later("importing.appearing")  # few starts look at files
 
 #: modules that `stdlib_patches` lets see the archive
 _PATCHED = ("importlib.abc", "pkg_resources")
@@ -80,9 +83,9 @@ class Registration:
         _forget_path_entries(tree.root)
         looks = self._wrappers.looks
         if not old.is_real:
-            looks.watch_while_used(old)
+            looks.watch_while_used(old, appearing.appear)
         if not tree.is_real:
-            looks.watch(tree.root, tree.appear)
+            self._watch(tree)
 
     def _leave_path(self) -> None:
         sys.path[:] = [path for path in sys.path if path != self.tree.root]
@@ -92,11 +95,17 @@ class Registration:
         changes, watcher, wrappers = self._changes, self._watcher, self._wrappers
         changes.at_undo(wrappers.take_out)
         changes.at_undo(wrappers.looks.unwatch)
-        wrappers.looks.watch(self.tree.root, self.tree.appear)
+        self._watch(self.tree)
         changes.at_undo(lambda: watcher.unwatch(wrappers.wrap_module))
         for name in WATCHED:
             watcher.watch(name, wrappers.wrap_module)
         wrappers.put_in()
+
+    def _watch(self, tree: Tree) -> None:
+        def appear(path: str, depth: int) -> bool:
+            return appearing.appear(tree, path, depth)
+
+        self._wrappers.looks.watch(tree.root, appear)
 
     def _patch_modules(self) -> None:
         def patch(module: ModuleType) -> None:

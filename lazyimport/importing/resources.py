@@ -35,7 +35,7 @@ class ArchiveResources(TraversableResources):
     def files(self) -> Traversable:
         """Return the directory: a real one if that is possible."""
         top = self._folder.partition("/")[0]
-        if self._tree.stays_in_memory(top) or not self._tree.materialize(top):
+        if self._tree.stays_in_memory(top) or self._tree.put_package(top) is not None:
             return ArchivePath(self._tree, self._folder)
         return Path(f"{self._tree.place}/{self._folder}")
 

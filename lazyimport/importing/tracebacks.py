@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.errors import ArchiveError
+from lazyimport.importing.appearing import appear
 from lazyimport.importing.looks import NAME
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ def put_sources(tree: Tree, *args: Any) -> None:
     for path in {*_files(traceback), *_files_of(error, set())}:
         try:
             if tree.at(path) is not None:
-                tree.appear(path, NAME)
+                appear(tree, path, NAME)
         except (ArchiveError, OSError):
             continue  # the exception itself matters more
 

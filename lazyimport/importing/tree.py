@@ -7,7 +7,6 @@ files of the tree on disk is handed in.
 from __future__ import annotations
 
 import os
-import sys
 from errno import EROFS
 from time import monotonic, time
 
@@ -18,16 +17,7 @@ from lazyimport.importing import (
     SOURCE_SUFFIXES,
     running_python,
 )
-from lazyimport.importing.looks import (
-    ASKED,
-    LISTED,
-    NAME,
-    OPENED,
-    PACKAGE,
-    STATUS,
-    Absent,
-    Looks,
-)
+from lazyimport.importing.looks import Looks
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -53,9 +43,6 @@ _RANKS = {
     rest: rank
     for rank, rest in enumerate([_INIT + suffix for suffix in _SUFFIXES] + _SUFFIXES)
 }
-#: stands for all directories at the top; none is called so
-_ALL = "/"
-_MOST_LOOKS = 1000
 #: What a disk refused is tried again after so many times as long as that took.
 _PATIENCE = 9
 
@@ -72,6 +59,7 @@ class Tree:
 
     ``place`` is where files are put: *root*, unless the process became a user who may
     not write there; who looks at *root* then is led to it.
+    ``began`` is when it was opened, in seconds since the epoch.
     ``loads`` are the seconds that it took to make each code object of it: a list,
     because threads may append at once. ``looked`` maps paths that were looked at to
     the modules that did, the first thousand. ``is_real`` says that all of it was put
@@ -94,7 +82,7 @@ class Tree:
         self.inside = root + "/"
         self.place = root
         self._user = os.geteuid()
-        self._began = int(time())
+        self.began = int(time())
         self.bytecode = bytecode
         self.restore = restore
         self.variant = archive.index.variant(*running_python())
@@ -111,12 +99,12 @@ class Tree:
         self._refused: dict[object, float] = {}
         self._told: set[int | None] = set()
         #: directory at the top that is prepared -> whether all of it is on disk
-        self._prepared: dict[str, bool] = {}
+        self.prepared: dict[str, bool] = {}
         self._others: dict[str, dict[str, list[str]]] = {}
         self._looks = looks or Looks()
         self.warn = warn or (lambda _: None)
         #: looks that were answered; what is removed after that stays removed
-        self._answered: set[tuple[str, int]] = set()
+        self.answered: set[tuple[str, int]] = set()
 
     def module(self, stem: str) -> tuple[Entry, bool] | None:
         """Return (entry, is a package) of the module at *stem*, without a suffix.
@@ -219,37 +207,10 @@ class Tree:
 
             return read(self.archive, entry)
         except errors.ArchiveError as error:
-            raise self._unreadable(path, error) from error
+            raise self.unreadable(path, error) from error
 
-    def path(self, name: str) -> str:
-        """Return where a file or directory is on disk, and put it there if need be.
-
-        *name* is relative to the root, or absolute. Raises FileNotFoundError,
-        ArchiveReadError, or CacheError if the disk refuses.
-        """
-        import errno
-
-        inner = self.relative(os.path.join(self.root, name))
-        entry = None if inner is None else self.entry(inner)
-        if entry is None:
-            raise FileNotFoundError(
-                errno.ENOENT, f"archive {self.hash} has no such file", name
-            )
-        self._follow_user()
-        folders = [entry.path] if entry.path else self.archive.tops()
-        try:
-            if entry.is_directory:
-                under = self.archive.files_under
-                files = [file for folder in folders for file in under(folder)]
-            else:
-                files = [entry]
-            for refusal in filter(None, map(self.put, files)):
-                raise refusal
-        except errors.ArchiveError as error:
-            raise self._unreadable(name, error) from error
-        return f"{self.place}/{entry.path}".rstrip("/")
-
-    def _unreadable(self, path: str, error: Exception) -> OSError:
+    def unreadable(self, path: str, error: Exception) -> OSError:
+        """Return the error for a file that cannot be read."""
         import errno
 
         return errors.ArchiveReadError(
@@ -272,8 +233,8 @@ class Tree:
         Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
         to another user by now: the package would open what that user put there.
         """
-        self._follow_user()
-        if top in self._prepared:
+        self.follow_user()
+        if top in self.prepared:
             return
         try:
             flags = self.archive.flags(top)
@@ -283,14 +244,14 @@ class Tree:
             def put() -> CacheError | None:
                 refusal = None
                 if flags & ~LOOKS:
-                    refusal = self._put_package(top)
+                    refusal = self.put_package(top)
                 elif flags:
-                    refusal = self._put(lambda files: files.put_neighbors(top))
+                    refusal = self.put_by(lambda files: files.put_neighbors(top))
                 if refusal is not None and refusal.errno is None:
                     raise refusal  # by us, not by the disk
                 return refusal
 
-            if not self._try(top, top, put):
+            if not self.attempt(top, top, put):
                 return
         except (errors.ArchiveError, errors.CacheError) as error:
             raise errors.ArchiveImportError(
@@ -299,9 +260,9 @@ class Tree:
                 path=self.inside + top,
                 hash=self.hash,
             ) from error
-        self._prepared[top] = bool(flags & ~LOOKS)
+        self.prepared[top] = bool(flags & ~LOOKS)
 
-    def _try(
+    def attempt(
         self, what: object, where: str, put: Callable[[], CacheError | None]
     ) -> bool:
         """Let *put* put *what* is needed on disk; return whether it is there.
@@ -325,135 +286,41 @@ class Tree:
             )
         return False
 
-    def put_all(self) -> CacheError | None:
-        """Put everything on disk; return why that is not possible, or None."""
-        return self._put(lambda files: files.put_all())
-
-    def materialize(self, top: str) -> bool:
-        """Put a package on disk; return whether it is there now."""
-        return self._put_package(top) is None
+    def put_all(self) -> None:
+        """Put everything on disk, before anybody can look."""
+        refusal = self.put_by(lambda files: files.put_all())
+        self.is_real = refusal is None
+        if refusal is not None:
+            self.warn(
+                f"not all files are on disk, as LAZYIMPORT_FILES=all wants: {refusal}; "
+                "until then they appear when somebody looks, where that is possible"
+            )
 
     def put(self, entry: Entry) -> CacheError | None:
         """Put a file on disk; return why that is not possible, or None."""
-        return self._put(lambda files: files.put_file(entry))
+        return self.put_by(lambda files: files.put_file(entry))
 
-    def appear(self, path: str, depth: int) -> bool:
-        """Put on disk what code is about to look at; return if it comes on demand.
+    def has(self, entry: Entry) -> bool:
+        """Return whether a file on demand has come to this node."""
+        return self._materializer is not None and self._materializer().has(entry)
 
-        *path* is absolute, in the tree, *depth* as `lazyimport.importing.looks` says.
-        Raises ArchiveReadError if the bytes are damaged.
-        """
-        self._follow_user()
-        root = self.root if f"{path}/".startswith(self.inside) else self.place
-        inner = path[len(root) + 1 :]
-        try:
-            entry = self.entry(inner) if inner else None
-            if depth == STATUS and entry is not None and entry.on_demand:
-                self._require_here(entry)
-            if depth != ASKED:
-                self._appear(inner, entry, max(depth, NAME))
-        except errors.ArchiveError as error:
-            raise self._unreadable(path, error) from error
-        return entry is not None and entry.on_demand
-
-    def _follow_user(self) -> None:
+    def follow_user(self) -> None:
         """Begin again at another place if this process has become another user."""
         user = os.geteuid()
         if user != self._user and self._materializer is not None:
             self._user = user
             self.place = self._looks.unnoticed(self._materializer).root
-            self._looks.lead(self.appear, self.place)
-            self._prepared.clear()
+            self._looks.lead(self.root, self.place)
+            self.prepared.clear()
             self._refused.clear()
             self._told.clear()
-            self._answered.clear()
+            self.answered.clear()
 
-    def _appear(self, inner: str, entry: Entry | None, depth: int) -> None:
-        is_directory = not inner or (entry is not None and entry.is_directory)
-        if depth == OPENED:
-            depth = PACKAGE if is_directory else NAME
-        elif depth == LISTED and inner:
-            depth = PACKAGE
-        whole = self._top(inner) if inner else _ALL
-        answers = {(whole, PACKAGE), (_ALL, PACKAGE)}
-        if entry is not None and entry.on_demand:
-            depth, answers = NAME, set()  # no look at anything else brings it
-        look = (whole if depth == PACKAGE else inner, depth)
-        if not self._answered.isdisjoint({look, *answers}):
-            return
-        looker = _who_looks()
-        if not looker:
-            return
-        if not answers or not self._prepared.get(whole):
+    def put_package(self, top: str) -> CacheError | None:
+        """Put a package on disk; return why that is not possible, or None."""
+        return self.put_by(lambda files: files.put_package(top))
 
-            def bring() -> CacheError | None:
-                return self._bring(inner, entry, depth, whole)
-
-            if not self._try(look, whole, bring):
-                return
-        self._answered.add(look)  # now: other threads do not wait for us
-        if len(self.looked) < _MOST_LOOKS:
-            self.looked.setdefault(inner or ".", looker)
-
-    def _bring(
-        self, inner: str, entry: Entry | None, depth: int, whole: str
-    ) -> CacheError | None:
-        """Put on disk what a look needs; return why that is not possible, or None."""
-        if depth == LISTED:
-            refusal = self._put(self._put_names)
-            if refusal is None:
-                self._answered.add(("", PACKAGE))
-            return refusal
-        if depth == PACKAGE:
-            return self._put_packages([whole] if inner else self.archive.tops())
-        if entry is not None and not entry.is_directory:
-            return self.put(entry)
-        return self._put(lambda files: files.put_directory(self._nearest(inner)))
-
-    def _require_here(self, entry: Entry) -> None:
-        """Raise Absent unless a file on demand has come to this node."""
-        if (entry.path, NAME) in self._answered or (
-            self._materializer is not None and self._materializer().has(entry)
-        ):
-            return
-        from stat import S_IFREG  # few archives have such files
-
-        mode = S_IFREG | (0o555 if entry.executable else 0o444)
-        number = int.from_bytes(entry.digest[:7], "big")
-        owner = os.geteuid(), os.getegid()
-        times = [self._began] * 3
-        facts = mode, number, 0, 1, *owner, entry.size, *times
-        raise Absent(os.stat_result(facts))
-
-    def _put_package(self, top: str) -> CacheError | None:
-        return self._put(lambda files: files.put_package(top))
-
-    def _put_packages(self, tops: list[str]) -> CacheError | None:
-        for top in tops:
-            if (top, PACKAGE) not in self._answered:
-                refusal = self._put_package(top)
-                if refusal is not None:
-                    return refusal
-                self._answered.add((top, PACKAGE))
-        return None
-
-    def _put_names(self, files: Materializer) -> str:
-        """Put at the root what a listing of it names: its files, empty directories."""
-        for top in self.archive.tops()[1:]:
-            files.put_directory(top)
-        return files.put_package("")
-
-    def _top(self, inner: str) -> str:
-        top = inner.partition("/")[0]
-        return top if self.is_directory(top) else ""
-
-    def _nearest(self, inner: str) -> str:
-        """Return the directory that *inner* is, or would be in."""
-        while inner and not self.is_directory(inner):
-            inner = inner.rpartition("/")[0]
-        return inner
-
-    def _put(self, put: Callable[[Materializer], object]) -> CacheError | None:
+    def put_by(self, put: Callable[[Materializer], object]) -> CacheError | None:
         """Let *put* put something on disk; return why that is not possible, or None."""
         if self._materializer is None:
             text = f"archive {self.hash} has no folder for files"
@@ -470,22 +337,3 @@ class Tree:
 
     def __repr__(self) -> str:
         return f"<Tree {self.hash[:12]} at {self.root}>"
-
-
-def _who_looks() -> str:
-    """Return the name of the module that looks.
-
-    Empty for `inspect.getmodule`, which asks for the files of all modules and does not
-    need them.
-    """
-    frame = sys._getframe(2)  # noqa: SLF001 - documented
-    while True:
-        name = str(frame.f_globals.get("__name__"))
-        top = name.partition(".")[0]
-        if frame.f_back is None or (
-            top != "lazyimport" and top not in sys.stdlib_module_names
-        ):
-            return name
-        if name == "inspect" and frame.f_code.co_name == "getmodule":
-            return ""
-        frame = frame.f_back

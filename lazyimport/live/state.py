@@ -11,11 +11,12 @@ from typing import Any
 from weakref import ref
 
 from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.importing.tree import Tree
 from lazyimport.live.edges import Edges
 from lazyimport.live.gate import Gate
 from lazyimport.live.generations import MARK, Generation, bound_generation
 from lazyimport.live.journal import Journal
-from lazyimport.runtime import process
+from lazyimport.runtime import Installation, process
 
 
 class Thread(threading.local):
@@ -109,3 +110,15 @@ def current_generation() -> Generation | None:
     """Return the generation that serves what begins now; None where live is off."""
     live = live_state()
     return None if live is None else live.current
+
+
+def switch(installation: Installation, tree: Tree) -> None:
+    """Let *tree* take the place of the one that this process imports from."""
+    sys.audit("lazyimport.install", tree.hash, None)
+    installation.registration.switch(tree)
+    tree.loads = installation.tree.loads
+    tree.looked.update(installation.tree.looked)
+    installation.tree, installation.root = tree, tree.root
+    installation.hash = tree.hash
+    installation.settings = installation.settings.with_hash(tree.hash)
+    installation.changes.set_variable("LAZYIMPORT_HASH", tree.hash)

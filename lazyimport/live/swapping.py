@@ -31,7 +31,7 @@ from lazyimport.live.holding import is_module
 from lazyimport.live.journal import Record
 from lazyimport.live.keeping import inherit, kept_by, let_go
 from lazyimport.live.settling import settle
-from lazyimport.live.state import Live, attach_submodules, live_state
+from lazyimport.live.state import Live, attach_submodules, live_state, switch
 from lazyimport.live.views import View
 from lazyimport.runtime import Installation, current, open_tree
 from lazyimport.settings import Settings
@@ -240,8 +240,8 @@ class _Swapping:
             undo.append(functools.partial(setattr, holder, tail, gone[name]))
         edges = live.edges.forget(plan.order)
         undo.append(lambda: live.edges.update(edges))
-        self._installation.switch(generation.tree)
-        undo.append(lambda: self._installation.switch(self._old))
+        switch(self._installation, generation.tree)
+        undo.append(lambda: switch(self._installation, self._old))
         for name, module in plan.loaded.items():
             if name not in gone:
                 undo.append(move(module, generation.tree))

@@ -20,6 +20,7 @@ import sys
 import unittest
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, DistributionFinder
 from types import ModuleType, SimpleNamespace, TracebackType
@@ -68,6 +69,7 @@ class Directories:
         from lazyimport.cache.materialize import Materializer
         from lazyimport.cache.node import NodeCache
         from lazyimport.errors import PackError
+        from lazyimport.importing.appearing import appear
         from lazyimport.importing.tree import Tree
         from lazyimport.packing.config import Config
         from lazyimport.packing.roots import pack_roots
@@ -89,7 +91,7 @@ class Directories:
             looks=looks,
         )
         self._trees[path] = tree
-        looks.watch(path, tree.appear)
+        looks.watch(path, partial(appear, tree))
         process.wrappers.put_in()
         return tree
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.format import entries, header, index, sha256
+from lazyimport.format import entries, index, sections, sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.entries import HAS_DATA, Variant
 from tests.support import reference_reader
@@ -52,12 +52,12 @@ class TestTables:
     @pytest.mark.parametrize(
         ("number", "table", "layouts"),
         [
-            (2, 0, [header._HEADER, header._CHECK]),
+            (2, 0, [sections._HEADER, sections._CHECK]),
             (3, 0, [index.ROOT]),
             (3, 1, [entries.VARIANT]),
             (3, 2, [index.PAGE]),
             (4, 1, [entries.ROW]),
-            (5, 0, [header.SLOT]),
+            (5, 0, [sections.SLOT]),
         ],
         ids=["header", "root", "variant", "page record", "row", "slot"],
     )
@@ -80,7 +80,7 @@ class TestTables:
             f"variants | {index.MAX_VARIANTS} ",
             f"root | 2^{index.MAX_ROOT.bit_length() - 1} bytes",
             f"other member | 2^{entries.MAX_MEMBER.bit_length() - 1} bytes",
-            f"notes | 2^{header.MAX_NOTES.bit_length() - 1} bytes",
+            f"notes | 2^{sections.MAX_NOTES.bit_length() - 1} bytes",
         ):
             assert limit in text
 

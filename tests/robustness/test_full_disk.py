@@ -52,7 +52,7 @@ def start(fleet: Fleet, node: str, mode: str) -> tuple[int, bool]:
     prove(archive)
     root = NodeCache(settings.cache_dir).tree_path(archive.hash)
     tree = Tree(archive, root, lambda: Materializer(archive, root))
-    return len(reporter.warnings), tree.materialize("shop")
+    return len(reporter.warnings), tree.put_package("shop") is None
 
 
 @pytest.mark.slow
