@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from lazyimport.lazy import errors
+from lazyimport.lazy import Later, errors
 from lazyimport.values import (
     Value,
-    artifact_suffix,
     byte_count,
     check_channel,
     check_hash,
@@ -15,9 +14,13 @@ from lazyimport.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Mapping
     from os import PathLike
     from typing import Any
+
+    from lazyimport import environment
+else:
+    environment = Later("environment")  # few name anything but a hash and a store
 
 #: setting -> environment variable, in the order of the arguments of Settings
 ENVIRONMENT = {
@@ -42,8 +45,6 @@ ENVIRONMENT = {
     "fetch": "LAZYIMPORT_FETCH",
     "profile": "LAZYIMPORT_PROFILE",
 }
-#: "<hash> <artifact>": what an installed artifact became, for child processes.
-RESOLVED = "LAZYIMPORT_RESOLVED"
 CACHE_MODES = ("raw", "zstd", "memory")
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off")
@@ -216,17 +217,11 @@ class Settings(Value):
             name: environ.get(variable) or None
             for name, variable in ENVIRONMENT.items()
         }
-        _add_older_spelling(values, environ)
-        sha256 = environ.get("LAZYIMPORT_ARTIFACT_SHA256")
-        if sha256 and values["artifact"]:
-            values["artifact"] = _with_sha256(values["artifact"], sha256)
         given = {name: value for name, value in overrides.items() if value is not None}
-        values.update(given)
-        if "channel" in given and "artifact" not in given:
-            values["artifact"] = None
-        if values["hash"] and values["artifact"]:
-            for name in _not_meant(values, given, environ.get(RESOLVED, "")):
-                values[name] = None
+        if values["artifact"] or "artifact" in given or environ.get("BUCKET_NAME"):
+            environment.combine(values, given, environ)
+        else:
+            values.update(given)
         return cls(**values, environ=environ)
 
     def to_environ(self) -> dict[str, str]:
@@ -237,7 +232,7 @@ class Settings(Value):
             if (value := getattr(self, name))
         }
         if self.hash and self.artifact:
-            variables[RESOLVED] = f"{self.hash} {self.artifact}"
+            variables[environment.RESOLVED] = f"{self.hash} {self.artifact}"
         return variables
 
     def __repr__(self) -> str:
@@ -255,34 +250,6 @@ class Settings(Value):
         return Settings(**{**{n: getattr(self, n) for n in ENVIRONMENT}, **values})
 
 
-def _add_older_spelling(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Add the store, or artifact, in the bucket of ``BUCKET_NAME``, if none is set."""
-    if environ.get("BUCKET_NAME") and not values["store"]:
-        folder = environ.get("SOURCE_CODE_PATH", "").strip("/")
-        name = "artifact" if artifact_suffix(folder) else "store"
-        url = f"gs://{environ['BUCKET_NAME']}/{folder}".rstrip("/")
-        values[name] = values[name] or url
-
-
-def _with_sha256(url: str, digest: str) -> str:
-    option = f"sha256={digest}"
-    if option in url.partition("#")[2]:
-        return url
-    return f"{url}{'&' if '#' in url else '#'}{option}"
-
-
-def _not_meant(
-    values: Mapping[str, object], given: Container[str], resolved: str
-) -> tuple[str, ...]:
-    """Return which of hash and artifact does not count, where both are set."""
-    made, _, source = resolved.partition(" ")
-    if "hash" not in given and values["hash"] == made:  # inherited
-        return () if values["artifact"] == source else ("hash",)
-    if "artifact" in given and "hash" not in given:
-        return ("hash",)
-    return ("artifact",)
-
-
 def _text(name: str, value: object) -> str:
     if hasattr(value, "__fspath__"):
         value = value.__fspath__()
@@ -296,10 +263,8 @@ def _url(name: str, value: object, form: str) -> str:
     if url.startswith("/"):
         return file_url(url)
     if "://" not in url:  # in a process that starts elsewhere it is another folder
-        shown = redact(url)
-        what = (
-            f"not {form.partition(' is ')[0]}: {shown!r} ({form}, or an absolute path)"
-        )
+        shown, kind = redact(url), form.partition(" is ")[0]
+        what = f"not {kind}: {shown!r} ({form}, or an absolute path)"
         raise _bad(name, shown, what)
     return url
 
