@@ -18,7 +18,7 @@ from lazyimport.cli.progress import Progress
 from lazyimport.delivery import Pushed
 from lazyimport.deploy import Manifest, follow
 from lazyimport.deploy.live import LiveApplication, State
-from lazyimport.deploy.status import Told
+from lazyimport.deploy.node_log import Told
 from lazyimport.errors import LazyImportError
 from lazyimport.live.watching import MOMENT, Changes
 

@@ -22,7 +22,8 @@ from lazyimport.delivery.fit import Python
 from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.kubectl import Forward
-from lazyimport.deploy.status import Process, Served, Told
+from lazyimport.deploy.node_log import NodeLog, Told
+from lazyimport.deploy.status import Process, Served
 
 _SERVE = "/api/serve/applications/"
 #: the living: Ray remembers dead ones, and its answers end at the limit
@@ -33,6 +34,7 @@ _ACTORS = (
 _JOBS = "/api/jobs/"
 #: what the newest workers of a node wrote, one line each; the node's id is missing
 _LOG = "/api/v0/logs/file?filename=lazyimport.log&lines={}&node_id={}"
+_LOGS = "/api/v0/logs?glob=lazyimport.log&node_id={}"
 _AT_ONCE = 16
 _LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
 _HEADERS = {"Content-Type": "application/json"}
@@ -91,9 +93,9 @@ class Cluster:
     def told(self, wish: int, node: str) -> dict[str, Told]:
         """Return what live replicas on *node* have told of a *wish*, by their ids.
 
-        Raises DeployError if its log cannot be read, or is not there yet.
+        Raises DeployError if its log cannot be read.
         """
-        return status.told_in(self._read_log(node, 1000), wish)
+        return NodeLog(self._read_log(node, 1000)).told(wish)
 
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
@@ -110,18 +112,9 @@ class Cluster:
         """Return every living replica, actor and job; Serve's own are left out."""
         actors = self._actors()
         nodes = {actor["node_id"] for actor in actors if actor.get("node_id")}
-        failures, lives, fetches = {}, {}, {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for node, log in zip(nodes, pool.map(self._log, nodes), strict=True):
-                short = node[: status.SHORT]
-                for pid, failure in status.failures_in(log).items():
-                    failures[short, pid] = failure
-                for pid, hash in status.lives_in(log).items():
-                    lives[short, pid] = hash
-                for pid, fetching in status.fetches_in(log).items():
-                    fetches[short, pid] = fetching
-        jobs = self._ask("GET", _JOBS)
-        return status.processes(actors, jobs, failures, lives, fetches)
+            logs = dict(zip(nodes, pool.map(self._log, nodes), strict=True))
+        return status.processes(actors, self._ask("GET", _JOBS), logs)
 
     def requests(self) -> dict[str, tuple[float, float]]:
         """Return, by replica, how many requests it has had, and how many failed.
@@ -191,17 +184,24 @@ class Cluster:
                 )
             time.sleep(_SECONDS_BETWEEN)
 
-    def _log(self, node: str, lines: int = 10_000) -> str:
-        """Return what the workers of a node wrote of their archives, "" if nothing."""
+    def _log(self, node: str) -> NodeLog:
+        """Return what the workers of a node wrote of their archives."""
         try:
-            return self._read_log(node, lines)
-        except DeployError:
-            return ""  # no worker has written anything there
+            return NodeLog(self._read_log(node, 10_000))
+        except DeployError as error:
+            return NodeLog(unread=str(error))
 
     def _read_log(self, node: str, lines: int) -> str:
-        path = _LOG.format(lines, node)
-        text: bytes = self._send("GET", path, decode=bytes) or b""
-        return text.decode(errors="replace")
+        """Return the last lines, "" if there is no log: no worker has an archive."""
+        try:
+            text: bytes = self._send("GET", _LOG.format(lines, node), decode=bytes)
+        except DeployError:
+            # For Ray a file that is missing is a failure like any other.
+            found = self._send("GET", _LOGS.format(node))["data"]["result"]
+            if any(found.values()):
+                raise
+            return ""
+        return (text or b"").decode(errors="replace")
 
     def _actors(self) -> list[dict[str, Any]]:
         found = self._ask("GET", _ACTORS)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.status import SHORT, Told
+from lazyimport.deploy.node_log import Told
+from lazyimport.deploy.status import SHORT
 from lazyimport.settings import ENVIRONMENT
 from lazyimport.values import redact
 

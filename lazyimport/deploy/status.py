@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lazyimport.deploy.node_log import NodeLog
 from lazyimport.settings import ENVIRONMENT
 
 _REQUESTS = re.compile(
@@ -89,24 +90,6 @@ class Served(NamedTuple):
         )
 
 
-class Told(NamedTuple):
-    """What a live replica has told of the wish to serve the archive ``hash``.
-
-    ``state`` is ``swapped``, ``unchanged`` or ``refused``, for the ``reason``;
-    ``modules`` were executed again, ``kept`` was kept, and each step took so many
-    ``milliseconds``.
-    """
-
-    deployment: str
-    replica: str
-    hash: str
-    state: str
-    reason: str
-    modules: tuple[str, ...]
-    kept: tuple[str, ...]
-    milliseconds: Mapping[str, float]
-
-
 class Process(NamedTuple):
     """An actor, replica or job, and the hash that it runs.
 
@@ -114,6 +97,7 @@ class Process(NamedTuple):
     ``failure`` says why it could not install the archive, None if it did, or if its
     node does not tell; ``live`` is whether the hash may change while it lives;
     ``fetching`` is how far the archive is while the process runs from a part of it.
+    ``unread`` says why the log of its node, which would tell, could not be read.
     """
 
     kind: str
@@ -125,19 +109,17 @@ class Process(NamedTuple):
     failure: str | None = None
     live: bool = False
     fetching: str | None = None
+    unread: str | None = None
 
 
 def processes(
     actors: Iterable[dict[str, Any]],
     jobs: Iterable[dict[str, Any]],
-    failures: Mapping[tuple[str, int], str] = {},
-    lives: Mapping[tuple[str, int], str] = {},
-    fetches: Mapping[tuple[str, int], str] = {},
+    logs: Mapping[str, NodeLog] = {},
 ) -> list[Process]:
     """Return the living actors, replicas and jobs but Serve's own, replicas first.
 
-    *failures*, *lives* and *fetches* are by node and process id, what `failures_in`,
-    `lives_in` and `fetches_in` return.
+    *logs* are by the ids of nodes.
     """
     found = [
         _of_actor(actor)
@@ -145,16 +127,9 @@ def processes(
         if actor["state"] != "DEAD" and actor["class_name"] not in _SERVES_OWN
     ]
     found += [_of_job(job) for job in jobs if job["status"] not in ENDED]
-    for number, each in enumerate(found):
-        key = each.node, each.pid or 0
-        live = lives.get(key)
-        found[number] = each._replace(
-            failure=failures.get(key),
-            live=live is not None,
-            hash=live or each.hash,
-            fetching=fetches.get(key),
-        )
-    return sorted(found, key=lambda p: (p.kind != "replica", p.kind, p.name))
+    known = {node[:SHORT]: log for node, log in logs.items()}
+    told = [_told(process, known.get(process.node)) for process in found]
+    return sorted(told, key=lambda p: (p.kind != "replica", p.kind, p.name))
 
 
 def served(
@@ -163,52 +138,6 @@ def served(
     """Return Serve's *applications* by name; *actors* tell what replicas run."""
     alive = [actor for actor in actors if actor["state"] == "ALIVE"]
     return {name: _served(name, app, alive) for name, app in applications.items()}
-
-
-def failures_in(log: str) -> dict[int, str]:
-    """Return, by process id, why workers have no archive, as a node's log says.
-
-    That is a line of JSON for each worker, see `lazyimport.ray.metrics`.
-    """
-    found = {facts["pid"]: facts.get("failure") for facts in _facts_in(log)}
-    return {pid: failure for pid, failure in found.items() if failure}
-
-
-def fetches_in(log: str) -> dict[int, str]:
-    """Return, by process id, how far archives are that processes already run from."""
-    lines = [facts for facts in _facts_in(log) if "fetching" in facts]
-    found = {facts["pid"]: facts["fetching"] for facts in lines}
-    return {pid: fetching for pid, fetching in found.items() if fetching}
-
-
-def lives_in(log: str) -> dict[int, str]:
-    """Return, by process id, what replicas serve whose code can change."""
-    return {
-        facts["pid"]: facts["hash"]
-        for facts in _facts_in(log)
-        if facts.get("live") and facts["live"]["state"] != "refused"
-    }
-
-
-def told_in(log: str, wish: int) -> dict[str, Told]:
-    """Return what replicas have told of a *wish* in a node's log, by their ids."""
-    found = {}
-    for facts in _facts_in(log):
-        live = facts.get("live") or {}
-        if live.get("wish") == wish:
-            known = {name: live[name] for name in Told._fields if name in live}
-            found[live["replica"]] = Told(**{**known, "hash": facts["hash"]})
-    return found
-
-
-def _facts_in(log: str) -> Iterator[dict[str, Any]]:
-    for line in log.splitlines():
-        try:
-            facts = json.loads(line[line.index("{") :])
-        except ValueError:
-            continue  # it begins in the middle
-        if isinstance(facts, dict) and "pid" in facts:
-            yield facts
 
 
 def requests_in(metrics: str) -> dict[str, tuple[float, float]]:
@@ -231,6 +160,21 @@ def _of_actor(actor: dict[str, Any]) -> Process:
         name = name.removeprefix("SERVE_REPLICA::").replace("#", "/")
     node = (actor.get("node_id") or "")[:SHORT]
     return Process(kind, name, _hash_of(actor), actor["state"], node, actor.get("pid"))
+
+
+def _told(process: Process, log: NodeLog | None) -> Process:
+    """Return *process* with what the *log* of its node says of it."""
+    if log is None or process.pid is None:
+        return process
+    facts = log.installed(process.pid, process.hash)
+    live = log.lives(process.pid, process.name.rpartition("/")[2])
+    return process._replace(
+        failure=facts.get("failure"),
+        live=live is not None,
+        hash=live or process.hash,
+        fetching=facts.get("fetching"),
+        unread=log.unread,
+    )
 
 
 def _of_job(job: dict[str, Any]) -> Process:
@@ -302,5 +246,10 @@ def _named_hash(runtime_env: Any) -> str | None:
         return None
     plugin = runtime_env.get("lazyimport")
     if isinstance(plugin, dict) and plugin.get("hash"):
-        return str(plugin["hash"])
-    return (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")
+        return _as_settings_read(plugin["hash"])
+    hash = (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")
+    return _as_settings_read(hash) if hash else None
+
+
+def _as_settings_read(hash: object) -> str:
+    return str(hash).strip().lower()

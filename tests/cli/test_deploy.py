@@ -592,6 +592,44 @@ class TestWithACluster:
 
         assert 130 == process.returncode
 
+    def test_status_is_watched_while_nothing_answers(
+        self, cli: CommandLine, file: Path
+    ) -> None:
+        """And what is recorded of a deployment is read once."""
+        cli.run("deploy", file, "--hash", B)
+        shop = {**served("shop", B), "last_deployed_time_s": 1.0}
+        with Dashboard() as dashboard:
+            well = dashboard.serve = {"applications": {"shop": shop}}
+            status = ("status", "--watch", "--address", dashboard.address)
+            with cli.start(*status) as process:
+                assert process.stdout is not None
+                assert process.stderr is not None
+                rows = (line for line in process.stdout if line.startswith("shop "))
+                assert "@" in next(rows)
+                shutil.rmtree(cli.cache / "deployments")
+                assert ["@", "@"] == ["@" * ("@" in next(rows)) for _ in range(2)]
+                dashboard.serve = {"applications": None, "error": 500}
+                told = next(line for line in process.stderr if "no answer" in line)
+                dashboard.serve = well
+                next(rows)
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=60)
+
+        assert re.search(r"no answer since 20\d\d-.*Z: Ray at .* refuses .500", told)
+        assert 130 == process.returncode
+
+    def test_status_of_a_node_that_does_not_tell(self, cli: CommandLine) -> None:
+        with Dashboard() as dashboard:
+            dashboard.actors = [actor("shop", A)]
+            status = ("status", "--exit-status", "--address", dashboard.address)
+            cli.run(*status)
+            dashboard.mute = True
+            done = cli.run(*status, code=1)
+
+        told = "on node 01234567 have their archives is not known"
+        assert told in done.stderr
+        assert "Agent for node id" in done.stderr
+
     def test_status_of_nothing(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:
             done = cli.run("status", "--address", dashboard.address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -131,6 +132,26 @@ def test_dead_actors_are_not_asked_for(dashboard: Dashboard) -> None:
     """Ray remembers them by the thousand, and answers with so many actors at most."""
     assert [] == Cluster(dashboard.address).processes()
     assert "filter_predicates=!%3D&filter_values=DEAD" in dashboard.asked[0]
+
+
+def test_a_node_that_has_no_log_and_one_that_does_not_answer(
+    dashboard: Dashboard,
+) -> None:
+    """For Ray a missing file is a failure; only a list of files tells."""
+    env = json.dumps({"env_vars": {"LAZYIMPORT_HASH": A}})
+    facts = {"name": "a", "class_name": "C", "state": "ALIVE", "node_id": "n", "pid": 7}
+    dashboard.actors = [{**facts, "actor_id": "1", "serialized_runtime_env": env}]
+    cluster = Cluster(dashboard.address)
+
+    (process,) = cluster.processes()
+    assert None is process.unread
+    assert {} == cluster.told(1, "n")
+
+    dashboard.mute = True
+    (process,) = cluster.processes()
+    assert "Agent for node id" in str(process.unread)
+    with pytest.raises(DeployError, match="Agent for node id"):
+        cluster.told(1, "n")
 
 
 def test_a_job_prints_line_by_line(dashboard: Dashboard) -> None:

@@ -219,7 +219,7 @@ SHOWN = {"status": "UPDATING", "message": "", "target_num_replicas": 1, "replica
 def test_why_nothing_is_told_is_said(serve: Serve, live: LiveApplication) -> None:
     """As where the agent of a node is gone, which serves its logs."""
     serve.silent |= {"Shop1", "Model1"}
-    serve.installs = ""
+    serve.mute = True
     with pytest.raises(DeployError, match="the log of node n1 cannot be read: Ray at"):
         list(live.change(B, 0.2))
 

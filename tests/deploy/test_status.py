@@ -6,21 +6,15 @@ import json
 
 import pytest
 
-from lazyimport.deploy.status import (
-    Process,
-    Replica,
-    Served,
-    failures_in,
-    fetches_in,
-    processes,
-    served,
-)
+from lazyimport.deploy.node_log import NodeLog
+from lazyimport.deploy.status import Process, Replica, Served, processes, served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 A, B = "a1" * 32, "b2" * 32
+NODE = "0123456789abcdef"
 
 
 def actor(name: str, kind: str, hash: str | None = A, **facts: Any) -> dict[str, Any]:
@@ -31,7 +25,7 @@ def actor(name: str, kind: str, hash: str | None = A, **facts: Any) -> dict[str,
         "name": name,
         "class_name": kind,
         "state": "ALIVE",
-        "node_id": "0123456789abcdef",
+        "node_id": NODE,
         "pid": 7,
         "serialized_runtime_env": json.dumps(env),
         **facts,
@@ -103,12 +97,35 @@ class TestProcesses:
             {"pid": 8, "hash": A, "failure": None},
         ]
         log = 'ilure": null}\n1' + "\n".join(map(json.dumps, lines)) + "\n[]\n{"
-        failures = failures_in(log)
-        assert {7: "archive is neither\nin"} == failures
-
-        places = {("01234567", pid): text for pid, text in failures.items()}
-        found = processes([actor("b", "Counter"), actor("c", "C", pid=8)], [], places)
+        actors = [actor("b", "Counter"), actor("c", "C", pid=8)]
+        found = processes(actors, [], {NODE: NodeLog(log)})
         assert ["archive is neither\nin", None] == [each.failure for each in found]
+
+    def test_one_whose_number_another_one_had(self) -> None:
+        """What that wrote of another archive is not its own."""
+        gone = {"pid": 7, "hash": B, "failure": "no", "fetching": "fetching, 3 %"}
+        live = {"replica": "r1", "state": "swapped"}
+        log = NodeLog("\n".join(map(json.dumps, [gone, {**gone, "live": live}])))
+        actors = [
+            actor("b", "Counter"),
+            actor("SERVE_REPLICA::shop#Shop#r2", "ServeReplica:shop:Shop"),
+            actor("in a channel", "Counter", None),
+        ]
+        replica, b, any_ = processes(actors, [], {NODE: log})
+
+        assert (A, None, None, False) == (b.hash, b.failure, b.fetching, b.live)
+        assert (A, None, False) == (replica.hash, replica.failure, replica.live)
+        assert "no" == any_.failure
+
+    def test_one_whose_hash_is_written_in_another_way(self) -> None:
+        log = NodeLog(json.dumps({"pid": 7, "hash": A, "failure": "no"}))
+        (found,) = processes([actor("b", "C", f" {A.upper()}")], [], {NODE: log})
+        assert (A, "no") == (found.hash, found.failure)
+
+    def test_one_whose_node_does_not_tell(self) -> None:
+        log = NodeLog(unread="refuses")
+        (found,) = processes([actor("b", "Counter")], [], {NODE: log})
+        assert (None, "refuses") == (found.failure, found.unread)
 
     def test_one_that_runs_from_a_part_of_its_archive(self) -> None:
         lines = [
@@ -117,11 +134,10 @@ class TestProcesses:
             {"pid": 8, "hash": A, "fetching": None},
             {"pid": 7, "hash": A, "live": {"state": "swapped"}},
         ]
-        fetches = fetches_in("\n".join(map(json.dumps, lines)))
-        assert {7: "fetching, 34 %"} == fetches
-        places = {("01234567", pid): text for pid, text in fetches.items()}
-        (found,) = processes([actor("b", "Counter")], [], fetches=places)
-        assert found.fetching == "fetching, 34 %"
+        log = NodeLog("\n".join(map(json.dumps, lines)))
+        actors = [actor("b", "Counter"), actor("c", "C", pid=8)]
+        found = processes(actors, [], {NODE: log})
+        assert ["fetching, 34 %", None] == [each.fetching for each in found]
 
 
 class TestServed:

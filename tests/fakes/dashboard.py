@@ -22,8 +22,8 @@ class Dashboard(ThreadingHTTPServer):
 
     ``serve``, ``actors`` and ``jobs`` are what it answers with, ``logs`` what the one
     job prints that it runs, ``installs`` what workers wrote into lazyimport.log, on
-    every node. ``applied`` are the configs that it was given, and
-    ``asked`` the paths of all requests; ``tokens`` came with the configs.
+    every node, unless these are ``mute``. ``applied`` are the configs that it was
+    given, and ``asked`` the paths of all requests; ``tokens`` came with the configs.
     ``metrics`` is what the one node exports, if anything.
     ``meanwhile`` is called when a job is submitted, ``then`` with each config.
     """
@@ -36,6 +36,7 @@ class Dashboard(ThreadingHTTPServer):
         self.logs = "prefetched to 1 of 1 nodes\n"
         self.status = "SUCCEEDED"
         self.installs = ""
+        self.mute = False
         self.metrics = ""
         self.meanwhile: Callable[[], object] = lambda: None
         self.then: Callable[[Any], object] = lambda _: None
@@ -89,7 +90,9 @@ class _Answers(BaseHTTPRequestHandler):
             "/api/jobs/job": {"status": self.server.status},
             "/api/jobs/job/logs": {"logs": self.server.logs},
         }
-        if path.startswith("/api/serve") and "error" in self.server.serve:
+        if path.startswith("/api/v0/logs") and self.server.mute:
+            self.send_error(500, "Agent for node id: 0123 doesn't exist.")
+        elif path.startswith("/api/serve") and "error" in self.server.serve:
             self.send_error(self.server.serve["error"])
         elif path in answers:
             self._send(answers[path])
@@ -98,8 +101,13 @@ class _Answers(BaseHTTPRequestHandler):
             self._send([{"labels": {"job": "ray"}, "targets": [target]}])
         elif path == "/metrics" and self.server.metrics:
             self._write(self.server.metrics.encode())
+        elif path == "/api/v0/logs":
+            names = ["lazyimport.log"] if self.server.installs else []
+            self._send({"data": {"result": {"internal": names} if names else {}}})
         elif path == "/api/v0/logs/file" and self.server.installs:
             self._write(self.server.installs.encode())
+        elif path == "/api/v0/logs/file":  # as Ray says that there is no such file
+            self.send_error(500, "A file is not found at: lazyimport.log")
         else:
             self.send_error(404, "no such thing")
 

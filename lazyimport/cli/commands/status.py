@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache, partial
+from math import inf
+from typing import NamedTuple, NoReturn
 
 import click
 
 from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.exit_codes import DONE, FAILED
-from lazyimport.cli.figures import age, amount, one_line, short_commit
+from lazyimport.cli.figures import age, amount, moment, one_line, short_commit
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Cluster, DeployError, History, Process, Served, Target
 from lazyimport.deploy.failure import headline
@@ -34,6 +36,10 @@ _APPLICATIONS = (
 _PROCESSES = ("KIND", "NAME", "HASH", "STATE", "NODE", "PID", "REASON")
 _LONGEST = 60
 _SECONDS_BETWEEN = 2.0
+#: An answer may take so long before somebody who watches is told.
+_PATIENCE = 5.0
+#: A record that is missing may come: 'deploy' writes it when it has applied.
+_SECONDS_UNTIL_READ_AGAIN = 30.0
 #: Objects of a record that are read: enough for the last few deployments.
 _RECORDED = 15
 
@@ -44,7 +50,7 @@ _RECORDED = 15
 @declare.option(
     "--exit-status",
     "End with exit code 1 unless every application runs what its config names, and "
-    "every process has its archive.",
+    "every process is known to have its archive.",
 )
 @declare.option("--watch", "Show it again every two seconds, until Ctrl-C.")
 @options.json
@@ -69,37 +75,101 @@ def command(
         options.refuse_idle(["long"], "with --json: hashes are whole")
     if watch and (as_json or exit_status):
         raise click.UsageError("--watch never ends: leave out --json and --exit-status")
+    digits = 64 if long else 12
     with Progress() as reporter, deploying.cluster_here(target) as cluster:
-        history = deploying.open_history(settings, reporter)
-        commit = cache(partial(_commit_of, history.store))
-        while True:
-            applications, processes = _applications(cluster), cluster.processes()
-            origins = [
-                (_deployed_by(app, history), commit(app.hash)) for app in applications
-            ]
-            if as_json:
-                facts = [
-                    {
-                        **console.facts(app),
-                        "well": app.is_well,
-                        "by": by,
-                        "commit": named,
-                    }
-                    for app, (by, named) in zip(applications, origins, strict=True)
-                ]
-                console.print_json({"applications": facts, "processes": processes})
-            else:
-                if watch:
-                    click.clear()
-                digits = 64 if long else 12
-                _print(applications, origins, processes, digits)
-                console.say(f"{cluster.address}: {_sum(applications, processes)}")
-            if not watch:
-                well = all(app.is_well for app in applications)
-                well = well and not any(process.failure for process in processes)
-                return FAILED if exit_status and not well else DONE
+        origins = _Origins(deploying.open_history(settings, reporter))
+        if watch:
+            _watch(cluster, origins, digits, reporter)
+        now = _look(cluster, origins)
+        if as_json:
+            console.print_json(now.facts())
+        else:
+            _print(now, digits, cluster.address, reporter)
+        return DONE if now.is_well or not exit_status else FAILED
+
+
+class _View(NamedTuple):
+    """What a cluster runs, with who deployed each application, and the commit."""
+
+    applications: Sequence[Served]
+    origins: Sequence[tuple[str, str]]
+    processes: Sequence[Process]
+
+    @property
+    def is_well(self) -> bool:
+        return all(app.is_well for app in self.applications) and not any(
+            process.failure or (process.hash and process.unread)
+            for process in self.processes
+        )
+
+    def facts(self) -> dict[str, object]:
+        known = [
+            {**console.facts(app), "well": app.is_well, "by": by, "commit": commit}
+            for app, (by, commit) in zip(self.applications, self.origins, strict=True)
+        ]
+        return {"applications": known, "processes": self.processes}
+
+
+class _Origins:
+    """Who deployed an application, and its commit, as the store of *history* says.
+
+    Both are read once for each deployment, and what was not found now and then again.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._known: dict[tuple[object, ...], tuple[str, str]] = {}
+        self._read: dict[tuple[object, ...], float] = {}
+
+    def of(self, app: Served) -> tuple[str, str]:
+        key, now = (app.name, app.hash, app.since), time.monotonic()
+        is_old = now - self._read.get(key, -inf) > _SECONDS_UNTIL_READ_AGAIN
+        if not all(self._known.get(key, ("",))) and is_old:
+            commit = _commit_of(self._history.store, app.hash)
+            self._known[key] = _deployed_by(app, self._history), commit
+            self._read[key] = now
+        return self._known[key]
+
+
+def _look(cluster: Cluster, origins: _Origins) -> _View:
+    applications, processes = _applications(cluster), cluster.processes()
+    return _View(applications, [origins.of(app) for app in applications], processes)
+
+
+def _watch(
+    cluster: Cluster, origins: _Origins, digits: int, reporter: Progress
+) -> NoReturn:
+    """Show it again and again; say once since when nothing answers.
+
+    Raises DeployError if the cluster refuses, or will not answer any more.
+    """
+    answered, silent = time.time(), threading.Event()
+
+    def tell(why: str) -> None:
+        if not silent.is_set():
+            silent.set()
+            reporter.warn(f"no answer since {moment(answered)}: {why}")
+
+    while True:
+        late = threading.Timer(_PATIENCE, tell, [f"{cluster.address} is still asked"])
+        late.daemon = True
+        late.start()
+        try:
+            now = _look(cluster, origins)
+        except DeployError as error:
+            if not error.retryable:
+                raise
+            tell(str(error))
+        else:
+            late.cancel()
+            answered = time.time()
+            silent.clear()
+            click.clear()
+            _print(now, digits, cluster.address, reporter)
             sys.stdout.flush()
-            time.sleep(_SECONDS_BETWEEN)
+        finally:
+            late.cancel()
+        time.sleep(_SECONDS_BETWEEN)
 
 
 def _sum(applications: Sequence[Served], processes: Sequence[Process]) -> str:
@@ -136,18 +206,10 @@ def _commit_of(store: ReadStore | None, hash: str | None) -> str:
         return ""  # that the store is away was said
 
 
-def _print(
-    applications: Sequence[Served],
-    origins: Sequence[tuple[str, str]],
-    processes: Sequence[Process],
-    digits: int,
-) -> None:
-    """Print it for people, with so many *digits* of each hash.
-
-    *origins* are who deployed each application, and the commit.
-    """
+def _print(now: _View, digits: int, address: str, reporter: Progress) -> None:
+    """Print it for people, with so many *digits* of each hash."""
     rows = []
-    for app, (by, commit) in zip(applications, origins, strict=True):
+    for app, (by, commit) in zip(now.applications, now.origins, strict=True):
         wanted = sum(app.targets.values())
         serves = app.serving
         if app.live:  # whatever its replicas were started with
@@ -169,7 +231,7 @@ def _print(
             )
         )
     console.print_table(rows, header=_APPLICATIONS)
-    if rows and processes:
+    if rows and now.processes:
         print()
     lines = [
         (
@@ -181,9 +243,16 @@ def _print(
             str(process.pid or ""),
             one_line((process.failure or "").partition("\n")[0]),
         )
-        for process in processes
+        for process in now.processes
     ]
     console.print_table(lines, header=_PROCESSES, right=(5,))
+    unread = {p.node: p.unread for p in now.processes if p.unread and p.hash}
+    for node, why in unread.items():
+        reporter.warn(
+            f"whether processes on node {node} have their archives is not known, for "
+            f"its log cannot be read: {why}"
+        )
+    reporter.say(f"{address}: {_sum(now.applications, now.processes)}")
 
 
 def _cut(text: str, digits: int) -> str:

@@ -1,0 +1,83 @@
+"""The log of a node: what its workers wrote of the archives that they run.
+
+That is a line of JSON for each event, see `lazyimport.ray.metrics`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
+
+_Facts: TypeAlias = dict[str, Any]
+
+
+class Told(NamedTuple):
+    """What a live replica has told of the wish to serve the archive ``hash``.
+
+    ``state`` is ``swapped``, ``unchanged`` or ``refused``, for the ``reason``;
+    ``modules`` were executed again, ``kept`` was kept, and each step took so many
+    ``milliseconds``.
+    """
+
+    deployment: str
+    replica: str
+    hash: str
+    state: str
+    reason: str
+    modules: tuple[str, ...]
+    kept: tuple[str, ...]
+    milliseconds: Mapping[str, float]
+
+
+class NodeLog:
+    """What the workers of a node wrote: *text*, in which the newest lines are last.
+
+    ``unread`` says why it could not be read, None if it was.
+    """
+
+    def __init__(self, text: str = "", unread: str | None = None) -> None:
+        self.unread = unread
+        self._by_pid: dict[int, list[_Facts]] = {}
+        for facts in _facts_in(text):
+            self._by_pid.setdefault(facts["pid"], []).append(facts)
+
+    def installed(self, pid: int, hash: str | None) -> _Facts:
+        """Return what the process *pid* wrote last of its archive *hash*.
+
+        Another one may have had its number before it, with another archive. If its
+        runtime environment names none (*hash* is None), a channel or its image may.
+        """
+        for facts in reversed(self._by_pid.get(pid, [])):
+            if "live" not in facts and (hash is None or hash == facts.get("hash")):
+                return facts
+        return {}
+
+    def lives(self, pid: int, replica: str) -> str | None:
+        """Return the archive that a *replica* whose code can change serves now."""
+        for facts in reversed(self._by_pid.get(pid, [])):
+            live = facts.get("live") or {}
+            if live.get("replica") == replica and live["state"] != "refused":
+                return str(facts["hash"])
+        return None
+
+    def told(self, wish: int) -> dict[str, Told]:
+        """Return what replicas have told of a *wish*, by their ids."""
+        found = {}
+        for facts in chain.from_iterable(self._by_pid.values()):
+            live = facts.get("live") or {}
+            if live.get("wish") == wish:
+                known = {name: live[name] for name in Told._fields if name in live}
+                found[live["replica"]] = Told(**{**known, "hash": facts["hash"]})
+        return found
+
+
+def _facts_in(log: str) -> Iterator[_Facts]:
+    for line in log.splitlines():
+        try:
+            facts = json.loads(line[line.index("{") :])
+        except ValueError:
+            continue  # it begins in the middle
+        if isinstance(facts, dict) and isinstance(facts.get("pid"), int):
+            yield facts
