@@ -1,9 +1,18 @@
-"""Files that several processes share: written atomically, locked, removed."""
+"""Files that several processes share: written atomically, locked, removed.
+
+What is done with files of a tree, here and in `lazyimport.cache`, is done with the
+functions of `posix`: those of `os` may be wrapped, to notice who looks at such files.
+"""
 
 from __future__ import annotations
 
 import os
+import posix
+import stat
 import time
+
+# io's own home of it: from Python 3.14 on a bare interpreter has not loaded io
+from _io import BufferedRandom, FileIO
 from errno import EACCES, EAGAIN
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 
@@ -18,6 +27,23 @@ if TYPE_CHECKING:
 _LONG = 240
 
 
+def is_directory(path: str) -> bool:
+    """Return whether a directory is at *path*, or a link to one."""
+    try:
+        return stat.S_ISDIR(posix.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def is_there(path: str) -> bool:
+    """Return whether anything is at *path*, also a link that leads nowhere."""
+    try:
+        posix.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
 def make_directories(path: str) -> None:
     """Make the directory *path* and its parents, where missing, for this user only.
 
@@ -25,19 +51,19 @@ def make_directories(path: str) -> None:
     Raises OSError.
     """
     parent = os.path.dirname(path)
-    if parent not in {"", path} and not os.path.isdir(parent):
+    if parent not in {"", path} and not is_directory(parent):
         make_directories(parent)
     try:
-        os.mkdir(path, 0o700)
+        posix.mkdir(path, 0o700)
     except FileExistsError:
-        if not os.path.isdir(path):
+        if not is_directory(path):
             raise
 
 
 def remove_file(path: str) -> None:
     """Remove a file, if it is there. Raises OSError."""
     try:
-        os.unlink(path)
+        posix.unlink(path)
     except FileNotFoundError:
         pass
 
@@ -70,7 +96,7 @@ def is_abandoned(path: str) -> bool:
     A living one holds a lock on it (`claim`). Without locks, False.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = posix.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -111,7 +137,7 @@ def remove_leftovers(path: str, *, held: bool = True) -> None:
     Its lock is *held*; else what living writers have is spared.
     """
     folder, name = os.path.split(path)
-    for found in os.listdir(folder):
+    for found in posix.listdir(folder):
         is_its = found.startswith(_hidden(name)) and is_unfinished(found)
         if is_its and (held or is_abandoned(f"{folder}/{found}")):
             remove_file(f"{folder}/{found}")
@@ -141,15 +167,16 @@ class AtomicFile:
 
     def __enter__(self) -> BinaryIO:
         try:
-            self._file = open(self.temporary, "x+b")
-            while not claim(self._file.fileno()):
-                self._file.close()
+            file = _create(self.temporary)
+            while not claim(file.fileno()):
+                file.close()
                 self.temporary = unfinished_path(self.path)
-                self._file = open(self.temporary, "x+b")
+                file = _create(self.temporary)
         except OSError as error:
             self._name(error)
             raise
-        return self._file
+        self._file = file
+        return file
 
     def __exit__(
         self,
@@ -187,7 +214,11 @@ class AtomicFile:
 
     def publish(self) -> None:
         """Give the file, which is whole now, its name."""
-        os.replace(self.temporary, self.path)
+        posix.replace(self.temporary, self.path)
+
+
+def _create(path: str) -> BinaryIO:
+    return BufferedRandom(FileIO(path, "x+"))  # what open does
 
 
 class LockTimeout(Exception):

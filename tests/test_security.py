@@ -143,9 +143,11 @@ def plant(site: Site, files: Files) -> None:
         for path in [site.node, *site.node.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
 
-    process.wrappers.looks.unnoticed(
-        write
-    )  # as in a process that has no archive installed
+    process.wrappers.take_out()  # as in a process that has no archive installed
+    try:
+        write()
+    finally:
+        process.wrappers.put_in()
 
 
 def test_bytecode_that_another_user_put_there_is_not_run(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ one. Eviction removes a blob to which no tree links and no archive refers.
 from __future__ import annotations
 
 import os
+import posix
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
 from lazyimport.cache.layout import BLOBS, is_sealed, note_use, seal, sealing
 from lazyimport.files import (
     AtomicFile,
+    is_there,
     make_directories,
     remove_file,
     remove_leftovers,
@@ -52,17 +54,22 @@ def put_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
 
     Its directory must be there. Raises OSError if the disk refuses, DamagedArchive.
     """
+    if not (_is_sealed(path, entry) if entry.size >= SHARED else is_there(path)):
+        replace_file(archive, entry, path, layout)
+
+
+def replace_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
+    """Put a file at *path*, whatever is there. Raises as `put_file` does."""
     if entry.size >= SHARED:
-        if not _is_sealed(path, entry):
-            _share(archive, entry, path, layout)
-    elif not os.path.lexists(path):
-        hidden = unfinished_path(path)
-        try:
-            write_file(archive, entry, hidden, layout)
-            os.rename(hidden, path)
-        except OSError:
-            remove_file(hidden)
-            raise
+        _share(archive, entry, path, layout)
+        return
+    hidden = unfinished_path(path)
+    try:
+        write_file(archive, entry, hidden, layout)
+        posix.replace(hidden, path)
+    except OSError:
+        remove_file(hidden)
+        raise
 
 
 def is_here(entry: Entry, path: str, layout: Layout) -> bool:
@@ -79,14 +86,14 @@ def put_later(archive: Archive, entry: Entry, path: str, layout: Layout) -> None
     blob = layout.blob_path(entry.digest, executable=entry.executable)
     if is_here(entry, path, layout):
         put_file(archive, entry, path, layout)
-    elif not os.path.lexists(path):
-        os.symlink(blob, path)
+    elif not is_there(path):
+        posix.symlink(blob, path)
 
 
 def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
     """Write a new file, which nobody looks at yet. Raises as `put_file` does."""
     content = memoryview(archive.content(entry))
-    descriptor = os.open(path, _NEW, _mode(entry))
+    descriptor = posix.open(path, _NEW, _mode(entry))
     try:
         while content:
             content = content[os.write(descriptor, content) :]
@@ -166,16 +173,17 @@ def _is_proved(file: BinaryIO, path: str, digest: str) -> bool:
     It is sealed again, or removed if it is damaged.
     """
     before = os.fstat(file.fileno())
-    is_sound = file_digest(path)[0] == digest
+    has_digest = _digest(file)[0] == digest
     try:
-        if not is_sound:
-            if os.path.samestat(before, os.stat(path)):  # not replaced meanwhile
+        if not has_digest:
+            if os.path.samestat(before, posix.stat(path)):  # not replaced meanwhile
                 remove_file(path)
         elif os.fstat(file.fileno()).st_mtime_ns == before.st_mtime_ns:
+            os.fsync(file.fileno())  # costs nothing where it is on the disk already
             seal(file.fileno(), digest)
     except OSError:
         pass  # a cache that this user may not write
-    return is_sound
+    return has_digest
 
 
 def take_in(
@@ -222,7 +230,7 @@ class _NewBlob(AtomicFile):
     def publish(self) -> None:
         path = self._layout.blob_path(self.digest, executable=self._executable)
         try:
-            status = os.lstat(path)
+            status = posix.lstat(path)
         except FileNotFoundError:
             pass
         else:
@@ -237,11 +245,15 @@ class _NewBlob(AtomicFile):
 def file_digest(path: str) -> tuple[str, int]:
     """Return the SHA-256 of a file in hex, and its size in bytes. Raises OSError."""
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            return sha256(b"").hex(), 0
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            return sha256(data).hex(), size
+        return _digest(file)
+
+
+def _digest(file: BinaryIO) -> tuple[str, int]:
+    size = os.fstat(file.fileno()).st_size
+    if not size:
+        return sha256(b"").hex(), 0
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return sha256(data).hex(), size
 
 
 def _mode(entry: Entry) -> int:
@@ -251,15 +263,33 @@ def _mode(entry: Entry) -> int:
 def _is_sealed(path: str, entry: Entry) -> bool:
     """Return whether a large file is there, and nobody has changed it."""
     try:
-        status = os.lstat(path)
+        status = posix.lstat(path)
     except FileNotFoundError:
         return False
     return status.st_size == entry.size and is_sealed(status, entry.digest.hex())
 
 
+def is_sound(path: str, entry: Entry) -> bool:
+    """Return whether the file at *path* is as it should be.
+
+    It is read, unless it is large and sealed.
+    """
+    try:
+        descriptor = posix.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with open(descriptor, "rb") as file:
+        status, digest = os.fstat(descriptor), entry.digest.hex()
+        if status.st_size != entry.size:
+            return False
+        if entry.size < SHARED:
+            return sha256(file.read()) == entry.digest
+        return is_sealed(status, digest) or _is_proved(file, path, digest)
+
+
 def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
     blob = layout.blob_path(entry.digest, executable=_mode(entry) == 0o555)
-    if not _is_sealed(blob, entry):
+    if not is_sound(blob, entry):
         content = archive.content(entry)
         if not _is_sealed(blob, entry):  # as it is now, if it had to be fetched
             make_directories(os.path.dirname(blob))
@@ -270,8 +300,8 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
             _clone(blob, hidden, entry)
         except OSError:
             remove_file(hidden)
-            os.link(blob, hidden)
-        os.replace(hidden, path)
+            posix.link(blob, hidden)
+        posix.replace(hidden, path)
         remove_file(hidden)  # a link to the file that is there already stays
     except OSError:  # a disk without hard links, or one file with too many
         _write_sealed(archive.content(entry), entry, path)
@@ -283,7 +313,7 @@ def _write_sealed(
     with AtomicFile(path, _mode(entry), durable=durable) as file:
         file.write(content)
         file.flush()
-        seal(file.fileno(), entry.digest.hex())
+        seal(file.fileno(), entry.digest.hex(), durable=durable)
 
 
 def _clone_from(file: BinaryIO, descriptor: int) -> None:
@@ -293,10 +323,10 @@ def _clone_from(file: BinaryIO, descriptor: int) -> None:
 
 
 def _clone(blob: str, path: str, entry: Entry) -> None:
-    descriptor = os.open(path, _NEW, _mode(entry))
+    descriptor = posix.open(path, _NEW, _mode(entry))
     try:
         with open(blob, "rb") as file:
             _clone_from(file, descriptor)
-        seal(descriptor, entry.digest.hex())
+        seal(descriptor, entry.digest.hex(), durable=False)
     finally:
         os.close(descriptor)

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from lazyimport import files
+    from lazyimport.cache import boot
 else:
     files = Later("files")  # to write
+    boot = Later("cache.boot")  # where something lies that was not synchronized
 
 #: The folders of a cache.
 ARCHIVES = "archives"
@@ -60,6 +62,9 @@ LOCKS = "locks"
 FILES_AT_THE_TOP = ":"
 #: These, and the directories beside the packages that hold no module.
 NEIGHBORS = "::"
+
+#: Names the boot since which the tree is as it was put there.
+BOOT = ":boot"
 
 READY = ".ready"
 #: Nanoseconds within which using a file again is not worth a write to disk.
@@ -154,9 +159,13 @@ class Layout:
         return f"{self.path}/{LOCKS}/{name}"
 
 
-def seal(descriptor: int, digest: str) -> None:
-    """Seal a file, to which nothing is written any more; *digest* as in `is_sealed`."""
-    os.utime(descriptor, ns=sealing(digest))
+def seal(descriptor: int, digest: str, *, durable: bool = True) -> None:
+    """Seal a file, to which nothing is written any more; *digest* as in `is_sealed`.
+
+    If it is not *durable*, since it may not be on the disk yet, the seal holds until
+    the machine boots.
+    """
+    os.utime(descriptor, ns=sealing(digest if durable else _until_boot(digest)))
 
 
 def sealing(digest: str) -> tuple[int, int]:
@@ -171,11 +180,16 @@ def is_sealed(status: os.stat_result, digest: str) -> bool:
     *digest* is the hash of an archive, or the SHA-256 of a blob, in hex digits. It is
     in the time of change, below the seconds: whoever writes to a file changes that.
     """
-    return status.st_mtime_ns % 10**9 == _seal_of(digest)
+    found = status.st_mtime_ns % 10**9
+    return found == _seal_of(digest) or found == _seal_of(_until_boot(digest))
 
 
 def _seal_of(digest: str) -> int:
     return int(digest[:12], 16) % 10**6 * 1000  # file systems keep microseconds
+
+
+def _until_boot(digest: str) -> str:
+    return f"{int(digest[:12], 16) ^ int(boot.name()[:12] or '0', 16):012x}"
 
 
 def note_use(descriptor: int, status: os.stat_result) -> None:
@@ -194,6 +208,18 @@ def mark_path(root: str, mark: str) -> str:
     *mark* is a package's name, `FILES_AT_THE_TOP` or `NEIGHBORS`.
     """
     return f"{root}{READY}/{mark}"
+
+
+def is_of_this_boot(root: str) -> bool:
+    """Return whether all that is on disk of the tree *root* was put there since boot.
+
+    Or was proved since.
+    """
+    try:
+        with open(mark_path(root, BOOT), "rb") as file:
+            return file.read() == boot.name().encode()
+    except OSError:
+        return not boot.name()
 
 
 def hash_in(path: str) -> str | None:

@@ -55,7 +55,7 @@ def mark_if_empty(folder: str) -> None:
             for item in items:
                 if item.name != "lost+found" and not item.name.startswith(f".{NAME}."):
                     return  # marked, or somebody else's
-        with AtomicFile(f"{folder}/{NAME}", durable=False) as file:
+        with AtomicFile(f"{folder}/{NAME}") as file:
             file.write(_LINES + _ABOUT)
     except OSError:
         pass  # a caller that needs to write there will say so

@@ -12,24 +12,29 @@ it meanwhile.
 from __future__ import annotations
 
 import os
+import posix
 from fcntl import LOCK_SH, flock
 
-# not from os, where looks are noticed: a large package has a thousand directories
-from posix import lstat
-
-from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, Layout, mark_path
+from lazyimport.cache.layout import (
+    FILES_AT_THE_TOP,
+    NEIGHBORS,
+    Layout,
+    is_of_this_boot,
+    mark_path,
+)
 from lazyimport.format.entries import CONFIGURED, LOOKS
 from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport import files
-    from lazyimport.cache import putting
+    from lazyimport.cache import putting, survivors
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 else:
     # where anything is missing
     files, putting = Later("files"), Later("cache.putting")
+    survivors = Later("cache.survivors")
 
 
 class Materializer:
@@ -78,7 +83,7 @@ class Materializer:
         self._hold()
         if self.whole(NEIGHBORS) is None:
             putting.put_neighbors(self)
-        if self.whole(NEIGHBORS) and not os.path.isdir(f"{self.root}/{top}"):
+        if self.whole(NEIGHBORS) and not posix.access(f"{self.root}/{top}", os.F_OK):
             paths = [entry.path for entry in self.archive.files_under(top)]
             for folder in sorted(set(map(os.path.dirname, paths))):
                 files.make_directories(f"{self.root}/{folder}")
@@ -114,12 +119,13 @@ class Materializer:
     def _hold(self) -> None:
         """Record, for the life of this process and its forks, that it uses the tree."""
         root, held = self.root, self._held
-        if root not in held and not (self.layout.exists() and os.path.isdir(root)):
-            self.layout.make()
+        if root not in held:
+            self.layout.exists()  # or it may not be trusted
         while root not in held:
             try:
-                descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = posix.open(root, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
+                self.layout.make()
                 files.make_directories(root)
                 continue
             try:
@@ -128,6 +134,8 @@ class Materializer:
                 pass  # no locks on this file system: nothing is evicted from it
             # It may have been moved away before the lock, or a thread was faster.
             there = _is_open_at(descriptor, root)
+            if there and not is_of_this_boot(root):
+                survivors.prove(self)
             if not there or held.setdefault(root, descriptor) != descriptor:
                 os.close(descriptor)
 
@@ -141,7 +149,7 @@ class Materializer:
                 return said
             for line in said.split("\0")[:-1]:
                 changed, _, path = line.partition(" ")
-                now = lstat(f"{self.root}/{path}").st_mtime_ns
+                now = posix.lstat(f"{self.root}/{path}").st_mtime_ns
                 # layers of images may keep no more than seconds
                 if str(now) != changed and now != int(changed) // 10**9 * 10**9:
                     return None
@@ -154,6 +162,6 @@ class Materializer:
 def _is_open_at(descriptor: int, path: str) -> bool:
     """Return whether the directory behind *descriptor* is the one at *path*."""
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), posix.stat(path))
     except FileNotFoundError:
         return False

@@ -15,6 +15,7 @@ from _io import open_code
 from _struct import pack
 from fcntl import LOCK_SH, flock
 
+from lazyimport.cache import boot
 from lazyimport.cache.layout import ARCHIVES
 from lazyimport.cache.node import KINDS, map_file
 from lazyimport.files import claim, remove_file
@@ -57,7 +58,7 @@ def open_partial(
     The number is that of its file, and nobody else's as long as this lives. What the
     archive has was proved. It is in use from now on, as a whole one would be.
     """
-    if not (cache.exists() and os.path.exists(_path(cache, hash))):
+    if not (cache.exists() and may_be_open(cache, hash)):
         return None
     for kind in KINDS:
         path = cache.partial_path(hash, kind)
@@ -77,6 +78,14 @@ def open_partial(
         except (OSError, errors.ArchiveError):
             continue  # it has become whole, or its header is being written
     return None
+
+
+def may_be_open(cache: NodeCache, hash: str) -> bool:
+    """Return whether a fetcher of this boot lets processes open a partial archive.
+
+    What was written before the boot may say that members are there which are not.
+    """
+    return os.path.exists(_path(cache, hash))
 
 
 def _hold(descriptor: int) -> None:
@@ -152,4 +161,4 @@ def can_be_shared(path: str) -> bool:
 
 
 def _path(cache: NodeCache, hash: str) -> str:
-    return f"{cache.folder(ARCHIVES)}/.{hash}.wishes.tmp"
+    return f"{cache.folder(ARCHIVES)}/.{hash}.{boot.name()}.wishes.tmp"

@@ -7,6 +7,7 @@ cache of root. The files that it looks at from then on lie in a cache of the new
 from __future__ import annotations
 
 import os
+import posix
 
 from lazyimport.cache.layout import Layout
 from lazyimport.cache.node import NodeCache
@@ -25,7 +26,7 @@ def place_for_user(root: str, limit: str | None) -> str:
     try:
         Layout.around(root).make()
         make_directories(root)
-        if os.access(root, os.W_OK | os.X_OK, effective_ids=True):
+        if posix.access(root, os.W_OK | os.X_OK, effective_ids=True):
             return root
     except (OSError, CacheError):
         pass

@@ -11,6 +11,7 @@ not disturb each other, even on a file system without locks.
 from __future__ import annotations
 
 import os
+import posix
 from errno import EEXIST, ENOTEMPTY
 from fcntl import LOCK_EX, LOCK_NB, lockf
 
@@ -18,7 +19,14 @@ from lazyimport.cache import blobs
 from lazyimport.cache.blobs import SHARED, write_file
 from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, mark_path
 from lazyimport.cache.refusal import refused
-from lazyimport.files import AtomicFile, claim, make_directories, tries, unfinished_path
+from lazyimport.files import (
+    AtomicFile,
+    claim,
+    is_there,
+    make_directories,
+    tries,
+    unfinished_path,
+)
 from lazyimport.format.entries import (
     CONFIGURED,
     EXECUTABLE,
@@ -50,7 +58,7 @@ if TYPE_CHECKING:
 
 
 #: Where processes wait for each other; no package has such a name.
-_LOCK = ":lock"
+LOCK = ":lock"
 #: Seconds to wait for another process that puts files of the same tree on disk.
 _PATIENCE = 60.0
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
@@ -60,7 +68,7 @@ _SEARCHED = rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)"
 def put_package(files: Files, top: str, *, looks: bool) -> None:
     """Put a directory at the top on disk; with its neighbors, if its code *looks*."""
     putting = _Putting(files)
-    with putting.alone():
+    with alone(files.root):
         putting.put(top)
         if looks:
             putting.put_neighbors()
@@ -69,7 +77,7 @@ def put_package(files: Files, top: str, *, looks: bool) -> None:
 def put_neighbors(files: Files) -> None:
     """Put the files at the top on disk, and the directories that hold no module."""
     putting = _Putting(files)
-    with putting.alone():
+    with alone(files.root):
         putting.put_neighbors()
 
 
@@ -77,7 +85,7 @@ def put_file(files: Files, entry: Entry) -> str:
     """Put one file on disk, and return where."""
     path = f"{files.root}/{entry.path}"
     make_directories(os.path.dirname(path))
-    _put(files, entry, path, blobs.put_file)
+    put(files, entry, path, blobs.put_file)
     return path
 
 
@@ -86,19 +94,39 @@ def has(files: Files, entry: Entry) -> bool:
     return blobs.is_here(entry, f"{files.root}/{entry.path}", files.layout)
 
 
-def _put(
+def put(
     files: Files,
     entry: Entry,
     path: str,
-    put: Callable[[Archive, Entry, str, Layout], object],
+    how: Callable[[Archive, Entry, str, Layout], object],
 ) -> None:
-    """Let *put* put one file at *path*. Raises CacheError if the disk refuses."""
+    """Let *how* put one file at *path*. Raises CacheError if the disk refuses."""
     try:
-        put(files.archive, entry, path, files.layout)
+        how(files.archive, entry, path, files.layout)
     except OSError as error:
         what = f"{entry.path} of archive {files.archive.hash}"
         folder = os.path.dirname(f"{files.root}/{entry.path}")
         raise refused(what, folder, error, entry.size) from error
+
+
+def alone(root: str) -> BinaryIO:
+    """Let other processes wait until the result is closed.
+
+    Threads do not wait for each other: one may hold an import lock that the other
+    needs.
+    """
+    path = mark_path(root, LOCK)
+    make_directories(os.path.dirname(path))
+    file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+    for _ in tries(_PATIENCE):
+        try:
+            lockf(file, LOCK_EX | LOCK_NB)
+            break
+        except (BlockingIOError, PermissionError):
+            continue
+        except OSError:
+            break  # a file system without locks
+    return file
 
 
 class _Putting:
@@ -112,25 +140,6 @@ class _Putting:
         self._seen = files.seen
         #: directory at the top -> what its mark says, once that is known
         self._begun: dict[str, str] = {}
-
-    def alone(self) -> BinaryIO:
-        """Let other processes wait until the result is closed.
-
-        Threads do not wait for each other: one may hold an import lock that the other
-        needs.
-        """
-        path = mark_path(self.root, _LOCK)
-        make_directories(os.path.dirname(path))
-        file = open(path, "wb")  # noqa: SIM115 - the caller closes it
-        for _ in tries(_PATIENCE):
-            try:
-                lockf(file, LOCK_EX | LOCK_NB)
-                break
-            except (BlockingIOError, PermissionError):
-                continue
-            except OSError:
-                break  # a file system without locks
-        return file
 
     def _mark(self, mark: str, said: str) -> None:
         with AtomicFile(mark_path(self.root, mark), durable=False) as file:
@@ -152,8 +161,8 @@ class _Putting:
                 for folder in folders:
                     make_directories(f"{self.root}/{folder}")
                 for entry in entries:
-                    put = blobs.put_later if entry.on_demand else blobs.put_file
-                    _put(self._files, entry, f"{self.root}/{entry.path}", put)
+                    how = blobs.put_later if entry.on_demand else blobs.put_file
+                    put(self._files, entry, f"{self.root}/{entry.path}", how)
             # the root is changed by whatever is put there
             paths = folders if top else []
             paths += [
@@ -172,11 +181,11 @@ class _Putting:
 
     def _put_new(self, top: str, entries: list[Entry], folders: list[str]) -> bool:
         """Put a directory at the top on disk by one rename; False if it is there."""
-        if os.path.lexists(f"{self.root}/{top}"):
+        if is_there(f"{self.root}/{top}"):
             return False
         hidden = unfinished_path(self.root)
-        os.mkdir(hidden, 0o700)
-        descriptor = os.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
+        posix.mkdir(hidden, 0o700)
+        descriptor = posix.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if not claim(descriptor):  # eviction was faster
                 return False
@@ -185,8 +194,8 @@ class _Putting:
             for entry in entries:
                 write = blobs.put_file if entry.size >= SHARED else write_file
                 write = blobs.put_later if entry.on_demand else write
-                _put(self._files, entry, f"{hidden}/{entry.path}", write)
-            os.rename(f"{hidden}/{top}", f"{self.root}/{top}")
+                put(self._files, entry, f"{hidden}/{entry.path}", write)
+            posix.rename(f"{hidden}/{top}", f"{self.root}/{top}")
         except OSError as error:
             if error.errno not in {EEXIST, ENOTEMPTY}:
                 raise
@@ -197,7 +206,7 @@ class _Putting:
         return True
 
     def _last_change(self, path: str) -> str:
-        return f"{os.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"
+        return f"{posix.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"
 
     def put_neighbors(self) -> None:
         if self._whole(NEIGHBORS) is None:
@@ -261,7 +270,7 @@ def _export_file(archive: Archive, entry: Entry, path: str) -> None:
 def _remove(folder: str) -> None:
     """Remove a folder, which is empty if all went well."""
     try:
-        os.rmdir(folder)
+        posix.rmdir(folder)
     except OSError:
         from lazyimport.cache.removal import delete_folder
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import posix
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 
 from lazyimport.errors import CacheError
+from lazyimport.files import is_there
 
 #: How a disk says that it has no room.
 _FULL = {EDQUOT, EFBIG, ENOSPC}
@@ -36,10 +38,10 @@ def refused(
 
 
 def _free(folder: str) -> str:
-    while folder not in {"", "/"} and not os.path.exists(folder):
+    while folder not in {"", "/"} and not is_there(folder):
         folder = os.path.dirname(folder)
     try:
-        disk = os.statvfs(folder)
+        disk = posix.statvfs(folder)
     except OSError:
         return ""
     return f" ({disk.f_bavail * disk.f_frsize} bytes are free)"

@@ -52,6 +52,6 @@ def _open_overlay(cache: NodeCache, base: str, head: Head, kind: str) -> None:
     head.apply(found[0].index)
     hash = head.header.hash
     revision = Revision(found[0], head.rest(), hash, head.what)
-    Wishes(cache, hash).__exit__()
     with AtomicFile(cache.partial_path(hash, kind), 0o600, durable=False) as file:
         write_overlay(file, revision, raw=kind == "raw")
+    Wishes(cache, hash).__exit__()

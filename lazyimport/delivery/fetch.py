@@ -8,7 +8,7 @@ from contextlib import suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
-from lazyimport.cache.partial import Wishes
+from lazyimport.cache.partial import Wishes, may_be_open
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room, require_space
 from lazyimport.delivery.early import is_streamed, open_overlays
@@ -217,6 +217,8 @@ class _Fetch:
                 if filling.is_open(room) or is_streamed(
                     self._settings, head, self._cache
                 ):
+                    if not may_be_open(self._cache, hash):
+                        filling.doubt(room)
                     with Wishes(self._cache, hash) as wishes:
                         self._run(filling, head, room, wishes)
                 else:

@@ -129,6 +129,11 @@ class Filling:
         """Return whether processes may have open what is in *room*."""
         return any(room.read(0, HEADER_SIZE))
 
+    def doubt(self, room: Room) -> None:
+        """Let no member count in *room* that was there before the machine booted."""
+        if self.is_open(room):
+            room.write(0, self._beginning())
+
     def fill(
         self,
         room: Room,

@@ -7,6 +7,7 @@ that starts a fetcher does not differ from the others by a module.
 from __future__ import annotations
 
 import os
+import posix
 import sys
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
@@ -218,7 +219,7 @@ def _spawn(
         for ours, its in descriptors:
             copy = fcntl(ours, F_DUPFD_CLOEXEC, 3)
             actions.append((os.POSIX_SPAWN_DUP2, copy, its))
-        return os.posix_spawn(sys.executable, program, environ, file_actions=actions)
+        return posix.posix_spawn(sys.executable, program, environ, file_actions=actions)
     except (OSError, ValueError) as error:
         raise errors.DeliveryError(
             f"the fetcher cannot be started: {error}; it runs "

@@ -7,15 +7,13 @@ file system. What C code opens by itself is not noticed.
 from __future__ import annotations
 
 import os
-from _thread import get_ident
 from _weakref import ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, TypeVar
+    from typing import Any
 
-    Result = TypeVar("Result")
     Appear = Callable[[str, int], object]
 
 #: How deep a look goes: it only asks whether a file comes on demand; at the status of
@@ -39,20 +37,17 @@ class Looks:
     """The trees that are watched in this process, and who is looking now.
 
     ``beginnings`` says how paths begin that are worth a closer look: as the roots do,
-    or, while the current directory is in a tree, in any way. ``busy`` are the threads
-    that put files on disk: what they look at is their own.
+    or, while the current directory is in a tree, in any way. What puts files on disk
+    does not ask here, because it calls the functions of `posix` themselves.
     """
 
     def __init__(self) -> None:
         self.beginnings: tuple[str, ...] = ()
-        self.busy: set[int] = set()
         #: how paths in a tree begin, with links or without -> root
         self._roots: dict[str, str] = {}
         self._appear: dict[str, Appear] = {}
         #: root -> where what lies in it is looked for
         self._places: dict[str, str] = {}
-        # Other threads are not in a forked child, and their names are given again.
-        os.register_at_fork(after_in_child=self.busy.clear)
 
     def watch(self, root: str, appear: Appear) -> None:
         """Let *appear* be called before Python code looks at a path below *root*.
@@ -108,10 +103,10 @@ class Looks:
         Raises as what watches there does.
         """
         beginning, path = self._found(given)
-        if not beginning or get_ident() in self.busy:
+        if not beginning:
             return given
         root, inner = self._roots[beginning], path[len(beginning) :]
-        self.unnoticed(self._look_below, root, inner, depth)
+        self._look_below(root, inner, depth)
         if self._places.get(root, root) == root or os.fsdecode(given)[:1] != "/":
             return given  # a relative one may be relative to a dir_fd
         path = self._led(os.path.normpath(root + inner))
@@ -144,28 +139,17 @@ class Looks:
             value = value.replace(beginning, self._places.get(root, root))
         return value
 
-    def unnoticed(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Call *function*, and notice none of its looks."""
-        thread = get_ident()
-        if thread in self.busy:
-            return function(*args)
-        self.busy.add(thread)
-        try:
-            return function(*args)
-        finally:
-            self.busy.discard(thread)
-
     def is_inside(self, given: Any) -> bool:
-        """Return whether somebody else than us looks at a path in a tree."""
-        return bool(self._found(given)[0]) and get_ident() not in self.busy
+        """Return whether a path is in a tree."""
+        return bool(self._found(given)[0])
 
     def is_awaited(self, given: Any) -> bool:
         """Return whether *given* is a link that stands for a file on demand."""
         beginning, path = self._found(given)
-        if not beginning or get_ident() in self.busy:
+        if not beginning:
             return False
         root, inner = self._roots[beginning], path[len(beginning) :]
-        return bool(self.unnoticed(self._look_below, root, inner, ASKED))
+        return bool(self._look_below(root, inner, ASKED))
 
     def is_root(self, path: object) -> bool:
         """Return whether *path* is the root of a tree."""

@@ -54,8 +54,7 @@ class Tree:
     and ``__path__`` name. *materializer* returns what puts files there when somebody
     needs them; None if nothing can. *bytecode* holds code for a Python that the
     archive has none for, or is None. *restore* is what pickles of its loaders name.
-    *looks* notices nothing of what is done for them, and *warn* is told what a person
-    should know.
+    *looks* is told where files are put, and *warn* what a person should know.
 
     ``place`` is where files are put: *root*, unless the process became a user who may
     not write there; who looks at *root* then is led to it.
@@ -309,7 +308,7 @@ class Tree:
         user = os.geteuid()
         if user != self._user and self._materializer is not None:
             self._user = user
-            self.place = self._looks.unnoticed(self._materializer).root
+            self.place = self._materializer().root
             self._looks.lead(self.root, self.place)
             self.prepared.clear()
             self._refused.clear()
@@ -326,7 +325,7 @@ class Tree:
             text = f"archive {self.hash} has no folder for files"
             return errors.CacheError(text, errno=EROFS)
         try:
-            self._looks.unnoticed(put, self._materializer())
+            put(self._materializer())
         except OSError as error:
             from lazyimport.cache.refusal import refused  # disks rarely do
 

@@ -9,8 +9,9 @@ finds them (``os.stat``, ``builtins.open``), and where somebody has taken them b
 from __future__ import annotations
 
 import os
+import posix
+import posixpath
 import sys
-from _thread import get_ident
 
 from lazyimport.importing.looks import (
     LISTED,
@@ -183,23 +184,34 @@ class _Scandir(_Look):
 class _Realpath(_Look):
     """``os.path.realpath``, which asks of each part of a path whether it is a link.
 
-    Nothing in an archive is one, so nothing has to appear; a file on demand is where
-    it will be.
+    Nothing in an archive is one, so nothing has to appear, unless all of a path must be
+    there (``strict``); a file on demand is where it will be.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        thread, busy = get_ident(), self._looks.busy
-        if thread in busy or keywords.get("strict"):  # then all of it must be there
+        if keywords.get("strict"):
             return self.__wrapped__(*args, **keywords)
-        busy.add(thread)
-        try:
-            found = self.__wrapped__(*args, **keywords)
-        finally:
-            busy.discard(thread)
+        found = _realpath(*args, **keywords)
         if args and found != args[0] and self._looks.is_awaited(args[0]):
             folder, name = os.path.split(args[0])
             return os.path.join(self(folder, **keywords), name)
         return found
+
+
+def _unnoticed(*functions: str) -> Any:
+    """Return the last of these *functions* of `posixpath`, asking the system itself."""
+    names = {**vars(posixpath), "os": posix}
+    for name in functions:
+        real = names.get(name)
+        if getattr(real, "__globals__", None) is vars(posixpath):  # and nobody's own
+            copy = type(real)(real.__code__, names, name, real.__defaults__)
+            copy.__kwdefaults__ = real.__kwdefaults__
+            names[name] = copy
+    return names[functions[-1]]
+
+
+#: `os.path.realpath`, whose looks nobody notices.
+_realpath = _unnoticed("_joinrealpath", "realpath")
 
 
 class _Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_files_of_a_tree_count_where_they_are_no_links(
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(posix, "link", refuse)
     archive = cache.open(name)
     assert archive is not None
     Materializer(archive, cache.tree_path(name)).put_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import random
 import re
 import signal
@@ -421,7 +422,7 @@ def test_a_program_with_python_in_it_fetches_for_itself(
     site: ColdNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/sbin/uwsgi")
-    monkeypatch.setattr(os, "posix_spawn", None)
+    monkeypatch.setattr(posix, "posix_spawn", None)
     archive, moved = obtain(site.settings(), SILENT)
     assert moved == len(DATA)
     prove(archive)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lazyimport.cache.blobs import SHARED
 from lazyimport.importing.looks import Looks
 from tests.support.compare_importers import (
     Outcome,
@@ -242,6 +243,90 @@ def test_no_more_than_names(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["{}", "['app', 'beside', 'top.txt']"]
     there = [path for path in (cache / "trees" / hash_).rglob("*") if path.is_file()]
     assert [path.name for path in there] == ["top.txt"]
+
+
+@pytest.mark.parametrize("moment", ["write_file", "make_directories", "realpath"])
+def test_who_interrupts_us_is_noticed(tmp_path: Path, moment: str) -> None:
+    """A signal handler, or another greenlet, looks in the thread that puts files."""
+    files = {**TREE, "app/data.txt": "data\n"}
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(files, tmp_path / "site"), cache)
+    program = f"""
+        import os, posix, signal
+        import lazyimport
+        root = lazyimport.install({hash_!r}, cache_dir={str(cache)!r}).root
+        from lazyimport.cache import putting
+        from lazyimport.importing import wrappers
+
+        class Interrupted:
+            def __getattr__(self, name):
+                interrupt()
+                return getattr(posix, name)
+
+        def interrupt():
+            if not seen:
+                seen.append(None)
+                signal.raise_signal(signal.SIGUSR1)
+
+        def look(*_):
+            with open(root + "/beside/text.txt") as file:
+                seen.append((file.read(), os.path.exists(root + "/top.txt")))
+
+        seen = []
+        signal.signal(signal.SIGUSR1, look)
+        if {moment!r} == "realpath":
+            wrappers._realpath.__globals__["os"] = Interrupted()
+            os.path.realpath(root + "/app/data.txt")
+        else:
+            real = putting.{moment if moment != "realpath" else "put"}
+            def interrupted(*arguments):
+                interrupt()
+                return real(*arguments)
+            setattr(putting, {moment!r}, interrupted)
+            import app
+            print(open(root + "/app/data.txt").read())
+        print(seen)
+        """
+
+    done = run(program)
+
+    said = "" if moment == "realpath" else "data\n\n"
+    assert done == Outcome(f"{said}[None, ('text\\n', True)]\n", "", 0)
+
+
+def test_what_we_do_ourselves_is_no_look(tmp_path: Path) -> None:
+    """What puts files on disk calls no function that is wrapped."""
+    files = {**TREE, "app/data.txt": "", "app/large.bin": "large" * (SHARED // 5)}
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(files, tmp_path / "site"), cache)
+    program = f"""
+        import os, sys
+        import lazyimport
+        from lazyimport.importing.looks import Looks
+        root = lazyimport.install({hash_!r}, cache_dir={str(cache)!r}).root
+        real, ours = Looks._look_below, set()
+
+        def look_below(self, *arguments):
+            frame = sys._getframe()
+            while frame.f_globals["__name__"] != "__main__" or frame.f_code is here:
+                frame = frame.f_back
+                if frame.f_globals["__name__"].startswith("lazyimport.cache"):
+                    ours.add((frame.f_globals["__name__"], frame.f_lineno))
+            return real(self, *arguments)
+
+        here = look_below.__code__
+        Looks._look_below = look_below
+        os.chdir(root)
+        import app.other
+        os.stat("beside/text.txt"), os.listdir(root), os.mkdir(root + "/made")
+        os.replace(root + "/app/plugin.py", root + "/app/moved.py")
+        with open("app/large.bin") as file: print(len(file.read()), end=" ")
+        os.posix_spawnp("true", ["true", root + "/app"], os.environ), os.wait()
+        lazyimport.path("app")
+        print(ours)
+        """
+
+    assert run(program) == (f"{SHARED // 5 * 5} set()\n", "", 0)
 
 
 def test_everything_at_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import posix
 import shutil
 import signal
 import stat
@@ -42,6 +43,7 @@ from tests.support.disks import as_nobody
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
 
 #: Waits for a line, then puts its number; prints whether it created the object.
@@ -71,12 +73,12 @@ print("done")
 """
 #: Is about to replace an object, and stops there.
 HOLDER = """
-import os, sys
+import posix, sys
 from lazyimport.stores import mutable, open_store
 def replace(*paths):
     print("in the middle", flush=True)
     sys.stdin.read()
-os.replace = replace
+posix.replace = replace
 store = mutable(open_store(sys.argv[1]))
 store.replace("k", b"second", store.read_versioned("k")[1])
 """
@@ -668,17 +670,17 @@ class TestReplacing:
         place.plant("k", b"first")
         events = []
 
-        def note(name: str) -> None:
-            function = getattr(os, name)
+        def note(module: ModuleType, name: str) -> None:
+            function = getattr(module, name)
 
             def noted(*arguments: object) -> None:
                 events.append(name)
                 function(*arguments)
 
-            monkeypatch.setattr(os, name, noted)
+            monkeypatch.setattr(module, name, noted)
 
-        note("fsync")
-        note("replace")
+        note(os, "fsync")
+        note(posix, "replace")
         assert replace(store, b"second")
         assert events == ["fsync", "replace", "fsync"]
 

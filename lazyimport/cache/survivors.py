@@ -1,0 +1,55 @@
+"""Survivors: what is on disk of a tree after the machine has booted.
+
+A power cut leaves files without their bytes, and marks that say more than is there
+(`lazyimport.cache.boot`). So the first process that uses the tree then proves what is
+there by its digest, and puts a sound file in the place of each that is not.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from lazyimport.cache import blobs, boot, putting
+from lazyimport.cache.layout import BOOT, READY, is_of_this_boot, mark_path
+from lazyimport.cache.partial import can_be_shared
+from lazyimport.files import AtomicFile, remove_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def prove(files: putting.Files) -> None:
+    """Prove what is on disk of a tree, unless another process has since the boot.
+
+    Nothing is done on a disk that is not known to be local: a server has the bytes of
+    what was closed, and the boots of its clients are not its own. Raises as
+    `lazyimport.cache.putting` does.
+    """
+    root, index = files.root, files.archive.index
+    if not can_be_shared(root):
+        return
+    with putting.alone(root):
+        if is_of_this_boot(root):
+            return
+        for path in _files(root):
+            entry = index.entry(path[len(root) + 1 :])
+            if entry is not None and not blobs.is_sound(path, entry):
+                putting.put(files, entry, path, blobs.replace_file)
+        for mark in posix.listdir(root + READY):
+            if mark != putting.LOCK:
+                remove_file(mark_path(root, mark))
+        with AtomicFile(mark_path(root, BOOT), durable=False) as file:
+            file.write(boot.name().encode())
+
+
+def _files(root: str) -> Iterator[str]:
+    """Yield the files below *root*, without those that are links."""
+    folders = [root]
+    while folders:
+        with posix.scandir(folders.pop()) as items:
+            for item in items:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.path)
+                elif item.is_file(follow_symlinks=False):
+                    yield item.path

@@ -1,0 +1,143 @@
+"""After a power cut, what was written before it counts only if it is whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyimport.cache import boot
+from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.layout import BOOT, mark_path
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.partial import can_be_shared
+from lazyimport.cache.verify import verify
+from tests.support.node_cache import DAY, put_archive
+
+LARGE = os.urandom(SHARED + 1)
+FILES: dict[str, str | bytes] = {
+    "pkg/small.bin": b"small",
+    "pkg/deep/large.bin": LARGE,
+    "pkg/deep/x.txt": "x" * 5000,
+    "seen/one.py": "x = 1\n",
+    "top.txt": "top",
+}
+#: Puts on disk what a process does, in a boot that it is told.
+PUT = """
+import sys
+from lazyimport.cache import boot
+from lazyimport.cache.materialize import Materializer
+from lazyimport.cache.node import NodeCache
+where, hash, boot._known = sys.argv[1:]
+cache = NodeCache(where)
+files = Materializer(cache.open(hash), cache.tree_path(hash))
+files.put_file(files.archive.index.entry("seen/one.py"))
+files.put_package("")
+files.put_package("pkg")
+"""
+BEFORE, NOW = "a" * 32, "b" * 32
+
+
+def put(cache: NodeCache, hash: str, when: str) -> None:
+    subprocess.run([sys.executable, "-c", PUT, cache.path, hash, when], check=True)
+
+
+def cut(path: Path, data: bytes) -> None:
+    """Let a file be as a power cut leaves it: its inode was written, its bytes not."""
+    status = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(data)
+    path.chmod(status.st_mode)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture
+def hash(cache: NodeCache, tmp_path: Path) -> str:
+    if not can_be_shared(str(tmp_path)):
+        pytest.skip("not a disk of this machine, as far as is known")
+    return put_archive(cache, used=DAY, **FILES)
+
+
+@pytest.mark.parametrize(
+    "left", [b"", b"x" * 3, bytes(5000)], ids=["empty", "short", "0"]
+)
+def test_files_without_their_bytes_are_replaced(
+    cache: NodeCache, hash: str, left: bytes
+) -> None:
+    put(cache, hash, BEFORE)
+    root = Path(cache.tree_path(hash))
+    (blob,) = Path(cache.path, "blobs").rglob("*/*")
+    (root / "pkg/made.txt").write_text("by the program")
+    for name in ("pkg/small.bin", "pkg/deep/x.txt", "seen/one.py", "top.txt"):
+        cut(root / name, left)
+    for path in {blob, root / "pkg/deep/large.bin"}:
+        cut(path, left * (len(LARGE) // max(len(left), 1)))
+    for mark in ("pkg", ":"):
+        cut(Path(mark_path(str(root), mark)), b"")
+
+    put(cache, hash, NOW)
+
+    for name, data in FILES.items():
+        expected = data.encode() if isinstance(data, str) else data
+        assert (root / name).read_bytes() == expected, name
+    assert (root / "pkg/made.txt").read_text() == "by the program"
+    assert verify(cache, remove=False).damages == []
+
+
+def test_what_is_missing_although_its_mark_is_there_is_put_there(
+    cache: NodeCache, hash: str
+) -> None:
+    """The mark came to the disk short, so that it says nothing of the directory."""
+    put(cache, hash, BEFORE)
+    root = cache.tree_path(hash)
+    os.unlink(f"{root}/pkg/deep/x.txt")
+    cut(Path(mark_path(root, "pkg")), b"")
+
+    put(cache, hash, NOW)
+
+    assert Path(root, "pkg/deep/x.txt").read_text() == "x" * 5000
+
+
+def test_a_large_file_in_another_tree_is_proved_too(
+    cache: NodeCache, hash: str
+) -> None:
+    put(cache, hash, BEFORE)
+    (blob,) = Path(cache.path, "blobs").rglob("*/*")
+    cut(blob, bytes(len(LARGE)))
+    other = put_archive(cache, used=DAY, **FILES)
+
+    put(cache, other, NOW)
+
+    assert Path(cache.tree_path(other), "pkg/deep/large.bin").read_bytes() == LARGE
+
+
+def test_once_for_each_boot(cache: NodeCache, hash: str) -> None:
+    """What is edited after that stays; what is sound is not written again."""
+    put(cache, hash, BEFORE)
+    root = cache.tree_path(hash)
+    sound = Path(root, "pkg/deep/x.txt").stat().st_ino
+    put(cache, hash, NOW)
+    assert Path(mark_path(root, BOOT)).read_text() == NOW
+    edited = Path(root, "pkg/small.bin")
+    edited.chmod(0o644)
+    edited.write_bytes(b"edited")
+
+    put(cache, hash, NOW)
+
+    assert edited.read_bytes() == b"edited"
+    assert Path(root, "pkg/deep/x.txt").stat().st_ino == sound
+
+
+def test_where_boots_have_no_names(cache: NodeCache, hash: str) -> None:
+    """As in macOS: nothing can be said of them, and everything else works."""
+    for _ in range(2):
+        put(cache, hash, "")
+        assert Path(cache.tree_path(hash), "pkg/deep/large.bin").read_bytes() == LARGE
+
+
+def test_the_boot_of_this_machine() -> None:
+    assert boot.name() == boot.name()
+    assert not boot.name() or int(boot.name(), 16)
