@@ -200,9 +200,9 @@ class _Realpath(_Look):
 
 def _unnoticed(*functions: str) -> Any:
     """Return the last of these *functions* of `posixpath`, asking the system itself."""
-    names = {**vars(posixpath), "os": posix}
+    names: dict[str, Any] = {**vars(posixpath), "os": posix}
     for name in functions:
-        real = names.get(name)
+        real: Any = names.get(name)
         if getattr(real, "__globals__", None) is vars(posixpath):  # and nobody's own
             copy = type(real)(real.__code__, names, name, real.__defaults__)
             copy.__kwdefaults__ = real.__kwdefaults__
