@@ -7,10 +7,12 @@ signatures are required, an archive that no trusted key has signed.
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from typing import Any
 
-from lazyimport.cache.layout import CHANNELS, SIGNATURES, Layout
+from lazyimport.cache.layout import CHANNELS, LOCKS, SIGNATURES, Layout
+from lazyimport.cache.locking import CacheLock
 from lazyimport.errors import (
     CacheError,
     ChannelError,
@@ -25,7 +27,11 @@ from lazyimport.registry.opening import store_of
 from lazyimport.registry.signing import Trusted, archive_text
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore
+from lazyimport.stores.keys import place_of
 from lazyimport.values import check_hash
+
+#: Seconds to wait for another process that records a change of the same channel.
+_SECONDS = 30.0
 
 
 def resolve_channel(
@@ -167,7 +173,7 @@ class _Sighting:
         self._cache = Layout(settings.cache_dir)
         self._name = name
         self._url = url
-        self._path = self._cache.channel_path(url, name, signed=signed)
+        self._path = self._cache.channel_path(place_of(url), name, signed=signed)
         self._signed = signed
         self._written = signed or settings.cache_mode != "memory"
         self._minimum = settings.channel_minimum
@@ -235,13 +241,22 @@ class _Sighting:
 
     def write(self, change: Change) -> None:
         """Record *change*, unless it or a newer one was seen before."""
-        number, hash = self._load()  # another process may have asked meanwhile
-        known = number == change.number and hash == change.hash
-        if not self._written or known or number > change.number:
+        if not self._written or self._knows(change):
             return
-        facts = {"number": change.number, "hash": change.hash}
         try:
-            _write(self._cache, CHANNELS, self._path, facts, durable=self._signed)
+            with self._lock():
+                if not self._knows(change):  # another process may have asked meanwhile
+                    facts = {"number": change.number, "hash": change.hash}
+                    durable = self._signed
+                    _write(self._cache, CHANNELS, self._path, facts, durable=durable)
         except (OSError, CacheError) as error:
             why = str(getattr(error, "strerror", None) or error)
             self._refuse(f"cannot be written ({why})", change.number)
+
+    def _knows(self, change: Change) -> bool:
+        number, hash = self._load()
+        return number > change.number or (number, hash) == (change.number, change.hash)
+
+    def _lock(self) -> CacheLock:
+        self._cache.make_folder(LOCKS)
+        return CacheLock(self._cache.lock_path(os.path.basename(self._path)), _SECONDS)

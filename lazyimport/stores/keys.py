@@ -10,6 +10,9 @@ from lazyimport.values import redact
 #: of which a store needs some for the names of its own files.
 MAX_KEY = 1024
 MAX_PART = 240
+#: The options of a URL that say where a bucket is.
+_WHERE = ("account_name", "endpoint")
+_PORTS = {"http": 80, "https": 443}
 
 
 def check_key(key: str) -> str:
@@ -37,6 +40,39 @@ def check_range(start: int, end: int | None) -> None:
             name="range",
             value=(start, end),
         )
+
+
+def place_of(url: str) -> str:
+    """Return the place that *url* names, spelled as every URL of it is here.
+
+    *url* is that of a store, `ReadStore.url`. Left out is what only says how to get
+    there: users, regions, the order of options.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "file":
+        parts = (part for part in rest.split("/") if part not in {"", "."})
+        return f"file:///{'/'.join(parts)}"
+    if scheme in {"http", "https"}:
+        return _web_place_of(url)
+    path, _, query = rest.partition("?")
+    if not query:
+        return url
+    from urllib.parse import parse_qsl
+
+    found = dict(parse_qsl(query))
+    if "endpoint" in found:
+        found["endpoint"] = _web_place_of(found["endpoint"])
+    where = [f"{name}={found[name]}" for name in _WHERE if found.get(name)]
+    return "?".join([f"{scheme}://{path}", *filter(None, ["&".join(where)])])
+
+
+def _web_place_of(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = "" if parts.port in {None, _PORTS.get(parts.scheme)} else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 def not_a_store(url: str, form: str, why: str) -> SettingsError:

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lazyimport
 from lazyimport.errors import InstallError, SettingsError, SignatureError, StoreError
+from lazyimport.registry import resolution
 from lazyimport.registry.channels import set_channel
+from lazyimport.settings import Settings
 from lazyimport.stores import mutable, open_store, writable
 from tests.delivery.test_fetch import Site
 
@@ -127,6 +131,53 @@ def test_what_was_seen_is_recorded_for_this_user_only(site: Site) -> None:
 
     assert json.loads(seen.read_text()) == {"number": 1, "hash": handle.hash}
     assert seen.stat().st_mode & 0o777 == 0o600
+
+
+def test_of_two_that_look_at_once_the_newer_change_is_recorded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has read the older one and is about to write it down is first."""
+    first, second = push(site, "one"), push(site, "two")
+    aim(site, first)
+    program = (
+        "import os; from lazyimport.settings import Settings; "
+        "from lazyimport.registry.resolution import resolve_channel; "
+        "print(resolve_channel(Settings.from_environ(os.environ), 'prod').hash)"
+    )
+    others = []
+
+    def write(*arguments: Any, durable: bool) -> None:
+        aim(site, second)
+        other = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+        )
+        others.append(other)
+        # It waits for the lock, or has written already.
+        with suppress(subprocess.TimeoutExpired):
+            other.wait(timeout=3)
+        kept_write(*arguments, durable=durable)
+
+    kept_write = resolution._write
+    monkeypatch.setattr(resolution, "_write", write)
+    settings = Settings.from_environ(os.environ)
+    assert first == resolution.resolve_channel(settings, "prod").hash
+    (other,) = others
+
+    assert f"{second}\n" == other.communicate()[0]
+    (seen,) = (site.node / "channels").iterdir()
+    assert json.loads(seen.read_text()) == {"number": 2, "hash": second}
+
+
+def test_a_channel_is_one_however_its_store_is_spelled(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aim(site, push(site, "one"))
+    folder = site.url.removeprefix("file://")
+    for url in (site.url, f"{site.url}/", f"FILE://localhost/.{folder}//"):
+        settings = Settings.from_environ(os.environ, store=url)
+        resolution.resolve_channel(settings, "prod")
+
+    assert 1 == len(list((site.node / "channels").iterdir()))
 
 
 @pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])
