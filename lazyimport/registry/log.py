@@ -60,10 +60,12 @@ def read_log(
     Anybody who can write to the store can write such records; with *trusted* keys
     events say whether one of them has signed them. Raises StoreError.
     """
+    # Of one second, in the order in which people work: what is pushed gets a channel,
+    # and is deployed.
     found = [
-        *_pushes(store, limit, reporter),
-        *_changes(store, limit, trusted),
         *_deployments(store, limit, trusted),
+        *_changes(store, limit, trusted),
+        *_pushes(store, limit, reporter),
     ]
     return sorted(found, key=lambda event: event.at, reverse=True)[:limit]
 
@@ -77,12 +79,15 @@ def _pushes(store: Store, limit: int, reporter: Reporter) -> Iterator[Event]:
 
 
 def _changes(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Event]:
-    keys = [item.key for item in store.list(CHANGES) if change_of(item.key)]
-    keys = keys[-limit:]
-
+    """Yield the newest changes of channels, the newest first."""
+    known = {item.key: change_of(item.key) or ("", 0) for item in store.list(CHANGES)}
+    keys = [key for key, (channel, _) in known.items() if channel]
+    # A name has the second and the number, and names are sorted as texts.
+    keys.sort(key=lambda key: (key.partition("Z-")[0], known[key]), reverse=True)
+    keys = keys[:limit]
     reads = [partial(store.read, key, 0, _LARGEST) for key in keys]
     for key, data in zip(keys, side_by_side(*reads), strict=True):
-        channel, number = change_of(key) or ("", 0)
+        channel, number = known[key]
         try:
             change = Change(json.loads(data))
         except (ValueError, TypeError, LookupError, RecursionError, ChannelError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.registry import channels
 from lazyimport.registry.channel import HISTORY
 from lazyimport.registry.channels import remove_channel, set_channel
 from lazyimport.registry.history import History
@@ -69,6 +70,19 @@ def test_no_change_of_a_channel_is_forgotten(store: MutableStore) -> None:
     changes = [e for e in read_log(store, 100) if e.kind == "channel"]
     assert HISTORY + 4 == len(changes)
     assert 1 == sum(e.hash is None for e in changes)
+
+
+def test_changes_of_one_second_are_in_the_order_of_their_numbers(
+    store: MutableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As texts, 10 comes before 9."""
+    monkeypatch.setattr(channels, "utc", lambda _: "2026-11-29T06:03:00Z")
+    for number in range(12):
+        set_channel(store, "prod", (A, B)[number % 2], by=f"by-{number}")
+
+    for limit in (100, 3):
+        found = [e.by for e in read_log(store, limit) if e.kind == "channel"]
+        assert [f"by-{number}" for number in range(11, -1, -1)][:limit] == found
 
 
 def test_what_nobody_signed_is_marked(store: MutableStore, ours: Signer) -> None:
