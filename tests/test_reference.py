@@ -75,7 +75,12 @@ class TestSettings:
         running = {row["Argument"] for row in settings_table() if row["Environment"]}
 
         assert set(signature(Settings).parameters) == {*running, "environ"}
-        assert set(signature(lazyimport.install).parameters) <= running
+        sentence = re.search(
+            r"`lazyimport.install\(\)` takes (.*)\.", read("settings.md")
+        )
+        assert sentence is not None
+        named = set(re.findall(r"`(\w+)`", sentence[1]))
+        assert set(signature(lazyimport.install).parameters) == named <= running
 
     def test_keys_of_packing(self) -> None:
         assert sorted(config._KEYS) == sorted(column("[tool.lazyimport]"))
