@@ -152,8 +152,7 @@ def test_it_is_killed_again_and_again(site: ColdNode) -> None:
     worker = site.start(IMPORT)
     for _ in range(scaled(2, 40)):
         time.sleep(chance.uniform(0, 0.4))
-        for fetcher in site.fetchers()[:1]:
-            os.kill(fetcher, signal.SIGKILL)
+        site.kill_fetcher()
         if worker.poll() is not None or chance.random() < 0.2:
             worker.kill()
             worker.communicate()

@@ -94,6 +94,12 @@ class Worker:
         self.tell(line)
         return self.answer()
 
+    def wait_until(self, line: str, result: str) -> None:
+        deadline = time.monotonic() + 30
+        while (last := self.ask(line)) != result:
+            assert time.monotonic() < deadline, last
+            time.sleep(0.05)
+
     def __enter__(self) -> Worker:
         return self
 
@@ -116,8 +122,8 @@ def test_a_process_runs_from_what_has_come(node: ColdNode) -> None:
     node.server.most = BEGINNING
     with Worker(node) as worker:
         assert worker.ask(importing("shop.m7")) == "7"
-        said = worker.ask("__import__('lazyimport').stats().fetching")
-        assert said == f"fetching, {100 * BEGINNING // len(DATA)} %"
+        said = f"fetching, {100 * BEGINNING // len(DATA)} %"
+        worker.wait_until("__import__('lazyimport').stats().fetching", said)
         ratio = worker.ask(
             "__import__('lazyimport.statistics').statistics.fetch_of("
             "__import__('lazyimport').current()).ratio"
@@ -306,8 +312,8 @@ def test_what_is_partial_and_in_use_is_not_removed(node: ColdNode) -> None:
         clear(node.cache)
         assert partial.stat().st_ino == inode
         assert worker.ask(importing("shop.m8")) == "8"
-    while found := node.fetchers():  # of m8, if that had not come before
-        os.kill(found[0], signal.SIGKILL)
+    while node.fetchers():  # of m8, if that had not come before
+        node.kill_fetcher()
         time.sleep(0.01)
     clear(node.cache)
     assert os.listdir(node.cache.folder("archives")) == []
@@ -375,8 +381,9 @@ def test_a_delta_runs_while_its_base_comes(after: ColdNode) -> None:
         assert worker.ask(importing("shop.m7")) == "70"
         assert worker.ask(importing("shop.m8")) == "8"
         assert worker.ask(importing("late.m3")) == "30"
-        said = worker.ask("__import__('lazyimport').stats().fetching")
-        assert said.startswith("fetching, 2")
+        worker.wait_until(
+            "__import__('lazyimport').stats().fetching[:11]", "fetching, 2"
+        )
         worker.tell(importing("zoo"))
         time.sleep(0.2)
         os.kill(after.wait_for(0), signal.SIGKILL)
@@ -435,8 +442,7 @@ def test_everybody_is_killed_again_and_again(node: ColdNode) -> None:
         with Worker(node) as worker:
             worker.tell(importing("late.m3"))
             time.sleep(chance.uniform(0, 0.4))
-            for fetcher in node.fetchers()[:1]:
-                os.kill(fetcher, signal.SIGKILL)
+            node.kill_fetcher()
             if chance.random() < 0.3:
                 worker.process.kill()
             else:

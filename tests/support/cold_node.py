@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lazyimport.cache.node import NodeCache
@@ -52,19 +54,28 @@ class ColdNode:
         )
 
     def fetchers(self) -> list[int]:
-        """Return the processes that have the lock of the archive open and fetch."""
+        """Return the processes that have the lock of the archive open and fetch.
+
+        They have a session of their own: they have left the process that started them.
+        """
         found = []
         for name in os.listdir("/proc"):
             try:
                 command = Path(f"/proc/{name}/cmdline").read_bytes()
                 lock = os.readlink(f"/proc/{name}/fd/2")
-            except OSError:
+                is_detached = os.getsid(int(name)) == int(name)
+            except (OSError, ValueError):
                 continue
-            if b"delivery.fetcher" in command and lock == self.cache.lock_path(
-                self.hash
-            ):
+            is_ours = lock == self.cache.lock_path(self.hash) and is_detached
+            if is_ours and b"delivery.fetcher" in command:
                 found.append(int(name))
         return found
+
+    def kill_fetcher(self) -> None:
+        """Kill the process that fetches, if there is one and it has not ended yet."""
+        for fetcher in self.fetchers()[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(fetcher, signal.SIGKILL)
 
     def wait_for(self, percent: int) -> int:
         """Wait until so much has come; return the process that fetches."""
