@@ -14,8 +14,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from shlex import join
 from typing import Any
 
 from lazyimport.delivery.fit import Python
@@ -23,6 +23,7 @@ from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.kubectl import Forward
 from lazyimport.deploy.node_log import NodeLog, Told
+from lazyimport.deploy.own_jobs import pythons_in, run_own
 from lazyimport.deploy.status import Process, Served
 
 _SERVE = "/api/serve/applications/"
@@ -143,19 +144,22 @@ class Cluster:
         *store* is the URL to fetch from, None for each node's own. Raises DeployError
         if a node cannot get it, and after *timeout* seconds.
         """
-        command = ["python", "-m", "lazyimport.ray.prefetch_job", hash]
-        return self.run(join([*command, store] if store else command), timeout)
+        words = [hash, *filter(None, [store])]
+        run = partial(self.run, timeout=timeout)
+        return run_own(run, "lazyimport.ray.prefetch_job", *words)
 
     def pythons(self, timeout: float) -> list[Python]:
-        """Return the Python of each node. Raises DeployError as `run` does."""
-        lines: list[str] = []
+        """Return the Python of each node.
+
+        Raises DeployError as `run` does, and if the lazyimport there is too old.
+        """
+        run, lines = partial(self.run, timeout=timeout), list[str]()
         try:
-            lines.extend(self.run("python -m lazyimport.ray.describe_job", timeout))
+            lines.extend(run_own(run, "lazyimport.ray.describe_job"))
         except DeployError as error:
             said = "".join(f"\n{line}" for line in lines)
             raise error.with_text(f"{error}{said}") from error.__cause__
-        told = [json.loads(line) for line in lines if line.startswith("{")]
-        return [Python(**{name: one[name] for name in Python._fields}) for one in told]
+        return pythons_in(lines)
 
     def run(self, command: str, timeout: float) -> Iterator[str]:
         """Run *command* on the head node as a job, and yield the lines it prints.

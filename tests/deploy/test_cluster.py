@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -191,3 +193,67 @@ def test_prefetching_is_a_job(
     (command,) = dashboard.commands
     assert command.startswith(f"python -m lazyimport.ray.prefetch_job {A}")
     assert command.endswith(last)
+
+
+class TestAnotherVersionInTheCluster:
+    """Jobs of ours are run by the lazyimport that the cluster has, or has not."""
+
+    @pytest.mark.parametrize(
+        ("module", "said"),
+        [
+            (
+                "lazyimport.ray.younger_job",
+                "an older lazyimport, without lazyimport.ray",
+            ),
+            (
+                "lazyimport.younger.job",
+                "an older lazyimport, without lazyimport.younger",
+            ),
+        ],
+    )
+    def test_that_lacks_the_job(
+        self, dashboard: Dashboard, module: str, said: str
+    ) -> None:
+        dashboard.logs = python_says(module)
+        dashboard.status = "FAILED"
+        cluster = Cluster(dashboard.address)
+        for ask in (
+            lambda: cluster.pythons(60),
+            lambda: list(cluster.prefetch(A, None, 60)),
+        ):
+            with pytest.raises(DeployError, match=f"the cluster has {said}") as info:
+                ask()
+            assert "put the version that is here" in str(info.value)
+            assert "a job of Ray, is FAILED: python -m" in str(info.value)
+
+    def test_none(self, dashboard: Dashboard) -> None:
+        dashboard.logs = python_says("lazyimport.ray.describe_job", "-S")
+        dashboard.status = "FAILED"
+        with pytest.raises(DeployError, match="has no lazyimport for the python that"):
+            Cluster(dashboard.address).pythons(60)
+
+    @pytest.mark.parametrize(
+        "logs",
+        [
+            "",
+            "starting\n",
+            '{"where": "node"}\n',
+            "{\n",
+            '{"where": "n", "minor": "3.8", "tag": "", "magic": "", "suffixes": []}\n',
+            '{"where": "n", "minor": 8, "tag": "", "magic": "x", "suffixes": []}\n',
+        ],
+    )
+    def test_that_answers_in_another_form(
+        self, dashboard: Dashboard, logs: str
+    ) -> None:
+        dashboard.logs = logs
+        with pytest.raises(DeployError, match="does not say which Python its nodes"):
+            Cluster(dashboard.address).pythons(60)
+
+
+def python_says(module: str, *options: str) -> str:
+    """What Python prints that is to run a module and does not have it."""
+    command = [sys.executable, *options, "-m", module]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode
+    return done.stderr
