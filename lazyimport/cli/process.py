@@ -8,7 +8,6 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from lazyimport.cli import console
@@ -100,9 +99,11 @@ class Process:
         return self._follows
 
     def _swap(self, hash: str) -> None:
-        with suppress(BrokenPipeError):  # it is ending, and will not answer
+        try:
             os.write(self._tell, f"{hash}\n".encode())
-        answer = self._answer(_TO_ANSWER)
+            answer = self._answer(_TO_ANSWER)
+        except BrokenPipeError:  # it is ending, or listens no longer
+            answer = ""
         if not answer:
             self._reporter.warn(
                 f"{self._words[0]} does not answer; it is started again"
