@@ -13,9 +13,10 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from lazyimport.cli.declare import argument, option
-from lazyimport.errors import CacheError, LazyImportError, SettingsError
+from lazyimport.errors import CacheError, LazyImportError, SettingsError, SignatureError
 from lazyimport.settings import Settings
-from lazyimport.values import check_channel
+from lazyimport.stores import ReadStore
+from lazyimport.values import check_channel, redact
 
 #: What makes a process run an archive of its own.
 ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL", "LAZYIMPORT_ARTIFACT"}
@@ -187,12 +188,16 @@ def folder(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text))
 
 
-def archive(spelling: str = "HASH") -> Callable[..., Any]:
-    """Give a command the argument HASH, which `lazyimport.delivery.lookup` reads."""
+def archive(spelling: str = "HASH", *, artifacts: bool = True) -> Callable[..., Any]:
+    """Give a command the argument HASH, which `lazyimport.delivery.lookup` reads.
+
+    It may name an artifact, unless the command is about what a store has.
+    """
+    forms = "the name of a channel; or the path or URL of a zip, wheel or tarball."
     return argument(
         spelling,
         "The archive: its hash, as 'push' prints it, or the first six digits or more; "
-        "the name of a channel; or the path or URL of a zip, wheel or tarball.",
+        + (forms if artifacts else "or the name of a channel."),
         "archive",
         shell_complete=complete_archive,
     )
@@ -241,6 +246,37 @@ def trusting(settings: Settings, signer: Any) -> Settings:
     if signer is None or settings.trusted_keys:
         return settings
     return settings.replaced(trusted_keys=signer.public)
+
+
+def resolve_stored(
+    text: str,
+    settings: Settings,
+    store: ReadStore | None = None,
+    signer: Any = None,
+) -> str:
+    """Return the hash of the archive in a store that *text* names.
+
+    *signer* signs nothing because the store says so. Raises click.UsageError for an
+    artifact, which is an archive in a store once it has been pushed, and what
+    `lazyimport.delivery.lookup.resolve` raises.
+    """
+    from lazyimport.delivery.lookup import resolve
+    from lazyimport.stores.artifact import is_artifact
+
+    if is_artifact(text):
+        raise click.UsageError(
+            f"{redact(text)} is no archive in a store: push it, and name the hash that "
+            "'push' prints"
+        )
+    try:
+        return resolve(text, trusting(settings, signer), store)
+    except SignatureError as error:
+        if signer is None:
+            raise
+        raise error.with_text(
+            f"{error}. Nothing is signed because the store says so: to sign an archive "
+            "on your word, name it by all 64 digits of its hash"
+        ) from error.__cause__
 
 
 def channel(_: click.Context, __: click.Parameter, name: str | None) -> str | None:

@@ -102,9 +102,9 @@ class Trusted:
             why = "it is not signed"
         trusted = ", ".join(map(keys.fingerprint, self._keys))
         raise SignatureError(
-            f"{what} is not to be trusted: {why}; trusted here are {trusted} "
-            f"({_VARIABLE}). Sign it with one of these: --sign KEY, or "
-            "LAZYIMPORT_SIGNING_KEY"
+            f"{what} is not to be trusted: {why}; trusted here are {trusted}. Sign it "
+            "with one of these (--sign KEY, or LAZYIMPORT_SIGNING_KEY), or trust its "
+            f"key ({_VARIABLE})"
         )
 
     def check_archive(self, store: ReadStore, hash: str) -> dict[str, str]:

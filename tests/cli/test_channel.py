@@ -158,7 +158,9 @@ def test_what_is_not_signed_is_marked_and_not_signed(
     for words in (["channel", "set", "dev", second[:9]], ["sign", second[:9]]):
         text = cli.fail(*words, "--sign", key)
         assert f"write all 64 digits if that is right: archive {second}" in text
-    assert "it is not signed" in cli.fail("sign", "prod", "--sign", key)
+    text = cli.fail("sign", "prod", "--sign", key)
+    assert "it is not signed" in text
+    assert "name it by all 64 digits of its hash" in text
     assert "it is not signed" in cli.fail("show", second[:9], **trusting)
     cli.run("show", first[:9], **trusting)
     said = cli.run("channel", "rollback", "prod", "--sign", key).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from lazyimport.ray import runtime_env
 
@@ -29,3 +30,12 @@ def test_without_a_store(cli: CommandLine) -> None:
 
     assert json.loads(done.stdout) == runtime_env("a" * 64)
     assert "no store is named" in done.stderr
+
+
+def test_an_artifact_is_to_be_pushed_first(cli: CommandLine, project: Path) -> None:
+    """Its archive is on this machine alone, where no worker finds it."""
+    path = shutil.make_archive(str(cli.folder / "shop-1.2"), "zip", project)
+
+    text = cli.fail("runtime-env", path, "--store", cli.url, code=2)
+
+    assert "shop-1.2.zip is no archive in a store: push it" in text

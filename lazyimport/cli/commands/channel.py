@@ -13,7 +13,6 @@ from lazyimport.cli.figures import (
     one_line,
     short_commit,
 )
-from lazyimport.delivery.lookup import resolve
 from lazyimport.registry.channel import Change, Channel
 from lazyimport.registry.channels import (
     read_channel,
@@ -62,7 +61,7 @@ _name = declare.argument("NAME", "The name of the channel.", callback=options.ch
 
 @command.command("set")
 @_name
-@options.archive()
+@options.archive(artifacts=False)
 @options.message
 @options.expires
 @options.sign
@@ -77,7 +76,7 @@ def _set(
 ) -> None:
     """Point a channel to an archive."""
     store = _open_to_change(settings)
-    hash = resolve(archive, options.trusting(settings, signer), store)
+    hash = options.resolve_stored(archive, settings, store, signer)
     # Anybody may have written what the store says of the archive: not to be signed.
     commit = "" if signer else commit_in(read_provenance(store, hash))
     channel = set_channel(

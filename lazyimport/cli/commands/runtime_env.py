@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.progress import Progress
-from lazyimport.delivery.lookup import resolve
 from lazyimport.ray import runtime_env
 from lazyimport.settings import Settings
 
@@ -17,7 +15,7 @@ ray job submit --runtime-env-json "$env" -- python -m my_app
 
 
 @declare.command("runtime-env", examples=_EXAMPLES)
-@options.archive()
+@options.archive(artifacts=False)
 @declare.option(
     "--plugin",
     "Let each node fetch the archive before it starts a worker: the cluster must have "
@@ -30,8 +28,7 @@ def command(archive: str, plugin: bool, settings: Settings) -> None:
     Prints it as JSON, on one line, for 'ray job submit --runtime-env-json'. It names
     the store and the hash; of a channel, the hash that it points to now.
     """
-    with Progress() as reporter:
-        hash = resolve(archive, settings, reporter=reporter)
+    hash = options.resolve_stored(archive, settings)
     if settings.store is None:
         console.warn("no store is named: only nodes that have the archive can run it")
     print(json.dumps(runtime_env(hash, store=settings.store, plugin=plugin)))

@@ -8,7 +8,6 @@ import click
 
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import describe_channel
-from lazyimport.delivery.lookup import resolve
 from lazyimport.registry.archives import require_archive
 from lazyimport.registry.channels import set_channel
 from lazyimport.registry.keys import fingerprint
@@ -26,7 +25,7 @@ lazyimport sign prod --channel prod --sign new-key      after a change of keys
 
 
 @declare.command("sign", examples=_EXAMPLES)
-@options.archive()
+@options.archive(artifacts=False)
 @declare.option(
     "--channel NAME",
     "Sign also this channel, which must point to the archive.",
@@ -55,7 +54,7 @@ def command(
             "with which key? Add --sign KEY, or set LAZYIMPORT_SIGNING_KEY"
         )
     store = writable(store_of(settings))
-    hash = resolve(archive, options.trusting(settings, signer), store)
+    hash = options.resolve_stored(archive, settings, store, signer)
     require_archive(store, hash)
     new = sign_archive(store, hash, signer)
     key = fingerprint(signer.public)
