@@ -80,7 +80,7 @@ _OPTIONS = [
     ),
     _option(
         "--platform TAG",
-        "Resolve --requirements for this platform and the older ones it runs, such as "
+        "Resolve --requirements for this platform, and older ones that it runs, such as "
         "manylinux_2_28_x86_64.",
         show_default="this machine's",
     ),

@@ -35,10 +35,10 @@ def command(
 ) -> None:
     """Import from an archive what a worker will import first.
 
-    Imports in a clean Python with only what is installed for it. So it finds here, and
-    not in the cluster, a missing dependency, a syntax error, or a policy that Serve's
-    controller could not load. Imports that come later, as in functions, are read and
-    not run: names the file and line of each that would fail.
+    Imports in a clean Python with only what is installed for it, so that a missing
+    dependency, a syntax error, or a policy that Serve's controller could not load shows
+    here and not in the cluster. Reads, and does not run, what is imported later, as in
+    functions, and names the file and line of each import that would fail.
     """
     if image:
         options.refuse_idle(["check_python"], "with --image")

@@ -31,7 +31,7 @@ lazyimport deploy --apply --wait              pushes what pyproject.toml names
 @deploying.manifest
 @declare.option(
     "--hash HASH",
-    "Deploy this archive: 64 hex digits, or the first six or more.",
+    "Deploy this archive: 64 hex digits, the first six or more, or a channel.",
     "archive",
     shell_complete=options.complete_archive,
 )

@@ -9,7 +9,7 @@ from lazyimport.cli import declare
 
 @declare.command("help", examples="lazyimport help channel set")
 @declare.argument(
-    "[COMMAND ...]", "The command, and its action if it has some.", "words"
+    "[COMMAND ...]", "The command, and its action if it has actions.", "words"
 )
 @click.pass_context
 def command(context: click.Context, words: tuple[str, ...]) -> None:

@@ -66,8 +66,8 @@ def command(
     """Show which hash runs where.
 
     Shows for each application of Serve the archive that it wants and the one that its
-    replicas serve, its commit as the push claims, since when it is so, who deployed it,
-    and what is wrong. Then shows what every actor, replica and job runs, as its runtime
+    replicas serve, its commit as the push claims, for how long, who deployed it, and
+    what is wrong. Then shows what every actor, replica and job runs, as its runtime
     environment says, and which processes could not install their archive. Without an
     address, asks the cluster that runs the manifest of [tool.lazyimport].
     """
