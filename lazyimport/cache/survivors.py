@@ -7,6 +7,7 @@ there by its digest, and puts a sound file in the place of each that is not.
 
 from __future__ import annotations
 
+import os
 import posix
 
 from lazyimport.cache import blobs, boot, putting
@@ -23,11 +24,12 @@ def prove(files: putting.Files) -> None:
     """Prove what is on disk of a tree, unless another process has since the boot.
 
     Nothing is done on a disk that is not known to be local: a server has the bytes of
-    what was closed, and the boots of its clients are not its own. Raises as
-    `lazyimport.cache.putting` does.
+    what was closed, and the boots of its clients are not its own. Nor is anything on a
+    disk that is read-only, as a cache in a container's image may be: nothing could be
+    mended there. Raises as `lazyimport.cache.putting` does.
     """
     root, index = files.root, files.archive.index
-    if not can_be_shared(root):
+    if not can_be_shared(root) or posix.statvfs(root).f_flag & os.ST_RDONLY:
         return
     with putting.alone(root):
         if is_of_this_boot(root):

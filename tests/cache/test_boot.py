@@ -15,6 +15,7 @@ from lazyimport.cache.layout import BOOT, mark_path
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.partial import can_be_shared
 from lazyimport.cache.verify import verify
+from tests.support.disks import mounted
 from tests.support.node_cache import DAY, put_archive
 
 LARGE = os.urandom(SHARED + 1)
@@ -129,6 +130,18 @@ def test_once_for_each_boot(cache: NodeCache, hash: str) -> None:
 
     assert edited.read_bytes() == b"edited"
     assert Path(root, "pkg/deep/x.txt").stat().st_ino == sound
+
+
+def test_a_disk_that_is_read_only_is_used_as_it_is(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        cache = NodeCache(str(disk / "cache"))
+        hash = put_archive(cache, used=DAY, **FILES)
+        put(cache, hash, BEFORE)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+
+        put(cache, hash, NOW)
+
+        assert (Path(cache.tree_path(hash)) / "pkg/small.bin").read_bytes() == b"small"
 
 
 def test_where_boots_have_no_names(cache: NodeCache, hash: str) -> None:
