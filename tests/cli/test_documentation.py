@@ -97,6 +97,23 @@ def test_exit_codes_are_listed() -> None:
     assert list(exit_codes.MEANINGS) == list(map(int, listed))
 
 
+def test_commands_that_print_json_are_listed() -> None:
+    """A group is named for all of its actions, if all of them do."""
+    text = (CHECKOUT / "docs/commands.md").read_text(encoding="utf-8")
+    sentence = re.search(r"For scripts, (.*) take `--json`", text)
+    assert sentence is not None
+    listed = set(re.findall(r"`([\w -]+)`", sentence[1]))
+
+    takes = {
+        name: any("--json" in parameter.opts for parameter in command.params)
+        for name, command in all_commands()
+        if not isinstance(command, Group)
+    }
+    for name, does in takes.items():
+        named = name in listed or name.partition(" ")[0] in listed
+        assert does == named, name
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of the headings, as GitHub makes them."""
     heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
