@@ -89,20 +89,29 @@ class Sweeper:
         for file in self._found.files[BYTECODE]:
             if file.used < moment:
                 self._remove_file(file)
+        for file in self._found.unfinished.values():
+            if file.used < moment:
+                self._remove_unfinished(file)
 
     def shrink(self, limit: int) -> None:
         """Remove archives, trees, bytecode and records until *limit* bytes are left."""
-        for archive in self._found.archives.values():
+        found = self._found
+        # What a killed process left may be large, and nobody has to go on with it.
+        items: list[CachedArchive | CachedFile] = [
+            *found.archives.values(),
+            *found.unfinished.values(),
+        ]
+        for item in sorted(items, key=lambda item: item.used):
             if self._left <= limit:
                 return
-            if archive.hash not in self._removed:
-                self._remove_archive(archive)
-        found = self._found
+            if isinstance(item, CachedFile):
+                self._remove_unfinished(item)
+            elif item.hash not in self._removed:
+                self._remove_archive(item)
         # Whoever was to remove such a tree with its archive was killed in between.
         trees = found.trees.keys() - found.archives.keys()
         removals: list[Callable[[], object]] = [
-            *(partial(self._remove_tree, hash) for hash in trees),
-            *(partial(self._remove_unfinished, x) for x in found.unfinished.values()),
+            partial(self._remove_tree, hash) for hash in trees
         ]
         there = found.archives.keys() - self._removed.keys()
         for name in (BYTECODE, PACKS, ARTIFACTS, SIGNATURES):
@@ -132,7 +141,7 @@ class Sweeper:
             if everything or abs(now - file.used) > _BLOB_UNUSED:
                 self._remove_unneeded(file)
         for file in found.files[BYTECODE]:
-            if everything or now - file.used > _BYTECODE_UNUSED:
+            if everything or abs(now - file.used) > _BYTECODE_UNUSED:
                 self._remove_file(file)
         if not self._dry_run:
             self._sweep_locks()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
+from lazyimport.files import LockTimeout
 from lazyimport.format.archive import Archive
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
@@ -46,16 +48,20 @@ def give_up(settings: Settings, hash: str, damage: DamagedArchive) -> NoReturn:
     """Remove the archive *hash*, in whose index *damage* was found, from the cache.
 
     For a lookup: it runs under the lock of all imports, so nothing can be fetched
-    then, which may import or start threads that do. Raises DamagedArchive with
-    what has become of the file.
+    then, which may import or start threads that do, and nothing is waited for. Raises
+    DamagedArchive with what has become of the file.
     """
     _source(settings, damage)
     try:
-        _replaced(settings, hash)
+        sound = _replaced(settings, hash, prove=_prove_index, patience=0)
+        done = "it was removed from the node cache; the next process fetches it again"
+        if sound is not None:
+            done = "it was replaced in the node cache"
     except (LazyImportError, OSError) as error:
-        raise _with(damage, f"it could not be removed: {error}") from error
-    advice = "the next process fetches it again, so restart this one"
-    raise _with(damage, f"it was removed from the node cache; {advice}")
+        if not isinstance(error.__cause__, LockTimeout):
+            raise _with(damage, f"it could not be removed: {error}") from error
+        done = "another process replaces it in the node cache just now"
+    raise _with(damage, f"{done}, so restart this one")
 
 
 def _source(settings: Settings, damage: DamagedArchive) -> str:
@@ -67,18 +73,32 @@ def _source(settings: Settings, damage: DamagedArchive) -> str:
     return source
 
 
-def _replaced(settings: Settings, hash: str) -> Archive | None:
-    """Return what is in the cache by now if all of it is sound, else remove it.
+def _prove_index(archive: Archive) -> None:
+    """Read all of the index. Raises ArchiveError if a digest does not hold."""
+    for _ in archive.index.entries():
+        pass
 
-    The same is done with the base of an overlay first, since either may be damaged.
+
+def _replaced(
+    settings: Settings,
+    hash: str,
+    *,
+    prove: Callable[[Archive], None] = prove,
+    patience: float | None = None,
+) -> Archive | None:
+    """Return what is in the cache by now if *prove* finds it sound, else remove it.
+
+    Waits for another process that fetches it, at most *patience* seconds, by default
+    those of *settings*. The same is done with the base of an overlay first, since
+    either may be damaged.
     """
     if settings.cache_mode == "memory":
         return None
     cache = NodeCache(settings.cache_dir)
     base = cache.base_of(hash)
     if base is not None:
-        _replaced(settings, base)
-    with cache.lock(hash, settings.timeout):
+        _replaced(settings, base, prove=prove, patience=patience)
+    with cache.lock(hash, settings.timeout if patience is None else patience):
         try:
             archive = cache.open(hash)
             if archive is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,6 +242,59 @@ def test_unfinished_file_that_somebody_goes_on_with_stays(
 
     clear(cache)
     assert not file.exists()
+
+
+@pytest.mark.parametrize("folder", ["archives", "blobs"])
+def test_what_was_broken_off_goes_when_its_turn_comes(
+    cache: NodeCache, folder: str
+) -> None:
+    """Before an archive that was used after it, though somebody may yet go on."""
+    older = put_archive(cache, used=DAY)
+    newer = put_archive(cache, used=60)
+    file = Path(cache.make_folder(folder), f".{'ab' * 32}.part.tmp")
+    file.write_bytes(b"x" * SIZE)
+    then = time.time() - DAY / 2
+    os.utime(file, (then, then))
+
+    shrink(cache, f"{usage(cache) - SIZE // 2}B")
+    assert (hashes_by_use(cache), file.exists()) == ([newer], True)
+    shrink(cache, f"{usage(cache) - SIZE // 2}B")
+    assert (hashes_by_use(cache), file.exists()) == ([newer], False)
+    assert not cache.open(older)
+
+    file.write_bytes(b"x")
+    os.utime(file, (then, then))
+    prune(cache, older_than=DAY)
+    assert file.exists()
+    prune(cache, older_than=DAY / 4)
+    assert (hashes_by_use(cache), file.exists()) == ([newer], False)
+
+
+@pytest.mark.parametrize("years", [-1, 1], ids=["back", "forward"])
+def test_a_clock_that_was_wrong_keeps_nothing_for_ever(
+    cache: NodeCache, years: int
+) -> None:
+    """What is written while a clock is wrong has its time."""
+    wrong = time.time() + years * 365 * DAY
+    digest = "cd" * 32
+    files = [
+        Path(cache.path, f"bytecode/py-00-O0/cd/{digest}"),
+        Path(cache.path, f"blobs/cd/{digest}"),
+        Path(cache.path, f"blobs/.{digest}.part.tmp"),
+        Path(cache.path, f"trees/{digest}"),
+    ]
+    used = put_archive(cache, used=60)
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_bytes(b"x") if file != files[-1] else file.mkdir()
+        os.utime(file, (wrong, wrong))
+    stays = put_archive(cache, used=-years * 365 * DAY)
+
+    prune(cache, older_than=30 * DAY)
+
+    assert [file for file in files if file.exists()] == []
+    assert hashes_by_use(cache) == [used]
+    assert not cache.open(stays)
 
 
 def test_artifact_that_is_being_unpacked_stays(cache: NodeCache) -> None:

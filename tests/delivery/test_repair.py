@@ -123,6 +123,22 @@ def test_damaged_index_is_removed_and_fetched_again(node: Node) -> None:
     assert node.is_sound()
 
 
+def test_damaged_index_hangs_no_import_while_somebody_replaces_it(node: Node) -> None:
+    """The process that fetches the archive again may wait for its store for minutes."""
+    node.flip("index")
+    program = (
+        "for _ in range(3):\n  try: import shop.a\n  except ImportError as e: print(e)"
+    )
+    with node.cache.lock(node.hash, 10):
+        done = node.python(program, activate=True, LAZYIMPORT_TIMEOUT="3600")
+
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stderr
+    for text in ("page 0", node.hash, "another process replaces it", "restart this"):
+        assert text in lines[0]
+    assert node.path.exists()
+
+
 def test_install_warns(node: Node) -> None:
     node.flip("shop/b.py")
     done = node.python("lazyimport.install(); import shop.b; print(shop.b.x)")
