@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from lazyimport.errors import DamagedArchive, UnsupportedArchive
+from lazyimport.lazy import find_installed, load_installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,23 +182,23 @@ def _extension() -> Any:
     archive does besides. None where there is no such extension.
     """
     import _frozen_importlib as bootstrap
-    from _frozen_importlib_external import PathFinder
+    from _frozen_importlib_external import PathFinder, spec_from_file_location
 
-    package, name = PathFinder.find_spec("zstandard"), "zstandard.backend_c"
+    package, name = find_installed("zstandard"), "zstandard.backend_c"
     places = None if package is None else package.submodule_search_locations
-    spec = None if places is None else PathFinder.find_spec(name, places)
-    if spec is None or spec.loader is None:
+    found = None if places is None else PathFinder.find_spec(name, places)
+    if found is None or found.origin is None:
         return None
+    own = f"_lazyimport_{name}"
+    spec: Any = spec_from_file_location(own, found.origin)
     module = bootstrap.module_from_spec(spec)
     spec.loader.exec_module(module)
-    sys.modules.pop(name, None)  # which some Pythons have put there
+    sys.modules.pop(own, None)  # which some Pythons have put there
     return module
 
 
 def _python_zstandard() -> Codec:
-    zstandard: Any = None if "zstandard" in sys.modules else _extension()
-    if zstandard is None:
-        import zstandard
+    zstandard = _extension() or load_installed("zstandard")
 
     # A context must not be shared between threads, and making one costs ten times
     # what a small member does: list.pop and list.append are the pool's whole lock.

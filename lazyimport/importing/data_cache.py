@@ -9,15 +9,12 @@ cache mode are not cached: they are in memory as they are. Nor are sources, whic
 from __future__ import annotations
 
 import os
-import sys
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec, spec_from_file_location
 from threading import Lock
+
+from lazyimport.lazy import load_installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from cachetools import LRUCache
 
     from lazyimport.format.archive import Archive
@@ -29,28 +26,7 @@ LIMIT = 32 << 20
 _LARGEST = LIMIT // 4
 
 
-def _cachetools(name: str = "_lazyimport_cachetools") -> Any:
-    """Return the cachetools that is installed, under a *name* of our own.
-
-    An archive may have another one, which is not to run because somebody reads a file,
-    and which the program gets by the real name.
-    """
-    beside = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    found = PathFinder.find_spec("cachetools", [beside, *sys.path])
-    if found is None or found.origin is None:
-        raise ModuleNotFoundError("No module named 'cachetools'", name="cachetools")
-    folders = found.submodule_search_locations
-    spec = spec_from_file_location(
-        name, found.origin, submodule_search_locations=folders and list(folders)
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_LRUCache = _cachetools().LRUCache
+_LRUCache = load_installed("cachetools").LRUCache
 
 
 def _empty() -> LRUCache[bytes, bytes]:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import IO, NamedTuple, cast
 
 from lazyimport.errors import LazyImportError, PackError
+from lazyimport.lazy import load_installed
 from lazyimport.packing.names import forbidden_in
 
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
@@ -247,14 +248,15 @@ def _decompressor(raw: IO[bytes], suffix: str, what: str) -> IO[bytes]:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         try:
-            import zstandard
+            zstandard = load_installed("zstandard")
         except ImportError:
             raise PackError(
                 f"{what}: this Python has no zstd; install 'zstandard' "
                 "(pip install zstandard), or upload a .tar.gz or .zip"
             ) from None
         context = zstandard.ZstdDecompressor()
-        return context.stream_reader(raw, read_across_frames=True, closefd=False)
+        options = {"read_across_frames": True, "closefd": False}
+        return context.stream_reader(raw, **options)  # type: ignore[no-any-return]
     return zstd.ZstdFile(raw)  # type: ignore[no-any-return,return-value,unused-ignore]
 
 

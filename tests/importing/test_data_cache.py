@@ -70,21 +70,60 @@ def test_raw_members_are_not_cached() -> None:
     assert not data_cache._cache
 
 
-def test_nothing_of_the_archive_runs_to_read_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loaded", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("package", ["cachetools", "zstandard"])
+def test_nothing_of_the_archive_runs_to_read_it(
+    tmp_path: Path, package: str, loaded: bool
+) -> None:
     """Not even what is called as the package that helps; programs get that one."""
-    files = {**FILES, "pkg/__init__.py": "", "cachetools/__init__.py": "own = True\n"}
-    data, name = make_archive(files, raw=False)
+    own = {
+        f"{package}/__init__.py": "own = True\n",
+        f"{package}/backend_c.py": "print('not this one')\n",
+    }
+    data, name = make_archive({**FILES, "pkg/__init__.py": "", **own}, raw=False)
     cache = NodeCache(str(tmp_path))
     cache.publish(name, lambda out: out.write(data))
     program = (
         "import lazyimport, pkgutil, sys\n"
+        "sys.modules['compression'] = None\n"
         "lazyimport.install(sys.argv[1], cache_dir=sys.argv[2], cache_mode='zstd')\n"
-        "print(len(pkgutil.get_data('pkg', '1.txt')), 'cachetools' in sys.modules)\n"
-        "import cachetools; print(cachetools.own)\n"
+        f"if {loaded}: import {package}\n"
+        "print(len(pkgutil.get_data('pkg', '1.txt')))\n"
+        f"print({package!r} in sys.modules, '{package}.backend_c' in sys.modules)\n"
+        f"import {package}; print({package}.own)\n"
     )
     command = [sys.executable, "-c", program, name, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{len(FILES['pkg/1.txt'])} False\nTrue\n"
+    assert done.stdout == f"{len(FILES['pkg/1.txt'])}\n{loaded} False\nTrue\n"
+
+
+def test_a_package_without_an_extension(tmp_path: Path) -> None:
+    """What the image has in Python helps, and not what the archive has."""
+    files = {**FILES, "pkg/__init__.py": "", "zstandard/__init__.py": "own = True\n"}
+    data, name = make_archive(files, raw=False)
+    cache = NodeCache(str(tmp_path / "cache"))
+    cache.publish(name, lambda out: out.write(data))
+    (tmp_path / "image/zstandard").mkdir(parents=True)
+    (tmp_path / "image/zstandard/__init__.py").write_text("from .other import *\n")
+    (tmp_path / "image/zstandard/other.py").write_text(
+        "import lazyimport, lazyimport.lazy as lazy\n"
+        "lazy.__file__ = lazyimport.__file__\n"
+        "print(__name__)\nglobals().update(vars(lazy.load_installed('zstandard')))\n"
+    )
+    program = (
+        "import lazyimport, pkgutil, sys\n"
+        "import lazyimport.lazy as lazy\n"
+        "sys.modules['compression'] = None\n"
+        "lazyimport.install(sys.argv[1], cache_dir=sys.argv[2], cache_mode='zstd')\n"
+        "lazy.__file__ = sys.argv[3] + '/lazyimport/lazy.py'\n"
+        "print(len(pkgutil.get_data('pkg', '1.txt')))\n"
+        "import zstandard; print(zstandard.own)\n"
+    )
+    where = [str(tmp_path / "cache"), str(tmp_path / "image")]
+    command = [sys.executable, "-c", program, name, *where]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = "_lazyimport_zstandard.other", str(len(FILES["pkg/1.txt"])), "True"
+    assert done.stdout.split() == [*said]
 
 
 def test_threads(tree: Tree) -> None:
