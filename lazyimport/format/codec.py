@@ -175,6 +175,11 @@ def _standard_library() -> Codec:
     return compress_batch, decompress_frame, (zstd.ZstdError, ValueError)
 
 
+def python_zstandard() -> Any:
+    """Return the installed python-zstandard. Raises ImportError if there is none."""
+    return _extension() or load_installed("zstandard")
+
+
 def _extension() -> Any:
     """Return the C extension of python-zstandard, without its package.
 
@@ -189,16 +194,20 @@ def _extension() -> Any:
     found = None if places is None else PathFinder.find_spec(name, places)
     if found is None or found.origin is None:
         return None
-    own = f"_lazyimport_{name}"
-    spec: Any = spec_from_file_location(own, found.origin)
+    # By its own name: by another, it would be initialized twice, and what it raises in
+    # the program would be no ZstdError there.
+    spec: Any = spec_from_file_location(name, found.origin)
+    its = sys.modules.get(name)
     module = bootstrap.module_from_spec(spec)
     spec.loader.exec_module(module)
-    sys.modules.pop(own, None)  # which some Pythons have put there
+    sys.modules.pop(name, None)  # which some Pythons have put there
+    if its is not None:
+        sys.modules[name] = its
     return module
 
 
 def _python_zstandard() -> Codec:
-    zstandard = _extension() or load_installed("zstandard")
+    zstandard = python_zstandard()
 
     # A context must not be shared between threads, and making one costs ten times
     # what a small member does: list.pop and list.append are the pool's whole lock.

@@ -19,7 +19,7 @@ from functools import partial
 from typing import IO, NamedTuple, cast
 
 from lazyimport.errors import LazyImportError, PackError
-from lazyimport.lazy import load_installed
+from lazyimport.format.codec import python_zstandard
 from lazyimport.packing.names import forbidden_in
 
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
@@ -248,7 +248,7 @@ def _decompressor(raw: IO[bytes], suffix: str, what: str) -> IO[bytes]:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         try:
-            zstandard = load_installed("zstandard")
+            zstandard = python_zstandard()
         except ImportError:
             raise PackError(
                 f"{what}: this Python has no zstd; install 'zstandard' "

@@ -154,6 +154,29 @@ class TestLibraries:
         )
         assert said == "set()"
 
+    @pytest.mark.parametrize("first", [False, True], ids=["first", "later"])
+    def test_the_program_has_the_package_as_it_is(self, first: bool) -> None:
+        """What it raises is what the program can catch, whoever loaded it first."""
+        pytest.importorskip("zstandard")
+        ours = (
+            "from lazyimport.format.codec import compress, decompress\n"
+            "assert decompress(compress(b'x' * 1000), 1000) == b'x' * 1000\n"
+            "from lazyimport.errors import DamagedArchive\n"
+            "try: decompress(b'no frame', 1000)\n"
+            "except DamagedArchive: print('damaged')\n"
+        )
+        program = (
+            "import zstandard\n"
+            "try: zstandard.decompress(b'no frame')\n"
+            "except zstandard.ZstdError: print('caught')\n"
+            "print(sys.modules['zstandard.backend_c'].ZstdError is zstandard.ZstdError)"
+        )
+        parts = [program, ours, program] if first else [ours, program, ours]
+        said = self.run(["compression", "compression.zstd"], "\n".join(parts))
+        caught = ["caught", "True"]
+        expected = [*caught, "damaged", *caught] if first else ["damaged", *caught]
+        assert said.split() == expected + ([] if first else ["damaged"])
+
     def test_the_two_understand_each_other(self) -> None:
         own = pytest.importorskip("compression.zstd")
         other = pytest.importorskip("zstandard")
