@@ -140,8 +140,13 @@ class Materializer:
                 os.close(descriptor)
 
     def whole(self, mark: str) -> str | None:
-        """Return what a mark says, if that part of the tree is as it was put there."""
+        """Return what a mark says, if that part of the tree is as it was put there.
+
+        The root must be held: the system finds a path below it faster than by all of
+        its name.
+        """
         place = mark_path(self.root, mark)
+        root = self._held[self.root]
         try:
             with open(place, "rb") as file:
                 said = os.fsdecode(file.read())
@@ -149,7 +154,7 @@ class Materializer:
                 return said
             for line in said.split("\0")[:-1]:
                 changed, _, path = line.partition(" ")
-                now = posix.lstat(f"{self.root}/{path}").st_mtime_ns
+                now = posix.lstat(path, dir_fd=root).st_mtime_ns
                 # layers of images may keep no more than seconds
                 if str(now) != changed and now != int(changed) // 10**9 * 10**9:
                     return None

@@ -203,7 +203,8 @@ class Archive:
         self, slot: int, size: int, digest: bytes, path: str
     ) -> bytes | memoryview:
         """Return the proved bytes of the member in *slot*; *path* names it."""
-        self.wait_for(slot, path)
+        if self.coming is not None or self.base is not None:
+            self.wait_for(slot, path)
         try:
             return self._members.read(slot, size, digest, path)
         except errors.DamagedArchive as error:

@@ -143,6 +143,7 @@ class Index:
         number = crc & self._mask
         items, start, end, first_slot = self._proved.get(number) or self._prove(number)
         found: list[Entry] = []
+        source = f"{stem}.py"  # most entries are one
         needle = _pack_crc(crc)
         at = items.find(needle)
         while at >= 0:
@@ -155,7 +156,7 @@ class Index:
                     )
                 except (StructError, ValueError) as error:
                     raise self._malformed(number, error) from None
-                if stem_of(entry.path, entry.kind) == stem:
+                if entry.path == source or stem_of(entry.path, entry.kind) == stem:
                     found.append(entry)
             at = items.find(needle, at + DIRECTORY_ITEM.size - inside)
         return found

@@ -232,7 +232,8 @@ class Tree:
         Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
         to another user by now: the package would open what that user put there.
         """
-        self.follow_user()
+        if os.geteuid() != self._user:
+            self.follow_user()
         if top in self.prepared:
             return
         try:

@@ -297,8 +297,9 @@ class Wrappers:
 
     def put_in(self) -> None:
         """Put the wrappers in the place of what they wrap; again does no harm."""
-        for module in {row[0] for row in _WRAPPED} & set(sys.modules):
-            self.wrap_module(sys.modules[module])
+        for row in _WRAPPED:
+            if row[0] in sys.modules:
+                self._wrap(sys.modules[row[0]], *row[1:])
         _exchange({id(real): wrapper for real, wrapper in self._made.items()})
 
     def take_out(self) -> None:
@@ -309,17 +310,21 @@ class Wrappers:
 
     def wrap_module(self, module: ModuleType) -> None:
         """Wrap the functions of a module, which has been executed."""
-        for home, names, kind, depth in _WRAPPED:
-            for name in names.split() if home == module.__name__ else ():
-                real = getattr(module, name, None)
-                if real is None or type(real) in _KINDS:
-                    continue
-                if real not in self._made:
-                    self._made[real] = kind(real, self.looks, depth)
-                setattr(module, name, self._made[real])
-                for able in _ABILITIES:
-                    if real in able:
-                        able.add(self._made[real])
+        for row in _WRAPPED:
+            if row[0] == module.__name__:
+                self._wrap(module, *row[1:])
+
+    def _wrap(self, module: ModuleType, names: str, kind: Any, depth: int) -> None:
+        for name in names.split():
+            real = getattr(module, name, None)
+            if real is None or type(real) in _KINDS:
+                continue
+            if real not in self._made:
+                self._made[real] = kind(real, self.looks, depth)
+            setattr(module, name, self._made[real])
+            for able in _ABILITIES:
+                if real in able:
+                    able.add(self._made[real])
 
 
 def _exchange(others: dict[int, Any]) -> None:
@@ -329,7 +334,8 @@ def _exchange(others: dict[int, Any]) -> None:
     """
     has_none = others.keys().isdisjoint  # few modules have one: ask before the loop
     for name, module in list(sys.modules.items()):
-        if name in _UNTOUCHED or not isinstance(module, type(sys)):
+        is_ours = name.startswith("lazyimport.")  # whose looks bring no file
+        if is_ours or name in _UNTOUCHED or not isinstance(module, type(sys)):
             continue
         if not has_none(map(id, vars(module).copy().values())):
             for taken, value in list(vars(module).items()):

@@ -226,7 +226,7 @@ def count_digests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         hashed.append(len(data))
         return sha256(data)
 
-    monkeypatch.setattr("lazyimport.format.archive.sha256", counted)
+    monkeypatch.setattr("lazyimport.format.sections.sha256", counted)
     monkeypatch.setattr("lazyimport.format.index.sha256", counted)
     return hashed
 

@@ -52,6 +52,7 @@ SHOWN_BY = {
     "A file that a program removes from its own tree": "cache/test_materialize.py::test_removed_file_is_mended",
     "Where code may change": "live/test_swapping.py::test_live_is_off_unless_the_environment_says_so",
     "A file on demand": "delivery/test_blobs_wanted.py::test_stay_in_the_store_until_somebody_looks",
+    "`create_module()`": f"{HERE}::test_rows",
 }
 
 TREE: Files = {
@@ -148,6 +149,11 @@ ROWS: dict[str, tuple[str, str, str]] = {
         "import pure; print(pure.__spec__.loader_state, hasattr(pure.__loader__, '_cache_bytecode'))",
         "None True",
         "None False",
+    ),
+    "`create_module()`": (
+        "import pure, sys; print(sys.version_info < (3, 12) and pure.__loader__.create_module(pure.__spec__) is not None)",
+        "False",
+        str(sys.version_info < (3, 12)),
     ),
 }
 

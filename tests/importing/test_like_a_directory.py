@@ -118,7 +118,7 @@ PROGRAMS = {
             l = m.__loader__
             print(l.name, l.path, l.get_filename(), l.get_filename(m.__name__), l.is_package(m.__name__))
             print(l.get_source(m.__name__), l.get_code(m.__name__).co_filename, l.get_code(m.__name__).co_name)
-            print(l.get_data(l.path)[:20], l.path_stats(l.path)["size"], l.create_module(m.__spec__))
+            print(l.get_data(l.path)[:20], l.path_stats(l.path)["size"])
             print(l.source_to_code(b"x = 1", "somewhere.py").co_filename)
             for wrong in (lambda: l.get_code("other"), lambda: l.get_data(l.path + "x"), lambda: l.path_stats(l.path + "x")):
                 try: wrong()
