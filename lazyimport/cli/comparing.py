@@ -12,22 +12,61 @@ from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.comparing import Comparison
 from lazyimport.delivery.lookup import resolve
-from lazyimport.deploy import Manifest
-from lazyimport.reporting import Reporter
+from lazyimport.deploy import Cluster, History, Manifest
+from lazyimport.errors import ChannelError, SettingsError
+from lazyimport.registry.opening import store_of
+from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 
 _MANIFESTS = (".yaml", ".yml", ".json")
 _HEADER = ("CHANGE", "BEFORE", "AFTER", "PATH", "MODULE")
 
 
-def named_archive(text: str, settings: Settings, reporter: Reporter) -> str:
-    """Return the hash that *text* stands for, or that the manifest *text* names."""
+def named_archive(
+    text: str, settings: Settings, reporter: Progress, cluster: Cluster | None = None
+) -> str:
+    """Return the hash that *text* stands for.
+
+    It may also be a manifest that names an archive, or an application: what runs is
+    what *cluster* says, by default the record of deployments.
+    """
     if not (text.endswith(_MANIFESTS) and os.path.isfile(text)):
-        return resolve(text, settings, reporter=reporter)
+        try:
+            return resolve(text, settings, reporter=reporter)
+        except (ChannelError, SettingsError):
+            running = _running(text, settings, reporter, cluster)
+            if running is None:
+                raise
+            return running
     hashes = {app.hash for app in Manifest.read(text).applications} - {None}
     if len(hashes) != 1:
         raise click.UsageError(f"{text} names {len(hashes)} archives: give the hash")
     return str(hashes.pop())
+
+
+def _running(
+    name: str, settings: Settings, reporter: Progress, cluster: Cluster | None
+) -> str | None:
+    """Return the archive that the application *name* runs, None if nobody knows it."""
+    if cluster is not None:
+        app = cluster.served().get(name)
+        hashes = sorted(filter(None, app.serving)) if app else []
+        if len(hashes) > 1:
+            raise click.UsageError(
+                f"application {name!r} runs several archives now: {', '.join(hashes)}"
+            )
+        who = cluster.address
+    else:
+        store = store_of(settings) if settings.store else None
+        trusted = Trusted.of(settings)
+        history = History(settings.cache_dir, store, trusted=trusted)
+        ran = [d for d in history.deployments(name) if d.outcome == "running"]
+        hashes = [d.hash for d in ran if d.trusted][:1]
+        who = "the record of deployments"
+    if not hashes:
+        return None
+    reporter.say(f"application {name!r} runs {hashes[0]}, says {who}")
+    return hashes[0]
 
 
 def print_comparison(found: Comparison, reporter: Progress) -> None:

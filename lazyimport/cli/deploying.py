@@ -48,6 +48,13 @@ def _make_target(
     return Target(url if typed else None, _read_token(), local=url)
 
 
+def typed_target(
+    _: click.Context, __: click.Parameter, url: str | None
+) -> Target | None:
+    """Return the target at an address that somebody typed, None without one."""
+    return Target(url, _read_token()) if url else None
+
+
 def _read_token() -> str | None:
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token

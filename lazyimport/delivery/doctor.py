@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from lazyimport.cache.blobs import missing_blob
@@ -30,6 +32,7 @@ from lazyimport.values import OVERWRITTEN
 #: Bytes with which a disk is nearly full; seconds to wait, and that clocks may differ.
 _LITTLE, _PATIENCE, _FAR = 1 << 30, 10.0, 60.0
 _PROBE = "import sys; sys.exit('lazyimport.activation' not in sys.modules)"
+_PLUGIN = "lazyimport.ray.plugin.ArchivePlugin"
 _MOVE = "set LAZYIMPORT_CACHE_DIR to a directory on another disk"
 
 
@@ -63,6 +66,8 @@ def examine(
         ("node cache", partial(_cache, cache)),
         ("its disk", partial(_disk, cache.path)),
     ]
+    if find_spec("ray") is not None:
+        checks.append(("Ray's plugin", partial(_plugin, environ)))
     if settings.store:
         store = store_of(settings)
         checks.append(("reading the store", partial(_read, store)))
@@ -108,6 +113,23 @@ def _activation(environ: Mapping[str, str], cache_dir: str) -> str:
             "call lazyimport.activation.start() in its sitecustomize"
         )
     return "lazyimport.pth is read when Python starts"
+
+
+def _plugin(environ: Mapping[str, str]) -> str:
+    """Say whether Ray processes that are started here load the plugin."""
+    named = environ.get("RAY_RUNTIME_ENV_PLUGINS", "")
+    try:
+        classes = {one["class"] for one in json.loads(named or "[]")}
+    except (ValueError, LookupError, TypeError) as error:
+        raise LazyImportError(
+            f"RAY_RUNTIME_ENV_PLUGINS is {named!r}, no JSON list of objects with a class"
+        ) from error
+    if _PLUGIN in classes:
+        return f"{_PLUGIN} is in RAY_RUNTIME_ENV_PLUGINS"
+    return (
+        "not in RAY_RUNTIME_ENV_PLUGINS, so a runtime_env names an archive in env_vars "
+        'and not as {"lazyimport": ...}'
+    )
 
 
 def _cache(cache: NodeCache) -> str:

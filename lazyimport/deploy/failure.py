@@ -17,6 +17,8 @@ _CHAINED = ("The above exception was", "During handling of the above")
 _TREE = re.compile(r".*/trees/[0-9a-f]{64}/")
 #: code of others, in which errors of applications come up
 _OTHERS = re.compile(r"/(site|dist)-packages/|/lib/python3\.|^<|\.pyx$")
+#: our class, and the one of Python that it is, whose name says the same
+_AS_PEOPLE_KNOW_IT = "lazyimport.errors.ArchiveModuleMissing:", "ModuleNotFoundError:"
 _REPLICA = re.compile(r"Replica\(id='([^']+)', deployment='([^']+)'")
 _PROCESS = re.compile(r"ServeReplica:[^:\s]+:([^\s().]+)")
 #: lines of one error's text that are shown
@@ -78,7 +80,7 @@ def _raised(message: str) -> Iterator[Raised]:
             yield Raised(error, tuple(rest), _place(frames))
             error, frames = "", []
         if raised:
-            error, rest = line.strip(), []
+            error, rest = line.strip().replace(*_AS_PEOPLE_KNOW_IT), []
         elif frame:
             frames.append((frame[1], frame[2]))
         elif error and line.strip():

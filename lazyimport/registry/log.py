@@ -7,7 +7,7 @@ channels, deployments. Pushes are those of the archives that are still there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from lazyimport.values import utc
 
 #: Objects that a deployment has at most, one for each thing that came of it.
 _OUTCOMES = 3
+_RUNNING = "/running.json"
 #: Bytes of the largest record of a change that is read.
 _LARGEST = 1 << 16
 
@@ -36,6 +37,9 @@ class Event(NamedTuple):
     channel or the application; ``hash`` is the archive, None if a channel was
     removed. ``outcome`` is that of a deployment, ``message`` says why. ``trusted`` is
     whether a trusted key has signed it, None where no signature is asked for.
+
+    Of a push, ``branch`` and ``size``, the bytes of the object, are those of the
+    archive; ``applications`` run it, as the last deployments that came up say.
     """
 
     at: str
@@ -47,6 +51,9 @@ class Event(NamedTuple):
     outcome: str
     message: str
     trusted: bool | None
+    branch: str = ""
+    size: int | None = None
+    applications: tuple[str, ...] = ()
 
 
 def read_log(
@@ -62,20 +69,35 @@ def read_log(
     """
     # Of one second, in the order in which people work: what is pushed gets a channel,
     # and is deployed.
+    deployments = list(_deployments(store, limit, trusted))
     found = [
-        *_deployments(store, limit, trusted),
+        *deployments,
         *_changes(store, limit, trusted),
-        *_pushes(store, limit, reporter),
+        *_pushes(store, limit, _running(deployments), reporter),
     ]
     return sorted(found, key=lambda event: event.at, reverse=True)[:limit]
 
 
-def _pushes(store: Store, limit: int, reporter: Reporter) -> Iterator[Event]:
+def _pushes(
+    store: Store, limit: int, running: Mapping[str, str], reporter: Reporter
+) -> Iterator[Event]:
     for archive in list_store(store, limit, reporter)[0]:
         facts = archive.provenance
         at = str(facts.get("time") or utc(archive.modified))
         by, commit = str(facts.get("builder") or ""), commit_in(facts)
-        yield Event(at, "push", "", archive.hash, by, commit, "", "", None)
+        apps = tuple(sorted(a for a, hash in running.items() if hash == archive.hash))
+        branch = str(facts.get("branch") or "")
+        push = Event(at, "push", "", archive.hash, by, commit, "", "", None)
+        yield push._replace(branch=branch, size=archive.size, applications=apps)
+
+
+def _running(deployments: Iterable[Event]) -> dict[str, str]:
+    """Return what each application runs, as its newest deployment that came up says."""
+    found: dict[str, str] = {}
+    for each in deployments:
+        if each.outcome == "running" and each.trusted is not False:
+            found.setdefault(each.subject, str(each.hash))
+    return found
 
 
 def _changes(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Event]:
@@ -112,7 +134,10 @@ def _deployments(store: Store, limit: int, trusted: Trusted | None) -> Iterator[
     keys = [item.key for item in store.list(DEPLOYMENTS)]
     keys = [key for key in keys if is_deployment(key)]
     keys.sort(key=lambda key: key.split("/")[2])  # by the time in it
-    records = read_records(store, keys[-limit * _OUTCOMES :], trusted)
+    # and for each application the last one that came up, whenever that was
+    ran = {key.split("/")[1]: key for key in keys if key.endswith(_RUNNING)}
+    wanted = sorted({*keys[-limit * _OUTCOMES :], *ran.values()})
+    records = read_records(store, wanted, trusted)
     for each in newest_first(each for _, each in records):
         yield Event(
             each.began,

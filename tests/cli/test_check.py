@@ -33,6 +33,16 @@ def test_what_is_fine(cli: CommandLine, project: Path) -> None:
     )
 
 
+def test_what_the_project_names_is_the_default(cli: CommandLine, project: Path) -> None:
+    hash = pushed(cli, project)
+    assert "[tool.lazyimport] check" in cli.fail("check", hash, code=2)
+    text = '[tool.lazyimport]\ncheck = ["shop.prices:price"]\n'
+    (cli.folder / "pyproject.toml").write_text(text)
+    done = cli.run("check", hash, cwd=cli.folder)
+
+    assert "shop.prices:price: fine with" in done.stderr
+
+
 def test_a_missing_dependency_is_named(cli: CommandLine, project: Path) -> None:
     hash = pushed(cli, project, entry="import shop.uses\n", uses="import absent_here\n")
     error = cli.fail_with_traceback("check", hash, "shop.entry")

@@ -532,6 +532,8 @@ class TestWithACluster:
             done = cli.run(*status, TZ="Asia/Tokyo")
             (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
             cli.run(*status, "--exit-status", code=1)
+            dashboard.serve["applications"]["shop"] = {**failed, "deployments": {}}
+            nothing = cli.run(*status).stdout
             dashboard.serve["applications"]["shop"] = served("shop", A)
             cli.run(*status, "--exit-status")
 
@@ -541,6 +543,7 @@ class TestWithACluster:
         assert " ".join(shop.split()).startswith(row)
         assert "@" in shop
         assert shop.endswith("KeyError: 'a'")
+        assert " 1 " + A[:12] in " ".join(nothing.splitlines()[1].split())
         assert (False, B) == (facts["well"], facts["hash"])
         assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["since"])
         assert A == facts["replicas"][0]["hash"]

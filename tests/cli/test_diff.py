@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+from lazyimport.deploy import History
+from lazyimport.stores import open_store
+from tests.fakes.dashboard import Dashboard
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +49,29 @@ def _two(cli: CommandLine, project: Path) -> Two:
 
 class TestDiff:
     """`lazyimport diff`."""
+
+    def test_with_what_an_application_runs(self, cli: CommandLine, two: Two) -> None:
+        """As the record says, or the cluster, which may have it from elsewhere."""
+        history = History(str(cli.cache), open_store(cli.url))
+        for hash, outcome in ((two.old, "running"), (two.new, "failed")):
+            history.add(history.begin("shop", None, hash)._replace(outcome=outcome))
+        done = cli.run("diff", "shop", two.new, "--store", cli.url)
+        assert f"'shop' runs {two.old}, says the record of deployments" in done.stderr
+        assert f"{two.old} -> {two.new}: " in done.stderr
+
+        env = {"env_vars": {"LAZYIMPORT_HASH": two.new}}
+        actor = {"actor_id": "1", "name": "SERVE_REPLICA::shop#Shop#r1", "pid": 7}
+        actor |= {"class_name": "ServeReplica:shop:Shop", "state": "ALIVE"}
+        actor["serialized_runtime_env"] = json.dumps(env)
+        with Dashboard() as dashboard:
+            dashboard.serve = {"applications": {"shop": {"status": "DEPLOY_FAILED"}}}
+            dashboard.actors = [actor]
+            words = ("--store", cli.url, "--address", dashboard.address)
+            done = cli.run("diff", two.old, "shop", *words)
+            unknown = cli.fail("diff", two.old, "nobody", *words)
+
+        assert f"'shop' runs {two.new}, says {dashboard.address}" in done.stderr
+        assert "there is no channel 'nobody'" in unknown
 
     def test_lists_files_with_sizes_and_modules(
         self, cli: CommandLine, two: Two

@@ -9,6 +9,7 @@ import sys
 import time
 import venv
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,9 @@ from tests.support.disks import mounted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
+
+
+ARCHIVE_PLUGIN = '[{"class": "lazyimport.ray.plugin.ArchivePlugin"}]'
 
 
 def failures(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -47,6 +51,7 @@ def test_a_machine_that_is_well(cli: CommandLine, project: Path) -> None:
         ("ok", "activation"),
         ("ok", "node cache"),
         ("ok", "its disk"),
+        *([("ok", "Ray's plugin")] if find_spec("ray") else []),
         ("ok", "reading the store"),
         ("ok", "writing to it"),
         ("ok", f"archive {name[:12]}"),
@@ -146,3 +151,23 @@ def test_clocks_that_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [] == list(store.list())
     assert not os.path.exists(Layout(str(tmp_path / "cache")).lock_path("doctor"))
     assert sys.executable in found["this Python"].found
+
+
+@pytest.mark.parametrize(
+    ("named", "well", "said"),
+    [
+        (None, True, "not in RAY_RUNTIME_ENV_PLUGINS, so a runtime_env names"),
+        (ARCHIVE_PLUGIN, True, "ArchivePlugin is in RAY_RUNTIME_ENV_PLUGINS"),
+        ("ArchivePlugin", False, "no JSON list of objects with a class"),
+    ],
+)
+def test_the_plugin_of_ray(
+    tmp_path: Path, named: str | None, well: bool, said: str
+) -> None:
+    pytest.importorskip("ray")
+    environ = {**os.environ, **({"RAY_RUNTIME_ENV_PLUGINS": named} if named else {})}
+    settings = Settings.from_environ({"LAZYIMPORT_CACHE_DIR": str(tmp_path)})
+    found = {each.tried: each for each in examine(settings, environ=environ)}
+
+    assert well is found["Ray's plugin"].well
+    assert said in found["Ray's plugin"].found

@@ -37,7 +37,7 @@ Traceback (most recent call last):
 ray.exceptions.RayTaskError(RuntimeError): \x1b[36mray::build_serve_application()\x1b[39m
   File "{CACHE}/shop/part7.py", line 3, in <module>
     import gone
-ModuleNotFoundError: No module named 'gone'
+lazyimport.errors.ArchiveModuleMissing: No module named 'gone'
   lazyimport: add it to the image
 
 The above exception was the direct cause of the following exception:

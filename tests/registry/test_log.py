@@ -27,7 +27,12 @@ def _store(tmp_path: Path) -> MutableStore:
     store = mutable(open_store(f"memory://{tmp_path.name}"))
     for hash, minute in ((A, 1), (B, 2)):
         put_header(store, hash)
-        facts = {"builder": "ada", "commit": "12ab", "dirty": hash == B}
+        facts = {
+            "builder": "ada",
+            "commit": "12ab",
+            "branch": "main",
+            "dirty": hash == B,
+        }
         at = {"time": f"2026-11-29T06:0{minute}:00Z"}
         write_provenance(store, hash, {**facts, **at})
     return store
@@ -59,6 +64,26 @@ def test_everything_that_was_done(store: MutableStore, tmp_path: Path) -> None:
     pushes = [(e.at, e.commit) for e in events if e.kind == "push"]
     assert [("2026-11-29T06:02:00Z", "12ab and changes")] == pushes[:1]
     assert events[:2] == read_log(store, 2)
+
+
+def test_in_which_applications_an_archive_runs(
+    store: MutableStore, tmp_path: Path
+) -> None:
+    """As the last deployment of each says that came up, however many others follow."""
+    history = History(str(tmp_path), store)
+    ran = [("shop", A, "running"), ("till", A, "running"), ("till", B, "running")]
+    other = [("shop", B, "failed"), *([("shop", B, "written")] * 7)]
+    for minute, (app, hash, outcome) in enumerate([*ran, *other]):
+        begun = f"2026-11-28T06{minute:02}00.000000Z-00000000"
+        deployment = history.begin(app, None, hash)
+        history.add(deployment._replace(id=begun, outcome=outcome))
+
+    events = read_log(store, 2)
+
+    assert ["push", "push"] == [e.kind for e in events]
+    assert {A: ("shop",), B: ("till",)} == {e.hash: e.applications for e in events}
+    assert {"main"} == {e.branch for e in events}
+    assert all(e.size for e in events)
 
 
 def test_no_change_of_a_channel_is_forgotten(store: MutableStore) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import click
+
 from lazyimport.cli import declare, options
 from lazyimport.cli.checking import check_and_tell, check_python
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.project import project
 from lazyimport.delivery.lookup import resolve
 from lazyimport.settings import Settings
 
@@ -18,7 +21,10 @@ lazyimport check 4be81c02 my_app.serve:app --image registry.example/ray:1.2
 @declare.command("check", examples=_EXAMPLES)
 @options.archive()
 @declare.argument(
-    "MODULE:ATTR ...", "What to import: a Serve application, or any module.", "entries"
+    "[MODULE:ATTR ...]",
+    "What to import: a Serve application, or any module; by default what "
+    "[tool.lazyimport] check names.",
+    "entries",
 )
 @check_python
 @declare.option(
@@ -42,6 +48,12 @@ def command(
     """
     if image:
         options.refuse_idle(["check_python"], "with --image")
+    entries = entries or project().check
+    if not entries:
+        raise click.UsageError(
+            "what to import? Give MODULE, MODULE:ATTR, or name it in pyproject.toml: "
+            "[tool.lazyimport] check"
+        )
     with Progress() as reporter:
         hash = resolve(archive, settings, reporter=reporter)
         check_and_tell(hash, entries, settings, check_python, reporter, image=image)

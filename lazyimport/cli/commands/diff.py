@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 
-from lazyimport.cli import console, declare, options
+from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.comparing import named_archive, print_comparison
 from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.packing import NAMES, pack_options
 from lazyimport.cli.progress import Progress
 from lazyimport.delivery.comparing import Tree, compare
 from lazyimport.delivery.contents import read_contents
+from lazyimport.deploy import Target
 from lazyimport.packing import PackOptions, pack
 from lazyimport.settings import Settings
 from lazyimport.values import is_prefix
@@ -20,14 +21,15 @@ _EXAMPLES = """
 lazyimport diff prod               what a push from here would change
 lazyimport diff 4be81c02 9c1d77a0 --lines
 lazyimport diff serve.yaml prod    from what the manifest names
+lazyimport diff shop               from what the application runs
 """
 
 
 @declare.command("diff", examples=_EXAMPLES)
 @declare.argument(
     "OLD",
-    "An archive (what other commands take as HASH), a manifest that names one, or a "
-    "folder, as it would be packed.",
+    "An archive (what other commands take as HASH), a manifest that names one, an "
+    "application that runs one, or a folder, as it would be packed.",
     "old",
     shell_complete=options.complete_archive,
 )
@@ -39,6 +41,13 @@ lazyimport diff serve.yaml prod    from what the manifest names
 )
 @declare.option("-p, --lines", "Print what differs in each file, as 'diff -u' does.")
 @declare.option("--exit-status", "End with exit code 1 if anything differs.")
+@declare.option(
+    "--address URL",
+    "Ask Ray's dashboard at this address what an application runs; by default the record "
+    "of deployments says it.",
+    "target",
+    callback=deploying.typed_target,
+)
 @options.json
 @options.quiet
 @options.settings()
@@ -48,6 +57,7 @@ def command(
     new: str | None,
     lines: bool,
     exit_status: bool,
+    target: Target | None,
     as_json: bool,
     quiet: bool,
     settings: Settings,
@@ -72,7 +82,8 @@ def command(
                 roots = [] if text is None else [text]
                 packed = pack(roots, writable, packing, whole=False, reporter=reporter)
                 return packed.revision
-            hash = named_archive(text, settings, reporter)
+            cluster = target.cluster() if target else None
+            hash = named_archive(text, settings, reporter, cluster)
             return read_contents(hash, settings, reporter)
 
         found = compare(tree(old), tree(new))

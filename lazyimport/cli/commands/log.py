@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from lazyimport.cli import console, declare, options
-from lazyimport.cli.figures import amount, one_line, short_commit
+from lazyimport.cli.figures import amount, one_line, short_commit, size
 from lazyimport.cli.progress import Progress
 from lazyimport.registry.log import Event, read_log
 from lazyimport.registry.opening import store_of
@@ -13,7 +13,7 @@ from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import writable
 
-_HEADER = ("WHEN", "WHAT", "ARCHIVE", "BY", "COMMIT", "MESSAGE")
+_HEADER = ("WHEN", "WHAT", "ARCHIVE", "SIZE", "RUNS IN", "BY", "COMMIT", "MESSAGE")
 
 
 @declare.command("log")
@@ -25,8 +25,9 @@ def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
     """Show what was pushed, pointed to and deployed, and by whom.
 
     Shows the events of a store, the newest first: the first push of each archive, as
-    the push claims; changes of channels; deployments and rollbacks, with what came of
-    them. If any key is trusted, marks what no trusted key signed.
+    the push claims, and in which applications it runs; changes of channels; deployments
+    and rollbacks, with what came of them. If any key is trusted, marks what no trusted
+    key signed.
 
     'history', 'channel log' and 'ls' show each of these by itself.
     """
@@ -39,7 +40,7 @@ def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
         console.print_json(events)
         return
     rows = [_row(event, 64 if long else 12) for event in events]
-    console.print_table(rows, header=_HEADER)
+    console.print_table(rows, header=_HEADER, right=(3,))
     console.say(f"{amount(len(rows), 'event')} of {store.url}")
 
 
@@ -51,7 +52,9 @@ def _row(event: Event, digits: int) -> tuple[str, ...]:
         one_line(event.at),
         one_line(what),
         event.hash[:digits] if event.hash else "(removed)",
+        "" if event.size is None else size(event.size),
+        one_line(", ".join(event.applications)),
         one_line(event.by),
-        short_commit(event.commit),
+        f"{short_commit(event.commit)}{f' {one_line(event.branch)}' * bool(event.branch)}",
         one_line(event.message),
     )

@@ -215,7 +215,7 @@ def _print(now: _View, digits: int, address: str, reporter: Progress) -> None:
         if app.live:  # whatever its replicas were started with
             serves = Counter({f"live {app.live}": serves.total()})
         serving = [
-            f"{count} of {wanted} {_cut(hash or 'no hash', digits)}"
+            f"{count}{f' of {wanted}' * (wanted > 0)} {_cut(hash or 'no hash', digits)}"
             for hash, count in serves.items()
         ]
         rows.append(
