@@ -202,11 +202,14 @@ def log():
 
 
 def alive():
-    \"\"\"The versions of the code that this process holds.\"\"\"
+    \"\"\"How many versions this process holds, and without those that requests hold.\"\"\"
     from lazyimport.runtime import process
 
     live = process.live
-    return 1 + sum(each() is not None for each in live.generations) if live else 0
+    living = [each() for each in live.generations] if live else []
+    living = [each for each in living if each is not None]
+    held = [each for each in living if each.users and each.number < live.current.number]
+    return len(living), len(living) - len(held)
 """,
 }
 
@@ -563,11 +566,13 @@ def print_load(name: str, load: Load) -> None:
     plain = [answer for answer in load.answers if answer.facts]
     loaded = collections.Counter(a.facts["model"]["loaded"] for a in plain)
     kept = collections.Counter(a.facts["model"]["is"] for a in plain)
-    alive = max(max(a.facts["alive"], a.facts["model"]["alive"]) for a in plain)
+    both = [each["alive"] for a in plain for each in (a.facts, a.facts["model"])]
+    alive, needed = map(max, zip(*both, strict=True))
     print(
         f"  {name}: {len(plain)} requests and {len(load.answers) - len(plain)} streams, "
         f"failed {len(load.failed)}, mixed {len(load.mixed)}; models loaded "
-        f"{len(loaded)}, isinstance {dict(kept)}, versions alive at most {alive}"
+        f"{len(loaded)}, isinstance {dict(kept)}, versions alive at most "
+        f"{alive}, {needed} without those that requests hold"
     )
     for each in [*load.failed[:3], *load.mixed[:3]]:
         print("   ", each)

@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
+from queue import Empty, SimpleQueue
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -25,23 +27,65 @@ _TRIES = 600
 _Cache: Any = type(lru_cache(len))
 
 
-def settle(live: Live) -> None:
-    """Free what nobody uses any more, in a thread, soon after the last call."""
-    live.settler = threading.Thread(
-        target=_settle, args=[live], name="lazyimport-live-settle", daemon=True
-    )
-    live.settler.start()
+class Settler:
+    """Frees what nobody uses any more.
+
+    It has one thread, since finalizers of others run there, and what they leave in a
+    thread is left once: `serve.batch` makes an event loop. Memory that this takes for
+    a moment comes from one arena of malloc.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._lock = threading.Lock()
+        #: a finalizer may put something there at any time
+        self._wishes: SimpleQueue[None] = SimpleQueue()
+        self._is_due = False
+        self._thread = threading.Thread(
+            target=self._work, name="lazyimport-live-settle", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread is, which it is not in a forked child."""
+        return self._thread.is_alive()
+
+    def soon(self) -> None:
+        """Settle in the thread, soon."""
+        self._is_due = True
+        self._wishes.put(None)
+
+    def finish(self) -> None:
+        """Settle now what is to be settled soon."""
+        with self._lock:
+            if self._is_due:
+                self._is_due = False
+                _settle(self._live)
+
+    def _work(self) -> None:
+        while True:
+            self._wishes.get()
+            time.sleep(_LATER)
+            with suppress(Empty):
+                while True:
+                    self._wishes.get_nowait()
+            self.finish()
+
+
+def settler_of(live: Live) -> Settler:
+    """Return what settles in this process; the lock of *live* is held."""
+    if live.settler is None or not live.settler.is_alive:
+        live.settler = Settler(live)
+    settler: Settler = live.settler
+    return settler
 
 
 def _settle(live: Live) -> None:
-    time.sleep(_LATER)
-    with live.settling:
-        if live.settler is not threading.current_thread():
-            return
-        _clear_caches(live)
-        _forget_lines(live.current.hash)
-        gc.unfreeze()  # or the first version would stay
-        _collect()
+    gc.unfreeze()  # or the first version would stay
+    _clear_caches(live)
+    _forget_lines(live.current.hash)
+    _collect()
 
 
 def _collect() -> None:
@@ -64,7 +108,8 @@ def _collect() -> None:
 
 def _clear_caches(live: Live) -> None:
     """Clear the caches of `functools` that hold functions or classes of old code."""
-    for cache in [one for one in gc.get_objects() if type(one) is _Cache]:
+    # All objects of the process would be a list of megabytes.
+    for cache in [one for one in gc.get_referrers(_Cache) if type(one) is _Cache]:
         filled = cache.cache_info().currsize > 0
         if filled and any(_is_seen_old(one, live) for one in _inside(cache)):
             cache.cache_clear()

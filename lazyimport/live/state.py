@@ -30,8 +30,9 @@ class Live:
 
     ``current`` is the generation of those who are bound to none, and ``importing`` the
     one whose modules are in ``sys.modules``: another one while a swap is under way.
+    ``generations`` are all that may be alive, weakly, with one that is being made.
     ``hashes`` are all that this process has run, the first one first. ``following`` is
-    the `lazyimport.live.Following` that swaps here.
+    the `lazyimport.live.Following` that swaps here, ``settler`` what frees old ones.
     """
 
     def __init__(self, generation: Generation) -> None:
@@ -40,8 +41,7 @@ class Live:
         self.hashes = [generation.hash]
         self.following: Any = None
         self.lock = threading.RLock()
-        self.settling = threading.Lock()
-        self.settler: threading.Thread | None = None
+        self.settler: Any = None
         self.thread = Thread()
         self.gate = Gate()
         self.edges = Edges()
@@ -55,11 +55,12 @@ class Live:
         """Forget what other threads held: they are not in the child."""
         self.gate.forked()
         self.lock = threading.RLock()
-        self.settling = threading.Lock()
 
     def watch(self, generation: Generation) -> None:
         """Note what the modules of *generation* import."""
         tree = generation.tree
+        living = [each for each in self.generations if each() is not None]
+        self.generations = [*living, ref(generation)]
         self._tops |= {name.partition(".")[0] for name, _ in tree.archive.children("")}
         tree.running = functools.partial(self._see, generation)
 

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from time import perf_counter
 from types import MappingProxyType, ModuleType
 from typing import NamedTuple
-from weakref import ref
 
 from lazyimport.errors import LazyImportError, SettingsError
 from lazyimport.format.entries import stem_of
@@ -30,7 +29,7 @@ from lazyimport.live.generations import MARK, Generation
 from lazyimport.live.holding import is_module
 from lazyimport.live.journal import Record
 from lazyimport.live.keeping import inherit, kept_by, let_go
-from lazyimport.live.settling import settle
+from lazyimport.live.settling import settler_of
 from lazyimport.live.state import Live, attach_submodules, live_state, switch
 from lazyimport.live.views import View
 from lazyimport.runtime import Installation, current, open_tree
@@ -41,6 +40,8 @@ from lazyimport.values import check_hash
 PROGRAM_CHANGED = "the program itself has changed, which runs once; start it again"
 #: Seconds that a swap waits for imports that are under way.
 _PATIENCE = 5.0
+#: generations that may live when a swap begins: a third comes, and requests hold others
+_BEFORE = 2
 
 
 class Swap(NamedTuple):
@@ -97,8 +98,11 @@ def swap(
     with live.lock:
         if installation.hash == hash:
             return Swap("unchanged", hash, hash)
+        settler = settler_of(live)
+        if sum(each() is not None for each in live.generations) > _BEFORE:
+            settler.finish()
         done = _Swapping(live, installation, hash, prepare).result(settings)
-    settle(live)  # now that no frame of the swap refers to what is old
+    settler.soon()  # now that no frame of the swap refers to what is old
     return done
 
 
@@ -200,7 +204,7 @@ class _Swapping:
                 raise
             raise Refused(_told(error, new)) from None
         let_go(generation)
-        old.end_if_idle()
+        old.at_end(settler_of(live).soon)
 
     def _put_back(self) -> None:
         """Undo what was done, if anything was."""
@@ -284,8 +288,6 @@ class _Swapping:
         for module in live.edges.modules.values():
             if vars(module).get(MARK) is generation:
                 del vars(module)[MARK]
-        live.generations = [each for each in live.generations if each() is not None]
-        live.generations.append(ref(old))
         live.hashes.append(generation.hash)
         old.tree.running = None
 

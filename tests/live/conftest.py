@@ -20,6 +20,7 @@ START = """
 import asyncio, gc, importlib, os, sys, threading, time, weakref
 import lazyimport
 from lazyimport.live import current_generation, swap
+from lazyimport.live.state import live_state
 HASHES = sys.argv[1:]
 def to(number, state='swapped', **options):
     done = swap(HASHES[number], **options)

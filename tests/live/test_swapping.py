@@ -157,9 +157,7 @@ def test_old_versions_are_freed(run: Run) -> None:
             to(number)
             import app.main
             assert app.main.late() == number + 1
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread():
-                thread.join()
+        live_state().settler.finish()
         print([ref() for ref in refs if ref() is not None])
         print(open('/proc/self/maps').read().count('/archives/'))
         """,
@@ -188,7 +186,8 @@ def test_old_versions_are_freed_though_another_thread_was_collecting(run: Run) -
         collector.start()
         collecting.wait(30)
         to(1)
-        settler, = (t for t in threading.enumerate() if 'settle' in t.name)
+        settler = threading.Thread(target=live_state().settler.finish)
+        settler.start()
         settler.join(1.5)
         print(settler.is_alive(), old() is None)
         tried.set()
@@ -199,6 +198,89 @@ def test_old_versions_are_freed_though_another_thread_was_collecting(run: Run) -
         version(1),
         version(2),
     ) == ["True False", "None"]
+
+
+def test_what_finalizers_leave_in_a_thread_is_left_once(run: Run) -> None:
+    """That of `serve.batch` asks for the thread's event loop, and never closes it."""
+    left = """
+        import threading
+        class Left:
+            def __init__(self):
+                self.itself = self
+            def __del__(self):
+                threads.add(threading.current_thread())
+                done.set()
+        Left()
+        from app import consts
+        from app.noting import done, threads
+    """
+    noting = "import threading\ndone, threads = threading.Event(), set()\n"
+    assert run(
+        """
+        import app.main
+        from app.noting import done, threads
+        gc.disable()
+        gc.collect()
+        threads.clear()
+        done.clear()
+        for number in range(1, 4):
+            del app
+            to(number)
+            import app.main
+            assert done.wait(50)
+            done.clear()
+        print(len(threads), threading.current_thread() in threads)
+        """,
+        *(version(number, main=left, noting=noting) for number in range(1, 5)),
+    ) == ["1 False"]
+
+
+def test_three_versions_are_alive_at_most_and_those_that_requests_hold(
+    run: Run,
+) -> None:
+    """However fast they follow each other, and whenever requests end."""
+    assert run(
+        """
+        import app.main
+        def count(generation):
+            alive = [each() for each in live_state().generations]
+            counts.append(sum(each is not None for each in alive) - len(held))
+        counts, held = [], []
+        gc.disable()
+        for number in range(1, 9):
+            if number in {3, 5}:
+                held.append(current_generation().enter())
+                held[-1].__enter__()
+            if number == 7:
+                held.pop().__exit__()
+                held.pop().__exit__()
+            to(number, prepare=count)
+        print(len(counts), max(counts) <= 3)
+        """,
+        *(version(number) for number in range(1, 10)),
+    ) == ["8 True"]
+
+
+def test_a_version_that_a_request_held_is_freed_when_that_ends(run: Run) -> None:
+    """No other swap has to come for that."""
+    assert run(
+        """
+        import app.main
+        gc.disable()
+        stay = current_generation().enter()
+        stay.__enter__()
+        freed = threading.Event()
+        weakref.finalize(current_generation(), freed.set)
+        to(1)
+        live_state().settler.finish()
+        assert not freed.is_set()
+        stay.__exit__()
+        del stay
+        print(freed.wait(50))
+        """,
+        version(1),
+        version(2),
+    ) == ["True"]
 
 
 def test_what_raises_when_it_is_looked_at_keeps_no_old_version(run: Run) -> None:
@@ -220,9 +302,7 @@ def test_what_raises_when_it_is_looked_at_keeps_no_old_version(run: Run) -> None
         import app.main
         old = weakref.ref(app.main.Item)
         to(1)
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread():
-                thread.join()
+        live_state().settler.finish()
         print(old())
         """,
         version(1, main=main),
