@@ -55,6 +55,10 @@ class Session:
 
     def start(self) -> None:
         """Push, and let Serve start replicas whose code can change."""
+        if self._live.was_live:
+            self._reporter.say(
+                f"{self._live.name} is live already: another dev left it"
+            )
         self._try(time.time())
         self._reporter.say(
             "watching: a change that you save runs in the living replicas"
@@ -135,7 +139,8 @@ class Session:
         first = None
         state = None
         with Board(self._reporter) as board:
-            for state in self._live.change(pushed.hash, self._timeout):
+            delta = bytes(pushed.packed.revision.delta or b"") if pushed.packed else b""
+            for state in self._live.change(pushed.hash, self._timeout, delta):
                 board.show(state)
                 answers = [told for told in state.told.values() if told]
                 if answers and first is None:

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import copy
 import time
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.node_log import Told
-from lazyimport.deploy.status import SHORT
+from lazyimport.deploy.status import SHORT, Served
 from lazyimport.settings import ENVIRONMENT
 from lazyimport.values import redact
 
 #: `lazyimport.ray.live`, and the field of runtime environments and user configs
 ENTRY, FIELD = "lazyimport.ray.live:application", "lazyimport"
-_SECONDS_BETWEEN = 0.05
+#: what `dev` found, in the ``args`` of the entry, so that another one knows it too
+_BEFORE = "before"
+#: Seconds between two looks at the logs of nodes: at first, at last, and the part of
+#: the time for which nothing has changed.
+_SECONDS_BETWEEN, _SECONDS_AT_MOST, _PART = 0.05, 1.0, 0.1
+#: Seconds after which Serve is asked again which replicas there are.
+_SECONDS_KNOWN = 1.0
+#: Bytes of a delta that is handed over in the config, at most; others are fetched.
+LARGEST_HANDED = 32 * 1024
 #: states of replicas that will serve no more
 _LEAVING = {"STOPPING"}
 
@@ -47,12 +56,18 @@ class State(NamedTuple):
         """Whether every replica has told."""
         return all(self.told.values())
 
+    @property
+    def lacks_replicas(self) -> bool:
+        """Whether a deployment has none that it is to have."""
+        return any(not replica for _, replica in self.told)
+
 
 class LiveApplication:
     """The application *name* of the Serve *config*, as it runs in *cluster*.
 
     *store* is the URL from which nodes fetch what they do not have. ``hash`` is the
     archive that it runs, ``base`` the one with which its replicas were started.
+    ``was_live`` is whether another `dev` has left it, by whatever end that came to.
     """
 
     def __init__(
@@ -63,7 +78,13 @@ class LiveApplication:
         self.hash = self.base = self._told = ""  # what Serve was told last
         self._store = store
         self._names: Iterable[str] = ()
-        self._before = cluster.config() if name in cluster.serving() else None
+        found = _named(cluster.config()["applications"], name)
+        self.was_live = found is not None and found.get("import_path") == ENTRY
+        #: what to go back to, in a list of one; empty if nobody knows that
+        self._before: list[Mapping[str, Any] | None] = [found]
+        if found is not None and self.was_live:
+            args = found.get("args") or {}
+            self._before = [args[_BEFORE]] if _BEFORE in args else []
         self._config: dict[str, Any] = {}
         self._derived: dict[str, Any] = {}
         self.read(config)
@@ -102,14 +123,15 @@ class LiveApplication:
         self._names = ()
         self._apply(hash, ())  # it may have other deployments than what runs
 
-    def change(self, hash: str, timeout: float) -> Iterator[State]:
+    def change(self, hash: str, timeout: float, delta: bytes = b"") -> Iterator[State]:
         """Tell living replicas to serve *hash*; yield how far they are.
 
+        A node that has the base of *delta* needs no store for it, if that is small.
         As soon as one refuses, all are told to serve what they did; also if this is
         left or interrupted. Raises DeployError after *timeout* seconds.
         """
         try:
-            for state in self._ask(hash, timeout):
+            for state in self._ask(hash, timeout, delta):
                 yield state
                 if state.refused:
                     break
@@ -129,9 +151,20 @@ class LiveApplication:
             self.hash = hash
 
     def restore(self) -> None:
-        """Let Serve run what it did before: an ordinary rollout."""
-        before = (self._before or {}).get("applications", ())
-        self._put([app for app in before if _name(app) == self.name])
+        """Let Serve run what it did before any `dev`: an ordinary rollout.
+
+        Raises DeployError if that is not known.
+        """
+        if not self._before:
+            raise DeployError(
+                f"cannot let {self.name!r} run what it ran before: a 'lazyimport dev' "
+                "of another version of lazyimport had begun with it and has not noted "
+                f"that; it stays live with archive {self.hash}; apply what it is to "
+                "run: lazyimport deploy MANIFEST --apply",
+                app=self.name,
+                hash=self.hash,
+            )
+        self._put([dict(app) for app in self._before if app is not None])
 
     def _go_back(self, timeout: float) -> None:
         for state in self._ask(self.hash, timeout):
@@ -144,16 +177,25 @@ class LiveApplication:
                     hash=self.hash,
                 )
 
-    def _ask(self, hash: str, timeout: float) -> Iterator[State]:
+    def _ask(self, hash: str, timeout: float, delta: bytes = b"") -> Iterator[State]:
         deadline = time.monotonic() + timeout
-        wish = self._apply(hash, self._names or self._deployments())
+        wish = self._apply(hash, self._names or self._deployments(), delta)
+        served: Served | None = None
+        known, pace = 0.0, _Pace()
         while True:
             try:
-                state = self._state(hash, wish)
+                is_fresh = served is None or time.monotonic() > known
+                if served is None or is_fresh:
+                    served = self._served()
+                    known = time.monotonic() + _SECONDS_KNOWN
+                state = self._state(served, hash, wish)
             except DeployError as error:
                 if not error.retryable or time.monotonic() > deadline:
                     raise
                 time.sleep(_SECONDS_BETWEEN)
+                continue
+            if not is_fresh and (state.is_over or state.lacks_replicas):
+                served = None  # there may be others by now
                 continue
             yield state
             if state.is_over:
@@ -167,16 +209,19 @@ class LiveApplication:
                     app=self.name,
                     hash=hash,
                 )
-            time.sleep(_SECONDS_BETWEEN)
+            pace.wait(state.told)
 
-    def _apply(self, hash: str, names: Iterable[str]) -> int:
+    def _apply(self, hash: str, names: Iterable[str], delta: bytes = b"") -> int:
         """Give Serve the derived config; return the number of the wish in it.
 
         *names* are deployments that it tells beside those that the user's lists.
         """
         wish = time.time_ns() // 1_000_000
         derived = self._derive(self._config, self.base)
-        derived["deployments"] = _told_to(derived, names, {"hash": hash, "wish": wish})
+        words: dict[str, Any] = {"hash": hash, "wish": wish}
+        if delta and len(delta) <= LARGEST_HANDED:
+            words["delta"] = b64encode(delta).decode()
+        derived["deployments"] = _told_to(derived, names, words)
         self._told = ""  # until Serve has answered
         self._put([derived])
         self._told = hash
@@ -184,7 +229,10 @@ class LiveApplication:
 
     def _derive(self, config: Mapping[str, Any], hash: str) -> dict[str, Any]:
         mine = next(a for a in config["applications"] if _name(a) == self.name)
-        return derive(mine, hash, self._store)
+        derived = derive(mine, hash, self._store)
+        for before in self._before:
+            derived["args"][_BEFORE] = before
+        return derived
 
     def _deployments(self) -> Iterable[str]:
         """Return the names of the deployments that are live now."""
@@ -197,12 +245,15 @@ class LiveApplication:
         others = [app for app in now["applications"] if _name(app) != self.name]
         self.cluster.apply({**now, **self._config, "applications": [*others, *mine]})
 
-    def _state(self, hash: str, wish: int) -> State:
+    def _served(self) -> Served:
         app = self.cluster.serving().get(self.name)
         if app is None:
             raise DeployError(f"application {self.name!r} was deleted", app=self.name)
         if app.targets:  # Serve shows none for a moment after some changes
             self._names = app.targets
+        return app
+
+    def _state(self, app: Served, hash: str, wish: int) -> State:
         living = [each for each in app.replicas if each.state not in _LEAVING]
         told: dict[str, Told] = {}
         trouble = f"Serve says: {app.message}" if app.message else ""
@@ -217,6 +268,25 @@ class LiveApplication:
             if wanted[name]:
                 answers[name, ""] = None
         return State(hash, answers, trouble.removeprefix("; "))
+
+
+class _Pace:
+    """How often somebody is asked who may have changed: seldom where nothing does.
+
+    What comes is seen later by a part of the time that it took, at most.
+    """
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._seen: object = None
+
+    def wait(self, seen: object) -> None:
+        """Wait until it is time to look again; *seen* is what there was to see now."""
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        pause = max((now - self._since) * _PART, _SECONDS_BETWEEN)
+        time.sleep(min(pause, _SECONDS_AT_MOST))
 
 
 def derive(
@@ -256,6 +326,12 @@ def _told_to(
             inner["user_config"] = deployment["user_config"]
         told.append({**deployment, "user_config": {FIELD: inner}})
     return told
+
+
+def _named(
+    applications: Iterable[Mapping[str, Any]], name: str
+) -> Mapping[str, Any] | None:
+    return next((app for app in applications if _name(app) == name), None)
 
 
 def _name(application: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import threading
@@ -86,6 +87,7 @@ def _settle(live: Live) -> None:
     _clear_caches(live)
     _forget_lines(live.current.hash)
     _collect()
+    _trim()
 
 
 def _collect() -> None:
@@ -104,6 +106,12 @@ def _collect() -> None:
                 break
     finally:
         gc.callbacks.remove(note)
+
+
+def _trim() -> None:
+    """Give the memory back that was taken for a moment, where glibc has it."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _clear_caches(live: Live) -> None:

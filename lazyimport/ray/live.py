@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pkgutil
+from base64 import b64decode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -21,6 +22,9 @@ from typing import Any, NamedTuple
 from ray import serve
 
 from lazyimport import live
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.room import make_room
+from lazyimport.delivery.handed import take_handed
 from lazyimport.errors import InstallError
 from lazyimport.live.swapping import Refused
 from lazyimport.ray import serve_internals
@@ -134,6 +138,7 @@ class StandIn:
         installed = _installed()
         wanted = _wanted(serve_internals.user_config_of_replica())
         hash, self._wish = wanted.get("hash", installed), wanted.get("wish")
+        self._delta = wanted.get("delta")
         if hash == installed:
             loop, now = asyncio.get_running_loop(), live.current_generation()
             self._serving = await self._in_thread(self._make, now, loop, None)
@@ -158,6 +163,7 @@ class StandIn:
             try:
                 wanted = _wanted(user_config)
                 self._wish, hash = wanted.get("wish"), wanted.get("hash", hash)
+                self._delta = wanted.get("delta")
                 given = wanted.get("user_config"), rank
                 swap = await self._change(hash, given)
                 if swap.state != "refused":
@@ -210,8 +216,11 @@ class StandIn:
         def prepare(generation: live.Generation) -> None:
             made.append(self._make(generation, loop, given))
 
+        handed = self._delta and await self._in_thread(_take, hash, self._delta)
         change = partial(live.swap, hash, prepare=prepare)
         swap: live.Swap = await self._in_thread(change)
+        if handed:
+            self._thread.submit(_make_room)
         ending = made[0] if made else None
         if made and swap.state == "swapped":
             ending, self._serving = vars(self).get("_serving"), made[0]
@@ -274,6 +283,21 @@ def _installed() -> str:
             "give Serve your own import_path"
         )
     return installation.hash
+
+
+def _take(hash: str, delta: str) -> bool:
+    """Bring the archive *hash* to this node from what came with the wish for it."""
+    installation = current()
+    return installation is not None and take_handed(
+        installation.settings, hash, b64decode(delta)
+    )
+
+
+def _make_room() -> None:
+    installation = current()
+    if installation is not None:
+        settings = installation.settings
+        make_room(NodeCache(settings.cache_dir), settings.cache_limit)
 
 
 def _wanted(user_config: Any) -> Mapping[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from threading import Timer
 
 import pytest
 
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
-from lazyimport.deploy.live import LiveApplication, derive
+from lazyimport.deploy.live import LARGEST_HANDED, LiveApplication, derive
 from tests.fakes.dashboard import Dashboard
 
 TYPE_CHECKING = False
@@ -30,6 +31,8 @@ SHOP = {
         {"name": "Shop", "num_replicas": 2, "user_config": {"color": "red"}}
     ],
 }
+#: of our entry, where nothing ran before
+ARGS = {"application": "shop.serve:app", "args": {"size": 3}, "before": None}
 
 
 class Serve(Dashboard):
@@ -118,7 +121,7 @@ def test_the_entry_is_ours_and_all_else_theirs(
     assert [TILL, serve.shop] == config["applications"]
     assert {"port": 1} == config["http_options"]
     assert "lazyimport.ray.live:application" == serve.shop["import_path"]
-    assert {"application": "shop.serve:app", "args": {"size": 3}} == serve.shop["args"]
+    assert ARGS == serve.shop["args"]
     assert "/shop" == serve.shop["route_prefix"]
     assert {
         "MODE": "test",
@@ -256,6 +259,71 @@ def test_where_it_cannot_go_back_nobody_knows(
     assert live.runs(A)
 
 
+def another(serve: Serve) -> LiveApplication:
+    """Return what a second `dev` makes of what it finds."""
+    config = {"applications": [SHOP]}
+    return LiveApplication(Cluster(serve.address), config, "shop", STORE)
+
+
+@pytest.mark.parametrize("before", [None, {**SHOP, "import_path": "old:app"}])
+def test_who_comes_after_one_that_was_killed_goes_back_to_what_ran_before_it(
+    serve: Serve, before: dict[str, Any] | None
+) -> None:
+    """And not to live code; nor does anything roll out because of that."""
+    if before is not None:
+        serve.take({"applications": [TILL, before]})
+    first = another(serve)
+    first.enter(A)
+    list(first.change(B, 60))
+    args = serve.shop["args"]
+    second = another(serve)
+    assert (False, True) == (first.was_live, second.was_live)
+    second.enter(C)
+    assert args == serve.shop["args"]
+    third = another(serve)
+    third.restore()
+    assert [TILL, *[before] * bool(before)] == serve.applied[-1]["applications"]
+
+
+def test_what_nobody_has_noted_is_not_guessed(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """As `dev` of an older lazyimport did not."""
+    del serve.shop["args"]["before"]
+    serve.take(serve.applied[-1])
+    second = another(serve)
+    second.enter(B)
+    assert "before" not in serve.shop["args"]
+    applied = len(serve.applied)
+    with pytest.raises(DeployError, match=f"'shop' run what .* live with archive {B}"):
+        second.restore()
+    assert applied == len(serve.applied)
+
+
+def test_a_small_delta_comes_with_the_wish(serve: Serve, live: LiveApplication) -> None:
+    """So that a node asks no store for it; not with what goes back."""
+    serve.answers[C] = {"state": "refused", "reason": "no"}
+    list(live.change(B, 60, b"few bytes"))
+    assert b"few bytes" == b64decode(wish(serve.shop)["delta"])
+    list(live.change(C, 60, b"few bytes"))
+    assert "delta" not in wish(serve.shop)
+    list(live.change(A, 60, bytes(LARGEST_HANDED + 1)))
+    assert "delta" not in wish(serve.shop)
+
+
+def test_serve_is_asked_seldom_while_nothing_changes(
+    serve: Serve, live: LiveApplication
+) -> None:
+    """And logs of nodes less often the longer nothing does."""
+    serve.silent.add("Model1")
+    serve.asked.clear()
+    with pytest.raises(DeployError, match=r"1 replicas of 'shop'"):
+        list(live.change(B, 2))
+    logs = [path for path in serve.asked if "logs" in path]
+    assert len(logs) < 35
+    assert len(serve.asked) - len(logs) < 10
+
+
 def test_what_is_half_typed_is_not_taken(serve: Serve, live: LiveApplication) -> None:
     broken: list[Any] = [
         [1],
@@ -271,7 +339,7 @@ def test_what_is_half_typed_is_not_taken(serve: Serve, live: LiveApplication) ->
         with pytest.raises(DeployError, match="'shop' of the manifest is no config"):
             live.read({"applications": apps})
     live.apply()
-    assert {"application": "shop.serve:app", "args": {"size": 3}} == serve.shop["args"]
+    assert ARGS == serve.shop["args"]
 
 
 def test_other_code_is_told_from_another_option(live: LiveApplication) -> None:

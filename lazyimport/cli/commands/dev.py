@@ -138,8 +138,9 @@ def command(
         if application.kind == SERVICE:
             reporter.warn(
                 "KubeRay is not told of changes: it gives Serve the text of the "
-                "RayService again when somebody applies another one or its operator "
-                f"starts again, and {name!r} is rolled out as that says"
+                "RayService again when somebody applies another one, its operator "
+                "starts again, or the cluster has no application any more, and "
+                f"{name!r} is rolled out as that says"
             )
 
         def look() -> str:
