@@ -208,7 +208,7 @@ def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
         pytest.main(["-q", "-p", "no:cacheprovider", "-c", os.devnull, "-s", where])
         """
     from_archive(
-        hash_, cache, "import lazyimport as l; l.current().tree.materialize('pure')"
+        hash_, cache, "import lazyimport as l; l.current().tree.put_package('pure')"
     )
 
     outputs = [
