@@ -245,6 +245,7 @@ class FileLock:
         self.path = path
         self.timeout = timeout
         self.descriptor = -1
+        self._handed_over = False
 
     def __enter__(self) -> FileLock:
         try:
@@ -275,19 +276,24 @@ class FileLock:
         return self.take()
 
     def leave(self) -> None:
-        """Free the lock if it is held; do nothing after `hand_over`."""
+        """Free the lock if it is held; after `hand_over`, only close the file."""
         descriptor, self.descriptor = self.descriptor, -1
         if _open.pop(descriptor, None) is None:
             return
-        # Closing alone would leave the lock to whatever was forked since.
-        unclaim(descriptor)
+        if not self._handed_over:
+            # Closing alone would leave the lock to whatever was forked since.
+            unclaim(descriptor)
         os.close(descriptor)
 
-    def hand_over(self) -> None:
-        """Leave the lock to a process that was started with ``descriptor``."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if _open.pop(descriptor, None):
-            os.close(descriptor)
+    def hand_over(self) -> int:
+        """Return the descriptor for a process that is started with it.
+
+        It has the lock then, and this process does not free it any more: an interrupt
+        may come when nobody knows yet whether the other one was started. The lock is
+        free when nobody has the descriptor open.
+        """
+        self._handed_over = True
+        return self.descriptor
 
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""

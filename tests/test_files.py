@@ -59,7 +59,8 @@ class TestLock:
             signal.pause()
             os._exit(0)
         try:
-            lock.hand_over()
+            assert lock.hand_over() == lock.descriptor
+            lock.leave()
             with pytest.raises(LockTimeout):
                 FileLock(path, 0).__enter__()
             os.close(its)  # as the kernel does at its end

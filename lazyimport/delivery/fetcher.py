@@ -11,6 +11,7 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]  # loads no enum
 import os
 import time
+from _thread import start_new_thread
 from mmap import MADV_DONTNEED, mmap
 
 from lazyimport import errors
@@ -46,6 +47,7 @@ def main(asked: str) -> None:
         if settings.artifact is None:  # to compile it may take any time
             _Patience.seconds = 2 * int(settings.timeout) + 1
         _Patience.begin()
+        start_new_thread(_end_with_reader, ())
         if asked.startswith(_SEND):
             _send_blob(settings, asked.removeprefix(_SEND))
         else:
@@ -249,6 +251,16 @@ _ANSWERS = {
     "look up": _look_up,
     "require signed": _require_signed,
 }
+
+
+def _end_with_reader() -> None:
+    """End this process when nobody reads any more what it says."""
+    from select import poll
+
+    watched = poll()
+    watched.register(_OUT, 0)  # what is told all the same: the other end was closed
+    watched.poll()
+    os._exit(1)
 
 
 def _say(line: str) -> None:

@@ -54,10 +54,10 @@ def start_fetcher(settings: Settings, lock: FileLock, asked: str) -> None:
     """
     request, ask = os.pipe()
     try:
-        descriptors = [(request, 0), (lock.descriptor, 2)]
+        descriptors = [(request, 0), (lock.hand_over(), 2)]
         pid = _spawn(settings, _DETACHED, asked, descriptors)
-        lock.hand_over()
     finally:
+        lock.leave()
         os.close(request)
         _write(ask, _request(settings))
     _wait(pid)

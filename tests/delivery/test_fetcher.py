@@ -12,6 +12,7 @@ import sys
 import time
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,85 @@ while not (said := lazyimport.stats().fetching) or said in {None, "fetching, 0 %
     time.sleep(0.01)
 print(said, lazyimport.stats().hash)
 """
+
+
+@pytest.mark.parametrize("mode", ["raw", "memory"])
+def test_interrupts_while_a_process_waits(site: ColdNode, mode: str) -> None:
+    """It ends at once, though its store sends nothing more; the fetch is not harmed."""
+    site.server.most = len(DATA) // 2
+    worker = site.start(
+        IMPORT, LAZYIMPORT_CACHE_MODE=mode, LAZYIMPORT_TIMEOUT=str(scaled(300, 300))
+    )
+    if mode == "raw":
+        helper = site.wait_for(10)
+    else:
+        while site.server.moved < len(DATA) // 4:
+            time.sleep(0.01)
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text()
+        helper = int(children)
+    for _ in range(2):
+        worker.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    _, complaints = worker.communicate(timeout=60)
+
+    assert worker.returncode in {130, -signal.SIGINT, 1}
+    assert "KeyboardInterrupt" in complaints
+    if mode == "memory":
+        ended(helper)
+    site.server.most = 1e12
+    assert site.start(IMPORT).communicate(timeout=100) == ("7\n", "")
+    site.is_left_alone()
+
+
+def ended(process: int) -> None:
+    """Wait until a process is gone, or waits for init, which may not be one."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            status = Path(f"/proc/{process}/status").read_text()
+        except OSError:
+            return
+        if "State:\tZ" in status:
+            return
+        time.sleep(0.01)
+    raise AssertionError
+
+
+def test_a_child_ends_with_the_process_that_asked(site: ColdNode) -> None:
+    """Though its store sends nothing more, and nobody is told of the end."""
+    site.server.most = len(DATA) // 2
+    worker = site.start(IMPORT, LAZYIMPORT_CACHE_MODE="memory")
+    while site.server.moved < len(DATA) // 4:
+        time.sleep(0.01)
+    child = int(Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text())
+    worker.kill()
+    worker.communicate()
+    ended(child)
+
+
+def test_an_interrupt_at_the_moment_when_a_fetcher_starts(
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the lock then, and nobody starts another one beside it."""
+    real = starting._spawn
+
+    def interrupted(*arguments: Any) -> int:
+        os.waitpid(real(*arguments), 0)
+        raise KeyboardInterrupt
+
+    site.server.most = len(DATA) // 2
+    with monkeypatch.context() as patch:
+        patch.setattr(starting, "_spawn", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            obtain(site.settings(), SILENT)
+    fetcher = site.wait_for(10)
+    assert not site.cache.lock(HASH, 0).take()
+    worker = site.start(IMPORT)
+    site.server.most = 1e12
+    assert worker.communicate(timeout=100) == ("7\n", "")
+    assert site.server.moved == len(DATA)
+    assert fetcher not in site.fetchers()
+    site.is_left_alone()
 
 
 def test_how_far_it_is_can_be_seen(site: ColdNode) -> None:

@@ -18,6 +18,7 @@ from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.rooms import MemoryRoom
+from lazyimport.delivery.transfer import bring
 from lazyimport.errors import (
     ArchiveError,
     CacheError,
@@ -203,6 +204,23 @@ def test_a_download_goes_on_where_it_broke_off(
     assert moved < len(DATA) * 0.9
     assert os.listdir(f"{site.cache.path}/archives") == [HASH]
     assert not verify(site.cache, remove=False).damages
+
+
+def test_what_has_not_come_is_noticed_at_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was said of the transfer: slots say what is still awaited."""
+
+    def forgetful(store: Any, plan: list[Any], connections: int, take: Any) -> None:
+        bring(store, plan[1:], connections, take)
+
+    monkeypatch.setattr(filling, "bring", forgetful)
+    with pytest.raises(MalformedArchive, match="nothing has its member"):
+        site.fetch()
+    assert not site.cache.open(HASH)
+
+    monkeypatch.undo()
+    prove(site.fetch()[0])
 
 
 def test_what_is_left_of_a_download_is_proved_again(site: Site) -> None:
