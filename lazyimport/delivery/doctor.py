@@ -37,11 +37,15 @@ _MOVE = "set LAZYIMPORT_CACHE_DIR to a directory on another disk"
 
 
 class Finding(NamedTuple):
-    """What was ``tried``, what was ``found``, with what to do, and if that is well."""
+    """What was ``tried``, what was ``found``, with what to do, and if that is well.
+
+    ``where`` is the node of a cluster; "" here.
+    """
 
     tried: str
     found: str
     well: bool
+    where: str = ""
 
 
 def examine(

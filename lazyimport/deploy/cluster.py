@@ -18,12 +18,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from lazyimport.delivery.doctor import Finding
 from lazyimport.delivery.fit import Python
 from lazyimport.deploy import status
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.kubectl import Forward
 from lazyimport.deploy.node_log import NodeLog, Told
-from lazyimport.deploy.own_jobs import pythons_in, run_own
+from lazyimport.deploy.own_jobs import findings_in, pythons_in, run_own
 from lazyimport.deploy.status import Process, Served
 
 _SERVE = "/api/serve/applications/"
@@ -153,13 +154,36 @@ class Cluster:
 
         Raises DeployError as `run` does, and if the lazyimport there is too old.
         """
-        run, lines = partial(self.run, timeout=timeout), list[str]()
+        run = partial(self.run, timeout=timeout)
+        return pythons_in(self._answer(run_own(run, "lazyimport.ray.describe_job")))
+
+    def examine(
+        self,
+        hash: str | None,
+        store: str | None,
+        timeout: float,
+        *,
+        write: bool = False,
+    ) -> list[Finding]:
+        """Return what each node finds that tries what it needs to run archives.
+
+        *hash* is one to look for, *store* the URL of one to ask, None for each node's
+        own; *write* tries what a push needs too. Raises DeployError as `pythons` does.
+        """
+        words = [hash or "-", store or "-", *["--write"] * write]
+        run = partial(self.run, timeout=timeout)
+        lines = self._answer(run_own(run, "lazyimport.ray.doctor_job", *words))
+        return findings_in(lines)
+
+    def _answer(self, job: Iterator[str]) -> list[str]:
+        """Return the lines of a *job*; if it fails, they are in the error."""
+        lines: list[str] = []
         try:
-            lines.extend(run_own(run, "lazyimport.ray.describe_job"))
+            lines.extend(job)
         except DeployError as error:
             said = "".join(f"\n{line}" for line in lines)
             raise error.with_text(f"{error}{said}") from error.__cause__
-        return pythons_in(lines)
+        return lines
 
     def run(self, command: str, timeout: float) -> Iterator[str]:
         """Run *command* on the head node as a job, and yield the lines it prints.

@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from shlex import join
 
+from lazyimport.delivery.doctor import Finding
 from lazyimport.delivery.fit import Python
 from lazyimport.deploy.errors import DeployError
 from lazyimport.registry.provenance import own_version
 
+_FOUND = ("tried", "found", "well", "where")
 #: what Python says of a module that it is to run and does not have
 _MISSING = re.compile(r"No module named '?(lazyimport[\w.]*)")
 
@@ -52,12 +54,33 @@ def pythons_in(lines: Sequence[str]) -> list[Python]:
     except (ValueError, LookupError, TypeError, AttributeError):
         found = []
     if not found:
-        said = (told or lines or ["nothing"])[-1]
-        raise DeployError(
-            "the cluster's lazyimport does not say which Python its nodes have as "
-            f"this one reads it, but {said!r}; {_advice()}"
-        )
+        raise _unread("which Python its nodes have", lines)
     return found
+
+
+def findings_in(lines: Sequence[str]) -> list[Finding]:
+    """Return what the job of ``doctor --address`` has found, one thing a line.
+
+    Raises DeployError if that is nothing, or in a form of another version.
+    """
+    told = [line for line in lines if line.startswith("{")]
+    try:
+        facts = [json.loads(line) for line in told]
+        found = [Finding(**{name: one[name] for name in _FOUND}) for one in facts]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        found = []
+    if not found:
+        raise _unread("what its nodes need", lines)
+    return found
+
+
+def _unread(what: str, lines: Sequence[str]) -> DeployError:
+    told = [line for line in lines if line.startswith("{")]
+    said = (told or lines or ["nothing"])[-1]
+    return DeployError(
+        f"the cluster's lazyimport does not say {what} as this one reads it, but "
+        f"{said!r}; {_advice()}"
+    )
 
 
 def _python(facts: dict[str, object]) -> Python:
@@ -71,5 +94,5 @@ def _python(facts: dict[str, object]) -> Python:
 def _advice() -> str:
     return (
         f"put the version that is here, {own_version()}, into its image, or leave out "
-        "what asks it: --address with --check, --prefetch"
+        "what asks it: --address with --check and doctor, --prefetch"
     )

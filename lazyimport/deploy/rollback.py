@@ -58,7 +58,10 @@ def _previous(
                 f"it is the newest other hash in git (commit {commit[:10]}), and nobody "
                 f"recorded whether it worked{past.passed_over()}"
             )
-    command = f"lazyimport rollback {quote(path)} --app {quote(app.name)} --to HASH"
+    key = f" --set-key {quote(manifest.key)}" if manifest.key else ""
+    command = (
+        f"lazyimport rollback {quote(path)} --app {quote(app.name)}{key} --to HASH"
+    )
     if past.is_first:
         raise DeployError(
             f"{app.name} had no hash before {app.hash}: to go back to that, take "

@@ -21,6 +21,7 @@ from lazyimport.delivery.doctor import examine
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
 from lazyimport.stores.memory import MemoryStore
+from tests.fakes.dashboard import Dashboard
 from tests.support.disks import mounted
 
 TYPE_CHECKING = False
@@ -171,3 +172,30 @@ def test_the_plugin_of_ray(
 
     assert well is found["Ray's plugin"].well
     assert said in found["Ray's plugin"].found
+
+
+def test_the_nodes_of_a_cluster_are_asked(cli: CommandLine) -> None:
+    """As each answers in a job; tests/ray has one."""
+    well = {"tried": "its disk", "found": "fine", "well": True, "where": "10.0.0.7"}
+    with Dashboard() as dashboard:
+        dashboard.submitted = 2  # its agent is there
+        words = (
+            "doctor",
+            "a1" * 32,
+            "--address",
+            dashboard.address,
+            "--store",
+            cli.url,
+        )
+        dashboard.logs = f"starting\n{json.dumps(well)}\n"
+        done = cli.run(*words, LAZYIMPORT_HASH="b2" * 32)
+        dashboard.logs += json.dumps({**well, "well": False, "where": "10.0.0.8"})
+        found = json.loads(cli.run(*words, "--write", "--json", code=1).stdout)
+        dashboard.logs = "{}\n"
+        unread = cli.fail(*words)
+
+    assert "ok  10.0.0.7  its disk  fine\n" == done.stdout
+    assert ["10.0.0.7", "10.0.0.8"] == [each["where"] for each in found]
+    command = f"python -m lazyimport.ray.doctor_job {'a1' * 32} {cli.url}"
+    assert [command, f"{command} --write", command] == dashboard.commands
+    assert "does not say what its nodes need as this one reads it" in unread
