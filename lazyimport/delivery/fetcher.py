@@ -83,7 +83,10 @@ def _prepare() -> Settings:
     os.closerange(_LOCK + 1, last + 1)
     with open(0, "rb", closefd=False) as request:
         size = int.from_bytes(request.read(4), "big")
-        pairs = request.read(size).decode("utf-8", "surrogateescape").split("\0")
+        said = request.read(size)
+    if not size or len(said) < size:
+        os._exit(1)  # the process that asked was killed before it had said all
+    pairs = said.decode("utf-8", "surrogateescape").split("\0")
     try:
         null = os.open(os.devnull, os.O_RDWR)  # one of the first three if that is free
         os.dup2(null, 0)

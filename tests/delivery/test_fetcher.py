@@ -213,6 +213,22 @@ def test_a_killed_worker_finds_the_download_where_it_is(site: ColdNode) -> None:
     site.is_left_alone()
 
 
+@pytest.mark.parametrize("told", [0, 2, 40])
+def test_a_worker_is_killed_before_it_has_told_its_fetcher_what_for(
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch, told: int
+) -> None:
+    """Those that wait start another fetcher, and do not fail."""
+    write = starting._write
+    parts = iter([told])
+    monkeypatch.setattr(
+        starting,
+        "_write",
+        lambda descriptor, data: write(descriptor, data[: next(parts, len(data))]),
+    )
+    prove(obtain(site.settings(), SILENT)[0])
+    site.is_left_alone()
+
+
 @pytest.mark.parametrize("percent", [0, 10, 50, 75])
 def test_a_killed_fetcher_is_replaced_and_goes_on(site: ColdNode, percent: int) -> None:
     site.server.rate = 8e6
