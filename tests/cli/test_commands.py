@@ -540,6 +540,18 @@ class TestLs:
         assert 1 == count
         assert own.split("runs on")[1] == text.split("runs on")[1] + "\n"
 
+    def test_show_says_why_the_node_cache_is_not_packed(
+        self, cli: CommandLine, project: Path
+    ) -> None:
+        inside = ("--cache-dir", project / "cache")
+        cli.run("pack", project, *inside)
+        name = cli.run("pack", project, *inside).stdout.strip()
+
+        shown = cli.run("show", name, *inside).stdout
+        assert re.search(
+            r"^  cache/ +because it is the node cache$", shown, re.MULTILINE
+        )
+
     def test_a_reader_who_has_enough_is_no_error(
         self, cli: CommandLine, project: Path
     ) -> None:

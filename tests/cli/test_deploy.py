@@ -467,7 +467,10 @@ class TestWithACluster:
             dashboard.serve = {"applications": {"shop": served("shop", A)}}
             more = ("--apply", "--wait", "--address", dashboard.address)
             with cli.start("deploy", file, "--hash", B, *more) as process:
-                while "/api/serve/applications/" not in dashboard.asked:
+                while not dashboard.applied:  # before that it is asked as well
+                    time.sleep(0.05)
+                asked = len(dashboard.asked)
+                while "/api/serve/applications/" not in dashboard.asked[asked:]:
                     time.sleep(0.05)
                 process.send_signal(signal.SIGINT)
                 said = process.communicate(timeout=60)[1]

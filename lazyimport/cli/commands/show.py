@@ -100,7 +100,7 @@ def _print(contents: Contents, made: Mapping[str, object]) -> None:
         "on disk at once",
         [(path or "(top)", _why(reasons)) for path, reasons in real.items()],
     )
-    _print_list("left out", [(path, f"by {rule}") for path, rule in dropped.items()])
+    _print_list("left out", [(path, _by(rule)) for path, rule in dropped.items()])
 
 
 def _large(contents: Contents) -> dict[str, int]:
@@ -135,6 +135,11 @@ def _why(reasons: Sequence[str]) -> str:
     return (
         f"not itself, but what lies beside it: {text}" if reasons == ["looks"] else text
     )
+
+
+def _by(rule: str) -> str:
+    """Return what is said of a path that *rule* left out, which may be a sentence."""
+    return f"because {rule}" if rule.startswith("it is ") else f"by {rule}"
 
 
 def _origin(facts: Mapping[str, object]) -> list[tuple[str, str]]:
