@@ -11,7 +11,7 @@ import sys
 from _thread import RLock
 from time import perf_counter, time
 
-from lazyimport.cache.node import NodeCache
+from lazyimport.cache.opening import OpenedCache
 from lazyimport.importing import Changes, ImportWatcher, running_python
 from lazyimport.importing.looks import Looks
 from lazyimport.importing.registration import Registration
@@ -284,7 +284,7 @@ def _open(settings: Settings) -> tuple[Archive, int]:
 
     If it is not there it is fetched.
     """
-    hash, cache = str(settings.hash), NodeCache(settings.cache_dir)
+    hash, cache = str(settings.hash), OpenedCache(settings.cache_dir)
     try:
         if settings.cache_mode != "memory":
             archive = cache.open(hash, relied=settings.verify == "arrival")
@@ -317,7 +317,7 @@ def _stand_by(archive: Archive, hash: str, settings: Settings) -> None:
 
 
 def _tree_of(archive: Archive, settings: Settings) -> Tree:
-    cache = NodeCache(settings.cache_dir)
+    cache = OpenedCache(settings.cache_dir)
     root = cache.tree_path(archive.hash)
     is_cached = archive.what == cache.archive_path(archive.hash)
     places = {os.geteuid(): root}

@@ -619,6 +619,7 @@ ALLOWED = {
 NOT_FOR_A_WARM_START = {
     "lazyimport.cache.marker",
     "lazyimport.cache.materialize",
+    "lazyimport.cache.node",
     "lazyimport.cache.putting",
     "lazyimport.errors",
     "lazyimport.files",

@@ -23,7 +23,7 @@ from lazyimport.cache.layout import (
     TREES,
     everything,
 )
-from lazyimport.cache.node import map_file
+from lazyimport.cache.opening import map_file
 from lazyimport.cache.previous import packed_blobs
 from lazyimport.cache.removal import is_used
 from lazyimport.errors import ArchiveError, UnsupportedArchive

@@ -24,7 +24,7 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.cache.marker import is_marked, refuse_store
 from lazyimport.cache.materialize import Materializer
-from lazyimport.cache.node import map_file
+from lazyimport.cache.opening import map_file
 from lazyimport.cache.usage import FORMS
 from lazyimport.errors import ArchiveError, MalformedArchive, UnsupportedArchive
 from lazyimport.files import remove_file

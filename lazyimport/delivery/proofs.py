@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
-from lazyimport.cache.node import NodeCache, map_file
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.opening import map_file
 from lazyimport.cache.verify import prove
 from lazyimport.errors import ArchiveMissing, KeyMissing, StoreMissing
 from lazyimport.format.archive import Archive

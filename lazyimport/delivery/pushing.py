@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from lazyimport.cache.blobs import take_out
-from lazyimport.cache.node import NodeCache, map_file
+from lazyimport.cache.node import NodeCache
+from lazyimport.cache.opening import map_file
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveError, SettingsError, StoreError
 from lazyimport.format.archive import Archive

@@ -25,6 +25,7 @@ from lazyimport.importing.looks import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
     from typing import Any
 
@@ -277,6 +278,20 @@ _UNTOUCHED = {
     "_frozen_importlib_external",
     *sys.builtin_module_names,
 } - {row[0] for row in _WRAPPED}
+#: module of the standard library -> by which names it has such functions
+_HAVE = {
+    "_ctypes": "dlopen",
+    "_io": "open",
+    "_pyio": "open_code",
+    "_sqlite3": "connect",
+    "bz2": "_builtin_open",
+    "imp": "create_dynamic",
+    "sysconfig": "realpath",
+    "tarfile": "bltn_open",
+    "tokenize": "_builtin_open",
+}
+for _row in _WRAPPED:
+    _HAVE[_row[0]] = f"{_HAVE.get(_row[0], '')} {_row[1]}"
 #: classes of the standard library that hold such functions
 _HOLDERS = (("glob", "_StringGlobber"), ("pathlib", "_NormalAccessor"))
 #: where os lists the functions that can do something
@@ -332,18 +347,14 @@ def _exchange(others: dict[int, Any]) -> None:
 
     *others* maps the identity of each to what takes its place.
     """
-    has_none = others.keys().isdisjoint  # few modules have one: ask before the loop
     for name, module in list(sys.modules.items()):
-        is_ours = name.startswith("lazyimport.")  # whose looks bring no file
-        if is_ours or name in _UNTOUCHED or not isinstance(module, type(sys)):
-            continue
-        if not has_none(map(id, vars(module).copy().values())):
-            for taken, value in list(vars(module).items()):
-                if id(value) in others:
-                    try:
-                        setattr(module, taken, others[id(value)])
-                    except Exception:  # noqa: BLE001, S110 - of the module's own class
-                        pass  # which lets nobody change it: what it holds stays
+        for taken in _names_to_see(name, module, others):
+            value = vars(module).get(taken)
+            if id(value) in others:
+                try:
+                    setattr(module, taken, others[id(value)])
+                except Exception:  # noqa: BLE001, S110 - of the module's own class
+                    pass  # which lets nobody change it: what it holds stays
     for module_name, class_name in _HOLDERS:
         holder = getattr(sys.modules.get(module_name), class_name, None)
         for taken, value in list(vars(holder).items()) if holder else ():
@@ -351,3 +362,19 @@ def _exchange(others: dict[int, Any]) -> None:
             if id(real) in others:
                 other = others[id(real)]
                 setattr(holder, taken, other if real is value else staticmethod(other))
+
+
+def _names_to_see(name: str, module: object, others: dict[int, Any]) -> Iterable[str]:
+    """Return the names in a module that may stand for one of *others*.
+
+    The standard library has few, and ours bring no file when they look.
+    """
+    if name in _UNTOUCHED or not isinstance(module, type(sys)):
+        return ()
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return _HAVE.get(name, "").split()
+    if top == "lazyimport":
+        return ()
+    known = vars(module).copy()
+    return () if others.keys().isdisjoint(map(id, known.values())) else known

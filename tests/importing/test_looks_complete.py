@@ -159,3 +159,46 @@ def test_finds_what_it_finds_in_a_directory(
     answers: dict[str, dict[str, str]], name: str
 ) -> None:
     assert answers["archive"][name] == answers["directory"][name]
+
+
+#: installs an archive after all of the standard library was imported, and prints where
+#: functions were left as they are
+_LEFT = """
+import sys
+for name in sorted(sys.stdlib_module_names - {"antigravity", "idlelib", "this", "tkinter", "turtle", "turtledemo"}):
+    try:
+        __import__(name)
+    except ImportError:
+        pass
+import lazyimport
+from lazyimport.importing.wrappers import _UNTOUCHED, _WRAPPED
+real = {}
+for home, names, *_ in _WRAPPED:
+    for name in names.split():
+        function = getattr(sys.modules.get(home), name, None)
+        real[id(function)] = function
+del real[id(None)]
+lazyimport.install(HASH, cache_dir=CACHE)
+print(sorted(
+    f"{name}.{taken}" for name, module in sys.modules.items()
+    if name not in _UNTOUCHED and not name.startswith("lazyimport")
+    for taken, value in vars(module).items() if id(value) in real and module is not sys.modules["__main__"]
+))
+"""
+
+
+def test_the_standard_library_keeps_no_function_to_itself(tmp_path: Path) -> None:
+    """It may have taken one under a name that a new Python brings."""
+    hash = pack_tree(
+        write_tree({"one.py": ""}, tmp_path / "source"), tmp_path / "cache"
+    )
+    program = f"HASH, CACHE = {hash!r}, {str(tmp_path / 'cache')!r}\n{_LEFT}"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
