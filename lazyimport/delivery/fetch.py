@@ -214,9 +214,8 @@ class _Fetch:
                 room = FileRoom(file.fileno(), filling.size)
                 require_space(self._cache, room.missing, self._settings.cache_limit)
                 file.truncate(filling.size)  # it has that size already, or none
-                if filling.is_open(room) or is_streamed(
-                    self._settings, head, self._cache
-                ):
+                is_open = filling.is_open(room)
+                if is_open or is_streamed(self._settings, head, self._cache):
                     if not may_be_open(self._cache, hash):
                         filling.doubt(room)
                     with Wishes(self._cache, hash) as wishes:

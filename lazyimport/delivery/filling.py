@@ -232,12 +232,9 @@ class Filling:
         self._set_slots(member, member.place - self._header.members_at, crc)
 
     def _show_slots(self) -> None:
-        """Let processes see what has been proved, and put in place, by now.
-
-        All slots at once: a call of the system for each would cost more.
-        """
+        """Let processes see what has been proved, and put in place, by now."""
         if self._is_open:
-            with self._lock:
+            with self._lock:  # all slots at once: a call for each would cost more
                 self._room.write(self._header.slots_at, bytes(self._slots))
 
     def _missing(self) -> list[Member]:
@@ -263,8 +260,7 @@ class Filling:
         self, head: Head, start: int, data: bytes, members: Iterable[Member]
     ) -> None:
         """Put in place what *data*, at *start* of an object, has of *members*."""
-        view = memoryview(data)
-        stop = start + len(data)
+        view, stop = memoryview(data), start + len(data)
         run: list[tuple[Member, Data]] = []
         end = 0
         for member in members:

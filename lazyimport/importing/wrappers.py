@@ -226,16 +226,8 @@ class _Module:
 
 
 _KINDS = (
-    _Look,
-    _Status,
-    _Access,
-    _Pair,
-    _Mention,
-    _Dynamic,
-    _Chdir,
-    _Listdir,
-    _Scandir,
-    _Realpath,
+    *(_Look, _Status, _Access, _Pair, _Mention),
+    *(_Dynamic, _Chdir, _Listdir, _Scandir, _Realpath),
 )
 for _kind in _KINDS:
     # What a traceback says of the one frame between a call that fails and its caller.
