@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import ENOENT
 
 #: OpenTelemetry's variables, any of which says where spans go.
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -120,6 +121,9 @@ def _invoke(command: click.Command, context: click.Context) -> int:
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise  # not what the system said
+        if error.filename is None and error.errno == ENOENT:  # from os.getcwd()
+            gone = "the current directory was removed; change to one that exists"
+            return _failed(context, error, gone)
         if error.filename is None:
             _give_up_stdout()
         what = "" if error.filename is None else f"{error.filename}: "

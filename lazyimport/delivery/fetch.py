@@ -237,7 +237,9 @@ class _Fetch:
         heads = [self._head(hash)]
         index = heads[0].index
         while (base := heads[-1].header.base) is not None:
-            here = self._cached(base) if self._no_disk else None
+            here = None
+            with suppress(CacheError):  # the cache may be another user's
+                here = self._cached(base) if self._no_disk else None
             if here is not None and len(heads) == 1:
                 # What the base lacks is here, and then in another process as well.
                 size = 2 * here.header.members_at + 3 * heads[0].header.size

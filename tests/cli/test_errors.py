@@ -175,6 +175,23 @@ def test_cache_that_is_no_folder(cli: CommandLine, project: Path) -> None:
     says(cli.fail("pack", project), cli.cache, "not a directory")
 
 
+def test_current_directory_that_was_removed(cli: CommandLine, project: Path) -> None:
+    gone = cli.folder / "gone"
+    gone.mkdir()
+    remove_and_push = 'rmdir "$1"; exec "$2" -m lazyimport push "$3" --store "$4"'
+    done = subprocess.run(
+        ["sh", "-c", remove_and_push, "sh", gone, sys.executable, project, cli.url],
+        cwd=gone,
+        env=cli.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 1 == done.returncode
+    says(done.stderr, "the current directory was removed; change to one")
+
+
 def test_output_that_is_a_folder(cli: CommandLine, project: Path) -> None:
     text = cli.fail("pack", project, "-q", "-o", cli.folder)
 

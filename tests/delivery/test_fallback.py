@@ -203,19 +203,23 @@ def test_activated_process_says_it_in_one_line(site: Site) -> None:
     assert line.startswith(f"lazyimport: archive {pushed.hash} runs from memory")
 
 
-def test_another_users_cache(site: Site) -> None:
+@pytest.mark.parametrize("has", ["nothing", "the base", "the archive"])
+def test_another_users_cache(site: Site, has: str) -> None:
     need_root()
-    pushed = site.push()
+    hashes = [site.push().hash, site.push(text="as a delta").hash]
     site.node.mkdir(mode=0o700)
-    fetch(site.settings(cache_mode="memory"), pushed.hash)  # imports what it needs
+    fetch(site.settings(cache_mode="memory"), hashes[1])  # imports what it needs
+    if has != "nothing":
+        fetch(site.settings(), hashes[has == "the archive"])
+    before = sorted(site.node.rglob("*"))
     for path in [site.base, *site.base.parents[:-1]]:
         path.chmod(path.stat().st_mode | 0o011)
     os.seteuid(NOBODY)
     try:
-        site.falls_back(pushed.hash)
+        site.falls_back(hashes[1])
     finally:
         os.seteuid(0)
-    assert list(site.node.iterdir()) == []
+    assert sorted(site.node.rglob("*")) == before
 
 
 def test_cache_that_others_can_write_is_refused(site: Site) -> None:
