@@ -7,6 +7,8 @@ file system. What C code opens by itself is not noticed.
 from __future__ import annotations
 
 import os
+import posix
+import posixpath
 from _weakref import ref
 
 TYPE_CHECKING = False
@@ -23,6 +25,22 @@ ASKED, STATUS, NAME, LISTED, OPENED, PACKAGE = range(6)
 
 #: what ends a path in the middle of a text, as in a shell
 _ENDS = str.maketrans(dict.fromkeys("\0\t\n\r\"':;,", " "))
+
+
+def _unnoticed(*functions: str) -> Any:
+    """Return the last of these *functions* of `posixpath`, asking the system itself."""
+    names: dict[str, Any] = {**vars(posixpath), "os": posix}
+    for name in functions:
+        real: Any = names.get(name)
+        if getattr(real, "__globals__", None) is vars(posixpath):  # and nobody's own
+            copy = type(real)(real.__code__, names, name, real.__defaults__)
+            copy.__kwdefaults__ = real.__kwdefaults__
+            names[name] = copy
+    return names[functions[-1]]
+
+
+#: `os.path.realpath`, of whose looks nobody is told
+realpath = _unnoticed("_joinrealpath", "realpath")
 
 
 class Absent(Exception):

@@ -9,8 +9,6 @@ finds them (``os.stat``, ``builtins.open``), and where somebody has taken them b
 from __future__ import annotations
 
 import os
-import posix
-import posixpath
 import sys
 
 from lazyimport.importing.looks import (
@@ -21,6 +19,7 @@ from lazyimport.importing.looks import (
     STATUS,
     Absent,
     Looks,
+    realpath,
 )
 
 TYPE_CHECKING = False
@@ -192,27 +191,11 @@ class _Realpath(_Look):
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         if keywords.get("strict"):
             return self.__wrapped__(*args, **keywords)
-        found = _realpath(*args, **keywords)
+        found = realpath(*args, **keywords)
         if args and found != args[0] and self._looks.is_awaited(args[0]):
             folder, name = os.path.split(args[0])
             return os.path.join(self(folder, **keywords), name)
         return found
-
-
-def _unnoticed(*functions: str) -> Any:
-    """Return the last of these *functions* of `posixpath`, asking the system itself."""
-    names: dict[str, Any] = {**vars(posixpath), "os": posix}
-    for name in functions:
-        real: Any = names.get(name)
-        if getattr(real, "__globals__", None) is vars(posixpath):  # and nobody's own
-            copy = type(real)(real.__code__, names, name, real.__defaults__)
-            copy.__kwdefaults__ = real.__kwdefaults__
-            names[name] = copy
-    return names[functions[-1]]
-
-
-#: `os.path.realpath`, whose looks nobody notices.
-_realpath = _unnoticed("_joinrealpath", "realpath")
 
 
 class _Module:
@@ -263,13 +246,10 @@ _WRAPPED = (
 )
 #: modules that may be loaded later, see `Wrappers.wrap_module`
 WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "os", "posixpath"}
-#: modules for which a function of the system stays what it is: those of the machinery;
-#: those in C, which take nothing
-_UNTOUCHED = {
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-    *sys.builtin_module_names,
-} - {row[0] for row in _WRAPPED}
+#: modules that keep the functions of the system: of the machinery, and those in C
+_UNTOUCHED = {"_frozen_importlib", "_frozen_importlib_external"}.union(
+    sys.builtin_module_names
+) - {row[0] for row in _WRAPPED}
 #: module of the standard library -> by which names it has such functions
 _HAVE = {
     "_ctypes": "dlopen",
@@ -288,10 +268,8 @@ for _row in _WRAPPED:
 _HOLDERS = (("glob", "_StringGlobber"), ("pathlib", "_NormalAccessor"))
 #: where os lists the functions that can do something
 _ABILITIES: tuple[set[Any], ...] = (
-    os.supports_dir_fd,
-    os.supports_effective_ids,
-    os.supports_fd,
-    os.supports_follow_symlinks,
+    *(os.supports_dir_fd, os.supports_effective_ids),
+    *(os.supports_fd, os.supports_follow_symlinks),
 )
 
 

@@ -256,7 +256,7 @@ def test_who_interrupts_us_is_noticed(tmp_path: Path, moment: str) -> None:
         import lazyimport
         root = lazyimport.install({hash_!r}, cache_dir={str(cache)!r}).root
         from lazyimport.cache import putting
-        from lazyimport.importing import wrappers
+        from lazyimport.importing import looks
 
         class Interrupted:
             def __getattr__(self, name):
@@ -275,7 +275,7 @@ def test_who_interrupts_us_is_noticed(tmp_path: Path, moment: str) -> None:
         seen = []
         signal.signal(signal.SIGUSR1, look)
         if {moment!r} == "realpath":
-            wrappers._realpath.__globals__["os"] = Interrupted()
+            looks.realpath.__globals__["os"] = Interrupted()
             os.path.realpath(root + "/app/data.txt")
         else:
             real = putting.{moment if moment != "realpath" else "put"}
