@@ -243,7 +243,7 @@ class _Fetch:
             if here is not None and len(heads) == 1:
                 # What the base lacks is here, and then in another process as well.
                 size = 2 * here.header.members_at + 3 * heads[0].header.size
-                self._require_memory(hash, size)
+                require_memory(hash, size, self._cache.path, because=self._no_disk)
                 return combine(self._revision(heads[0], here), heads[0].what)
             heads.append(self._needed(heads[-1].header.hash, base, self._head))
             index = heads[-1].index
@@ -251,13 +251,10 @@ class _Fetch:
             assert index is not None
             index = head.apply(index)
         filling = Filling(*heads, raw=False)
-        self._require_memory(hash, filling.size)
+        require_memory(hash, filling.size, self._cache.path, because=self._no_disk)
         buffer = mmap(-1, filling.size, MAP_PRIVATE | MAP_ANONYMOUS)
         self._run(filling, heads[0], MemoryRoom(buffer))
         return Archive(buffer, hash, heads[0].what, sealed=True)
-
-    def _require_memory(self, hash: str, size: int) -> None:
-        require_memory(hash, size, self._cache.path, because=self._no_disk)
 
     def _run(
         self,
