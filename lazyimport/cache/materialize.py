@@ -101,7 +101,8 @@ class Materializer:
     def put_directory(self, path: str) -> str:
         """Make a directory, relative to the root, that may stay empty."""
         self._hold()
-        files.make_directories(f"{self.root}/{path}")
+        if path:  # the root is there
+            files.make_directories(f"{self.root}/{path}")
         return f"{self.root}/{path}"
 
     def put_all(self, *, demanded: bool = False) -> str:

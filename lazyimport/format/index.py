@@ -211,6 +211,10 @@ class Index:
         """Number of pages."""
         return self._mask + 1
 
+    def check(self, stem: str) -> None:
+        """Prove the page that everything of *stem* lies in. Raises as `find` does."""
+        self._prove(self.page_of(stem))
+
     def page_of(self, stem: str) -> int:
         """Return the number of the page that everything of *stem* lies in."""
         return crc32(stem.encode()) & self._mask

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from lazyimport.importing.resources import ArchivePath
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
 _SUFFIXES = (".dist-info", ".egg-info")
+#: hash of an archive -> names of its distributions
+_listed: dict[str, list[str]] = {}
 #: files that are read of all distributions to find some of them
 _READ_OF_ALL = ("METADATA", "PKG-INFO", "entry_points.txt", "RECORD", "top_level.txt")
 
@@ -41,17 +44,15 @@ def find_distributions(
     kind = _kind(sys.modules[type(context).__module__])
     wanted = None if context.name is None else _normalized(context.name)
     try:
-        names = [name for name, _ in tree.archive.children("")]
+        names = _names(tree)
     except errors.ArchiveError as error:
         tree.warn(f"the distributions in the archive cannot be listed: {error}")
         return
     for name in names:
-        if not name.lower().endswith(_SUFFIXES):
-            continue
         if wanted is None:
             try:
                 for file in ("", *_READ_OF_ALL):
-                    tree.entry(f"{name}/{file}".rstrip("/"))
+                    tree.archive.index.check(f"{name}/{file}".rstrip("/"))
             except errors.ArchiveError as error:
                 tree.warn(f"the distribution {name} is left out: {error}")
                 continue
@@ -60,6 +61,15 @@ def find_distributions(
         yield kind(ArchivePath(tree, name))
 
 
+def _names(tree: Tree) -> list[str]:
+    """Return what is named like a distribution at the top of the archive."""
+    if tree.hash not in _listed:
+        names = [name for name, _ in tree.archive.children("")]
+        _listed[tree.hash] = [n for n in names if n.lower().endswith(_SUFFIXES)]
+    return _listed[tree.hash]
+
+
+@cache
 def _kind(metadata: Any) -> Any:
     class ArchiveDistribution(metadata.PathDistribution):  # type: ignore[misc]
         """A distribution whose metadata directory (or file) is in an archive."""
