@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import EDQUOT, ENOSPC
 
 from lazyimport.lazy import Later, errors
 
@@ -124,9 +125,12 @@ def _refuse(path: str, place: str, why: str, chmod: str = "") -> None:
 
 def unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
     """Return the error for a cache with which one cannot do what *verb* says."""
+    advice = "that this user may read and write"
+    if error.errno in {EDQUOT, ENOSPC}:
+        advice = "on another disk, or free space or inodes there (see df and df -i)"
     return errors.CacheError(
         f"cannot {verb} the node cache {path}: {error.strerror}; set "
-        "LAZYIMPORT_CACHE_DIR to a directory that this user may read and write",
+        f"LAZYIMPORT_CACHE_DIR to a directory {advice}",
         path=path,
         errno=error.errno,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lazyimport.cache.refusal import FULL, refused
 from lazyimport.errors import CacheError
 from lazyimport.files import FileLock, LockTimeout
 
@@ -26,6 +27,9 @@ class CacheLock(FileLock):
         try:
             return super().take()
         except OSError as error:
+            if error.errno in FULL:
+                folder, _, name = self.path.rpartition("/")
+                raise refused(f"the lock {name}", folder, error) from error
             raise CacheError(
                 f"cannot lock {self.path}: {error.strerror}; set LAZYIMPORT_CACHE_DIR "
                 "to a directory that this user may write, on a file system with locks",

@@ -10,9 +10,9 @@ from lazyimport.errors import CacheError
 from lazyimport.files import is_there
 
 #: How a disk says that it has no room.
-_FULL = {EDQUOT, EFBIG, ENOSPC}
+FULL = {EDQUOT, EFBIG, ENOSPC}
 #: How a disk says of itself, and not of one file, that it takes nothing.
-REFUSING = {*_FULL, EROFS}
+REFUSING = {*FULL, EROFS}
 
 
 def refused(
@@ -24,7 +24,7 @@ def refused(
     """
     many = "" if size is None else f" ({size} bytes)"
     why = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in FULL:
         why += f"{_free(folder)}; free space there (lazyimport cache prune), or set "
         why += "LAZYIMPORT_CACHE_DIR to another disk or folder"
     else:
@@ -44,4 +44,11 @@ def _free(folder: str) -> str:
         disk = posix.statvfs(folder)
     except OSError:
         return ""
+    if is_out_of_inodes(disk):
+        return " (no inodes are free: it takes no more files)"
     return f" ({disk.f_bavail * disk.f_frsize} bytes are free)"
+
+
+def is_out_of_inodes(disk: os.statvfs_result) -> bool:
+    """Return whether *disk* takes no more files, however much room it has."""
+    return disk.f_files > 0 and disk.f_favail == 0  # some count none

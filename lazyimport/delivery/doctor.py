@@ -18,6 +18,7 @@ from typing import NamedTuple
 from lazyimport.cache.blobs import missing_blob
 from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.refusal import is_out_of_inodes
 from lazyimport.delivery.contents import Contents, read_contents
 from lazyimport.delivery.fit import require_fit, this_python
 from lazyimport.delivery.lookup import resolve
@@ -159,7 +160,9 @@ def _disk(path: str) -> str:
     text = f"{kind}, {free / 1e9:.1f} GB free"
     if status.f_flag & getattr(os, "ST_NOEXEC", 0):
         raise LazyImportError(f"{text}, noexec, so no native library loads; {_MOVE}")
-    if free < _LITTLE:
+    if is_out_of_inodes(status):
+        text = f"{text}, but no inodes, so it takes no more files"
+    if free < _LITTLE or is_out_of_inodes(status):
         raise LazyImportError(f"{text}; make room: lazyimport cache prune; or {_MOVE}")
     return text
 

@@ -94,12 +94,17 @@ def test_a_cache_of_everybody(cli: CommandLine) -> None:
 def test_a_disk_without_room_from_which_nothing_runs(cli: CommandLine) -> None:
     with mounted(cli.folder / "small", "size=4m") as disk:
         full = failures(cli.run("doctor", "--json", "--cache-dir", disk / "c", code=1))
+    with mounted(cli.folder / "files", "nr_inodes=2") as disk:
+        (disk / "last").touch()
+        none = failures(cli.run("doctor", "--json", "--cache-dir", disk / "c", code=1))
     with mounted(cli.folder / "other", "size=4m,noexec") as disk:
         no = failures(cli.run("doctor", "--json", "--cache-dir", disk / "c", code=1))
 
     assert full["its disk"].startswith(
         "tmpfs, 0.0 GB free; make room: lazyimport cache"
     )
+    assert "no inodes, so it takes no more files; make room: lazy" in none["its disk"]
+    assert "on another disk, or free space or inodes there" in none["node cache"]
     assert "noexec, so no native library loads" in no["its disk"]
 
 

@@ -203,6 +203,16 @@ def test_activated_process_says_it_in_one_line(site: Site) -> None:
     assert line.startswith(f"lazyimport: archive {pushed.hash} runs from memory")
 
 
+@pytest.mark.parametrize("files", range(3, 10))
+def test_a_disk_that_takes_no_more_files(site: Site, files: int) -> None:
+    pushed, reporter = site.push(), Recorder()
+    with mounted(site.node, f"nr_inodes={files}", "mode=0700"):
+        prove(fetch(site.settings(), pushed.hash, reporter)[0])
+        is_here = NodeCache(str(site.node)).open(pushed.hash) is not None
+    assert is_here == (reporter.warnings == [])
+    assert all("inodes" in line for line in reporter.warnings)
+
+
 @pytest.mark.parametrize("has", ["nothing", "the base", "the archive"])
 def test_another_users_cache(site: Site, has: str) -> None:
     need_root()
