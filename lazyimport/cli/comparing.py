@@ -62,7 +62,7 @@ def _running(
         history = History(settings.cache_dir, store, trusted=trusted)
         ran = [d for d in history.deployments(name) if d.outcome == "running"]
         hashes = [d.hash for d in ran if d.trusted][:1]
-        who = "the record of deployments"
+        who = "the record of deployments (--address asks the cluster)"
     if not hashes:
         return None
     reporter.say(f"application {name!r} runs {hashes[0]}, says {who}")

@@ -25,6 +25,9 @@ _LARGEST = 1 << 16
 _JOB_URLS = ("CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
 
 
+_AND_CHANGES = " and changes"
+
+
 class Provenance:
     """Where what is packed comes from: *roots* is what is packed.
 
@@ -85,7 +88,13 @@ def commit_in(facts: Mapping[str, object]) -> str:
     ``and changes`` follows if not all of it was committed.
     """
     commit = str(facts.get("commit") or "")
-    return f"{commit} and changes" if commit and facts.get("dirty") else commit
+    return f"{commit}{_AND_CHANGES}" if commit and facts.get("dirty") else commit
+
+
+def commit_facts(text: str) -> dict[str, object]:
+    """Return what `commit_in` has put into *text*: ``commit``, and if ``dirty``."""
+    commit = text.removesuffix(_AND_CHANGES)
+    return {"commit": commit, "dirty": commit != text}
 
 
 def own_version() -> str:

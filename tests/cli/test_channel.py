@@ -210,6 +210,10 @@ def test_log_names_the_commit_of_the_archive(cli: CommandLine, project: Path) ->
     (project / "shop/prices.py").write_text("price = 7\n")
     cli.run("push", project, "--channel", "dev")
     assert f"  {head}+  " in cli.run("channel", "log", "dev").stdout
+    for asked in ("channel log dev", "channel ls", "log -n 2"):
+        for facts in json.loads(cli.run(*asked.split(), "--json").stdout):
+            assert (head, 40) == (facts["commit"][:12], len(facts["commit"]))
+            assert facts["dirty"] is (facts.get("number", 2) == 2)
 
 
 def test_json_for_scripts(cli: CommandLine, two: tuple[str, str]) -> None:
@@ -242,7 +246,8 @@ def test_log(cli: CommandLine, two: tuple[str, str]) -> None:
     done = cli.run("log")
     rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
 
-    assert ["WHEN", "WHAT", "ARCHIVE", "BY", "COMMIT", "MESSAGE"] == rows[0]
+    header = ["WHEN", "WHAT", "ARCHIVE", "SIZE", "RUNS IN", "BY", "COMMIT", "MESSAGE"]
+    assert header == rows[0]
     (channel,) = [row for row in rows if row[1] == "channel prod"]
     assert (second[:12], "the fix") == (channel[2], channel[-1])
     assert {first[:12], second[:12]} == {row[2] for row in rows if row[1] == "push"}

@@ -564,7 +564,7 @@ class TestWithACluster:
             (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
 
         assert " 9f31c07d55ab+" in done.stdout.splitlines()[1]
-        assert "9f31c07d55ab0a and changes" == facts["commit"]
+        assert ("9f31c07d55ab0a", True) == (facts["commit"], facts["dirty"])
 
     def test_status_of_a_process_without_its_archive(self, cli: CommandLine) -> None:
         with Dashboard() as dashboard:

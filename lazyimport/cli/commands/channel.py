@@ -24,7 +24,12 @@ from lazyimport.registry.channels import (
 )
 from lazyimport.registry.keys import fingerprint
 from lazyimport.registry.opening import store_of
-from lazyimport.registry.provenance import builder, commit_in, read_provenance
+from lazyimport.registry.provenance import (
+    builder,
+    commit_facts,
+    commit_in,
+    read_provenance,
+)
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
@@ -229,7 +234,8 @@ def _facts(
     channel: Channel, change: Change, trusted: Trusted | None
 ) -> dict[str, object]:
     key = change.signer(channel.name, trusted) if trusted else None
-    return {**change.facts, "verified_by": key and fingerprint(key)}
+    commit = commit_facts(change.commit)
+    return {**change.facts, **commit, "verified_by": key and fingerprint(key)}
 
 
 def _signature(channel: Channel, change: Change, trusted: Trusted | None) -> str:

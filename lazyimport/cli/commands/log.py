@@ -9,6 +9,7 @@ from lazyimport.cli.figures import amount, one_line, short_commit, size
 from lazyimport.cli.progress import Progress
 from lazyimport.registry.log import Event, read_log
 from lazyimport.registry.opening import store_of
+from lazyimport.registry.provenance import commit_facts
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import writable
@@ -37,7 +38,8 @@ def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
     with Progress() as reporter:
         events = read_log(store, limit or sys.maxsize, Trusted.of(settings), reporter)
     if as_json:
-        console.print_json(events)
+        facts = [{**console.facts(e), **commit_facts(e.commit)} for e in events]
+        console.print_json(facts)
         return
     rows = [_row(event, 64 if long else 12) for event in events]
     console.print_table(rows, header=_HEADER, right=(3,))

@@ -19,7 +19,7 @@ from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Cluster, DeployError, History, Process, Served, Target
 from lazyimport.deploy.failure import headline
 from lazyimport.errors import StoreError
-from lazyimport.registry.provenance import commit_in, read_provenance
+from lazyimport.registry.provenance import commit_facts, commit_in, read_provenance
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore
 
@@ -104,7 +104,12 @@ class _View(NamedTuple):
 
     def facts(self) -> dict[str, object]:
         known = [
-            {**console.facts(app), "well": app.is_well, "by": by, "commit": commit}
+            {
+                **console.facts(app),
+                "well": app.is_well,
+                "by": by,
+                **commit_facts(commit),
+            }
             for app, (by, commit) in zip(self.applications, self.origins, strict=True)
         ]
         return {"applications": known, "processes": self.processes}
