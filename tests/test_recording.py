@@ -201,7 +201,7 @@ def test_a_package_that_is_put_on_disk(
             :2
         ] == [("package", "data"), ("code", "data/__init__.py")]
     assert next(read.size for read in cold.reads if read.kind == "package") == 5
-    assert by_name(cold)["data"].put > by_name(warm)["data"].put > 0
+    assert all(by_name(start)["data"].put > 0 for start in (cold, warm))
 
 
 def test_who_looked(archive: tuple[str, Path], tmp_path: Path) -> None:
