@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.cache.layout import BLOBS, seal
-from lazyimport.files import make_directories, unclaim
+from lazyimport.cache.layout import BLOBS, finish
+from lazyimport.files import make_directories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,12 +43,9 @@ def finish_blob(layout: Layout, blob: Blob, file: BinaryIO) -> None:
     Raises OSError.
     """
     path = layout.blob_path(blob.digest, executable=blob.executable)
-    os.fsync(file.fileno())  # first, as for an archive
-    os.fchmod(file.fileno(), 0o555 if blob.executable else 0o444)
-    seal(file.fileno(), blob.name)
     make_directories(os.path.dirname(path))
-    os.replace(_path(layout, blob), path)
-    unclaim(file.fileno())
+    mode = 0o555 if blob.executable else 0o444
+    finish(file, _path(layout, blob), path, blob.name, mode)
 
 
 def _path(layout: Layout, blob: Blob) -> str:

@@ -30,6 +30,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from lazyimport.cache.layout import Layout
@@ -63,13 +64,7 @@ def replace_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> N
     if entry.size >= SHARED:
         _share(archive, entry, path, layout)
         return
-    hidden = unfinished_path(path)
-    try:
-        write_file(archive, entry, hidden, layout)
-        posix.replace(hidden, path)
-    except OSError:
-        remove_file(hidden)
-        raise
+    _appear(path, lambda hidden: write_file(archive, entry, hidden, layout))
 
 
 def is_here(entry: Entry, path: str, layout: Layout) -> bool:
@@ -294,15 +289,8 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
         if not _is_sealed(blob, entry):  # as it is now, if it had to be fetched
             make_directories(os.path.dirname(blob))
             _write_sealed(content, entry, blob)
-    hidden = unfinished_path(path)
     try:
-        try:
-            _clone(blob, hidden, entry)
-        except OSError:
-            remove_file(hidden)
-            posix.link(blob, hidden)
-        posix.replace(hidden, path)
-        remove_file(hidden)  # a link to the file that is there already stays
+        _appear(path, lambda hidden: _clone_or_link(blob, hidden, entry))
     except OSError:  # a disk without hard links, or one file with too many
         _write_sealed(archive.content(entry), entry, path)
 
@@ -314,6 +302,24 @@ def _write_sealed(
         file.write(content)
         file.flush()
         seal(file.fileno(), entry.digest.hex(), durable=durable)
+
+
+def _appear(path: str, make: Callable[[str], object]) -> None:
+    """Let what *make* makes under another name appear at *path*, whole."""
+    hidden = unfinished_path(path)
+    try:
+        make(hidden)
+        posix.replace(hidden, path)
+    finally:
+        remove_file(hidden)  # also a link to the file that is there already
+
+
+def _clone_or_link(blob: str, path: str, entry: Entry) -> None:
+    try:
+        _clone(blob, path, entry)
+    except OSError:
+        remove_file(path)
+        posix.link(blob, path)
 
 
 def _clone_from(file: BinaryIO, descriptor: int) -> None:

@@ -36,6 +36,7 @@ from lazyimport.values import is_sha256
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
     from typing_extensions import Self
 
@@ -166,6 +167,21 @@ def seal(descriptor: int, digest: str, *, durable: bool = True) -> None:
     the machine boots.
     """
     os.utime(descriptor, ns=sealing(digest if durable else _until_boot(digest)))
+
+
+def finish(
+    file: BinaryIO, unfinished: str, path: str, digest: str, mode: int = 0o444
+) -> None:
+    """Give an *unfinished* file, which is whole and was proved, the name *path*.
+
+    It is sealed; *digest* as in `is_sealed`. It takes minutes on a slow disk. Raises
+    OSError.
+    """
+    os.fsync(file.fileno())  # first: who is killed goes on after it
+    os.fchmod(file.fileno(), mode)
+    seal(file.fileno(), digest)
+    os.replace(unfinished, path)
+    files.unclaim(file.fileno())
 
 
 def sealing(digest: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import os
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
 from lazyimport.cache import unusable
-from lazyimport.cache.layout import ARCHIVES, LOCKS, seal
+from lazyimport.cache.layout import ARCHIVES, LOCKS, finish, seal
 from lazyimport.cache.opening import OpenedCache
 from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.lazy import Later, errors
@@ -152,11 +152,7 @@ class NodeCache(OpenedCache):
         ArchiveError.
         """
         path = self.archive_path(hash)
-        os.fsync(file.fileno())  # it may take minutes: who is killed goes on after it
-        os.fchmod(file.fileno(), 0o444)
-        seal(file.fileno(), hash)
-        os.replace(self.partial_path(hash, kind), path)
-        files.unclaim(file.fileno())
+        finish(file, self.partial_path(hash, kind), path, hash)
         files.remove_leftovers(path)
         return self.open_new(hash)
 

@@ -111,7 +111,7 @@ def test_interrupts_while_a_process_waits(site: ColdNode, mode: str) -> None:
     if mode == "raw":
         helper = site.wait_for(10)
     else:
-        while site.server.moved < len(DATA) // 4:
+        while site.server.moved < len(DATA) // 2:
             time.sleep(0.01)
         children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text()
         helper = int(children)
@@ -147,7 +147,7 @@ def test_a_child_ends_with_the_process_that_asked(site: ColdNode) -> None:
     """Though its store sends nothing more, and nobody is told of the end."""
     site.server.most = len(DATA) // 2
     worker = site.start(IMPORT, LAZYIMPORT_CACHE_MODE="memory")
-    while site.server.moved < len(DATA) // 4:
+    while site.server.moved < len(DATA) // 2:
         time.sleep(0.01)
     child = int(Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text())
     worker.kill()
