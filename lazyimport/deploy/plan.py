@@ -174,6 +174,7 @@ class Plan:
         *timeline* records the rest.
         """
         first, began = self.applications[0], time.time()
+        start = time.monotonic()  # clocks jump
         with target.cluster_of(first) as cluster:
             wanted, before = self.wanted, self._earlier
             rollout = follow(cluster, wanted, timeout, self.back, before)
@@ -183,7 +184,7 @@ class Plan:
                 yield from self._run(history).follow(rollout)
             finally:
                 facts = {"hash": first.hash, "application": first.name}
-                record("rollout", began, time.time() - began, **facts)
+                record("rollout", began, time.monotonic() - start, **facts)
 
     def _run(self, history: History) -> Run:
         if self._begun is None:

@@ -70,6 +70,7 @@ class Timeline:
     def __init__(self, wanted: Mapping[str, str]) -> None:
         self.wanted = dict(wanted)
         self.began = time.time()
+        self._start = time.monotonic()  # clocks jump
         self.lasted = 0.0
         self.outcome = "interrupted"
         self.reason = ""
@@ -96,11 +97,14 @@ class Timeline:
             self.outcome, self.reason = error.outcome or "failed", str(error)
             raise
         finally:
-            self.lasted = time.time() - self.began
+            self.lasted = self._now()
+
+    def _now(self) -> float:
+        return time.monotonic() - self._start
 
     def see(self, applications: list[Served], at: float | None = None) -> None:
         """Remember how the applications are *at* a time, by default now."""
-        at = time.time() - self.began if at is None else at
+        at = self._now() if at is None else at
         there = set()
         for app in applications:
             self._see_application(app, at)
@@ -115,7 +119,7 @@ class Timeline:
         self, requests: Mapping[str, tuple[float, float]], at: float | None = None
     ) -> None:
         """Remember *requests*: by replica, how many it has had, and how many failed."""
-        at = time.time() - self.began if at is None else at
+        at = self._now() if at is None else at
         hashes = {name: seen.replica.hash for (_, name), seen in self.replicas.items()}
         for name, (all_, failed) in requests.items():
             if name in hashes:
@@ -142,7 +146,7 @@ class Timeline:
         return {
             "wanted": self.wanted,
             "began": utc(self.began),
-            "lasted": self.lasted or time.time() - self.began,
+            "lasted": self.lasted or self._now(),
             "outcome": self.outcome,
             "reason": self.reason,
             "applications": self.applications,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lazyimport.deploy import DeployError, Timeline
@@ -53,6 +55,18 @@ def test_states_last_from_one_look_to_the_next() -> None:
         ("three", B, [("STARTING", 3.0, 4.0), ("RUNNING", 4.0, None)], False),
     ] == [(r["id"], r["hash"], r["spans"], r["failed"]) for r in facts["replicas"]]
     assert [(2.0, "shop", "KeyError: 'a'")] == [each[:3] for each in facts["messages"]]
+
+
+def test_a_clock_that_is_put_back_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeline = Timeline({"shop": B})
+    timeline.see([app("DEPLOYING")])
+    monkeypatch.setattr(time, "time", lambda: timeline.began - 86400)
+    timeline.see([app("RUNNING")])
+
+    facts: Any = timeline.facts()
+    (_, began, ended), (_, later, _) = facts["applications"]["shop"]
+    assert 0 <= began <= ended <= later < 3600
+    assert 0 <= facts["lasted"] < 3600
 
 
 def test_requests_are_counted_by_hash_and_outlive_their_replicas() -> None:
