@@ -18,7 +18,15 @@ _URL = re.compile(r"\S+://\S+")
 #: Azurite answers 206 where the service itself has 416.
 _PAST_THE_END = re.compile('StartTooLarge|-1/0"')
 _NETWORK = ("HttpError", "reqwest::Error", "hyper::Error")
-_BROKEN = {"TimedOut": "timed out", "Incomplete": "the connection broke"}
+_ASKED = re.compile(r"performing \w+ (\w+)://([^/\s]+)")
+_BROKEN = {
+    "TimedOut": "timed out",
+    "Incomplete": "the connection broke",
+    "InvalidCertificate": "its certificate is not trusted",
+    "InvalidContentType": "it does not speak TLS; its URL may begin with http://",
+    "ProxyAuthRequired": "the proxy asks for a user and password",
+    "TunnelUnsuccessful": "the proxy does not lead there",
+}
 #: Where machines in a cloud ask for their credentials.
 _METADATA = "169.254.169.254"
 
@@ -47,7 +55,7 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
     if status is not None:
         return attempt.answered(status, what, log_in)
     if any(sign in text for sign in _NETWORK):
-        return attempt.error(StoreUnavailable, what, UNREACHABLE)
+        return attempt.error(StoreUnavailable, what, UNREACHABLE + _by_proxy(text))
     advice = "see whether the URL of the store and its options are right"
     return attempt.error(StoreError, what, advice)
 
@@ -67,6 +75,22 @@ def code_of(error: Exception) -> str:
     """Return the service's own word for what went wrong, "" if it gave none."""
     found = _CODE.search(str(error))
     return found[1] if found else ""
+
+
+def _by_proxy(text: str) -> str:
+    """Return which proxy is named for what was asked; "" if there is none."""
+    asked = _ASKED.search(text)
+    if asked is None:
+        return ""
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    scheme, host = asked.groups()
+    proxies = getproxies_environment()
+    name = scheme if scheme in proxies else "all"
+    if name not in proxies or proxy_bypass(host):
+        return ""
+    proxy = re.sub(".*(//|@)", "", proxies[name].rstrip("/"))
+    return f"; {name}_proxy sends it through {proxy}, unless no_proxy names the host"
 
 
 def _reason(text: str) -> str:

@@ -318,6 +318,32 @@ class TestErrors:
             store.read("k")
         check_error(caught.value, store, "k")
 
+    def test_a_proxy_that_is_not_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without its name, nobody understands why a service that is up refuses."""
+        monkeypatch.setattr(retry, "_MOST", 1)
+        monkeypatch.setenv("http_proxy", "http://me:hidden@127.0.0.1:1/")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        (tmp_path / "k").write_bytes(b"data")
+        with services.web_server(tmp_path) as url:
+            with pytest.raises(StoreUnavailable, match="refused") as caught:
+                open_store(url).read("k")
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            assert open_store(url).read("k") == b"data"
+        assert "http_proxy sends it through 127.0.0.1:1, unless" in str(caught.value)
+        assert "hidden" not in str(caught.value)
+
+    def test_a_server_that_does_not_speak_tls(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retry, "_MOST", 1)
+        with services.web_server(tmp_path) as url:
+            store = open_store(url.replace("http:", "https:"))
+            with pytest.raises(StoreUnavailable, match="it does not speak TLS"):
+                store.read("k")
+
     def test_an_answer_that_stays_away(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
