@@ -302,14 +302,15 @@ class Wrappers:
     def _wrap(self, module: ModuleType, names: str, kind: Any, depth: int) -> None:
         for name in names.split():
             real = getattr(module, name, None)
-            if real is None or type(real) in _KINDS:
+            if real is None or issubclass(type(real), _Look):
                 continue
-            if real not in self._made:
-                self._made[real] = kind(real, self.looks, depth)
-            setattr(module, name, self._made[real])
+            wrapper = self._made.get(real)
+            if wrapper is None:
+                wrapper = self._made[real] = kind(real, self.looks, depth)
+            setattr(module, name, wrapper)
             for able in _ABILITIES:
                 if real in able:
-                    able.add(self._made[real])
+                    able.add(wrapper)
 
 
 def _exchange(others: dict[int, Any]) -> None:
