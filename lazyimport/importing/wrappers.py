@@ -125,8 +125,7 @@ class _Pair(_Look):
 class _Mention(_Look):
     """A function to which a path may be given as a part of a text.
 
-    Such as those that start a program, whose arguments, environment and directory may
-    name files that it opens.
+    Such as what starts a program, whose arguments and environment may name files.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
