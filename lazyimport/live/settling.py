@@ -21,6 +21,8 @@ from lazyimport.live.state import Live
 #: Seconds after a swap: it takes the interpreter for long, and other processes of this
 #: machine are to swap first.
 _LATER = 0.5
+#: generations of which none is freed sooner
+_FEW = 3
 #: How deep a cache is looked into, and at how many objects.
 _DEPTH, _MOST = 5, 3000
 #: How often it is tried to collect, in about a minute.
@@ -67,7 +69,8 @@ class Settler:
     def _work(self) -> None:
         while True:
             self._wishes.get()
-            time.sleep(_LATER)
+            if self._live.alive <= _FEW:
+                time.sleep(_LATER)
             with suppress(Empty):
                 while True:
                     self._wishes.get_nowait()

@@ -64,6 +64,11 @@ class Live:
         self._tops |= {name.partition(".")[0] for name, _ in tree.archive.children("")}
         tree.running = functools.partial(self._see, generation)
 
+    @property
+    def alive(self) -> int:
+        """How many generations there are, with one that is being made."""
+        return sum(each() is not None for each in self.generations)
+
     def is_ours(self, name: object) -> bool:
         """Whether *name* may be that of one of the archive's modules."""
         return isinstance(name, str) and name.partition(".")[0] in self._tops

@@ -99,7 +99,7 @@ def swap(
         if installation.hash == hash:
             return Swap("unchanged", hash, hash)
         settler = settler_of(live)
-        if sum(each() is not None for each in live.generations) > _BEFORE:
+        if live.alive > _BEFORE:
             settler.finish()
         done = _Swapping(live, installation, hash, prepare).result(settings)
     settler.soon()  # now that no frame of the swap refers to what is old
