@@ -13,6 +13,8 @@ does not use lazyimport pays nothing for it.
 
 from __future__ import annotations
 
+import sys
+
 from lazyimport.lazy import exports
 
 TYPE_CHECKING = False
@@ -55,6 +57,10 @@ def __getattr__(name: str) -> object:
         return version("ray-lazyimport")
     if name in {"errors", "live"}:  # loaded when they are needed
         return getattr(__import__(f"lazyimport.{name}"), name)
+    if sys.platform == "win32" and name in __all__:
+        from lazyimport.values import ON_WINDOWS
+
+        raise ImportError(ON_WINDOWS)
     return _find(name)
 
 

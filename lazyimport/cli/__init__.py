@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     ``SystemExit`` is passed on from a program under ``run``.
     """
+    if sys.platform == "win32":
+        from lazyimport.values import ON_WINDOWS
+
+        raise SystemExit(ON_WINDOWS)
     if argv is None:
         _die_silently()
         argv = sys.argv[1:]

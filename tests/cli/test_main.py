@@ -96,6 +96,34 @@ def test_asked_wrongly(
     assert f"lazyimport: see 'lazyimport{whose} --help'\n" == second
 
 
+#: a Python as it is on Windows, as far as starting goes; then it does what is asked
+WINDOWS = """\
+import sys
+sys.platform = "win32"
+sys.modules.update(dict.fromkeys(["posix", "fcntl", "pwd", "grp", "resource"]))
+exec(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "from lazyimport.cli import main; main(['push', 'src'])",
+        "import lazyimport; lazyimport.install('a1' * 32)",
+        "from lazyimport import install",
+    ],
+)
+def test_on_windows_it_is_wsls_turn(asked: str) -> None:
+    command = [sys.executable, "-c", WINDOWS, asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert 1 == done.returncode
+    *traceback, line = done.stderr.splitlines()
+    assert "runs on Linux and macOS, and not on Windows itself" in line
+    assert "in WSL, the Linux in Windows" in line
+    assert not traceback or "main" not in asked
+
+
 def test_the_command_line_is_quick_to_start() -> None:
     """Neither rich nor what only some commands need is loaded for the others."""
     program = (

@@ -80,7 +80,7 @@ def command(
         origins = _Origins(deploying.open_history(settings, reporter))
         if watch:
             _watch(cluster, origins, digits, reporter)
-        now = _look(cluster, origins)
+        now = _view(_look(cluster), origins)
         if as_json:
             console.print_json(now.facts())
         else:
@@ -136,8 +136,12 @@ class _Origins:
         return self._known[key]
 
 
-def _look(cluster: Cluster, origins: _Origins) -> _View:
-    applications, processes = _applications(cluster), cluster.processes()
+def _look(cluster: Cluster) -> tuple[list[Served], list[Process]]:
+    return _applications(cluster), cluster.processes()
+
+
+def _view(looked: tuple[list[Served], list[Process]], origins: _Origins) -> _View:
+    applications, processes = looked
     return _View(applications, [origins.of(app) for app in applications], processes)
 
 
@@ -160,7 +164,7 @@ def _watch(
         late.daemon = True
         late.start()
         try:
-            now = _look(cluster, origins)
+            looked = _look(cluster)
         except DeployError as error:
             if not error.retryable:
                 raise
@@ -169,6 +173,7 @@ def _watch(
             late.cancel()
             answered = time.time()
             silent.clear()
+            now = _view(looked, origins)  # of the store, which may take its time
             click.clear()
             _print(now, digits, cluster.address, reporter)
             sys.stdout.flush()
