@@ -136,7 +136,11 @@ class Materializer:
             # It may have been moved away before the lock, or a thread was faster.
             there = _is_open_at(descriptor, root)
             if there and not is_of_this_boot(root):
-                survivors.prove(self)
+                try:
+                    survivors.prove(self)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
             if not there or held.setdefault(root, descriptor) != descriptor:
                 os.close(descriptor)
 

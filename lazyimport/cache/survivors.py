@@ -7,8 +7,8 @@ there by its digest, and puts a sound file in the place of each that is not.
 
 from __future__ import annotations
 
-import os
 import posix
+from errno import EACCES, EPERM, EROFS
 
 from lazyimport.cache import blobs, boot, putting
 from lazyimport.cache.layout import BOOT, READY, is_of_this_boot, mark_path
@@ -25,13 +25,21 @@ def prove(files: putting.Files) -> None:
 
     Nothing is done on a disk that is not known to be local: a server has the bytes of
     what was closed, and the boots of its clients are not its own. Nor is anything on a
-    disk that is read-only, as a cache in a container's image may be: nothing could be
-    mended there. Raises as `lazyimport.cache.putting` does.
+    disk that is read-only, or not this user's to write, as a cache in a container's
+    image may be: nothing could be mended there.
+
+    Raises as `lazyimport.cache.putting` does.
     """
     root, index = files.root, files.archive.index
-    if not can_be_shared(root) or posix.statvfs(root).f_flag & os.ST_RDONLY:
+    if not can_be_shared(root):
         return
-    with putting.alone(root):
+    try:
+        alone = putting.alone(root)
+    except OSError as error:
+        if error.errno in {EACCES, EPERM, EROFS}:
+            return
+        raise
+    with alone:
         if is_of_this_boot(root):
             return
         for path in _files(root):

@@ -15,7 +15,7 @@ from lazyimport.cache.layout import BOOT, mark_path
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.partial import can_be_shared
 from lazyimport.cache.verify import verify
-from tests.support.disks import mounted
+from tests.support.disks import LIMITED, mounted
 from tests.support.node_cache import DAY, put_archive
 
 LARGE = os.urandom(SHARED + 1)
@@ -42,8 +42,9 @@ files.put_package("pkg")
 BEFORE, NOW = "a" * 32, "b" * 32
 
 
-def put(cache: NodeCache, hash: str, when: str) -> None:
-    subprocess.run([sys.executable, "-c", PUT, cache.path, hash, when], check=True)
+def put(cache: NodeCache, hash: str, when: str, *command: str) -> None:
+    program = [sys.executable, "-c", PUT, cache.path, hash, when]
+    subprocess.run([*command, *program], check=True)
 
 
 def cut(path: Path, data: bytes) -> None:
@@ -142,6 +143,19 @@ def test_a_disk_that_is_read_only_is_used_as_it_is(tmp_path: Path) -> None:
         put(cache, hash, NOW)
 
         assert (Path(cache.tree_path(hash)) / "pkg/small.bin").read_bytes() == b"small"
+
+
+def test_a_tree_that_this_user_may_not_write(cache: NodeCache, hash: str) -> None:
+    """As in an image that somebody else made."""
+    put(cache, hash, BEFORE)
+    lock = Path(mark_path(cache.tree_path(hash), ":lock"))
+    lock.unlink()
+    lock.parent.chmod(0o500)
+    try:
+        put(cache, hash, NOW, *LIMITED)
+    finally:
+        lock.parent.chmod(0o700)
+    assert Path(mark_path(cache.tree_path(hash), BOOT)).read_text() == BEFORE
 
 
 def test_where_boots_have_no_names(cache: NodeCache, hash: str) -> None:
