@@ -17,8 +17,9 @@ FILES = {
     "pkg/__init__.py": "",
     **{f"pkg/m{number}.py": f"x = {number}\n" for number in range(20)},
 }
-#: bytes of a delta's root that say how many files there are, which is counted anyway
-COUNTS = 24
+#: bytes that may be others: those of a delta's root that say how many files there are,
+#: which is counted anyway, and a few bits of a zstd frame
+DO_NOT_MATTER = 24 + 8
 
 
 class Node:
@@ -73,7 +74,7 @@ def test_what_does_not_give_the_archive_is_not_taken(node: Node) -> None:
             assert node.reads == b"changed = True\n"
             node.cache.remove(node.wanted)
         assert not node.is_there
-    assert len(taken) <= COUNTS
+    assert len(taken) <= DO_NOT_MATTER
     assert not node.take(node.delta[:-1])
     assert not node.take(hash="../" + "0" * 61)
     assert not node.take(b"something else")

@@ -90,7 +90,7 @@ class ColdNode:
 
     def is_left_alone(self) -> None:
         """Nobody fetches any more, and the cache has the one archive, whole."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.fetchers() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert self.fetchers() == []
