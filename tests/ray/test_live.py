@@ -408,6 +408,13 @@ def test_what_cannot_run_is_refused(
     assert before["pid"] == dev.ask()["pid"]
 
 
+def test_a_node_asks_no_store_for_a_small_change(dev: Dev, cluster: Cluster) -> None:
+    """It comes with the wish; a fetcher would say in the lock how far it is."""
+    (hash, *_) = re.findall(r"(\w{12}) runs: ", dev.save({}))
+    (lock,) = Path(cluster.cache, "locks").glob(f"{hash}*")
+    assert lock.read_bytes() == b""
+
+
 def test_routes_come_and_go_with_methods_of_other_deployments(dev: Dev) -> None:
     text = SERVE.replace("    def loaded(", "    def extra(self):\n        return [7]\n\n    def loaded(")  # fmt: skip
     dev.save({"toys/serve.py": text})
