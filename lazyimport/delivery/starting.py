@@ -186,13 +186,18 @@ def _request(settings: Settings) -> bytes:
 
 
 def _path(settings: Settings) -> list[str]:
-    """Return the ``sys.path`` of this process without what lies in a tree."""
+    """Return the ``sys.path`` of this process without what lies in a tree.
+
+    The standard library is first: a program may have a ``json.py`` of its own.
+    """
     trees = f"{settings.cache_dir}/{TREES}/"
-    return [
+    library = os.path.dirname(os.__file__)
+    paths = [
         path
         for path in sys.path
         if isinstance(path, str) and path and not path.startswith(trees)
     ]
+    return sorted(paths, key=lambda p: p not in {library, f"{library}/lib-dynload"})
 
 
 def _spawn(

@@ -92,6 +92,16 @@ def test_many_processes_share_one_download(site: ColdNode) -> None:
     site.is_left_alone()
 
 
+def test_a_program_has_modules_with_names_of_the_standard_library(
+    site: ColdNode, tmp_path: Path
+) -> None:
+    """The first process of a node needs none of them; the fetcher needs the others."""
+    for name in ("json", "random", "socket", "urllib"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError({name!r})\n")
+    worker = site.start(IMPORT, PYTHONPATH=str(tmp_path))
+    assert worker.communicate(timeout=60) == ("7\n", "")
+
+
 WATCHED = """
 import threading, time, lazyimport
 threading.Thread(target=lazyimport.install, daemon=True).start()
