@@ -7,16 +7,20 @@ tree, old bytecode, what killed processes left. `lazyimport.cache.sweeper` remov
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from time import time
 
+from lazyimport.cache.locking import CacheLock
 from lazyimport.cache.marker import NAME, is_marked
+from lazyimport.cache.refusal import FULL
 from lazyimport.cache.sweeper import Pruned, Sweeper
 from lazyimport.errors import CacheError
 from lazyimport.values import byte_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lazyimport.cache.node import NodeCache
 
 #: The lock of the cache under which things are removed.
@@ -34,7 +38,7 @@ def shrink(cache: NodeCache, limit: str | None, least: int = 0) -> None:
     with suppress(OSError, CacheError):
         _refuse_unmarked(cache)
         most = byte_count(limit) if limit else cache.default_limit()
-        with cache.lock(EVICTION, 0):
+        with _alone(cache, 0):
             sweeper = Sweeper(cache)
             if least:
                 left = sweeper.size - least
@@ -58,7 +62,7 @@ def prune(
     """
     if not _can_be_changed(cache):
         return Pruned([], [], 0, 0)
-    with cache.lock(EVICTION, _PATIENCE):
+    with _alone(cache, _PATIENCE):
         sweeper = Sweeper(cache, dry_run=dry_run)
         sweeper.sweep()
         if older_than is not None:
@@ -76,11 +80,27 @@ def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pr
     """
     if not _can_be_changed(cache):
         return Pruned([], [], 0, 0)
-    with cache.lock(EVICTION, _PATIENCE):
+    with _alone(cache, _PATIENCE):
         sweeper = Sweeper(cache, force=force, dry_run=dry_run)
         sweeper.shrink(-1)
         sweeper.sweep(everything=True)
         return sweeper.result()
+
+
+@contextmanager
+def _alone(cache: NodeCache, patience: float) -> Iterator[None]:
+    """Hold the lock of evictions; raise CacheError if that takes too many seconds.
+
+    A disk that takes no more files may have no file for it, so it is the marker then.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(cache.lock(EVICTION, patience))
+        except CacheError as error:
+            if error.errno not in FULL:
+                raise
+            held.enter_context(CacheLock(f"{cache.path}/{NAME}", patience))
+        yield
 
 
 def _can_be_changed(cache: NodeCache) -> bool:

@@ -17,6 +17,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.sweeper import Pruned
 from lazyimport.cache.usage import usage
 from lazyimport.files import AtomicFile, unfinished_path
+from tests.support.disks import mounted
 from tests.support.node_cache import (
     DAY,
     SIZE,
@@ -68,6 +69,24 @@ def test_longest_unused_goes_first(cache: NodeCache) -> None:
     assert [archive.hash for archive in pruned.removed] == [older]
     assert pruned.freed >= SIZE
     assert pruned.left == usage(cache)
+
+
+@pytest.mark.parametrize("remove", [prune, clear])
+def test_a_disk_that_takes_no_more_files(
+    tmp_path: Path, remove: Callable[..., Pruned]
+) -> None:
+    """Nor does it take the file of a lock, and what is there has to go all the same."""
+    with mounted(tmp_path / "disk", "nr_inodes=40", "mode=0700") as disk:
+        cache = NodeCache(str(disk / "cache"))
+        hash = put_archive(cache, used=3 * DAY)
+        with cache.lock(hash, 0):
+            pass  # it was fetched under it
+        with pytest.raises(OSError, match="No space left"):
+            for number in range(40):
+                (disk / str(number)).touch()
+        options = {"limit": 0} if remove is prune else {}
+        assert [archive.hash for archive in remove(cache, **options).removed] == [hash]
+        assert hashes_by_use(cache) == []
 
 
 def test_older_than(cache: NodeCache) -> None:
