@@ -81,9 +81,8 @@ def test_a_disk_that_takes_no_more_files(
         hash = put_archive(cache, used=3 * DAY)
         with cache.lock(hash, 0):
             pass  # it was fetched under it
-        with pytest.raises(OSError, match="No space left"):
-            for number in range(40):
-                (disk / str(number)).touch()
+        for number in range(os.statvfs(disk).f_favail):
+            (disk / str(number)).touch()
         options = {"limit": 0} if remove is prune else {}
         assert [archive.hash for archive in remove(cache, **options).removed] == [hash]
         assert hashes_by_use(cache) == []
