@@ -23,7 +23,8 @@ else:
 def start() -> None:
     """Install the archive that the environment names, if it names one.
 
-    Where Python is told to ignore the environment (``-E``, ``-I``), nothing happens.
+    Where Python is told to ignore the environment (``-E``, ``-I``), and in the command
+    ``lazyimport``, nothing happens.
 
     For ``sitecustomize``::
 
@@ -36,7 +37,7 @@ def start() -> None:
     hash = os.environ.get("LAZYIMPORT_HASH")
     channel = os.environ.get("LAZYIMPORT_CHANNEL")
     artifact = os.environ.get("LAZYIMPORT_ARTIFACT")
-    if not (hash or channel or artifact):
+    if not (hash or channel or artifact) or _is_own_command():
         return
     named = f"artifact {_shown(artifact)}" if artifact else f"channel {channel}"
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
@@ -61,6 +62,16 @@ def start() -> None:
             _say(f"{named} points to archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray(failure)
+
+
+def _is_own_command() -> bool:
+    """Return whether this process is the command ``lazyimport``.
+
+    It runs no archive unless it is told to, and may have to tell what keeps one out.
+    """
+    words = sys.orig_argv[1:]
+    script = f"{os.path.dirname(sys.executable)}/lazyimport"
+    return words[:2] == ["-m", "lazyimport"] or words[:1] == [script]
 
 
 def _shown(url: str) -> str:

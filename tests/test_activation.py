@@ -91,6 +91,18 @@ def test_python_dash_m(packed: str, cache: Path) -> None:
     assert (done.stdout, done.stderr) == ("main of shipped ['a']\n", "")
 
 
+@pytest.mark.parametrize(
+    "words", [["-m", "lazyimport"], [f"{os.path.dirname(sys.executable)}/lazyimport"]]
+)
+def test_own_commands_do_not_wait_for_an_archive(cache: Path, words: list[str]) -> None:
+    store = {"LAZYIMPORT_STORE": "http://127.0.0.1:9/nobody"}
+    done = python(*words, "--version", cache=cache, hash_=UNKNOWN, **store)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    done = python("-c", "", *words, cache=cache, hash_=UNKNOWN)
+    assert "is not installed in process" in done.stderr
+
+
 def test_starting_twice_installs_once(packed: str, cache: Path) -> None:
     done = python(
         "-c",

@@ -105,9 +105,8 @@ class _Tries:
         pause *= random.random()  # noqa: S311 - spreads requests, guards nothing
         now = time.monotonic()
         if self._row >= _MOST or now + pause >= self._until:
-            text = (
-                f"{error} (tried {self._failures} times in {now - self._start:.1f} s)"
-            )
+            often = "once" if self._failures == 1 else f"{self._failures} times"
+            text = f"{error} (tried {often} in {now - self._start:.1f} s)"
             raise error.with_text(text) from error.__cause__
         time.sleep(pause)
 

@@ -85,7 +85,6 @@ def test_nothing_of_the_archive_runs_to_read_it(
     cache.publish(name, lambda out: out.write(data))
     program = (
         "import lazyimport, pkgutil, sys\n"
-        "sys.modules['compression'] = None\n"
         "lazyimport.install(sys.argv[1], cache_dir=sys.argv[2], cache_mode='zstd')\n"
         f"if {loaded}: import {package}\n"
         "print(len(pkgutil.get_data('pkg', '1.txt')))\n"
@@ -97,6 +96,7 @@ def test_nothing_of_the_archive_runs_to_read_it(
     assert done.stdout == f"{len(FILES['pkg/1.txt'])}\n{loaded} False\nTrue\n"
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="has zstd of its own")
 def test_a_package_without_an_extension(tmp_path: Path) -> None:
     """What the image has in Python helps, and not what the archive has."""
     files = {**FILES, "pkg/__init__.py": "", "zstandard/__init__.py": "own = True\n"}
@@ -113,7 +113,6 @@ def test_a_package_without_an_extension(tmp_path: Path) -> None:
     program = (
         "import lazyimport, pkgutil, sys\n"
         "import lazyimport.lazy as lazy\n"
-        "sys.modules['compression'] = None\n"
         "lazyimport.install(sys.argv[1], cache_dir=sys.argv[2], cache_mode='zstd')\n"
         "lazy.__file__ = sys.argv[3] + '/lazyimport/lazy.py'\n"
         "print(len(pkgutil.get_data('pkg', '1.txt')))\n"
