@@ -70,6 +70,7 @@ def keep_reporting() -> None:
             time.sleep(_SECONDS_BETWEEN)
             _count_imports()
             _log_progress()
+            _gauge_fetch()  # each time: Ray forgets what it has exported
 
     if current() is not None:
         threading.Thread(target=work, name="lazyimport", daemon=True).start()
@@ -126,7 +127,6 @@ def _log_progress() -> None:
         if now.fetching != _said["fetching"]:
             _said["fetching"] = now.fetching
             _log(now)
-            _gauge_fetch()
 
 
 def _gauge_fetch() -> None:

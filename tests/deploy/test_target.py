@@ -37,7 +37,7 @@ with Target().cluster_of(app):
 #: stands for kubectl: forwards some connections to the dashboard, then loses its pod
 LOSES = """\
 #!{python}
-import os, socket, sys, threading
+import contextlib, os, socket, sys, threading
 
 log = os.open({told!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 os.write(log, (" ".join(sys.argv[1:]) + "\\n").encode())
@@ -47,15 +47,18 @@ server = socket.create_server(("127.0.0.1", 0))
 print("Forwarding from 127.0.0.1:%d -> 8265" % server.getsockname()[1], flush=True)
 def up(client, there):
     while data := client.recv(65536):
-        there.sendall(data)
+        with contextlib.suppress(OSError):
+            there.sendall(data)
 
 for _ in range({connections}):
     client, _ = server.accept()
     there = socket.create_connection(("127.0.0.1", {port}))
-    threading.Thread(target=up, args=(client, there), daemon=True).start()
+    upward = threading.Thread(target=up, args=(client, there))
+    upward.start()
     while data := there.recv(65536):
         client.sendall(data)
     client.shutdown(socket.SHUT_WR)
+    upward.join()  # with bytes that nobody has read, it would be reset
     client.close()
 sys.exit("error: lost connection to pod")
 """

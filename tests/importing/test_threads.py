@@ -65,6 +65,9 @@ builtins.ran = []
 sys.setswitchinterval(1e-5)
 MODULES = {MODULES}
 SEED, THREADS = map(int, sys.argv[1:])
+# Python 3.15 imports what it needs for a traceback now, and not safely in two threads.
+try: 1 / 0
+except ZeroDivisionError: traceback.format_exc()
 root = __import__("lazyimport").current().root
 
 def load(name):

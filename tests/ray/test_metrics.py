@@ -137,6 +137,7 @@ def test_the_dashboard_shows_what_prometheus_scrapes(
         workers = [kind.remote() for _ in range(2)]
         ray.get([worker.work.remote() for worker in workers])
         prometheus.wait_for(f'ray_lazyimport_imports_total{{hash="{hash[:12]}"}}')
+        prometheus.wait_for(f'ray_lazyimport_fetched_ratio{{hash="{hash[:12]}"}}')
         prometheus.wait_for(f'sum({hit}{{hash="{hash[:12]}"}}) > 0')
         panels = {
             name: prometheus.query(expression)

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: of this process among those of pytest-xdist; each has a cluster with ports of its own
+_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 PLUGINS = '[{"class": "lazyimport.ray.plugin.ArchivePlugin"}]'
 
 #: an application that answers with its version, its file, and the hash
@@ -105,6 +107,8 @@ class Cluster:
             "metrics-export-port": ports[3],
             # It serves the logs of the node; two clusters cannot share the default.
             "dashboard-agent-listen-port": ports[5],
+            "min-worker-port": 11_000 + 1_000 * _NUMBER,
+            "max-worker-port": 11_999 + 1_000 * _NUMBER,
             "node-ip-address": "127.0.0.1",
             "num-cpus": 8,
             "num-gpus": 0,
@@ -214,11 +218,16 @@ def write(files: dict[str, str], folder: Path) -> Path:
 
 
 def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Return ports that no connection is given meanwhile, nor another process of us."""
+    found: list[int] = []
+    first = 25_000 + 1_000 * _NUMBER
+    for port in range(first, first + 1_000):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == number:
+            break
+    return found
 
 
 def _processes_of(session: int, folder: str) -> list[int]:

@@ -47,7 +47,11 @@ def command(store: str | None, workers: str) -> None:
     short = why_not or len(tempfile.gettempdir()) <= 24
     place = None if short else "/tmp"  # noqa: S108 - what is made there is ours alone
     with tempfile.TemporaryDirectory("", "lzdemo-", place, True) as folder:
-        _tell(store_url(store or f"{folder}/store"), folder, on_ray=not why_not)
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:  # to be interrupted at any moment: what is made meanwhile lies there too
+            _tell(store_url(store or f"{folder}/store"), folder, on_ray=not why_not)
+        finally:
+            tempfile.tempdir = before
     print("To do this with code of your own: lazyimport push --help")
 
 
