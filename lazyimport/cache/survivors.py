@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posix
 from errno import EACCES, EPERM, EROFS
+from threading import RLock
 
 from lazyimport.cache import blobs, boot, putting
 from lazyimport.cache.layout import BOOT, READY, is_of_this_boot, mark_path
@@ -18,6 +19,11 @@ from lazyimport.files import AtomicFile, remove_file
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+#: Threads wait here, as processes do for a file: nothing is put there before the end.
+_one = RLock()
+#: Seconds to wait for another thread, which a forked child does not have.
+_PATIENCE = 10.0
 
 
 def prove(files: putting.Files) -> None:
@@ -30,9 +36,18 @@ def prove(files: putting.Files) -> None:
 
     Raises as `lazyimport.cache.putting` does.
     """
-    root, index = files.root, files.archive.index
-    if not can_be_shared(root):
+    if not can_be_shared(files.root):
         return
+    is_mine = _one.acquire(timeout=_PATIENCE)
+    try:
+        _prove(files)
+    finally:
+        if is_mine:
+            _one.release()
+
+
+def _prove(files: putting.Files) -> None:
+    root, index = files.root, files.archive.index
     try:
         alone = putting.alone(root)
     except OSError as error:
