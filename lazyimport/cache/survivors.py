@@ -8,8 +8,8 @@ there by its digest, and puts a sound file in the place of each that is not.
 from __future__ import annotations
 
 import posix
+from _thread import RLock
 from errno import EACCES, EPERM, EROFS
-from threading import RLock
 
 from lazyimport.cache import blobs, boot, putting
 from lazyimport.cache.layout import BOOT, READY, is_of_this_boot, mark_path
