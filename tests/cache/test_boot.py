@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from lazyimport.cache import boot
 from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.layout import BOOT, mark_path
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.partial import can_be_shared
 from lazyimport.cache.verify import verify
@@ -131,6 +133,24 @@ def test_once_for_each_boot(cache: NodeCache, hash: str) -> None:
 
     assert edited.read_bytes() == b"edited"
     assert Path(root, "pkg/deep/x.txt").stat().st_ino == sound
+
+
+def test_threads_that_put_the_first_files_at_once(cache: NodeCache, hash: str) -> None:
+    """None removes what another is just writing, such as the mark of the boot."""
+    archive = cache.open(hash)
+    assert archive is not None
+    entry = archive.index.entry("seen/one.py")
+    assert entry is not None
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            for number in range(40):
+                files = Materializer(archive, f"{cache.tree_path(hash)}{number}")
+                made = [threads.submit(files.put_file, entry) for _ in range(8)]
+                assert [each.result() for each in made] == [made[0].result()] * 8
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_disk_that_is_read_only_is_used_as_it_is(tmp_path: Path) -> None:
