@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
@@ -38,6 +39,7 @@ def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> C
     for path in paths:
         if not os.path.exists(path):
             raise PackError(f"cannot watch {path}: no such file or folder")
+    end = end or Event()
     ignored = DefaultFilter(ignore_paths=[os.path.realpath(path) for path in never])
     files = {os.path.abspath(one): _state(one) for one in paths if os.path.isfile(one)}
     changes = changes_in(
@@ -53,23 +55,31 @@ def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> C
         next(changes)  # from here on none is missed
     except (OSError, RuntimeError) as error:
         raise PackError(f"cannot watch {', '.join(paths)}: {error}") from error
-    return Changes(_together(changes, files))
+    return Changes(_together(changes, files), end)
 
 
 class Changes:
-    """The sets of files of *found*, which is looked at in a thread.
+    """The sets of files of *found*, which is looked at in a thread until *end* is set.
 
     Iterating gives each set, and an empty one while there is none. Who has read the
     files asks `go_on` before it acts on what it has seen.
     """
 
-    def __init__(self, found: Iterable[set[str]]) -> None:
+    def __init__(self, found: Iterable[set[str]], end: Event) -> None:
         self._queue: SimpleQueue[set[str] | None] = SimpleQueue()
         self._next: set[str] | None = set()
         self._failure: Exception | None = None
         self._began: float | None = None
         self._rest = 0.0
-        Thread(target=self._read, args=[found], daemon=True).start()
+        self._end = end
+        self._thread = Thread(target=self._read, args=[found], daemon=True)
+        self._thread.start()
+        # Python would end the thread inside watchfiles, of which many releases abort.
+        atexit.register(self._finish)
+
+    def _finish(self) -> None:
+        self._end.set()
+        self._thread.join(_LONGEST)
 
     def _read(self, found: Iterable[set[str]]) -> None:
         try:
@@ -79,6 +89,7 @@ class Changes:
         except Exception as error:  # noqa: BLE001 - raised in the other thread
             self._failure = error
         self._queue.put(None)
+        atexit.unregister(self._finish)
 
     def __iter__(self) -> Iterator[set[str]]:
         self._look(_PAUSE / 1000)
