@@ -37,7 +37,10 @@ def start() -> None:
     hash = os.environ.get("LAZYIMPORT_HASH")
     channel = os.environ.get("LAZYIMPORT_CHANNEL")
     artifact = os.environ.get("LAZYIMPORT_ARTIFACT")
-    if not (hash or channel or artifact) or _is_own_command():
+    if _is_own_command():
+        return
+    if not (hash or channel or artifact):
+        _tell_mistyped()
         return
     named = f"artifact {_shown(artifact)}" if artifact else f"channel {channel}"
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
@@ -62,6 +65,20 @@ def start() -> None:
             _say(f"{named} points to archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray(failure)
+
+
+def _tell_mistyped() -> None:
+    """Say so if a variable that is to name an archive does not, because of a slip."""
+    try:
+        from lazyimport.environment import ACTIVATING, mistyped
+        from lazyimport.settings import ENVIRONMENT
+
+        for name, meant in mistyped(os.environ, ENVIRONMENT.values()):
+            if meant in ACTIVATING:
+                reason = f"there is no such variable; did you mean {meant}?"
+                _fail(f"the archive of {name}", "", reason)
+    except Exception as error:  # noqa: BLE001 - as above
+        _say(f"cannot check its variables: {error!r}")
 
 
 def _is_own_command() -> bool:

@@ -1,4 +1,4 @@
-"""The environment: which variables count where several name what is to run."""
+"""The environment: which of its variables count, and which are mistyped."""
 
 from __future__ import annotations
 
@@ -6,11 +6,59 @@ from lazyimport.values import artifact_suffix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from typing import Any
 
 #: "<hash> <artifact>": what an installed artifact became, for child processes.
 RESOLVED = "LAZYIMPORT_RESOLVED"
+#: What makes a process run an archive of its own.
+ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL", "LAZYIMPORT_ARTIFACT"}
+#: Variables of ours that are no settings.
+FURTHER = {
+    RESOLVED,
+    "LAZYIMPORT_ARTIFACT_SHA256",
+    "LAZYIMPORT_CHANNEL_EXPIRES",
+    "LAZYIMPORT_FOLLOW",
+    "LAZYIMPORT_SIGNING_KEY",
+    "LAZYIMPORT_SIGNING_PASSPHRASE",
+    "LAZYIMPORT_VERBOSE",
+}
+_PREFIX = "LAZYIMPORT_"
+#: How alike two names are, from 0 to 1, of which one is a slip of the other. No two of
+#: ours are so alike, so neither are they taken for a name of a newer lazyimport.
+ALIKE = 0.75
+
+_told: set[str] = set()  # once in a process is enough
+
+
+def mistyped(
+    environ: Iterable[str], settings: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each name in *environ* that looks like a slip, and the name that is meant.
+
+    *settings* are the variables of all settings. A name that is like none of ours may
+    be a variable of another version, or of somebody else, and is left alone. So are
+    those that Kubernetes sets for each service.
+    """
+    known = {*settings, *FURTHER}
+    for name in environ:
+        is_of_service = "_SERVICE_" in name or "_PORT" in name
+        if name.startswith(_PREFIX) and name not in known and not is_of_service:
+            from difflib import get_close_matches  # nearly nobody needs it
+
+            slip, *names = (each[len(_PREFIX) :] for each in (name, *sorted(known)))
+            for meant in get_close_matches(slip.upper(), names, 1, ALIKE):
+                yield name, _PREFIX + meant
+
+
+def warn_of_mistyped(
+    environ: Iterable[str], settings: Iterable[str], warn: Callable[[str], object]
+) -> None:
+    """Give *warn* a text for each name that is `mistyped`, once in a process."""
+    for name, meant in mistyped(environ, settings):
+        if name not in _told:
+            _told.add(name)
+            warn(f"{name} is set and does nothing; did you mean {meant}?")
 
 
 def combine(

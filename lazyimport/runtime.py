@@ -18,15 +18,15 @@ from lazyimport.importing.registration import Registration
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.wrappers import Wrappers
 from lazyimport.lazy import Later, errors, traced
-from lazyimport.settings import Settings
-from lazyimport.values import redact
+from lazyimport.settings import ENVIRONMENT, Settings
+from lazyimport.values import redact, strangers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmap import mmap
     from typing import Protocol
 
-    from lazyimport import recording, reporting, tracing
+    from lazyimport import environment, recording, reporting, tracing
     from lazyimport.cache import bytecode, materialize, place
     from lazyimport.delivery import blobs_wanted, obtaining, repair as repairs
     from lazyimport.format.archive import Archive
@@ -47,6 +47,7 @@ else:
     )
     collector, obstacles = Later("importing.collector"), Later("importing.obstacles")
     recording, reporting, tracing = map(Later, ("recording", "reporting", "tracing"))
+    environment = Later("environment")
 
 
 @traced("install")
@@ -68,14 +69,13 @@ def install(
 ) -> Installation:
     """Let this process import the modules of the archive *hash*.
 
-    *hash* is 64 hex digits, as ``lazyimport push`` prints them. Without one,
-    *channel* is looked up in the store, once, and the handle says which archive
-    it points to; ``LAZYIMPORT_HASH`` wins over a channel. What is not passed is
-    taken from the environment (``LAZYIMPORT_HASH``,
-    ``LAZYIMPORT_STORE``, ...; see `Settings` for each; *store* and *cache_dir*
-    may be paths). The archive is taken from the node cache; if it is not there it is
-    fetched from the store, once for all processes of the node, in at most *timeout*
-    seconds.
+    *hash* is 64 hex digits, as ``lazyimport push`` prints them. Without one, *channel*
+    is looked up in the store, once, and the handle says which archive it points to;
+    ``LAZYIMPORT_HASH`` wins over a channel. What is not passed is taken from the
+    environment (``LAZYIMPORT_HASH``, ``LAZYIMPORT_STORE``, ...; see `Settings` for
+    each; *store* and *cache_dir* may be paths). The archive is taken from the node
+    cache; if it is not there it is fetched from the store, once for all processes of
+    the node, in at most *timeout* seconds.
 
     In place of a hash, *artifact* is the URL of a zip, wheel or tarball that another
     tool uploaded. It is made into an archive, once for the node.
@@ -86,14 +86,15 @@ def install(
     Returns a handle that is a context manager: leaving it uninstalls. Installing the
     same hash again returns the same handle.
 
-    Raises SettingsError, InstallError if another hash runs here already,
-    WrongPython, or what kept the archive from arriving: ChannelError,
-    SignatureError, ArchiveMissing, StoreError, CacheError, ArchiveError, or
-    PackError for an artifact.
+    Raises SettingsError, InstallError if another hash runs here already, WrongPython,
+    or what kept the archive from arriving: ChannelError, SignatureError,
+    ArchiveMissing, StoreError, CacheError, ArchiveError, or PackError for an artifact.
     """
     if sum(map(bool, (hash, channel, artifact))) > 1:
         raise obstacles.named_twice(hash, channel, artifact)
     settings = Settings.from_environ(os.environ, **locals())
+    if strangers(os.environ, known := ENVIRONMENT.values()):
+        environment.warn_of_mistyped(os.environ, known, process.warn)
     with process.lock:
         started = perf_counter()
         opened, asked = None, None
@@ -138,8 +139,8 @@ class Installation:
 
     ``hash``, ``settings``; ``root``, the directory that ``__file__`` of the
     archive's modules lies in; ``fetched``, the bytes that were downloaded for
-    it (0 if the node had it); ``channel``, the channel that was asked for the
-    hash, or None; ``seconds``, how long `install` took.
+    it (0 if the node had it); ``channel``, the channel that was asked for the hash, or
+    None; ``seconds``, how long `install` took.
     """
 
     seconds = 0.0
@@ -206,12 +207,11 @@ class Process:
     should be, ``waiting`` what is being fetched; each may be None. ``has_installed``
     says whether anything ever was installed.
     ``live`` says which versions its code has had, None if that cannot change; ``kept``
-    is what `lazyimport.keep` returns then.
-    ``reporter`` is told what a person should know.
-    ``watcher`` watches imports for all who need that, and ``wrappers`` notice who looks
-    at files. ``held`` are the descriptors whose locks say which trees this process
-    uses, by their roots: it uses them to its end, whatever is uninstalled. ``seen`` are
-    the marks that it found in them. ``lock`` is held while `installation` changes.
+    is what `lazyimport.keep` returns then. ``reporter`` is told what a person should
+    know. ``watcher`` watches imports for all who need that, and ``wrappers`` notice who
+    looks at files. ``held`` are the descriptors whose locks say which trees it uses, by
+    their roots, to its end, whatever is uninstalled. ``seen`` are the marks that it
+    found in them. ``lock`` is held while `installation` changes.
     """
 
     def __init__(self) -> None:

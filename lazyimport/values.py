@@ -8,6 +8,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
     from typing import Any
 
 _ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
@@ -24,6 +25,11 @@ OVERWRITTEN = (
     "ray-lazyimport? Then type: pip uninstall -y lazyimport ray-lazyimport, and install "
     "ray-lazyimport again"
 )
+
+
+def strangers(environ: Iterable[str], known: Container[str]) -> bool:
+    """Return whether *environ* has a variable of our prefix that is not *known*."""
+    return any(name[:11] == "LAZYIMPORT_" and name not in known for name in environ)
 
 
 class Value:

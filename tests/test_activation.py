@@ -319,6 +319,52 @@ def test_failure_is_said_once_though_activation_runs_twice(cache: Path) -> None:
     assert done.stderr.count("is not installed in process") == 1
 
 
+@pytest.mark.parametrize("slip", ["LAZYIMPORT_HAHS", "LAZYIMPORT_ARTEFACT"])
+def test_a_mistyped_variable_is_told_at_the_start_and_where_an_import_fails(
+    cache: Path, slip: str
+) -> None:
+    """Once, though activation runs twice; or nothing tells why code is missing."""
+    meant = {"LAZYIMPORT_HAHS": "LAZYIMPORT_HASH"}.get(slip, "LAZYIMPORT_ARTIFACT")
+    done = python(
+        "-c",
+        "import lazyimport.activation as a; a.start(); print('started'); import shipped",
+        cache=cache,
+        hash_="",
+        **{slip: UNKNOWN},
+    )
+
+    said, *rest = done.stderr.splitlines()
+    assert "started\n" == done.stdout
+    assert said.startswith(f"lazyimport: the archive of {slip} is not installed in ")
+    assert said.endswith(f": there is no such variable; did you mean {meant}?")
+    assert f"did you mean {meant}?" in rest[-1]
+    assert not [line for line in rest if line.startswith("lazyimport: ")]
+
+
+def test_a_mistyped_setting_is_told_beside_a_hash(packed: str, cache: Path) -> None:
+    said = "LAZYIMPORT_CACHE_MOD is set and does nothing; did you mean "
+    done = python(
+        "-c",
+        "import lazyimport.activation as a; a.start(); import shipped.work, lazyimport;"
+        "print(lazyimport.current().settings.cache_mode)",
+        cache=cache,
+        hash_=packed,
+        LAZYIMPORT_CACHE_MOD="memory",
+        LAZYIMPORT_WARM="1",  # of a newer lazyimport
+    )
+
+    assert "raw\n" == done.stdout
+    assert f"lazyimport: {said}LAZYIMPORT_CACHE_MODE?\n" == done.stderr
+
+
+@pytest.mark.parametrize("name", ["LAZYIMPORT_ARTIFACT_SHA256", "LAZYIMPORT_CHANNEL"])
+def test_variables_that_name_nothing_are_none(cache: Path, name: str) -> None:
+    given = "" if name == "LAZYIMPORT_CHANNEL" else "0" * 64
+    done = python("-c", "print(1)", cache=cache, hash_="", **{name: given})
+
+    assert ("1\n", "") == (done.stdout, done.stderr)
+
+
 def test_sitecustomize(packed: str, cache: Path, tmp_path: Path) -> None:
     """It takes one line, for environments that allow no start-up files."""
     folder = tmp_path / "custom"

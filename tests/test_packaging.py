@@ -117,6 +117,17 @@ def test_start_up_without_a_hash_loads_no_module_of_lazyimport() -> None:
     assert "" == result.stderr
 
 
+def test_start_up_of_a_laptop_that_names_a_store_does_neither() -> None:
+    names = {"STORE", "CACHE_DIR", "CACHE_LIMIT", "TRUSTED_KEYS", "SIGNING_KEY", "LIVE"}
+    result = child(
+        "import sys",
+        "print([name for name in sys.modules if name.startswith('lazyimport')])",
+        **{f"LAZYIMPORT_{name}": "some" for name in names},
+    )
+
+    assert ("[]\n", "") == (result.stdout, result.stderr)
+
+
 def test_start_up_with_a_bad_hash_does_not_stop_the_interpreter() -> None:
     """The program of the user runs, whatever happens in activation."""
     result = child("print('ran')", LAZYIMPORT_HASH="not a hash")

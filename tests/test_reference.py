@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 import pytest
 
 import lazyimport
+from lazyimport import environment
 from lazyimport.cli import exit_codes
 from lazyimport.cli.commands.push import command as push
 from lazyimport.packing import PackOptions, config
@@ -116,7 +117,7 @@ class TestSettings:
         used = variables(PACKAGE.rglob("*.py"))
         documented = variables([DOCS / "settings.md"])
 
-        assert used == documented
+        assert used == documented == {*ENVIRONMENT.values(), *environment.FURTHER}
         assert variables(DOCS.rglob("*.md")) - used <= _NO_SETTINGS
 
 
@@ -131,6 +132,18 @@ def variables(paths: Iterable[Path]) -> set[str]:
             re.findall(r"\bLAZYIMPORT_[A-Z0-9_]*[A-Z0-9]\b", path.read_text("utf-8"))
         )
     return found
+
+
+def test_no_module_is_longer_than_its_readers_patience() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    limit = re.search(r"A module of the package has at most (\d+) lines", text)
+    assert limit is not None
+
+    lengths = {
+        str(path.relative_to(PACKAGE)): path.read_text("utf-8").count("\n")
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {} == {n: long for n, long in lengths.items() if long > int(limit[1])}
 
 
 def test_exit_codes() -> None:

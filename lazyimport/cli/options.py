@@ -12,14 +12,14 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from lazyimport.cli.console import warn
 from lazyimport.cli.declare import argument, option
+from lazyimport.environment import ACTIVATING, warn_of_mistyped
 from lazyimport.errors import CacheError, LazyImportError, SettingsError, SignatureError
-from lazyimport.settings import Settings
+from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.stores import ReadStore
 from lazyimport.values import check_channel, redact
 
-#: What makes a process run an archive of its own.
-ACTIVATING = {"LAZYIMPORT_HASH", "LAZYIMPORT_CHANNEL", "LAZYIMPORT_ARTIFACT"}
 #: Digits of a hash that completion offers: enough to be the only one, few to read.
 _COMPLETED = 12
 
@@ -105,6 +105,7 @@ def _read_settings(
     if "cache_dir" in typed:
         typed["cache_dir"] = folder(typed["cache_dir"])
     environ = {k: v for k, v in os.environ.items() if k not in ACTIVATING}
+    warn_of_mistyped(os.environ, ENVIRONMENT.values(), warn)
     found = Settings.from_environ(environ, **typed)
     if has_store and not found.store:
         from lazyimport.cli.project import is_known, project

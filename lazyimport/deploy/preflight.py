@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from lazyimport.deploy.container import container_command
 from lazyimport.deploy.errors import DeployError
+from lazyimport.environment import ACTIVATING
 from lazyimport.settings import ENVIRONMENT, Settings
 
 #: what would activate another archive in the child
-_ACTIVATING = {ENVIRONMENT[name] for name in ("hash", "channel", "artifact")}
 #: what the child runs; folders of a checkout follow
 PROGRAM = (
     "import sys; sys.path.extend(sys.argv[1:]); "
@@ -98,7 +98,7 @@ def _here(
 ) -> Child:
     ours, theirs = settings.to_environ(), set(ENVIRONMENT.values())
     variables = {k: v for k, v in environ.items() if k not in theirs}
-    variables |= {k: v for k, v in ours.items() if k not in _ACTIVATING}
+    variables |= {k: v for k, v in ours.items() if k not in ACTIVATING}
     own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     installed = os.path.basename(own) in {"site-packages", "dist-packages"}
     paths = [] if installed else [own]  # a checkout

@@ -57,6 +57,18 @@ def test_unknown_prefix(cli: CommandLine, project: Path) -> None:
     says(text, "abcdef12", cli.url, f"lazyimport ls --store {cli.url}")
 
 
+@pytest.mark.parametrize("command", ["ls", "run"])
+def test_mistyped_variable(cli: CommandLine, project: Path, command: str) -> None:
+    hash_ = cli.push(project)
+    rest = ["-m", "shop.main"] if command == "run" else []
+
+    done = cli.run(command, hash_, *rest, LAZYIMPORT_TIMOUT="3")
+
+    said = "LAZYIMPORT_TIMOUT is set and does nothing; did you mean LAZYIMPORT_TIMEOUT?"
+    assert done.stderr.startswith(f"warning: {said}\n")
+    assert done.stderr.count("TIMOUT") == 1
+
+
 def test_prefix_of_several(cli: CommandLine) -> None:
     archives = cli.cache / "archives"
     archives.mkdir(parents=True, mode=0o700)
