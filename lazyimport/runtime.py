@@ -17,7 +17,7 @@ from lazyimport.importing.looks import Looks
 from lazyimport.importing.registration import Registration
 from lazyimport.importing.tree import Tree
 from lazyimport.importing.wrappers import Wrappers
-from lazyimport.lazy import Later, errors, traced
+from lazyimport.lazy import Later, errors, promote, traced
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.values import redact, strangers
 
@@ -326,9 +326,8 @@ def _tree_of(archive: Archive, settings: Settings) -> Tree:
         user = os.geteuid()
         if user not in places:
             places[user] = place.place_for_user(root, settings.cache_limit)
-        return materialize.Materializer(
-            archive, places[user], process.held, process.seen
-        )
+        held = process.held, process.seen
+        return materialize.Materializer(archive, places[user], *held)
 
     def warn(text: str) -> None:
         # On a disk that did not take the archive either, what fetched it has said so.
@@ -343,6 +342,7 @@ def _tree_of(archive: Archive, settings: Settings) -> Tree:
         looks=process.wrappers.looks,
         warn=warn,
     )
+    tree.made = promote if settings.gc == "promote" else None
     if settings.gc == "pause":
         tree.found = collector.pause
     if tree.variant < 0:  # what gets compiled here is worth keeping

@@ -53,7 +53,7 @@ POLICIES = ("archive", "path", "refuse")
 _STORE = "a store is a URL such as gs://bucket/prefix or file:///folder"
 _ARTIFACT = "an artifact is a URL such as gs://bucket/app.zip or file:///folder/app.whl"
 VERIFY = ("arrival", "import")
-GC = ("run", "pause")
+GC = ("promote", "pause", "run")
 DIGESTS = ("fast", "openssl")
 FETCH = ("auto", "whole", "stream")
 
@@ -94,7 +94,7 @@ class Settings(Value):
         ``import``.
     ``gc``
         What the garbage collector does while modules of the archive are imported:
-        ``run`` (the default) or ``pause``.
+        ``promote`` (the default), ``pause`` or ``run``.
     ``connections``
         How many parts of an archive are fetched at the same time, 1 to 64.
     ``require_signature``
@@ -178,7 +178,7 @@ class Settings(Value):
             trusted_keys=_trusted_keys(trusted_keys) if trusted_keys else None,
             artifact=_url("artifact", artifact, _ARTIFACT) if artifact else None,
             verify=_one_of("verify", verify or "arrival", VERIFY),
-            gc=_one_of("gc", gc or "run", GC),
+            gc=_one_of("gc", gc or "promote", GC),
             connections=_number(
                 "connections", 4 if connections is None else connections, 1, 64
             ),

@@ -12,6 +12,7 @@ import os
 from _thread import get_ident
 
 from lazyimport.importing import ModuleSpec
+from lazyimport.lazy import promote
 
 #: More objects than any process makes. It differs from what a program would set, so
 #: that one that sets a threshold of its own meanwhile keeps it.
@@ -77,6 +78,8 @@ def _end(thread: int, spec: ModuleSpec) -> None:
     if not _frozen and _made > _MANY:
         _frozen = True
         gc.freeze()
+    if not _frozen:
+        promote()
     gc.set_threshold(*_thresholds)
 
 

@@ -95,6 +95,8 @@ class ArchiveLoader:
                 body = _compiled(self)
         except errors.ArchiveError as error:
             raise self._damaged("import", error) from error
+        if tree.made is not None:
+            tree.made()
         if self.path.endswith(".py"):  # what came as a .pyc names its source
             _fix_co_filename(body, self.path)
         tree.loads.append(perf_counter() - started)

@@ -91,6 +91,8 @@ class Tree:
         self._find = archive.index.find
         #: called with each spec that is made, if it is set
         self.found: Callable[[ModuleSpec], None] | None = None
+        #: called when the code of a module has been made, if it is set
+        self.made: Callable[[], None] | None = None
         #: called with the loader and the body of each module that is run, if it is set
         self.running: Callable[[Any, CodeType], None] | None = None
         self._materializer = materializer

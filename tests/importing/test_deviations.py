@@ -53,6 +53,7 @@ SHOWN_BY = {
     "Where code may change": "live/test_swapping.py::test_live_is_off_unless_the_environment_says_so",
     "A file on demand": "delivery/test_blobs_wanted.py::test_stay_in_the_store_until_somebody_looks",
     "`create_module()`": f"{HERE}::test_rows",
+    "Generations of the garbage collector": "importing/test_promotion.py::test_what_is_there_is_promoted",
 }
 
 TREE: Files = {
