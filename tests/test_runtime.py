@@ -624,7 +624,10 @@ NOT_FOR_A_WARM_START = {
     "lazyimport.errors",
     "lazyimport.files",
     "lazyimport.format.codec",
+    "lazyimport.importing.appearing",
     "lazyimport.importing.collector",
+    "lazyimport.importing.path_finder",
+    "lazyimport.importing.pickled",
     "lazyimport.reporting",
     "lazyimport.tracing",
 }

@@ -33,6 +33,7 @@ from _frozen_importlib_external import (
     PathFinder,
     SourcelessFileLoader,
 )
+from _imp import _fix_co_filename  # type: ignore[attr-defined]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ __all__ = [
 
 def hidden(function: Function) -> Function:
     """Let the frames of *function* be trimmed like those of the machinery."""
-    function.__code__ = function.__code__.replace(
-        co_filename="<frozen importlib._bootstrap_external>"
-    )
+    _fix_co_filename(function.__code__, "<frozen importlib._bootstrap_external>")
     return function
 
 

@@ -12,7 +12,7 @@ from lazyimport.importing.looks import (
     OPENED,
     PACKAGE,
     STATUS,
-    Absent,
+    Answered,
 )
 from lazyimport.lazy import errors
 
@@ -49,7 +49,7 @@ def appear(tree: Tree, path: str, depth: int) -> bool:
 
 
 def _require_here(tree: Tree, entry: Entry) -> None:
-    """Raise Absent unless a file on demand has come to this node."""
+    """Raise Answered by its status unless a file on demand has come to this node."""
     if (entry.path, NAME) in tree.answered or tree.has(entry):
         return
     from stat import S_IFREG  # few archives have such files
@@ -59,7 +59,7 @@ def _require_here(tree: Tree, entry: Entry) -> None:
     owner = os.geteuid(), os.getegid()
     times = [tree.began] * 3
     facts = mode, number, 0, 1, *owner, entry.size, *times
-    raise Absent(os.stat_result(facts))
+    raise Answered(os.stat_result(facts))
 
 
 def _answer(tree: Tree, inner: str, entry: Entry | None, depth: int) -> None:

@@ -1,10 +1,9 @@
 """The finders: a lookup in the archive for every name that may be its own.
 
 `ArchiveFinder` sits on ``sys.meta_path`` before the interpreter's own finders;
-`ArchivePathFinder` answers for one directory of the tree, through a path hook,
-to everything that goes by paths: enumeration, namespace portions, `runpy`.
 `MissingFinder` sits last and says what the archive knows about a name that
-nobody has.
+nobody has. Between them, `lazyimport.importing.path_finder` answers to everything
+that goes by paths.
 
 ``find_spec`` runs under the global import lock: it looks up and does nothing
 else.
@@ -17,21 +16,20 @@ from _imp import is_frozen
 from _thread import get_ident
 
 from lazyimport.importing import ModuleSpec, finders_behind, hidden
-from lazyimport.importing.loader import ArchiveLoader, make_loader
-from lazyimport.lazy import errors
+from lazyimport.lazy import Later, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from importlib.metadata import Distribution, DistributionFinder
     from types import ModuleType
-    from typing import Any, Protocol
+    from typing import Any
 
     from lazyimport.errors import ArchiveError, ArchiveImportError
+    from lazyimport.importing import loader as loaders
     from lazyimport.importing.tree import Tree
-
-    class _HasTree(Protocol):
-        tree: Tree
+else:
+    loaders = Later("importing.loader")  # some processes import nothing
 
 
 #: names that no archive ever takes
@@ -138,120 +136,28 @@ class ArchiveFinder:
         return f"<ArchiveFinder of archive {self.tree.hash[:12]}>"
 
 
-class ArchivePathFinder:
-    """Finds modules in one directory of the tree: a path entry finder (PEP 420).
-
-    *folder* is relative to the tree's root, ``""`` for the root itself.
-    """
-
-    def __init__(self, tree: Tree, folder: str) -> None:
-        self.tree = tree
-        self.path = tree.inside + folder if folder else tree.root
-        self._inside = folder + "/" if folder else ""
-
-    @classmethod
-    def hook(cls, owner: _HasTree) -> Callable[[str], ArchivePathFinder]:
-        """Return the path hook that claims directories of the owner's tree alone."""
-
-        @hidden
-        def archive_path_hook(path: str) -> ArchivePathFinder:
-            tree = owner.tree
-            if isinstance(path, str) and path.startswith(tree.root):
-                folder = tree.relative(path.rstrip("/"))
-                try:
-                    if folder is not None and tree.is_directory(folder):
-                        return cls(tree, folder)
-                except errors.ArchiveError as error:
-                    raise _damaged(tree, path, folder or "", error) from error
-            raise ImportError("not a directory of the archive", path=path)
-
-        return archive_path_hook
-
-    @hidden
-    def find_spec(
-        self,
-        fullname: str,
-        target: ModuleType | None = None,  # noqa: ARG002
-    ) -> ModuleSpec | None:
-        """Return the spec of a module here, that of a namespace portion, or None."""
-        tail = fullname.rpartition(".")[2]
-        stem = self._inside + tail
-        spec = module_spec(self.tree, fullname, stem)
-        if spec is not None or not tail or "/" in tail:
-            return spec
-        try:
-            others = self.tree.others(stem)
-            is_directory = self.tree.is_directory(stem)
-        except errors.ArchiveError as error:
-            if not _may_have(self.tree, stem):
-                return None
-            raise _damaged(self.tree, fullname, stem, error) from error
-        if others and not any(map(self.tree.put, others)):
-            spec = self._of_others(fullname)
-        if spec is None and is_directory:
-            spec = ModuleSpec(fullname, None, is_package=True)
-            spec.submodule_search_locations = [self.tree.inside + stem]
-        return spec
-
-    @hidden
-    def _of_others(self, fullname: str) -> ModuleSpec | None:
-        """Return what other path hooks make of files that are no modules for us."""
-        for hook in sys.path_hooks:
-            try:
-                finder: Any = hook(self.path)
-            except ImportError:
-                continue
-            if not isinstance(finder, ArchivePathFinder):
-                spec: ModuleSpec | None = finder.find_spec(fullname)
-                if spec is not None and spec.loader is not None:
-                    return spec
-        return None
-
-    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
-        """Yield (name with *prefix*, is a package) of the modules here (`pkgutil`)."""
-        seen: set[str] = set()
-        try:
-            for name, _ in self.tree.archive.children(self._inside[:-1]):
-                stem = name.partition(".")[0]
-                # no rule on names: Django's migrations begin with digits
-                if not stem or stem in seen or stem == "__init__":
-                    continue
-                module = self.tree.module(self._inside + stem)
-                if module is not None:
-                    seen.add(stem)
-                    yield prefix + stem, module[1]
-        except errors.ArchiveError as error:
-            raise _damaged(self.tree, self.path, self._inside, error) from error
-
-    def invalidate_caches(self) -> None:
-        """Do nothing: an archive does not change."""
-
-    def __repr__(self) -> str:
-        return f"<ArchivePathFinder {self.path!r}>"
-
-
 @hidden
 def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     """Return the spec of the module at *stem* of the tree, or None."""
     try:
         module = tree.module(stem)
     except errors.ArchiveError as error:
-        if not _may_have(tree, stem):
+        if not may_have(tree, stem):
             return None
-        raise _damaged(tree, fullname, stem, error) from error
+        raise damaged(tree, fullname, stem, error) from error
     if module is None or "/" in fullname:
         return None
     entry, is_package = module
     path = tree.inside + entry.path
     if path.endswith(".py"):
-        loader: Any = ArchiveLoader(fullname, path, tree, entry, is_package)
+        loader: Any = loaders.ArchiveLoader(fullname, path, tree, entry, is_package)
         spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
         if sys.pycache_prefix is None:
             # What the machinery would ask cache_from_source for: 4 us for each module.
             folder, _, name = path[:-3].rpartition("/")
             spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
     else:
-        loader = make_loader(tree, fullname, path, entry, is_package=is_package)
+        loader = loaders.make_loader(tree, fullname, path, entry, is_package=is_package)
         spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
     spec.has_location = True
     if is_package:
@@ -261,8 +167,8 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     return spec
 
 
-def _may_have(tree: Tree, stem: str) -> bool:
-    """Whether the archive may have what *stem* names, though its page is damaged.
+def may_have(tree: Tree, stem: str) -> bool:
+    """Return whether the archive may have what *stem* names: its page is damaged.
 
     The listing of the directory, elsewhere in the archive, says so.
     """
@@ -274,9 +180,10 @@ def _may_have(tree: Tree, stem: str) -> bool:
     return any(child.partition(".")[0] == name for child, _ in children)
 
 
-def _damaged(
+def damaged(
     tree: Tree, name: str, stem: str, error: ArchiveError
 ) -> ArchiveImportError:
+    """Return the error for the module *name*, whose place cannot be looked up."""
     return errors.ArchiveImportError(
         f"cannot look for {name!r}: {error}",
         name=name,

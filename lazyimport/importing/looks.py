@@ -43,12 +43,12 @@ def _unnoticed(*functions: str) -> Any:
 realpath = _unnoticed("_joinrealpath", "realpath")
 
 
-class Absent(Exception):
-    """A file on demand has not come, and nobody looks deeper than at its *status*."""
+class Answered(Exception):
+    """What a look asks the system is known: its *answer*."""
 
-    def __init__(self, status: os.stat_result) -> None:
-        super().__init__(status)
-        self.status = status
+    def __init__(self, answer: Any) -> None:
+        super().__init__(answer)
+        self.answer = answer
 
 
 class Looks:
@@ -72,8 +72,9 @@ class Looks:
 
         It takes the path, absolute and in its shortest form, and how deep the look
         goes (`STATUS` to `PACKAGE`). It may have nothing to do, and raises nothing but
-        OSError, which the code that looks gets to see, and with `STATUS` `Absent`. With
-        `ASKED` it does nothing, and returns whether a link at *path* stands for a file.
+        OSError, which the code that looks gets to see, and with `STATUS` `Answered`.
+        With `ASKED` it does nothing, and returns whether a link at *path* stands for a
+        file.
         """
         self._appear[root] = appear
         self._see_roots()

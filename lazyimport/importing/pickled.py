@@ -1,6 +1,7 @@
-"""Loaders that were pickled, in a process that may run their archive or not.
+"""What is pickled as something else: loaders, and modules of wrapped functions.
 
-They travel with functions that are pickled by value, which drag ``__spec__`` along.
+Loaders travel with functions that are pickled by value, which drag ``__spec__`` along,
+into a process that may run their archive or not.
 """
 
 from __future__ import annotations
@@ -60,3 +61,13 @@ class _DetachedLoader(ArchiveLoader):
             path=self.path,
             hash=self.hash,
         )
+
+
+class Module:
+    """Pickles as the module *name*, for processes without lazyimport too."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return __import__, (self._name,)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from lazyimport.importing import BuiltinImporter, FrozenImporter, PathFinder
-from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder, MissingFinder
+from lazyimport.importing import BuiltinImporter, FrozenImporter, PathFinder, hidden
+from lazyimport.importing.finder import ArchiveFinder, MissingFinder
 from lazyimport.importing.wrappers import WATCHED
 from lazyimport.lazy import Later
 
@@ -13,11 +13,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from lazyimport.importing import Changes, ImportWatcher, appearing
+    from lazyimport.importing import (
+        Changes,
+        ImportWatcher,
+        appearing,
+        path_finder,
+        shadowing,
+    )
+    from lazyimport.importing.path_finder import ArchivePathFinder
     from lazyimport.importing.tree import Tree
     from lazyimport.importing.wrappers import Wrappers
 else:
-    appearing = Later("importing.appearing")  # few starts look at files
+    # Few starts look at files, or for what is no module of the archive.
+    appearing = Later("importing.appearing")
+    path_finder, shadowing = (
+        Later("importing.path_finder"),
+        Later("importing.shadowing"),
+    )
 
 #: modules that `stdlib_patches` lets see the archive
 _PATCHED = ("importlib.abc", "pkg_resources")
@@ -52,15 +64,13 @@ class Registration:
         self._changes = changes
         self._watcher = watcher
         self._wrappers = wrappers
-        finder, path_finder = ArchiveFinder, ArchivePathFinder
+        self._policy = policy
+        finder = ArchiveFinder
         if policy == "refuse":
-            from lazyimport.importing import shadowing
-
             shadowing.refuse_imported(tree)
             finder = shadowing.RefusingFinder
-            path_finder = shadowing.RefusingPathFinder
         changes.at_undo(self._leave_path)
-        changes.insert(sys.path_hooks, 0, path_finder.hook(self))
+        changes.insert(sys.path_hooks, 0, self._path_hook)
         _forget_path_entries(tree.root)
         sys.path.insert(_place_of_site_packages(), tree.root)
         place = _place_of_path_finder()
@@ -72,6 +82,15 @@ class Registration:
             self._notice_looks()
         self._patch_modules()
         self._precede_printing()
+
+    @hidden
+    def _path_hook(self, path: str) -> ArchivePathFinder:
+        """Return the finder of a directory of the tree, or raise ImportError."""
+        if isinstance(path, str) and path.startswith(self.tree.root):
+            if self._policy == "refuse":
+                return shadowing.RefusingPathFinder.at(self.tree, path)
+            return path_finder.ArchivePathFinder.at(self.tree, path)
+        raise ImportError("not a directory of the archive", path=path)
 
     def switch(self, tree: Tree) -> None:
         """Put *tree* in the place of the one that is registered."""

@@ -17,10 +17,10 @@ from lazyimport.importing import ImportWatcher, PathFinder, finders_behind, hidd
 from lazyimport.importing.finder import (
     STANDARD,
     ArchiveFinder,
-    ArchivePathFinder,
     MissingFinder,
     module_spec,
 )
+from lazyimport.importing.path_finder import ArchivePathFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -30,12 +30,9 @@ def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
 
 def _patch_abc(abc: ModuleType) -> None:
     """Let ``isinstance(loader, importlib.abc.InspectLoader)`` be true, and the like."""
-    from lazyimport.importing.finder import (
-        ArchiveFinder,
-        ArchivePathFinder,
-        MissingFinder,
-    )
+    from lazyimport.importing.finder import ArchiveFinder, MissingFinder
     from lazyimport.importing.loader import ArchiveLoader
+    from lazyimport.importing.path_finder import ArchivePathFinder
 
     abc.MetaPathFinder.register(ArchiveFinder)
     abc.MetaPathFinder.register(MissingFinder)
@@ -50,8 +47,8 @@ def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> No
 
     It does nothing for classes that it does not know. Files that it looks at appear.
     """
-    from lazyimport.importing.finder import ArchivePathFinder
     from lazyimport.importing.loader import ArchiveLoader
+    from lazyimport.importing.path_finder import ArchivePathFinder
 
     try:
         known = pkg_resources.working_set

@@ -17,7 +17,7 @@ from lazyimport.importing.looks import (
     OPENED,
     PACKAGE,
     STATUS,
-    Absent,
+    Answered,
     Looks,
     realpath,
 )
@@ -32,216 +32,188 @@ if TYPE_CHECKING:
 _PATHS = {"dst", "file", "path", "src"}
 
 
-class _Look:
+class _Wrapper:
     """A function of the system, which is called with a path.
 
     It passes for the function that it wraps: no descriptor, since that is none (a
     class may say ``stat = os.stat``); pickled by reference; with its signature.
+
+    *see* looks at what a call is about: it takes the wrapper, the arguments, and the
+    keywords, which it may change, and returns the arguments to call the function with.
+    What that returns passes through *then*, if it is given, with the wrapper and the
+    arguments.
     """
 
-    def __init__(self, real: Any, looks: Looks, depth: int) -> None:
+    def __init__(
+        self, real: Any, looks: Looks, see: Any, depth: int, then: Any = None
+    ) -> None:
         self.__wrapped__ = real
         self.__doc__ = real.__doc__
         self.__module__ = real.__module__
-        self._looks = looks
-        self._depth = depth
+        self.looks = looks
+        self.depth = depth
+        self._see = see
+        self._then = then
+        #: the type of a first argument whose beginning says if there is more to do
+        self._telling = None if see in _SEE_MORE or then is _follow else str
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return type(self.__wrapped__)
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        if args and type(args[0]) is str:
-            if args[0].startswith(self._looks.beginnings):
-                args = self._looks.look(args[0], self._depth), *args[1:]
-        else:
-            args = self._show(args, keywords)
+    # What a traceback says of the one frame between a call that fails and its caller.
+    def put_on_disk_and_call(self, *args: Any, **keywords: Any) -> Any:
+        if (
+            not args
+            or type(args[0]) is not self._telling
+            or args[0].startswith(self.looks.beginnings)
+        ):
+            try:
+                args = self._see(self, args, keywords)
+            except Answered as known:
+                return known.answer
+            if self._then is not None:
+                found = self.__wrapped__(*args, **keywords)
+                return self._then(self, found, *args, *keywords.values())
         return self.__wrapped__(*args, **keywords)
 
-    def _show(self, args: Any, keywords: dict[str, Any], paths: int = 1) -> Any:
-        """Look at what a call is about; let it be about where that lies.
-
-        Returns *args*, of which so many are paths; *keywords* are changed.
-        """
-        look, depth = self._looks.look, self._depth
-        for name in keywords.keys() & _PATHS if keywords else ():
-            keywords[name] = look(keywords[name], depth)
-        return *(look(path, depth) for path in args[:paths]), *args[paths:]
+    __call__ = put_on_disk_and_call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from lazyimport.importing.pickled import Module
+
         real = self.__wrapped__
         home = {"posix": "os", "_io": "io"}.get(real.__module__, real.__module__)
-        return getattr, (_Module(home), real.__name__)
+        return getattr, (Module(home), real.__name__)
 
-    def __copy__(self) -> _Look:
+    def __copy__(self) -> _Wrapper:
         return self
 
-    def __deepcopy__(self, _: object) -> _Look:
+    def __deepcopy__(self, _: object) -> _Wrapper:
         return self
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
 
-class _Status(_Look):
-    """``os.stat`` and ``lstat``, which the index answers for a file on demand."""
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        try:
-            if args and type(args[0]) is str:
-                if args[0].startswith(self._looks.beginnings):
-                    args = self._looks.look(args[0], self._depth), *args[1:]
-            else:
-                args = self._show(args, keywords)
-        except Absent as absent:
-            return self._answer(absent.status, *args[1:], **keywords)
-        return self.__wrapped__(*args, **keywords)
-
-    def _answer(self, status: os.stat_result, *_: Any, **__: Any) -> Any:
-        return status
-
-
-class _Access(_Status):
-    """``os.access``, which the index answers for a file on demand."""
-
-    def _answer(
-        self, status: os.stat_result, mode: int = os.F_OK, *_: Any, **__: Any
-    ) -> bool:
-        may_write = os.geteuid() == 0 or not mode & os.W_OK
-        return may_write and bool(not mode & os.X_OK or status.st_mode & 0o100)
-
-
-class _Pair(_Look):
-    """A function that is called with two paths, and moves one or makes one."""
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        args = self._show(args, keywords, 2)
-        return self.__wrapped__(*args, **keywords)
-
-
-class _Mention(_Look):
-    """A function to which a path may be given as a part of a text.
-
-    Such as what starts a program, whose arguments and environment may name files.
-    """
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        args, keywords = self._looks.look_at_mentioned((args, keywords))
-        return self.__wrapped__(*args, **keywords)
-
-
-class _Dynamic(_Look):
-    """What links an extension module, whose spec names it and which has neighbors."""
-
-    def __call__(self, spec: Any, *args: Any) -> Any:
-        self._looks.look(spec.origin, self._depth)
-        return self.__wrapped__(spec, *args)
-
-
-class _Chdir(_Look):
-    """``os.chdir`` and ``os.fchdir``, after which relative paths mean others."""
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        args = self._show(args, keywords)
-        self.__wrapped__(*args, **keywords)
-        self._looks.see_directory()
-
-
-class _Listdir(_Look):
-    """``os.listdir``, by which `importlib.metadata` looks for distributions.
-
-    It, the backport, and copies of that in other packages find none in the root: the
-    archive's finder tells them of those, and they would list each twice.
-    """
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        for path in args or keywords.values():
-            if not self._looks.is_root(path):
-                continue
-            if "MetadataPathFinder" in sys._getframe(1).f_globals:  # noqa: SLF001
-                return []
-        args = self._show(args, keywords)
-        return self.__wrapped__(*args, **keywords)
-
-
-class _Scandir(_Look):
-    """``os.scandir``, in which files on demand are files."""
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        args = self._show(args, keywords)
-        found = self.__wrapped__(*args, **keywords)
-        if not self._looks.is_inside(next(iter((*args, *keywords.values())), ".")):
-            return found
-        from lazyimport.importing.scanning import Entries
-
-        return Entries(found, self._looks)
-
-
-class _Realpath(_Look):
+class _Realpath(_Wrapper):
     """``os.path.realpath``, which asks of each part of a path whether it is a link.
 
     Nothing in an archive is one, so nothing has to appear, unless all of a path must be
     there (``strict``); a file on demand is where it will be.
     """
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
+    def put_on_disk_and_call(self, *args: Any, **keywords: Any) -> Any:
         if keywords.get("strict"):
             return self.__wrapped__(*args, **keywords)
         found = realpath(*args, **keywords)
-        if args and found != args[0] and self._looks.is_awaited(args[0]):
+        if args and found != args[0] and self.looks.is_awaited(args[0]):
             folder, name = os.path.split(args[0])
             return os.path.join(self(folder, **keywords), name)
         return found
 
-
-class _Module:
-    """Pickles as the module *name*."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return __import__, (self.name,)
+    __call__ = put_on_disk_and_call
 
 
-_KINDS = (
-    *(_Look, _Status, _Access, _Pair, _Mention),
-    *(_Dynamic, _Chdir, _Listdir, _Scandir, _Realpath),
-)
-for _kind in _KINDS:
-    # What a traceback says of the one frame between a call that fails and its caller.
-    _kind.__call__.__code__ = _kind.__call__.__code__.replace(
-        co_name="put_on_disk_and_call"
-    )
+def _path(wrapper: _Wrapper, args: Any, keywords: Any, paths: int = 1) -> Any:
+    """See a path, or as many as that, which may be given by name."""
+    look, depth = wrapper.looks.look, wrapper.depth
+    for name in keywords.keys() & _PATHS if keywords else ():
+        keywords[name] = look(keywords[name], depth)
+    return *(look(path, depth) for path in args[:paths]), *args[paths:]
 
-#: (module, its functions, their kind, how deep their looks go)
+
+def _paths(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
+    """See two paths, of what is moved or made."""
+    return _path(wrapper, args, keywords, 2)
+
+
+def _access(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
+    """See the path of ``os.access``, which the index answers for a file on demand."""
+    try:
+        return _path(wrapper, args, keywords)
+    except Answered as known:
+        mode = (*args[1:], keywords.get("mode", os.F_OK))[0]
+        may_write = os.geteuid() == 0 or not mode & os.W_OK
+        may = bool(not mode & os.X_OK or known.answer.st_mode & 0o100)
+        raise Answered(may_write and may) from None
+
+
+def _mention(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
+    """See paths that may be given as parts of texts.
+
+    Such as to what starts a program, whose arguments and environment may name files.
+    """
+    args, changed = wrapper.looks.look_at_mentioned((args, keywords))
+    keywords.update(changed)
+    return args
+
+
+def _origin(wrapper: _Wrapper, args: Any, _: Any) -> Any:
+    """See an extension module, whose spec names it, and which has neighbors."""
+    wrapper.looks.look(args[0].origin, wrapper.depth)
+    return args
+
+
+def _names(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
+    """See what ``os.listdir`` lists, by which one looks for distributions.
+
+    `importlib.metadata`, the backport, and copies of that in other packages find none
+    in the root: the archive's finder tells them of those, and they would list each
+    twice.
+    """
+    for path in args or keywords.values():
+        if not wrapper.looks.is_root(path):
+            continue
+        if "MetadataPathFinder" in sys._getframe(2).f_globals:  # noqa: SLF001
+            raise Answered([])
+    return _path(wrapper, args, keywords)
+
+
+def _follow(wrapper: _Wrapper, *_: Any) -> None:
+    """Go on in another directory, where relative paths mean others."""
+    wrapper.looks.see_directory()
+
+
+def _scanned(wrapper: _Wrapper, found: Any, folder: Any = ".", *_: Any) -> Any:
+    """Return what ``os.scandir`` has *found*; files on demand are files."""
+    if not wrapper.looks.is_inside(folder):
+        return found
+    from lazyimport.importing.scanning import Entries
+
+    return Entries(found, wrapper.looks)
+
+
+#: They see more than the first argument.
+_SEE_MORE = (_paths, _mention, _origin)
+#: (module, its functions, what sees their paths, how deep it looks, what comes then)
 _WRAPPED = (
-    ("os", "lstat stat", _Status, STATUS),
-    ("os", "access", _Access, STATUS),
-    ("os", "chmod chown lchown mkdir mkfifo mknod", _Look, NAME),
-    ("os", "pathconf readlink statvfs statx truncate utime", _Look, NAME),
-    ("os", "getxattr listxattr removexattr setxattr", _Look, NAME),
-    ("os", "chflags lchflags lchmod", _Look, NAME),
-    ("os", "open", _Look, OPENED),
-    ("os", "scandir", _Scandir, LISTED),
-    ("os", "listdir", _Listdir, LISTED),
-    ("os", "chroot remove rmdir unlink", _Look, PACKAGE),
-    ("os", "link rename replace symlink", _Pair, PACKAGE),
-    ("os", "chdir fchdir", _Chdir, PACKAGE),
-    ("os", "execv execve posix_spawn posix_spawnp system", _Mention, PACKAGE),
-    ("posixpath", "realpath", _Realpath, NAME),
-    ("builtins", "open", _Look, NAME),
-    ("io", "open open_code", _Look, NAME),
-    ("_io", "open_code", _Look, NAME),  # as SourceFileLoader calls it
-    ("_imp", "create_dynamic", _Dynamic, PACKAGE),
-    ("ctypes", "_dlopen", _Look, PACKAGE),
-    ("_posixsubprocess", "fork_exec", _Mention, PACKAGE),
-    ("subprocess", "_fork_exec", _Mention, PACKAGE),
-    ("sqlite3", "connect", _Mention, PACKAGE),
-    ("sqlite3.dbapi2", "connect", _Mention, PACKAGE),
+    ("os", "lstat stat", _path, STATUS),
+    ("os", "access", _access, STATUS),
+    ("os", "chmod chown lchown mkdir mkfifo mknod", _path, NAME),
+    ("os", "pathconf readlink statvfs statx truncate utime", _path, NAME),
+    ("os", "getxattr listxattr removexattr setxattr", _path, NAME),
+    ("os", "chflags lchflags lchmod", _path, NAME),
+    ("os", "open", _path, OPENED),
+    ("os", "scandir", _path, LISTED, _scanned),
+    ("os", "listdir", _names, LISTED),
+    ("os", "chroot remove rmdir unlink", _path, PACKAGE),
+    ("os", "link rename replace symlink", _paths, PACKAGE),
+    ("os", "chdir fchdir", _path, PACKAGE, _follow),
+    ("os", "execv execve posix_spawn posix_spawnp system", _mention, PACKAGE),
+    ("posixpath", "realpath", _path, NAME),
+    ("builtins", "open", _path, NAME),
+    ("io", "open open_code", _path, NAME),
+    ("_io", "open_code", _path, NAME),  # as SourceFileLoader calls it
+    ("_imp", "create_dynamic", _origin, PACKAGE),
+    ("ctypes", "_dlopen", _path, PACKAGE),
+    ("_posixsubprocess", "fork_exec", _mention, PACKAGE),
+    ("subprocess", "_fork_exec", _mention, PACKAGE),
+    ("sqlite3", "connect", _mention, PACKAGE),
+    ("sqlite3.dbapi2", "connect", _mention, PACKAGE),
 )
 #: modules that may be loaded later, see `Wrappers.wrap_module`
 WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "os", "posixpath"}
@@ -277,7 +249,7 @@ class Wrappers:
 
     def __init__(self, looks: Looks) -> None:
         self.looks = looks
-        self._made: dict[Any, _Look] = {}
+        self._made: dict[Any, _Wrapper] = {}
 
     def put_in(self) -> None:
         """Put the wrappers in the place of what they wrap; again does no harm."""
@@ -298,14 +270,15 @@ class Wrappers:
             if row[0] == module.__name__:
                 self._wrap(module, *row[1:])
 
-    def _wrap(self, module: ModuleType, names: str, kind: Any, depth: int) -> None:
+    def _wrap(self, module: ModuleType, names: str, *how: Any) -> None:
         for name in names.split():
             real = getattr(module, name, None)
-            if real is None or issubclass(type(real), _Look):
+            if real is None or issubclass(type(real), _Wrapper):
                 continue
             wrapper = self._made.get(real)
             if wrapper is None:
-                wrapper = self._made[real] = kind(real, self.looks, depth)
+                kind = _Realpath if name == "realpath" else _Wrapper
+                wrapper = self._made[real] = kind(real, self.looks, *how)
             setattr(module, name, wrapper)
             for able in _ABILITIES:
                 if real in able:

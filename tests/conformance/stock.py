@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, DistributionFinder
-from types import ModuleType, SimpleNamespace, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 Reason = tuple[type[BaseException], BaseException, TracebackType]
@@ -96,12 +96,12 @@ class Directories:
         return tree
 
     def hook(self, path: str) -> Any:
-        from lazyimport.importing.finder import ArchivePathFinder
+        from lazyimport.importing.path_finder import ArchivePathFinder
 
         tree = self.tree_at(path)
         if tree is None:
             raise ImportError("not below the base", path=path)
-        return ArchivePathFinder.hook(SimpleNamespace(tree=tree))(path)
+        return ArchivePathFinder.at(tree, path)
 
     def find_spec(
         self,

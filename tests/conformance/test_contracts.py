@@ -17,7 +17,8 @@ from unittest import TestCase
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.importing.finder import ArchiveFinder, ArchivePathFinder
+from lazyimport.importing.finder import ArchiveFinder
+from lazyimport.importing.path_finder import ArchivePathFinder
 from lazyimport.importing.tree import Tree
 from tests.support.compare_importers import Files, pack_tree, write_tree
 
@@ -101,8 +102,8 @@ class MetaPathFinderTests(InTheArchive, contracts.FinderTests):  # type: ignore[
 
 class PathEntryFinderTests(MetaPathFinderTests):
     def find(self, name: str, folder: str | None = None) -> Any:
-        hook = ArchivePathFinder.hook(self)
-        return hook(self.place(*[folder] if folder else [])).find_spec(name)
+        path = self.place(*[folder] if folder else [])
+        return ArchivePathFinder.at(self.tree, path).find_spec(name)
 
 
 class LoaderTests(InTheArchive, contracts.LoaderTests):  # type: ignore[misc]

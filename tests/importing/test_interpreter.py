@@ -51,6 +51,8 @@ def test_audit_events(trees: tuple[Path, Path, str]) -> None:
     folder, cache, hash_ = trees
     program = dedent("""
         import sys
+        # These come with the first modules of an archive.
+        import lazyimport.importing.loader, lazyimport.importing.path_finder
         seen = []
         def hook(event, args):
             if event in ("import", "open", "lazyimport.exec"):
