@@ -51,11 +51,7 @@ def start() -> None:
         process.reporter = _StandardError()
         installed = install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
-        reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, ImportError) and str(error.name).startswith("lazyimport"):
-            from lazyimport.values import OVERWRITTEN
-
-            reason += f"; {OVERWRITTEN}"
+        reason = f"{type(error).__name__}: {error}{_advice(error)}"
         failure = f"{wanted} is not installed: {reason}"
         _fail(wanted, hash or "", reason)
     else:
@@ -98,6 +94,22 @@ def _shown(url: str) -> str:
     return redact(url)
 
 
+def _advice(error: BaseException) -> str:
+    """Return what to do where modules are not those that we mean, "" where they are."""
+    home, cause = os.path.dirname(os.__file__), error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    module = getattr(cause, "obj", sys.modules.get(str(getattr(cause, "name", ""))))
+    name, file = getattr(module, "__name__", ""), getattr(module, "__file__", None)
+    if name in sys.stdlib_module_names and not str(file or home).startswith(home):
+        return f"; {file} hides a module of the standard library: rename it"
+    if isinstance(error, ImportError) and str(error.name).startswith("lazyimport"):
+        from lazyimport.values import OVERWRITTEN
+
+        return f"; {OVERWRITTEN}"
+    return ""
+
+
 def _fail(wanted: str, hash: str, reason: str) -> None:
     """Say why *wanted* is not installed, here and where an import finds nothing."""
     try:
@@ -128,7 +140,8 @@ def _go_live() -> None:
         start()
         fact = "is live: its code may change, LAZYIMPORT_LIVE is set"
     except Exception as error:  # noqa: BLE001 - it runs its archive all the same
-        fact = f"is not live, though LAZYIMPORT_LIVE is set: {error!r}"
+        advice = _advice(error)
+        fact = f"is not live, though LAZYIMPORT_LIVE is set: {error!r}{advice}"
     _say(f"process {os.getpid()} {fact}")
 
 

@@ -56,7 +56,11 @@ def exports(
     def find(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {here!r} has no attribute {name!r}")
-        value = package[name] = _import(homes[name], name)
+        try:
+            value = package[name] = _import(homes[name], name)
+        except AttributeError as error:  # which would mean that there is no such name
+            home = homes[name]
+            raise ImportError(f"cannot load {home}: {error}", name=home) from error
         return value
 
     return find, lambda: sorted({*package, *homes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -363,6 +364,50 @@ def test_variables_that_name_nothing_are_none(cache: Path, name: str) -> None:
     done = python("-c", "print(1)", cache=cache, hash_="", **{name: given})
 
     assert ("1\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("kind", ["hash", "artifact"])
+def test_files_named_like_the_standard_library_are_not_loaded(
+    packed: str, cache: Path, tmp_path: Path, kind: str
+) -> None:
+    """A start takes nothing from there that Python can be without."""
+    names = "types", "operator", "enum", "typing", "contextlib", "functools", "signal"
+    own = write_tree(
+        {f"{name}.py": "raise OSError\n" for name in names}, tmp_path / "o"
+    )
+    app = shutil.make_archive(str(tmp_path / "app"), "zip", tmp_path / "tree")
+    given = {"LAZYIMPORT_ARTIFACT": f"file://{app}"} if kind == "artifact" else {}
+
+    done = python(
+        "-c",
+        "import shipped.work; print(shipped.work.double(4))",
+        cache=cache,
+        hash_="" if kind == "artifact" else packed,
+        PYTHONPATH=os.pathsep.join([str(own), os.environ.get("PYTHONPATH", "")]),
+        **given,
+    )
+
+    assert "8\n" == done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", ["fcntl", "enum"])
+def test_a_file_that_hides_a_module_of_the_standard_library_is_named(
+    packed: str, cache: Path, tmp_path: Path, name: str
+) -> None:
+    """Of which a start needs few, and live code many."""
+    own = write_tree({f"{name}.py": "mine = 1\n"}, tmp_path / "own")
+    done = python(
+        "-c",
+        "print('started')",
+        cache=cache,
+        hash_=packed,
+        PYTHONPATH=os.pathsep.join([str(own), os.environ.get("PYTHONPATH", "")]),
+        LAZYIMPORT_LIVE="1",
+    )
+
+    said = f"; {own}/{name}.py hides a module of the standard library: rename it"
+    assert said in done.stderr
+    assert "started\n" == done.stdout
 
 
 def test_sitecustomize(packed: str, cache: Path, tmp_path: Path) -> None:

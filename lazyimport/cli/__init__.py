@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         raise SystemExit(ON_WINDOWS)
     if argv is None:
+        from lazyimport.cli.searching import prefer_standard_library
+
+        prefer_standard_library()
         _die_silently()
         argv = sys.argv[1:]
     try:

@@ -8,7 +8,6 @@ is now; those that come meanwhile share what the first one gets.
 from __future__ import annotations
 
 import os
-from functools import partial
 
 from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.layout import ARTIFACTS
@@ -167,9 +166,14 @@ def _convert(
     from lazyimport.format.writer import recode
     from lazyimport.packing.container import pack_container
 
-    # Whatever Pythons it asks for, this node has this one.
-    adjust = partial(replace, python=())
-    packed = pack_container(artifact, file, staging, cache, adjust=adjust)
+    packed = pack_container(
+        artifact,
+        file,
+        staging,
+        cache,
+        # Whatever Pythons it asks for, this node has this one.
+        adjust=lambda config: replace(config, python=()),
+    )
     if settings.cache_mode != "zstd":
         return packed.archive
     with cache.lock(packed.hash, settings.timeout):

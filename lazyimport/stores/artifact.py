@@ -10,13 +10,16 @@ That is the URL of a store, a key, and options after a ``#``::
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from lazyimport.errors import ArchiveMissing, DamagedArchive, KeyMissing, SettingsError
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import open_store
 from lazyimport.stores.tee import Tee
 from lazyimport.values import artifact_suffix, is_sha256, redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DIGITS = 64
 

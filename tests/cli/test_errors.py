@@ -17,6 +17,7 @@ from tests.support.disks import LIMITED, mounted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from tests.cli.conftest import CommandLine
 
@@ -67,6 +68,28 @@ def test_mistyped_variable(cli: CommandLine, project: Path, command: str) -> Non
     said = "LAZYIMPORT_TIMOUT is set and does nothing; did you mean LAZYIMPORT_TIMEOUT?"
     assert done.stderr.startswith(f"warning: {said}\n")
     assert done.stderr.count("TIMOUT") == 1
+
+
+@pytest.mark.parametrize("place", ["here", "PYTHONPATH"])
+def test_files_named_like_the_standard_library(
+    cli: CommandLine, project: Path, tmp_path: Path, place: str
+) -> None:
+    """Commands do without them; a program that is run finds what it always does."""
+    # those that `python -m` itself does without
+    names = "select random signal string json tempfile difflib socket platform mine"
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in names.split():
+        (own / f"{name}.py").write_text("raise SystemExit(__name__)")
+    (project / "shop" / "own.py").write_text("import mine")
+    here = {"cwd": own, "PYTHONSAFEPATH": ""}
+    words: dict[str, Any] = here if place == "here" else {"PYTHONPATH": str(own)}
+
+    hash_ = cli.push(project, **words)
+    cli.run("ls", "--long", hash_, **words)
+    ended = cli.run("run", hash_, "-m", "shop.own", code=1, **words)
+
+    assert "mine\n" == ended.stderr
 
 
 def test_prefix_of_several(cli: CommandLine) -> None:

@@ -12,6 +12,7 @@ from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from lazyimport.cli.figures import size
 from lazyimport.cli.progress import Progress
+from lazyimport.cli.searching import search_as_python
 from lazyimport.cli.signals import act_as_python
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import ArchiveMissing, SettingsError
@@ -116,6 +117,7 @@ def command(
             "site-packages of that Python"
         )
     act_as_python()
+    search_as_python()
     ended = run_program(installed.tree, module, program)
     if ended is None:
         return DONE
