@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.lazy import Later, errors
-from lazyimport.values import (
-    Value,
-    byte_count,
-    check_channel,
-    check_hash,
-    file_url,
-    redact,
-)
+from lazyimport.values import Value, check_channel, check_hash, file_url, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +11,10 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any
 
-    from lazyimport import environment
+    from lazyimport import environment, units
 else:
-    environment = Later("environment")  # few name anything but a hash and a store
+    # Few name anything but a hash and a store.
+    environment, units = Later("environment"), Later("units")
 
 #: setting -> environment variable, in the order of the arguments of Settings
 ENVIRONMENT = {
@@ -330,7 +324,7 @@ def _number(name: str, value: object, least: int, most: int) -> int:
 
 def _limit(value: object) -> str:
     text = _text("cache_limit", value)
-    byte_count(text)
+    units.byte_count(text)
     return text
 
 

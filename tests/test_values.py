@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lazyimport.errors import SettingsError
+from lazyimport.units import byte_count
 from lazyimport.values import (
     artifact_suffix,
-    byte_count,
     check_channel,
     check_hash,
     file_url,

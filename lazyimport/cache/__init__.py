@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EDQUOT, ENOSPC
 
 from lazyimport.lazy import Later, errors
 
@@ -16,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lazyimport import files
+    from lazyimport.cache import refusal
 else:
-    files = Later("files")  # to write
+    files, refusal = (
+        Later("files"),
+        Later("cache.refusal"),
+    )  # to write; where one cannot
 
 
 def make_trusted(path: str) -> bool:
@@ -31,7 +34,7 @@ def make_trusted(path: str) -> bool:
     try:
         files.make_directories(path)
     except OSError as error:
-        raise unusable("create", path, error) from error
+        raise refusal.unusable("create", path, error) from error
     is_trusted(path)
     return True
 
@@ -56,7 +59,7 @@ def is_trusted(path: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise unusable("use", path, error) from error
+        raise refusal.unusable("use", path, error) from error
     if not stat.S_ISDIR(status.st_mode):
         raise errors.CacheError(
             f"the node cache {path} is not a directory; remove what is there, or "
@@ -120,17 +123,4 @@ def _refuse(path: str, place: str, why: str, chmod: str = "") -> None:
         "that, like all above it, only this user and root can change, such as "
         "~/.cache/lazyimport",
         path=path,
-    )
-
-
-def unusable(verb: str, path: str, error: OSError) -> errors.CacheError:
-    """Return the error for a cache with which one cannot do what *verb* says."""
-    advice = "that this user may read and write"
-    if error.errno in {EDQUOT, ENOSPC}:
-        advice = "on another disk, or free space or inodes there (see df and df -i)"
-    return errors.CacheError(
-        f"cannot {verb} the node cache {path}: {error.strerror}; set "
-        f"LAZYIMPORT_CACHE_DIR to a directory {advice}",
-        path=path,
-        errno=error.errno,
     )

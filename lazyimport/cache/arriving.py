@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.cache.layout import BLOBS, finish
+from lazyimport.cache.layout import BLOBS
+from lazyimport.cache.seals import finish
 from lazyimport.files import make_directories
 
 TYPE_CHECKING = False

@@ -15,7 +15,8 @@ import posix
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache.layout import BLOBS, is_sealed, note_use, seal, sealing
+from lazyimport.cache.layout import BLOBS, is_sealed, note_use
+from lazyimport.cache.seals import seal, sealing
 from lazyimport.files import (
     AtomicFile,
     is_there,

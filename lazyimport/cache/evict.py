@@ -15,7 +15,7 @@ from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.cache.refusal import FULL
 from lazyimport.cache.sweeper import Pruned, Sweeper
 from lazyimport.errors import CacheError
-from lazyimport.values import byte_count
+from lazyimport.units import byte_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ removes it when its writer is dead.
 from __future__ import annotations
 
 import os
-import stat
 from time import time_ns
 
 from lazyimport.cache import is_trusted, make_trusted
@@ -35,9 +34,6 @@ from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
     from typing_extensions import Self
 
     from lazyimport import files
@@ -160,36 +156,6 @@ class Layout:
         return f"{self.path}/{LOCKS}/{name}"
 
 
-def seal(descriptor: int, digest: str, *, durable: bool = True) -> None:
-    """Seal a file, to which nothing is written any more; *digest* as in `is_sealed`.
-
-    If it is not *durable*, since it may not be on the disk yet, the seal holds until
-    the machine boots.
-    """
-    os.utime(descriptor, ns=sealing(digest if durable else _until_boot(digest)))
-
-
-def finish(
-    file: BinaryIO, unfinished: str, path: str, digest: str, mode: int = 0o444
-) -> None:
-    """Give an *unfinished* file, which is whole and was proved, the name *path*.
-
-    It is sealed; *digest* as in `is_sealed`. It takes minutes on a slow disk. Raises
-    OSError.
-    """
-    os.fsync(file.fileno())  # first: who is killed goes on after it
-    os.fchmod(file.fileno(), mode)
-    seal(file.fileno(), digest)
-    os.replace(unfinished, path)
-    files.unclaim(file.fileno())
-
-
-def sealing(digest: str) -> tuple[int, int]:
-    """Return the times of access and change, in nanoseconds, that seal a file now."""
-    now = time_ns() // 10**9 * 10**9
-    return now, now + _seal_of(digest)
-
-
 def is_sealed(status: os.stat_result, digest: str) -> bool:
     """Return whether the cache wrote the file of *status* and nobody has since.
 
@@ -197,14 +163,16 @@ def is_sealed(status: os.stat_result, digest: str) -> bool:
     in the time of change, below the seconds: whoever writes to a file changes that.
     """
     found = status.st_mtime_ns % 10**9
-    return found == _seal_of(digest) or found == _seal_of(_until_boot(digest))
+    return found == seal_of(digest) or found == seal_of(until_boot(digest))
 
 
-def _seal_of(digest: str) -> int:
+def seal_of(digest: str) -> int:
+    """Return the nanoseconds below a second that seal the file of *digest*."""
     return int(digest[:12], 16) % 10**6 * 1000  # file systems keep microseconds
 
 
-def _until_boot(digest: str) -> str:
+def until_boot(digest: str) -> str:
+    """Return what stands for *digest* in a seal that holds until the machine boots."""
     return f"{int(digest[:12], 16) ^ int(boot.name()[:12] or '0', 16):012x}"
 
 
@@ -245,37 +213,3 @@ def hash_in(path: str) -> str | None:
         if folder == TREES and is_sha256(folders[place + 1]):
             return folders[place + 1]
     return None
-
-
-def everything(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield *path*, and all that is below it, each with its status.
-
-    What is removed meanwhile is left out. Raises OSError.
-    """
-    try:
-        yield path, os.lstat(path)
-    except FileNotFoundError:
-        return
-    folders = [path]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as items:
-                for item in items:
-                    try:
-                        status = item.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    if item.is_dir(follow_symlinks=False):
-                        folders.append(item.path)
-                    yield item.path, status
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-
-
-def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what `everything` does, but only files that are not unfinished."""
-    for path, status in everything(folder):
-        if not stat.S_ISDIR(status.st_mode) and not files.is_unfinished(
-            path[path.rfind("/") + 1 :]
-        ):
-            yield path, status

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
-from lazyimport.cache import unusable
-from lazyimport.cache.layout import ARCHIVES, LOCKS, finish, seal
+from lazyimport.cache.layout import ARCHIVES, LOCKS
 from lazyimport.cache.opening import OpenedCache
+from lazyimport.cache.refusal import unusable
+from lazyimport.cache.seals import finish, seal
 from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.lazy import Later, errors
 from lazyimport.values import is_sha256

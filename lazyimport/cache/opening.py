@@ -14,7 +14,6 @@ from _io import open_code
 from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 
-from lazyimport.cache import unusable
 from lazyimport.cache.layout import Layout, is_sealed, note_use
 from lazyimport.format.archive import Archive
 from lazyimport.lazy import errors
@@ -107,6 +106,8 @@ class OpenedCache(Layout):
         try:
             found = find_blob(self, blob)
         except OSError as error:
+            from lazyimport.cache.refusal import unusable
+
             raise unusable("read", self.path, error) from error
         if found is None or _hold(found.fileno()) is None:
             raise missing_blob(self, blob)

@@ -1,4 +1,4 @@
-"""Refusals: the error for a disk that does not take what is to be put on it."""
+"""Refusals: the errors for a disk that does not do what the cache needs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from lazyimport.files import is_there
 FULL = {EDQUOT, EFBIG, ENOSPC}
 #: How a disk says of itself, and not of one file, that it takes nothing.
 REFUSING = {*FULL, EROFS}
+
+
+def unusable(verb: str, path: str, error: OSError) -> CacheError:
+    """Return the error for a cache with which one cannot do what *verb* says."""
+    advice = "that this user may read and write"
+    if error.errno in {EDQUOT, ENOSPC}:
+        advice = "on another disk, or free space or inodes there (see df and df -i)"
+    return CacheError(
+        f"cannot {verb} the node cache {path}: {error.strerror}; set "
+        f"LAZYIMPORT_CACHE_DIR to a directory {advice}",
+        path=path,
+        errno=error.errno,
+    )
 
 
 def refused(

@@ -12,7 +12,7 @@ from time import time
 
 from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.errors import CacheError
-from lazyimport.values import byte_count
+from lazyimport.units import byte_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

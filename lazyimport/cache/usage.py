@@ -21,11 +21,11 @@ from lazyimport.cache.layout import (
     SIGNATURES,
     STAGING,
     TREES,
-    everything,
 )
 from lazyimport.cache.opening import map_file
 from lazyimport.cache.previous import packed_blobs
 from lazyimport.cache.removal import is_used
+from lazyimport.cache.walks import everything
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import is_unfinished
 from lazyimport.format.blobs import find_blobs

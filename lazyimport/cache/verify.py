@@ -20,12 +20,12 @@ from lazyimport.cache.layout import (
     TREES,
     is_sealed,
     mark_path,
-    walk,
 )
 from lazyimport.cache.marker import is_marked, refuse_store
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.opening import map_file
 from lazyimport.cache.usage import FORMS
+from lazyimport.cache.walks import walk
 from lazyimport.errors import ArchiveError, MalformedArchive, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from click import style
 
 from lazyimport.cli.fitting import Cells
-from lazyimport.values import utc
+from lazyimport.units import utc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

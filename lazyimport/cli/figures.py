@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from lazyimport.registry.channel import Channel
-from lazyimport.values import utc
+from lazyimport.units import utc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

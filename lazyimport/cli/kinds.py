@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lazyimport.errors import SettingsError
-from lazyimport.values import byte_count
+from lazyimport.units import byte_count
 
 #: Seconds for which a change of a channel may count at most.
 LONGEST = 10**9

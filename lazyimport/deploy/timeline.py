@@ -10,7 +10,7 @@ from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.failure import headline, without_colors
 from lazyimport.deploy.status import Replica, Served
-from lazyimport.values import utc
+from lazyimport.units import utc
 
 #: Ray's nodes export metrics every five to ten seconds.
 _SECONDS_BETWEEN = 3.0

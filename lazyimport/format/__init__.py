@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from mmap import mmap
-    from typing import Protocol, TypeAlias
+    from typing import Any, Protocol, TypeAlias
 
     Data: TypeAlias = bytes | memoryview | mmap
 
@@ -43,16 +43,31 @@ def _counted(data: Data) -> _Hash:
 
         _implementation = hashlib.sha256
         return hashlib.sha256(data)
-    return _builtin(data)  # type: ignore[no-any-return,no-untyped-call,unused-ignore]
+    return _builtin(data)
 
 
-try:
-    if sys.version_info >= (3, 12):
-        from _sha2 import sha256 as _builtin  # type: ignore[import-not-found,unused-ignore]
-    else:
-        from _sha256 import sha256 as _builtin  # type: ignore[import-not-found,unused-ignore]
-except ImportError:  # a build without HACL* or with a policy against it
-    from hashlib import sha256 as _builtin
+def _load_builtin(data: Data) -> _Hash:
+    """Load the implementation that Python is built with, and hash with it.
+
+    A start does without where the archive is sealed. What finders of archives would do
+    for an import may need a digest, so they are not asked.
+    """
+    global _builtin  # noqa: PLW0603 - as above
+    from _frozen_importlib import BuiltinImporter, module_from_spec
+    from _frozen_importlib_external import PathFinder
+
+    name = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
+    folders = [path for path in sys.path if str(path).endswith("/lib-dynload")]
+    spec: Any = BuiltinImporter.find_spec(name) or PathFinder.find_spec(name, folders)
+    try:
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        _builtin = module.sha256
+    except (AttributeError, ImportError):  # without HACL*, or a policy is against it
+        from hashlib import sha256 as _builtin
+    return _builtin(data)
+
 
 _hashed = 0
+_builtin: Callable[[Data], _Hash] = _load_builtin
 _implementation: Callable[[Data], _Hash] = _counted

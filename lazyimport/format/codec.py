@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from lazyimport.errors import DamagedArchive, UnsupportedArchive
-from lazyimport.lazy import find_installed, load_installed
+from lazyimport.installed import find_installed, load_installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format.archive import Archive, reader_of
 from lazyimport.format.blobs import NONE, blobs_in, kept
 from lazyimport.format.build import encode_page, rank
-from lazyimport.format.entries import MAX_MEMBER, check_path, decode_page
+from lazyimport.format.entries import MAX_MEMBER, check_path
 from lazyimport.format.index import MAX_ROOT_HEAD, read_root_head, root_head_size
+from lazyimport.format.pages import decode_page
 from lazyimport.format.patch import Patch, difference, patched
 from lazyimport.format.sections import (
     HEADER_SIZE,

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 from _struct import Struct
-from zlib import crc32
 
-from lazyimport.lazy import errors
 from lazyimport.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from mmap import mmap
 
 FILE, DIRECTORY = 0, 1
@@ -216,42 +214,6 @@ def stem_of(path: str, kind: int = FILE) -> str:
     return folder + slash + stem if stem else path
 
 
-def listing_of(children: Iterable[tuple[str, int]]) -> bytes:
-    """Return the listing that names *children*, given as (name, kind)."""
-    named = sorted((name.encode(), b"fd"[kind : kind + 1]) for name, kind in children)
-    return b"".join(letter + name + b"\0" for name, letter in named)
-
-
-def listings(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """Yield the listing of each directory that something of all *entries* is in."""
-    children: dict[str, list[tuple[str, int]]] = {}
-    for entry in entries:
-        if entry.path:
-            folder, _, name = entry.path.rpartition("/")
-            children.setdefault(folder, []).append((name, entry.kind))
-    return map(listing_of, children.values())
-
-
-def parse_listing(data: bytes | memoryview) -> list[tuple[str, int]]:
-    """Return the (name, kind) pairs of a listing. Raises MalformedArchive."""
-    try:
-        items = bytes(data).decode().split("\0")
-        if items.pop():
-            raise ValueError("its last name is cut")
-        children = [(item[1:], "fd".index(item[:1] or "?")) for item in items]
-        last = ""
-        for name, _ in children:
-            # Code points have the order of their UTF-8 bytes.
-            if name <= last or "/" in name:
-                raise ValueError(f"{name!r} is not a name, or is out of order")
-            last = check_path(name)
-    except ValueError as error:
-        raise errors.MalformedArchive(
-            f"an unreadable directory listing: {error}"
-        ) from None
-    return children
-
-
 def decode_row(buffer: bytes | mmap, at: int, end: int, slot: int) -> Entry:
     """Return the entry whose row begins at *at*. Raises struct.error or ValueError."""
     kind, flags, length, variants, size, digest = ROW.unpack_from(buffer, at)
@@ -262,52 +224,6 @@ def decode_row(buffer: bytes | mmap, at: int, end: int, slot: int) -> Entry:
         raise ValueError("a row exceeds its page or a limit")
     path = buffer[path_at:codes_at].decode()
     return Entry(path, size, digest, kind, flags, variants, buffer[codes_at:stop], slot)
-
-
-def decode_page(
-    buffer: bytes | mmap,
-    start: int,
-    end: int,
-    variants: Sequence[Variant],
-    mask: int = 0,
-    number: int = 0,
-) -> Iterator[Entry]:
-    """Yield the entries of the page in ``[start, end)``, checked for the one form.
-
-    Slots are counted from 0. *mask* and *number* say which stems belong here.
-    Raises struct.error or ValueError.
-    """
-    (count,) = COUNT.unpack_from(buffer, start)
-    items = start + COUNT.size
-    row = items + count * DIRECTORY_ITEM.size
-    if row > end:
-        raise ValueError("its directory exceeds it")
-    slots = 0
-    last = (-1, 0, b"")
-    for at in range(items, row, DIRECTORY_ITEM.size):
-        crc, offset, slot = DIRECTORY_ITEM.unpack_from(buffer, at)
-        if start + offset != row or slot != slots:
-            raise ValueError("a row is not where it should be")
-        entry = decode_row(buffer, row, end, slot)
-        path = entry.path.encode()
-        here = (crc, entry.kind, path)
-        if here <= last or crc & mask != number:
-            raise ValueError("its entries are out of order")
-        if crc != crc32(stem_of(entry.path, entry.kind).encode()):
-            raise ValueError("an entry under a stem that is not its own")
-        if entry.flags & ~KNOWN_FLAGS[entry.kind] or entry.variants >> len(variants):
-            raise ValueError("an entry with unknown flags or variants")
-        if entry.variants and (entry.kind or not path.endswith(b".py")):
-            raise ValueError("bytecode of something that is not a source")
-        if not (path or entry.kind):
-            raise ValueError("a file with the path of the top directory")
-        check_path(entry.path)
-        last = here
-        slots += entry.slots
-        row += ROW.size + len(path) + len(entry.packed_codes)
-        yield entry
-    if row != end:
-        raise ValueError("something follows its last row")
 
 
 def top_of(path: str) -> str:

@@ -23,7 +23,6 @@ from lazyimport.format.entries import (
     VARIANT,
     Entry,
     Variant,
-    decode_page,
     decode_row,
     stem_of,
 )
@@ -243,6 +242,8 @@ class Index:
 
         *first_slot* is the number that its slots must begin with, if it is known.
         """
+        from lazyimport.format.pages import decode_page  # no lookup needs it
+
         _, start, end, first = self._prove(number)
         try:
             if first_slot not in {-1, first}:

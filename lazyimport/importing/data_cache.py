@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from threading import Lock
 
-from lazyimport.lazy import load_installed
+from lazyimport.installed import load_installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ files of the tree on disk is handed in.
 from __future__ import annotations
 
 import os
-from errno import EROFS
 from time import monotonic, time
 
 from lazyimport.format.entries import IN_MEMORY, LOOKS, MODULE_SUFFIXES, NATIVE, Entry
@@ -325,6 +324,8 @@ class Tree:
     def put_by(self, put: Callable[[Materializer], object]) -> CacheError | None:
         """Let *put* put something on disk; return why that is not possible, or None."""
         if self._materializer is None:
+            from errno import EROFS  # a start does without
+
             text = f"archive {self.hash} has no folder for files"
             return errors.CacheError(text, errno=EROFS)
         try:

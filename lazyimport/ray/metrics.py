@@ -21,7 +21,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from lazyimport.runtime import current
 from lazyimport.statistics import Stats, fetch_of, stats
 from lazyimport.tracing import record
-from lazyimport.values import utc
+from lazyimport.units import utc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

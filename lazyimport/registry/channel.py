@@ -36,7 +36,8 @@ from typing import Any
 from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
 from lazyimport.registry.signing import Trusted
-from lazyimport.values import check_hash, utc
+from lazyimport.units import utc
+from lazyimport.values import check_hash
 
 #: Changes of a channel that its object has at most.
 HISTORY = 50

@@ -30,7 +30,7 @@ from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, ReadStore, Store
 from lazyimport.stores.side_by_side import side_by_side
-from lazyimport.values import utc
+from lazyimport.units import utc
 
 
 def read_channel(store: ReadStore, name: str) -> Channel:

@@ -21,7 +21,7 @@ from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
 from lazyimport.stores.side_by_side import side_by_side
-from lazyimport.values import utc
+from lazyimport.units import utc
 
 #: Objects that a deployment has at most, one for each thing that came of it.
 _OUTCOMES = 3

@@ -17,7 +17,8 @@ from lazyimport.errors import KeyMissing, StoreMissing
 from lazyimport.registry.checkout import Checkout
 from lazyimport.registry.layout import provenance_key
 from lazyimport.stores import ReadStore, Store
-from lazyimport.values import redact, utc
+from lazyimport.units import utc
+from lazyimport.values import redact
 
 #: Bytes of the largest record that is read.
 _LARGEST = 1 << 16

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.cache.layout import Layout, everything, hash_in, walk
+from lazyimport.cache.layout import Layout, hash_in
+from lazyimport.cache.walks import everything, walk
 from lazyimport.files import AtomicFile
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache import layout, verify as module
+from lazyimport.cache import verify as module, walks
 from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
@@ -42,7 +42,7 @@ def test_what_vanishes_meanwhile_counts_as_not_there(
     cache = NodeCache(str(tmp_path / "cache"))
     filled(cache)
     gone: list[str] = []
-    real = layout.walk
+    real = walks.walk
     note = module.Damage
 
     def walk(where: str) -> Iterator[tuple[str, os.stat_result]]:

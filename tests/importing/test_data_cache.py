@@ -106,15 +106,15 @@ def test_a_package_without_an_extension(tmp_path: Path) -> None:
     (tmp_path / "image/zstandard").mkdir(parents=True)
     (tmp_path / "image/zstandard/__init__.py").write_text("from .other import *\n")
     (tmp_path / "image/zstandard/other.py").write_text(
-        "import lazyimport, lazyimport.lazy as lazy\n"
-        "lazy.__file__ = lazyimport.__file__\n"
-        "print(__name__)\nglobals().update(vars(lazy.load_installed('zstandard')))\n"
+        "import lazyimport, lazyimport.installed as installed\n"
+        "installed.__file__ = lazyimport.__file__\n"
+        "print(__name__)\nglobals().update(vars(installed.load_installed('zstandard')))\n"
     )
     program = (
         "import lazyimport, pkgutil, sys\n"
-        "import lazyimport.lazy as lazy\n"
+        "import lazyimport.installed as installed\n"
         "lazyimport.install(sys.argv[1], cache_dir=sys.argv[2], cache_mode='zstd')\n"
-        "lazy.__file__ = sys.argv[3] + '/lazyimport/lazy.py'\n"
+        "installed.__file__ = sys.argv[3] + '/lazyimport/installed.py'\n"
         "print(len(pkgutil.get_data('pkg', '1.txt')))\n"
         "import zstandard; print(zstandard.own)\n"
     )

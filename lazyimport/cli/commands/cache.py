@@ -15,7 +15,7 @@ from lazyimport.cli.exit_codes import DONE, FAILED
 from lazyimport.cli.figures import amount, large_files, moment, size
 from lazyimport.cli.progress import Progress
 from lazyimport.settings import Settings
-from lazyimport.values import byte_count
+from lazyimport.units import byte_count
 
 _EXAMPLES = """
 lazyimport cache ls
