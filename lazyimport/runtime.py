@@ -225,7 +225,7 @@ class Process:
         self.watcher = ImportWatcher()
         self.wrappers = Wrappers(Looks())
         self.held: dict[str, int] = {}
-        self.seen: set[str] = set()
+        self.seen: dict[str, int] = {}
         self._reporter: reporting.Reporter | None = None
 
     @property

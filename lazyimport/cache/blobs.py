@@ -15,7 +15,7 @@ import posix
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache.layout import BLOBS, is_sealed, note_use
+from lazyimport.cache.layout import BLOBS, SHARED, is_as_put, is_sealed, note_use
 from lazyimport.cache.seals import seal, sealing
 from lazyimport.files import (
     AtomicFile,
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from lazyimport.format.blobs import Blob
     from lazyimport.format.entries import Entry
 
-#: Bytes from which on a file is shared. Those that programs edit are smaller; in
-#: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
-SHARED = 1 << 20
 #: Bytes from which on a file is no part of an archive. It costs a node two requests
 #: of its own, which is what so many bytes cost on a fast link.
 LARGE = 8 << 20
@@ -56,7 +53,7 @@ def put_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
 
     Its directory must be there. Raises OSError if the disk refuses, DamagedArchive.
     """
-    if not (_is_sealed(path, entry) if entry.size >= SHARED else is_there(path)):
+    if not is_as_put(path, entry):
         replace_file(archive, entry, path, layout)
 
 
@@ -71,7 +68,7 @@ def replace_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> N
 def is_here(entry: Entry, path: str, layout: Layout) -> bool:
     """Return whether a file, whose place is *path*, can be put there as it is now."""
     blob = layout.blob_path(entry.digest, executable=entry.executable)
-    return _is_sealed(path, entry) or _is_sealed(blob, entry)
+    return is_as_put(path, entry) or is_as_put(blob, entry)
 
 
 def put_later(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
@@ -116,7 +113,7 @@ def take_out(archive: Archive, layout: Layout) -> dict[bytes, Blob]:
         if inside and is_large(entry.path, entry.size):
             content = archive.content(entry)
             path = layout.blob_path(entry.digest, executable=entry.executable)
-            if not _is_sealed(path, entry):
+            if not is_as_put(path, entry):
                 make_directories(os.path.dirname(path))
                 _write_sealed(content, entry, path, durable=True)
             blobs[entry.digest] = Blob.of(entry, compressed=pays(content))
@@ -256,15 +253,6 @@ def _mode(entry: Entry) -> int:
     return 0o555 if entry.flags & EXECUTABLE else 0o444
 
 
-def _is_sealed(path: str, entry: Entry) -> bool:
-    """Return whether a large file is there, and nobody has changed it."""
-    try:
-        status = posix.lstat(path)
-    except FileNotFoundError:
-        return False
-    return status.st_size == entry.size and is_sealed(status, entry.digest.hex())
-
-
 def is_sound(path: str, entry: Entry) -> bool:
     """Return whether the file at *path* is as it should be.
 
@@ -287,7 +275,7 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
     blob = layout.blob_path(entry.digest, executable=_mode(entry) == 0o555)
     if not is_sound(blob, entry):
         content = archive.content(entry)
-        if not _is_sealed(blob, entry):  # as it is now, if it had to be fetched
+        if not is_as_put(blob, entry):  # as it is now, if it had to be fetched
             make_directories(os.path.dirname(blob))
             _write_sealed(content, entry, blob)
     try:

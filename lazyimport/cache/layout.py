@@ -26,6 +26,7 @@ removes it when its writer is dead.
 from __future__ import annotations
 
 import os
+import posix
 from time import time_ns
 
 from lazyimport.cache import is_trusted, make_trusted
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from lazyimport import files
     from lazyimport.cache import boot
+    from lazyimport.format.entries import Entry
 else:
     files = Later("files")  # to write
     boot = Later("cache.boot")  # where something lies that was not synchronized
@@ -64,6 +66,9 @@ NEIGHBORS = "::"
 BOOT = ":boot"
 
 READY = ".ready"
+#: Bytes from which on trees share a file. Those that programs edit are smaller; in
+#: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
+SHARED = 1 << 20
 #: Nanoseconds within which using a file again is not worth a write to disk.
 _RECENT = 60 * 10**9
 
@@ -164,6 +169,20 @@ def is_sealed(status: os.stat_result, digest: str) -> bool:
     """
     found = status.st_mtime_ns % 10**9
     return found == seal_of(digest) or found == seal_of(until_boot(digest))
+
+
+def is_as_put(path: str, entry: Entry) -> bool:
+    """Return whether the file *entry* of a tree is at *path*.
+
+    One that trees share must be as it was put there, too.
+    """
+    try:
+        status = posix.lstat(path)
+    except OSError:
+        return False
+    return entry.size < SHARED or (
+        status.st_size == entry.size and is_sealed(status, entry.digest.hex())
+    )
 
 
 def seal_of(digest: str) -> int:

@@ -16,8 +16,8 @@ from errno import EEXIST, ENOTEMPTY
 from fcntl import LOCK_EX, LOCK_NB, lockf
 
 from lazyimport.cache import blobs
-from lazyimport.cache.blobs import SHARED, write_file
-from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, mark_path
+from lazyimport.cache.blobs import write_file
+from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, SHARED, mark_path
 from lazyimport.cache.refusal import refused
 from lazyimport.files import (
     AtomicFile,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         archive: Archive
         root: str
         layout: Layout
-        seen: set[str]
+        seen: dict[str, int]
 
         def whole(self, mark: str) -> str | None:
             """Return what a mark says, if that part of the tree is as it was put."""
@@ -81,12 +81,10 @@ def put_neighbors(files: Files) -> None:
         putting.put_neighbors()
 
 
-def put_file(files: Files, entry: Entry) -> str:
-    """Put one file on disk, and return where."""
-    path = f"{files.root}/{entry.path}"
+def put_file(files: Files, entry: Entry, path: str) -> None:
+    """Put one file on disk, at *path* in the tree."""
     make_directories(os.path.dirname(path))
     put(files, entry, path, blobs.put_file)
-    return path
 
 
 def has(files: Files, entry: Entry) -> bool:
@@ -144,7 +142,7 @@ class _Putting:
     def _mark(self, mark: str, said: str) -> None:
         with AtomicFile(mark_path(self.root, mark), durable=False) as file:
             file.write(os.fsencode(said))
-        self._seen.add(mark_path(self.root, mark))
+        self._seen[mark_path(self.root, mark)] = said.count("\0")
 
     def put(self, top: str) -> str:
         """Put a directory at the top on disk; return what its mark says."""
@@ -163,13 +161,13 @@ class _Putting:
                 for entry in entries:
                     how = blobs.put_later if entry.on_demand else blobs.put_file
                     put(self._files, entry, f"{self.root}/{entry.path}", how)
-            # the root is changed by whatever is put there
-            paths = folders if top else []
-            paths += [
+            paths = [
                 each.path
                 for each in entries
                 if (each.size >= SHARED or not top) and not each.on_demand
             ]
+            if top:  # the root is changed by whatever is put there
+                paths += sorted(folders, key=lambda folder: folder.count("/"))
             said = "".join(map(self._last_change, paths))
             if self._archive.flags(top) & NATIVE:
                 libraries = (entry for entry in entries if ".so" in entry.path)

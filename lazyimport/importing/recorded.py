@@ -90,8 +90,9 @@ def _wrap_tree(recorder: Recorder, tree: Tree, changes: Changes) -> None:
         def __init__(self, files: Materializer) -> None:
             self._files = files
 
-        def put_package(self, top: str) -> str:
-            return recorder.put(top, self._files.put_package)
+        def put_package(self, top: str, *, at_a_glance: bool = False) -> str:
+            put = self._files.put_package
+            return recorder.put(top, lambda top: put(top, at_a_glance=at_a_glance))
 
         def __getattr__(self, name: str) -> object:
             return getattr(self._files, name)

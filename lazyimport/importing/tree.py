@@ -98,8 +98,8 @@ class Tree:
         #: what a disk refused -> when it is tried again; why, as far as that was told
         self._refused: dict[object, float] = {}
         self._told: set[int | None] = set()
-        #: directory at the top that is prepared -> whether all of it is on disk
-        self.prepared: dict[str, bool] = {}
+        #: the directories at the top that are prepared
+        self.prepared: set[str] = set()
         self._others: dict[str, dict[str, list[str]]] = {}
         self._looks = looks or Looks()
         self.warn = warn or (lambda _: None)
@@ -245,7 +245,10 @@ class Tree:
             def put() -> CacheError | None:
                 refusal = None
                 if flags & ~LOOKS:
-                    refusal = self.put_package(top)
+                    glance = not flags & NATIVE  # libraries find each other without us
+                    refusal = self.put_by(
+                        lambda files: files.put_package(top, at_a_glance=glance)
+                    )
                 elif flags:
                     refusal = self.put_by(lambda files: files.put_neighbors(top))
                 if refusal is not None and refusal.errno is None:
@@ -261,7 +264,7 @@ class Tree:
                 path=self.inside + top,
                 hash=self.hash,
             ) from error
-        self.prepared[top] = bool(flags & ~LOOKS)
+        self.prepared.add(top)
 
     def attempt(
         self, what: object, where: str, put: Callable[[], CacheError | None]

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache import boot
-from lazyimport.cache.blobs import SHARED
-from lazyimport.cache.layout import BOOT, mark_path
+from lazyimport.cache.layout import BOOT, SHARED, mark_path
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.partial import can_be_shared

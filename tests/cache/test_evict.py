@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache.artifacts import ArtifactRecord
-from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.evict import EVICTION, clear, prune, shrink
-from lazyimport.cache.layout import ARTIFACTS, SIGNATURES
+from lazyimport.cache.layout import ARTIFACTS, SHARED, SIGNATURES
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.sweeper import Pruned
 from lazyimport.cache.usage import usage

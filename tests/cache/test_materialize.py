@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.layout import SHARED
+from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
+from lazyimport.importing.tree import Tree
+from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.node_cache import DAY, materialize, put_archive
 
 LARGE = os.urandom(SHARED)
@@ -71,6 +74,70 @@ def test_removed_file_is_mended(cache: NodeCache, path: str, how: str) -> None:
         verify(cache, remove=True)
     assert (root / path).read_bytes() == sound
     assert verify(cache, remove=False).damages == []
+
+
+def put_wide(cache: NodeCache, base: Path, **files: str | bytes) -> str:
+    """Put a package on disk that is more than a glance takes in; return its root."""
+    folders = {f"pkg/deep/{number:03}/x.txt": "x" for number in range(100)}
+    tree = {"pkg/__init__.py": "", "pkg/large.bin": LARGE, **folders, **files}
+    return materialize(cache, pack_tree(write_tree(tree, base), Path(cache.path)))
+
+
+def begin(cache: NodeCache, root: str) -> Tree:
+    """Do what a new process does before the first module of the package runs."""
+    archive = cache.open(os.path.basename(root))
+    assert archive is not None
+    held: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    tree = Tree(archive, root, lambda: Materializer(archive, root, held, seen))
+    tree.prepare("pkg")
+    return tree
+
+
+@pytest.mark.parametrize("path", ["__init__.py", "large.bin", "deep"])
+def test_an_import_mends_what_lies_near_the_top(
+    cache: NodeCache, tmp_path: Path, path: str
+) -> None:
+    root = put_wide(cache, tmp_path / "tree")
+    Path(root, "pkg", path).rename(tmp_path / "removed")
+
+    begin(cache, root)
+
+    assert Path(root, "pkg", path).exists()
+    assert Path(root, "pkg/deep/099/x.txt").exists()
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_an_import_looks_into_the_depths_of_a_package_with_native_code(
+    cache: NodeCache, tmp_path: Path, native: bool
+) -> None:
+    """Of one without, only when somebody looks at it."""
+    library = {"pkg/deep/library.so": "no library"} if native else {}
+    root = put_wide(cache, tmp_path / "tree", **library)
+    removed = Path(root, "pkg/deep/099/x.txt")
+    removed.unlink()
+
+    tree = begin(cache, root)
+
+    assert removed.exists() == native
+    tree.put_package("pkg")
+    assert removed.exists()
+
+
+def test_what_a_process_changes_stays_so(cache: NodeCache, tmp_path: Path) -> None:
+    """Also when somebody looks at all of the package later; the next process mends."""
+    root = put_wide(cache, tmp_path / "tree")
+    tree = begin(cache, root)
+    large = Path(root, "pkg/large.bin")
+    large.chmod(0o644)
+    with large.open("r+b") as file:
+        file.write(b"own")
+
+    tree.put_package("pkg")
+
+    assert large.read_bytes() != LARGE
+    begin(cache, root)
+    assert large.read_bytes() == LARGE
 
 
 def test_many_processes_at_once_write_a_package_once(cache: NodeCache) -> None:

@@ -7,7 +7,7 @@ import posix
 
 import pytest
 
-from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.layout import SHARED
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.usage import usage

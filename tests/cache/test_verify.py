@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache import verify as module, walks
-from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.layout import SHARED
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify

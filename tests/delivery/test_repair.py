@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.layout import SHARED
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.publish import publish

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.blobs import SHARED
 from lazyimport.cache.bytecode import BytecodeCache
+from lazyimport.cache.layout import SHARED
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove

@@ -49,7 +49,7 @@ SHOWN_BY = {
     "A child process with an environment of its own": f"{HERE}::test_a_child_with_an_environment_of_its_own",
     "`pkg_resources`": "importing/test_pkg_resources.py::test_what_stays_different",
     "A process that became another user": "cache/test_place.py::test_files_are_found_by_their_old_names",
-    "A file that a program removes from its own tree": "cache/test_materialize.py::test_removed_file_is_mended",
+    "A file that a program removes from its own tree": "importing/test_looks.py::test_what_somebody_removed_comes_back_when_code_looks",
     "Where code may change": "live/test_swapping.py::test_live_is_off_unless_the_environment_says_so",
     "A file on demand": "delivery/test_blobs_wanted.py::test_stay_in_the_store_until_somebody_looks",
     "`create_module()`": f"{HERE}::test_rows",

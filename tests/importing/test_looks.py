@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lazyimport.cache.blobs import SHARED
+from lazyimport.cache.layout import SHARED
 from lazyimport.importing.looks import Looks
 from tests.support.compare_importers import (
     Outcome,
@@ -153,6 +153,38 @@ def test_a_package_that_is_on_disk_is_not_put_there_again(tmp_path: Path) -> Non
 
     assert run(program) == Outcome(said.format(True), "", 0)
     assert run(program) == Outcome(said.format(False), "", 0)
+
+
+@pytest.mark.parametrize(
+    ("look", "finds"),
+    [
+        ("open(path)", True),
+        ("os.stat(path)", True),
+        ("os.listdir(os.path.dirname(path))[0]", True),
+        ("subprocess.run(['cat', path], check=True)", True),
+        ("io.FileIO(path)", False),
+    ],
+)
+def test_what_somebody_removed_comes_back_when_code_looks(
+    tmp_path: Path, look: str, finds: bool
+) -> None:
+    """C code does not tell, and an import looks at no more than 64 directories."""
+    files = {f"app/deep/{number:03}/text.txt": "" for number in range(100)}
+    tree = write_tree({"app/__init__.py": "", **files}, tmp_path / "site")
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(tree, cache)
+    program = f"""
+        import io, os, subprocess, app
+        path = app.__path__[0] + "/deep/099/text.txt"
+        try: {look}
+        except (IndexError, OSError): print("not there")
+        """
+    from_archive(hash_, cache, "import app")
+    (cache / "trees" / hash_ / "app/deep/099/text.txt").unlink()
+
+    done = from_archive(hash_, cache, dedent(program))
+
+    assert done == Outcome("" if finds else "not there\n", "", 0)
 
 
 def test_uninstall_takes_everything_back(tree: tuple[Path, Path, str]) -> None:
