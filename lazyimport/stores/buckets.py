@@ -13,7 +13,12 @@ from lazyimport.stores.attempt import CONFLICT, Attempt
 from lazyimport.stores.base import StoreBase
 from lazyimport.stores.keys import check_key, is_key, not_a_store
 from lazyimport.stores.objects import Objects, split_url
-from lazyimport.stores.objects_failures import NO_STORE, code_of, status_of
+from lazyimport.stores.objects_failures import (
+    NO_STORE,
+    code_of,
+    refuse_web_page,
+    status_of,
+)
 from lazyimport.stores.protocol import Item
 
 #: An upload may take a second for each of these bytes, beside the timeout.
@@ -139,6 +144,7 @@ class _Bucket(Objects, StoreBase):
 
         answer = obstore.get(store, attempt.key)
         data, version = bytes(answer.bytes()), answer.meta["e_tag"]
+        refuse_web_page(attempt, answer, data, self.log_in)
         if not version:
             raise attempt.unversioned("ETag")
         return data, version

@@ -10,7 +10,7 @@ from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import ReadBase, Write
 from lazyimport.stores.keys import not_a_store
-from lazyimport.stores.objects_failures import explain, is_past_the_end
+from lazyimport.stores.objects_failures import explain, is_past_the_end, refuse_web_page
 from lazyimport.stores.retry import retrying
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
@@ -91,6 +91,8 @@ class Objects(ReadBase):
         at = start if part else 0
         for piece in answer.stream(min_chunk_size=_BUFFER):
             view = memoryview(piece)
+            if at == 0:
+                refuse_web_page(attempt, answer, view, self.log_in)
             low = max(start - at, 0)
             high = len(view) if end is None else min(end - at, len(view))
             at += len(view)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
 from lazyimport.stores.attempt import UNREACHABLE, Attempt
@@ -19,6 +20,14 @@ _URL = re.compile(r"\S+://\S+")
 _PAST_THE_END = re.compile('StartTooLarge|-1/0"')
 _NETWORK = ("HttpError", "reqwest::Error", "hyper::Error")
 _ASKED = re.compile(r"performing \w+ (\w+)://([^/\s]+)")
+_HTTP = re.compile(r"(https?)://([^/\s]+)")
+_TITLE = re.compile(rb"<title[^>]*>(.{1,200}?)</title", re.IGNORECASE | re.DOTALL)
+_PAGES = {"text/html", "application/xhtml+xml"}
+#: No page that somebody reads is as long as this; the large files of an archive, which
+#: may be pages, are longer.
+_LONGEST_PAGE = 1 << 20
+#: What obstore says of an answer that is none of the service's.
+_STRANGE = ("missing from response", "non-partial response", "nvalid list response")
 _BROKEN = {
     "TimedOut": "timed out",
     "Incomplete": "the connection broke",
@@ -55,9 +64,39 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
     if status is not None:
         return attempt.answered(status, what, log_in)
     if any(sign in text for sign in _NETWORK):
-        return attempt.error(StoreUnavailable, what, UNREACHABLE + _by_proxy(text))
+        asked = _ASKED.search(text)
+        advice = UNREACHABLE + (_by_proxy(*asked.groups()) if asked else "")
+        return attempt.error(StoreUnavailable, what, advice)
     advice = "see whether the URL of the store and its options are right"
+    if any(sign in text for sign in _STRANGE):
+        advice += ", and whether a proxy or a page to log in answers in its place"
     return attempt.error(StoreError, what, advice)
+
+
+def refuse_web_page(attempt: Attempt, answer: Any, data: Any, log_in: str) -> None:
+    """Raise StoreError if *answer*, which begins with *data*, is a page for people.
+
+    That is what a proxy, a portal or a login sends, with the status of success.
+    *log_in* is as in `explain`.
+    """
+    kind = str(answer.attributes.get("Content-Type", "")).partition(";")[0].strip()
+    beginning = bytes(data[:4096]).lstrip(b"\xef\xbb\xbf \t\r\n")
+    is_page = kind in _PAGES and beginning.startswith(b"<")
+    is_page = is_page or beginning.lower().startswith((b"<!doctype html", b"<html"))
+    if not is_page or answer.meta["size"] > _LONGEST_PAGE:
+        return
+    title = _TITLE.search(beginning)
+    words = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
+    named = f" titled {words!r}" if words else ""
+    advice = "see whether the URL of the store is right, and what a proxy does"
+    asked = _HTTP.match(attempt.url)
+    raise attempt.error(
+        StoreError,
+        f"it answered with a web page{named} ({kind}) in place of the object",
+        advice
+        + (_by_proxy(*asked.groups()) if asked else "")
+        + f"; if it asks who you are, {log_in}",
+    )
 
 
 def is_past_the_end(error: Exception) -> bool:
@@ -77,14 +116,10 @@ def code_of(error: Exception) -> str:
     return found[1] if found else ""
 
 
-def _by_proxy(text: str) -> str:
+def _by_proxy(scheme: str, host: str) -> str:
     """Return which proxy is named for what was asked; "" if there is none."""
-    asked = _ASKED.search(text)
-    if asked is None:
-        return ""
     from urllib.request import getproxies_environment, proxy_bypass
 
-    scheme, host = asked.groups()
     proxies = getproxies_environment()
     name = scheme if scheme in proxies else "all"
     if name not in proxies or proxy_bypass(host):

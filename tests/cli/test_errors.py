@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from tests.fakes import services
 from tests.support.disks import LIMITED, mounted
 
 TYPE_CHECKING = False
@@ -90,6 +91,25 @@ def test_files_named_like_the_standard_library(
     ended = cli.run("run", hash_, "-m", "shop.own", code=1, **words)
 
     assert "mine\n" == ended.stderr
+
+
+def test_page_in_place_of_what_the_store_has(cli: CommandLine, tmp_path: Path) -> None:
+    """Nothing is wrong with what was pushed, so no message says to push it again."""
+    pytest.importorskip("obstore", reason="needs the extra 'objects'")
+    with services.web_server(tmp_path, services.Portal) as url:
+        for command, name in (
+            ("show", UNKNOWN),
+            ("run", UNKNOWN),
+            ("run", f"{url}/code/app.zip"),
+            ("run", f"{url}/code/app-{UNKNOWN}.tar.gz"),
+            ("run", "prod"),
+        ):
+            program = ["-m", "shop.main"] if command == "run" else []
+            told = cli.fail(command, name, "--store", f"{url}/code", *program)
+            says(told, f"{url}/code: cannot read '", "with a web page", "sign in'")
+            assert "push" not in told
+        done = cli.run("doctor", "--store", f"{url}/code", code=1)
+        assert "FAILED  reading the store" in done.stdout
 
 
 def test_prefix_of_several(cli: CommandLine) -> None:

@@ -151,6 +151,21 @@ class Ranges(Quiet):
         return True
 
 
+class Portal(Quiet):
+    """What stands in the way: it answers everything with a page to log in."""
+
+    def instead(self) -> bool:
+        page = b"<!DOCTYPE html>\n<html><title>Please\n sign in</title>" + b"<p>" * 999
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+        return True
+
+    do_PUT = do_HEAD = do_DELETE = Quiet.do_GET  # noqa: N815
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128

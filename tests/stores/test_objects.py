@@ -335,6 +335,70 @@ class TestErrors:
         assert "http_proxy sends it through 127.0.0.1:1, unless" in str(caught.value)
         assert "hidden" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda store: store.read("dir/k"),
+            lambda store: store.read("dir/k", 3, 70),
+            lambda store: store.download("dir/k", io.BytesIO()),
+            lambda store: store.download("dir/k", io.BytesIO(), 9),
+        ],
+        ids=["all", "part", "download", "rest"],
+    )
+    def test_a_page_in_place_of_an_object(self, tmp_path: Path, read: Any) -> None:
+        """A portal answers with success, and its bytes are no object's."""
+        with services.web_server(tmp_path, services.Portal) as url:
+            store = open_store(url)
+            with pytest.raises(StoreError) as caught:
+                read(store)
+        check_error(caught.value, store, "dir/k")
+        assert not caught.value.retryable
+        said = (
+            "answered with a web page titled 'Please sign in' (text/html) in place of"
+        )
+        assert said in str(caught.value)
+        assert "user and password" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda store: store.read("k"),
+            lambda store: store.read("k", 3, 70),
+            lambda store: store.read_versioned("k"),
+            lambda store: store.put("k", io.BytesIO(b"data")),
+        ],
+        ids=["read", "part", "versioned", "put"],
+    )
+    def test_a_page_in_place_of_a_bucket(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Any
+    ) -> None:
+        """Where obstore does not show the answer, the message says what may be."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+        with services.web_server(tmp_path, services.Portal) as url:
+            store = mutable(open_store(f"s3://bucket?endpoint={url}&region=x"))
+            with pytest.raises(StoreError, match=r"with a web page|page to log in"):
+                ask(store)
+
+    def test_a_page_behind_a_proxy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with services.web_server(tmp_path, services.Portal) as url:
+            monkeypatch.setenv("http_proxy", url)
+            monkeypatch.setenv("no_proxy", "")
+            monkeypatch.setenv("NO_PROXY", "")
+            with pytest.raises(StoreError) as caught:
+                open_store("http://files.invalid/code").read("k")
+        assert f"http_proxy sends it through {url[7:]}, unless" in str(caught.value)
+
+    @pytest.mark.parametrize("size", [0, 2 << 20])
+    def test_an_object_that_is_a_page(self, tmp_path: Path, size: int) -> None:
+        """A large file of an archive may be one; and an empty answer is none."""
+        data = (b"<html>" + b"." * size)[:size]
+        (tmp_path / "k.html").write_bytes(data)
+        with services.web_server(tmp_path) as url:
+            assert open_store(url).read("k.html") == data
+
     def test_a_server_that_does_not_speak_tls(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
