@@ -73,6 +73,19 @@ __all__ = [
     "WrongPython",
 ]
 
+#: What leaves imports, and which errors of Python's own they are for a reader.
+READ_AS = {
+    "ArchiveModuleMissing": "ModuleNotFoundError",
+    "ArchiveImportError": "ImportError",
+}
+
+
+def as_python_says(text: str) -> str:
+    """Return *text*, as of a traceback, with Python's names for what leaves imports."""
+    for ours, name in READ_AS.items():
+        text = text.replace(f"lazyimport.errors.{ours}:", f"{name}:")
+    return text
+
 
 class SettingsError(LazyImportError, ValueError):
     """A setting, environment variable or argument has no usable value."""

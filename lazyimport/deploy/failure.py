@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lazyimport.errors import as_python_says
+
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 #: the line of a traceback that names the exception
 _RAISED = re.compile(r"([A-Za-z_]\w*\.)*[A-Z]\w+(: |$)")
@@ -17,8 +19,6 @@ _CHAINED = ("The above exception was", "During handling of the above")
 _TREE = re.compile(r".*/trees/[0-9a-f]{64}/")
 #: code of others, in which errors of applications come up
 _OTHERS = re.compile(r"/(site|dist)-packages/|/lib/python3\.|^<|\.pyx$")
-#: our class, and the one of Python that it is, whose name says the same
-_AS_PEOPLE_KNOW_IT = "lazyimport.errors.ArchiveModuleMissing:", "ModuleNotFoundError:"
 _REPLICA = re.compile(r"Replica\(id='([^']+)', deployment='([^']+)'")
 _PROCESS = re.compile(r"ServeReplica:[^:\s]+:([^\s().]+)")
 #: lines of one error's text that are shown
@@ -80,7 +80,7 @@ def _raised(message: str) -> Iterator[Raised]:
             yield Raised(error, tuple(rest), _place(frames))
             error, frames = "", []
         if raised:
-            error, rest = line.strip().replace(*_AS_PEOPLE_KNOW_IT), []
+            error, rest = as_python_says(line.strip()), []
         elif frame:
             frames.append((frame[1], frame[2]))
         elif error and line.strip():

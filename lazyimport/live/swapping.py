@@ -20,7 +20,7 @@ from time import perf_counter
 from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 
-from lazyimport.errors import LazyImportError, SettingsError
+from lazyimport.errors import READ_AS, LazyImportError, SettingsError
 from lazyimport.format.entries import stem_of
 from lazyimport.importing.moving import entry_of, modules_of, move
 from lazyimport.importing.tree import Tree
@@ -339,7 +339,7 @@ def _told(error: BaseException, tree: Tree) -> str:
         if inner is not None:
             place = f"{inner}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    text = type(error).__name__
+    text = READ_AS.get(type(error).__name__, type(error).__name__)
     try:
         text += f": {error}"
     except Exception:  # noqa: BLE001 - of the user's exception

@@ -24,7 +24,7 @@ from pkgutil import get_importer
 from types import TracebackType
 from typing import Any, cast
 
-from lazyimport.errors import LazyImportError
+from lazyimport.errors import LazyImportError, as_python_says
 from lazyimport.importing import shadowing
 from lazyimport.packing.imports import Fault, Module, find_faults
 from lazyimport.runtime import Installation, install
@@ -275,7 +275,7 @@ def _load(question: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error.with_traceback(_theirs(error))))
-    return text.strip()
+    return as_python_says(text.strip())
 
 
 def _theirs(error: BaseException) -> TracebackType | None:

@@ -48,6 +48,7 @@ def test_a_missing_dependency_is_named(cli: CommandLine, project: Path) -> None:
     error = cli.fail_with_traceback("check", hash, "shop.entry")
 
     assert "shop/uses.py" in error
+    assert "lazyimport: ModuleNotFoundError: No module named 'absent_here'\n" in error
     assert "'absent_here' is neither in the archive nor installed for" in error
     assert "--with, --requirements" in error
 

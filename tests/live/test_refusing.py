@@ -14,7 +14,7 @@ BROKEN = {
     "SyntaxError": ("def f(:\n", "app/main.py:1: SyntaxError: invalid syntax"),
     "no such module": (
         "import nowhere\n",
-        "app/main.py:1: ArchiveModuleMissing: No module named 'nowhere'",
+        "app/main.py:1: ModuleNotFoundError: No module named 'nowhere'",
     ),
     "no such submodule": (
         "from app import nothing\n",
