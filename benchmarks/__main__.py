@@ -28,6 +28,7 @@ SCRIPTS = {
     "cache": (),
     "harm": (),
     "weights": (),
+    "uploads": (3,),
 }
 
 

@@ -28,8 +28,9 @@ from lazyimport.reporting import Reporter
 from lazyimport.stores import Store
 from lazyimport.stores.side_by_side import side_by_side
 
-#: Blobs that are sent at once.
+#: Blobs that are sent at once, and parts of them: so much is in memory.
 _AT_ONCE = 4
+_PARTS = 8
 _CHUNK = 1 << 20
 
 
@@ -49,12 +50,13 @@ def send(
     The first error, or Ctrl-C, ends all. Raises StoreError, DamagedArchive,
     MemberMissing, or OSError of the disk of the cache.
     """
-    stopped = threading.Event()
+    stopped, wanted = threading.Event(), list(blobs)
+    parts = _PARTS // max(1, min(len(wanted), _AT_ONCE))
 
     def out(file: BinaryIO, doing: str) -> Outgoing:
         return Outgoing(file, doing, reporter, stopped.is_set)
 
-    calls = (partial(_send, store, blob, cache, out, replace) for blob in blobs)
+    calls = [partial(_send, store, blob, cache, out, replace, parts) for blob in wanted]
     return sum(side_by_side(*calls, at_once=_AT_ONCE, stop=stopped.set))
 
 
@@ -82,8 +84,8 @@ def _send(
     cache: NodeCache,
     out: Callable[[BinaryIO, str], Any],
     replace: bool,
+    parts: int,
 ) -> int:
-    put = getattr(store, "put_in_parts", store.put)  # where that is faster
     key = blob_key(blob.name, compressed=blob.compressed)
     with (
         cache.open_blob(blob) as file,
@@ -103,7 +105,11 @@ def _send(
             packed if blob.compressed else file, f"sending {blob.path} to {store.url}"
         )
         size: int = outgoing.seek(0, 2)
-        if not put(key, outgoing):
+        if hasattr(store, "put_in_parts"):  # where that is faster
+            created = store.put_in_parts(key, outgoing, parts)
+        else:
+            created = store.put(key, outgoing)
+        if not created:
             return 0  # another process was faster
     note_sent(store, blob, size)
     return size

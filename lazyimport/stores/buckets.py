@@ -24,7 +24,7 @@ from lazyimport.stores.protocol import Item
 #: An upload may take a second for each of these bytes, beside the timeout.
 _SLOWEST = 1 << 20
 #: Bytes of a part of an upload at least, and how many parts there may be (S3: 10,000).
-_PART = 16 << 20
+_PART = 8 << 20
 _MOST_PARTS = 9000
 #: Times that a part is sent again, so that a large object does not begin anew.
 _RETRIES = 10
@@ -100,10 +100,10 @@ class _Bucket(Objects, StoreBase):
         content = attempt.pass_through(_whole_of, data)
         return self._send(attempt, content, "create")
 
-    def put_in_parts(self, key: str, data: BinaryIO) -> bool:
+    def put_in_parts(self, key: str, data: BinaryIO, at_once: int) -> bool:
         """Create the object from *data*, whatever was there; see `Store.put`.
 
-        It is there whole or not at all.
+        It is there whole or not at all. So many parts go up *at_once*, from memory.
         """
         check_key(key)
         with self._attempt("store", key) as attempt:
@@ -114,7 +114,14 @@ class _Bucket(Objects, StoreBase):
             attempt.pass_through(data.seek, 0)
             store = self._connect(self.timeout + size / _SLOWEST, _RETRIES)
             part = max(_PART, size // _MOST_PARTS + 1)
-            obstore.put(store, key, data, use_multipart=True, chunk_size=part)
+            obstore.put(
+                store,
+                key,
+                data,
+                use_multipart=True,
+                chunk_size=part,
+                max_concurrency=at_once,
+            )
         return True
 
     def _list(self, prefix: str) -> Iterator[Item]:

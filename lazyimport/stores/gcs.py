@@ -12,7 +12,7 @@ from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.gcs_download import Download
 from lazyimport.stores.gcs_failures import explain, may_be_repeated
-from lazyimport.stores.keys import not_a_store
+from lazyimport.stores.keys import check_key, not_a_store
 from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
@@ -24,6 +24,8 @@ _CONNECT = 20.0
 _ANSWER = 60.0
 #: Bytes that an upload sends, and has in memory, at a time. A multiple of 256 KiB.
 _PIECE = 16 << 20
+#: Seconds after which nobody goes on with an upload in parts.
+_UNDER_WAY = 7 * 86400.0
 
 _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -114,6 +116,50 @@ class GcsStore(StoreBase):
     def _put(self, attempt: Attempt, data: BinaryIO) -> bool:
         size = attempt.pass_through(data.seek, 0, os.SEEK_END)
         return self._send(attempt.key, data, size, 0)
+
+    def put_in_parts(self, key: str, data: BinaryIO, at_once: int) -> bool:
+        """Create the object from *data*, in parts, so many *at_once*; see `Store.put`.
+
+        The service takes no condition for this, so it is looked whether there is an
+        object before anything is sent, and before the parts become one. Of two writers
+        that do so at the same moment, the second writes the same again: this is for
+        keys that name contents.
+        """
+        from lazyimport.stores.gcs_parts import PART, begin_upload
+
+        check_key(key)
+        with self._attempt("store", key) as attempt:
+            size = attempt.pass_through(data.seek, 0, os.SEEK_END)
+            if size <= PART:
+                return self._send(key, data, size, 0)
+            blob, patience = self._blob(key), self._patience()
+            if blob.exists(**patience):
+                return False
+            upload = begin_upload(blob, patience)
+            if upload is None:
+                return self._send(key, data, size, 0)
+            attempt.pass_through(data.seek, 0)
+            read = partial(attempt.pass_through, data.read)
+            return upload.run(attempt, read, size, at_once)
+
+    def sweep(self, folder: str, before: float, *, dry_run: bool = False) -> list[str]:
+        """Remove the parts that killed writers left in *folder*; see `FileStore.sweep`.
+
+        Only those of uploads that were begun a week before *before*: nothing says
+        whether one is under way. Nothing is found where this may not be asked.
+        """
+        from lazyimport.stores.gcs_parts import remove_unfinished
+
+        prefix = self._root + folder
+        with self._attempt("delete", folder):
+            names = remove_unfinished(
+                self._connected().bucket(self.bucket),
+                prefix,
+                before - _UNDER_WAY,
+                self._patience(),
+                dry_run=dry_run,
+            )
+            return [f"{self.url}/{folder}{name[len(prefix) :]}" for name in names]
 
     def _list(self, prefix: str) -> Iterator[Item]:
         skip = len(self._root)

@@ -42,7 +42,7 @@ def may_be_repeated(error: Exception) -> bool:
 
     response = getattr(error, "response", None)
     if response is not None:
-        return comes_back(response.status_code)
+        return comes_back(response.status_code) or _is_damaged(response.text)
     if isinstance(error, RequestException):
         return isinstance(error, (ChunkedEncodingError, NoConnection, Timeout))
     return isinstance(error, (ConnectionError, HTTPError, TransportError))
@@ -107,7 +107,7 @@ def _explain_answer(
 ) -> StoreError:
     """Return the error for an answer with an HTTP status other than success."""
     what = f"Cloud Storage answered {error.code}, {reason}"
-    if "match calculated" in reason:  # what an upload with a wrong CRC32C gets
+    if "match calculated" in reason or _is_damaged(reason):
         return attempt.damaged(reason)
     if error.code in _GONE:
         if attempt.verb == "list" or not _says_bucket(reason, has_bucket):
@@ -117,6 +117,11 @@ def _explain_answer(
         return attempt.key_missing(what)
     access = _LOG_IN if error.code == _UNAUTHORIZED else _GRANT
     return attempt.answered(error.code, what, access)
+
+
+def _is_damaged(answer: str) -> bool:
+    """Whether a part of an upload was refused because its checksum does not hold."""
+    return any(code in answer for code in ("BadDigest", "CrcMismatch", "InvalidDigest"))
 
 
 def _says_bucket(reason: str, has_bucket: Callable[[], bool]) -> bool:
@@ -146,6 +151,10 @@ def _reason(error: object) -> str:
         try:
             text = response.json()["error"]["message"]
         except (ValueError, LookupError, TypeError):
+            import re  # a fetcher starts without it
+
             text = response.text
+            xml = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", text)
+            text = ": ".join(xml.groups()) if xml else text
     text = " ".join(str(text or error).split())
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + " ..."

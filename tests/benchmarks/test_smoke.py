@@ -20,6 +20,11 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
+def test_uploads() -> None:
+    pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
+    test_benchmark_prints_its_table("uploads")
+
+
 @pytest.mark.parametrize(
     "name",
     [

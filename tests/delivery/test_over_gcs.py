@@ -79,6 +79,24 @@ def test_large_files(tmp_path: Path, fake: FakeGcs) -> None:
     assert site.here(second.hash, LOOSE).read_bytes() == site.loose
 
 
+def test_a_very_large_file_goes_up_in_parts(tmp_path: Path, fake: FakeGcs) -> None:
+    """Once: a push of another line of code asks whether it is there."""
+    site = LargeSite(tmp_path)
+    site.url = "gs://bucket/code"
+    data = os.urandom(40 << 20)
+    (site.tree / "shop/weights/very.bin").write_bytes(data)
+
+    site.push()
+    assert (fake.requests["parts.send"], fake.requests["parts.finish"]) == (3, 1)
+    (site.tree / "shop/__init__.py").write_text("x = 2\n")
+    second = site.push()
+    obtain_ahead(site.settings(second.hash), SILENT)
+
+    assert fake.requests["parts.send"] == 3
+    assert not verify_store(GcsStore("bucket", "code"), site.author).faults
+    assert site.here(second.hash, "shop/weights/very.bin").read_bytes() == data
+
+
 def test_two_pushes_of_one_tree(site: Site, fake: FakeGcs) -> None:
     """The object is created under a precondition, so once."""
     pushed = site.push()

@@ -1,10 +1,10 @@
 """A small and strict stand-in for Google Cloud Storage, for tests.
 
 It speaks as much of the JSON API as the google-cloud-storage library uses for
-objects, and keeps the promises of the service: preconditions, checksums in both
-directions, ranges, pages, the order of listings. It refuses everything that it does
-not know, even an unknown parameter, so that no test passes because something was
-ignored. ::
+objects, and of the XML API what uploads in parts take (`tests.fakes.gcs_parts`), and
+keeps the promises of the service: preconditions, checksums in both directions, ranges,
+pages, the order of listings. It refuses everything that it does not know, even an
+unknown parameter, so that no test passes because something was ignored. ::
 
     with FakeGcs(buckets=["b"]) as fake:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)  # or fake.environ
@@ -32,7 +32,8 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import google_crc32c
+from tests.fakes.gcs_answers import NO_BUCKET, Answer, Refusal, Request, crc32c, flipped
+from tests.fakes.gcs_parts import PartsApi, error_of, route
 
 #: every piece of an upload but the last is a multiple of this
 PIECE = 256 << 10
@@ -45,6 +46,11 @@ PARAMETERS = {
     "object.insert": {"uploadType", "name", "ifGenerationMatch"},
     "object.list": {"prefix", "pageToken", "maxResults", "projection"},
     "object.media": {"alt", "generation", "ifGenerationMatch"},
+    "parts.cancel": {"uploadId"},
+    "parts.finish": {"uploadId"},
+    "parts.list": {"uploads", "prefix", "key-marker", "upload-id-marker"},
+    "parts.send": {"partNumber", "uploadId"},
+    "parts.start": {"uploads"},
     "token": set(),
     "upload.cancel": {"uploadType", "upload_id"},
     "upload.piece": {"uploadType", "upload_id"},
@@ -58,6 +64,11 @@ PERMISSIONS = {
     "object.insert": "storage.objects.create",
     "object.list": "storage.objects.list",
     "object.media": "storage.objects.get",
+    "parts.cancel": "storage.multipartUploads.abort",
+    "parts.finish": "storage.multipartUploads.create",
+    "parts.list": "storage.multipartUploads.list",
+    "parts.send": "storage.multipartUploads.create",
+    "parts.start": "storage.multipartUploads.create",
     "upload.cancel": "storage.objects.create",
     "upload.piece": "storage.objects.create",
     "upload.start": "storage.objects.create",
@@ -75,7 +86,6 @@ REASONS = {
     500: "internalError",
     503: "backendError",
 }
-NO_BUCKET = "The specified bucket does not exist."
 CONDITION = "At least one of the pre-conditions you specified did not hold."
 
 
@@ -87,6 +97,7 @@ class Stored:
     generation: int
     modified: float
     content_type: str = "application/octet-stream"
+    in_parts: bool = False
 
     @property
     def crc32c(self) -> str:
@@ -112,27 +123,6 @@ class Upload:
     size: int | None
     data: bytearray = field(default_factory=bytearray)
     done: Answer | None = None
-
-
-@dataclass
-class Answer:
-    """``cut``: where the connection breaks; ``drip``: seconds between drops."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    cut: int | None = None
-    drip: float = 0.0
-
-
-class Refusal(Exception):
-    """The error that ends the handling of a request."""
-
-    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = message
-        self.headers = list(headers)
 
 
 @dataclass
@@ -174,7 +164,7 @@ class Objects(MutableMapping[str, bytes]):
         return sum(map(len, self._fake.buckets.values()))
 
 
-class FakeGcs:
+class FakeGcs(PartsApi):
     """The service on a port of this machine, while the ``with`` block lasts.
 
     ``objects``
@@ -196,10 +186,13 @@ class FakeGcs:
         service has also done, when the last piece has arrived
         (https://github.com/googleapis/google-cloud-java/issues/201),
     ``page``
-        the number of objects in a page of a listing.
+        the number of objects in a page of a listing,
+    ``each``, ``delay``
+        bytes a second that a connection takes, and seconds before an answer.
     """
 
     def __init__(self, buckets: Iterable[str] = ("bucket",)) -> None:
+        super().__init__()
         self.buckets: dict[str, dict[str, Stored]] = {name: {} for name in buckets}
         self.uploads: dict[str, Upload] = {}
         self.objects = Objects(self)
@@ -212,6 +205,8 @@ class FakeGcs:
         self.ranges = True
         self.conditions_at_start = True
         self.page = 1000
+        self.each = 0.0
+        self.delay = 0.0
         self.lock = threading.RLock()
         self.closing = threading.Event()
         self._faults: list[Fault] = []
@@ -280,6 +275,10 @@ class FakeGcs:
         """Keep only the first 256 KiB of a piece of an upload, and answer so."""
         self._faults.append(Fault("keep_less", times, "upload.piece"))
 
+    def break_off(self, times: int = 1, *, at: int, only: str = "parts.send") -> None:
+        """Break the connection after *at* bytes of content have arrived."""
+        self._faults.append(Fault("break_off", times, only, at=at))
+
     def fault(self, kind: str, operation: str) -> Fault | None:
         with self.lock:
             for fault in self._faults:
@@ -298,8 +297,11 @@ class FakeGcs:
         name: str,
         data: bytes,
         content_type: str = "application/octet-stream",
+        *,
+        in_parts: bool = False,
     ) -> Stored:
-        stored = Stored(bytes(data), next(self._generations), time.time(), content_type)
+        number, now = next(self._generations), time.time()
+        stored = Stored(bytes(data), number, now, content_type, in_parts)
         self.buckets[bucket][name] = stored
         return stored
 
@@ -331,7 +333,8 @@ class FakeGcs:
         ]
         if self.hashes:
             headers.append(("X-Goog-Hash", f"crc32c={stored.crc32c}"))
-            headers.append(("X-Goog-Hash", f"md5={stored.md5}"))
+            if not stored.in_parts:
+                headers.append(("X-Goog-Hash", f"md5={stored.md5}"))
         status, body = 200, stored.data
         asked = request.headers.get("range")
         if asked is not None and self.ranges:
@@ -539,16 +542,6 @@ class FakeGcs:
             raise Refusal(404, "Not Found") from None
 
 
-@dataclass
-class Request:
-    operation: str
-    bucket: str
-    name: str
-    query: dict[str, str]
-    headers: dict[str, str]  # names in lower case
-    body: bytes
-
-
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -586,6 +579,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             if fault := fake.fault("fail", operation):
                 self._fail(fault)
+            time.sleep(fake.delay)
             self._permit(operation)
             call: Callable[[Request], Answer] = getattr(
                 fake, operation.replace(".", "_")
@@ -599,7 +593,10 @@ class Handler(BaseHTTPRequestHandler):
             if refusal.status == 0:
                 self.close_connection = True
                 return
-            answer = refused(refusal, plain=operation == "object.media")
+            if operation.startswith("parts."):
+                answer = error_of(refusal)
+            else:
+                answer = refused(refusal, plain=operation == "object.media")
         self._send(answer)
 
     def _fail(self, fault: Fault) -> None:
@@ -622,25 +619,43 @@ class Handler(BaseHTTPRequestHandler):
     def _request(self) -> Request:
         headers = {name.lower(): value for name, value in self.headers.items()}
         path, _, text = self.path.partition("?")
+        text = re.sub(r"^uploads(?=&|$)", "uploads=", text)
         pairs = urllib.parse.parse_qsl(
             text, keep_blank_values=True, strict_parsing=bool(text)
         )
         query = dict(pairs)
+        operation, bucket, name = self._route(path, query)
         body = b""
         if self.command in {"POST", "PUT", "PATCH"}:
             if "content-length" not in headers:
                 self.close_connection = True
                 raise Refusal(411, "Length Required")
-            body = self.rfile.read(int(headers["content-length"]))
-        operation, bucket, name = self._route(path, query)
+            length = int(headers["content-length"])
+            if fault := self.fake.fault("break_off", operation):
+                self.rfile.read(min(fault.at, length))
+                self.fake.requests[operation] += 1
+                raise Refusal(0, "")
+            body = self._receive(length)
         unknown = set(query) - PARAMETERS[operation] - COMMON
         if unknown or len(query) != len(pairs):
             raise Refusal(400, f"Unknown or repeated parameters: {unknown or pairs}")
         return Request(operation, bucket, name, query, headers, body)
 
+    def _receive(self, length: int) -> bytes:
+        if not self.fake.each:
+            return self.rfile.read(length)
+        pieces, free = [], time.monotonic()
+        for start in range(0, length, 1 << 18):
+            pieces.append(self.rfile.read(min(1 << 18, length - start)))
+            free = max(free, time.monotonic() - 0.01) + len(pieces[-1]) / self.fake.each
+            time.sleep(max(free - time.monotonic(), 0))
+        return b"".join(pieces)
+
     def _route(self, path: str, query: dict[str, str]) -> tuple[str, str, str]:
         if (self.command, path) == ("POST", "/token"):
             return "token", "", ""
+        if found := route(self.command, path, query):
+            return found
         match = re.fullmatch(
             r"(/upload|/download)?/storage/v1/b/([^/]+)(/o(?:/([^/]+))?)?", path
         )
@@ -750,7 +765,7 @@ def resource_of(bucket: str, name: str, stored: Stored) -> dict[str, Any]:
         "storageClass": "STANDARD",
         "size": str(len(stored.data)),
         "crc32c": stored.crc32c,
-        "md5Hash": stored.md5,
+        **({} if stored.in_parts else {"md5Hash": stored.md5}),
         "etag": stored.etag,
         "timeCreated": when,
         "updated": when,
@@ -793,13 +808,3 @@ def range_of(asked: str, size: int) -> tuple[int, int]:
         text = "The requested range cannot be satisfied."
         raise Refusal(416, text, ("Content-Range", f"bytes */{size}"))
     return start, stop
-
-
-def crc32c(data: bytes) -> str:
-    value: int = google_crc32c.value(data)
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
-
-
-def flipped(data: bytes) -> bytes:
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]

@@ -118,7 +118,7 @@ def test_a_part_that_fails_is_sent_again(
     services.ask("PUT", f"{moto}/{name}")
     with Faulty(moto, seed=143, share=0.25, faults=("503",)) as faulty:
         url = f"s3://{name}/?endpoint={faulty.url}&region=us-east-1"
-        S3Store.from_url(url).inner.put_in_parts("k", io.BytesIO(data))
+        S3Store.from_url(url).inner.put_in_parts("k", io.BytesIO(data), 4)
         assert faulty.faults["503"]
 
     assert download(open_store(f"s3://{name}/?endpoint={moto}"), "k") == data
