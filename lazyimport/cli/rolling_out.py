@@ -58,10 +58,10 @@ def _carry_out(
     _tell_steps(plan, reporter)
     if plan.before.cluster:
         reporter.say(f"applied to {path}")
+    if wishes.wait and (wishes.apply or plan.changes):
+        plan.look(wishes.target)
     if wishes.apply:
         yield f"{path} names {hash[:12]}, and if the cluster has got it, {goes_on}"
-        if wishes.wait:
-            plan.look(wishes.target)
         reporter.say(plan.apply(wishes.target, history, reporter))
     if wishes.wait:
         yield goes_on

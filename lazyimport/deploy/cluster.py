@@ -34,6 +34,10 @@ _ACTORS = (
     "&filter_keys=state&filter_predicates=!%3D&filter_values=DEAD"
 )
 _JOBS = "/api/jobs/"
+_WORKERS = (
+    "/api/v0/workers?detail=1&limit=10000"
+    "&filter_keys=is_alive&filter_predicates=%3D&filter_values=True"
+)
 #: what the newest workers of a node wrote, one line each; the node's id is missing
 _LOG = "/api/v0/logs/file?filename=lazyimport.log&lines={}&node_id={}"
 _LOGS = "/api/v0/logs?glob=lazyimport.log&node_id={}"
@@ -116,7 +120,12 @@ class Cluster:
         nodes = {actor["node_id"] for actor in actors if actor.get("node_id")}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             logs = dict(zip(nodes, pool.map(self._log, nodes), strict=True))
-        return status.processes(actors, self._ask("GET", _JOBS), logs)
+        workers: list[dict[str, Any]] = []
+        if not all(log.is_empty for log in logs.values()):
+            with suppress(DeployError):  # a Ray that does not tell
+                answer = self._ask("GET", _WORKERS)
+                workers = answer["data"]["result"]["result"]
+        return status.processes(actors, self._ask("GET", _JOBS), logs, workers)
 
     def requests(self) -> dict[str, tuple[float, float]]:
         """Return, by replica, how many requests it has had, and how many failed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -42,6 +43,22 @@ def apply(path: str, verb: str = "apply") -> str:
     if process.returncode:
         raise DeployError(f"kubectl {verb} --filename {path} failed: {errors.strip()}")
     return said.strip()
+
+
+def given(service: str, namespace: str | None) -> object:
+    """Return what of the RayService *service* KubeRay deploys again when it changes.
+
+    None if kubectl does not tell.
+    """
+    words = ["get", f"rayservice/{service}", "--output", "json"]
+    words += ["--namespace", namespace] if namespace else []
+    process = _start(words, subprocess.PIPE)
+    said, _ = process.communicate()
+    try:
+        spec = json.loads(said)["spec"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return spec.get("serveConfigV2"), spec.get("rayClusterConfig")
 
 
 class Forward:

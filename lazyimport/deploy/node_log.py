@@ -43,16 +43,26 @@ class NodeLog:
         for facts in _facts_in(text):
             self._by_pid.setdefault(facts["pid"], []).append(facts)
 
-    def installed(self, pid: int, hash: str | None) -> _Facts:
+    def installed(
+        self, pid: int, hash: str | None, worker: str | None = None
+    ) -> _Facts:
         """Return what the process *pid* wrote last of its archive *hash*.
 
-        Another one may have had its number before it, with another archive. If its
-        runtime environment names none (*hash* is None), a channel or its image may.
+        Another one may have had its number before it: the id that Ray gives a *worker*
+        tells them apart, where it is known and was written. If its runtime environment
+        names no archive (*hash* is None), a channel or its image may.
         """
         for facts in reversed(self._by_pid.get(pid, [])):
-            if "live" not in facts and (hash is None or hash == facts.get("hash")):
+            is_other = worker and facts.get("worker", worker) != worker
+            is_its = hash is None or hash == facts.get("hash")
+            if "live" not in facts and is_its and not is_other:
                 return facts
         return {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no worker wrote anything."""
+        return not self._by_pid
 
     def lives(self, pid: int, replica: str) -> str | None:
         """Return the archive that a *replica* whose code can change serves now."""

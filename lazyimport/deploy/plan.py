@@ -79,6 +79,11 @@ class Plan:
         self._begun: Run | None = None
         self._earlier: Mapping[str, Served] = {}
 
+    @property
+    def changes(self) -> bool:
+        """Whether the manifest changes, so that no cluster has it yet as it will be."""
+        return self.before.text != self.after.text
+
     def diff(self) -> str:
         """Return the difference as ``diff -u`` prints it; empty if there is none."""
         path = self.before.path
@@ -131,7 +136,8 @@ class Plan:
     def look(self, target: Target) -> None:
         """Remember what the cluster serves before `apply`, for `follow`.
 
-        A cluster that does not answer serves nothing that is known.
+        That is before somebody else applies it, if nobody does here. A cluster that
+        does not answer serves nothing that is known.
         """
         try:
             with target.cluster_of(self.applications[0]) as cluster:
@@ -149,6 +155,8 @@ class Plan:
         """
         first = self.applications[0]
         note(hash=first.hash, application=first.name, manifest=self.after.name)
+        old = any(app.status == "DEPLOY_FAILED" for app in self._earlier.values())
+        given = target.given(first) if old else None
         try:
             done = target.apply(self.after, self.applications, reporter)
         except DeployError as error:
@@ -158,7 +166,8 @@ class Plan:
                 f"again, {again or 'run this again'}; to take it back: {self.undo}"
             ) from error.__cause__
         self._run(history).note("applied", cluster=target.name_for(first))
-        if done.endswith(" unchanged"):  # so KubeRay lets it be as it is
+        is_same = given is not None and given == target.given(first)
+        if is_same or done.endswith(" unchanged"):  # so KubeRay lets it be as it is
             self._earlier = {}
         return done
 

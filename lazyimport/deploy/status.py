@@ -116,10 +116,11 @@ def processes(
     actors: Iterable[dict[str, Any]],
     jobs: Iterable[dict[str, Any]],
     logs: Mapping[str, NodeLog] = {},
+    workers: Iterable[dict[str, Any]] = (),
 ) -> list[Process]:
     """Return the living actors, replicas and jobs but Serve's own, replicas first.
 
-    *logs* are by the ids of nodes.
+    *logs* are by the ids of nodes; *workers* are the living, who may have written them.
     """
     found = [
         _of_actor(actor)
@@ -128,7 +129,11 @@ def processes(
     ]
     found += [_of_job(job) for job in jobs if job["status"] not in ENDED]
     known = {node[:SHORT]: log for node, log in logs.items()}
-    told = [_told(process, known.get(process.node)) for process in found]
+    ids = {(w["node_id"][:SHORT], w["pid"]): w["worker_id"] for w in workers}
+    told = [
+        _told(process, known.get(process.node), ids.get((process.node, process.pid)))
+        for process in found
+    ]
     return sorted(told, key=lambda p: (p.kind != "replica", p.kind, p.name))
 
 
@@ -162,11 +167,11 @@ def _of_actor(actor: dict[str, Any]) -> Process:
     return Process(kind, name, _hash_of(actor), actor["state"], node, actor.get("pid"))
 
 
-def _told(process: Process, log: NodeLog | None) -> Process:
-    """Return *process* with what the *log* of its node says of it."""
+def _told(process: Process, log: NodeLog | None, worker: str | None) -> Process:
+    """Return *process*, a *worker* of Ray, with what the *log* of its node says."""
     if log is None or process.pid is None:
         return process
-    facts = log.installed(process.pid, process.hash)
+    facts = log.installed(process.pid, process.hash, worker)
     live = log.lives(process.pid, process.name.rpartition("/")[2])
     return process._replace(
         failure=facts.get("failure"),

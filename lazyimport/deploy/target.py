@@ -103,6 +103,12 @@ class Target:
         if apply and not kinds <= {SERVE}:
             kubectl.require()
 
+    def given(self, application: Application) -> object:
+        """Return what KubeRay has for a RayService, by which it deploys; else None."""
+        if application.kind != SERVICE or application.resource is None:
+            return None
+        return kubectl.given(*application.resource)
+
     def apply(
         self,
         manifest: Manifest,

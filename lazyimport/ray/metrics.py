@@ -174,7 +174,8 @@ def _write(facts: Mapping[str, object]) -> None:
     node = getattr(worker, "_global_node", None)
     if node is None:
         return
-    line = {"time": utc(time.time()), "pid": os.getpid(), **facts}
+    me = {"pid": os.getpid(), "worker": worker.global_worker.worker_id.hex()}
+    line = {"time": utc(time.time()), **me, **facts}
     path = os.path.join(node.get_logs_dir_path(), LOG_NAME)
     with open(path, "ab", buffering=0) as file:
         file.write(json.dumps(line).encode() + b"\n")  # one write: one line

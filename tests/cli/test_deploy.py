@@ -762,12 +762,21 @@ class TestWithoutACluster:
         assert "with --address" in error
 
     @pytest.mark.parametrize(
-        ("did", "ends"), [("configured", "RUNNING"), ("unchanged", "DEPLOY_FAILED")]
+        ("did", "then", "ends"),
+        [
+            ("configured", "new", "RUNNING"),
+            ("configured", "old", "DEPLOY_FAILED"),  # of its labels, say
+            ("unchanged", "", "DEPLOY_FAILED"),
+            ("configured", "", "RUNNING"),  # as far as anybody may know
+        ],
     )
     def test_a_failure_from_before_it_was_applied(
-        self, cli: CommandLine, service: Path, did: str, ends: str
+        self, cli: CommandLine, service: Path, did: str, then: str, ends: str
     ) -> None:
-        """KubeRay tells Serve later, or never if the text is what it was."""
+        """KubeRay tells Serve later, or never if what it goes by is what it was."""
+        now = cli.folder / "given"
+        now.write_text(json.dumps({"spec": {"serveConfigV2": "old"}}) * bool(then))
+        later = json.dumps({"spec": {"serveConfigV2": then}}) if then else ""
         cli.run("deploy", service, "--hash", B)
         failed = {**served("shop", B), "status": "DEPLOY_FAILED", "message": "old"}
         failed["last_deployed_time_s"] = 1.0
@@ -778,7 +787,9 @@ class TestWithoutACluster:
             kubectl = cli.folder / "kubectl"
             kubectl.write_text(
                 "#!/bin/sh\n"
-                f"test $1 = apply && exec echo rayservice.ray.io/x {did}\n"
+                f"test $1 = get && exec cat {now}\n"
+                f"test $1 = apply && echo '{later}' > {now} && "
+                f"exec echo rayservice.ray.io/x {did}\n"
                 f"echo 'Forwarding from 127.0.0.1:{port} -> 8265'; exec sleep 600\n"
             )
             kubectl.chmod(0o755)
@@ -789,6 +800,23 @@ class TestWithoutACluster:
         (last, *_) = History(str(cli.cache)).deployments("shop")
         assert last.outcome == {"RUNNING": "running"}.get(ends, "failed")
         assert ("cannot be deployed" in done.stderr) is (ends != "RUNNING")
+
+    @pytest.mark.parametrize("named", [A, B])
+    def test_a_failure_from_before_somebody_else_applies_it(
+        self, cli: CommandLine, file: Path, named: str
+    ) -> None:
+        """It is of this archive only if the file had named it before."""
+        cli.run("deploy", file, "--hash", named)
+        failed = {**served("shop", B), "status": "DEPLOY_FAILED", "message": "old"}
+        failed["last_deployed_time_s"] = 1.0
+        runs = {**served("shop", B), "last_deployed_time_s": 2.0}
+        with Later(failed, failed, failed, runs) as dashboard:
+            dashboard.actors = [actor("shop", B)]
+            at = ("--address", dashboard.address)
+            words = ("deploy", file, "--hash", B, "--wait", *at)
+            done = cli.run(*words, code=int(named == B))
+
+        assert ("cannot be deployed" in done.stderr) is (named == B)
 
     def test_a_job_cannot_be_waited_for(self, cli: CommandLine) -> None:
         file = cli.folder / "job.yaml"

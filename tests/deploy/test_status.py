@@ -117,6 +117,29 @@ class TestProcesses:
         assert (A, None, False) == (replica.hash, replica.failure, replica.live)
         assert "no" == any_.failure
 
+    def test_one_whose_number_a_worker_had_that_is_gone(self) -> None:
+        """Ray's ids of workers tell them apart, also where no hash is known."""
+        gone = {"pid": 7, "worker": "aa", "hash": A, "failure": "no"}
+        older = {"pid": 8, "hash": A, "failure": "written without an id"}
+        log = NodeLog("\n".join(map(json.dumps, [gone, older])))
+        actors = [
+            actor("a", "Counter"),
+            actor("b", "Counter", None),
+            actor("c", "Counter", pid=8),
+        ]
+
+        def failures(*ids: str) -> list[str | None]:
+            workers = [
+                {"node_id": NODE, "pid": pid, "worker_id": id_}
+                for pid, id_ in zip([7, 8], ids, strict=False)
+            ]
+            found = processes(actors, [], {NODE: log}, workers)
+            return [process.failure for process in found]
+
+        assert [None, None, older["failure"]] == failures("bb", "cc")
+        assert ["no", "no", older["failure"]] == failures("aa", "cc")
+        assert ["no", "no", older["failure"]] == failures()
+
     def test_one_whose_hash_is_written_in_another_way(self) -> None:
         log = NodeLog(json.dumps({"pid": 7, "hash": A, "failure": "no"}))
         (found,) = processes([actor("b", "C", f" {A.upper()}")], [], {NODE: log})
