@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeGuard
 
 from click import style
 
@@ -70,12 +70,16 @@ def plain(value: object) -> Any:
         return value
     if isinstance(value, Mapping):
         return {
-            key: utc(each) if key in _TIMES and isinstance(each, float) else plain(each)
+            key: utc(each) if key in _TIMES and _is_number(each) else plain(each)
             for key, each in value.items()
         }
     if isinstance(value, Iterable) and not hasattr(value, "_fields"):
         return list(map(plain, value))
     return plain(facts(value))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def facts(value: object) -> dict[str, object]:

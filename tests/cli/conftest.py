@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
+import time
 
 import click
 import pytest
@@ -23,6 +25,17 @@ MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from lazyimport.cli import main; sys.exit(main(sys.argv[1:]))"
 )
+
+
+def epochs_in(value: Any) -> Iterator[float]:
+    """Yield numbers of today's seconds or milliseconds: people read times as text."""
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from epochs_in(each)
+    elif type(value) in {int, float} and any(
+        abs(value / unit - time.time()) < 86_400 for unit in (1, 1000)
+    ):
+        yield value
 
 
 class CommandLine:
@@ -72,6 +85,8 @@ class CommandLine:
             check=False,
         )
         assert code == done.returncode, done.stderr
+        if "--json" in arguments and done.stdout:
+            assert [] == list(epochs_in(json.loads(done.stdout)))
         return done
 
     def fail(self, *arguments: object, code: int = 1, **options: Any) -> str:

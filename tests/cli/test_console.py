@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -152,3 +153,12 @@ class TestDiff:
         assert "\x1b[31m-x\x1b[0m\n" in text
         assert "\x1b[32m+y\\x1b\x1b[0m\n" in text
         assert text.endswith("\n\\ no newline\n")
+
+
+def test_json_has_times_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever number a service gives them as; others are numbers."""
+    console.print_json([{"since": 5, "used": 5.5, "started": None, "size": 5}])
+
+    (found,) = json.loads(capsys.readouterr().out)
+    text = "1970-01-01T00:00:05Z"
+    assert {"since": text, "used": text, "started": None, "size": 5} == found
