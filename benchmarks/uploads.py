@@ -1,9 +1,8 @@
 """How long a large file takes to go up to gs://, in parts and in one row.
 
-The service is the stand-in of the tests, in a process of its own, of which every
-connection takes so many bytes a second and every answer so long. Each row is a process
-that puts what it is given, as a push does; its memory is what is its own (anonymous),
-at most.
+The service is the stand-in of the tests, of which every connection takes so many bytes
+a second and every answer so long. Each row is a process that puts what it is given, as
+a push does; its memory is what is its own (anonymous), at most.
 """
 
 from __future__ import annotations
@@ -11,14 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 from benchmarks import measure
 from tests.fakes.gcs import FakeGcs
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 #: Bytes a second of one connection, and seconds of an answer.
 EACH, ANSWER = 40e6, 0.03
@@ -52,15 +46,6 @@ ended.set()
 thread.join()
 print(seconds, most)
 """
-SERVER = "from benchmarks import uploads; uploads.serve()"
-
-
-def serve() -> None:
-    """Be the service, until the input ends; keep no bytes that arrived."""
-    with FakeGcs() as fake:
-        fake.each, fake.delay = EACH, ANSWER
-        print(fake.url, flush=True)
-        sys.stdin.read()
 
 
 def main() -> None:
@@ -85,24 +70,15 @@ def main() -> None:
 
 def upload(path: str, how: str, count: int) -> tuple[float, int]:
     """Return the seconds and kilobytes of memory of an upload to an empty service."""
-    server: Any = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        url = server.stdout.readline().strip()
-        environ = {"STORAGE_EMULATOR_HOST": url, "NO_PROXY": "127.0.0.1"}
+    with FakeGcs() as fake:
+        fake.each, fake.delay = EACH, ANSWER
         printed = subprocess.run(
             [sys.executable, "-c", SENDER, path, how, str(count)],
-            env=measure.clean_environ(environ),
+            env=measure.clean_environ(fake.environ),
             check=True,
             capture_output=True,
             text=True,
         ).stdout
-        server.stdin.close()
-    time.sleep(0.1)
     seconds, most = printed.split()
     return float(seconds), int(most)
 
