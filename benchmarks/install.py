@@ -16,8 +16,7 @@ from benchmarks import measure
 from lazyimport.cache.node import NodeCache
 from lazyimport.format import sha256
 from lazyimport.format.build import build_index
-from lazyimport.format.entries import DIRECTORY, Code, Entry, Variant
-from lazyimport.format.listings import listing_of
+from lazyimport.format.entries import DIRECTORY, Code, Entry, Variant, listing_of
 from lazyimport.format.writer import write_archive
 from lazyimport.importing import running_python
 

@@ -46,7 +46,8 @@ def start() -> None:
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
     failure = None
     try:
-        from lazyimport.runtime import install, process
+        from lazyimport import install
+        from lazyimport.runtime import process
 
         process.reporter = _StandardError()
         installed = install()

@@ -5,16 +5,24 @@ For modules that every worker loads at its start, where nothing has gone wrong y
     from lazyimport.lazy import errors
 
     raise errors.SettingsError(...)
+
+Those modules themselves are loaded together. The import machinery takes longer to find,
+lock and describe one of them than to execute it, and it is known where they are.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+from _frozen_importlib import ModuleSpec, _init_module_attrs as describe
+from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _io import open_code
+from marshal import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType
     from typing import Any, TypeVar
 
     from lazyimport import errors
@@ -23,6 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Later", "errors", "exports", "traced"]
 
+#: module -> what is loaded without finders when it is asked for: what it imports, each
+#: after what that imports itself, or itself; packages end with a slash
+_TOGETHER = {
+    "lazyimport.runtime": (
+        "cache/ values cache/layout format/ format/entries format/index "
+        "format/sections format/archive cache/opening importing/ importing/looks "
+        "importing/finder importing/wrappers importing/registration importing/tree "
+        "settings"
+    ),
+    "lazyimport.importing.loader": "importing/loader",
+    "lazyimport.importing.path_finder": "importing/path_finder",
+}
 #: Whether `promote` does anything: where it takes constant time, and as long as nobody
 #: else has frozen objects.
 _promotes = "t" not in sys.abiflags and not (3, 14) <= sys.version_info < (3, 14, 5)
@@ -62,11 +82,72 @@ def _import(module: str, name: str) -> Any:
     collects = gc.isenabled()
     gc.disable()  # what our modules make stays
     try:
+        if module in _TOGETHER:
+            _load_together(_TOGETHER[module].split())
         # not importlib.import_module: it would bring importlib.util and more along
         return getattr(__import__(module, fromlist=[name]), name)
     finally:
         if collects:
             gc.enable()
+
+
+def _load_together(items: list[str]) -> None:
+    """Load modules of ours as the import machinery does, but without finders.
+
+    What is not as usual, such as a source without a valid ``.pyc`` file, is left to the
+    machinery, with all that follows it.
+    """
+    ours = __spec__
+    if ours is None or type(ours.loader) is not SourceFileLoader:
+        return
+    top = __file__.rpartition("/")[0]
+    cached, _, end = str(ours.cached).rpartition("/lazy")
+    if cached != f"{top}/__pycache__":  # as PYTHONPYCACHEPREFIX has it
+        return
+    for item in items:
+        name = f"lazyimport.{item.replace('/', '.')}".rstrip(".")
+        inner, _, file = f"/{item}".rpartition("/")
+        folder = top + inner
+        spec = ModuleSpec(name, None, origin=f"{folder}/{file or '__init__'}.py")
+        spec.cached = f"{folder}/__pycache__/{file or '__init__'}{end}"
+        if not file:
+            spec.submodule_search_locations = [folder]
+        if name not in sys.modules and not _load(spec):
+            return
+
+
+def _load(spec: ModuleSpec) -> bool:
+    """Load a module of ours; return False if its code is not where it should be."""
+    source, cached = str(spec.origin), str(spec.cached)
+    code = _valid_code(source, cached)
+    if code is None:
+        return False
+    spec.loader, spec.has_location = SourceFileLoader(spec.name, source), True
+    module = type(sys)(spec.name)
+    describe(spec, module, override=True)
+    exec(code, vars(module))  # noqa: S102 - ours, as an import does
+    # Nobody sees a half of it. Of two threads that load it, one has come first.
+    module = sys.modules.setdefault(spec.name, module)
+    parent, _, name = spec.name.rpartition(".")
+    setattr(sys.modules[parent], name, module)
+    return True
+
+
+def _valid_code(source: str, cached: str) -> CodeType | None:
+    """Return the code of a ``.pyc`` file, None unless *source* is as it was then."""
+    from posix import stat  # which Windows does not have
+
+    try:
+        status = stat(source)
+        with open_code(cached) as file:
+            data = file.read()
+    except OSError:
+        return None
+    facts = (0, int(status.st_mtime), status.st_size)
+    head = b"".join((fact & 0xFFFF_FFFF).to_bytes(4, "little") for fact in facts)
+    if data[:16] != MAGIC_NUMBER + head:
+        return None
+    return loads(memoryview(data)[16:])  # type: ignore[no-any-return]
 
 
 def promote() -> None:

@@ -16,7 +16,7 @@ from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
-from lazyimport.format.listings import listings
+from lazyimport.format.entries import listings
 from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False

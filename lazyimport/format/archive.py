@@ -6,7 +6,7 @@ hands out. `lazyimport.format.writer` makes them.
 
 from __future__ import annotations
 
-from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry
+from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
 from lazyimport.format.index import Index
 from lazyimport.format.sections import (
     BLOB,
@@ -16,7 +16,7 @@ from lazyimport.format.sections import (
     Members,
     open_header,
 )
-from lazyimport.lazy import Later, errors
+from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from lazyimport.errors import DamagedArchive
-    from lazyimport.format import listings
     from lazyimport.format.blobs import Blob
     from lazyimport.format.sections import ReadMember
 
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
 
         def want(self, slots: Sequence[int]) -> object:
             """Bring these members before others; do not wait for them."""
-
-else:
-    listings = Later("format.listings")  # a module is found without them
 
 
 class Archive:
@@ -170,7 +166,7 @@ class Archive:
     def children(self, path: str) -> list[tuple[str, int]]:
         """Return (name, kind) of what lies in the directory *path*, sorted by name."""
         entry = self.directory(path)
-        return [] if entry is None else listings.parse_listing(self.content(entry))
+        return [] if entry is None else parse_listing(self.content(entry))
 
     def tops(self) -> list[str]:
         """Return the directories at the top, after ``""`` for the files there."""

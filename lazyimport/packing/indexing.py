@@ -29,9 +29,9 @@ from lazyimport.format.entries import (
     Code,
     Entry,
     Variant,
+    listing_of,
 )
 from lazyimport.format.index import Index
-from lazyimport.format.listings import listing_of
 from lazyimport.format.patch import Patch, patched
 from lazyimport.format.writer import encode_notes
 from lazyimport.packing.compile import SyntaxProblem, compile_sources

@@ -61,7 +61,8 @@ def site(tmp_path: Path) -> object:
 ALIKE = """
 import os, signal, sys, threading
 import shop.m7
-print(sorted(name for name in sys.modules if not name.startswith("lazyimport.")))
+# errno is built in, and tells nothing apart
+print(sorted(n for n in sys.modules if n != "errno" and n[:11] != "lazyimport."))
 print(threading.active_count(), sorted(os.environ.items()), os.getcwd(), os.umask(0))
 print([str(signal.getsignal(number)) for number in sorted(signal.Signals)])
 print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))

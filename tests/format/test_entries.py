@@ -20,9 +20,10 @@ from lazyimport.format.entries import (
     Entry,
     Variant,
     check_path,
+    listing_of,
+    parse_listing,
     stem_of,
 )
-from lazyimport.format.listings import listing_of, parse_listing
 from tests.support import forge
 from tests.support.trees import Tree, make_archive, running_variant
 

@@ -246,7 +246,7 @@ from lazyimport.format.archive import Archive
 from lazyimport.format import sha256
 from lazyimport.format.entries import DIRECTORY, Entry
 from lazyimport.format.build import build_index
-from lazyimport.format.listings import listing_of
+from lazyimport.format.entries import listing_of
 from lazyimport.format.writer import (write_archive)
 import io
 

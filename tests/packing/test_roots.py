@@ -14,8 +14,14 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
 from lazyimport.format.archive import Archive
-from lazyimport.format.entries import CONFIGURED, HAS_DATA, IN_MEMORY, LOOKS, NATIVE
-from lazyimport.format.listings import parse_listing
+from lazyimport.format.entries import (
+    CONFIGURED,
+    HAS_DATA,
+    IN_MEMORY,
+    LOOKS,
+    NATIVE,
+    parse_listing,
+)
 from lazyimport.packing.config import Config
 from lazyimport.packing.interpreters import find_interpreters
 from lazyimport.packing.roots import Packed, pack_roots

@@ -10,8 +10,14 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.build import build_index
-from lazyimport.format.entries import DIRECTORY, FILE, Variant, stem_of
-from lazyimport.format.listings import listing_of, parse_listing
+from lazyimport.format.entries import (
+    DIRECTORY,
+    FILE,
+    Variant,
+    listing_of,
+    parse_listing,
+    stem_of,
+)
 from lazyimport.format.writer import recode
 from tests.support import reference_reader
 from tests.support.read_everything import read_delta, read_everything

@@ -15,9 +15,8 @@ from importlib.util import MAGIC_NUMBER
 from lazyimport.format import sha256
 from lazyimport.format.build import build_index
 from lazyimport.format.delta import write_delta
-from lazyimport.format.entries import DIRECTORY, FILE, Code, Entry, Variant
+from lazyimport.format.entries import DIRECTORY, FILE, Code, Entry, Variant, listing_of
 from lazyimport.format.index import ALL_MINORS, Index
-from lazyimport.format.listings import listing_of
 from lazyimport.format.writer import encode_notes, write_archive
 
 TYPE_CHECKING = False

@@ -1,0 +1,169 @@
+"""The modules of a start, loaded together or by the import machinery."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import lazyimport
+from lazyimport.lazy import _TOGETHER
+
+_START = _TOGETHER["lazyimport.runtime"].split()
+#: what a start loads before `lazyimport.runtime`, and what that adds
+NAMES = [f"lazyimport.{item.replace('/', '.')}".rstrip(".") for item in _START]
+FIRST = {"lazyimport", "lazyimport.lazy"}
+
+DESCRIBE = """
+    import sys
+    FACTS = ("__file__", "__cached__", "__path__", "__package__", "__doc__")
+    for name in NAMES:
+        module = sys.modules[name]
+        spec = module.__spec__
+        folder, _, tail = name.rpartition(".")
+        print(name, *(getattr(module, fact, None) for fact in FACTS))
+        print(type(module.__loader__), module.__loader__.name, module.__loader__.path)
+        print(spec.name, spec.origin, spec.cached, spec.parent, spec.has_location)
+        print(spec.submodule_search_locations, spec.loader is module.__loader__)
+        print(getattr(sys.modules[folder], tail) is module, module.__builtins__ is __builtins__.__dict__)
+    """
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of lazyimport, with bytecode of all of it."""
+    copy = tmp_path_factory.mktemp("compiled") / "lazyimport"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(lazyimport.__file__).parent, copy, ignore=ignored)
+    compileall.compile_dir(copy, quiet=2, stripdir=str(copy.parent))
+    return copy
+
+
+@pytest.fixture
+def alone(compiled: Path, tmp_path: Path) -> Path:
+    """A directory with a copy of that, whose files are as old."""
+    shutil.copytree(compiled, tmp_path / "alone/lazyimport")
+    return tmp_path / "alone"
+
+
+def start(alone: Path, program: str, *options: str, **variables: str) -> str:
+    """Return what a program says, which *options* of Python begin."""
+    begin = f"import sys; sys.path.insert(0, {str(alone)!r})\nNAMES = {NAMES!r}\n"
+    done = subprocess.run(
+        [sys.executable, *options, "-c", begin + dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={k: v for k, v in os.environ.items() if k[:6] != "PYTHON"} | variables,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def asked_for(alone: Path, **variables: str) -> set[str]:
+    """Return the modules of ours for which a start asks the import machinery."""
+    said = start(alone, "from lazyimport import install", "-Ximporttime", **variables)
+    words = {line.rpartition("|")[2].strip() for line in said.splitlines()}
+    return {word for word in words if word.startswith("lazyimport")}
+
+
+def test_a_start_asks_for_one_module_beside_the_first(alone: Path) -> None:
+    """All that it imports is loaded together, each after what it needs."""
+    assert asked_for(alone) == {*FIRST, "lazyimport.runtime"}
+
+
+def test_nothing_is_loaded_together_that_a_start_does_not_need(alone: Path) -> None:
+    program = "import lazyimport.runtime\nprint(*sys.modules)"
+
+    assert set(start(alone, program).split()) >= {*NAMES}
+
+
+def test_modules_are_as_the_machinery_makes_them(alone: Path) -> None:
+    together = start(alone, f"from lazyimport import install\n{dedent(DESCRIBE)}")
+    ordinary = start(alone, f"import lazyimport.runtime\n{dedent(DESCRIBE)}")
+
+    assert together == ordinary
+    assert together.count("SourceFileLoader") == len(NAMES)
+
+
+def test_a_changed_source_is_loaded(alone: Path) -> None:
+    with open(alone / "lazyimport/format/index.py", "a", encoding="utf-8") as file:
+        file.write("changed = True\n")
+
+    program = "from lazyimport import install\nprint(sys.modules['lazyimport.format.index'].changed)"
+
+    assert start(alone, program) == "True\n"
+
+
+def test_a_source_of_the_same_size_is_loaded(alone: Path) -> None:
+    source = alone / "lazyimport/values.py"
+    before = source.stat()
+    text = source.read_text("utf-8")
+    source.write_text(
+        text.replace("SHORTEST_PREFIX = 6", "SHORTEST_PREFIX = 7"), "utf-8"
+    )
+    os.utime(source, (before.st_atime, before.st_mtime + 10))
+
+    program = "from lazyimport import install\nprint(sys.modules['lazyimport.values'].SHORTEST_PREFIX)"
+
+    assert start(alone, program) == "7\n"
+
+
+@pytest.mark.parametrize("kind", ["none", "unwritten", "elsewhere", "hashed", "cut"])
+def test_without_the_usual_bytecode(alone: Path, tmp_path: Path, kind: str) -> None:
+    """The machinery loads what is not there, or is not as usual, and the rest."""
+    variables = {}
+    if kind in {"none", "unwritten"}:
+        for folder in [*alone.rglob("__pycache__")]:
+            shutil.rmtree(folder)
+    if kind == "unwritten":
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    elif kind == "elsewhere":
+        variables["PYTHONPYCACHEPREFIX"] = str(tmp_path / "bytecode")
+    elif kind == "hashed":
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(alone, quiet=2, force=True, invalidation_mode=mode)
+    elif kind == "cut":
+        (cached,) = alone.rglob("entries.*.pyc")
+        cached.write_bytes(cached.read_bytes()[:10])
+
+    program = "from lazyimport import install\nprint(install.__module__)"
+
+    assert start(alone, program, **variables) == "lazyimport.runtime\n"
+    if kind == "cut":
+        assert "lazyimport.cache" not in asked_for(alone)  # as it was written again
+    elif kind != "none":
+        assert asked_for(alone, **variables) == {*FIRST, *NAMES, "lazyimport.runtime"}
+
+
+def test_threads_that_start_at_once_have_the_same_modules(alone: Path) -> None:
+    program = """
+        import threading
+        barrier = threading.Barrier(8)
+        seen = []
+        def begin(number):
+            barrier.wait()
+            if number % 2:
+                import lazyimport
+                lazyimport.install
+            else:
+                __import__(NAMES[number * 2])
+            from lazyimport.runtime import process
+            from lazyimport.values import Value
+            from lazyimport.settings import Settings
+            seen.append((process, Value, Settings.__mro__[1]))
+        threads = [threading.Thread(target=begin, args=(n,)) for n in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(len(seen), len(set(seen)), seen[0][1] is seen[0][2])
+        """
+
+    for _ in range(5):
+        assert start(alone, program) == "8 1 True\n"
