@@ -17,9 +17,7 @@ from zlib import crc32
 from lazyimport.format import sha256
 from lazyimport.format.entries import (
     COUNT,
-    DIRECTORY,
     DIRECTORY_ITEM,
-    FILE,
     VARIANT,
     Entry,
     Variant,
@@ -162,9 +160,10 @@ class Index:
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry at *path* (``""`` is the top directory), or None."""
-        for kind in (FILE, DIRECTORY):
-            for entry in self.find(stem_of(path, kind)):
-                if entry.path == path and entry.kind == kind:
+        stem = stem_of(path)
+        for each in (stem,) if stem == path else (stem, path):  # path: of a directory
+            for entry in self.find(each):
+                if entry.path == path:
                     return entry
         return None
 

@@ -15,18 +15,18 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from importlib.metadata import Distribution, DistributionFinder
     from os import PathLike
     from typing import Any
 
     from lazyimport.importing.tree import Tree
 
+    Warn = Callable[[str], object]
+
 _SUFFIXES = (".dist-info", ".egg-info")
 #: hash of an archive -> names of its distributions
 _listed: dict[str, list[str]] = {}
-#: files that are read of all distributions to find some of them
-_READ_OF_ALL = ("METADATA", "PKG-INFO", "entry_points.txt", "RECORD", "top_level.txt")
 
 
 def find_distributions(
@@ -37,7 +37,8 @@ def find_distributions(
     They are of a class of the module that asks, which may be the backport
     importlib_metadata. A context with a path of its own asks only about that path.
     Where the archive is damaged, a distribution that nobody asked for by name is left
-    out, with a warning: whoever wants all distributions still gets the others.
+    out, or lacks a file, with a warning: whoever wants all distributions still gets the
+    others.
     """
     if tree.is_real or tree.root not in context.path:
         return
@@ -50,15 +51,15 @@ def find_distributions(
         return
     for name in names:
         if wanted is None:
+            with_its_name = "PKG-INFO" if name.endswith(_SUFFIXES[1]) else "METADATA"
             try:
-                for file in ("", *_READ_OF_ALL):
-                    tree.archive.index.check(f"{name}/{file}".rstrip("/"))
+                tree.archive.index.check(f"{name}/{with_its_name}")
             except errors.ArchiveError as error:
                 tree.warn(f"the distribution {name} is left out: {error}")
                 continue
         elif _normalized(_project(name)) != wanted:
             continue
-        yield kind(ArchivePath(tree, name))
+        yield kind(ArchivePath(tree, name), tree.warn if wanted is None else None)
 
 
 def _names(tree: Tree) -> list[str]:
@@ -74,14 +75,22 @@ def _kind(metadata: Any) -> Any:
     class ArchiveDistribution(metadata.PathDistribution):  # type: ignore[misc]
         """A distribution whose metadata directory (or file) is in an archive."""
 
-        def __init__(self, path: ArchivePath) -> None:
+        def __init__(self, path: ArchivePath, warn: Warn | None) -> None:
             super().__init__(Path(str(path)))
             self._inside = path
+            self._warn = warn
 
         def read_text(self, filename: str | PathLike[str]) -> str | None:
             """Return a metadata file's text, or None if there is none of that name."""
             path = self._inside.joinpath(filename)
-            return path.read_text(encoding="utf-8") if path.is_file() else None
+            try:
+                there = path.is_file()
+            except errors.ArchiveError as error:
+                if self._warn is None:
+                    raise
+                self._warn(f"{path} cannot be looked up: {error}")
+                there = False
+            return path.read_text(encoding="utf-8") if there else None
 
     return ArchiveDistribution
 

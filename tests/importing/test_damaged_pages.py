@@ -73,6 +73,16 @@ def page_after(archive: Archive, *stems: str) -> int:
     return first
 
 
+def put_damaged(cache: Path, data: bytes, hash: str, at: int) -> None:
+    """Put an archive into a new node cache, of which the byte *at* is damaged."""
+    damaged = bytearray(data)
+    damaged[at] ^= 1
+    place = cache / "archives" / hash
+    place.parent.mkdir(parents=True, mode=0o700)
+    cache.chmod(0o700)
+    place.write_bytes(damaged)
+
+
 @pytest.mark.parametrize(
     "name", ["shop.mod", "app.m7", "outside", "shop-1.0.dist-info/entry_points.txt"]
 )
@@ -83,12 +93,7 @@ def test_what_is_in_other_pages_works(tmp_path: Path, outside: Path, name: str) 
     page = page_after(archive, stem_of(path, FILE), "")
     header = archive.header
     _, end = archive.index.page_place(page)
-    damaged = bytearray(data)
-    damaged[header.pages_at + end - 2] ^= 1
-    place = tmp_path / "cache/archives" / hash
-    place.parent.mkdir(parents=True, mode=0o700)
-    (tmp_path / "cache").chmod(0o700)
-    place.write_bytes(damaged)
+    put_damaged(tmp_path / "cache", data, hash, header.pages_at + end - 2)
     module = name if "/" not in name and name != "outside" else "shop.mod"
 
     done = subprocess.run(
@@ -103,3 +108,54 @@ def test_what_is_in_other_pages_works(tmp_path: Path, outside: Path, name: str) 
     assert said[:5] == ["found", "nothing", "found", "found", "found"]
     is_damaged = page == archive.index.page_of(module.replace(".", "/"))
     assert said[5] == ("ArchiveImportError" if is_damaged else "found")
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        ("METADATA", "['basket'] [] ['b'] ['a']"),
+        ("entry_points.txt", "['basket', 'shop'] [] ['b'] DamagedArchive"),
+    ],
+)
+def test_whoever_wants_all_distributions_gets_the_others(
+    tmp_path: Path, file: str, found: str
+) -> None:
+    """Who wants the damaged one by its name gets what is sound, or an error."""
+    files = {
+        **FILES,
+        "basket-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: basket\n",
+        "basket-1.0.dist-info/entry_points.txt": "[y]\nb = basket\n",
+    }
+    data, hash = make_archive(files)
+    archive = Archive(data, hash)
+    read = [
+        f"{folder}-1.0.dist-info/{name}"
+        for folder in ("shop", "basket")
+        for name in ("METADATA", "PKG-INFO", "entry_points.txt")
+    ]
+    damaged = f"shop-1.0.dist-info/{file}"
+    page = page_after(archive, damaged, "", *(each for each in read if each != damaged))
+    _, end = archive.index.page_place(page)
+    put_damaged(tmp_path / "cache", data, hash, archive.header.pages_at + end - 2)
+    program = """
+import sys
+import lazyimport
+lazyimport.install(sys.argv[1], cache_dir=sys.argv[2])
+from importlib.metadata import distribution, distributions, entry_points
+names = {each.metadata["Name"] for each in distributions()}
+print(sorted(names & {"basket", "shop"}), end=" ")
+print([each.name for each in entry_points(group="x")], end=" ")
+print([each.name for each in entry_points(group="y")], end=" ")
+try: print([each.name for each in distribution("shop").entry_points])
+except Exception as error: print(type(error).__name__)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, hash, str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == f"{found}\n", done.stderr
+    assert damaged.partition("/")[0] in done.stderr
