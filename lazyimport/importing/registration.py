@@ -32,7 +32,12 @@ else:
     )
 
 #: modules that `stdlib_patches` lets see the archive
-_PATCHED = ("importlib.abc", "pkg_resources")
+_PATCHED = (
+    "importlib.abc",
+    "importlib.readers",
+    "importlib_resources.readers",
+    "pkg_resources",
+)
 #: Up to here the interpreter prints an uncaught exception in C, and reads files.
 _PRINTS_IN_C = sys.version_info < (3, 13)
 #: the hooks of sys behind which it does so; errors that nobody can catch follow later

@@ -26,6 +26,8 @@ def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
         _patch_abc(module)
     elif name == "pkg_resources":
         _patch_pkg_resources(module, tree, changes)
+    elif name in {"importlib.readers", "importlib_resources.readers"}:
+        _patch_readers(module, tree, changes)
 
 
 def _patch_abc(abc: ModuleType) -> None:
@@ -40,6 +42,15 @@ def _patch_abc(abc: ModuleType) -> None:
     abc.ExecutionLoader.register(ArchiveLoader)
     if hasattr(abc, "ResourceLoader"):  # deprecated since Python 3.12
         abc.ResourceLoader.register(ArchiveLoader)
+
+
+def _patch_readers(readers: Any, tree: Tree, changes: Changes) -> None:
+    """Let resources of namespaces be found where no directory can be made."""
+    from lazyimport.importing.namespaces import reader_class
+
+    if hasattr(readers, "NamespaceReader"):
+        reader = reader_class(readers.NamespaceReader, tree)
+        changes.replace(readers, "NamespaceReader", reader)
 
 
 def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> None:

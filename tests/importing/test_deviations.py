@@ -5,6 +5,7 @@ The table below names the test that shows it, here or elsewhere.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -263,3 +264,56 @@ def test_where_no_file_can_be_made(
     path = f"/proc/none/trees/{hash_}/files"
     assert done.stdout == f"{path}/__init__.py False\n#!/bin/sh\n\n"
     assert f"RuntimeWarning: code in files of archive {hash_} will" in done.stderr
+
+
+@pytest.mark.parametrize("is_split", [False, True], ids=["archive", "and disk"])
+def test_resources_of_a_namespace_where_no_file_can_be_made(
+    trees: tuple[Path, Path, str], tmp_path: Path, is_split: bool
+) -> None:
+    """What a directory says, from the archive, and from a directory beside it."""
+    folder, cache, hash_ = trees
+    node = NodeCache(str(cache))
+    archive = node.open(hash_)
+    assert archive is not None
+    publish(archive, writable(open_store(f"file://{tmp_path}/store")), node)
+    more = {"space/more.txt": "more\n", "space/part/more.txt": "inner\n"}
+    beside = write_tree(more if is_split else {"other.py": ""}, tmp_path / "beside")
+    program = f"""
+        import importlib, importlib.resources as r, space, sys, warnings
+        warnings.simplefilter("ignore")
+        sys.path.append({str(beside)!r}); importlib.invalidate_caches()
+        f = r.files("space")
+        print(f.name, f.is_dir(), f.is_file(), sorted({{p.name for p in f.iterdir()}} - {{"__pycache__"}}))
+        for name in ("data.txt", "more.txt", "part/__init__.py", "none.txt"):
+            try: print((f / name).read_text())
+            except OSError as e: print(type(e).__name__)
+        for wrong in (f.read_bytes, f.open, (f / "part").read_bytes):
+            try: print(wrong())
+            except OSError as e: print(isinstance(e, (FileNotFoundError, IsADirectoryError)))
+        with r.as_file(f / "data.txt") as path: print(open(path).read())
+        if hasattr(r, "path"):
+            with r.path("space", "data.txt") as path: print(open(path).read())
+        if hasattr(r, "read_text"): print(r.read_text("space", "data.txt"))
+        import space.part; print(space.part.__name__, sorted({*r.contents("space")} - {"__pycache__"}) if hasattr(r, "contents") else "")
+        """
+    install = f"""
+        import lazyimport
+        lazyimport.install({hash_!r}, store="file://{tmp_path}/store", cache_dir="/proc/none", cache_mode="memory")
+        """
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    path = f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+    directory = run(path + dedent(program))
+    assert "data\n" in directory.stdout, directory.stderr
+
+    done = run(dedent(install) + dedent(program))
+
+    assert done.stdout == directory.stdout, done.stderr
