@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from lazyimport.importing.tree import Tree
 
+__all__ = ["ArchivePath", "ArchiveResources", "Traversable"]
+
 
 class ArchiveResources(TraversableResources):
     """The resource reader of the modules that lie in the directory *folder*."""

@@ -294,7 +294,7 @@ def test_resources_of_a_namespace_where_no_file_can_be_made(
         if hasattr(r, "path"):
             with r.path("space", "data.txt") as path: print(open(path).read())
         if hasattr(r, "read_text"): print(r.read_text("space", "data.txt"))
-        import space.part; print(space.part.__name__, sorted({*r.contents("space")} - {"__pycache__"}) if hasattr(r, "contents") else "")
+        import space.part; print(space.part.__name__, sorted({{*r.contents("space")}} - {{"__pycache__"}}) if hasattr(r, "contents") else "")
         """
     install = f"""
         import lazyimport
