@@ -117,9 +117,11 @@ def _can_be_changed(cache: NodeCache) -> bool:
     except OSError as error:
         why = str(error.strerror)
     else:
-        if owner not in {os.geteuid(), 0}:
+        user = os.geteuid()
+        allowed = os.access(cache.path, os.W_OK | os.X_OK, effective_ids=True)
+        if owner not in {user, 0} or not (allowed or owner == user):
             why = f"it belongs to user {owner}; run this as that user"
-        elif not os.access(cache.path, os.W_OK | os.X_OK, effective_ids=True):
+        elif not allowed:
             why = "this user may not write there"
     if not why:
         _refuse_unmarked(cache)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import lazyimport
 from lazyimport.cache.artifacts import ArtifactRecord
 from lazyimport.cache.evict import EVICTION, clear, prune, shrink
 from lazyimport.cache.layout import ARTIFACTS, SHARED, SIGNATURES
@@ -173,6 +177,33 @@ def test_clear(cache: NodeCache) -> None:
     entry = archive.index.entry("pkg/data.bin")
     assert entry is not None
     assert len(archive.content(entry)) == SIZE  # a process that has it open goes on
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="makes a cache that belongs to root")
+def test_whose_cache_it_is_that_another_user_may_not_change() -> None:
+    program = (
+        "import os, sys\n"
+        "sys.path[:0] = eval(sys.argv[2])\n"
+        "from lazyimport.cache.evict import clear\n"
+        "from lazyimport.cache.node import NodeCache\n"
+        "from lazyimport.errors import CacheError\n"
+        "os.setuid(12345)\n"
+        "try: clear(NodeCache(sys.argv[1]))\n"
+        "except CacheError as error: print(error)\n"
+    )
+    where = [str(Path(lazyimport.__file__).parents[1]), *sys.path]
+    # Not tmp_path: pytest keeps the folders above it from other users.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        NodeCache(f"{folder}/cache").make()
+        done = subprocess.run(
+            [sys.executable, "-c", program, f"{folder}/cache", repr(where)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.stdout.endswith(": it belongs to user 0; run this as that user\n"), done
 
 
 def test_archive_in_use_is_named_once(cache: NodeCache) -> None:

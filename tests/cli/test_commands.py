@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from lazyimport.cache.node import NodeCache
 from lazyimport.format.profile import decode
 from tests.support.trees import make_archive
@@ -346,6 +348,25 @@ class TestRun:
         assert "" == quiet.stderr
         assert "does not read lazyimport.pth" in told.stderr
         assert quiet.stdout == told.stdout
+
+    @pytest.mark.parametrize("flag", ["-E", "-I"])
+    def test_a_python_that_ignores_the_environment(
+        self, cli: CommandLine, project: Path, flag: str
+    ) -> None:
+        """So do those that multiprocessing starts, which are told the archive by it."""
+        hash_ = cli.push(project)
+        told = subprocess.run(
+            [
+                *(sys.executable, flag, "-m", "lazyimport", "run", hash_),
+                *("--cache-dir", cli.cache, "-m", "shop.main"),
+            ],
+            env=cli.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert "processes that shop.main starts do not find the archive" in told.stderr
 
     def test_the_profile_names_the_module(
         self, cli: CommandLine, project: Path

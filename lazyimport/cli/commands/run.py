@@ -110,12 +110,9 @@ def command(
     if profile:
         sys.argv[:] = [module, *program]  # the profile names it
         installed.record(os.path.abspath(profile))
-    if not _reads_pth():
-        console.warn(
-            f"{sys.executable} does not read lazyimport.pth, so processes that {module} "
-            "starts do not find the archive; install ray-lazyimport into the "
-            "site-packages of that Python"
-        )
+    warning = _warning_of_children(module)
+    if warning:
+        console.warn(warning)
     act_as_python()
     search_as_python()
     ended = run_program(installed.tree, module, program)
@@ -125,14 +122,27 @@ def command(
     return INTERRUPTED if isinstance(ended, KeyboardInterrupt) else FAILED
 
 
-def _reads_pth() -> bool:
-    """Whether processes of this Python are activated, by our .pth or in another way."""
+def _warning_of_children(module: str) -> str:
+    """Return why processes that *module* starts will not find its archive.
+
+    "" if they are activated, by our .pth or in another way.
+    """
+    what = f"processes that {module} starts do not find the archive"
+    if sys.flags.ignore_environment:
+        return f"with -E or -I, which multiprocessing passes on, {what}; leave it out"
     import site
 
-    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
     found = any(os.path.exists(f"{folder}/lazyimport.pth") for folder in folders)
     is_read = found and not sys.flags.no_site
-    return is_read or "lazyimport.activation" in sys.modules
+    if is_read or "lazyimport.activation" in sys.modules:
+        return ""
+    return (
+        f"{sys.executable} does not read lazyimport.pth, so {what}; install "
+        "ray-lazyimport into the site-packages of that Python"
+    )
 
 
 def _names_store(words: Sequence[str]) -> bool:
