@@ -146,6 +146,7 @@ def preludes(tree: str, folder: str, peers: str = "") -> dict[str, str]:
         "directory": path.format(tree),
         "archive": f"{install})\n",
         "archive, gc=pause": f"{install}, gc='pause')\n",
+        "archive, gc=run": f"{install}, gc='run')\n",
     }
     if peers:
         sides["zip"] = path.format(make_zip(tree, folder))

@@ -1,8 +1,9 @@
 """The garbage collector waits while modules of the archive are imported.
 
 An import makes many objects that stay, and the collector looks through them again and
-again. `pause` puts that off until no import of the archive is under way. Once imports
-have made many, `gc.freeze` spares the collector what has been imported by then.
+again. `pause` puts that off until no import of the archive is under way. What has been
+imported by then is promoted. Once imports have made many, `gc.freeze` spares the
+collector what there is for good.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ _thresholds = gc.get_threshold()
 #: objects that imports have made, less those that were there before
 _made = 0
 _frozen = False
+#: collections before the end of the last import, and whether imports have followed one
+#: another since the first, with less in between than would have called the collector
+_collected = 0
+_follows = True
 
 
 def pause(spec: ModuleSpec) -> None:
     """Let the collector wait while the module of *spec* is executed.
 
-    Neither `gc.isenabled` nor what a module does with `gc` is affected; `gc.freeze`
-    happens once in a process.
+    Neither `gc.isenabled` nor what a module does with `gc` is affected. Once imports
+    have made many objects, `gc.freeze` is called, and again after each that follows.
     """
     if get_ident() not in _importing:
         spec.__class__ = _Pausing
@@ -59,28 +64,36 @@ class _Pausing(ModuleSpec):
 
 
 def _begin(spec: ModuleSpec) -> None:
-    global _thresholds, _made  # noqa: PLW0603 - the collector is one for the process
+    global _thresholds, _made, _follows  # noqa: PLW0603 - one collector for the process
     now = gc.get_threshold()
     if not _importing and now[0] != _NEVER:
         _thresholds = now
-        _made -= gc.get_count()[0]
+        young = gc.get_count()[0]
+        _made -= young
+        if _frozen and (young > now[0] or _collections() > _collected):
+            _follows = False
         gc.set_threshold(_NEVER, *now[1:])
     _importing.setdefault(get_ident(), spec)
 
 
 def _end(thread: int, spec: ModuleSpec) -> None:
-    global _frozen, _made  # noqa: PLW0603 - as above
+    global _frozen, _made, _collected  # noqa: PLW0603 - as above
     if _importing.get(thread) is spec:
         del _importing[thread]
     if _importing or gc.get_threshold()[0] != _NEVER:
         return
     _made += gc.get_count()[0]
-    if not _frozen and _made > _MANY:
-        _frozen = True
+    if _made > _MANY and _follows:
         gc.freeze()
-    if not _frozen:
+        _frozen = True
+        _collected = _collections()
+    elif not _frozen:
         promote()
     gc.set_threshold(*_thresholds)
+
+
+def _collections() -> int:
+    return sum(each["collections"] for each in gc.get_stats())
 
 
 def _forked() -> None:

@@ -20,6 +20,7 @@ FILES: Files = {
     ),
     "large.py": "made = [[] for _ in range(8_000)]\n",
     "larger.py": "made = [[] for _ in range(8_000)]\n",
+    "third.py": "made = [[] for _ in range(8_500)]\n",
     "fails.py": "1 / 0\n",
     "disables.py": "import gc\ngc.disable()\n",
     "sets.py": "import gc\ngc.set_threshold(123, 4, 5)\n",
@@ -72,10 +73,35 @@ def test_what_imports_made_is_frozen_once_it_is_much(
         "import larger\n"
         "frozen = gc.get_freeze_count()\n"
         "print(frozen >= start + 16_000)\n"
+        "gc.collect(0)\n"
         "import cycles\n"
         "print(gc.get_freeze_count() <= frozen)\n",
     )
     assert out == ["True", "True", "True", "True"]
+
+
+@pytest.mark.parametrize(
+    ("between", "freezes"),
+    [
+        ("", True),
+        ("gc.collect()", False),
+        ("more = [[] for _ in range(before[0] + 1)]", False),
+        ("gc.disable(); more = [[] for _ in range(before[0] + 1)]", False),
+    ],
+)
+def test_an_import_that_follows_at_once_is_frozen_too(
+    archive: tuple[str, Path], between: str, freezes: bool
+) -> None:
+    """As in a loop over the modules of a package; what a program makes is not."""
+    out = run(
+        archive,
+        "import large, larger\n"
+        "frozen = gc.get_freeze_count()\n"
+        f"{between}\n"
+        "import third\n"
+        "print(gc.get_freeze_count() > frozen + 8_000)\n",
+    )
+    assert out == [str(freezes)]
 
 
 def test_goes_on_after_an_import_that_fails(archive: tuple[str, Path]) -> None:
