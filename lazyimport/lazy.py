@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
-__all__ = ["Later", "errors", "exports", "traced"]
+__all__ = ["Later", "errors", "exports", "promote", "traced"]
 
 #: module -> what is loaded without finders when it is asked for: what it imports, each
 #: after what that imports itself, or itself; packages end with a slash
@@ -43,9 +43,11 @@ _TOGETHER = {
     "lazyimport.importing.loader": "importing/loader",
     "lazyimport.importing.path_finder": "importing/path_finder",
 }
-#: Whether `promote` does anything: where it takes constant time, and as long as nobody
-#: else has frozen objects.
-_promotes = "t" not in sys.abiflags and not (3, 14) <= sys.version_info < (3, 14, 5)
+#: Whether `promote` does anything: where the collector has three lists of objects (not
+#: with free threads, nor in Python 3.14.0 to 3.14.4), until somebody has frozen some.
+_promotes = (
+    sys.version_info < (3, 14) or (3, 14, 5) <= sys.version_info < (3, 16)
+) and "t" not in getattr(sys, "abiflags", "")  # of which Windows has none
 #: Python 3.12 itself freezes what is immortal: 375 objects, and a program all it has.
 _frozen: Iterator[object] = iter(gc.get_freeze_count, None)
 if sys.version_info[:2] == (3, 12):
