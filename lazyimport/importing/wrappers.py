@@ -48,7 +48,6 @@ class _Wrapper:
         self, real: Any, looks: Looks, see: Any, depth: int, then: Any = None
     ) -> None:
         self.__wrapped__ = real
-        self.__doc__ = real.__doc__
         self.__module__ = real.__module__
         self.looks = looks
         self.depth = depth
@@ -116,6 +115,10 @@ class _Realpath(_Wrapper):
         return found
 
     __call__ = put_on_disk_and_call
+
+
+# Python makes the text of a builtin function each time that it is asked for it.
+_Wrapper.__doc__ = _Realpath.__doc__ = property(lambda self: self.__wrapped__.__doc__)  # type: ignore[assignment]
 
 
 def _path(wrapper: _Wrapper, args: Any, keywords: Any, paths: int = 1) -> Any:
@@ -257,6 +260,8 @@ class Wrappers:
             if row[0] in sys.modules:
                 self._wrap(sys.modules[row[0]], *row[1:])
         _exchange({id(real): wrapper for real, wrapper in self._made.items()})
+        for able in _ABILITIES:
+            able.update([self._made[real] for real in able & self._made.keys()])
 
     def take_out(self) -> None:
         """Take back what `put_in` and `wrap_module` did."""
@@ -280,9 +285,6 @@ class Wrappers:
                 kind = _Realpath if name == "realpath" else _Wrapper
                 wrapper = self._made[real] = kind(real, self.looks, *how)
             setattr(module, name, wrapper)
-            for able in _ABILITIES:
-                if real in able:
-                    able.add(wrapper)
 
 
 def _exchange(others: dict[int, Any]) -> None:
@@ -312,12 +314,13 @@ def _names_to_see(name: str, module: object, others: dict[int, Any]) -> Iterable
 
     The standard library has few, and ours bring no file when they look.
     """
-    if name in _UNTOUCHED or not isinstance(module, type(sys)):
-        return ()
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return _HAVE.get(name, "").split()
-    if top == "lazyimport":
+    standard = top in sys.stdlib_module_names
+    if top == "lazyimport" or name in _UNTOUCHED or (standard and name not in _HAVE):
         return ()
+    if not isinstance(module, type(sys)):
+        return ()
+    if standard:
+        return _HAVE[name].split()
     known = vars(module).copy()
     return () if others.keys().isdisjoint(map(id, known.values())) else known
