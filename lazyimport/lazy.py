@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["Later", "errors", "exports", "promote", "traced"]
 
 #: module -> what is loaded without finders when it is asked for: what it imports, each
-#: after what that imports itself, or itself; packages end with a slash
+#: after what that imports in turn, and itself; packages end with a slash
 _TOGETHER = {
     "lazyimport.runtime": (
         "cache/ values cache/layout format/ format/entries format/index "
         "format/sections format/archive cache/opening importing/ importing/looks "
         "importing/finder importing/wrappers importing/registration importing/tree "
-        "settings"
+        "settings runtime"
     ),
     "lazyimport.importing.loader": "importing/loader",
     "lazyimport.importing.path_finder": "importing/path_finder",
