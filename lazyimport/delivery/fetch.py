@@ -8,10 +8,11 @@ from contextlib import suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
-from lazyimport.cache.partial import Wishes, may_be_open
+from lazyimport.cache.partial import Wishes
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room, require_space
 from lazyimport.delivery.early import is_streamed, open_overlays
+from lazyimport.delivery.explaining import explaining
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
@@ -20,7 +21,6 @@ from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
     DamagedArchive,
-    KeyMissing,
     MalformedArchive,
     StoreError,
 )
@@ -108,6 +108,8 @@ class _Fetch:
         #: what stored objects said of themselves, and all of them that came
         self._heads: dict[str, Head] = {}
         self._asked: list[Head] = []
+        #: checksums of members that hold, by the inode of a file and their digests
+        self._revived: dict[int, dict[bytes, int]] = {}
         #: deltas whose bases are being fetched
         self._deltas: set[str] = set()
 
@@ -166,6 +168,10 @@ class _Fetch:
                 return self._publish(packed)
             except ArchiveError:
                 pass  # what was packed here is damaged
+        if found is None and self._cache.has_begun(hash):
+            from lazyimport.cache.reviving import revive  # few go on with another's
+
+            revive(self._cache, hash, self._reporter, self._revived)
         return found or self._twice(self._download, hash)
 
     def _cached(self, hash: str, reporter: Reporter = SILENT) -> Archive | None:
@@ -216,8 +222,9 @@ class _Fetch:
                 file.truncate(filling.size)  # it has that size already, or none
                 is_open = filling.is_open(room)
                 if is_open or is_streamed(self._settings, head, self._cache):
-                    if not may_be_open(self._cache, hash):
-                        filling.doubt(room)
+                    if is_open:
+                        inode = os.fstat(file.fileno()).st_ino
+                        filling.known = self._revived.get(inode, {})
                     with Wishes(self._cache, hash) as wishes:
                         self._run(filling, head, room, wishes)
                 else:
@@ -272,8 +279,11 @@ class _Fetch:
         def opened() -> None:
             open_overlays(self._cache, hash, self._asked, self._kind)
 
-        self._explaining(
-            hash, url, lambda: filling.fill(room, connections, tell, wishes, opened)
+        explaining(
+            self._cache.path,
+            hash,
+            url,
+            lambda: filling.fill(room, connections, tell, wishes, opened),
         )
 
     def _tell(self, head: Head, done: int, total: int) -> None:
@@ -284,7 +294,7 @@ class _Fetch:
         """Return the archive that a delta gives with its base."""
         hash = head.header.hash
         head.apply(base.index)
-        data = self._explaining(hash, head.store.url, head.rest)
+        data = explaining(self._cache.path, hash, head.store.url, head.rest)
         return Revision(base, data, hash, head.what)
 
     def _needed(self, hash: str, base: str, bring: Callable[[str], T]) -> T:
@@ -322,28 +332,12 @@ class _Fetch:
             self._require_store(hash)
             store = store_of(self._settings, timeout=round(self._left(), 1))
             again = self._cache.has_begun(hash)
-            head = self._heads[hash] = self._explaining(
-                hash, store.url, lambda: Head(store, hash, again=again)
+            head = self._heads[hash] = explaining(
+                self._cache.path,
+                hash,
+                store.url,
+                lambda: Head(store, hash, again=again),
             )
             self._asked.append(head)
             self._tell(head, head.moved, head.header.size)
         return head
-
-    def _explaining(self, hash: str, url: str, call: Callable[[], T]) -> T:
-        """Return what *call* does; its errors say what could not be fetched."""
-        try:
-            return call()
-        except KeyMissing:
-            raise ArchiveMissing(
-                f"archive {hash} is neither in {url} nor in the node cache "
-                f"{self._cache.path}; check the hash and LAZYIMPORT_STORE, or push it "
-                f"there: lazyimport push DIR --store {url}",
-                hash=hash,
-                store=url,
-            ) from None
-        except StoreError as error:
-            text = (
-                f"archive {hash} is not in the node cache {self._cache.path}, and "
-                f"cannot be fetched: {error}"
-            )
-            raise error.with_text(text) from error.__cause__

@@ -44,7 +44,7 @@ class Filling:
 
     What its object lacks, which is a delta then, is in those of *others*. ``size`` is
     that of the archive: a room must have it. ``damage`` is raised when all else is
-    there.
+    there. ``known`` are checksums of what was proved in the room before.
     """
 
     def __init__(self, head: Head, *others: Head, raw: bool) -> None:
@@ -55,6 +55,7 @@ class Filling:
         self._index = index
         self._lock = allocate_lock()
         self._is_open = False
+        self.known: dict[bytes, int] = {}
         self.damage: DamagedArchive | None = None
         self._room: Room
         slots: dict[bytes, list[int]] = {}
@@ -128,11 +129,6 @@ class Filling:
     def is_open(self, room: Room) -> bool:
         """Return whether processes may have open what is in *room*."""
         return any(room.read(0, HEADER_SIZE))
-
-    def doubt(self, room: Room) -> None:
-        """Let no member count in *room* that was there before the machine booted."""
-        if self.is_open(room):
-            room.write(0, self._beginning())
 
     def fill(
         self,
@@ -250,6 +246,9 @@ class Filling:
         return missing
 
     def _holds(self, member: Member) -> bool:
+        if (crc := self.known.get(member.digest)) is not None:
+            self._settle(member, crc)
+            return True
         try:
             self._prove_in_room(member)
         except DamagedArchive:

@@ -133,8 +133,12 @@ class Waiting:
         for _ in tries(self._settings.timeout, longest=_PAUSE):
             archive = self.open_whole()
             if archive is None:
-                progress = self.look() or progress
                 archive = None if whole else self._open_partial(self.name)
+                try:
+                    progress = self.look() or progress
+                except errors.LazyImportError:
+                    if archive is None:
+                        raise  # else what is there runs, without the store as well
             if archive is not None:
                 done = read_progress(self._cache, self.name) if self._started else None
                 return archive, 0 if done is None else done.moved or done.total

@@ -364,6 +364,110 @@ def test_slots_that_were_written_before_the_machine_booted(node: ColdNode) -> No
         node.is_left_alone()
 
 
+def end_boot(node: ColdNode) -> None:
+    """Kill the fetcher, and let everything be as it is after the machine has booted."""
+    os.kill(node.wait_for(0), signal.SIGKILL)
+    for wishes in Path(node.cache.folder("archives")).glob("*.wishes.tmp"):
+        wishes.rename(str(wishes).replace(boot.name(), "a" * 32))
+    assert open_partial(node.cache, node.hash) is None
+
+
+def size_of_what_is_there(node: ColdNode) -> int:
+    found = open_partial(node.cache, HASH)
+    if found is None:
+        return 0
+    archive, _ = found
+    slots = {slot for entry in archive.index.entries() for slot, *_ in entry.members()}
+    places = {archive.stored(slot) for slot in slots if not archive.awaits(slot)}
+    return sum(size for _, size in places)
+
+
+def lose(node: ColdNode, path: str) -> None:
+    """Let the disk have lost what it had of a file, before the machine went down."""
+    found = open_partial(node.cache, HASH)
+    assert found is not None
+    archive, _ = found
+    entry = archive.index.entry(path)
+    assert entry is not None
+    with open(node.cache.partial_path(HASH, "raw"), "r+b") as file:
+        there = [slot for slot, *_ in entry.members() if not archive.awaits(slot)]
+        assert there
+        for slot in there:
+            offset, size = archive.stored(slot)
+            file.seek(archive.header.members_at + offset)
+            file.write(bytes(size))
+
+
+@pytest.mark.parametrize("store", ["away", "silent"])
+def test_without_the_store_what_has_come_runs_after_another_boot(
+    node: ColdNode, store: str
+) -> None:
+    """What the disk has lost is not run, and comes again when the store is back."""
+    node.server.most = BEGINNING
+    away = node.object.with_name("away")
+    with Worker(node) as worker:
+        assert worker.ask(importing("shop.m7")) == "7"
+        lose(node, "shop/m9.py")
+    end_boot(node)
+    node.server.most = 1e12
+    if store == "away":
+        node.object.rename(away)
+    else:
+        node.server.go.clear()
+    with Worker(node, LAZYIMPORT_TIMEOUT="6") as worker:
+        assert worker.ask(importing("shop.m8")) == "8"
+        said = worker.ask(importing("shop.m9"))
+        for text in ("ArchiveImportError", "shop/m9.py", HASH, node.url):
+            assert text in said
+        assert worker.ask(importing("shop.m10")) == "10"
+        with Worker(node, LAZYIMPORT_TIMEOUT="6") as another:
+            assert another.ask(importing("shop.m11")) == "11"
+        if store == "away":
+            away.rename(node.object)
+        node.server.go.set()
+        assert worker.ask(importing("shop.m9")) == "9"
+        assert worker.ask(importing("late.m3")) == "3"
+        node.is_left_alone()
+
+
+def test_after_another_boot_only_what_was_lost_comes_again(node: ColdNode) -> None:
+    node.server.most = 3 * BEGINNING
+    with Worker(node) as worker:
+        assert worker.ask(importing("shop.m7")) == "7"
+        while (there := size_of_what_is_there(node)) < 2 * BEGINNING:
+            time.sleep(0.01)
+        lose(node, "shop/m9.py")
+    end_boot(node)
+    node.server.most = 1e12
+    node.server.moved = 0
+    with Worker(node) as worker:
+        assert worker.ask(importing("shop.m8")) == "8"
+        assert worker.ask(importing("late.m3")) == "3"
+        node.is_left_alone()
+    # beside the rest, the beginning, and what lies around what was lost
+    assert node.server.moved < len(DATA) - there / 2
+
+
+@pytest.mark.parametrize("at", [0, 40, 500, -1])
+def test_an_index_that_was_lost_is_fetched_again(node: ColdNode, at: int) -> None:
+    node.server.most = BEGINNING
+    with Worker(node) as worker:
+        assert worker.ask(importing("shop.m7")) == "7"
+    found = open_partial(node.cache, HASH)
+    assert found is not None
+    end = found[0].header.members_at
+    del found
+    end_boot(node)
+    with open(node.cache.partial_path(HASH, "raw"), "r+b") as file:
+        file.seek(at if at >= 0 else end - 100)
+        file.write(bytes(90))
+    node.server.most = 1e12
+    with Worker(node) as worker:
+        assert worker.ask(importing("shop.m8")) == "8"
+        assert worker.ask(importing("late.m3")) == "3"
+        node.is_left_alone()
+
+
 @pytest.fixture
 def after(node: ColdNode, tmp_path: Path) -> ColdNode:
     """A node that needs an archive that is stored as a delta to the other."""
@@ -397,6 +501,27 @@ def test_a_delta_runs_while_its_base_comes(after: ColdNode) -> None:
     assert {*os.listdir(after.cache.folder("archives"))} == {HASH, after.hash}
     assert not verify(after.cache, remove=False).damages
     assert after.server.moved < len(DATA) * 1.6
+
+
+def test_a_delta_runs_without_the_store_after_another_boot(after: ColdNode) -> None:
+    with Worker(after) as worker:
+        assert worker.ask(importing("shop.m7")) == "70"
+        lose(after, "shop/m9.py")
+    end_boot(after)
+    after.server.most = 1e12
+    away = after.object.with_name("away")
+    after.object.rename(away)
+    with Worker(after) as worker:
+        assert worker.ask(importing("shop.m7")) == "70"
+        assert worker.ask(importing("shop.m8")) == "8"
+        for name in ("shop.m9", "late.m4"):
+            assert "ArchiveImportError" in worker.ask(importing(name))
+        away.rename(after.object)
+        assert worker.ask(importing("late.m4")) == "4"
+        assert worker.ask(importing("shop.m9")) == "9"
+        while after.fetchers():
+            time.sleep(0.01)
+    assert not verify(after.cache, remove=False).damages
 
 
 def test_fetching_ahead_waits_for_all_of_it(node: ColdNode) -> None:
