@@ -40,7 +40,8 @@ def start() -> None:
     if _is_own_command():
         return
     if not (hash or channel or artifact):
-        _tell_mistyped()
+        if any(map(_begins_alike, os.environ)):
+            _tell_mistyped()
         return
     named = f"artifact {_shown(artifact)}" if artifact else f"channel {channel}"
     wanted = f"archive {hash}" if hash else f"the archive of {named}"
@@ -62,6 +63,11 @@ def start() -> None:
             _say(f"{named} points to archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray(failure)
+
+
+def _begins_alike(name: str) -> bool:
+    """Whether *name* may be a slip of a variable that names an archive."""
+    return name[:11] == "LAZYIMPORT_" and name[11:].startswith(("A", "CH", "H"))
 
 
 def _tell_mistyped() -> None:

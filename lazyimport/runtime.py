@@ -7,6 +7,7 @@ in the interpreter is noted in its `Installation`, and `uninstall` takes it back
 from __future__ import annotations
 
 import os
+import posix
 import sys
 from _thread import RLock
 from time import perf_counter, time
@@ -78,10 +79,9 @@ def install(
     the node, in at most *timeout* seconds.
 
     In place of a hash, *artifact* is the URL of a zip, wheel or tarball that another
-    tool uploaded. It is made into an archive, once for the node.
-
-    The settings are put into ``os.environ``, so that child processes run the same
-    archive: by its hash, whatever happens to the channel.
+    tool uploaded. It is made into an archive, once for the node. The settings are put
+    into ``os.environ``, so that child processes run the same archive: by its hash,
+    whatever happens to the channel.
 
     Returns a handle that is a context manager: leaving it uninstalls. Installing the
     same hash again returns the same handle.
@@ -93,7 +93,7 @@ def install(
     if sum(map(bool, (hash, channel, artifact))) > 1:
         raise obstacles.named_twice(hash, channel, artifact)
     settings = Settings.from_environ(os.environ, **locals())
-    if strangers(os.environ, known := ENVIRONMENT.values()):
+    if strangers(posix.environ, known := ENVIRONMENT.values()):
         environment.warn_of_mistyped(os.environ, known, process.warn)
     with process.lock:
         started = perf_counter()

@@ -25,9 +25,10 @@ OVERWRITTEN = (
 )
 
 
-def strangers(environ: Iterable[str], known: Container[str]) -> bool:
+def strangers(environ: Iterable[bytes], known: Container[str]) -> bool:
     """Return whether *environ* has a variable of our prefix that is not *known*."""
-    return any(name[:11] == "LAZYIMPORT_" and name not in known for name in environ)
+    ours = [name for name in environ if name[:11] == b"LAZYIMPORT_"]
+    return any(str(name, "utf-8", "replace") not in known for name in ours)
 
 
 class Value:
