@@ -10,6 +10,8 @@ from lazyimport.stores.attempt import UNREACHABLE, Attempt
 
 #: What the services call a missing bucket or container.
 NO_STORE = {"NoSuchBucket", "ContainerNotFound"}
+#: What S3 says where the clocks differ by more than 15 minutes.
+_SKEWED = {"RequestExpired", "RequestTimeTooSkewed"}
 
 _STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -61,6 +63,8 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
         return attempt.error(StoreDenied, what, log_in)
     if code_of(error) in NO_STORE:
         return attempt.store_missing(what)
+    if code_of(error) in _SKEWED:
+        return attempt.error(StoreDenied, what, "set the clock of this machine")
     if status is not None:
         return attempt.answered(status, what, log_in)
     if any(sign in text for sign in _NETWORK):

@@ -124,6 +124,32 @@ def test_a_part_that_fails_is_sent_again(
     assert download(open_store(f"s3://{name}/?endpoint={moto}"), "k") == data
 
 
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "RequestExpired"])
+def test_a_clock_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Nobody is told to log in, who has."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "one")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "two")
+
+    class Elsewhen(services.Quiet):
+        def do_GET(self) -> None:  # noqa: N802 - the name that it must have
+            body = (
+                f"<Error><Code>{code}</Code><Message>The difference between the request "
+                "time and the current time is too large.</Message></Error>"
+            ).encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with services.web_server(tmp_path, Elsewhen) as url:
+        store = open_store(f"s3://bucket/?endpoint={url}&region=us-east-1")
+        with pytest.raises(StoreDenied, match=r"too large.*set the clock") as caught:
+            store.read("k")
+    assert "AWS_ACCESS_KEY_ID" not in str(caught.value)
+
+
 def s3_place(moto: str) -> BucketPlace:
     from obstore.store import S3Store
 
