@@ -66,6 +66,8 @@ NEIGHBORS = "::"
 BOOT = ":boot"
 
 READY = ".ready"
+#: The number of lines that a process has seen of a mark when it has seen all.
+ALL_LINES = 1 << 40
 #: Bytes from which on trees share a file. Those that programs edit are smaller; in
 #: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
 SHARED = 1 << 20

@@ -16,6 +16,7 @@ import posix
 from fcntl import LOCK_SH, flock
 
 from lazyimport.cache.layout import (
+    ALL_LINES,
     FILES_AT_THE_TOP,
     NEIGHBORS,
     Layout,
@@ -23,7 +24,7 @@ from lazyimport.cache.layout import (
     is_of_this_boot,
     mark_path,
 )
-from lazyimport.format.entries import CONFIGURED, LOOKS
+from lazyimport.format.entries import CONFIGURED, LOOKS, top_of
 from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
@@ -81,6 +82,11 @@ class Materializer:
             putting.put_package(self, top, looks=bool(looks))
         return f"{self.root}/{top}"
 
+    def has_seen_all_of(self, top: str) -> bool:
+        """Return whether this process found a package on disk, and not at a glance."""
+        mark = mark_path(self.root, top or FILES_AT_THE_TOP)
+        return self.seen.get(mark) == ALL_LINES
+
     def put_neighbors(self, top: str) -> str:
         """Put on disk what a program keeps beside its packages; return where.
 
@@ -103,7 +109,12 @@ class Materializer:
         """Put one file on disk, and return where."""
         self._hold()
         path = f"{self.root}/{entry.path}"
-        if not is_as_put(path, entry):
+        mark = mark_path(self.root, top_of(entry.path) or FILES_AT_THE_TOP)
+        if mark in self.seen and not entry.on_demand:
+            there = posix.access(path, os.F_OK)  # what was changed since then stays so
+        else:
+            there = is_as_put(path, entry)
+        if not there:
             putting.put_file(self, entry, path)
         return path
 
@@ -168,7 +179,7 @@ class Materializer:
         try:
             with open(place, "rb") as file:
                 said = os.fsdecode(file.read())
-            lines = said.split("\0", _GLANCE if at_a_glance else -1)[:-1]
+            *lines, rest = said.split("\0", _GLANCE if at_a_glance else -1)
             for line in lines[self.seen.get(place, 0) :]:
                 changed, _, path = line.partition(" ")
                 now = posix.lstat(path, dir_fd=root).st_mtime_ns
@@ -177,7 +188,8 @@ class Materializer:
                     return None
         except (OSError, ValueError):
             return None
-        self.seen[place] = max(len(lines), self.seen.get(place, 0))
+        if not rest or place not in self.seen:
+            self.seen[place] = len(lines) if rest else ALL_LINES
         return said
 
 

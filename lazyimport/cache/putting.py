@@ -17,7 +17,13 @@ from fcntl import LOCK_EX, LOCK_NB, lockf
 
 from lazyimport.cache import blobs
 from lazyimport.cache.blobs import write_file
-from lazyimport.cache.layout import FILES_AT_THE_TOP, NEIGHBORS, SHARED, mark_path
+from lazyimport.cache.layout import (
+    ALL_LINES,
+    FILES_AT_THE_TOP,
+    NEIGHBORS,
+    SHARED,
+    mark_path,
+)
 from lazyimport.cache.refusal import refused
 from lazyimport.files import (
     AtomicFile,
@@ -142,7 +148,7 @@ class _Putting:
     def _mark(self, mark: str, said: str) -> None:
         with AtomicFile(mark_path(self.root, mark), durable=False) as file:
             file.write(os.fsencode(said))
-        self._seen[mark_path(self.root, mark)] = said.count("\0")
+        self._seen[mark_path(self.root, mark)] = ALL_LINES
 
     def put(self, top: str) -> str:
         """Put a directory at the top on disk; return what its mark says."""

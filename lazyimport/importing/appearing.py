@@ -79,12 +79,13 @@ def _answer(tree: Tree, inner: str, entry: Entry | None, depth: int) -> None:
     looker = _who_looks()
     if not looker:
         return
+    if not answers or not tree.prepared.get(whole):
 
-    def bring() -> CacheError | None:
-        return _bring(tree, inner, entry, depth, whole)
+        def bring() -> CacheError | None:
+            return _bring(tree, inner, entry, depth, whole)
 
-    if not tree.attempt(look, whole, bring):
-        return
+        if not tree.attempt(look, whole, bring):
+            return
     tree.answered.add(look)  # now: other threads do not wait for us
     if len(tree.looked) < _MOST_LOOKS:
         tree.looked.setdefault(inner or ".", looker)

@@ -98,8 +98,8 @@ class Tree:
         #: what a disk refused -> when it is tried again; why, as far as that was told
         self._refused: dict[object, float] = {}
         self._told: set[int | None] = set()
-        #: the directories at the top that are prepared
-        self.prepared: set[str] = set()
+        #: directory at the top that is prepared -> whether no look at it needs more
+        self.prepared: dict[str, bool] = {}
         self._others: dict[str, dict[str, list[str]]] = {}
         self._looks = looks or Looks()
         self.warn = warn or (lambda _: None)
@@ -264,7 +264,8 @@ class Tree:
                 path=self.inside + top,
                 hash=self.hash,
             ) from error
-        self.prepared.add(top)
+        files = self._materializer if flags & ~LOOKS else None
+        self.prepared[top] = files is not None and files().has_seen_all_of(top)
 
     def attempt(
         self, what: object, where: str, put: Callable[[], CacheError | None]

@@ -124,8 +124,11 @@ def test_an_import_looks_into_the_depths_of_a_package_with_native_code(
     assert removed.exists()
 
 
-def test_what_a_process_changes_stays_so(cache: NodeCache, tmp_path: Path) -> None:
-    """Also when somebody looks at all of the package later; the next process mends."""
+@pytest.mark.parametrize("look", ["file", "package"])
+def test_what_a_process_changes_stays_so(
+    cache: NodeCache, tmp_path: Path, look: str
+) -> None:
+    """Also when somebody looks at it later; the next process mends."""
     root = put_wide(cache, tmp_path / "tree")
     tree = begin(cache, root)
     large = Path(root, "pkg/large.bin")
@@ -133,7 +136,9 @@ def test_what_a_process_changes_stays_so(cache: NodeCache, tmp_path: Path) -> No
     with large.open("r+b") as file:
         file.write(b"own")
 
-    tree.put_package("pkg")
+    entry = tree.entry("pkg/large.bin")
+    assert entry is not None
+    tree.put(entry) if look == "file" else tree.put_package("pkg")
 
     assert large.read_bytes() != LARGE
     begin(cache, root)

@@ -277,6 +277,23 @@ def test_no_more_than_names(tmp_path: Path) -> None:
     assert [path.name for path in there] == ["top.txt"]
 
 
+def test_what_c_code_removes_stays_removed(tmp_path: Path) -> None:
+    """From a package that was seen to be whole when it was imported."""
+    files = {"app/__init__.py": "", "app/data.txt": "", "app/more.txt": ""}
+    cache = tmp_path / "cache"
+    hash_ = pack_tree(write_tree(files, tmp_path / "site"), cache)
+    program = """
+        import os, posix, app
+        posix.unlink(app.__path__[0] + "/data.txt")
+        print(os.path.exists(app.__path__[0] + "/data.txt"))
+        """
+    from_archive(hash_, cache, "import app")
+
+    outcomes = [from_archive(hash_, cache, dedent(program)) for _ in range(2)]
+
+    assert outcomes == [Outcome("False\n", "", 0)] * 2
+
+
 @pytest.mark.parametrize("moment", ["write_file", "make_directories", "realpath"])
 def test_who_interrupts_us_is_noticed(tmp_path: Path, moment: str) -> None:
     """A signal handler, or another greenlet, looks in the thread that puts files."""
