@@ -13,13 +13,15 @@ from lazyimport.deploy.application import Application
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.history import History, Run
 from lazyimport.deploy.manifest import Manifest
+from lazyimport.deploy.nodes import find, pairs
 from lazyimport.deploy.rollout import follow
 from lazyimport.deploy.status import Served
 from lazyimport.deploy.target import Target
 from lazyimport.deploy.timeline import Timeline
+from lazyimport.environment import mistyped
 from lazyimport.lazy import traced
 from lazyimport.reporting import SILENT, Reporter
-from lazyimport.settings import Settings
+from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.tracing import note, record
 from lazyimport.values import redact
 
@@ -69,6 +71,7 @@ class Plan:
         self.steps = list(map(Step, self.applications, hashes))
         self.wanted = {app.name: app.hash for app in self.applications if app.hash}
         self.warnings = [*self.after.warnings, *self._other_stores(store)]
+        self.warnings += self._mistyped()
         words = [word for name in names for word in ("--app", name)]
         words += ["--set-key", manifest.key] if manifest.key else []
         words = [*["--address"] * (manifest.cluster is not None), manifest.path, *words]
@@ -204,6 +207,13 @@ class Plan:
             ]
             self._begun = Run(history, begun)
         return self._begun
+
+    def _mistyped(self) -> Iterator[str]:
+        for app in self.applications:
+            found = pairs(find(app.place.environment, "env_vars"))
+            names = [str(name.value) for name, _ in found]
+            for name, meant in mistyped(names, ENVIRONMENT.values()):
+                yield f"{app.name} sets {name}, which does nothing; did you mean {meant}?"
 
     def _other_stores(self, ours: str | None) -> Iterator[str]:
         for app in self.applications:

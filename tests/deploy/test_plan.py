@@ -79,6 +79,14 @@ def test_a_store_that_is_not_that_of_the_workers_is_warned_of(file: Path) -> Non
     assert "the workers of till look in gs://theirs" in warning
 
 
+def test_a_mistyped_variable_of_the_workers_is_warned_of(file: Path) -> None:
+    file.write_text(file.read_text().replace("LAZYIMPORT_STORE", "LAZYIMPORT_STROE"))
+
+    assert [
+        "till sets LAZYIMPORT_STROE, which does nothing; did you mean LAZYIMPORT_STORE?"
+    ] == planned(file, "shop", "till").warnings
+
+
 def test_a_placeholder_is_no_hash_that_was_before(file: Path, history: History) -> None:
     file.write_text(TEXT.replace("DIGITS", "CHANGE-ME"))
     plan = planned(file)
