@@ -14,7 +14,11 @@ from __future__ import annotations
 
 import gc
 import sys
-from _frozen_importlib import ModuleSpec, _init_module_attrs as describe
+from _frozen_importlib import (  # type: ignore[attr-defined]
+    ModuleSpec,
+    _init_module_attrs as describe,
+    _ModuleLockManager as ModuleLock,
+)
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 from _io import open_code
 from marshal import loads
@@ -114,8 +118,9 @@ def _load_together(items: list[str]) -> None:
         spec.cached = f"{folder}/__pycache__/{file or '__init__'}{end}"
         if not file:
             spec.submodule_search_locations = [folder]
-        if name not in sys.modules and not _load(spec):
-            return
+        with ModuleLock(name):  # other threads may import it
+            if name not in sys.modules and not _load(spec):
+                return
 
 
 def _load(spec: ModuleSpec) -> bool:
@@ -128,8 +133,7 @@ def _load(spec: ModuleSpec) -> bool:
     module = type(sys)(spec.name)
     describe(spec, module, override=True)
     exec(code, vars(module))  # noqa: S102 - ours, as an import does
-    # Nobody sees a half of it. Of two threads that load it, one has come first.
-    module = sys.modules.setdefault(spec.name, module)
+    sys.modules[spec.name] = module  # now: nobody sees a half of it
     parent, _, name = spec.name.rpartition(".")
     setattr(sys.modules[parent], name, module)
     return True

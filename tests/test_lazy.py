@@ -146,6 +146,7 @@ def test_without_the_usual_bytecode(alone: Path, tmp_path: Path, kind: str) -> N
 def test_threads_that_start_at_once_have_the_same_modules(alone: Path) -> None:
     program = """
         import threading
+        sys.setswitchinterval(1e-6)
         barrier = threading.Barrier(8)
         seen = []
         def begin(number):
@@ -165,5 +166,5 @@ def test_threads_that_start_at_once_have_the_same_modules(alone: Path) -> None:
         print(len(seen), len(set(seen)), seen[0][1] is seen[0][2])
         """
 
-    for _ in range(5):
+    for _ in range(12):
         assert start(alone, program) == "8 1 True\n"
