@@ -24,6 +24,7 @@ SCRIPTS = {
     "change": (),
     "push": (),
     "fetch": (),
+    "cold": (11,),
     "simulate": (),
     "cache": (),
     "harm": (),

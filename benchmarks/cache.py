@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter, process_time
 
+from benchmarks import measure
 from lazyimport.cache.evict import prune
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FILES = 3000
 FOLDERS = 60
-ROUNDS = 3
 ARCHIVES = 60
 FILES_OF_EACH = 1500
 
@@ -38,12 +37,12 @@ def timed(do: Callable[[], object]) -> tuple[float, float]:
     return perf_counter() - clock, process_time() - processor
 
 
-def put_on_disk(folder: Path) -> None:
-    """Print microseconds for each file of a package."""
-    names = [f"pkg/d{n % FOLDERS}/f{n}.txt" for n in range(FILES)]
+def put_on_disk(folder: Path, count: int, rounds: int) -> None:
+    """Print microseconds for each of *count* files of a package: the best round."""
+    names = [f"pkg/d{n % FOLDERS}/f{n}.txt" for n in range(count)]
     data, hash = make_archive({name: name * 150 for name in names})
     best = {"put on disk": (9e9, 9e9), "written plainly": (9e9, 9e9)}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         cache = NodeCache(str(folder / "cache"))
@@ -61,15 +60,15 @@ def put_on_disk(folder: Path) -> None:
             "written plainly": timed(write),
         }
         best = {name: min(best[name], took[name]) for name in best}
-    for name, (clock, processor) in best.items():
-        print(
-            f"{name:16} {clock / FILES * 1e6:5.0f} us a file, "
-            f"{processor / FILES * 1e6:.0f} of them CPU"
-        )
+    rows = [
+        (name, *(f"{seconds / count * 1e6:.0f}" for seconds in took))
+        for name, took in best.items()
+    ]
+    measure.table([f"{count} files", "us a file", "CPU"], rows)
 
 
-def remove(folder: Path) -> None:
-    """Print what the eviction of many archives costs."""
+def remove(folder: Path, count: int) -> None:
+    """Print what the eviction of many archives with *count* files each costs."""
     for place in (folder / "cache", folder / "other"):
         shutil.rmtree(place, ignore_errors=True)
         cache = NodeCache(str(place))
@@ -81,22 +80,26 @@ def remove(folder: Path) -> None:
             os.utime(place / "archives" / hash, (1e9 + n, 1e9 + n))
             tree = place / "trees" / hash / "pkg"
             tree.mkdir(parents=True)
-            for file in range(FILES_OF_EACH):
+            for file in range(count):
                 (tree / f"f{file}").write_bytes(b"x" * 10)
     cache = NodeCache(str(folder / "cache"))
-    for name, took in (
-        ("rmtree", timed(lambda: shutil.rmtree(folder / "other"))),
-        ("eviction", timed(lambda: prune(cache, limit=1000))),
-    ):
-        print(f"{name:16} {took[0]:.2f} s, {took[1]:.2f} of them CPU")
+    took = {
+        "rmtree": timed(lambda: shutil.rmtree(folder / "other")),
+        "eviction": timed(lambda: prune(cache, limit=1000)),
+    }
+    rows = [(name, *(f"{each:.2f}" for each in took[name])) for name in took]
+    measure.table([f"{ARCHIVES} archives of {count} files", "s", "CPU"], rows)
 
 
 def main() -> None:
     """Run both in a new folder."""
-    base = sys.argv[1] if len(sys.argv) > 1 else None
-    with tempfile.TemporaryDirectory(dir=base) as folder:
-        put_on_disk(Path(folder) / "files")
-        remove(Path(folder))
+    parser = measure.arguments(__doc__, rounds=3)
+    parser.add_argument("folder", nargs="?", help="where, else in a temporary one")
+    options = parser.parse_args()
+    part = 100 if options.quick else 1
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        put_on_disk(Path(folder) / "files", FILES // part, options.rounds)
+        remove(Path(folder), FILES_OF_EACH // part)
 
 
 if __name__ == "__main__":
