@@ -327,7 +327,9 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterator[None]:
+def tries(
+    timeout: float, first: float = 0.002, longest: float = 0.1, growth: float = 1.2
+) -> Iterator[None]:
     """Yield once, then after growing pauses, until *timeout* seconds are over.
 
     The pauses begin with *first* seconds and end with *longest*.
@@ -337,5 +339,5 @@ def tries(timeout: float, first: float = 0.002, longest: float = 0.1) -> Iterato
     yield
     while time.monotonic() <= deadline:
         time.sleep(pause)
-        pause = min(pause * 1.2, longest)
+        pause = min(pause * growth, longest)
         yield

@@ -158,8 +158,11 @@ class NodeCache(OpenedCache):
         return self.open_new(hash)
 
     def give_up(self, hash: str) -> None:
-        """Remove what there is of an archive that does not come. Raises OSError."""
-        files.remove_leftovers(self.archive_path(hash))
+        """Remove what there is of an archive that does not come, if it can be done."""
+        try:
+            files.remove_leftovers(self.archive_path(hash))
+        except OSError:
+            pass  # eviction sees to it
 
     def open_new(self, hash: str) -> Archive:
         """Return an archive that was put here just now; CacheError if it is gone."""

@@ -36,6 +36,7 @@ from lazyimport.files import (
 from lazyimport.format.entries import (
     CONFIGURED,
     EXECUTABLE,
+    FILE,
     HAS_DATA,
     IN_MEMORY,
     LOOKS,
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 LOCK = ":lock"
 #: Seconds to wait for another process that puts files of the same tree on disk.
 _PATIENCE = 60.0
+#: One part in so many of an archive is much of it.
+_MUCH = 4
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)"
 
@@ -158,9 +161,10 @@ class _Putting:
         begun[top] = ""
         said = self._whole(top or FILES_AT_THE_TOP)
         if said is None:
-            entries = list(self._archive.files_under(top))
+            entries = self._files_under(top)
             self._archive.want([entry.slot for entry in entries])
-            folders = sorted({os.path.dirname(entry.path) for entry in entries})
+            entries.sort(key=self._place)  # in which they come, if they still do
+            folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
             if not top or not self._put_new(top, entries, folders):
                 for folder in folders:
                     make_directories(f"{self.root}/{folder}")
@@ -193,8 +197,9 @@ class _Putting:
         try:
             if not claim(descriptor):  # eviction was faster
                 return False
+            made: set[str] = set()
             for folder in folders:
-                make_directories(f"{hidden}/{folder}")
+                self._make_new(hidden, folder, made)
             for entry in entries:
                 write = blobs.put_file if entry.size >= SHARED else write_file
                 write = blobs.put_later if entry.on_demand else write
@@ -208,6 +213,31 @@ class _Putting:
             os.close(descriptor)
             _remove(hidden)
         return True
+
+    def _files_under(self, top: str) -> list[Entry]:
+        """Return what `Archive.files_under` does, in any order.
+
+        What is much of an archive is found faster by going through all of it.
+        """
+        inside, index = f"{top}/", self._archive.index
+        some = [entry.path.startswith(inside) for entry in index.page_entries(0)]
+        if _MUCH * sum(some) < len(some) or not top:
+            return list(self._archive.files_under(top))
+        entries = index.entries()
+        return [e for e in entries if e.kind == FILE and e.path.startswith(inside)]
+
+    def _make_new(self, hidden: str, folder: str, made: set[str]) -> None:
+        """Make a directory and its parents, of which those in *made* are there."""
+        if folder not in made:
+            made.add(folder)
+            parent = folder.rpartition("/")[0]
+            if parent:
+                self._make_new(hidden, parent, made)
+            posix.mkdir(f"{hidden}/{folder}", 0o700)
+
+    def _place(self, entry: Entry) -> int:
+        """Return where a file lies in the archive."""
+        return self._archive.stored(entry.slot)[0]
 
     def _last_change(self, path: str) -> str:
         return f"{posix.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"

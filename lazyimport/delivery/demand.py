@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,8 +13,6 @@ if TYPE_CHECKING:
     from lazyimport.delivery.transfer import Piece
 
 
-#: Bytes of the pieces that a plan is made of.
-CHUNK = 1 << 18
 #: How many more come with a piece that somebody waits for.
 _AHEAD = 1
 #: Bytes of a request for what somebody waits for, and of the next ones for the rest,
@@ -27,13 +27,26 @@ class Demand:
 
     First come those that *wishes* name, with their neighbors, then the rest, in the
     order of the plan. What is yielded are several pieces in one, of *most* bytes, and
-    *plan* gets it too. One thread at a time may use it.
+    *plan* gets it too. What has *arrived* already waits to be decoded, in an order of
+    its own, for one thread; one more may use the rest.
     """
 
     def __init__(
-        self, plan: dict[Piece, list[Member]], wishes: Wishes, most: int
+        self,
+        plan: dict[Piece, list[Member]],
+        wishes: Wishes,
+        most: int,
+        arrived: dict[Piece, list[Member]] | None = None,
     ) -> None:
         self._plan = plan
+        #: what has arrived and is left, in order, and where it has what is in a slot
+        self._here = dict.fromkeys(arrived or ())
+        self._at = {
+            slot: piece
+            for piece, members in (arrived or {}).items()
+            for member in members
+            for slot in member.slots
+        }
         self._wishes = wishes
         self._most = most
         self._pieces = list(plan)
@@ -42,6 +55,8 @@ class Demand:
         #: requests for the rest since the last wish
         self._since = 0
         self._urgent: dict[int, None] = {}
+        self._wished: dict[Piece, None] = {}
+        self._lock = allocate_lock()
         #: the first and the last piece with the member in a slot
         self._places: dict[int, tuple[int, int]] = {}
         for number, members in enumerate(plan.values()):
@@ -57,21 +72,39 @@ class Demand:
                 return
             yield piece
 
+    def here(self) -> Piece | None:
+        """Return a piece that has arrived: what somebody waits for, or the next one."""
+        self._hear()
+        with self._lock:
+            piece = next(iter(self._wished or self._here), None)
+            if piece is not None:
+                self._wished.pop(piece, None)
+                del self._here[piece]
+            return piece
+
     def urgent(self) -> Piece | None:
-        """Return what somebody waits for, or None."""
-        found: set[int] = set()
-        for slot in self._wishes.read():
-            if slot in self._places:
-                first, last = self._places[slot]
-                found.update(range(first, last + _AHEAD + 1))
-                self._since = 0
-        self._urgent.update(dict.fromkeys(sorted(found)))
+        """Return what somebody waits for and has not arrived, or None."""
+        self._hear()
         while self._urgent:
             number = next(iter(self._urgent))
             del self._urgent[number]
             if self._is_left(number):
                 return self._take(number, _MOST_URGENT, self._urgent)
         return None
+
+    def _hear(self) -> None:
+        """Note what is wished."""
+        found: set[int] = set()
+        with self._lock:
+            for slot in self._wishes.read():
+                piece = self._at.get(slot)
+                if piece in self._here:
+                    self._wished[piece] = None
+                if slot in self._places:
+                    first, last = self._places[slot]
+                    found.update(range(first, last + _AHEAD + 1))
+                    self._since = 0
+            self._urgent.update(dict.fromkeys(sorted(found)))
 
     def _background(self) -> Piece | None:
         while self._next < len(self._taken):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
 
 #: Bytes of an object from which on processes start before it has come as a whole.
-_STREAMED = 4 << 20
+_STREAMED = 1 << 20
+#: Bytes of an object in a folder of this machine that several threads decode faster.
+_MUCH = 32 << 20
 
 
 def is_streamed(settings: Settings, head: Head, cache: NodeCache) -> bool:
@@ -26,6 +28,17 @@ def is_streamed(settings: Settings, head: Head, cache: NodeCache) -> bool:
         return False
     least = _STREAMED if settings.fetch == "auto" else len(head.data) + 1
     return head.header.size >= least and can_be_shared(cache.path)
+
+
+def connections_to(head: Head, settings: Settings) -> int:
+    """Return over how many connections an object comes, 0 to read it as it lies there.
+
+    Where nothing is waited for, threads would only wait for each other.
+    """
+    folder: str | None = getattr(head.store, "folder", None)
+    if folder is not None and head.header.size < _MUCH and can_be_shared(folder):
+        return 0
+    return settings.connections
 
 
 def open_overlays(

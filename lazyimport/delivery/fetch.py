@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.partial import Wishes
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room, require_space
-from lazyimport.delivery.early import is_streamed, open_overlays
+from lazyimport.delivery.early import connections_to, is_streamed, open_overlays
 from lazyimport.delivery.explaining import explaining
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
@@ -232,8 +231,7 @@ class _Fetch:
                 return self._cache.complete(hash, file, kind)
         except (OSError, ArchiveError) as error:
             if error is not filling.damage:  # else all but that is of use
-                with suppress(OSError):
-                    self._cache.give_up(hash)
+                self._cache.give_up(hash)
             if isinstance(error, OSError):
                 what = f"archive {hash}"
                 raise self._cache.refused(what, error, filling.size) from error
@@ -244,9 +242,10 @@ class _Fetch:
         heads = [self._head(hash)]
         index = heads[0].index
         while (base := heads[-1].header.base) is not None:
-            here = None
-            with suppress(CacheError):  # the cache may be another user's
+            try:
                 here = self._cached(base) if self._no_disk else None
+            except CacheError:  # the cache may be another user's
+                here = None
             if here is not None and len(heads) == 1:
                 # What the base lacks is here, and then in another process as well.
                 size = 2 * here.header.members_at + 3 * heads[0].header.size
@@ -270,21 +269,18 @@ class _Fetch:
         room: FileRoom | MemoryRoom,
         wishes: Wishes | None = None,
     ) -> None:
-        hash, url = head.header.hash, head.store.url
-        connections = self._settings.connections
+        hash = head.header.hash
 
-        def tell(done: int, total: int) -> None:
-            self._tell(head, done, total)
+        def fill() -> None:
+            filling.fill(
+                room,
+                connections_to(head, self._settings),
+                lambda done, total: self._tell(head, done, total),
+                wishes,
+                lambda: open_overlays(self._cache, hash, self._asked, self._kind),
+            )
 
-        def opened() -> None:
-            open_overlays(self._cache, hash, self._asked, self._kind)
-
-        explaining(
-            self._cache.path,
-            hash,
-            url,
-            lambda: filling.fill(room, connections, tell, wishes, opened),
-        )
+        explaining(self._cache.path, hash, head.store.url, fill)
 
     def _tell(self, head: Head, done: int, total: int) -> None:
         text = f"fetching {head.header.hash[:12]} from {head.store.url}"

@@ -10,13 +10,14 @@ from __future__ import annotations
 from _thread import allocate_lock
 from zlib import crc32
 
-from lazyimport.delivery.demand import CHUNK, Demand
-from lazyimport.delivery.pieces import Member, cut
+from lazyimport.delivery.demand import Demand
+from lazyimport.delivery.pieces import CHUNK, Member, arrived, piece_size, plan_of
 from lazyimport.delivery.rooms import FileRoom
-from lazyimport.delivery.transfer import bring
+from lazyimport.delivery.slots import Slots
+from lazyimport.delivery.transfer import bring, taking_turns
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
-from lazyimport.format.entries import listings
+from lazyimport.format.entries import DIRECTORY, listings
 from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     Data: TypeAlias = bytes | memoryview
     Room: TypeAlias = FileRoom | MemoryRoom
 
-#: Bytes of a piece: enough to outweigh asking for it, few enough to hold several.
-_LEAST = 1 << 20
-_MOST = 8 << 20
 #: Bytes that are read from the room at a time, to be proved.
 _CHUNK = 1 << 20
 
@@ -60,9 +58,9 @@ class Filling:
         self._room: Room
         slots: dict[bytes, list[int]] = {}
         directories: set[bytes] = set()
-        self._entries = list(index.entries())
+        self._entries = head.entries or list(index.entries())
         for entry in self._entries:
-            if entry.is_directory:
+            if entry.kind == DIRECTORY:
                 directories.add(entry.digest)
             for slot, _, digest in entry.members():
                 slots.setdefault(digest, []).append(slot)
@@ -75,20 +73,23 @@ class Filling:
             notes_size=head.header.notes_size,
             blobs=any(each.blobs for each in (head, *others)),
         )
-        self._slots = bytearray(header.slots_size)
+        self._slots = Slots(header.slots_size)
         self._set_blobs(slots)
         self._members: list[Member] = []
+        end = 0
         for each in (head, *others):
+            warm = each.header.warm
             for stored in each.members:
-                if (its := slots.pop(stored[3], None)) is None:
+                digest = stored[3]
+                if (its := slots.pop(digest, None)) is None:
                     continue
-                place = header.members_size
-                is_raw = raw or stored[3] in directories
-                member = Member(each, stored, its, place, raw=is_raw)
+                is_raw = raw or digest in directories
+                member = Member(each, stored, its, end, raw=is_raw)
                 self._members.append(member)
-                header.members_size += member.length
-                if stored[0] < each.header.warm:
-                    header.warm = header.members_size
+                end += member.length
+                if stored[0] < warm:
+                    header.warm = end
+        header.members_size = end
         if slots:
             raise head.lacking(slots)
         self.size = header.size
@@ -97,16 +98,14 @@ class Filling:
             for _, start, end in (m.span for m in self._members if m.head is not head)
         )
         for member in self._members:
-            self._set_slots(member, AWAITED | member.place, 0)
+            self._slots.put(member, AWAITED | member.place)
             member.place += header.members_at
 
     def _set_blobs(self, slots: dict[bytes, list[int]]) -> None:
         """Take blobs, which do not come with the archive, out of *slots*."""
         for head in self._heads.values():
             for digest, blob in head.blobs.items():
-                for slot in slots.pop(digest, ()):
-                    at = slot * SLOT.size
-                    self._slots[at : at + SLOT.size] = blob.slot
+                self._slots.refer(slots.pop(digest, ()), blob)
 
     def fits(self, descriptor: int) -> bool:
         """Return whether what is in a file is laid out as this archive is.
@@ -148,27 +147,12 @@ class Filling:
         """
         self._room = room
         head = self._head
-        key, size = head.key, head.header.size
         missing = self._missing()
-        most = max(min(self._total // (4 * connections), _MOST), _LEAST)
-        plan = cut(missing, CHUNK if wishes else most)
-        if len(head.data) < size:  # one byte more than there is, to see none follows
-            notes = (key, max(len(head.data), head.header.notes_at), size)
-            last = next((p for p in plan if p[::2] == (key, notes[1])), notes)
-            plan[key, last[1], size + 1] = plan.pop(last, [])
-        coming = sum(end - start for _, start, end in plan) - (len(head.data) < size)
-        if wishes:
-            self._open_up(missing)
-            opened()
-        else:
-            room.reserve()
-        self._entries.clear()
-        for each in self._heads.values():
-            here = [m for m in missing if m.head is each and m.span[1] < len(each.data)]
-            self._put(each, 0, each.data, here)
-
-        if wishes:
-            room.reserve()  # takes time in memory (tmpfs), where much is needed
+        most = piece_size(self._total, connections)
+        plan = plan_of(missing, head, CHUNK if wishes else most)
+        here = arrived(missing, CHUNK)
+        turns = taking_turns(connections)
+        coming = sum(min(end, self._heads[k].header.size) - at for k, at, end in plan)
 
         def take(piece: Piece, data: bytes) -> None:
             nonlocal coming
@@ -176,21 +160,44 @@ class Filling:
             its = self._heads[key]
             end = min(end, its.header.size)
             its.check_end(data, start, end)
-            self._put(its, start, data, plan[piece])
+            with turns:
+                self._put(start, data, plan[piece])
+            self._put_notes(its, start, data)
             with self._lock:
                 coming -= end - start
                 its.moved += end - start
                 tell(self._total - coming, self._total)
 
+        def put_here(pieces: Iterable[Piece]) -> None:
+            for piece in pieces:
+                key, start, end = piece
+                with turns:
+                    self._put(start, self._heads[key].data[start:end], here[piece])
+            self._put_notes(head, 0, head.data)
+
         tell(self._total - coming, self._total)
         if wishes:
-            demand = Demand(plan, wishes, most)
-            bring(head.store, demand, connections, take, demand.urgent)
+            self._open_up(missing)
+            opened()
+            self._entries.clear()
+            demand = Demand(plan, wishes, most, here)
+
+            def meanwhile() -> None:
+                put_here(iter(demand.here, None))
+                room.reserve()  # takes time in memory (tmpfs), where much is needed
+
+            threads = connections if plan else 0
+            bring(head.store, demand, threads, take, demand.urgent, meanwhile)
         else:
+            self._entries.clear()
+            room.reserve()
+            put_here(here)
             bring(head.store, list(plan), connections, take)
         if self.damage is not None:
             raise self.damage
-        if awaited := [member.digest for member in missing if self._awaits(member)]:
+        if awaited := [
+            member.digest for member in missing if self._slots.awaits(member)
+        ]:
             raise head.lacking(awaited)
         room.write(0, self._beginning())
 
@@ -213,25 +220,19 @@ class Filling:
     def _beginning(self) -> bytes:
         """Return header, index and slots of the archive."""
         index = self._index
-        return b"".join([self._header.encode(), index.root, index.body, self._slots])
-
-    def _set_slots(self, member: Member, offset: int, crc: int) -> None:
-        for slot in member.slots:
-            SLOT.pack_into(self._slots, slot * SLOT.size, offset, member.length, crc)
-
-    def _awaits(self, member: Member) -> bool:
-        at = member.slots[0] * SLOT.size + MARK
-        return self._slots[at] == AWAITED >> 8 * MARK
+        return b"".join(
+            [self._header.encode(), index.root, index.body, self._slots.data]
+        )
 
     def _settle(self, member: Member, crc: int) -> None:
         """Say that a member, which has been proved, is in place."""
-        self._set_slots(member, member.place - self._header.members_at, crc)
+        self._slots.put(member, member.place - self._header.members_at, crc)
 
     def _show_slots(self) -> None:
         """Let processes see what has been proved, and put in place, by now."""
         if self._is_open:
             with self._lock:  # all slots at once: a call for each would cost more
-                self._room.write(self._header.slots_at, bytes(self._slots))
+                self._room.write(self._header.slots_at, bytes(self._slots.data))
 
     def _missing(self) -> list[Member]:
         parts = iter([*self._room.parts(), (self.size, self.size)])
@@ -255,9 +256,7 @@ class Filling:
             return False
         return True
 
-    def _put(
-        self, head: Head, start: int, data: bytes, members: Iterable[Member]
-    ) -> None:
+    def _put(self, start: int, data: bytes, members: Iterable[Member]) -> None:
         """Put in place what *data*, at *start* of an object, has of *members*."""
         view, stop = memoryview(data), start + len(data)
         run: list[tuple[Member, Data]] = []
@@ -281,18 +280,18 @@ class Filling:
             end += member.length
         self._write(run)
         self._show_slots()
-        notes_at = head.header.notes_at
-        if head is self._head and stop > notes_at:
-            low = max(start, notes_at)
-            place = self._header.notes_at + low - notes_at
-            self._room.write(place, view[low - start :])
+
+    def _put_notes(self, head: Head, start: int, data: bytes) -> None:
+        """Put in place what *data*, at *start* of an object, has of the notes."""
+        low = max(start, head.header.notes_at)
+        if head is self._head and start + len(data) > low:
+            place = self._header.notes_at + low - head.header.notes_at
+            self._room.write(place, memoryview(data)[low - start :])
 
     def _write(self, run: list[tuple[Member, Data]]) -> None:
         """Write members, which have been proved and lie side by side."""
         if run:
-            parts = [data for _, data in run]
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._room.write(run[0][0].place, data)
+            self._room.write(run[0][0].place, *(data for _, data in run))
             for member, part in run:
                 self._settle(member, crc32(part))
 

@@ -18,7 +18,7 @@ from lazyimport.registry.layout import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lazyimport.format.blobs import Blob
     from lazyimport.format.codec import Data
@@ -51,6 +51,8 @@ class Head:
         self.what = f"{store.url}/{self.key}"
         self.moved = 0
         self.members: list[Stored] = []
+        #: those of a full archive, until a `lazyimport.delivery.filling` drops them
+        self.entries: list[Entry] = []
         self.blobs: dict[bytes, Blob] = {}
         self.index: Index | None = None
         self._first = min(_FIRST_AGAIN, FIRST) if again else FIRST
@@ -59,7 +61,8 @@ class Head:
             self.header = self._header(hash)
             if self.header.base is None:
                 self.index = self._full_index()
-                self._find_members(self.index.entries())
+                self.entries += self.index.entries()
+                self._find_members(self.entries)
             else:
                 if self.header.members_at > MAX_ROOT:  # unproved until its base is here
                     raise self._malformed("the delta is too large")
@@ -157,8 +160,7 @@ class Head:
         self._need(header.members_at)
         return Index(self.data, header.hash, HEADER_SIZE, *sizes, self.what)
 
-    def _find_members(self, entries: Iterable[Entry]) -> None:
-        entries = list(entries)
+    def _find_members(self, entries: Sequence[Entry]) -> None:
         slots = self.data[self.header.slots_at : self.header.members_at]
         self.members = stored_members(self.header, slots, entries, self.what)
         self.blobs = blobs_in(entries, slots)

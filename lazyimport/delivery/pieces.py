@@ -1,4 +1,7 @@
-"""Pieces: members of objects that come with one request, or parts of a large one."""
+"""Pieces: members of objects that come with one request, or parts of a large one.
+
+Those that the first request has brought already are pieces, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,13 @@ if TYPE_CHECKING:
     from lazyimport.delivery.heads import Head
     from lazyimport.delivery.transfer import Piece
     from lazyimport.format.stored import Stored
+
+
+#: Bytes of the pieces that a plan for those who wait is made of.
+CHUNK = 1 << 18
+#: Bytes of a piece: enough to outweigh asking for it, few enough to hold several.
+_LEAST = 1 << 20
+_MOST = 8 << 20
 
 
 class Member:
@@ -48,6 +58,13 @@ class Member:
         self.held: dict[int, bytes] = {}
 
 
+def piece_size(total: int, connections: int) -> int:
+    """Return the bytes of a piece of *total*, which come over so many *connections*."""
+    if not connections:  # nothing is waited for
+        return CHUNK
+    return max(min(total // (4 * connections), _MOST), _LEAST)
+
+
 def cut(members: Iterable[Member], most: int) -> dict[Piece, list[Member]]:
     """Return pieces of *most* bytes with what is to come in them of *members*.
 
@@ -72,3 +89,43 @@ def cut(members: Iterable[Member], most: int) -> dict[Piece, list[Member]]:
     if inside:
         plan[key, start, end] = inside
     return plan
+
+
+def plan_of(
+    members: Iterable[Member], head: Head, most: int
+) -> dict[Piece, list[Member]]:
+    """Return what `cut` does, and what else is to come of the object of *head*.
+
+    That is the notes, and one byte more than there is, to see that none follows.
+    """
+    plan = cut(members, most)
+    key, size = head.key, head.header.size
+    if len(head.data) < size:
+        notes = (key, max(len(head.data), head.header.notes_at), size)
+        last = next((p for p in plan if p[::2] == (key, notes[1])), notes)
+        plan[key, last[1], size + 1] = plan.pop(last, [])
+    return plan
+
+
+def arrived(members: Iterable[Member], most: int) -> dict[Piece, list[Member]]:
+    """Return pieces of about *most* bytes that have come, with their *members*."""
+    pieces: dict[Piece, list[Member]] = {}
+    inside: list[Member] = []
+    for member in members:
+        if member.span[1] >= len(member.head.data):
+            continue
+        if inside:
+            key, start, _ = inside[0].span
+            if member.span[0] != key or member.span[2] - start > most:
+                _close(inside, pieces)
+                inside = []
+        inside.append(member)
+    if inside:
+        _close(inside, pieces)
+    return pieces
+
+
+def _close(inside: list[Member], pieces: dict[Piece, list[Member]]) -> None:
+    last = inside[-1]
+    end = min(last.span[2], len(last.head.data))
+    pieces[last.head.key, inside[0].span[1], end] = inside

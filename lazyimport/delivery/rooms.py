@@ -29,6 +29,8 @@ _GROUPS = (
     ),
 )
 _FOLDER = "/sys/fs/cgroup"
+#: Buffers that are written with one call: what Linux takes (IOV_MAX).
+_AT_ONCE = 1024
 #: What each process of a node may take because the disk does not work: the others
 #: will, too.
 _SHARE = 4
@@ -73,13 +75,18 @@ class FileRoom:
         """Return bytes that were written."""
         return os.pread(self._descriptor, size, at)
 
-    def write(self, at: int, data: Data) -> None:
-        """Write all of *data*."""
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(self._descriptor, view, at)
-            view = view[done:]
-            at += done
+    def write(self, at: int, *parts: Data) -> None:
+        """Write all of *parts*, one behind the other."""
+        for first in range(0, len(parts), _AT_ONCE):
+            some = parts[first : first + _AT_ONCE]
+            end = at + sum(map(len, some))
+            at += os.pwritev(self._descriptor, some, at)
+            if at < end:  # the disk is full, or will say what it is
+                left = memoryview(b"".join(some))[at - end :]
+                while left:
+                    done = os.pwrite(self._descriptor, left, at)
+                    left = left[done:]
+                    at += done
 
 
 class MemoryRoom:
@@ -99,9 +106,11 @@ class MemoryRoom:
         """Return bytes that were written."""
         return self._buffer[at : at + size]
 
-    def write(self, at: int, data: Data) -> None:
-        """Write all of *data*."""
-        self._buffer[at : at + len(data)] = bytes(data)
+    def write(self, at: int, *parts: Data) -> None:
+        """Write all of *parts*, one behind the other."""
+        for part in parts:
+            self._buffer[at : at + len(part)] = bytes(part)
+            at += len(part)
 
 
 def _data_in(descriptor: int) -> list[Part]:

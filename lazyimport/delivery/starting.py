@@ -210,6 +210,7 @@ def _spawn(
             ("-I", sys.flags.isolated),
             ("-E", sys.flags.ignore_environment),
             ("-s", sys.flags.no_user_site),
+            ("-S", sys.flags.no_site),
         )
         if given
     ]

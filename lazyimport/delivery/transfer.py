@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import allocate_lock
 from itertools import groupby
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any, BinaryIO, TypeAlias
 
     from lazyimport.reporting import Reporter
     from lazyimport.stores import ReadStore
 
+    Turns: TypeAlias = AbstractContextManager[Any]
     #: The key of an object, and where a piece of it begins and ends.
     Piece: TypeAlias = tuple[str, int, int]
     #: Takes the bytes of a piece that have come: in any thread, a piece once.
@@ -34,6 +37,7 @@ def bring(
     connections: int,
     take: Take,
     urgent: Callable[[], Piece | None] | None = None,
+    meanwhile: Callable[[], object] = bool,
 ) -> None:
     """Bring *pieces* of objects, in order, over so many *connections*; *take* each.
 
@@ -42,24 +46,40 @@ def bring(
     all from the first piece on in one stream.
 
     *urgent*, if it is given, returns a piece that somebody waits for, or None; one more
-    connection keeps asking it. *pieces* do not yield what it has returned.
+    connection keeps asking it. *pieces* do not yield what it has returned. *meanwhile*
+    is called when all connections are at work. With no *connections*, this thread reads
+    the *pieces* one after the other.
 
     *take* gets fewer bytes of a piece if the object ends before, and is not called any
     more when this has returned or raised. The first error of the store, of *pieces* or
     of *take* is raised.
     """
     if not store.ranges:
+        meanwhile()
         for key, run in groupby(sorted(pieces), lambda piece: piece[0]):
             _Stream(list(run), take).run(store, key)
         return
     if urgent is None:
         pieces = list(pieces)
         connections = min(connections, len(pieces))
-    if urgent is None and connections <= 1:
+    if not connections or (urgent is None and connections == 1):
+        meanwhile()
         for piece in pieces:
             take(piece, store.read(*piece))
     else:
-        _Connections(store, iter(pieces), take, urgent).run(connections)
+        _Connections(store, iter(pieces), take, urgent).run(connections, meanwhile)
+
+
+def taking_turns(connections: int) -> Turns:
+    """Return what as many threads may enter as decode faster than one of them alone.
+
+    The others wait for bytes meanwhile, or here, and not for the interpreter's lock.
+    """
+    if not connections:
+        return allocate_lock()
+    from threading import Semaphore  # what is small comes at once, without threads
+
+    return Semaphore(max((os.cpu_count() or 1) // 2, 1))
 
 
 class _Connections:
@@ -87,10 +107,11 @@ class _Connections:
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
-    def run(self, threads: int) -> None:
+    def run(self, threads: int, meanwhile: Callable[[], object]) -> None:
         """Bring everything. A thread that still waits then is left to its end."""
         try:
             self._start(threads)
+            meanwhile()
             with self._changed:
                 while not self._is_over():
                     self._changed.wait()

@@ -29,17 +29,20 @@ def stored_members(
     between them or outside, none is larger than the index says, and none is two.
     """
     found: dict[tuple[int, int], Stored] = {}
+    places = list(SLOT.iter_unpack(slots))
     for entry in entries:
+        path = entry.path
         for slot, size, digest in entry.members():
-            offset, stored, _ = SLOT.unpack_from(slots, slot * SLOT.size)
-            if offset == IN_BASE and header.base is not None:
-                continue
-            if offset == BLOB and slot == entry.slot and stored in {0, size}:
-                continue
-            member = (offset, stored, size, digest, entry.path)
+            offset, stored, _ = places[slot]
+            if offset >= BLOB:
+                if offset == IN_BASE and header.base is not None:
+                    continue
+                if offset == BLOB and slot == entry.slot and stored in {0, size}:
+                    continue
+            member = (offset, stored, size, digest, path)
             known = found.setdefault((offset, stored), member)
-            if stored > size or known[2:4] != (size, digest):
-                raise _malformed(header, what, f"those of {entry.path!r}")
+            if stored > size or (known is not member and known[2:4] != member[2:4]):
+                raise _malformed(header, what, f"those of {path!r}")
     end = 0
     members = [found[place] for place in sorted(found)]
     for offset, stored, *_, path in members:

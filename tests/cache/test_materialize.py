@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache import blobs, putting
 from lazyimport.cache.layout import SHARED
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
@@ -16,6 +17,12 @@ from lazyimport.cache.verify import verify
 from lazyimport.importing.tree import Tree
 from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.node_cache import DAY, materialize, put_archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lazyimport.cache.layout import Layout
+    from lazyimport.format.archive import Archive
+    from lazyimport.format.entries import Entry
 
 LARGE = os.urandom(SHARED)
 FILES: dict[str, str | bytes] = {
@@ -164,3 +171,46 @@ def test_many_processes_at_once_write_a_package_once(cache: NodeCache) -> None:
     wrote = sorted(int(process.communicate()[0]) for process in started)
 
     assert wrote == [0, 0, 0, 0, 0, len(FILES) + 2]
+
+
+def test_files_are_put_in_the_order_in_which_they_come(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a package is nearly on disk when the last of it has come."""
+    files = {f"pkg/{name}/{n}.txt": f"{name}{n}" for name in "cab" for n in range(9)}
+    hash = put_archive(cache, used=DAY, **files, **{"pkg/__init__.py": "", "x.txt": ""})
+    archive = cache.open(hash)
+    assert archive is not None
+    put: list[int] = []
+    write = blobs.write_file
+
+    def noting(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
+        put.append(archive.stored(entry.slot)[0])
+        write(archive, entry, path, layout)
+
+    monkeypatch.setattr(putting, "write_file", noting)
+    Materializer(archive, cache.tree_path(hash)).put_package("pkg")
+    assert put == sorted(put)
+    root = Path(cache.tree_path(hash))
+    found = {
+        str(path.relative_to(root)): path.read_text() for path in root.rglob("*.txt")
+    }
+    assert found == files
+
+
+def test_much_of_an_archive_and_little_of_it_are_put_alike(cache: NodeCache) -> None:
+    much = {f"much/d{n % 7}/{n}.txt": f"{n}" for n in range(300)}
+    little = {f"little/d{n}/{n}.txt": f"{n}" for n in range(3)}
+    hash = put_archive(cache, used=DAY, **much, **little, **{"muchmore/x.txt": "x"})
+    root = Path(cache.tree_path(hash))
+    for top, files in ("much", much), ("little", little):
+        archive = cache.open(hash)
+        assert archive is not None
+        Materializer(archive, str(root)).put_package(top)
+        found = {
+            str(path.relative_to(root)): path.read_text()
+            for path in (root / top).rglob("*")
+            if path.is_file()
+        }
+        assert found == files
+    assert not (root / "muchmore").exists()

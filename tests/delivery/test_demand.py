@@ -97,3 +97,21 @@ def test_everything_comes_once_whatever_is_wished() -> None:
         assert next(rest, None) is None
         came.sort()
         assert all(a[0] != b[0] or a[2] <= b[1] for a, b in pairwise(came))
+
+
+def test_what_has_arrived_comes_in_order_but_for_wishes() -> None:
+    wishes = Wishes()
+    here, plan = small(5), plan_of([[Member(100)]], "far")
+    demand = Demand(plan, wishes, SIZE, here)  # type: ignore[arg-type]
+    assert demand.here() == ("key", 0, 100)
+    wishes.slots = [45, 5, 100]  # the second has been taken, the third is far away
+    assert demand.here() == ("key", 400, 500)
+    assert demand.urgent() == ("far", 0, 100)
+    wishes.slots = [33]
+    assert demand.urgent() is None  # who asks for more hears it for both
+    assert demand.here() == ("key", 300, 400)
+    assert [demand.here() for _ in range(3)] == [
+        ("key", 100, 200),
+        ("key", 200, 300),
+        None,
+    ]

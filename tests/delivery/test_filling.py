@@ -7,13 +7,14 @@ import random
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove, verify
-from lazyimport.delivery import filling, heads, rooms
+from lazyimport.delivery import early, filling, heads, pieces, rooms
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
@@ -50,8 +51,9 @@ DATA, HASH = make_archive(
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "FIRST", 8_000)
-    monkeypatch.setattr(filling, "_LEAST", 10_000)
-    monkeypatch.setattr(filling, "_MOST", 10_000)
+    monkeypatch.setattr(early, "_MUCH", 0)  # as if the folder were far away
+    monkeypatch.setattr(pieces, "_LEAST", 10_000)
+    monkeypatch.setattr(pieces, "_MOST", 10_000)
 
 
 class Counting(MemoryStore):
@@ -104,6 +106,25 @@ def test_everything_is_where_it_belongs(
         assert bytes(archive._buffer[:]) == DATA  # what came over the wire, as it is
     if parts:
         assert sum(min(e, len(DATA)) - s for s, e in store.asked if e) == len(DATA)
+
+
+def test_what_lies_on_this_machine_is_read_without_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(str(tmp_path))
+    store.put(archive_key(HASH), BytesIO(DATA))
+    settings = Settings(HASH, store.url, str(tmp_path / "node"))
+    head = Head(store, HASH)
+    assert early.connections_to(head, settings) == settings.connections
+    monkeypatch.setattr(early, "_MUCH", len(DATA) + 1)
+    assert early.connections_to(head, settings) == 0
+
+    def start(_: Thread) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Thread, "start", start)
+    prove(filled(store, raw=True, connections=0))
+    prove(fetch(settings, HASH)[0])
 
 
 @pytest.mark.parametrize("first", [100, 128, 500, 7_999, len(DATA) - 5, len(DATA)])
