@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from mmap import mmap
 
 
-def decode_page(
+def decode_page(  # noqa: C901 - one check after the other
     buffer: bytes | mmap,
     start: int,
     end: int,
     variants: Sequence[Variant],
     mask: int = 0,
     number: int = 0,
-) -> Iterator[Entry]:  # noqa: C901 - one check after the other
+) -> Iterator[Entry]:
     """Yield the entries of the page in ``[start, end)``, checked for the one form.
 
     Slots are counted from 0. *mask* and *number* say which stems belong here.
@@ -47,7 +47,7 @@ def decode_page(
     for crc, offset, slot in DIRECTORY_ITEM.iter_unpack(buffer[items:row]):
         if start + offset != row or slot != slots:
             raise ValueError("a row is not where it should be")
-        # What `decode_row` does, and no call for each: whoever reads a whole index waits.
+        # What `decode_row` does, without a call for each: who reads all rows waits.
         kind, flags, length, bits, size, digest = ROW.unpack_from(buffer, row)
         codes_at = row + ROW.size + length
         stop = codes_at + bits.bit_count() * CODE.size
