@@ -76,7 +76,8 @@ def _tell_mistyped() -> None:
         from lazyimport.environment import ACTIVATING, mistyped
         from lazyimport.settings import ENVIRONMENT
 
-        for name, meant in mistyped(os.environ, ENVIRONMENT.values()):
+        named = filter(os.environ.get, os.environ)
+        for name, meant in mistyped(named, ENVIRONMENT.values()):
             if meant in ACTIVATING:
                 reason = f"there is no such variable; did you mean {meant}?"
                 _fail(f"the archive of {name}", "", reason)
@@ -104,10 +105,10 @@ def _shown(url: str) -> str:
 def _advice(error: BaseException) -> str:
     """Return what to do where modules are not those that we mean, "" where they are."""
     home, cause = os.path.dirname(os.__file__), error
-    while cause.__cause__ or cause.__context__:
+    for _ in range(20):  # it may be a circle
         cause = cause.__cause__ or cause.__context__ or cause
     module = getattr(cause, "obj", sys.modules.get(str(getattr(cause, "name", ""))))
-    name, file = getattr(module, "__name__", ""), getattr(module, "__file__", None)
+    name, file = str(getattr(module, "__name__", "")), getattr(module, "__file__", "")
     if name in sys.stdlib_module_names and not str(file or home).startswith(home):
         return f"; {file} hides a module of the standard library: rename it"
     if isinstance(error, ImportError) and str(error.name).startswith("lazyimport"):

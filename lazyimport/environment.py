@@ -52,10 +52,13 @@ def mistyped(
 
 
 def warn_of_mistyped(
-    environ: Iterable[str], settings: Iterable[str], warn: Callable[[str], object]
+    environ: Mapping[str, str], settings: Iterable[str], warn: Callable[[str], object]
 ) -> None:
-    """Give *warn* a text for each name that is `mistyped`, once in a process."""
-    for name, meant in mistyped(environ, settings):
+    """Give *warn* a text for each name that is `mistyped`, once in a process.
+
+    Empty variables are as good as not set.
+    """
+    for name, meant in mistyped(filter(environ.get, environ), settings):
         if name not in _told:
             _told.add(name)
             warn(f"{name} is set and does nothing; did you mean {meant}?")

@@ -358,9 +358,9 @@ def test_a_mistyped_setting_is_told_beside_a_hash(packed: str, cache: Path) -> N
     assert f"lazyimport: {said}LAZYIMPORT_CACHE_MODE?\n" == done.stderr
 
 
-@pytest.mark.parametrize("name", ["LAZYIMPORT_ARTIFACT_SHA256", "LAZYIMPORT_CHANNEL"])
+@pytest.mark.parametrize("name", ["LAZYIMPORT_ARTIFACT_SHA256", "LAZYIMPORT_HAHS"])
 def test_variables_that_name_nothing_are_none(cache: Path, name: str) -> None:
-    given = "" if name == "LAZYIMPORT_CHANNEL" else "0" * 64
+    given = "" if name == "LAZYIMPORT_HAHS" else "0" * 64
     done = python("-c", "print(1)", cache=cache, hash_="", **{name: given})
 
     assert ("1\n", "") == (done.stdout, done.stderr)

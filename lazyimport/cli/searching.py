@@ -26,8 +26,9 @@ def prefer_standard_library() -> None:
 
 def search_as_python() -> None:
     """Put `sys.path` back, for a program that is run."""
-    if _moved:
-        first = sys.path.index(_moved[0])
-        del sys.path[first : first + len(_moved)]
-        sys.path[:0] = _moved
-        _moved.clear()
+    rest = list(sys.path)
+    for path in _moved:
+        if path in rest:
+            rest.remove(path)
+    sys.path[:] = _moved + rest
+    _moved.clear()

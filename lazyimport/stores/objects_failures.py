@@ -29,7 +29,7 @@ _PAGES = {"text/html", "application/xhtml+xml"}
 #: may be pages, are longer.
 _LONGEST_PAGE = 1 << 20
 #: What obstore says of an answer that is none of the service's.
-_STRANGE = ("missing from response", "non-partial response", "nvalid list response")
+_STRANGE = ("missing from response", "non-partial response", "list response: ")
 _BROKEN = {
     "TimedOut": "timed out",
     "Incomplete": "the connection broke",
