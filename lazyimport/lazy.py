@@ -7,7 +7,8 @@ For modules that every worker loads at its start, where nothing has gone wrong y
     raise errors.SettingsError(...)
 
 Those modules themselves are loaded together. The import machinery takes longer to find,
-lock and describe one of them than to execute it, and it is known where they are.
+lock and describe one of them than to execute it, and it is known where they are:
+``docs/decisions/0019-a-start-is-loaded-together.md``.
 """
 
 from __future__ import annotations
