@@ -30,6 +30,7 @@ SCRIPTS = {
     "harm": (),
     "weights": (),
     "uploads": (3,),
+    "threshold": (3,),
 }
 
 

@@ -28,6 +28,7 @@ SHARED = {"__main__", "measure", "page"}
 NEEDED = {
     "fetch": "obstore",
     "simulate": "obstore",
+    "threshold": "obstore",
     "uploads": "google.cloud.storage",
 }
 SCRIPTS = {path.stem for path in Path(ROOT, "benchmarks").glob("*.py")}
