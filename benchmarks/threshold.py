@@ -70,7 +70,7 @@ STEPS = ("cold", "a line", "whole")
 def row(size: int, delay: float, rate: float, rounds: int) -> tuple[object, ...]:
     """Return a row: the medians of each step, in the archive and as objects."""
     found: dict[str, list[list[tuple[float, int]]]] = {}
-    disks = []
+    disks, disk = [], 0
     for how in ("in", "own"):
         found[how] = []
         for _ in range(rounds):
