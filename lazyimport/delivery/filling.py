@@ -151,7 +151,8 @@ class Filling:
         most = piece_size(self._total, connections)
         plan = plan_of(missing, head, CHUNK if wishes else most)
         here = arrived(missing, CHUNK)
-        turns = taking_turns(connections)
+        threads = connections if plan else 0
+        turns = taking_turns(threads)
         coming = sum(min(end, self._heads[k].header.size) - at for k, at, end in plan)
 
         def take(piece: Piece, data: bytes) -> None:
@@ -186,7 +187,6 @@ class Filling:
                 put_here(iter(demand.here, None))
                 room.reserve()  # takes time in memory (tmpfs), where much is needed
 
-            threads = connections if plan else 0
             bring(head.store, demand, threads, take, demand.urgent, meanwhile)
         else:
             self._entries.clear()
