@@ -24,9 +24,8 @@ FURTHER = {
     "LAZYIMPORT_VERBOSE",
 }
 _PREFIX = "LAZYIMPORT_"
-#: How alike two names are, from 0 to 1, of which one is a slip of the other. No two of
-#: ours are so alike, so neither are they taken for a name of a newer lazyimport.
-ALIKE = 0.75
+#: Characters in a row in which a name and its slip differ, at most.
+_SLIP = 3
 
 _told: set[str] = set()  # once in a process is enough
 
@@ -44,11 +43,31 @@ def mistyped(
     for name in environ:
         is_of_service = "_SERVICE_" in name or "_PORT" in name
         if name.startswith(_PREFIX) and name not in known and not is_of_service:
-            from difflib import get_close_matches  # nearly nobody needs it
+            meant = min(known, key=lambda one: (_difference(name, one), one))
+            if is_slip(name, meant):
+                yield name, meant
 
-            slip, *names = (each[len(_PREFIX) :] for each in (name, *sorted(known)))
-            for meant in get_close_matches(slip.upper(), names, 1, ALIKE):
-                yield name, _PREFIX + meant
+
+def is_slip(name: str, meant: str) -> bool:
+    """Return whether one variable of ours is a slip of the other.
+
+    They differ in one place, by a few characters, and have half of theirs in common. No
+    two of ours do, so neither is one of a newer lazyimport a slip of these.
+    """
+    longer = max(len(name), len(meant)) - len(_PREFIX)
+    return _difference(name, meant) <= min(_SLIP, longer // 2)
+
+
+def _difference(name: str, meant: str) -> int:
+    """Return how many characters lie between the first that differs and the last."""
+    one, other = sorted((name[len(_PREFIX) :].upper(), meant[len(_PREFIX) :]), key=len)
+    begin = 0
+    while begin < len(one) and one[begin] == other[begin]:
+        begin += 1
+    end = 0
+    while end < len(one) - begin and one[-1 - end] == other[-1 - end]:
+        end += 1
+    return len(other) - begin - end
 
 
 def warn_of_mistyped(

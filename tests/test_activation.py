@@ -47,14 +47,10 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python that its environment activates, through the wheel's .pth."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("LAZYIMPORT_")}
+    named = {"LAZYIMPORT_HASH": hash_} if hash_ else {}
     return subprocess.run(
         [sys.executable, *arguments],
-        env={
-            **clean,
-            "LAZYIMPORT_HASH": hash_,
-            "LAZYIMPORT_CACHE_DIR": str(cache),
-            **environ,
-        },
+        env={**clean, **named, "LAZYIMPORT_CACHE_DIR": str(cache), **environ},
         capture_output=True,
         text=True,
         timeout=60,
@@ -68,6 +64,21 @@ def test_what_ignores_the_environment_is_not_activated(cache: Path, flags: str) 
     done = python(flags, "-c", "print(1)", cache=cache, hash_=UNKNOWN)
 
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_what_is_set_before_the_start_up_file_activates(
+    packed: str, cache: Path
+) -> None:
+    """Such as by a file of somebody else, whose name comes before."""
+    program = f"""if True:
+        import os, site
+        os.environ["LAZYIMPORT_HASH"] = {packed!r}
+        site.main()
+        import shipped.work; print(shipped.work.double(2))"""
+
+    done = python("-S", "-c", program, cache=cache, hash_="")
+
+    assert (done.stdout, done.stderr) == ("4\n", "")
 
 
 @pytest.mark.parametrize("flags", [[], ["-s", "-P"]], ids=str)

@@ -20,6 +20,7 @@ _START = _TOGETHER["lazyimport.runtime"].split()
 #: what a start loads together
 NAMES = [f"lazyimport.{item.replace('/', '.')}".rstrip(".") for item in _START]
 FIRST = {"lazyimport", "lazyimport.lazy"}
+OTHERS = "PYTHON", "LAZYIMPORT_"
 
 DESCRIBE = """
     import sys
@@ -61,7 +62,8 @@ def start(alone: Path, program: str, *options: str, **variables: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={k: v for k, v in os.environ.items() if k[:6] != "PYTHON"} | variables,
+        env={k: v for k, v in os.environ.items() if not k.startswith(OTHERS)}
+        | variables,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
