@@ -598,6 +598,7 @@ ALLOWED = {
     "_struct",
     "_weakrefset",
     "abc",
+    "errno",  # by os, from Python 3.15 on
     "fcntl",
     "gc",
     "genericpath",
