@@ -49,6 +49,9 @@ for country in holidays.list_supported_countries():
 }
 #: the peers, as pip calls them
 PEERS = ("pex", "code-data-share")
+#: the sides that may be unable to run a case, and what stands in their place then
+FRAGILE = {"zip", "code-data-share", "PEX"}
+_CANNOT = "does not run"
 #: around what is measured inside a process
 _BEGIN = "import time\n_began = time.process_time()\n"
 _END = """
@@ -100,9 +103,11 @@ def compare(
         pex = make_pex(peers, tree, folder) if peers else ""
         if pex:
             commands["PEX"] = [sys.executable, pex, "-c", code]
-        samples = measure.interleave(
-            commands, rounds, {"PEX_ROOT": os.path.join(folder, "pex-root")}
-        )
+        environ = {"PEX_ROOT": os.path.join(folder, "pex-root")}
+        for side in FRAGILE.intersection(commands):
+            if not can_run(commands[side], environ):  # Django reads files beside it
+                del commands[side]
+        samples = measure.interleave(commands, rounds, environ)
         bare = statistics.median(measure.cpu(samples["bare"]))
         count = modules(
             python(), f"import sys; sys.path.append({tree!r})\n", code, tree
@@ -112,6 +117,8 @@ def compare(
             [name, count, f"{statistics.median(base):.1f}"]
             + [
                 measure.ratios([sample.inside for sample in samples[side]], base)
+                if side in samples
+                else _CANNOT
                 for side in names
             ]
         )
@@ -119,13 +126,27 @@ def compare(
         sides = [*names, "PEX"] if pex else names
         whole.append(
             [name, count, f"{statistics.median(base):.1f}"]
-            + [measure.ratios(measure.cpu(samples[side]), base) for side in sides]
+            + [
+                measure.ratios(measure.cpu(samples[side]), base)
+                if side in samples
+                else _CANNOT
+                for side in sides
+            ]
         )
     print(f"an interpreter that does nothing: {bare:.1f} ms CPU; {rounds} rounds\n")
     measure.table(["imports alone", "modules", "directory, ms", *names], inside)
     print()
     sides = [*names, "PEX"] if len(whole[0]) > len(inside[0]) else names
     measure.table(["whole process", "modules", "directory, ms", *sides], whole)
+
+
+def can_run(command: list[str], environ: dict[str, str]) -> bool:
+    """Return whether a peer can do what is measured."""
+    try:
+        measure.run(command, environ)
+    except subprocess.CalledProcessError:
+        return False
+    return True
 
 
 def python() -> list[str]:
