@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from lazyimport import files
     from lazyimport.cache import refusal
 else:
-    files, refusal = (
-        Later("files"),
-        Later("cache.refusal"),
-    )  # to write; where one cannot
+    files = Later("files")  # to write
+    refusal = Later("cache.refusal")  # where one cannot
 
 
 def make_trusted(path: str) -> bool:
