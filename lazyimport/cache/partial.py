@@ -142,6 +142,15 @@ class Wishes:
         os.close(self._descriptor)
 
 
+def let_open(cache: NodeCache, hash: str) -> None:
+    """Let processes open the unfinished archive *hash*; its lock must be held.
+
+    Raises OSError.
+    """
+    with Wishes(cache, hash):
+        pass
+
+
 def can_be_shared(path: str) -> bool:
     """Return whether what one process writes below *path* is what others have mapped.
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from zlib import crc32
 
 from lazyimport.cache.node import KINDS
-from lazyimport.cache.partial import Wishes, may_be_open
+from lazyimport.cache.partial import let_open, may_be_open
 from lazyimport.errors import ArchiveError, CacheError, DamagedArchive, MalformedArchive
 from lazyimport.files import claim, remove_file
 from lazyimport.format import sha256
@@ -54,7 +54,7 @@ def revive(
     total, done = sum(partial.size for partial in partials), 0
     try:
         if partials:
-            Wishes(cache, hash).__exit__()
+            let_open(cache, hash)
         for partial in partials:
             for proved in partial.prove(known.setdefault(partial.inode, {})):
                 done += proved

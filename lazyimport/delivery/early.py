@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport.cache.partial import Wishes, can_be_shared, open_partial
+from lazyimport.cache.partial import can_be_shared, let_open, open_partial
 from lazyimport.errors import LazyImportError
 from lazyimport.files import AtomicFile
 from lazyimport.format.delta import Revision
@@ -67,4 +67,4 @@ def _open_overlay(cache: NodeCache, base: str, head: Head, kind: str) -> None:
     revision = Revision(found[0], head.rest(), hash, head.what)
     with AtomicFile(cache.partial_path(hash, kind), 0o600, durable=False) as file:
         write_overlay(file, revision, raw=kind == "raw")
-    Wishes(cache, hash).__exit__()
+    let_open(cache, hash)
