@@ -285,14 +285,13 @@ def _entries(root: str, folder: str, prefix: str) -> list[tuple[str, os.DirEntry
         with os.scandir(f"{root}/{folder}") as entries:
             for entry in entries:
                 key = folder + entry.name
-                if not is_key(key):
+                matches = key.startswith(prefix)
+                # first, for of thousands in a folder few are asked for
+                if not (matches or prefix.startswith(f"{key}/")) or not is_key(key):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    key += "/"
-                    wanted = key.startswith(prefix[: len(key)])
-                else:
-                    wanted = key.startswith(prefix) and entry.is_file()
-                if wanted:
+                    found.append((f"{key}/", entry))
+                elif matches and entry.is_file():
                     found.append((key, entry))
     except (FileNotFoundError, NotADirectoryError):
         if not folder:

@@ -90,7 +90,8 @@ def _why_not(key: str) -> str | None:
         return "it begins with a slash; keys are relative to the store"
     if "\\" in key:
         return "it has a backslash, which separates folders on some systems"
-    if any(character < " " or character == "\x7f" for character in key):
+    plain = key.isascii() and key.isprintable()  # nearly all are, and a loop is slow
+    if not plain and any(character < " " or character == "\x7f" for character in key):
         return "it has a control character"
     for part in key.split("/"):
         if not part:
