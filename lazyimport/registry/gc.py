@@ -7,15 +7,17 @@ looked at again (see `lazyimport.registry.gc_lock`), deltas before their bases.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from lazyimport.errors import LazyImportError
-from lazyimport.registry.archives import delete_archive, delete_object, delete_record
+from lazyimport.registry.archives import delete_object, delete_record
 from lazyimport.registry.blobs import StoredBlob
 from lazyimport.registry.gc_lock import Announced
-from lazyimport.registry.layout import CLOCK, recorded_hash
-from lazyimport.registry.survey import Fate, Rules, Survey, Surveyor
+from lazyimport.registry.layout import CLOCK, archive_key, recorded_hash
+from lazyimport.registry.survey import Fate, Rules, Survey, Surveyor, sweep
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
+from lazyimport.stores.side_by_side import side_by_side
 
 #: Archives deleted under one announcement.
 BATCH = 100
@@ -80,8 +82,7 @@ def collect(
                     if (recorded_hash(key) or "") in batch:
                         announced.require()
                         done.leftovers += delete_record(store, key)
-        if planned.unfinished:
-            done.leftovers += len(surveyor.sweep(planned.now, dry_run=False))
+        done.leftovers += len(sweep(store, planned.now, dry_run=False))
     except LazyImportError as error:
         count = len(done.deleted) or "nothing"
         text = f"{error} ({count} had been deleted by then)"
@@ -92,13 +93,19 @@ def collect(
 def _delete(
     store: Store, batch: set[str], fresh: Survey, announced: Announced, done: Collected
 ) -> None:
-    """Delete what of *batch* nothing speaks for in the *fresh* survey either."""
+    """Delete what of *batch* nothing speaks for in the *fresh* survey either.
+
+    The records beside it go after it, side by side: nothing reads them any more.
+    """
     left = {fate.hash: fate.base for fate in fresh.fates}
+    records: list[str] = []
     for fate in fresh.goes:
         if fate.hash not in batch or fate.hash in left.values():
             continue  # the base of a delta that is in a later batch
         announced.require()
-        delete_archive(store, fate.hash)
+        delete_object(store, archive_key(fate.hash))
         del left[fate.hash]
         done.deleted.append(fate)
+        records += fresh.records.get(fate.hash, ())
+    side_by_side(*(partial(delete_record, store, key) for key in records))
     done.spared += sorted(batch & left.keys())

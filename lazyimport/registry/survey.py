@@ -93,8 +93,9 @@ class Survey:
     """The archives of a store, the newest first, at the time ``now``.
 
     ``leftovers`` are the keys of objects that nothing needs, such as records
-    of archives that are not there; ``unfinished`` says where there is what killed
-    writers did not finish. ``blobs`` are those that no archive which stays refers to,
+    of archives that are not there; ``records`` are those that lie beside each hash.
+    ``unfinished`` says where there is what killed writers did not finish, as far as
+    somebody looked. ``blobs`` are those that no archive which stays refers to,
     ``kept_blobs`` the others.
     """
 
@@ -102,8 +103,9 @@ class Survey:
     blobs: list[StoredBlob]
     kept_blobs: list[StoredBlob]
     leftovers: list[str]
-    unfinished: list[str]
+    records: dict[str, list[str]]
     now: float
+    unfinished: list[str] = field(default_factory=list)
 
     @property
     def goes(self) -> list[Fate]:
@@ -119,7 +121,9 @@ def survey(store: Store, rules: Rules, now: float) -> Survey:
     Raises StoreError, ChannelError or ArchiveError if anything cannot be read:
     what is not known cannot be judged.
     """
-    return Surveyor(store, rules).survey(now)
+    found = Surveyor(store, rules).survey(now)
+    found.unfinished = sweep(store, now, dry_run=True)
+    return found
 
 
 class Surveyor:
@@ -134,21 +138,21 @@ class Surveyor:
         self._records: dict[str, Deployment] = {}
 
     def survey(self, now: float) -> Survey:
-        """Return what stays and what goes, as `survey` does."""
+        """Return what stays and what goes, as `survey` does, but nothing unfinished."""
         fates = self._archives()
         for fate in fates:  # one object of the future does not make all others old
             fate.modified = min(fate.modified, now)
         records = [i for i in self._store.list(DEPLOYMENTS) if is_deployment(i.key)]
         kept = self._kept_by([item.key for item in records])
         self._judge(fates, kept, now)
-        leftovers = list(self._leftovers(fates, now))
+        beside: dict[str, list[str]] = {}
+        leftovers = list(self._leftovers(fates, beside, now))
         for item in records:
             known = self._records[item.key]
             old = now - item.modified > self._rules.age
             if old and (known.app, known.id) not in kept.ids:
                 leftovers.append(item.key)
-        unfinished = self.sweep(now, dry_run=True)
-        return Survey(fates, *self._blobs(fates, now), leftovers, unfinished, now)
+        return Survey(fates, *self._blobs(fates, now), leftovers, beside, now)
 
     def _blobs(
         self, fates: list[Fate], now: float
@@ -246,10 +250,13 @@ class Surveyor:
                 now = bool(counted and counted[0].hash)
                 yield from [*found.items()][: max(keeps and rules.history, now)]
 
-    def _leftovers(self, fates: list[Fate], now: float) -> Iterator[str]:
+    def _leftovers(
+        self, fates: list[Fate], beside: dict[str, list[str]], now: float
+    ) -> Iterator[str]:
         """Yield the keys of what is old and no longer needed.
 
-        Records without an archive, pushes before the last one, and clocks.
+        Records without an archive, pushes before the last one, and clocks. All records
+        are put into *beside*, by hash.
         """
         here = {fate.hash: fate.modified for fate in fates}
         for item in self._store.list(BLOBS):  # they have proofs, too
@@ -258,6 +265,7 @@ class Surveyor:
         for folder in (*RECORDS, CLOCK):
             for item in self._store.list(folder):
                 hash = recorded_hash(item.key)
+                beside.setdefault(hash or "", []).append(item.key)
                 last = here.get(hash or "")
                 superseded = folder == PUSHED and item.modified < (last or 0.0)
                 ours = hash is not None or _IS_CLOCK(item.key)
@@ -265,11 +273,10 @@ class Surveyor:
                 if ours and idle and (last is None or superseded):
                     yield item.key
 
-    def sweep(self, now: float, *, dry_run: bool) -> list[str]:
-        """Remove what killed writers did not finish; return where that lies."""
-        found: list[str] = []
-        if hasattr(self._store, "sweep"):  # a folder; buckets show nothing of it
-            for folder in FOLDERS:
-                before = now - SHORTEST_AGE
-                found += self._store.sweep(folder, before, dry_run=dry_run)
-        return found
+
+def sweep(store: Store, now: float, *, dry_run: bool) -> list[str]:
+    """Remove what killed writers did not finish in *store*; return where that lies."""
+    if not hasattr(store, "sweep"):  # most buckets show nothing of it
+        return []
+    found: list[str] = store.sweep(FOLDERS, now - SHORTEST_AGE, dry_run=dry_run)
+    return found

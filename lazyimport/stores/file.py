@@ -7,6 +7,7 @@ import io
 import os
 import stat
 from io import FileIO
+from itertools import chain
 
 from lazyimport.errors import StoreDenied, StoreError, StoreMissing, StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
@@ -18,7 +19,7 @@ from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 _FORM = "file:///absolute/folder"
@@ -96,17 +97,20 @@ class FileStore(StoreBase):
     def __reduce__(self) -> tuple[object, ...]:
         return FileStore, (self.folder,)
 
-    def sweep(self, folder: str, before: float, *, dry_run: bool = False) -> list[str]:
-        """Remove what killed writers left in *folder*, unchanged since *before*.
+    def sweep(
+        self, folders: Iterable[str], before: float, *, dry_run: bool = False
+    ) -> list[str]:
+        """Remove what killed writers left in *folders*, unchanged since *before*.
 
-        *folder* is the beginning of keys, up to a slash. Returns the paths of what is
+        A folder is the beginning of keys, up to a slash. Returns the paths of what is
         removed, or would be. Raises StoreError.
         """
         import re  # a fetcher starts without it
 
         found = []
-        with self._attempt("delete", folder):
-            for place, _, names in os.walk(self._path(folder)):
+        with self._attempt("delete", ""):
+            walks = chain.from_iterable(os.walk(self._path(each)) for each in folders)
+            for place, _, names in walks:
                 for name in names:
                     if not re.fullmatch(_UNFINISHED, name):
                         continue

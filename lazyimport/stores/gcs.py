@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from lazyimport.errors import KeyMissing, StoreError
@@ -142,24 +142,26 @@ class GcsStore(StoreBase):
             read = partial(attempt.pass_through, data.read)
             return upload.run(attempt, read, size, at_once)
 
-    def sweep(self, folder: str, before: float, *, dry_run: bool = False) -> list[str]:
-        """Remove the parts that killed writers left in *folder*; see `FileStore.sweep`.
+    def sweep(
+        self, folders: Iterable[str], before: float, *, dry_run: bool = False
+    ) -> list[str]:
+        """Remove the parts that killed writers left in *folders*: `FileStore.sweep`.
 
         Only those of uploads that were begun a week before *before*: nothing says
         whether one is under way. Nothing is found where this may not be asked.
         """
         from lazyimport.stores.gcs_parts import remove_unfinished
 
-        prefix = self._root + folder
-        with self._attempt("delete", folder):
-            names = remove_unfinished(
+        with self._attempt("delete", ""):
+            keys = remove_unfinished(
                 self._connected().bucket(self.bucket),
-                prefix,
+                self._root,
+                tuple(folders),
                 before - _UNDER_WAY,
                 self._patience(),
                 dry_run=dry_run,
             )
-            return [f"{self.url}/{folder}{name[len(prefix) :]}" for name in names]
+            return [f"{self.url}/{key}" for key in keys]
 
     def _list(self, prefix: str) -> Iterator[Item]:
         skip = len(self._root)

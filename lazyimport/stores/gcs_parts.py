@@ -188,26 +188,37 @@ class _Stopped(Exception):
 
 
 def remove_unfinished(
-    bucket: Any, prefix: str, before: float, patience: dict[str, Any], *, dry_run: bool
+    bucket: Any,
+    root: str,
+    folders: tuple[str, ...],
+    before: float,
+    patience: dict[str, Any],
+    *,
+    dry_run: bool,
 ) -> list[str]:
-    """Remove uploads that were begun *before* that time and never finished.
+    """Remove uploads to *folders* that were begun *before* and never finished.
 
-    *before* is in seconds since the epoch. Returns the names of the objects that they
-    would have made, all of which begin with *prefix*: none, where this user may not
+    *before* is in seconds since the epoch. Returns the keys of the objects that they
+    would have made, whose names have *root* in front: none, where this user may not
     list uploads, or the service does not know them.
     """
     from google.api_core.exceptions import ClientError, NotFound
 
     try:
-        found = list(_uploads(bucket, prefix, patience))
+        found = list(_uploads(bucket, root, patience))
     except ClientError:
         return []
-    old = [(name, upload_id) for name, upload_id, begun in found if begun < before]
-    for name, upload_id in [] if dry_run else old:
-        with suppress(NotFound):  # it is finished by now, or another was faster
-            query = urlencode({"uploadId": upload_id})
-            _ask(bucket.client, _path(bucket, name), "DELETE", query, **patience)
-    return [name for name, _ in old]
+    keys = []
+    for name, upload_id, begun in found:
+        key = name[len(root) :]
+        if begun >= before or not key.startswith(folders):
+            continue
+        keys.append(key)
+        if not dry_run:
+            with suppress(NotFound):  # it is finished by now, or another was faster
+                query = urlencode({"uploadId": upload_id})
+                _ask(bucket.client, _path(bucket, name), "DELETE", query, **patience)
+    return keys
 
 
 def _uploads(

@@ -433,6 +433,23 @@ def test_records_go_with_their_archive(store: MutableStore) -> None:
     assert left == {archive_key(B), *records}
 
 
+def test_deleting_lists_no_more_for_more_archives(store: MutableStore) -> None:
+    """Of a bucket with thousands, each listing would be a request for each archive."""
+    listed: list[int] = []
+    for number in (1, 8):
+        for name in NAMES[:number]:
+            put_aged(store, name, 60)
+            store.put(f"provenance/{name}.json", io.BytesIO(b"{}"))
+        asked: list[str] = []
+        acting: Any = Through(
+            store, "list", lambda prefix, asked=asked: asked.append(prefix)
+        )
+        assert len(collect(acting, OLD, "ada").deleted) == number
+        assert not list(store.list())
+        listed.append(len(asked))
+    assert listed[0] == listed[1]
+
+
 def test_record_that_came_before_its_archive_stays(store: MutableStore) -> None:
     """A push that is under way."""
     store.put(f"provenance/{A}.json", io.BytesIO(b"{}"))

@@ -276,6 +276,11 @@ class TestKilled:
 
         assert not killed.in_parts
 
+    def test_gc_asks_for_them_once(self, killed: FakeGcs, store: GcsStore) -> None:
+        before = killed.requests["parts.list"]
+        collect(store, Rules(older_than=0), "me")
+        assert killed.requests["parts.list"] == before + 1
+
 
 class TestSweep:
     def test_pages_and_names(self, fake: FakeGcs, store: GcsStore) -> None:
@@ -284,10 +289,11 @@ class TestSweep:
             fake.in_parts[f"id/{number}=="] = Parts("bucket", name, "", 1000.25)
         fake.parts_page = 1
 
-        assert not store.sweep("blobs/", 1000.25 + WEEK, dry_run=True)
-        shown = store.sweep("blobs/", 1000.5 + WEEK, dry_run=True)
+        folders = ["archives/", "blobs/"]
+        assert not store.sweep(folders, 1000.25 + WEEK, dry_run=True)
+        shown = store.sweep(folders, 1000.5 + WEEK, dry_run=True)
         assert len(fake.in_parts) == 8
-        assert store.sweep("blobs/", 1000.5 + WEEK) == shown
+        assert store.sweep(folders, 1000.5 + WEEK) == shown
 
         assert sorted(shown) == sorted(f"gs://bucket/{name}" for name in names[:2] * 2)
         left = {upload.name for upload in fake.in_parts.values()}
@@ -302,7 +308,7 @@ class TestSweep:
             fake.denied.add("storage.multipartUploads.list")
         else:
             fake.xml = False
-        assert not store.sweep("blobs/", time.time())
+        assert not store.sweep(["blobs/"], time.time())
 
 
 def _rot(only: str) -> Any:
