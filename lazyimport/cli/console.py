@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from typing import Any, TextIO, TypeGuard
 
 from click import style
 
-from lazyimport.cli.fitting import Cells
+from lazyimport.cli.fitting import EMPTY, Cells
 from lazyimport.units import utc
 
 TYPE_CHECKING = False
@@ -30,6 +31,8 @@ _NAME = "lazyimport: "
 _MOST_ROWS = 500
 #: Attributes in seconds since the epoch.
 _TIMES = {"arrived", "modified", "since", "started", "used"}
+#: An archive's hash: no part of a path or URL, and no digest to compare.
+_HASH = re.compile(r"(?<![\w/=])(?<!SHA-256 )([0-9a-f]{12})[0-9a-f]{52}\b")
 _DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -104,6 +107,9 @@ def print_table(
     if is_live(sys.stdout) and len(cells) <= _MOST_ROWS:
         out = console(sys.stdout)
         fitted = table.fitted(out.width - len(indent))
+        if fitted is not None and fitted.notes:
+            _print_with_notes(fitted, indent, out.width)
+            return
         if fitted is not None:
             from rich.padding import Padding
 
@@ -113,6 +119,23 @@ def print_table(
     widths = table.widths()
     for line in [header, *cells] if header else cells:
         print(indent + _columns(line, widths, right))
+
+
+def _print_with_notes(table: Cells, indent: str, width: int) -> None:
+    """Print *table* on a terminal of this *width*, each note below its row."""
+    from textwrap import TextWrapper
+
+    widths = table.widths()
+    if table.header:
+        print(indent + style(_columns(table.header, widths, table.right), bold=True))
+    below = f"{indent}  "
+    wrapper = TextWrapper(
+        width, initial_indent=below, subsequent_indent=below, break_on_hyphens=False
+    )
+    for row, note in zip(table.rows, table.notes, strict=True):
+        print(indent + _columns(row, widths, table.right))
+        if note not in EMPTY:
+            print(wrapper.fill(note))
 
 
 def make_table(
@@ -175,8 +198,8 @@ def print_text(text: str, colors: Mapping[str, str] = MappingProxyType({})) -> N
 
 
 def say(text: str) -> None:
-    """Print a note on stderr."""
-    _print("", text)
+    """Print a note on stderr; on a terminal with what commands take of each hash."""
+    _print("", _HASH.sub(r"\1", text) if is_live(sys.stderr) else text)
 
 
 def warn(text: str) -> None:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 _GAP, _SHORTEST = 2, 12
 #: The last column is broken into lines: of so many characters, or at least so many.
 _LAST, _LEAST = 16, 8
+#: With less room than this, sentences of the last column go below their rows.
+_BESIDE = 30
 _TIME = re.compile(r"\d{4}-\d\d-\d\d")
 #: Cells without a text.
-_EMPTY = {"", "-"}
+EMPTY = {"", "-"}
 #: What is shortened, in this order: hashes, times, hashes again.
 _SHORTER = (
     (re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b"), r"\1"),
@@ -22,11 +24,15 @@ _SHORTER = (
 
 
 class Cells(NamedTuple):
-    """A table: its *header*, which may be empty, *rows*, and columns flush *right*."""
+    """A table: its *header*, which may be empty, *rows*, and columns flush *right*.
+
+    *notes* go below the rows, one below each, if there are any.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Sequence[int]
+    notes: Sequence[str] = ()
 
     def widths(self) -> list[int]:
         """Return how many characters each column takes."""
@@ -36,7 +42,8 @@ class Cells(NamedTuple):
     def excess(self, width: int, last: int = _LAST) -> int:
         """Return by how many characters it is too wide, if *last* do for the last."""
         *widths, longest = self.widths()
-        return sum(widths) + _GAP * len(widths) + min(longest, last) - width
+        longest = longest if self.notes else min(longest, last)
+        return sum(widths) + _GAP * len(widths) + longest - width
 
     def fitted(self, width: int) -> Cells | None:
         """Return what fits *width*, or None: columns without any text may be gone."""
@@ -44,6 +51,11 @@ class Cells(NamedTuple):
         for shorten in (
             lambda cells: cells.shortened(0),
             Cells.without_empty,
+        ):
+            if found.excess(width) > 0:
+                found = shorten(found)
+        found = found.split(width)
+        for shorten in (
             lambda cells: cells.shortened(1),
             lambda cells: cells.shortened(2),
             lambda cells: cells.cut(width),
@@ -58,23 +70,32 @@ class Cells(NamedTuple):
         rows = [[pattern.sub(short, cell) for cell in row] for row in self.rows]
         return self._replace(rows=rows)
 
+    def split(self, width: int) -> Cells:
+        """Return the table with sentences of its last column as notes, if too long."""
+        room, last = min(_BESIDE, width), [row[-1] for row in self.rows]
+        is_long = any(len(cell) > room and " " in cell for cell in last)
+        if not is_long or self.excess(width, room) <= 0:
+            return self
+        rows = [row[:-1] for row in self.rows]
+        return self._replace(header=self.header[:-1], rows=rows, notes=last)
+
     def without_empty(self) -> Cells:
         """Return the table without columns that have no text."""
         columns = zip(*self.rows, strict=True)
-        kept = [number for number, column in enumerate(columns) if {*column} - _EMPTY]
+        kept = [number for number, column in enumerate(columns) if {*column} - EMPTY]
         header = [self.header[number] for number in kept] if self.header else ()
         rows = [[row[number] for number in kept] for row in self.rows]
         right = [new for new, old in enumerate(kept) if old in self.right]
-        return Cells(header, rows, right)
+        return self._replace(header=header, rows=rows, right=right)
 
     def cut(self, width: int) -> Cells:
         """Return the table with its widest columns cut in the middle of cells."""
-        widths = self.widths()[:-1]
+        widths = self.widths()[: None if self.notes else -1]
         least = [
             max(_SHORTEST, len(name)) for name in self.header or [""] * len(widths)
         ]
         for row in self.rows:
-            for number, cell in enumerate(row[:-1]):
+            for number, cell in enumerate(row[: len(widths)]):
                 if _TIME.match(cell):
                     least[number] = len(cell)
         excess = self.excess(width)

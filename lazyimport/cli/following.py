@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lazyimport.cli import console
+from lazyimport.cli.figures import age
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Served
 
@@ -50,7 +51,7 @@ def _rows(app: Served) -> Iterator[tuple[str, ...]]:
             replica.id,
             (replica.hash or "-")[:12],
             replica.state,
-            f"{max(now - replica.started, 0):.0f} s" if replica.started else "",
+            age(now - replica.started) if replica.started else "",
         )
 
 

@@ -33,7 +33,7 @@ class TestLs:
         done = cli.run("cache", "ls")
 
         assert [line.split()[0] for line in done.stdout.splitlines()] == [
-            "HASH",
+            "ARCHIVE",
             second,
             first,
         ]

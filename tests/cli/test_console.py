@@ -61,6 +61,22 @@ class TestErrors:
         assert "\x1b" not in terminal.getvalue()
         assert terminal.getvalue().startswith("lazyimport: no answer; look\n")
 
+    def test_a_note_has_what_commands_take_of_a_hash(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Nothing of a path, an address or a digest is left out, nor elsewhere."""
+        hash = "ab" * 32
+        texts = f"{hash} -> {hash}", f"/trees/{hash}, SHA-256 {hash}, #sha256={hash}"
+        for text in texts:
+            console.say(text)
+        assert "\n".join([*texts, ""]) == capsys.readouterr().err
+
+        terminal = on_terminal(monkeypatch)
+        for text in texts:
+            console.say(text)
+        short = f"{'ab' * 6} -> {'ab' * 6}"
+        assert [short, texts[1]] == terminal.getvalue().splitlines()
+
     def test_what_others_wrote_stays_text(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -133,6 +149,23 @@ class TestTables:
         line = terminal.getvalue().splitlines()[1].rstrip()
         assert re.fullmatch(r"push  https://ci.exampl.*…1+  why", line)
         assert len(line) == 50 - len("MESSAGE") + len("why")
+
+    def test_sentences_that_get_too_little_room_go_below(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terminal = on_terminal(monkeypatch, "stdout")
+        monkeypatch.setenv("COLUMNS", "40")
+        why = f"archive {'ab' * 32} is neither in the store nor in the node cache"
+        rows = [("shop", "DEPLOY_FAILED", why), ("till", "RUNNING", "")]
+        console.print_table(rows, header=("APPLICATION", "STATE", "REASON"))
+
+        assert terminal.getvalue().splitlines() == [
+            "\x1b[1mAPPLICATION  STATE\x1b[0m",
+            "shop         DEPLOY_FAILED",
+            "  archive abababababab is neither in the",
+            "  store nor in the node cache",
+            "till         RUNNING",
+        ]
 
 
 class TestDiff:

@@ -59,7 +59,7 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     *_, table = re.split(r"\x1b\[\d?A?\x1b\[2K", shown)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert 3 <= plain.count("DEPLOYMENT  REPLICA  HASH          STATE")
-    assert re.search(rf"  Shop +z +{B[:12]} +RUNNING +\d+ s", plain)
+    assert re.search(rf"  Shop +z +{B[:12]} +RUNNING +\d+ d", plain)
     assert "STARTING" not in table
     assert "shop: all 2 replicas run it" in plain
 

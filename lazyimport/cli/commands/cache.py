@@ -70,7 +70,7 @@ def _ls(as_json: bool, settings: Settings) -> None:
         )
         for each in kept
     ]
-    console.print_table(rows, header=("HASH", "SIZE", "LAST USED", ""), right=(1,))
+    console.print_table(rows, header=("ARCHIVE", "SIZE", "LAST USED", ""), right=(1,))
     console.say(
         f"{amount(len(kept), 'archive')} in the node cache {cache.path}, "
         f"{size(found.taken)} with the files made from them"

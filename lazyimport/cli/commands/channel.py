@@ -222,10 +222,10 @@ def _row(channel: Channel, change: Change, trusted: Trusted | None) -> tuple[str
         str(change.number),
         change.hash[:_SHORT] if change.hash else "(removed)",
         moment(change.at),
-        one_line(change.by) or "-",
-        short_commit(change.commit) or "-",
+        one_line(change.by),
+        short_commit(change.commit),
         _signature(channel, change, trusted),
-        moment(change.expires) or "-",
+        moment(change.expires),
         one_line(change.message),
     )
 

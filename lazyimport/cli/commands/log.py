@@ -14,7 +14,7 @@ from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 from lazyimport.stores import writable
 
-_HEADER = ("WHEN", "WHAT", "ARCHIVE", "SIZE", "RUNS IN", "BY", "COMMIT", "MESSAGE")
+_HEADER = ("WHEN", "WHAT", "ARCHIVE", "SIZE", "BY", "COMMIT", "MESSAGE")
 
 
 @declare.command("log")
@@ -47,6 +47,7 @@ def command(limit: int, long: bool, as_json: bool, settings: Settings) -> None:
 
 
 def _row(event: Event, digits: int) -> tuple[str, ...]:
+    where = f"runs in {', '.join(event.applications)}" if event.applications else ""
     what = f"{event.kind} {event.subject}" if event.subject else event.kind
     what += f": {event.outcome}" if event.outcome else ""
     what += " (not signed by a trusted key)" if event.trusted is False else ""
@@ -55,8 +56,7 @@ def _row(event: Event, digits: int) -> tuple[str, ...]:
         one_line(what),
         event.hash[:digits] if event.hash else "(removed)",
         "" if event.size is None else size(event.size),
-        one_line(", ".join(event.applications)),
         one_line(event.by),
         f"{short_commit(event.commit)}{f' {one_line(event.branch)}' * bool(event.branch)}",
-        one_line(event.message),
+        one_line(event.message or where),
     )
