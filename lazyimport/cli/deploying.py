@@ -38,6 +38,8 @@ from lazyimport.settings import Settings
 from lazyimport.values import redact
 
 _SECTION = "Rolling out"
+#: What Serve calls an application that nobody has named.
+_UNNAMED = "default"
 
 
 def _make_target(
@@ -135,7 +137,7 @@ def read_manifest(file: str, wishes: Wishes) -> Manifest:
     """Return the manifest in *file*. Raises ManifestError, SettingsError or OSError."""
     if wishes.key is None:
         return Manifest.read(file)
-    app = wishes.names[0] if wishes.names else project().app or "default"
+    app = wishes.names[0] if wishes.names else project().app or _UNNAMED
     return KeyedManifest.at(file, wishes.key, app)
 
 
@@ -149,6 +151,19 @@ def choose(file: str | None, wishes: Wishes) -> tuple[str | None, Wishes]:
             wishes = wishes._replace(names=named, key=key)
             return os.path.relpath(found.manifest), wishes
     return file, wishes
+
+
+def app_here() -> str | None:
+    """Return the application that the project here deploys, None if it names none.
+
+    Raises DeployError if its manifest has several.
+    """
+    found = project()
+    if found.app or found.manifest is None:
+        return found.app
+    if found.set_key:
+        return _UNNAMED
+    return Manifest.read(os.path.relpath(found.manifest)).choose(())[0].name
 
 
 @contextmanager

@@ -121,6 +121,17 @@ def test_deploy_and_rollback_need_no_arguments(
     assert first[:12] in cli.run("history", cwd=deployed).stdout
 
 
+def test_history_knows_the_only_application_of_the_manifest(
+    deployed: Path, cli: CommandLine
+) -> None:
+    config, file = deployed / "pyproject.toml", deployed / "conf/serve.yaml"
+    config.write_text(config.read_text().replace('app = "shop"\n', ""))
+    assert "say which" in cli.fail("history", cwd=deployed)
+
+    file.write_text("applications:\n- name: only\n")
+    assert "only: 0 deployments" in cli.run("history", cwd=deployed).stderr
+
+
 def test_a_key_of_the_table(deployed: Path, cli: CommandLine) -> None:
     values = deployed / "conf/serve.yaml"
     values.write_text("code: {hash: none}\n")

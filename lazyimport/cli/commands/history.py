@@ -7,7 +7,6 @@ import click
 from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
-from lazyimport.cli.project import project
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
@@ -17,8 +16,8 @@ _HEADER = ("DEPLOYED", "HASH", "OUTCOME", "BY", "MANIFEST", "REASON")
 @declare.command("history")
 @declare.argument(
     "[APP]",
-    "The application, as the manifest and Serve call it; by default the one that "
-    "[tool.lazyimport] names.",
+    "The application, as the manifest and Serve call it; by default the one of "
+    "[tool.lazyimport], or the only one of its manifest.",
     "app",
 )
 @declare.option("-l, --long", "Print whole hashes.")
@@ -31,10 +30,11 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
     newest first. If any key is trusted, marks what no trusted key signed; 'rollback'
     passes it over.
     """
-    app = app or project().app
+    app = app or deploying.app_here()
     if app is None:
         raise click.UsageError(
-            "give the application, or name it in pyproject.toml: [tool.lazyimport] app"
+            "give the application, or name it or the manifest in pyproject.toml: "
+            "[tool.lazyimport]"
         )
     if as_json:
         options.refuse_idle(["long"], "with --json: hashes are whole")
