@@ -81,9 +81,13 @@ READ_AS = {
 
 
 def as_python_says(text: str) -> str:
-    """Return *text*, as of a traceback, with Python's names for what leaves imports."""
+    """Return *text*, as of a traceback, with Python's names for what leaves imports.
+
+    Other errors of ours have the name of their class.
+    """
+    text = text.replace(f"{__name__}.", "")
     for ours, name in READ_AS.items():
-        text = text.replace(f"lazyimport.errors.{ours}:", f"{name}:")
+        text = text.replace(f"{ours}:", f"{name}:")
     return text
 
 

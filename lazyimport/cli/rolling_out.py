@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lazyimport.cli import console
 from lazyimport.cli.comparing import print_comparison
 from lazyimport.cli.deploying import Wishes
+from lazyimport.cli.figures import short_commit
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
 from lazyimport.cli.reports import write_page
@@ -105,10 +106,10 @@ def _describe(plan: Plan, history: History, reporter: Progress) -> None:
         commit = ""
         if history.store is not None:
             try:
-                commit = commit_in(read_provenance(history.store, hash))
+                commit = short_commit(commit_in(read_provenance(history.store, hash)))
             except StoreError:
                 pass  # that the store is away was said, or will be
-        commit = f"commit {commit} as its push claims; " if commit else ""
+        commit = f"commit {commit}, as its push claims; " if commit else ""
         reporter.say(f"{hash[:12]}: {commit}{plan.why}")
 
 

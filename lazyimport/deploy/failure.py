@@ -21,6 +21,8 @@ _TREE = re.compile(r".*/trees/[0-9a-f]{64}/")
 _OTHERS = re.compile(r"/(site|dist)-packages/|/lib/python3\.|^<|\.pyx$")
 _REPLICA = re.compile(r"Replica\(id='([^']+)', deployment='([^']+)'")
 _PROCESS = re.compile(r"ServeReplica:[^:\s]+:([^\s().]+)")
+#: lines of a traceback that say nothing of the error, but who raised it and where
+_MARKS = re.compile(r"ray::.*\(.*pid=|\s*[~^]+\s*$")
 #: lines of one error's text that are shown
 _MOST = 8
 
@@ -62,6 +64,8 @@ def details(message: str) -> list[str]:
     lines: list[str] = []
     found = {str(each): each for each in _raised(without_colors(message))}
     for number, (text, each) in enumerate(reversed(found.items())):
+        if number and each.error.endswith(":"):
+            continue  # it only introduces what is above
         lines += [f"after {text}"] * (number > 0)
         lines += each.rest[:_MOST]
     return lines
@@ -83,7 +87,7 @@ def _raised(message: str) -> Iterator[Raised]:
             error, rest = as_python_says(line.strip()), []
         elif frame:
             frames.append((frame[1], frame[2]))
-        elif error and line.strip():
+        elif error and line.strip() and not _MARKS.match(line):
             rest.append(line)
 
 

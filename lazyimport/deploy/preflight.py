@@ -15,7 +15,6 @@ from lazyimport.deploy.errors import DeployError
 from lazyimport.environment import ACTIVATING
 from lazyimport.settings import ENVIRONMENT, Settings
 
-#: what would activate another archive in the child
 #: what the child runs; folders of a checkout follow
 PROGRAM = (
     "import sys; sys.path.extend(sys.argv[1:]); "

@@ -67,6 +67,30 @@ def test_of_an_application_with_a_cause() -> None:
     ]
 
 
+def test_of_what_ray_could_not_import() -> None:
+    """Ray's own text only introduces it, and says whose text it is."""
+    ours = f"archive {HASH} is not in the node cache /cache, and no store is named"
+    header = "\x1b[36mray::build_serve_application()\x1b[39m (pid=4, ip=10.0.0.3)"
+    message = f"""\
+Deploying app 'shop' failed with exception:
+Traceback (most recent call last):
+  File "/opt/site-packages/ray/_private/worker.py", line 1053, in get_objects
+    raise value.as_instanceof_cause()
+ray.exceptions.RayTaskError(RuntimeError): {header}
+RuntimeError: The remote function failed to import on the worker. This may be because \
+needed library dependencies cannot be found from sys.path ['/opt/python3.11']:
+
+{header}
+               ^^^^^^^^~~~~
+lazyimport.errors.InstallError: 'build_serve_application' is not run: {ours}
+"""
+
+    assert headline(message) == (
+        f"InstallError: 'build_serve_application' is not run: {ours}"
+    )
+    assert not details(message)
+
+
 def test_the_replica_that_it_names() -> None:
     message = (
         "Exception when allocating Replica(id='x02kq8rb', deployment='Shop', "
