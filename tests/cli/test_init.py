@@ -69,11 +69,17 @@ def test_what_nobody_can_tell_is_left_out(project: Path, cli: CommandLine) -> No
     (project / "deploy").mkdir()
     (project / "deploy/prod.yaml").write_text(SERVE.format("shop"))
     (project / "pyproject.toml").unlink()
-    done = cli.run("init", cwd=project)
+    done = cli.run("init", "--store", cli.url, cwd=project)
 
     assert "which manifest? Left out: there are" in done.stderr
     assert "deploy/prod.yaml" in done.stderr
-    assert (project / "pyproject.toml").read_text() == "[tool.lazyimport]\n"
+    table = f'[tool.lazyimport]\nstore = "{cli.url}"\n'
+    assert (project / "pyproject.toml").read_text() == table
+
+
+def test_no_empty_table_is_written(tmp_path: Path, cli: CommandLine) -> None:
+    assert "nothing to write" in cli.fail("init", "-y", cwd=tmp_path, code=2)
+    assert not (tmp_path / "pyproject.toml").exists()
 
 
 def test_a_password_stays_out_of_files(project: Path, cli: CommandLine) -> None:

@@ -55,6 +55,11 @@ def command(yes: bool, settings: Settings) -> None:
             "the URL of the store has a password or token, which stays out of files"
         )
     values = {**({"store": store} if store else {}), **_look(asks=asks)}
+    if not values:
+        raise click.UsageError(
+            "nothing to write: no store is named, and no manifest was found; add "
+            "--store URL, or write the manifest first"
+        )
     _write(before, values)
     if store:
         remember(settings.replaced(store=store))
