@@ -81,7 +81,7 @@ def check_hash(value: str) -> str:
     if not is_sha256(text):
         raise errors.SettingsError(
             f"not an archive's hash: {value!r} (a hash is 64 hex digits, as "
-            "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass it to install())",
+            "'lazyimport push' prints it; set LAZYIMPORT_HASH or pass hash=)",
             name="hash",
             value=value,
         )

@@ -93,11 +93,11 @@ class Contents:
             return entry
         what = "a folder" if entry else "nothing"
         near = get_close_matches(path, [each.path for each in self.files], 1)
+        hash = self.index.hash
+        see = f"see 'lazyimport ls {hash[:12]} --long'"
         raise SettingsError(
-            f"archive {self.index.hash} has {what} at {path!r}"
-            + (
-                f"; did you mean {near[0]}?" if near else "; see 'lazyimport ls --long'"
-            ),
+            f"archive {hash} has {what} at {path!r}; "
+            f"{f'did you mean {near[0]}?' if near else see}",
             name="path",
             value=path,
         )

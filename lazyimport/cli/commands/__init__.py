@@ -11,7 +11,7 @@ from lazyimport.cli.exit_codes import USAGE
 
 _SECTIONS = {
     "See it work": {
-        "demo": "See it work on this machine.",
+        "demo": "Ship, change and roll back an application on this machine.",
     },
     "Make archives and run them": {
         "init": "Write [tool.lazyimport] into the pyproject.toml here.",
@@ -59,6 +59,11 @@ From a project folder into a bucket, and running it from there:
   export LAZYIMPORT_STORE=gs://bucket/code
   hash=$(lazyimport push .)
   lazyimport run "$hash" -m my_project.train --epochs 3
+
+From there into a Ray cluster, and back:
+
+  lazyimport deploy serve.yaml --push . --apply --wait
+  lazyimport rollback serve.yaml --apply --wait
 """
 
 
@@ -96,7 +101,7 @@ def command(context: click.Context) -> None:
     """Take Python code out of the image.
 
     Pack a tree into an archive named by the hash of what it holds, push it to a
-    store, and run it anywhere by that hash.
+    store, and run it by that hash: on a Ray cluster, or anywhere else.
 
     Settings come from options, else from the environment (LAZYIMPORT_STORE,
     LAZYIMPORT_CACHE_DIR, LAZYIMPORT_TIMEOUT, ...); packing is configured in

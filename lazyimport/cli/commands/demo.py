@@ -1,4 +1,4 @@
-"""``lazyimport demo``: see it work on this machine."""
+"""``lazyimport demo``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from lazyimport.settings import Settings
     default="auto",
 )
 def command(store: str | None, workers: str) -> None:
-    """See it work on this machine.
+    """Ship, change and roll back an application on this machine.
 
-    An application goes into an archive, runs on a local Ray that has never seen its
+    The application goes into an archive, runs on a local Ray that has never seen its
     code, is edited, runs in both versions side by side, and is rolled back. This
     takes about a minute, needs no network, and leaves nothing behind.
     """

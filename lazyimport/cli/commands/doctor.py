@@ -17,7 +17,14 @@ from lazyimport.values import redact
 _SECONDS = 300.0
 
 
-@declare.command("doctor")
+_EXAMPLES = """
+lazyimport doctor --write                  before the first push
+lazyimport doctor 4be81c02                 where it is to run
+lazyimport doctor --address http://head:8265
+"""
+
+
+@declare.command("doctor", examples=_EXAMPLES)
 @options.archive("[HASH]")
 @declare.option(
     "--write", "Try what a push needs too: the right to write to the store."
