@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from lazyimport.stores.gcs_failures import refuse_page
+from lazyimport.stores.web_pages import BEGINNING
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -68,6 +71,7 @@ class Download:
             ) as response:
                 if response.status_code not in (_OK, _PARTIAL):
                     raise from_http_response(response)
+                refuse_page(response, lambda: response.raw.read(BEGINNING))
                 if response.status_code == _OK and "Range" in headers:
                     what = "the whole object came where a part was asked for"
                     raise ConnectionError(what)

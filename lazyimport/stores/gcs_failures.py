@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
 from lazyimport.stores.attempt import NOT_FOUND, UNREACHABLE, Attempt, comes_back
+from lazyimport.stores.web_pages import is_page, page_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,27 @@ _OF_URLLIB = ("netloc", "IPv6", "Port", "URL")
 _UNAUTHORIZED = 401
 #: "Not found", and "gone", which a dropped upload may also get.
 _GONE = {NOT_FOUND, 410}
+
+
+class WebPage(Exception):
+    """An answer for people: its type *kind*, and *data*, how it begins."""
+
+    def __init__(self, kind: str, data: bytes) -> None:
+        super().__init__(kind, data)
+        self.kind = kind
+        self.data = data
+
+
+def refuse_page(answer: Any, data: Callable[[], bytes]) -> None:
+    """Raise WebPage if *answer*, of requests, is none of the service's.
+
+    *data* returns how it begins.
+    """
+    headers = answer.headers
+    kind = headers.get("Content-Type", "")
+    # An object may be a page, too.
+    if is_page(kind, b"<") and "X-Goog-Generation" not in headers:
+        raise WebPage(kind, data())
 
 
 def may_be_repeated(error: Exception) -> bool:
@@ -65,6 +87,9 @@ def explain(
     from requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
 
+    if (page := _page_in(error)) is not None:
+        advice = "see where the proxies lead, and STORAGE_EMULATOR_HOST if it is set"
+        return page_error(attempt, *page, advice)
     what = _reason(error)
     if isinstance(error, GoogleAPICallError):
         return _explain_answer(attempt, error, what, has_bucket)
@@ -100,6 +125,14 @@ def _explain_value(attempt: Attempt, error: ValueError, what: str) -> StoreError
         advice = "see whether STORAGE_EMULATOR_HOST and the proxies are addresses"
         return attempt.error(StoreError, what, advice)
     return None
+
+
+def _page_in(error: Exception) -> tuple[str, bytes] | None:
+    """Return type and beginning of the page that came as an answer, or None."""
+    if isinstance(error, WebPage):
+        return error.kind, error.data
+    said = str(getattr(error, "doc", "")).encode()  # in place of JSON
+    return ("", said) if is_page("", said) else None
 
 
 def _explain_answer(

@@ -15,6 +15,7 @@ from functools import partial
 from urllib.parse import quote, urlencode
 
 from lazyimport.stores.attempt import Attempt, comes_back
+from lazyimport.stores.gcs_failures import refuse_page
 from lazyimport.stores.side_by_side import side_by_side
 
 TYPE_CHECKING = False
@@ -270,6 +271,7 @@ def _ask(
         answer = session.request(method, url, timeout=timeout, **request)
         if not answer.ok:
             raise from_http_response(answer)
+        refuse_page(answer, lambda: answer.content)
         return answer
 
     return retry(call)()

@@ -7,6 +7,7 @@ from typing import Any
 
 from lazyimport.errors import StoreDenied, StoreError, StoreUnavailable
 from lazyimport.stores.attempt import UNREACHABLE, Attempt
+from lazyimport.stores.web_pages import is_page, page_error
 
 #: What the services call a missing bucket or container.
 NO_STORE = {"NoSuchBucket", "ContainerNotFound"}
@@ -23,8 +24,6 @@ _PAST_THE_END = re.compile('StartTooLarge|-1/0"')
 _NETWORK = ("HttpError", "reqwest::Error", "hyper::Error")
 _ASKED = re.compile(r"performing \w+ (\w+)://([^/\s]+)")
 _HTTP = re.compile(r"(https?)://([^/\s]+)")
-_TITLE = re.compile(rb"<title[^>]*>(.{1,200}?)</title", re.IGNORECASE | re.DOTALL)
-_PAGES = {"text/html", "application/xhtml+xml"}
 #: No page that somebody reads is as long as this; the large files of an archive, which
 #: may be pages, are longer.
 _LONGEST_PAGE = 1 << 20
@@ -80,27 +79,15 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
 def refuse_web_page(attempt: Attempt, answer: Any, data: Any, log_in: str) -> None:
     """Raise StoreError if *answer*, which begins with *data*, is a page for people.
 
-    That is what a proxy, a portal or a login sends, with the status of success.
     *log_in* is as in `explain`.
     """
-    kind = str(answer.attributes.get("Content-Type", "")).partition(";")[0].strip()
-    beginning = bytes(data[:4096]).lstrip(b"\xef\xbb\xbf \t\r\n")
-    is_page = kind in _PAGES and beginning.startswith(b"<")
-    is_page = is_page or beginning.lower().startswith((b"<!doctype html", b"<html"))
-    if not is_page or answer.meta["size"] > _LONGEST_PAGE:
-        return
-    title = _TITLE.search(beginning)
-    words = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
-    named = f" titled {words!r}" if words else ""
-    advice = "see whether the URL of the store is right, and what a proxy does"
-    asked = _HTTP.match(attempt.url)
-    raise attempt.error(
-        StoreError,
-        f"it answered with a web page{named} ({kind}) in place of the object",
-        advice
-        + (_by_proxy(*asked.groups()) if asked else "")
-        + f"; if it asks who you are, {log_in}",
-    )
+    kind = str(answer.attributes.get("Content-Type", ""))
+    if is_page(kind, data) and answer.meta["size"] <= _LONGEST_PAGE:
+        advice = "see whether the URL of the store is right, and what a proxy does"
+        asked = _HTTP.match(attempt.url)
+        advice += _by_proxy(*asked.groups()) if asked else ""
+        advice += f"; if it asks who you are, {log_in}"
+        raise page_error(attempt, kind, data, advice)
 
 
 def is_past_the_end(error: Exception) -> bool:

@@ -163,7 +163,7 @@ class Portal(Quiet):
         self.wfile.write(page)
         return True
 
-    do_PUT = do_HEAD = do_DELETE = Quiet.do_GET  # noqa: N815
+    do_PUT = do_POST = do_HEAD = do_DELETE = Quiet.do_GET  # noqa: N815
 
 
 class Server(http.server.ThreadingHTTPServer):

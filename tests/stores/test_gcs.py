@@ -37,6 +37,7 @@ from tests.stores.suite import (
 pytest.importorskip("google.cloud.storage", reason="needs the extra 'gcs'")
 
 from tests.fakes.gcs import FakeGcs
+from tests.fakes.services import Portal, web_server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -683,3 +684,54 @@ class TestProcesses:
         with pytest.raises(ValueError, match="not a range"):
             store.read("k", -1)
         assert not fake.requests
+
+
+class TestPortal:
+    """Something between this machine and the service answers with a page to log in."""
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda store: store.read("k"),
+            lambda store: store.read("k", 0, 9),
+            lambda store: store.read_versioned("k"),
+            lambda store: store.download("k", io.BytesIO(), 3),
+            lambda store: list(store.list()),
+            lambda store: store.put("k", io.BytesIO(b"data")),
+            lambda store: store.put_in_parts("k", io.BytesIO(bytes(20 * MIB)), 2),
+            lambda store: store.replace("k", b"data", None),
+            lambda store: store.delete("k"),
+            lambda store: store.sweep(["blobs/"], 1e9),
+        ],
+        ids=[
+            "read",
+            "part",
+            "versioned",
+            "rest",
+            "list",
+            "put",
+            "parts",
+            "replace",
+            "delete",
+            "sweep",
+        ],
+    )
+    def test_is_named_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Any
+    ) -> None:
+        """It would answer so for as long as anybody asks."""
+        with web_server(tmp_path, Portal) as url:
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+            store = GcsStore("bucket", timeout=60.0)
+            with pytest.raises(
+                StoreError, match="web page titled 'Please sign in'"
+            ) as e:
+                ask(store)
+        assert not e.value.retryable
+
+    def test_a_page_that_is_an_object_is_read(
+        self, fake: FakeGcs, store: GcsStore
+    ) -> None:
+        page = b"<!doctype html><html>"
+        fake.objects["bucket/pre/fix/k"] = page
+        assert store.read("k", 0, 9) == page[:9]
