@@ -128,11 +128,15 @@ class _Bucket(Objects, StoreBase):
         store = self._store()
         import obstore
 
-        folder = prefix.rpartition("/")[0]
+        folder, _, name = prefix.rpartition("/")
         if folder and not is_key(folder):
             return
-        for page in obstore.list(store, folder or None):
+        # obstore lists whole folders, which may have thousands for the one asked for.
+        before = prefix[:-1] if name and is_key(prefix[:-1]) else None
+        for page in obstore.list(store, folder or None, offset=before):
             for found in page:
+                if found["path"] > prefix and not found["path"].startswith(prefix):
+                    return
                 modified = found["last_modified"].timestamp()
                 version = found["e_tag"] or str(modified)
                 yield Item(found["path"], found["size"], modified, version)

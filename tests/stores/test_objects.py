@@ -9,7 +9,8 @@ import sys
 import threading
 import traceback
 import uuid
-from typing import cast
+from typing import ClassVar, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -561,3 +562,54 @@ def test_a_part_of_a_file_is_asked_for_once(tmp_path: Path, web: str) -> None:
     out = io.BytesIO()
     assert store.download("k", out, MIB) == 2 * MIB
     assert download(store, "k") == fill(3 * MIB)
+
+
+class Bucket(services.Quiet):
+    """A bucket of *keys*, of which one answer has two."""
+
+    keys = tuple(f"p/{folder}/{n:02x}" for folder in "abc" for n in range(40))
+    asked: ClassVar[list[str]] = []
+
+    def instead(self) -> bool:
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        self.asked.append(self.path)
+        after = query.get("continuation-token") or query.get("start-after", "")
+        prefix = query.get("prefix", "")
+        keys = [k for k in self.keys if k.startswith(prefix) and k > after]
+        more = "".join(
+            f"<NextContinuationToken>{key}</NextContinuationToken>"
+            for key in keys[1:2] * bool(keys[2:])
+        )
+        body = "".join(
+            f"<Contents><Key>{key}</Key><Size>1</Size><ETag>1</ETag>"
+            "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+            for key in keys[:2]
+        )
+        whole = f"<ListBucketResult>{more}{body}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(whole)))
+        self.end_headers()
+        self.wfile.write(whole)
+        return True
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found", "most"),
+    [("b/1f", 1, 10), ("b/1", 16, 12), ("b", 40, 42), ("b/", 40, 20), ("x/y", 0, 1)],
+)
+def test_one_object_of_a_large_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prefix: str,
+    found: int,
+    most: int,
+) -> None:
+    """Others are not listed: a store with thousands of versions is asked for one."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    Bucket.asked.clear()
+    with services.web_server(tmp_path, Bucket) as url:
+        store = writable(open_store(f"s3://bucket/p?endpoint={url}&region=x"))
+        listed = [item.key for item in store.list(prefix)]
+    assert listed == [k[2:] for k in Bucket.keys if k[2:].startswith(prefix)]
+    assert (len(listed), len(Bucket.asked) <= most) == (found, True)
