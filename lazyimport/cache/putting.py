@@ -162,8 +162,8 @@ class _Putting:
         said = self._whole(top or FILES_AT_THE_TOP)
         if said is None:
             entries = self._files_under(top)
-            self._archive.want([entry.slot for entry in entries])
             entries.sort(key=self._place)  # in which they come, if they still do
+            self._archive.want([entry.slot for entry in entries])
             folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
             if not top or not self._put_new(top, entries, folders):
                 for folder in folders:

@@ -17,7 +17,7 @@ from lazyimport.delivery.slots import Slots
 from lazyimport.delivery.transfer import bring, taking_turns
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
-from lazyimport.format.entries import DIRECTORY, listings
+from lazyimport.format.entries import DIRECTORY, listings, members_of
 from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
@@ -59,11 +59,10 @@ class Filling:
         slots: dict[bytes, list[int]] = {}
         directories: set[bytes] = set()
         self._entries = head.entries or list(index.entries())
-        for entry in self._entries:
+        for slot, _, digest, entry in members_of(self._entries):
+            slots.setdefault(digest, []).append(slot)
             if entry.kind == DIRECTORY:
-                directories.add(entry.digest)
-            for slot, _, digest in entry.members():
-                slots.setdefault(digest, []).append(slot)
+                directories.add(digest)
         header = self._header = Header(
             head.header.hash,
             root_check=crc32(index.root),
@@ -205,17 +204,19 @@ class Filling:
         """Let processes open what is in the room: from now on they see what comes.
 
         Imports look into directories before they wait for anything, so the listings
-        of these are made here.
+        of these are made before anything is decoded; meanwhile those who have opened
+        it find what to put on disk.
         """
+        beginning = self._beginning()
+        self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
+        self._room.write(0, beginning[:HEADER_SIZE])
+        self._is_open = True
         digests = {member.digest: member for member in missing}
         for listing in listings(self._entries):
             member = digests.pop(sha256(listing), None)
             if member is not None and len(listing) == member.length:
                 self._write([(member, listing)])
-        beginning = self._beginning()
-        self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
-        self._room.write(0, beginning[:HEADER_SIZE])
-        self._is_open = True
+        self._show_slots()
 
     def _beginning(self) -> bytes:
         """Return header, index and slots of the archive."""

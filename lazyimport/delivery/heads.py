@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 #: Bytes of the first request. What is not larger comes with it as a whole.
 FIRST = 4 << 20
-#: The same where members are here already.
-_FIRST_AGAIN = 1 << 18
+#: The same where members are here already, or no request takes a round trip.
+_LITTLE = 1 << 18
 
 
 class Head:
@@ -55,7 +55,8 @@ class Head:
         self.entries: list[Entry] = []
         self.blobs: dict[bytes, Blob] = {}
         self.index: Index | None = None
-        self._first = min(_FIRST_AGAIN, FIRST) if again else FIRST
+        is_near = hasattr(store, "folder")
+        self._first = min(_LITTLE, FIRST) if again or is_near else FIRST
         self.data = self._read(0, self._first)
         try:
             self.header = self._header(hash)

@@ -30,8 +30,8 @@ _DEATHS = 3
 #: Seconds between two looks at how far a fetcher is: at first, and at most.
 _FIRST = 0.001
 _PAUSE = 0.025
-#: So much longer is each pause than the last one: an eleventh of the wait.
-_GROWTH = 1.1
+#: So much longer is each pause than the last one: a thirtieth of the wait.
+_GROWTH = 1.03
 #: Looks after which a wish is repeated, which a fetcher that died may have had.
 _AGAIN = 16
 #: Seconds by which a fetcher gives up sooner than a process that waits for it, at most.
@@ -132,7 +132,7 @@ class Waiting:
         if none is at work, and another one if that dies.
         """
         progress = None
-        for _ in tries(self._settings.timeout, longest=_PAUSE, growth=_GROWTH):
+        for _ in tries(self._settings.timeout, _FIRST, _PAUSE, _GROWTH):
             archive = self.open_whole()
             if archive is None:
                 archive = None if whole else self._open_partial(self.name)

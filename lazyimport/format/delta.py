@@ -241,7 +241,7 @@ def apply_delta(
     minors, variants = _read_head(delta, header, what)
     try:
         removed, page_at = _decode_removed(delta, header.pages_at, header.slots_at)
-        rows = list(decode_page(delta, page_at, header.slots_at, variants))
+        rows = decode_page(delta, page_at, header.slots_at, variants)
         index = patched(base, Patch(rows, removed), minors)
     except (StructError, ValueError) as error:
         raise MalformedArchive(

@@ -12,7 +12,7 @@ from lazyimport.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from mmap import mmap
 
 FILE, DIRECTORY = 0, 1
@@ -25,6 +25,8 @@ KNOWN_FLAGS = (
 MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
 MAX_PATH = 4096
 MAX_MEMBER = 1 << 40
+#: What no path has, between slashes: see `check_path`.
+_ODD = ("\\", "//", "/./", "/../")
 
 VARIANT = Struct("<24s4sB3s")  # tag, magic, optimization, reserved: 32
 COUNT = Struct("<I")
@@ -192,6 +194,21 @@ class Entry:
         return f"<{kind} {self.path!r} {self.size} bytes {self.digest.hex()[:12]}>"
 
 
+def members_of(entries: Iterable[Entry]) -> Iterator[tuple[int, int, bytes, Entry]]:
+    """Yield what `Entry.members` does for each of *entries*, and the entry itself.
+
+    A call for each would cost more than the rest.
+    """
+    unpack = CODE.iter_unpack
+    for entry in entries:
+        first = entry.slot
+        yield first, entry.size, entry.digest, entry
+        if entry.variants:
+            codes = unpack(entry.packed_codes)
+            for slot, (size, digest) in enumerate(codes, first + 1):
+                yield slot, size, digest, entry
+
+
 def check_path(path: str) -> str:
     """Return *path* if an archive may have it; ValueError with the reason if not."""
     if len(path.encode()) > MAX_PATH:
@@ -202,6 +219,17 @@ def check_path(path: str) -> str:
     if path and ("//" in framed or "/./" in framed or "/../" in framed):
         raise ValueError(f"empty, '.' or '..' component in path {path!r}")
     return path
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """Raise as `check_path` does for one of *paths*, unless it is only too long.
+
+    Nearly always none is odd, which a look at all of them as one text shows.
+    """
+    framed = "/\0/".join(["", *paths, ""])
+    if framed.count("\0") > len(paths) + 1 or any(map(framed.__contains__, _ODD)):
+        for path in paths:
+            check_path(path)
 
 
 def stem_of(path: str, kind: int = FILE) -> str:

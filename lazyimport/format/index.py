@@ -171,11 +171,13 @@ class Index:
         """Yield every entry, in the order of their slots."""
         files = directories = slots = 0
         for number in range(self.pages):
-            for entry in self.page_entries(number, slots):
-                slots += entry.slots
-                directories += entry.kind
-                files += 1 - entry.kind
-                yield entry
+            page = self.page_entries(number, slots)
+            if page:
+                slots = page[-1].slot + page[-1].slots
+            folders = sum([entry.kind for entry in page])
+            directories += folders
+            files += len(page) - folders
+            yield from page
         if (files, directories, slots) != (self.files, self.directories, self.slots):
             raise errors.MalformedArchive(
                 f"{self.what}: the pages of archive {self.hash} do not add up",
@@ -236,8 +238,8 @@ class Index:
         _, start, end, _ = self._prove(number)
         return self._buffer[start:end]
 
-    def page_entries(self, number: int, first_slot: int = -1) -> Iterator[Entry]:
-        """Yield the entries of a page, checked for the one form of section 4.
+    def page_entries(self, number: int, first_slot: int = -1) -> list[Entry]:
+        """Return the entries of a page, checked for the one form of section 4.
 
         *first_slot* is the number that its slots must begin with, if it is known.
         """
@@ -247,11 +249,9 @@ class Index:
         try:
             if first_slot not in {-1, first}:
                 raise ValueError("its slots do not follow those before")
-            for entry in decode_page(
-                self._buffer, start, end, self.variants, self._mask, number
-            ):
-                entry.slot += first
-                yield entry
+            return decode_page(
+                self._buffer, start, end, self.variants, self._mask, number, first
+            )
         except (StructError, ValueError) as error:
             raise self._malformed(number, error) from None
 

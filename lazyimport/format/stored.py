@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazyimport import errors
+from lazyimport.format.entries import members_of
 from lazyimport.format.sections import BLOB, IN_BASE, SLOT
 
 TYPE_CHECKING = False
@@ -30,19 +31,17 @@ def stored_members(
     """
     found: dict[tuple[int, int], Stored] = {}
     places = list(SLOT.iter_unpack(slots))
-    for entry in entries:
-        path = entry.path
-        for slot, size, digest in entry.members():
-            offset, stored, _ = places[slot]
-            if offset >= BLOB:
-                if offset == IN_BASE and header.base is not None:
-                    continue
-                if offset == BLOB and slot == entry.slot and stored in {0, size}:
-                    continue
-            member = (offset, stored, size, digest, path)
-            known = found.setdefault((offset, stored), member)
-            if stored > size or (known is not member and known[2:4] != member[2:4]):
-                raise _malformed(header, what, f"those of {path!r}")
+    for slot, size, digest, entry in members_of(entries):
+        offset, stored, _ = places[slot]
+        if offset >= BLOB:
+            if offset == IN_BASE and header.base is not None:
+                continue
+            if offset == BLOB and slot == entry.slot and stored in {0, size}:
+                continue
+        member = (offset, stored, size, digest, entry.path)
+        known = found.setdefault((offset, stored), member)
+        if stored > size or (known is not member and known[2:4] != member[2:4]):
+            raise _malformed(header, what, f"those of {entry.path!r}")
     end = 0
     members = [found[place] for place in sorted(found)]
     for offset, stored, *_, path in members:

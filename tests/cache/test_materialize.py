@@ -188,9 +188,12 @@ def test_files_are_put_in_the_order_in_which_they_come(
         put.append(archive.stored(entry.slot)[0])
         write(archive, entry, path, layout)
 
+    wanted: list[int] = []
     monkeypatch.setattr(putting, "write_file", noting)
+    monkeypatch.setattr(type(archive), "want", lambda _, slots: wanted.extend(slots))
     Materializer(archive, cache.tree_path(hash)).put_package("pkg")
     assert put == sorted(put)
+    assert put == [archive.stored(slot)[0] for slot in wanted]
     root = Path(cache.tree_path(hash))
     found = {
         str(path.relative_to(root)): path.read_text() for path in root.rglob("*.txt")

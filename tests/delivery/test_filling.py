@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.partial import open_partial
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery import early, filling, heads, pieces, rooms
 from lazyimport.delivery.fetch import fetch
@@ -28,6 +30,7 @@ from lazyimport.errors import (
     StoreUnavailable,
 )
 from lazyimport.format.archive import Archive
+from lazyimport.format.entries import Entry, listings
 from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
@@ -127,6 +130,18 @@ def test_what_lies_on_this_machine_is_read_without_threads(
     prove(fetch(settings, HASH)[0])
 
 
+def test_little_is_read_at_first_of_what_lies_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process runs from its beginning while the rest is read."""
+    store = FileStore(str(tmp_path))
+    store.put(archive_key(HASH), BytesIO(DATA))
+    monkeypatch.setattr(heads, "_LITTLE", 1000)
+    head = Head(store, HASH)
+    assert head.moved == len(head.data) == max(1000, head.header.members_at)
+    prove(filled(store, raw=True, connections=0))
+
+
 @pytest.mark.parametrize("first", [100, 128, 500, 7_999, len(DATA) - 5, len(DATA)])
 def test_the_first_request_may_end_anywhere(
     first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,6 +212,22 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
+
+
+def test_processes_open_an_archive_before_listings_are_made(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have much to do before they look into a directory, or may wait for it."""
+    opened = []
+
+    def noting(entries: Iterable[Entry]) -> Iterator[bytes]:
+        opened.append(open_partial(site.cache, HASH))
+        return listings(entries)
+
+    monkeypatch.setattr(filling, "listings", noting)
+    prove(site.fetch(fetch="stream")[0])
+    ((archive, _),) = filter(None, opened)
+    assert archive.children("pkg")
 
 
 @pytest.mark.parametrize("mode", ["raw", "zstd"])
