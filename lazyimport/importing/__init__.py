@@ -30,6 +30,8 @@ from _frozen_importlib_external import (
     EXTENSION_SUFFIXES,
     MAGIC_NUMBER,
     SOURCE_SUFFIXES,
+    FileFinder,
+    FileLoader,
     PathFinder,
     SourcelessFileLoader,
 )
@@ -50,6 +52,8 @@ __all__ = [
     "SOURCE_SUFFIXES",
     "BuiltinImporter",
     "Changes",
+    "FileFinder",
+    "FileLoader",
     "FrozenImporter",
     "ImportWatcher",
     "ModuleSpec",
@@ -216,6 +220,7 @@ class Changes:
         """
         before = getattr(owner, name)
 
+        @hidden
         def both(*args: Any, **kwargs: Any) -> Any:
             first(*args, **kwargs)
             return before(*args, **kwargs)

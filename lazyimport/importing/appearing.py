@@ -102,9 +102,10 @@ def _bring(
         return refusal
     if depth == PACKAGE:
         return _put_packages(tree, [whole] if inner else tree.archive.tops())
-    if entry is not None and not entry.is_directory:
-        return tree.put(entry)
-    return tree.put_by(lambda files: files.put_directory(_nearest(tree, inner)))
+    nearest = entry or _nearest(tree, inner)
+    if not nearest.is_directory:
+        return tree.put(nearest)
+    return tree.put_by(lambda files: files.put_directory(nearest.path))
 
 
 def _put_packages(tree: Tree, tops: list[str]) -> CacheError | None:
@@ -129,11 +130,13 @@ def _top(tree: Tree, inner: str) -> str:
     return top if tree.is_directory(top) else ""
 
 
-def _nearest(tree: Tree, inner: str) -> str:
-    """Return the directory that *inner* is, or would be in."""
-    while inner and not tree.is_directory(inner):
+def _nearest(tree: Tree, inner: str) -> Entry:
+    """Return what *inner* would be in: a directory, or a file, such as a zip."""
+    entry = None
+    while entry is None:
         inner = inner.rpartition("/")[0]
-    return inner
+        entry = tree.entry(inner)
+    return entry
 
 
 def _who_looks() -> str:

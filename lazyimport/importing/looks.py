@@ -146,6 +146,14 @@ class Looks:
                         self.look(beginning + inner, PACKAGE)
         return self._led(values) if self._places else values
 
+    def look_up_from(self, folder: Any, values: Iterable[Any]) -> None:
+        """Put on disk what *values* name by ``..``, relative to *folder* in a tree."""
+        if not self.is_inside(folder):
+            return
+        for word in " ".join(_texts(values)).translate(_ENDS).split():
+            if ".." in word and word[0] != "/":
+                self.look(os.path.join(os.fsdecode(folder), word), PACKAGE)
+
     def _led(self, value: Any) -> Any:
         """Return *value* with the places of files in place of what names them."""
         if isinstance(value, (list, tuple)):

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import sys
+from zipimport import zipimporter
 
-from lazyimport.importing import BuiltinImporter, FrozenImporter, PathFinder, hidden
+from lazyimport.importing import (
+    BuiltinImporter,
+    FileFinder,
+    FileLoader,
+    FrozenImporter,
+    PathFinder,
+    hidden,
+)
 from lazyimport.importing.finder import ArchiveFinder, MissingFinder
+from lazyimport.importing.looks import NAME, PACKAGE
 from lazyimport.importing.wrappers import WATCHED
 from lazyimport.lazy import Later
 
@@ -124,6 +133,26 @@ class Registration:
         for name in WATCHED:
             watcher.watch(name, wrappers.wrap_module)
         wrappers.put_in()
+        self._notice_machinery()
+
+    def _notice_machinery(self) -> None:
+        """Notice the looks of finders and loaders that somebody makes by hand.
+
+        They ask the system by functions of their own, which are not wrapped.
+        """
+        changes, look = self._changes, self._wrappers.looks.look
+
+        def see_folder(_: object, path: object, *__: object) -> None:
+            # Path hooks ask for folders of other importers, whose files are there.
+            if sys._getframe(2).f_code.co_name != "path_hook_for_FileFinder":  # noqa: SLF001
+                look(path, PACKAGE)
+
+        def see_file(_: object, path: object) -> None:
+            look(path, NAME)
+
+        changes.precede(FileFinder, "__init__", see_folder)
+        changes.precede(FileLoader, "get_data", see_file)
+        changes.precede(zipimporter, "__init__", see_file)
 
     def _watch(self, tree: Tree) -> None:
         def appear(path: str, depth: int) -> bool:

@@ -155,6 +155,14 @@ def _mention(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
     return args
 
 
+def _child(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
+    """See what a child is told of, also from the directory in which it will run."""
+    args = _mention(wrapper, args, keywords)
+    if len(args) > 4:
+        wrapper.looks.look_up_from(args[4] or ".", args[0])
+    return args
+
+
 def _origin(wrapper: _Wrapper, args: Any, _: Any) -> Any:
     """See an extension module, whose spec names it, and which has neighbors."""
     wrapper.looks.look(args[0].origin, wrapper.depth)
@@ -191,7 +199,7 @@ def _scanned(wrapper: _Wrapper, found: Any, folder: Any = ".", *_: Any) -> Any:
 
 
 #: They see more than the first argument.
-_SEE_MORE = (_paths, _mention, _origin)
+_SEE_MORE = (_paths, _mention, _child, _origin)
 #: (module, its functions, what sees their paths, how deep it looks, what comes then)
 _WRAPPED = (
     ("os", "lstat stat", _path, STATUS),
@@ -213,8 +221,8 @@ _WRAPPED = (
     ("_io", "open_code", _path, NAME),  # as SourceFileLoader calls it
     ("_imp", "create_dynamic", _origin, PACKAGE),
     ("ctypes", "_dlopen", _path, PACKAGE),
-    ("_posixsubprocess", "fork_exec", _mention, PACKAGE),
-    ("subprocess", "_fork_exec", _mention, PACKAGE),
+    ("_posixsubprocess", "fork_exec", _child, PACKAGE),
+    ("subprocess", "_fork_exec", _child, PACKAGE),
     ("sqlite3", "connect", _mention, PACKAGE),
     ("sqlite3.dbapi2", "connect", _mention, PACKAGE),
 )

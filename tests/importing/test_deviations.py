@@ -140,12 +140,16 @@ ROWS: dict[str, tuple[str, str, str]] = {
     ),
     "One frame": (
         """
-        import os, pure, traceback
+        import os, pure, traceback, warnings
         try: os.stat(pure.__file__ + ".none")
-        except OSError as error: print([f.name for f in traceback.extract_tb(error.__traceback__)])
+        except OSError as error: names = [f.name for f in traceback.extract_tb(error.__traceback__)]
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            open(os.devnull, "rb", buffering=1).close()
+        print(names, os.path.basename(told[0].filename))
         """,
-        "['<module>']",
-        "['<module>', 'put_on_disk_and_call']",
+        "['<module>'] <string>",
+        "['<module>', 'put_on_disk_and_call'] wrappers.py",
     ),
     "`spec.loader_state`, zipimport's `_zip_searchorder`": (
         "import pure; print(pure.__spec__.loader_state, hasattr(pure.__loader__, '_cache_bytecode'))",

@@ -25,6 +25,7 @@ TREE = {
     "app/other.py": "x = 1\n",
     "app/plugin.py": "x = __name__\n",
     "beside/text.txt": "text\n",
+    "other/text.txt": "other\n",
     "top.txt": "top\n",
 }
 
@@ -96,6 +97,15 @@ PROGRAMS = {
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         print(module.x, module.__file__, type(spec.loader))
+        """,
+    "children in a directory": """
+        import app, os, subprocess
+        def said(*command, **where):
+            return subprocess.run(command, capture_output=True, **where)
+        print(said("cat", "../beside/text.txt", cwd=app.__path__[0]))
+        print(said("cat", "none", "--", "../none", cwd="/"))
+        os.chdir(app.__path__[0])
+        print(said("sh", "-c", "cat ../top.txt; ls ../other"), said("ls", cwd="../other"))
         """,
     "resolved": """
         import app
@@ -272,7 +282,7 @@ def test_no_more_than_names(tmp_path: Path) -> None:
 
     done = from_archive(hash_, cache, dedent(program))
 
-    assert done.stdout.splitlines() == ["{}", "['app', 'beside', 'top.txt']"]
+    assert done.stdout.splitlines() == ["{}", "['app', 'beside', 'other', 'top.txt']"]
     there = [path for path in (cache / "trees" / hash_).rglob("*") if path.is_file()]
     assert [path.name for path in there] == ["top.txt"]
 

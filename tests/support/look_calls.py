@@ -63,6 +63,7 @@ CALLS = {
     "os.spawnvp": "os.spawnvp(os.P_WAIT, 'test', ['test', '-f', P + '/a.txt'])",
     "os.spawnvpe": "os.spawnvpe(os.P_WAIT, 'test', ['test', '-f', P + '/a.txt'], dict(os.environ))",
     "os.stat": "size(os.stat(P + '/a.txt'))",
+    "os.stat below a file": "caught(lambda: os.stat(P + '/a.txt/none'))",
     "os.stat by keyword": "size(os.stat(path=P + '/a.txt'))",
     "os.stat bytes": "size(os.stat(os.fsencode(P + '/a.txt')))",
     "os.stat through ..": "size(os.stat(P + '/d/../a.txt'))",
@@ -129,6 +130,10 @@ CALLS = {
     "subprocess.run by environment": "subprocess.run('cat $FILE', shell=True, env={'FILE': P + '/a.txt'}, stdout=-1).stdout",
     "sqlite3.connect": "sqlite3.connect(P + '/x.sqlite').execute('select 1').fetchall()",
     "sqlite3.connect by URI": "sqlite3.connect('file:' + P + '/x.sqlite?mode=ro', uri=True).execute('select 1').fetchall()",
+    "importlib FileFinder": "machinery.FileFinder(P, (machinery.SourceFileLoader, ['.py'])).find_spec('b').name",
+    "importlib SourcelessFileLoader": "machinery.SourcelessFileLoader('b', P + '/a.txt').get_data(P + '/a.txt')",
+    "importlib PathFinder": "machinery.PathFinder.find_spec('zipped', [P + '/z.zip']).origin",
+    "zipimport.zipimporter": "zipimport.zipimporter(P + '/z.zip/inside').get_data('inner.txt')",
     "mmap.mmap": "bytes(mmap.mmap(os.open(P + '/a.txt', os.O_RDONLY), 0, prot=mmap.PROT_READ))",
     "tokenize.open": "tokenize.open(P + '/b.py').read()",
     "linecache.checkcache": "(linecache.getline(P + '/b.py', 1), linecache.checkcache(P + '/b.py'), len(linecache.cache[P + '/b.py'][2]))",
@@ -277,6 +282,7 @@ def files(place: int) -> dict[str, str | bytes]:
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("inner.txt", "inner")
+        archive.writestr("zipped.py", "")
     return {
         "a.txt": f"text of {place:03}",
         "b.py": "b = 1\n",
@@ -294,7 +300,8 @@ def folder(place: int) -> str:
 
 PROGRAM = """
 import ctypes, glob, io, json, linecache, mmap, os, pathlib, shutil, sqlite3
-import subprocess, sys, tokenize, zipfile
+import subprocess, sys, tokenize, zipfile, zipimport
+from importlib import machinery
 
 STRICT = {"strict": True}
 
