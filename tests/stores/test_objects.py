@@ -565,9 +565,9 @@ def test_a_part_of_a_file_is_asked_for_once(tmp_path: Path, web: str) -> None:
 
 
 class Bucket(services.Quiet):
-    """A bucket of *keys*, of which one answer has two."""
+    """A bucket of *keys*, of which one answer has fifty."""
 
-    keys = tuple(f"p/{folder}/{n:02x}" for folder in "abc" for n in range(40))
+    keys = tuple(f"p/{folder}/{n:03x}" for folder in "abc" for n in range(1000))
     asked: ClassVar[list[str]] = []
 
     def instead(self) -> bool:
@@ -578,12 +578,12 @@ class Bucket(services.Quiet):
         keys = [k for k in self.keys if k.startswith(prefix) and k > after]
         more = "".join(
             f"<NextContinuationToken>{key}</NextContinuationToken>"
-            for key in keys[1:2] * bool(keys[2:])
+            for key in keys[49:50] * bool(keys[50:])
         )
         body = "".join(
             f"<Contents><Key>{key}</Key><Size>1</Size><ETag>1</ETag>"
             "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
-            for key in keys[:2]
+            for key in keys[:50]
         )
         whole = f"<ListBucketResult>{more}{body}</ListBucketResult>".encode()
         self.send_response(200)
@@ -595,7 +595,14 @@ class Bucket(services.Quiet):
 
 @pytest.mark.parametrize(
     ("prefix", "found", "most"),
-    [("b/1f", 1, 10), ("b/1", 16, 12), ("b", 40, 42), ("b/", 40, 20), ("x/y", 0, 1)],
+    [
+        ("b/1ff", 1, 2),
+        ("b/1f", 16, 6),
+        ("b/1", 256, 13),
+        ("b", 1000, 42),
+        ("b/", 1000, 21),
+        ("x/y", 0, 1),
+    ],
 )
 def test_one_object_of_a_large_folder(
     tmp_path: Path,
