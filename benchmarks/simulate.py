@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 from benchmarks import measure
 from lazyimport.delivery.heads import FIRST
+from lazyimport.delivery.pieces import piece_size
 from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
@@ -55,8 +56,6 @@ settings = Settings.from_environ(os.environ)
 fetch(settings, settings.hash)
 """
 )
-#: As in `lazyimport.delivery.filling`.
-_LEAST, _MOST = 1 << 20, 8 << 20
 _NONE = float("inf")
 
 
@@ -74,7 +73,7 @@ class Setting(NamedTuple):
     node: float = _NONE
     answers: float = _NONE
     processors: float = _NONE
-    connections: int = 4
+    connections: int = 8
 
 
 class Shared:
@@ -169,7 +168,7 @@ class Model:
     def pieces(self) -> Iterator[int]:
         """Yield the sizes of what is asked for after the first request."""
         connections = self._setting.connections
-        most = max(min(self._size // (4 * connections), _MOST), _LEAST)
+        most = piece_size(self._size, connections)
         for start in range(FIRST, self._size, most):
             yield min(most, self._size - start)
 
@@ -196,11 +195,8 @@ class _Node:
             size = self._waiting.pop()
 
             def came(now: float) -> None:
-                def decoded(now: float) -> None:
-                    self._next(now)
-                    self._done(now)
-
-                self._model.decode(now, size, decoded)
+                self._next(now)
+                self._model.decode(now, size, self._done)
 
             self._model.ask(now, size, came)
 

@@ -174,7 +174,7 @@ class Settings(Value):
             verify=_one_of("verify", verify or "arrival", VERIFY),
             gc=_one_of("gc", gc or "promote", GC),
             connections=_number(
-                "connections", 4 if connections is None else connections, 1, 64
+                "connections", 8 if connections is None else connections, 1, 64
             ),
             require_signature=_flag("require_signature", require_signature),
             channel_minimum=_number("channel_minimum", channel_minimum or 0, 0, 2**53),

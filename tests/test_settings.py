@@ -28,7 +28,7 @@ FULL = {
     "LAZYIMPORT_TIMEOUT": "12.5",
     "LAZYIMPORT_CACHE_LIMIT": "20GiB",
     "LAZYIMPORT_TRUSTED_KEYS": "/etc/lazyimport/keys",
-    "LAZYIMPORT_CONNECTIONS": "8",
+    "LAZYIMPORT_CONNECTIONS": "12",
     "LAZYIMPORT_REQUIRE_SIGNATURE": "True",
     "LAZYIMPORT_CHANNEL_MINIMUM": "12",
     "LAZYIMPORT_DIGESTS": "openssl",
@@ -49,7 +49,7 @@ class TestFromEnviron:
         assert settings.policy == "path"
         assert settings.timeout == 12.5
         assert settings.trusted_keys == "/etc/lazyimport/keys"
-        assert settings.connections == 8
+        assert settings.connections == 12
         assert settings.require_signature is True
         assert settings.channel_minimum == 12
         assert settings.channel is None
@@ -175,7 +175,7 @@ class TestBadValues:
     def test_number_of_connections(self, number: object) -> None:
         if number == "":
             assert (
-                Settings.from_environ({"LAZYIMPORT_CONNECTIONS": ""}).connections == 4
+                Settings.from_environ({"LAZYIMPORT_CONNECTIONS": ""}).connections == 8
             )
             return
         with pytest.raises(SettingsError, match="LAZYIMPORT_CONNECTIONS"):

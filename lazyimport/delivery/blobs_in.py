@@ -6,20 +6,20 @@ What a killed process left of it is proved with the rest at the end.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import threading
 from _struct import error as StructError  # type: ignore[attr-defined]  # noqa: N812
 from contextlib import nullcontext
-from errno import EIO
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.arriving import begin_blob, finish_blob, reserved
 from lazyimport.cache.blobs import find_blob, missing_blob
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.room import require_space
+from lazyimport.delivery.line import SPARE
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
+from lazyimport.delivery.running import RunningDigest
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive, KeyMissing, MemberMissing, StoreError
 from lazyimport.format.blobs import FRAME, frames_in, table_size
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 _LEAST = 1 << 20
 PIECE = 8 << 20
 _FRAMES = 4
-_CHUNK = 1 << 20
 
 
 def bring_blob(
@@ -220,25 +219,20 @@ class _Coming:
         self._tell = tell
         self._key = blob_key(blob.name, compressed=blob.compressed)
         self._lock = threading.Lock()
-        self._total = hashlib.sha256()
-        #: how far it is hashed, and whether a thread does that
-        self._hashed = 0
-        self._hashing = False
-        #: parts of the file that are there, and not hashed: end by beginning
-        self._there: dict[int, int] = {}
+        self._digest = RunningDigest(room, 0, blob.size)
         self.moved = self._done = 0
 
     def bring(self, connections: int) -> bool:
         """Bring what is missing; return whether anything was there already."""
         here = self._room.parts()
         missing: dict[Piece, tuple[int, int, list[int]]] = {}
-        pieces = list(self._pieces(4 * connections))
+        pieces = list(self._pieces(4 * (connections + SPARE)))
         for piece, start, end, frames in pieces:
             if any(low <= start and end <= high for low, high in here):
-                self._arrived(start, end)
+                self._digest.add(start, end)
+                self._arrived(end - start)
             else:
                 missing[piece] = (start, end, frames)
-        self._hash()
 
         def take(piece: Piece, data: bytes) -> None:
             start, end, frames = missing[piece]
@@ -248,19 +242,19 @@ class _Coming:
             for part in self._content(data, end - start, frames):
                 self._room.write(at, part)
                 at += len(part)
-            self._arrived(start, end)
-            self._hash()
+            self._digest.add(start, end)
+            self._arrived(end - start)
 
         bring(self._store, list(missing), connections, take)
         return len(missing) < len(pieces)
 
     def holds(self) -> bool:
         """Return whether all that has come is the blob."""
-        return self._total.digest() == self._blob.digest
+        return self._digest.digest() == self._blob.digest
 
     def damaged(self, why: str = "") -> DamagedArchive:
         """Return the error for other bytes than those of the blob."""
-        blob, url, actual = self._blob, self._store.url, self._total.hexdigest()
+        blob, url, actual = self._blob, self._store.url, self._digest.digest().hex()
         return DamagedArchive(
             f"{url}/{self._key} is not {blob.path}, by whose SHA-256 it is called: "
             f"{why or f'its own is {actual}'}; mend it from a machine that has it: "
@@ -317,25 +311,7 @@ class _Coming:
             yield part
             view, size = view[frame:], size - len(part)
 
-    def _arrived(self, start: int, end: int) -> None:
+    def _arrived(self, size: int) -> None:
         with self._lock:
-            self._there[start] = end
-            self._done += end - start
+            self._done += size
             self._tell(self._done)
-
-    def _hash(self) -> None:
-        """Hash what follows on what was hashed, unless another thread does."""
-        while True:
-            with self._lock:
-                if self._hashing or self._hashed not in self._there:
-                    return
-                self._hashing = True
-                at, end = self._hashed, self._there.pop(self._hashed)
-            while at < end:
-                data = self._room.read(at, min(_CHUNK, end - at))
-                if not data:  # another process has cut the file
-                    raise OSError(EIO, os.strerror(EIO))
-                self._total.update(data)
-                at += len(data)
-            with self._lock:
-                self._hashed, self._hashing = end, False

@@ -11,7 +11,8 @@ from _thread import allocate_lock
 from zlib import crc32
 
 from lazyimport.delivery.demand import Demand
-from lazyimport.delivery.pieces import CHUNK, Member, arrived, piece_size, plan_of
+from lazyimport.delivery.line import Line
+from lazyimport.delivery.pieces import CHUNK, arrived, lay_out, piece_size, plan_of
 from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.slots import Slots
 from lazyimport.delivery.transfer import bring, taking_turns
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.partial import Wishes
     from lazyimport.delivery.heads import Head
+    from lazyimport.delivery.pieces import Member
     from lazyimport.delivery.rooms import MemoryRoom
+    from lazyimport.delivery.running import RunningDigest
     from lazyimport.delivery.transfer import Piece
 
     Data: TypeAlias = bytes | memoryview
     Room: TypeAlias = FileRoom | MemoryRoom
-
-#: Bytes that are read from the room at a time, to be proved.
-_CHUNK = 1 << 20
 
 
 class Filling:
@@ -74,20 +74,8 @@ class Filling:
         )
         self._slots = Slots(header.slots_size)
         self._set_blobs(slots)
-        self._members: list[Member] = []
-        end = 0
-        for each in (head, *others):
-            warm = each.header.warm
-            for stored in each.members:
-                digest = stored[3]
-                if (its := slots.pop(digest, None)) is None:
-                    continue
-                is_raw = raw or digest in directories
-                member = Member(each, stored, its, end, raw=is_raw)
-                self._members.append(member)
-                end += member.length
-                if stored[0] < warm:
-                    header.warm = end
+        heads = (head, *others)
+        self._members, end, header.warm = lay_out(heads, slots, directories, raw=raw)
         header.members_size = end
         if slots:
             raise head.lacking(slots)
@@ -151,7 +139,7 @@ class Filling:
         plan = plan_of(missing, head, CHUNK if wishes else most)
         here = arrived(missing, CHUNK)
         threads = connections if plan else 0
-        turns = taking_turns(threads)
+        alone = taking_turns(threads)
         coming = sum(min(end, self._heads[k].header.size) - at for k, at, end in plan)
 
         def take(piece: Piece, data: bytes) -> None:
@@ -160,7 +148,7 @@ class Filling:
             its = self._heads[key]
             end = min(end, its.header.size)
             its.check_end(data, start, end)
-            with turns:
+            with alone:
                 self._put(start, data, plan[piece])
             self._put_notes(its, start, data)
             with self._lock:
@@ -171,7 +159,7 @@ class Filling:
         def put_here(pieces: Iterable[Piece]) -> None:
             for piece in pieces:
                 key, start, end = piece
-                with turns:
+                with alone:
                     self._put(start, self._heads[key].data[start:end], here[piece])
             self._put_notes(head, 0, head.data)
 
@@ -186,7 +174,8 @@ class Filling:
                 put_here(iter(demand.here, None))
                 room.reserve()  # takes time in memory (tmpfs), where much is needed
 
-            bring(head.store, demand, threads, take, demand.urgent, meanwhile)
+            turns = Line(connections).rest if threads else None
+            bring(head.store, demand, threads, take, demand.urgent, meanwhile, turns)
         else:
             self._entries.clear()
             room.reserve()
@@ -300,16 +289,23 @@ class Filling:
         """Put a part of *member*; when it is the last, prove the whole."""
         _, begin, end = member.span
         as_it_is = member.length == end - begin
+        place = member.place + start - begin
         if as_it_is:
-            self._room.write(member.place + start - begin, part)
+            self._room.write(place, part)
         with self._lock:
             if not as_it_is:
                 member.held[start] = bytes(part)
+            elif member.length == member.size and member.running is None:
+                member.running = self._digest_of(member)
             member.missing -= len(part)
-            if member.missing:
-                return
+            is_last = not member.missing
         try:
-            if as_it_is:
+            if member.running is not None:
+                if member.running.add(place, place + len(part), part):
+                    self._settle_running(member, member.running)
+            elif not is_last:
+                return
+            elif as_it_is:
                 self._prove_in_room(member)
             else:
                 data = b"".join(member.held[at] for at in sorted(member.held))
@@ -331,17 +327,20 @@ class Filling:
             self._proved(member, data)
             self._settle(member, crc32(data))
             return
-        import hashlib  # small archives need no OpenSSL
+        running = self._digest_of(member)
+        running.add(member.place, member.place + member.length)
+        self._settle_running(member, running)
 
-        total, crc = hashlib.sha256(), 0
-        end = member.place + member.size
-        for at in range(member.place, end, _CHUNK):
-            part = self._room.read(at, min(_CHUNK, end - at))
-            total.update(part)
-            crc = crc32(part, crc)
-        if (actual := total.digest()) != member.digest:
+    def _digest_of(self, member: Member) -> RunningDigest:
+        from lazyimport.delivery.running import RunningDigest  # small ones need none
+
+        place = member.place
+        return RunningDigest(self._room, place, place + member.length)
+
+    def _settle_running(self, member: Member, running: RunningDigest) -> None:
+        if (actual := running.digest()) != member.digest:
             raise member.head.damaged(member.digest, member.path, actual=actual)
-        self._settle(member, crc)
+        self._settle(member, running.crc)
 
     def _proved(self, member: Member, data: Data) -> Data:
         """Return what is to be stored of *member*, which *data* holds."""

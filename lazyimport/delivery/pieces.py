@@ -5,11 +5,14 @@ Those that the first request has brought already are pieces, too.
 
 from __future__ import annotations
 
+from lazyimport.delivery.line import SPARE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lazyimport.delivery.heads import Head
+    from lazyimport.delivery.running import RunningDigest
     from lazyimport.delivery.transfer import Piece
     from lazyimport.format.stored import Stored
 
@@ -32,6 +35,7 @@ class Member:
         "missing",
         "path",
         "place",
+        "running",
         "size",
         "slots",
         "span",
@@ -56,13 +60,46 @@ class Member:
         #: bytes that have not come, and those that are held until all of it has
         self.missing = length
         self.held: dict[int, bytes] = {}
+        #: of one that comes in parts, as it is to lie in the archive
+        self.running: RunningDigest | None = None
+
+
+def lay_out(
+    heads: Iterable[Head],
+    slots: dict[bytes, list[int]],
+    directories: set[bytes],
+    *,
+    raw: bool,
+) -> tuple[list[Member], int, int]:
+    """Return the members of *heads* that *slots* name, which are taken out of these.
+
+    With them come the bytes that all of them take in the archive, and that those take
+    which a start reads. Those of *directories* are raw.
+    """
+    members: list[Member] = []
+    end = warm = 0
+    for head in heads:
+        for stored in head.members:
+            digest = stored[3]
+            if (its := slots.pop(digest, None)) is None:
+                continue
+            members.append(
+                Member(head, stored, its, end, raw=raw or digest in directories)
+            )
+            end += members[-1].length
+            if stored[0] < head.header.warm:
+                warm = end
+    return members, end, warm
 
 
 def piece_size(total: int, connections: int) -> int:
-    """Return the bytes of a piece of *total*, which come over so many *connections*."""
+    """Return the bytes of a piece of *total*, which come over so many *connections*.
+
+    A quarter of all may be held at once.
+    """
     if not connections:  # nothing is waited for
         return CHUNK
-    return max(min(total // (4 * connections), _MOST), _LEAST)
+    return max(min(total // (4 * (connections + SPARE)), _MOST), _LEAST)
 
 
 def cut(members: Iterable[Member], most: int) -> dict[Piece, list[Member]]:

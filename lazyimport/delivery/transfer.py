@@ -7,6 +7,8 @@ import time
 from _thread import allocate_lock
 from itertools import groupby
 
+from lazyimport.delivery.line import SPARE, Line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +40,7 @@ def bring(
     take: Take,
     urgent: Callable[[], Piece | None] | None = None,
     meanwhile: Callable[[], object] = bool,
+    turns: Turns | None = None,
 ) -> None:
     """Bring *pieces* of objects, in order, over so many *connections*; *take* each.
 
@@ -48,7 +51,8 @@ def bring(
     *urgent*, if it is given, returns a piece that somebody waits for, or None; one more
     connection keeps asking it. *pieces* do not yield what it has returned. *meanwhile*
     is called when all connections are at work. With no *connections*, this thread reads
-    the *pieces* one after the other.
+    the *pieces* one after the other. What else shares the connections has *turns* of
+    the same `Line`.
 
     *take* gets fewer bytes of a piece if the object ends before, and is not called any
     more when this has returned or raised. The first error of the store, of *pieces* or
@@ -59,15 +63,18 @@ def bring(
         for key, run in groupby(sorted(pieces), lambda piece: piece[0]):
             _Stream(list(run), take).run(store, key)
         return
+    threads = connections + SPARE
     if urgent is None:
         pieces = list(pieces)
-        connections = min(connections, len(pieces))
-    if not connections or (urgent is None and connections == 1):
+        threads = min(threads, len(pieces))
+    if not connections or (urgent is None and min(connections, threads) <= 1):
         meanwhile()
         for piece in pieces:
             take(piece, store.read(*piece))
     else:
-        _Connections(store, iter(pieces), take, urgent).run(connections, meanwhile)
+        turns = turns or Line(connections).first
+        its = _Connections(store, iter(pieces), take, urgent, turns)
+        its.run(threads, meanwhile)
 
 
 def taking_turns(connections: int) -> Turns:
@@ -83,7 +90,11 @@ def taking_turns(connections: int) -> Turns:
 
 
 class _Connections:
-    """Threads, each of which asks for one piece after the other."""
+    """Threads that ask for one piece after the other, in *turns*, and take them.
+
+    There are more than turns, so a thread that takes a piece, or waits to take it,
+    keeps no connection from asking.
+    """
 
     def __init__(
         self,
@@ -91,10 +102,12 @@ class _Connections:
         pieces: Iterator[Piece],
         take: Take,
         urgent: Callable[[], Piece | None] | None,
+        turns: Turns,
     ) -> None:
         self._read = store.read
         self._take = take
         self._urgent = urgent
+        self._turns = turns
         import threading  # what is small comes at once, without threads
 
         self._waiting = pieces
@@ -126,75 +139,82 @@ class _Connections:
 
     def _start(self, threads: int) -> None:
         import threading
+        from contextlib import nullcontext
 
-        kinds = [self._next] * threads
+        kinds: list[Any] = [(self._next, self._turns, _PAUSE)] * threads
         if self._urgent is not None:
-            kinds.append(self._next_urgent)
+            kinds.append((self._next_urgent, nullcontext(), _OFTEN))
         for number, kind in enumerate(kinds):
             name = f"lazyimport-{number}"
             threading.Thread(
-                target=self._work, args=(kind,), name=name, daemon=True
+                target=self._work, args=kind, name=name, daemon=True
             ).start()
 
     def _is_over(self) -> bool:
         return self._error is not None or (self._ended and not self._running)
 
-    def _work(self, find: Callable[[], Piece | None]) -> None:
+    def _work(
+        self, find: Callable[[], Piece | None], turns: Turns, pause: float
+    ) -> None:
+        """Bring what *find* returns, in *turns*; look again after a *pause*."""
         try:
-            self._bring(find)
+            while not self._is_over():
+                with turns:
+                    with self._changed:
+                        piece = None if self._is_over() else find()
+                    data = None if piece is None else self._ask(piece)
+                if piece is None:
+                    with self._changed:
+                        if not self._is_over():
+                            self._changed.wait(pause)
+                elif data is not None:
+                    self._give(piece, data)
         except BaseException as error:  # noqa: BLE001 - raised where it was asked for
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
 
-    def _bring(self, find: Callable[[], Piece | None]) -> None:
-        for piece in self._pieces(find):
-            began = time.monotonic()
-            try:
-                data = self._read(*piece)
-            except BaseException as error:  # noqa: BLE001 - as above
-                with self._changed:
-                    if piece in self._again:
-                        self._again.remove(piece)  # the other try may succeed
-                    elif piece in self._running:
-                        self._error = self._error or error
-                    self._changed.notify_all()
-                continue
+    def _ask(self, piece: Piece) -> bytes | None:
+        """Return a piece; None if another connection was faster, or is to bring it."""
+        began = time.monotonic()
+        try:
+            data = self._read(*piece)
+        except BaseException as error:  # noqa: BLE001 - as above
             with self._changed:
-                if self._running.pop(piece, None) is None:
-                    continue  # another connection was faster
-                self._slowest = max(self._slowest, time.monotonic() - began)
-                if self._error is not None:
-                    return
-                self._taking += 1
-            failed = None
-            try:
-                self._take(piece, data)
-            except BaseException as error:  # noqa: BLE001 - as above
-                failed = error
-            with self._changed:
-                self._error = self._error or failed
-                self._taking -= 1
+                if piece in self._again:
+                    self._again.remove(piece)  # the other try may succeed
+                elif piece in self._running:
+                    self._error = self._error or error
                 self._changed.notify_all()
+            return None
+        with self._changed:
+            if self._running.pop(piece, None) is None:
+                return None
+            self._slowest = max(self._slowest, time.monotonic() - began)
+            if self._error is not None:
+                return None
+            self._taking += 1
+        return data
 
-    def _pieces(self, find: Callable[[], Piece | None]) -> Iterator[Piece]:
-        pause = _OFTEN if find == self._next_urgent else _PAUSE
-        while True:
-            with self._changed:
-                piece = find()
-                while piece is None and not self._is_over():
-                    self._changed.wait(pause)
-                    piece = find()
-                if piece is None or self._error is not None:
-                    return
-            yield piece
+    def _give(self, piece: Piece, data: bytes) -> None:
+        failed = None
+        try:
+            self._take(piece, data)
+        except BaseException as error:  # noqa: BLE001 - as above
+            failed = error
+        with self._changed:
+            self._error = self._error or failed
+            self._taking -= 1
+            self._changed.notify_all()
 
     def _next(self) -> Piece | None:
         """Return what to ask for next; None for nothing now."""
         if (piece := next(self._waiting, None)) is not None:
             self._running[piece] = time.monotonic()
             return piece
-        self._ended = True
+        if not self._ended:
+            self._ended = True
+            self._changed.notify_all()  # this may be all that was waited for
         return self._slow_piece()
 
     def _next_urgent(self) -> Piece | None:

@@ -13,6 +13,7 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery import transfer
 from lazyimport.delivery.fetch import fetch
+from lazyimport.delivery.line import Line
 from lazyimport.delivery.publish import publish
 from lazyimport.delivery.transfer import Outgoing, bring
 from lazyimport.errors import StoreUnavailable
@@ -215,3 +216,44 @@ def test_one_stream_brings_pieces_in_the_order_of_the_object() -> None:
     came: dict[Piece, bytes] = {}
     bring(Whole({}), [*PIECES[5:], *PIECES[:5]], 4, came.__setitem__, lambda: None)
     assert came == EXPECTED
+
+
+def test_what_is_taken_keeps_no_connection_from_asking() -> None:
+    asking = threading.Semaphore(0)
+
+    class Asked(Ranges):
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            if self.asked:  # the first answer comes at once
+                asking.release()
+            return super().read(key, start, end)
+
+    def take(piece: Piece, data: bytes) -> None:
+        if piece[1] == 0:
+            for _ in range(4):
+                assert asking.acquire(timeout=5)
+
+    bring(Asked({(start, 1): 0.05 for start in range(10, 100, 10)}), PIECES, 4, take)
+
+
+def test_others_share_the_connections() -> None:
+    line, at_once = Line(3), []
+    running = threading.Semaphore(3)
+
+    class Counted(Ranges):
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            at_once.append(running.acquire(blocking=False))
+            try:
+                return super().read(key, start, end)
+            finally:
+                running.release()
+
+    store = Counted({(start, n): 0.01 for start in range(0, 100, 10) for n in (1, 2)})
+    other = threading.Thread(
+        target=bring,
+        args=(store, PIECES, 3, lambda *_: None),
+        kwargs={"turns": line.first},
+    )
+    other.start()
+    bring(store, PIECES, 3, lambda *_: None, turns=line.rest)
+    other.join()
+    assert at_once == [True] * 20
