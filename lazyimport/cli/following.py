@@ -11,6 +11,7 @@ from lazyimport.cli import console
 from lazyimport.cli.figures import age
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Served
+from lazyimport.deploy.failure import headline
 
 _HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "AGE")
 
@@ -32,11 +33,17 @@ def follow_and_tell(rollout: Iterable[Sequence[Served]], reporter: Progress) -> 
 @contextmanager
 def _table() -> Iterator[Callable[[Sequence[Served]], None]]:
     """Give a function that shows where a rollout is, in a table that changes."""
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
     def show(applications: Sequence[Served]) -> None:
         rows = [row for app in applications for row in _rows(app)]
-        live.update(console.make_table(rows, header=_HEADER), refresh=True)
+        table = console.make_table(rows, header=_HEADER)
+        why = [
+            Text(console.escaped(line)) for app in applications for line in _why(app)
+        ]
+        live.update(Group(table, *why), refresh=True)
 
     with Live(console=console.console(sys.stderr), auto_refresh=False) as live:
         yield show
@@ -71,8 +78,15 @@ def _changes(
     yield show
 
 
+def _why(app: Served) -> Iterator[str]:
+    """Yield what Serve says keeps *app*, as replicas for which there is no room."""
+    if app.status == "DEPLOYING" and app.message:
+        yield f"{app.name}: {headline(app.message)}"
+
+
 def _lines(app: Served) -> Iterator[str]:
     yield f"{app.name} {app.status}"
+    yield from _why(app)
     for replica in app.replicas:
         name = f"{app.name}/{replica.deployment}/{replica.id}"
         yield f"{name} {(replica.hash or '-')[:12]} {replica.state}"

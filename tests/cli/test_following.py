@@ -64,6 +64,42 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "shop: all 2 replicas run it" in plain
 
 
+WHY = "Deployment 'Shop' has 1 replicas that have taken more than 30s to be scheduled"
+
+
+def kept() -> Iterator[list[Served]]:
+    """A rollout for which the cluster has no room, after one that has failed."""
+    yield [app("DEPLOY_FAILED")._replace(message="KeyError: 'old'")]
+    yield [app("DEPLOYING")]
+    yield from [[app("DEPLOYING")._replace(message=f"{WHY}\x1b\nmore")]] * 2
+    yield [app("RUNNING")]
+
+
+def test_what_keeps_a_rollout_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    follow_and_tell(kept(), Progress())
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [
+        "shop DEPLOY_FAILED",
+        "shop DEPLOYING",
+        f"shop: {WHY}\\x1b",
+        "shop RUNNING",
+    ] == lines[:-1]
+
+
+def test_what_keeps_a_rollout_stands_below_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "100")
+    follow_and_tell(kept(), Progress())
+    shown = terminal.getvalue()
+
+    assert rf"shop: {WHY}\x1b" in shown
+    assert "KeyError" not in shown
+    assert "scheduled" not in shown.rpartition("RUNNING")[2]
+
+
 def test_only_the_end_is_said_if_nobody_wants_to_hear_more(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
