@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import takewhile
+from textwrap import shorten
 from typing import NamedTuple
 
 from lazyimport.registry.history import Deployment, newest_first
 
 #: Deployments of an application by one manifest whose records stay at any age.
 RECORDED = 50
+#: Characters of why one failed, beside others; 'lazyimport history' shows all of it.
+_REASON = 80
 
 
 class Fate:
@@ -38,7 +41,7 @@ class Fate:
         if self.left is not None:
             return f"was rolled back {self.left.told}"
         if self.failed is not None and not self.ran:
-            reason = self.failed.reason
+            reason = shorten(self.failed.reason, _REASON, placeholder=" …")
             return self.failed.outcome + (f" ({reason})" if reason else "")
         return "ran" if self.ran else "was not waited for"
 

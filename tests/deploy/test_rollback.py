@@ -50,11 +50,12 @@ def record(
     before: str | None = None,
     app: str = "shop",
     manifest: str = "f.yaml",
+    reason: str = "boom",
     **facts: Any,
 ) -> None:
     """Record a deployment, and what came of it."""
     begun = history.begin(app, before, hash, manifest=manifest, **facts)
-    history.add(begun._replace(outcome=outcome, reason="boom" * (outcome == "failed")))
+    history.add(begun._replace(outcome=outcome, reason=reason * (outcome == "failed")))
 
 
 class TestManifest:
@@ -86,6 +87,15 @@ class TestManifest:
         assert re.search(r"deployed 20\S+Z by ada@x", why)
         passed = f"passed over: {E[:12]} was not waited for, {D[:12]} failed (boom)"
         assert why.endswith(passed)
+
+    def test_of_a_long_reason_the_beginning_is_told(self, history: History) -> None:
+        self.record(history, A)
+        self.record(history, D, "failed", before=A, reason="word " * 40)
+        self.record(history, B, before=D)
+        _, why = self.chosen(history)
+
+        assert re.search(r"failed \((word ){10,}…\)$", why)
+        assert len(why) < 200
 
     def test_never_from_one_bad_version_to_the_other_and_back(
         self, history: History
