@@ -30,7 +30,7 @@ from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from lazyimport.delivery.transfer import Piece
@@ -85,57 +85,51 @@ def bring_blob(
             raise coming.damaged()
 
 
-def fetch_blobs(
+def fetch_blob(
     settings: Settings,
     hash: str,
-    blobs: Iterable[Blob],
+    blob: Blob,
     reporter: Reporter,
-    held: str = "",
+    *,
+    held: bool = False,
 ) -> int:
-    """Bring *blobs* of the archive *hash* into the node cache; return what came of it.
+    """Bring *blob* of the archive *hash* into the node cache; return what came of it.
 
-    Of those that another process is bringing, its transfer is waited for. The lock of
-    the one whose digest is *held* is held already. *reporter* is told how far it is.
+    If another process is bringing it, its transfer is waited for. The lock of its
+    digest is *held*, or taken here. *reporter* is told how far it is.
 
-    Raises StoreError, CacheError, MemberMissing if the store does not have one, and
+    Raises StoreError, CacheError, MemberMissing if the store does not have it, and
     DamagedArchive if it has something else under its name.
     """
     cache = NodeCache(settings.cache_dir)
-    missing = [blob for blob in blobs if not _is_here(cache, blob)]
-    if not missing:
+    if _is_here(cache, blob):
         return 0
     store = store_of(settings)
-    total, done, moved = sum(blob.size for blob in missing), 0, 0
-    for blob in missing:
-        text = f"fetching {blob.path} of {hash[:12]} from {store.url}"
+    text = f"fetching {blob.path} of {hash[:12]} from {store.url}"
 
-        def tell(size: int, text: str = text, before: int = done) -> None:
-            reporter.step(text, before + size, total, "bytes")
+    def tell(done: int) -> None:
+        reporter.step(text, done, blob.size, "bytes")
 
-        free = blob.name == held
-        lock = nullcontext() if free else cache.lock(blob.name, settings.timeout)
-        try:
-            coming = missing[missing.index(blob) :]
-            size = sum(each.size - reserved(cache, each) for each in coming)
-            require_space(cache, size, settings.cache_limit)
-            with lock:
-                moved += bring_blob(store, blob, cache, settings.connections, tell)
-        except OSError as error:
-            what = f"{blob.path} of archive {hash}"
-            raise cache.refused(what, error, blob.size) from error
-        except KeyMissing:
-            raise missing_blob(cache, blob, hash, store.url) from None
-        except DamagedArchive as error:
-            error.hash = hash
-            raise
-        except StoreError as error:
-            text = (
-                f"{blob.path} of archive {hash} is not in the node cache {cache.path}, "
-                f"and cannot be fetched: {error}"
-            )
-            raise error.with_text(text) from error.__cause__
-        done += blob.size
-    return moved
+    lock = nullcontext() if held else cache.lock(blob.name, settings.timeout)
+    try:
+        missing = blob.size - reserved(cache, blob)
+        require_space(cache, missing, settings.cache_limit)
+        with lock:
+            return bring_blob(store, blob, cache, settings.connections, tell)
+    except OSError as error:
+        what = f"{blob.path} of archive {hash}"
+        raise cache.refused(what, error, blob.size) from error
+    except KeyMissing:
+        raise missing_blob(cache, blob, hash, store.url) from None
+    except DamagedArchive as error:
+        error.hash = hash
+        raise
+    except StoreError as error:
+        text = (
+            f"{blob.path} of archive {hash} is not in the node cache {cache.path}, "
+            f"and cannot be fetched: {error}"
+        )
+        raise error.with_text(text) from error.__cause__
 
 
 def read_blob(
@@ -167,7 +161,7 @@ def obtain_blob_here(
 
     This process reaches the store: see `lazyimport.delivery.blobs_wanted` for one that
     must not. It comes into the node cache, or in the mode ``memory`` into that. Raises
-    as `fetch_blobs` does.
+    as `fetch_blob` does.
     """
     cache = NodeCache(settings.cache_dir)
     try:
@@ -176,7 +170,7 @@ def obtain_blob_here(
         if settings.store is None:
             raise missing_blob(cache, blob, hash) from None
     if settings.cache_mode != "memory":
-        fetch_blobs(settings, hash, [blob], reporter)
+        fetch_blob(settings, hash, blob, reporter)
         return cache.read_blob(blob)
     store = store_of(settings)
     try:

@@ -150,7 +150,7 @@ def _fetch_unless_coming(settings: Settings, blob: Blob) -> int:
 
 
 def _fetch_blob(settings: Settings, reporter: _Notes, hash: str, blob: Blob) -> None:
-    from lazyimport.delivery.blobs_in import fetch_blobs  # few archives have any
+    from lazyimport.delivery.blobs_in import fetch_blob  # few archives have any
 
     try:
         archive = NodeCache(settings.cache_dir).open(hash)
@@ -159,7 +159,7 @@ def _fetch_blob(settings: Settings, reporter: _Notes, hash: str, blob: Blob) -> 
     if archive is not None:  # which knows more of it
         blob = archive.blobs().get(blob.digest, blob)
         del archive
-    moved = fetch_blobs(settings, hash, [blob], reporter, held=blob.name)
+    moved = fetch_blob(settings, hash, blob, reporter, held=True)
     reporter.progress.moved = moved
 
 

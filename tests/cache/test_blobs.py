@@ -14,7 +14,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.removal import remove_unless_used
 from lazyimport.cache.usage import usage
 from lazyimport.cache.verify import verify
-from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.delivery.blobs_in import fetch_blob
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import MemberMissing
 from lazyimport.packing.options import PackOptions
@@ -34,7 +34,8 @@ def site(tmp_path: Path) -> LargeSite:
 
 def bring(site: LargeSite, hash: str) -> str:
     archive, _ = fetch(site.settings(), hash)
-    fetch_blobs(site.settings(), hash, archive.blobs().values(), SILENT)
+    for blob in archive.blobs().values():
+        fetch_blob(site.settings(), hash, blob, SILENT)
     return hash
 
 

@@ -15,7 +15,7 @@ import lazyimport
 # what a user who may not read the home of root cannot import any more
 import lazyimport.cache.materialize
 from lazyimport.cache.place import place_for_user
-from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.delivery.blobs_in import fetch_blob
 from lazyimport.reporting import SILENT
 from tests.support.compare_importers import pack_tree, write_tree
 from tests.support.disks import NOBODY, as_nobody, need_root
@@ -97,7 +97,7 @@ def test_large_files_come_to_the_new_user(temporary: Path) -> None:
     site = LargeSite(temporary)
     site.url = "memory://place"  # which this process, a test's, reaches by itself
     hash = site.push().hash
-    fetch_blobs(site.settings(hash), hash, [site.blob(hash)], SILENT)
+    fetch_blob(site.settings(hash), hash, site.blob(hash), SILENT)
     cache = site.node.path
     installed = lazyimport.install(hash, store=site.url, cache_dir=cache)
     with installed, as_nobody():

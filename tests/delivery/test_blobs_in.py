@@ -12,7 +12,7 @@ import pytest
 from lazyimport.cache.arriving import begin_blob
 from lazyimport.cache.progress import begin_progress, read_progress, running_fetches
 from lazyimport.delivery import blobs_in
-from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.delivery.blobs_in import fetch_blob
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.delivery.rooms import FileRoom
@@ -39,9 +39,9 @@ def site(tmp_path: Path) -> LargeSite:
 
 def arrive(site: LargeSite, hash: str) -> tuple[Archive, int]:
     archive, moved = fetch(site.settings(), hash)
-    return archive, moved + fetch_blobs(
-        site.settings(), hash, archive.blobs().values(), SILENT
-    )
+    for blob in archive.blobs().values():
+        moved += fetch_blob(site.settings(), hash, blob, SILENT)
+    return archive, moved
 
 
 def content(archive: Archive, path: str) -> bytes:
@@ -100,7 +100,7 @@ def test_goes_on_where_a_killed_process_was(site: LargeSite, path: str) -> None:
         file.truncate(blob.size)
         file.write(expected[: 5 << 20])
 
-    moved = fetch_blobs(site.settings(), hash, [blob], SILENT)
+    moved = fetch_blob(site.settings(), hash, blob, SILENT)
 
     assert moved < 0.7 * whole
     assert site.here(hash, path).read_bytes() == expected
@@ -111,7 +111,7 @@ def test_what_a_killed_process_left_may_be_bad(site: LargeSite) -> None:
     with begin_blob(site.node, site.blob(hash)) as file:
         file.write(os.urandom(len(site.dense)))
 
-    fetch_blobs(site.settings(), hash, [site.blob(hash)], SILENT)
+    fetch_blob(site.settings(), hash, site.blob(hash), SILENT)
 
     assert site.here(hash).read_bytes() == site.dense
 
@@ -132,7 +132,7 @@ def test_forged_ones_are_refused(site: LargeSite, path: str, damage: str) -> Non
     stored.write_bytes(changed[damage])
 
     with pytest.raises(DamagedArchive, match="verify --store") as caught:
-        fetch_blobs(site.settings(), hash, [site.blob(hash, path)], SILENT)
+        fetch_blob(site.settings(), hash, site.blob(hash, path), SILENT)
 
     assert caught.value.hash == hash
     assert site.url in str(caught.value)
@@ -144,7 +144,7 @@ def test_missing_in_the_store(site: LargeSite) -> None:
     site.object(hash).unlink()
 
     with pytest.raises(MemberMissing, match=f"{DENSE} of archive {hash}") as caught:
-        fetch_blobs(site.settings(), hash, [site.blob(hash)], SILENT)
+        fetch_blob(site.settings(), hash, site.blob(hash), SILENT)
 
     assert site.url in str(caught.value)
     blobs = Path(site.node.folder("blobs")).iterdir()

@@ -16,7 +16,7 @@ from lazyimport.cache.blobs import LARGE
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove, verify
-from lazyimport.delivery.blobs_in import fetch_blobs
+from lazyimport.delivery.blobs_in import fetch_blob
 from lazyimport.delivery.fetch import fetch
 from lazyimport.errors import CacheError
 from lazyimport.importing.tree import Tree
@@ -119,9 +119,9 @@ def test_large_file_without_room_is_an_error_and_takes_no_memory(
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, check=False
         )
-        blobs, settings = [site.blob(hash)], site.settings(hash)
+        blob, settings = site.blob(hash), site.settings(hash)
         with pytest.raises(CacheError, match=r"\d+ bytes are free"):
-            fetch_blobs(settings, hash, blobs, Recorder())
+            fetch_blob(settings, hash, blob, Recorder())
     lines = done.stdout.splitlines()
     assert len(lines) == 2, done.stderr
     for line in lines:
