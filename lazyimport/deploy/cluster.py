@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -26,6 +25,7 @@ from lazyimport.deploy.kubectl import Forward
 from lazyimport.deploy.node_log import NodeLog, Told
 from lazyimport.deploy.own_jobs import findings_in, pythons_in, run_own
 from lazyimport.deploy.status import Process, Served
+from lazyimport.stores.side_by_side import side_by_side
 
 _SERVE = "/api/serve/applications/"
 #: the living: Ray remembers dead ones, and its answers end at the limit
@@ -41,7 +41,6 @@ _WORKERS = (
 #: what the newest workers of a node wrote, one line each; the node's id is missing
 _LOG = "/api/v0/logs/file?filename=lazyimport.log&lines={}&node_id={}"
 _LOGS = "/api/v0/logs?glob=lazyimport.log&node_id={}"
-_AT_ONCE = 16
 _LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
 _HEADERS = {"Content-Type": "application/json"}
 #: where the metrics of each node are, as Prometheus asks for it
@@ -118,8 +117,8 @@ class Cluster:
         """Return every living replica, actor and job; Serve's own are left out."""
         actors = self._actors()
         nodes = {actor["node_id"] for actor in actors if actor.get("node_id")}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            logs = dict(zip(nodes, pool.map(self._log, nodes), strict=True))
+        told = side_by_side(*(partial(self._log, node) for node in nodes))
+        logs: dict[str, NodeLog] = dict(zip(nodes, told, strict=True))
         workers: list[dict[str, Any]] = []
         if not all(log.is_empty for log in logs.values()):
             with suppress(DeployError):  # a Ray that does not tell
@@ -141,8 +140,7 @@ class Cluster:
                     for target in group["targets"]
                 ]
         exporters = self._exporters = self._exporters or []
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            texts = list(pool.map(_metrics_of, exporters))
+        texts = side_by_side(*(partial(_metrics_of, one) for one in exporters))
         self._exporters = [
             one for one, text in zip(exporters, texts, strict=True) if text is not None
         ]
@@ -312,15 +310,9 @@ class ForwardedCluster(Cluster):
         super().__init__(forward.address(), token)
         self._forward = forward
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        data: bytes | None = None,
-        decode: Callable[[bytes], Any] = json.loads,
-    ) -> Any:
+    def _send(self, *request: Any, **options: Any) -> Any:
         self.address = self._forward.address()
-        answer = super()._send(method, path, data, decode)
+        answer = super()._send(*request, **options)
         self._forward.note_answer()
         return answer
 

@@ -7,17 +7,17 @@ So a garbage collection learns that without reading archives.
 from __future__ import annotations
 
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from lazyimport.errors import KeyMissing, StoreError
 from lazyimport.format import sha256
 from lazyimport.registry.layout import BLOBS, NEEDS, blob_of, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
+from lazyimport.stores.side_by_side import side_by_side
 from lazyimport.values import is_sha256
 
-#: Notes that are read at once, and the largest one.
-_AT_ONCE = 16
+#: Bytes of the largest note.
 _LARGEST = 1 << 24
 
 
@@ -68,8 +68,8 @@ class Needs:
             for item in found
             if hash in stays or now - item.modified < age
         ]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            needed = frozenset[str]().union(*pool.map(self._read, read))
+        found = side_by_side(*(partial(self._read, key) for key in read))
+        needed = frozenset[str]().union(*found)
         goes: list[StoredBlob] = []
         remains: list[StoredBlob] = []
         for item in items:

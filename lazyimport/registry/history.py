@@ -16,8 +16,8 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from functools import partial
 from typing import NamedTuple
 
 from lazyimport.cache.layout import DEPLOYMENTS, Layout
@@ -28,6 +28,7 @@ from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import ReadStore, Store, writable
 from lazyimport.stores.file import FileStore
+from lazyimport.stores.side_by_side import side_by_side
 from lazyimport.values import check_hash
 
 #: What may come of a deployment, each later than or instead of the one before it.
@@ -37,7 +38,6 @@ _READ = 200
 _READ_AT_MOST = 2000
 #: Bytes of the largest.
 _LARGEST = 1 << 16
-_AT_ONCE = 16
 
 
 class Deployment(NamedTuple):
@@ -219,15 +219,15 @@ def read_records(
         except KeyMissing:
             return b""  # collected since it was listed
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for key, data in zip(keys, pool.map(read, keys), strict=True):
-            try:
-                each = _decode(data, trusted)
-                own = deployment_key(each.app, each.id, each.outcome)
-            except (ValueError, TypeError, LookupError, RecursionError):
-                continue
-            if key == own:  # what is signed counts for its own place alone
-                yield key, each
+    found = side_by_side(*(partial(read, key) for key in keys))
+    for key, data in zip(keys, found, strict=True):
+        try:
+            each = _decode(data, trusted)
+            own = deployment_key(each.app, each.id, each.outcome)
+        except (ValueError, TypeError, LookupError, RecursionError):
+            continue
+        if key == own:  # what is signed counts for its own place alone
+            yield key, each
 
 
 def newest_first(records: Iterable[Deployment]) -> list[Deployment]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from lazyimport.errors import ChannelError, KeyMissing, StoreError
@@ -36,10 +36,9 @@ from lazyimport.registry.layout import (
 from lazyimport.registry.past import Kept, Reason
 from lazyimport.registry.signing import Trusted
 from lazyimport.stores import Store
+from lazyimport.stores.side_by_side import side_by_side
 
 _IS_CLOCK = re.compile(rf"{CLOCK}[0-9a-f]{{16}}").fullmatch
-#: Headers that are read at once.
-_AT_ONCE = 16
 
 
 class Rules(NamedTuple):
@@ -189,8 +188,8 @@ class Surveyor:
             except KeyMissing:
                 pass  # deleted since the listing
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(read, versions - self._headers.keys()))
+        new = versions - self._headers.keys()
+        side_by_side(*(partial(read, version) for version in new))
 
     def _kept_by(self, keys: list[str]) -> Kept:
         """Return what the records of deployments under *keys* keep."""
