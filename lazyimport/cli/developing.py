@@ -22,7 +22,7 @@ from lazyimport.deploy.node_log import Told
 from lazyimport.errors import LazyImportError
 from lazyimport.live.watching import MOMENT, Changes
 
-_HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "MS")
+_HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "TOOK")
 _NAMED = 4
 
 

@@ -341,7 +341,8 @@ def _told(error: BaseException, tree: Tree) -> str:
         traceback = traceback.tb_next
     text = READ_AS.get(type(error).__name__, type(error).__name__)
     try:
-        text += f": {error}"
+        # A SyntaxError names its place behind its text.
+        text += f": {error.msg if isinstance(error, SyntaxError) and place else error}"
     except Exception:  # noqa: BLE001 - of the user's exception
         text += ", which cannot be shown as text"
     return f"{place}: {text}" if place else text

@@ -68,6 +68,7 @@ def test_broken_versions_change_nothing(run: Run) -> None:
 
     for line, (_, reason) in zip(told, BROKEN.values(), strict=False):
         assert line.startswith(reason)
+        assert 1 == line.count("main.py"), "a place is named once"
     assert told[len(BROKEN) :] == ["3 3 True"]
 
 
