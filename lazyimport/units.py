@@ -6,6 +6,9 @@ from time import gmtime, strftime
 
 from lazyimport.lazy import errors
 
+#: The first second of the year 1000, and the last of 9999.
+_FIRST, _LAST = -30610224000, 253402300799
+
 
 def byte_count(text: str) -> int | None:
     """Return the bytes of a size such as ``500MB`` or ``20GiB``; None for ``off``.
@@ -39,5 +42,10 @@ def byte_count(text: str) -> int | None:
 
 
 def utc(seconds: float) -> str:
-    """Return a time since the epoch as all are written: ISO 8601 in UTC, in seconds."""
+    """Return a time since the epoch as all are written: ISO 8601 in UTC, in seconds.
+
+    One that a file cannot have by any clock is the first or the last that can be
+    written.
+    """
+    seconds = min(max(seconds, _FIRST), _LAST)
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))

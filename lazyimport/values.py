@@ -137,6 +137,11 @@ def file_url(path: str) -> str:
     return "file://" + path.replace("%", "%25")
 
 
+def shown(text: str) -> str:
+    """Return *text* as a message may have it: on one line, and with no escapes."""
+    return text if text.isprintable() else ascii(text)
+
+
 def redact(url: str) -> str:
     """Return *url* without what may be a secret: user, password and query.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lazyimport.errors import SettingsError
-from lazyimport.units import byte_count
+from lazyimport.units import byte_count, utc
 from lazyimport.values import (
     artifact_suffix,
     check_channel,
@@ -73,6 +73,18 @@ def test_what_is_no_size(text: str) -> None:
 )
 def test_suffix_of_an_artifact(name: str, suffix: str) -> None:
     assert artifact_suffix(name) == suffix
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (-(2.0**62), "1000-01-01T00:00:00Z"),
+        (2.0**62, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_time_is_one_whatever_a_file_system_says(seconds: float, text: str) -> None:
+    assert text == utc(seconds)
 
 
 def test_url_of_a_path() -> None:

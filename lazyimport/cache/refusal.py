@@ -40,6 +40,8 @@ def refused(
     if error.errno in FULL:
         why += f"{_free(folder)}; free space there (lazyimport cache prune), or set "
         why += "LAZYIMPORT_CACHE_DIR to another disk or folder"
+        if error.errno == EFBIG:
+            why += ", or let files be larger (ulimit -f)"
     else:
         why += "; set LAZYIMPORT_CACHE_DIR to a folder where this user, "
         why += f"{os.geteuid()}, may write"

@@ -29,6 +29,7 @@ from lazyimport.cache.walks import walk
 from lazyimport.errors import ArchiveError, MalformedArchive, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
+from lazyimport.format.entries import FILE
 from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
@@ -160,8 +161,8 @@ class _Check:
                 entry = archive.index.entry(inner) if archive else None
             except ArchiveError:
                 entry = None
-            if entry is None:
-                continue  # of no archive here, or a mark
+            if entry is None or entry.kind != FILE:
+                continue  # of no archive here, a mark, a link for a directory
             if status.st_ino not in self._damaged_blobs:
                 linked = status.st_nlink > 1
                 if linked or self._holds(path, entry.digest.hex()):

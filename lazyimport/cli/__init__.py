@@ -130,6 +130,9 @@ def _invoke(command: click.Command, context: click.Context) -> int:
             raise  # not what the system said
         if error.filename is None and error.errno == ENOENT:  # from os.getcwd()
             gone = "the current directory was removed; change to one that exists"
+            if error.strerror != os.strerror(ENOENT):  # from tempfile
+                gone = f"{error.strerror}; set TMPDIR to a folder where this user may "
+                gone += "write, and that has room"
             return _failed(context, error, gone)
         if error.filename is None:
             _give_up_stdout()

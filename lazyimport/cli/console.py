@@ -215,7 +215,7 @@ def complain(text: str, *notes: str) -> None:
     what to do below it.
     """
     # What the archive says about a missing module has our name on it already.
-    lines = [line.removeprefix(f"  {_NAME}") for line in text.splitlines()]
+    lines = [line.removeprefix(f"  {_NAME}") for line in _lines(text)]
     if not is_live(sys.stderr):
         say("\n".join(_NAME + line for line in [*lines, *notes]))
         return
@@ -228,9 +228,14 @@ def complain(text: str, *notes: str) -> None:
 def _print(mark: str, text: str, **styles: Any) -> None:
     """Print *text* on stderr, each line escaped and in these styles, behind *mark*."""
     if sys.stderr is not None:
-        lines = [escaped(line) for line in text.splitlines()]
+        lines = [escaped(line) for line in _lines(text)]
         shown = [style(line, **styles) for line in lines] if styles else lines
         print(mark + "\n".join(shown), file=sys.stderr)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of *text*, which other separators than ours do not break."""
+    return text.removesuffix("\n").split("\n")
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -280,6 +280,6 @@ def resolve_stored(
         ) from error.__cause__
 
 
-def channel(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+def channel(_: click.Context, param: click.Parameter, name: str | None) -> str | None:
     """Return *name* if a channel may be called so; a callback of parameters."""
-    return check_channel(name) if name else None
+    return check_channel(name or "") if name or param.required else None

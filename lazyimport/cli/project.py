@@ -47,12 +47,12 @@ def remember(settings: Settings) -> None:
     with suppress(OSError, CacheError):
         cache.make()
         with AtomicFile(os.path.join(cache.path, _KNOWN)) as file:
-            file.write("".join(f"{one}\n" for one in [*known, store]).encode())
+            file.write(os.fsencode("".join(f"{one}\n" for one in [*known, store])))
 
 
 def _read(cache_dir: str) -> list[str]:
     try:
-        with open(os.path.join(cache_dir, _KNOWN), encoding="utf-8") as file:
-            return file.read().splitlines()
-    except (OSError, ValueError):
+        with open(os.path.join(cache_dir, _KNOWN), "rb") as file:
+            return os.fsdecode(file.read()).split("\n")[:-1]
+    except OSError:
         return []

@@ -14,16 +14,16 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.opening import map_file
 from lazyimport.cache.verify import prove
-from lazyimport.errors import ArchiveMissing, KeyMissing, StoreMissing
+from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.format.archive import Archive
 from lazyimport.format.delta import Revision
 from lazyimport.format.sections import open_header
-from lazyimport.registry.archives import delete_object, stored_archives
+from lazyimport.registry.archives import delete_object, read_header, stored_archives
 from lazyimport.registry.layout import PROOFS, archive_key, recorded_hash
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Item, ReadStore, Store
@@ -103,7 +103,7 @@ def prove_stored(
 
     Of a delta the base counts as sound. *reporter* is told how many bytes were read.
 
-    Raises ArchiveError if it is damaged, ArchiveMissing, StoreError or OSError.
+    Raises ArchiveError if it is damaged, ArchiveMissing, StoreError or CacheError.
     """
     if stored.proved:
         return stored
@@ -136,18 +136,27 @@ def read_stored(
     file in front of. *base* returns the base of a delta by its hash, whose members
     are not proved; without it, a delta is refused.
 
-    Raises ArchiveError, ArchiveMissing, StoreError or OSError.
+    Raises ArchiveError, ArchiveMissing, StoreError or CacheError.
     """
     key = archive_key(hash)
     what = f"{store.url}/{key}"
-    with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
-        try:
-            store.download(key, wrap(file))
-        except KeyMissing:
-            text = f"archive {hash} is not in {store.url}"
-            raise ArchiveMissing(text, hash=hash, store=store.url) from None
-        file.flush()
-        buffer = map_file(file, what, hash)
+    try:
+        size = read_header(store, hash).size
+        with tempfile.TemporaryFile(dir=cache.scratch_folder()) as file:
+
+            def check(_: object) -> None:
+                if file.tell() > size:  # it may have no end
+                    text = f"{what}: longer than it says (more than {size} bytes)"
+                    raise MalformedArchive(text, hash=hash)
+
+            store.download(key, cast("BinaryIO", Tee(wrap(file), check)))
+            file.flush()
+            buffer = map_file(file, what, hash)
+    except KeyMissing:
+        text = f"archive {hash} is not in {store.url}"
+        raise ArchiveMissing(text, hash=hash, store=store.url) from None
+    except OSError as error:
+        raise cache.refused(f"archive {hash}", error) from error
     header = open_header(buffer, hash, what)
     if header.base is not None and base is not None:
         revision = Revision(base(header.base), buffer, hash, what)

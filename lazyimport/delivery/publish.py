@@ -118,7 +118,7 @@ def send_whole(
         header = revision.write(file, raw=False)
         try:
             changing = mutable(store)
-            _, version = changing.read_versioned(key)
+            _, version = changing.read_versioned(key, 0)
         except KeyMissing:
             sent: Any = Outgoing(file, f"sending to {store.url}", reporter)
             return header if store.put(key, sent) else None

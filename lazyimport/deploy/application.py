@@ -89,7 +89,7 @@ class Application:
         self.line = text.line(node)
         self.nodes = [find(place.root, *path) for path in place.paths]
         named = text_of(self.nodes[0]) or ""
-        self.hash = named if is_sha256(named) else None  # it may be a placeholder
+        self.hash = named.lower() if is_sha256(named) else None  # else a placeholder
         self.store = text_of(
             find(environment, "lazyimport", "store")
             or find(environment, "env_vars", ENVIRONMENT["store"])

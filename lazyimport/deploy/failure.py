@@ -25,6 +25,8 @@ _PROCESS = re.compile(r"ServeReplica:[^:\s]+:([^\s().]+)")
 _MARKS = re.compile(r"ray::.*\(.*pid=|\s*[~^]+\s*$")
 #: lines of one error's text that are shown
 _MOST = 8
+#: characters of a headline that are shown, and kept
+_LONGEST = 2000
 
 
 class Raised(NamedTuple):
@@ -47,16 +49,20 @@ def without_colors(message: str) -> str:
 
 
 def headline(message: str) -> str:
-    """Return what went wrong, where, and in which replica; else the first line."""
+    """Return what went wrong, where, and in which replica; else the first line.
+
+    Of a line that is longer than anybody reads, the beginning.
+    """
     message = without_colors(message)
     raised = list(_raised(message))
     if not raised:
-        return next(filter(None, map(str.strip, message.splitlines())), "")
+        lines = filter(None, map(str.strip, message.splitlines()))
+        return next(lines, "")[:_LONGEST]
     named, of = _REPLICA.search(message), _PROCESS.search(message)
     replica = f"in replica {named[2]}#{named[1]}" if named else ""
     if not named and of:
         replica = f"in a replica of {of[1]}"
-    return ", ".join(filter(None, [str(raised[-1]), replica]))
+    return ", ".join(filter(None, [str(raised[-1])[:_LONGEST], replica]))
 
 
 def details(message: str) -> list[str]:

@@ -59,7 +59,7 @@ class KeyedManifest(Manifest):
         ((document, place),) = found
         app = Application(KEYED, self._app, None, self._yaml, document, place)
         text = (text_of(app.nodes[0]) or "").removeprefix(place.value[: -len("{}")])
-        app.hash = text if is_sha256(text) else None
+        app.hash = text.lower() if is_sha256(text) else None
         app.line = self._yaml.line(app.nodes[0])
         self.applications = [app]
 

@@ -51,7 +51,11 @@ def text_of(node: Node | None) -> str | None:
     """Return the text of a scalar; None for null and for anything else."""
     if node is None or is_null(node) or not isinstance(node.value, str):
         return None
-    return node.value
+    text: str = node.value
+    if text.isascii():
+        return text
+    # JSON writes a character beyond U+FFFF as two escapes, which YAML does not join.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def walk(root: Node) -> Iterator[Node]:

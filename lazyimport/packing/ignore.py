@@ -15,7 +15,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 
-from lazyimport.packing.names import shown
+from lazyimport.values import shown
 
 _GLOB = re.compile(r"[*?\[\\]")
 _LONGEST = 4096  # characters of a pattern; a path has no more

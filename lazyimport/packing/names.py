@@ -23,11 +23,6 @@ def forbidden_in(name: str) -> str:
     return ""
 
 
-def shown(text: str) -> str:
-    """Return *text* as a message may have it: on one line, and with no escapes."""
-    return text if text.isprintable() else ascii(text)
-
-
 def directories_of(paths: Iterable[str]) -> set[str]:
     """Return the directories that *paths* lie in, up to the top, which is ``""``."""
     found = {""}

@@ -10,9 +10,10 @@ from unicodedata import normalize
 
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config
-from lazyimport.packing.names import forbidden_in, shown
+from lazyimport.packing.names import forbidden_in
 from lazyimport.packing.rules import BY_DEFAULT, Directory, Rules
 from lazyimport.packing.sources import SourceFile, reason, signature_of
+from lazyimport.values import shown
 
 PYTHON_SUFFIXES = (".py", ".pyc", ".pyw", ".so", ".pyd")
 

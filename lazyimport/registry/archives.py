@@ -18,7 +18,7 @@ def stored_archives(store: Store, prefix: str = "") -> Iterator[tuple[str, Item]
     """
     for item in store.list(ARCHIVES + prefix):
         name = item.key[len(ARCHIVES) :]
-        if is_sha256(name):
+        if is_sha256(name) and name == name.lower():
             yield name, item
 
 

@@ -37,7 +37,7 @@ from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
 from lazyimport.registry.signing import Trusted
 from lazyimport.units import utc
-from lazyimport.values import check_hash
+from lazyimport.values import check_hash, shown
 
 #: Changes of a channel that its object has at most.
 HISTORY = 50
@@ -64,8 +64,13 @@ class Change:
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
         self.number: int = facts["number"]
+        if "signatures" in facts:
+            facts = {**facts, "signatures": _signatures_in(facts["signatures"])}
+        self.facts = facts
+        flat = [fact for name, fact in facts.items() if name != "signatures"]
+        if any(isinstance(fact, (dict, list)) for fact in flat):
+            raise ValueError("a change has more than texts and numbers")
         hash = facts["hash"]
         self.hash = None if hash is None else check_hash(hash)
         self.at = str(facts.get("at") or "")
@@ -83,8 +88,7 @@ class Change:
     def __str__(self) -> str:
         who = f" by {self.by}" if self.by else ""
         why = f": {self.message}" if self.message else ""
-        text = f"#{self.number}, {self.at}{who}{why}"
-        return text if text.isprintable() else ascii(text)
+        return shown(f"#{self.number}, {self.at}{who}{why}")
 
     def is_expired(self) -> bool:
         """Whether it does not count any more, by the clock of this machine."""
@@ -93,16 +97,12 @@ class Change:
     @property
     def signatures(self) -> list[dict[str, str]]:
         """The signatures, each with a public ``key`` and a ``signature``."""
-        found = self.facts.get("signatures")
-        return [
-            {"key": str(one.get("key")), "signature": str(one.get("signature"))}
-            for one in (found if isinstance(found, list) else [])
-            if isinstance(one, dict)
-        ]
+        found: list[dict[str, str]] = self.facts.get("signatures", [])
+        return found
 
     def encode(self) -> bytes:
         """Return it as it is written down for good."""
-        return json.dumps(self.facts, indent=1, ensure_ascii=False).encode()
+        return _encoded(self.facts)
 
     def signer(self, channel: str, trusted: Trusted) -> str | None:
         """Return the trusted key that signed it for *channel*, None if none did."""
@@ -118,6 +118,14 @@ class Change:
             {**facts, "channel": channel}, sort_keys=True, separators=(",", ":")
         )
         return f"lazyimport channel 1\n{text}".encode()
+
+
+def _signatures_in(found: object) -> list[dict[str, str]]:
+    return [
+        {"key": str(one.get("key")), "signature": str(one.get("signature"))}
+        for one in (found if isinstance(found, list) else [])
+        if isinstance(one, dict)
+    ]
 
 
 class Channel:
@@ -147,7 +155,7 @@ class Channel:
         """Return the object to store."""
         changes = [change.facts for change in self.changes[:HISTORY]]
         facts = {"format": 1, "channel": self.name, "changes": changes}
-        return json.dumps(facts, indent=1, ensure_ascii=False).encode()
+        return _encoded(facts)
 
     @classmethod
     def decode(cls, data: bytes, name: str, url: str) -> Channel:
@@ -175,6 +183,12 @@ class Channel:
                 channel=name,
                 store=url,
             ) from error
+
+
+def _encoded(facts: dict[str, Any]) -> bytes:
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    # what is no character is in JSON the escape that this makes of it
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _changes_in(facts: dict[str, Any], name: str) -> list[Change]:

@@ -200,7 +200,8 @@ class _Edit:
         self.channel: Channel | None = None
         self._version: str | None = None
         try:
-            data, self._version = store.read_versioned(channel_key(name))
+            key = channel_key(name)
+            data, self._version = store.read_versioned(key, LARGEST + 1)
             self.channel = Channel.decode(data, name, store.url)
         except (KeyMissing, StoreMissing):
             pass  # replace() makes the folder, or says that the bucket is missing

@@ -31,6 +31,7 @@ from lazyimport.files import tries
 from lazyimport.registry.archives import delete_object, require_archive
 from lazyimport.registry.layout import CLOCK, PUSHED, RUNNING
 from lazyimport.stores import ReadStore, Store, mutable, writable
+from lazyimport.values import shown
 
 #: Seconds for which a push may still be under way: nothing younger is deleted.
 SHORTEST_AGE = 3600.0
@@ -60,7 +61,7 @@ class Announcement:
         try:
             facts = json.loads(data)
             hashes = frozenset(map(str, facts["hashes"]))
-            return cls(str(facts["token"]), str(facts["by"]), hashes)
+            return cls(str(facts["token"]), shown(str(facts["by"])), hashes)
         except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise StoreUnavailable(
                 f"{store.url}/{RUNNING} makes no sense ({error}); if no 'lazyimport gc' "
@@ -117,7 +118,7 @@ class Announced:
         """Announce it in place of a collection that died long ago, before others do."""
         store = mutable(self._store)
         try:
-            _, version = store.read_versioned(RUNNING)
+            _, version = store.read_versioned(RUNNING, 0)
         except KeyMissing:
             return self._put(data)
         probe = f"{CLOCK}{self._announcement.token}"

@@ -29,7 +29,7 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import ReadStore, Store, writable
 from lazyimport.stores.file import FileStore
 from lazyimport.stores.side_by_side import side_by_side
-from lazyimport.values import check_hash
+from lazyimport.values import check_hash, shown
 
 #: What may come of a deployment, each later than or instead of the one before it.
 OUTCOMES = ("written", "applied", "superseded", "timed out", "failed", "running")
@@ -78,7 +78,7 @@ class Deployment(NamedTuple):
     @property
     def told(self) -> str:
         """When it began, and by whom."""
-        return self.began + (f" by {self.by}" if self.by else "")
+        return self.began + (f" by {shown(self.by)}" if self.by else "")
 
     def facts(self) -> dict[str, object]:
         """Return what is stored of it, and signed."""

@@ -65,7 +65,8 @@ def blob_key(digest: str, *, compressed: bool) -> str:
 def blob_of(key: str) -> str | None:
     """Return the digest of the blob that *key* is of, None if it is of none."""
     name = key.removeprefix(BLOBS).removesuffix(_ZSTD)
-    is_one = is_sha256(name) and key in {f"{BLOBS}{name}", f"{BLOBS}{name}{_ZSTD}"}
+    is_one = is_sha256(name) and name == name.lower()
+    is_one = is_one and key in {f"{BLOBS}{name}", f"{BLOBS}{name}{_ZSTD}"}
     return name if is_one else None
 
 

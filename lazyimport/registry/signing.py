@@ -21,6 +21,8 @@ from lazyimport.stores import ReadStore
 _VARIABLE = "LAZYIMPORT_TRUSTED_KEYS"
 #: Bytes of the largest key or signature that is read.
 _LARGEST = 1 << 16
+#: Keys that a message names; anybody may have added more to a signed object.
+_NAMED = 3
 # One public key in 64 begins as a path does, in base64.
 _BARE_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\s*(,|$)", re.MULTILINE)
 
@@ -93,11 +95,13 @@ class Trusted:
         signer = self.signer_of(text, signatures)
         if signer is not None:
             return signer
-        found = [signature.get("key", "") for signature in signatures]
+        found = {signature.get("key", ""): None for signature in signatures}
         if not self._keys.keys().isdisjoint(found):
             why = "its signature does not hold: it was changed after it was signed"
         elif found:
-            why = f"it is signed with {', '.join(map(keys.fingerprint, found))} only"
+            others = f" and {len(found) - _NAMED} more" * (len(found) > _NAMED)
+            named = ", ".join(map(keys.fingerprint, list(found)[:_NAMED]))
+            why = f"it is signed with {named}{others} only"
         else:
             why = "it is not signed"
         trusted = ", ".join(map(keys.fingerprint, self._keys))
@@ -140,7 +144,7 @@ def archive_signature_key(hash: str, public: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             status = os.fstat(file.fileno())
             text = file.read()
     except (OSError, ValueError) as error:

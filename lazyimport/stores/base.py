@@ -100,11 +100,19 @@ class StoreBase(ReadBase):
         with self._attempt("delete", key) as attempt:
             self._delete(attempt)
 
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the whole object and its version; see `MutableStore`."""
+    def read_versioned(self, key: str, end: int | None = None) -> tuple[bytes, str]:
+        """Return the bytes up to *end*, and the version; see `MutableStore`."""
         check_key(key)
+        check_range(0, end)
+        out = io.BytesIO()
+
+        def write(data: Any) -> bool:
+            out.write(data)
+            return end is not None and out.tell() >= end
+
         with self._attempt("read", key) as attempt:
-            return self._read_versioned(attempt)
+            version = self._read_versioned(attempt, write)
+        return out.getvalue()[:end], version
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
         """Replace the object if it still has *version*; see `MutableStore`."""
@@ -122,7 +130,8 @@ class StoreBase(ReadBase):
     def _delete(self, attempt: Attempt) -> None:
         raise NotImplementedError
 
-    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+    def _read_versioned(self, attempt: Attempt, write: Callable[[Any], bool]) -> str:
+        """Give *write* the object, until that returns true; return the version."""
         raise NotImplementedError
 
     def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import CONFLICT, Attempt
 from lazyimport.stores.base import StoreBase
 from lazyimport.stores.keys import check_key, is_key, not_a_store
-from lazyimport.stores.objects import Objects, split_url
+from lazyimport.stores.objects import BUFFER, Objects, split_url
 from lazyimport.stores.objects_failures import (
     NO_STORE,
     code_of,
@@ -149,16 +149,23 @@ class _Bucket(Objects, StoreBase):
 
         obstore.delete(store, attempt.key)
 
-    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+    def _read_versioned(self, attempt: Attempt, write: Callable[[Any], bool]) -> str:
         store = self._store()
         import obstore
 
         answer = obstore.get(store, attempt.key)
-        data, version = bytes(answer.bytes()), answer.meta["e_tag"]
-        refuse_web_page(attempt, answer, data, self.log_in)
+        at = 0
+        for piece in answer.stream(min_chunk_size=BUFFER):
+            view = memoryview(piece)
+            if at == 0:
+                refuse_web_page(attempt, answer, view, self.log_in)
+            at += len(view)
+            if write(view):
+                break
+        version: str | None = answer.meta["e_tag"]
         if not version:
             raise attempt.unversioned("ETag")
-        return data, version
+        return version
 
     def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
         if version is not None and '"' not in version:  # of another store

@@ -19,7 +19,7 @@ from lazyimport.stores.protocol import Item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
 _FORM = "file:///absolute/folder"
@@ -109,7 +109,10 @@ class FileStore(StoreBase):
 
         found = []
         with self._attempt("delete", ""):
-            walks = chain.from_iterable(os.walk(self._path(each)) for each in folders)
+            tops = [self._path(folder).rstrip("/") for folder in folders]
+            walks = chain.from_iterable(
+                os.walk(top) for top in tops if not os.path.islink(top)
+            )
             for place, _, names in walks:
                 for name in names:
                     if not re.fullmatch(_UNFINISHED, name):
@@ -169,10 +172,15 @@ class FileStore(StoreBase):
         with self._lock():
             os.unlink(self._path(attempt.key))
 
-    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+    def _read_versioned(self, attempt: Attempt, write: Callable[[bytes], bool]) -> str:
+        import hashlib  # only for objects that change
+
+        digest, enough = hashlib.sha256(), False
         with self._open(attempt) as file:
-            data = file.read()
-        return data, _version(data)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                enough = enough or write(chunk)
+        return digest.hexdigest()
 
     def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
         if version is None:
@@ -180,7 +188,7 @@ class FileStore(StoreBase):
         path = self._path(attempt.key)
         with self._lock():
             try:
-                if self._read_versioned(attempt)[1] != version:
+                if self._read_versioned(attempt, lambda _: True) != version:
                     return False
             except _NOT_THERE:
                 return False
@@ -253,12 +261,6 @@ class _SharedLock(FileLock):
         # Not through a link, which any user that may write to the folder can make.
         flags |= os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(self.path, flags, 0o666)
-
-
-def _version(data: bytes) -> str:
-    import hashlib  # only for objects that change
-
-    return hashlib.sha256(data).hexdigest()
 
 
 def _kind_of(error: OSError) -> tuple[type[StoreError], str]:

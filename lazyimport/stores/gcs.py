@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from lazyimport.errors import KeyMissing, StoreError
@@ -28,6 +29,10 @@ _PIECE = 16 << 20
 _UNDER_WAY = 7 * 86400.0
 
 _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+class _Enough(Exception):
+    """No more bytes are wanted."""
 
 
 class GcsStore(StoreBase):
@@ -177,13 +182,17 @@ class GcsStore(StoreBase):
     def _delete(self, attempt: Attempt) -> None:
         self._blob(attempt.key).delete(**self._patience())
 
-    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
-        out = io.BytesIO()
-        download = Download(out.write, self.timeout)
-        self._download(attempt, download, whole=True)
+    def _read_versioned(self, attempt: Attempt, write: Callable[[bytes], bool]) -> str:
+        def write_some(data: bytes) -> None:
+            if write(data):
+                raise _Enough
+
+        download = Download(write_some, self.timeout)
+        with suppress(_Enough):
+            self._download(attempt, download, whole=True)
         if download.generation is None:
             raise attempt.unversioned("generation")
-        return out.getvalue(), download.generation
+        return download.generation
 
     def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
         if version is not None and (not version.isdecimal() or not int(version)):
@@ -193,7 +202,7 @@ class GcsStore(StoreBase):
         if self._send(attempt.key, io.BytesIO(data), len(data), generation, repeated):
             return True
         try:  # was it a request with a lost answer that made the object what it is?
-            return bool(repeated) and self.read(attempt.key) == data
+            return bool(repeated) and self.read(attempt.key, 0, len(data) + 1) == data
         except KeyMissing:
             return False
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from lazyimport.stores.attempt import Attempt
@@ -75,9 +75,10 @@ class MemoryStore(StoreBase):
         if self._objects.pop(attempt.key, None) is None:
             raise attempt.key_missing()
 
-    def _read_versioned(self, attempt: Attempt) -> tuple[bytes, str]:
+    def _read_versioned(self, attempt: Attempt, write: Callable[[bytes], bool]) -> str:
         data, change, _ = self._get(attempt)
-        return data, str(change)
+        write(data)
+        return str(change)
 
     def _replace(self, attempt: Attempt, data: bytes, version: str | None) -> bool:
         with _lock:

@@ -17,7 +17,7 @@ from lazyimport.stores.retry import retrying
 _CONNECT = 20.0
 _ANSWER = 60.0
 #: Bytes that a download passes on at a time.
-_BUFFER = 1 << 20
+BUFFER = 1 << 20
 
 #: This process, once it has used obstore, or the one it was forked from.
 _processes: set[int] = set()
@@ -89,7 +89,7 @@ class Objects(ReadBase):
                 return
             raise
         at = start if part else 0
-        for piece in answer.stream(min_chunk_size=_BUFFER):
+        for piece in answer.stream(min_chunk_size=BUFFER):
             view = memoryview(piece)
             if at == 0:
                 refuse_web_page(attempt, answer, view, self.log_in)

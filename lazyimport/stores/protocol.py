@@ -112,8 +112,11 @@ class MutableStore(Store, Protocol):
                                     B: replace(..., 1) -> False: read again
     """
 
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        """Return the whole object and its version, a text to compare and pass on.
+    def read_versioned(self, key: str, end: int | None = None) -> tuple[bytes, str]:
+        """Return the bytes up to and without *end* (None: all), and the version.
+
+        The version is that of the whole object, a text to compare and pass on. An
+        object may be of any size, whatever it should be: who reads one says how much.
 
         Raises KeyMissing if there is no such object.
         """

@@ -99,6 +99,19 @@ def test_without_a_marker_what_the_cache_did_not_write_stays(cache: NodeCache) -
     assert len(verify(cache, remove=False).damages) == 3
 
 
+def test_a_link_for_a_directory_stays(cache: NodeCache, tmp_path: Path) -> None:
+    """Somebody tries out what is in a checkout; and what lies elsewhere is theirs."""
+    root = materialize(cache, put_archive(cache, used=DAY))
+    Path(root, "pkg").rename(tmp_path / "mine")
+    Path(root, "pkg").symlink_to(tmp_path / "mine")
+    theirs = next((tmp_path / "mine").rglob("*.*"))
+    theirs.chmod(0o600)
+    theirs.write_text("edited")
+
+    assert verify(cache, remove=True).damages == []
+    assert theirs.read_text() == "edited"
+
+
 def damage(path: Path) -> None:
     """Change a byte in the middle, as a bad disk does: the times stay."""
     status = path.stat()

@@ -77,6 +77,7 @@ def test_wrong_in_many_ways(cli: CommandLine, two: tuple[str, str]) -> None:
     assert "'dev' is no hash, and there is no channel" in cli.fail("show", "dev")
     assert "'abc' is too short for a hash" in cli.fail("show", "abc")
     assert "not the name of a channel" in cli.fail("channel", "set", "a/b", first)
+    assert "not the name of a channel" in cli.fail("channel", "set", "", first)
     assert "six or more" in cli.fail("channel", "set", "abcdef", first)
     assert "is not in" in cli.fail("channel", "set", "prod", "0a" * 32)
     assert "no other archive before this one" in cli.fail("channel", "rollback", "prod")

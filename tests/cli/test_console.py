@@ -83,12 +83,14 @@ class TestErrors:
         """Neither escape sequences nor the markup of rich."""
         terminal = on_terminal(monkeypatch)
         console.complain("a\x1b[2Jb [bold]c[/bold]; :smile:")
+        console.complain("\u2028one line\x85of it\n")
         console.warn("\x1b[2J[red]")
 
         text = terminal.getvalue()
         assert "\x1b[2J" not in text
         assert r"a\x1b[2Jb [bold]c[/bold]" in text
         assert ":smile:" in text
+        assert r"\u2028one line\x85of it" in text
         assert r"\x1b[2J[red]" in text
 
 

@@ -39,6 +39,15 @@ def test_a_store_counts_once_somebody_has_pushed_there(
     assert "1 module of src in" in done.stderr
 
 
+def test_a_store_may_have_any_name(
+    project: Path, cli: CommandLine, tmp_path: Path
+) -> None:
+    """Also one that is no text."""
+    for store in (f"file://{tmp_path}/\udcff", f"file://{tmp_path}/\u2028x", cli.url):
+        name = cli.run("push", "--store", store, cwd=project).stdout
+    assert cli.run("push", cwd=project).stdout == name
+
+
 def test_option_and_environment_win(
     project: Path, cli: CommandLine, tmp_path: Path
 ) -> None:

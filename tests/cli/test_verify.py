@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+
+import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +38,20 @@ def test_everything_is_proved_and_repaired(cli: CommandLine, project: Path) -> N
     assert "this machine does not have them" in elsewhere.stderr
     assert "1 repaired, 0 damaged" in repaired.stderr
     assert "all sound" in cli.run("verify", delta[:12], full).stderr
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit")
+def test_a_machine_that_takes_no_files(cli: CommandLine, project: Path) -> None:
+    name = cli.push(project)
+    cli.environ |= {"LAZYIMPORT_STORE": cli.url, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    text = cli.fail("verify", before=["prlimit", "--fsize=0"])
+    assert f"cannot put archive {name} into the node cache {cli.cache}" in text
+    assert "ulimit -f" in text
+
+    text = cli.fail("push", project, before=["prlimit", "--fsize=0"])
+    assert "No usable temporary directory" in text
+    assert "set TMPDIR" in text
 
 
 def test_a_store_must_be_named(cli: CommandLine) -> None:

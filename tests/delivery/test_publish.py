@@ -383,6 +383,22 @@ def test_a_push_mends_what_it_finds_damaged(
     assert author.push("one").kind == "present"
 
 
+def test_what_is_replaced_is_not_read(author: Author) -> None:
+    """It may have any size, and its header may be all that is wrong with it."""
+    name = author.push().hash
+    path = Path(author.url.removeprefix("file://"), archive_key(name))
+    damage(author, name, "header")
+    os.truncate(path, 50_000_000)
+    cache = NodeCache(str(author.base / "fresh"))
+    packed = pack_roots(
+        [str(author.tree)], Config(), find_interpreters([]), cache, whole=False
+    )
+    counted, counts = counting(writable(open_store(author.url)))
+
+    assert publish(packed.revision, counted, cache).kind == "full"
+    assert counts.received < 5_000_000
+
+
 def test_damage_is_told(author: Author) -> None:
     base = author.push().hash
     damage(author, base, "members")

@@ -123,3 +123,9 @@ def test_the_line_of_a_message_that_says_what_went_wrong(
     message: str, line: str
 ) -> None:
     assert line == headline(message)
+
+
+@pytest.mark.parametrize("text", ["{}", "Traceback:\n  x\nKeyError: {}\n"])
+def test_a_line_without_end_is_cut(text: str) -> None:
+    """So that the record of the deployment can be read again."""
+    assert 1000 < len(headline(text.format("x" * 100_000))) < 3000

@@ -178,6 +178,15 @@ class TestReplacing:
         document["spec"]["serveConfigV2"] = SERVED.replace("{hash}", B)  # type: ignore[index]
         assert document == after
 
+    def test_in_json_that_is_all_ascii(self) -> None:
+        """Which has a character beyond U+FFFF as two escapes."""
+        env = {"env_vars": {"LAZYIMPORT_HASH": A.upper()}}
+        served = {"name": "\U0001f600", "import_path": "a:b", "runtime_env": env}
+        text = json.dumps({"applications": [served]})
+        (app,) = Manifest(text, "f.json").applications
+
+        assert (app.name, app.hash) == ("\U0001f600", A)
+
     def test_the_same_again_changes_nothing(self) -> None:
         text = service(SERVED).replace("{hash}", A)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from lazyimport.errors import ArchiveMissing, ChannelError, SettingsError, StoreMissing
-from lazyimport.registry.channel import HISTORY
+from lazyimport.registry.channel import HISTORY, LARGEST
 from lazyimport.registry.channels import (
     read_channel,
     read_channels,
@@ -23,6 +24,7 @@ from lazyimport.registry.layout import archive_key, channel_key
 from lazyimport.registry.resolution import resolve_channel
 from lazyimport.settings import Settings
 from lazyimport.stores import MutableStore, mutable, open_store
+from tests.support.counting import counting
 from tests.support.headers import put_header
 
 A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
@@ -281,6 +283,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
         b'{"format": 1, "channel": "prod", "changes": [{"number": 1, "hash": "x"}]}',
         b'{"format": 1, "channel": "prod", "changes": [{"number": 1, "hash": 7}]}',
         b'{"format": 1, "channel": "prod", "changes": 3}',
+        b'{"format":1,"channel":"prod","changes":[{"number":1,"hash":null,"by":[]}]}',
         b"[" * 100_000,
         b'{"format": 1, "channel": "prod", "changes": "' + b"x" * (1 << 20) + b'"}',
     ],
@@ -300,6 +303,48 @@ def test_object_that_is_no_channel(memory: MutableStore, content: bytes) -> None
             call()
         assert f"{store.url}/channels/prod.json" in str(caught.value)
         assert len(str(caught.value)) < 1000
+
+
+def test_no_more_is_read_than_a_channel_may_have(memory: MutableStore) -> None:
+    """Whoever may write to the store can make an object of any size."""
+    memory.put(channel_key("prod"), io.BytesIO(bytes(9 * LARGEST)))
+    counted, counts = counting(memory)
+
+    with pytest.raises(ChannelError, match="more than"):
+        point(counted, A)
+    assert LARGEST < counts.received < 2 * LARGEST
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\udcff \x1b[2J", "\u2028"])
+def test_what_is_no_text_is_written_again_as_it_is(
+    memory: MutableStore, text: str
+) -> None:
+    """Planted there, or an argument that is not of the terminal's encoding."""
+    point(memory, A, message=text, by=text, commit=text)
+    point(memory, B)
+
+    channel = read_channel(memory, "prod")
+    assert [change.message for change in channel.changes] == ["", text]
+    assert str(channel.changes[1]).isprintable()
+
+
+def test_signatures_that_make_no_sense_are_not_kept(memory: MutableStore) -> None:
+    """Such as what is nested so deeply that it can be read and not written."""
+    point(memory, A)
+    key = channel_key("prod")
+    data, version = memory.read_versioned(key)
+    facts = json.loads(data)
+    deep: list[Any] = []
+    facts["changes"][0]["signatures"] = [deep, {"key": "a", "signature": "b"}]
+    for _ in range(500):
+        deep.append(deep := [])
+    compact = json.dumps(facts, separators=(",", ":"))
+    assert memory.replace(key, compact.encode(), version)
+
+    point(memory, B)
+
+    (_, before) = read_channel(memory, "prod").changes
+    assert before.signatures == [{"key": "a", "signature": "b"}]
 
 
 def test_store_that_does_not_exist(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -518,6 +519,33 @@ def test_what_collections_and_killed_writers_left_goes(store: MutableStore) -> N
     assert [path for path in [*left, fresh] if path.exists()] == [fresh]
 
 
+def test_a_folder_that_is_a_link_is_not_swept(
+    store: MutableStore, tmp_path: Path
+) -> None:
+    """Whoever may write to the store could have files removed elsewhere."""
+    other = tmp_path / "other"
+    other.mkdir()
+    theirs = other / ".notes.0a1b2c3d.tmp"
+    theirs.touch()
+    os.utime(theirs, (1, 1))
+    Path(store.url.removeprefix("file://"), "changes").symlink_to(other)
+
+    assert collect(store, OLD, "ada").leftovers == 0
+    assert theirs.exists()
+
+
+def test_names_in_upper_case_are_none_of_ours(store: MutableStore) -> None:
+    """On a disk that tells them apart, push gives no such name, nor mends it."""
+    put_aged(store, A, 600)
+    name = archive_key(A.upper())
+    store.put(name, io.BytesIO(store.read(archive_key(A))))
+    store.put(f"blobs/{'AB' * 32}", io.BytesIO(b""))
+    age(store, 600)
+
+    assert [fate.hash for fate in collect(store, OLD, "ada").deleted] == [A]
+    assert {item.key for item in store.list()} == {name, f"blobs/{'AB' * 32}"}
+
+
 def test_folder_with_the_name_of_an_unfinished_file(store: MutableStore) -> None:
     path = Path(store.url.removeprefix("file://")) / "archives/.x.0a1b2c3d.tmp"
     path.parent.mkdir()
@@ -764,6 +792,15 @@ def test_announcement_that_makes_no_sense(store: MutableStore, data: bytes) -> N
 
     with pytest.raises(StoreUnavailable, match=r"running\.json makes no sense.*delete"):
         Announcement.read(store)
+
+
+def test_who_announced_it_is_told_on_one_line(store: MutableStore) -> None:
+    facts = {"token": "x", "by": "bo\nlazyimport: all is well\x1b[2J", "hashes": []}
+    store.put(RUNNING, io.BytesIO(json.dumps(facts).encode()))
+
+    with pytest.raises(StoreError, match="running") as caught:
+        collect(store, OLD, "ada")
+    assert str(caught.value).isprintable()
 
 
 def test_who_needs_what_is_announced_waits(store: MutableStore) -> None:

@@ -91,6 +91,14 @@ def test_nothing_is_written_twice(machine: Machine) -> None:
     assert ["one", "two"] == sorted(d.by for d in one.deployments("shop"))
 
 
+def test_who_did_it_is_told_on_one_line(machine: Machine) -> None:
+    history = machine("bo\nlazyimport: all is well\x1b[2J")
+    deploy(history, A)
+
+    (known,) = history.deployments("shop")
+    assert known.told.isprintable()
+
+
 @pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "ä b%", "x" * 500, ""])
 def test_an_application_may_have_any_name(machine: Machine, name: str) -> None:
     deploy(machine(), A, app=name)

@@ -141,6 +141,10 @@ def test_trusted_keys_as_people_write_them(
     for text in (ours.public, base64.b64encode(raw).decode(), block, f"\n{block}\n"):
         assert Trusted.load(text).publics == [ours.public], text
     both = [ours.public, theirs.public]
+    on_windows = tmp_path / "on_windows"
+    on_windows.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    on_windows.chmod(0o600)
+    assert Trusted.load(str(on_windows)).publics == both
     assert Trusted.load(str(file)).publics == both
     assert Trusted.parse(f"{block}{theirs.public} bo").publics == both
     assert Trusted.parse(f"{ours.public}, {theirs.public} bo").publics == both

@@ -99,6 +99,21 @@ def test_another_key_does_not_count(
     assert resolve_channel(settings(store, tmp_path, both), "prod").hash == A
 
 
+def test_not_all_keys_are_named_that_somebody_added(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    set_channel(store, "prod", A, by="eve")
+    facts = facts_of(store)
+    added = [{"key": f"key {number}\n", "signature": ""} for number in range(9999)]
+    facts["changes"][0]["signatures"] = added
+    rewrite(store, channel_key("prod"), facts)
+
+    with pytest.raises(SignatureError, match="and 9996 more only") as caught:
+        resolve_channel(settings(store, tmp_path, ours.public), "prod")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("name", ["hash", "number", "by", "message", "at", "extra"])
 def test_no_fact_of_a_change_can_be_altered(
     store: MutableStore, ours: Signer, tmp_path: Path, name: str

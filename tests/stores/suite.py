@@ -438,6 +438,19 @@ class MutableStoreTests(StoreTests):
         assert version
         assert isinstance(version, str)
 
+    @pytest.mark.parametrize("size", [0, 3, 3_000_000])
+    def test_a_version_comes_with_as_much_as_is_asked_for(
+        self, place: Place, size: int
+    ) -> None:
+        place.plant("k", bytes(size))
+        data, version = place.store.read_versioned("k")
+        assert data == bytes(size)
+        for end in (0, 2, 70_000):
+            asked = place.store.read_versioned("k", end)
+            assert asked == (bytes(min(size, end)), version)
+        with pytest.raises(SettingsError):
+            place.store.read_versioned("k", -1)
+
     def test_what_is_not_there_has_no_version(self, place: Place) -> None:
         place.plant("other", b"")
         with pytest.raises(KeyMissing) as caught:

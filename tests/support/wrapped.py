@@ -70,8 +70,10 @@ class _Writing(_Reading):
 
 
 class _Changing(_Writing):
-    def read_versioned(self, key: str) -> tuple[bytes, str]:
-        found: tuple[bytes, str] = self.policy.call(self.inner, "read_versioned", key)
+    def read_versioned(self, key: str, end: int | None = None) -> tuple[bytes, str]:
+        found: tuple[bytes, str] = self.policy.call(
+            self.inner, "read_versioned", key, end
+        )
         return found
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
