@@ -138,7 +138,9 @@ def test_history_knows_the_only_application_of_the_manifest(
     assert "say which" in cli.fail("history", cwd=deployed)
 
     file.write_text("applications:\n- name: only\n")
-    assert "only: 0 deployments" in cli.run("history", cwd=deployed).stderr
+    told = cli.run("history", cwd=deployed).stderr
+    assert "only: 0 deployments" in told
+    assert "see 'lazyimport log' for what was deployed" in told
 
 
 def test_a_key_of_the_table(deployed: Path, cli: CommandLine) -> None:

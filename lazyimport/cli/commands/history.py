@@ -60,4 +60,6 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
     ]
     console.print_table(rows, header=_HEADER)
     where = redact(settings.store or "") or f"the node cache {settings.cache_dir}"
-    console.say(f"{app}: {amount(len(rows), 'deployment')}, from {where}")
+    found = f"{app}: {amount(len(rows), 'deployment')}, from {where}"
+    other = "" if rows else "; see 'lazyimport log' for what was deployed"
+    console.say(found + other * bool(settings.store))
