@@ -54,10 +54,16 @@ def make_directories(path: str) -> None:
     if parent not in {"", path} and not is_directory(parent):
         make_directories(parent)
     try:
-        posix.mkdir(path, 0o700)
+        make_directory(path)
     except FileExistsError:
         if not is_directory(path):
             raise
+
+
+def make_directory(path: str) -> None:
+    """Make the directory *path* for this user only, whatever the umask is."""
+    posix.mkdir(path, 0o700)
+    posix.chmod(path, 0o700)
 
 
 def remove_file(path: str) -> None:

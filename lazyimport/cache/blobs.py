@@ -86,7 +86,7 @@ def put_later(archive: Archive, entry: Entry, path: str, layout: Layout) -> None
 def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
     """Write a new file, which nobody looks at yet. Raises as `put_file` does."""
     content = memoryview(archive.content(entry))
-    descriptor = posix.open(path, _NEW, _mode(entry))
+    descriptor = _create(path, entry)
     try:
         while content:
             content = content[os.write(descriptor, content) :]
@@ -253,6 +253,17 @@ def _mode(entry: Entry) -> int:
     return 0o555 if entry.flags & EXECUTABLE else 0o444
 
 
+def _create(path: str, entry: Entry) -> int:
+    """Return the descriptor of a new file, which can be run if it is a program.
+
+    Whatever the umask is: the file stays longer than that.
+    """
+    descriptor = posix.open(path, _NEW, _mode(entry))
+    if entry.executable:
+        os.fchmod(descriptor, 0o555)
+    return descriptor
+
+
 def is_sound(path: str, entry: Entry) -> bool:
     """Return whether the file at *path* is as it should be.
 
@@ -318,7 +329,7 @@ def _clone_from(file: BinaryIO, descriptor: int) -> None:
 
 
 def _clone(blob: str, path: str, entry: Entry) -> None:
-    descriptor = posix.open(path, _NEW, _mode(entry))
+    descriptor = _create(path, entry)
     try:
         with open(blob, "rb") as file:
             _clone_from(file, descriptor)

@@ -30,6 +30,7 @@ from lazyimport.files import (
     claim,
     is_there,
     make_directories,
+    make_directory,
     tries,
     unfinished_path,
 )
@@ -192,7 +193,7 @@ class _Putting:
         if is_there(f"{self.root}/{top}"):
             return False
         hidden = unfinished_path(self.root)
-        posix.mkdir(hidden, 0o700)
+        make_directory(hidden)
         descriptor = posix.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if not claim(descriptor):  # eviction was faster
@@ -233,7 +234,7 @@ class _Putting:
             parent = folder.rpartition("/")[0]
             if parent:
                 self._make_new(hidden, parent, made)
-            posix.mkdir(f"{hidden}/{folder}", 0o700)
+            make_directory(f"{hidden}/{folder}")
 
     def _place(self, entry: Entry) -> int:
         """Return where a file lies in the archive."""

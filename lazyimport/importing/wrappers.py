@@ -109,7 +109,9 @@ class _Realpath(_Wrapper):
         if keywords.get("strict"):
             return self.__wrapped__(*args, **keywords)
         found = realpath(*args, **keywords)
-        if args and found != args[0] and self.looks.is_awaited(args[0]):
+        if not args or (type(args[0]) is str and found == args[0]):
+            return found  # some paths warn if they are compared with texts
+        if self.looks.is_awaited(args[0]):
             folder, name = os.path.split(args[0])
             return os.path.join(self(folder, **keywords), name)
         return found
@@ -145,22 +147,24 @@ def _access(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
         raise Answered(may_write and may) from None
 
 
-def _mention(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
+def _mention(
+    wrapper: _Wrapper, args: Any, keywords: Any, folder: str | None = None
+) -> Any:
     """See paths that may be given as parts of texts.
 
-    Such as to what starts a program, whose arguments and environment may name files.
+    Such as to what starts a program, whose arguments and environment may name files,
+    also by ``..`` from the *folder* in which it will run.
     """
-    args, changed = wrapper.looks.look_at_mentioned((args, keywords))
+    looks = wrapper.looks
+    args, changed = looks.look_at_mentioned((args, keywords))
     keywords.update(changed)
+    looks.look_up_from(folder or keywords.get("cwd") or ".", args)
     return args
 
 
 def _child(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
-    """See what a child is told of, also from the directory in which it will run."""
-    args = _mention(wrapper, args, keywords)
-    if len(args) > 4:
-        wrapper.looks.look_up_from(args[4] or ".", args[0])
-    return args
+    """See what a child is told, whose folder comes fifth."""
+    return _mention(wrapper, args, keywords, (*args, *[None] * 5)[4])
 
 
 def _origin(wrapper: _Wrapper, args: Any, _: Any) -> Any:
@@ -200,6 +204,7 @@ def _scanned(wrapper: _Wrapper, found: Any, folder: Any = ".", *_: Any) -> Any:
 
 #: They see more than the first argument.
 _SEE_MORE = (_paths, _mention, _child, _origin)
+_ASYNCIO = "create_subprocess_exec create_subprocess_shell"
 #: (module, its functions, what sees their paths, how deep it looks, what comes then)
 _WRAPPED = (
     ("os", "lstat stat", _path, STATUS),
@@ -223,6 +228,8 @@ _WRAPPED = (
     ("ctypes", "_dlopen", _path, PACKAGE),
     ("_posixsubprocess", "fork_exec", _child, PACKAGE),
     ("subprocess", "_fork_exec", _child, PACKAGE),
+    # not every event loop starts them as subprocess does
+    ("asyncio.subprocess", _ASYNCIO, _mention, PACKAGE),
     ("sqlite3", "connect", _mention, PACKAGE),
     ("sqlite3.dbapi2", "connect", _mention, PACKAGE),
 )
@@ -238,6 +245,7 @@ _HAVE = {
     "_io": "open",
     "_pyio": "open_code",
     "_sqlite3": "connect",
+    "asyncio": _ASYNCIO,
     "bz2": "_builtin_open",
     "imp": "create_dynamic",
     "sysconfig": "realpath",

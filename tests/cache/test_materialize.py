@@ -53,6 +53,23 @@ def test_no_version_changes_the_files_of_another(cache: NodeCache) -> None:
     assert (third / "pkg/deep/large.bin").read_bytes() == LARGE
 
 
+def test_whatever_the_umask_is(tmp_path: Path) -> None:
+    """It may be strict for a moment, and the files stay."""
+    tree = write_tree({"pkg/deep/tool.sh": "#!/bin/sh\n"}, tmp_path / "tree")
+    (tree / "pkg/deep/tool.sh").chmod(0o755)
+    cache = tmp_path / "cache"
+    name = pack_tree(tree, cache)
+    before = os.umask(0o177)
+    try:
+        root = Path(materialize(NodeCache(str(cache)), name))
+    finally:
+        os.umask(before)
+
+    modes = [oct(path.stat().st_mode & 0o777) for path in sorted(root.rglob("*"))]
+
+    assert modes == ["0o700", "0o700", "0o555"]
+
+
 def test_large_files_take_no_room_twice(cache: NodeCache) -> None:
     materialize(cache, put(cache, "1"))
     root = Path(materialize(cache, put(cache, "2")))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from textwrap import dedent
 
@@ -55,6 +57,7 @@ SHOWN_BY = {
     "A file on demand": "delivery/test_blobs_wanted.py::test_stay_in_the_store_until_somebody_looks",
     "`create_module()`": f"{HERE}::test_rows",
     "Generations of the garbage collector": "importing/test_promotion.py::test_what_is_there_is_promoted",
+    "Code that looks for site-packages": f"{HERE}::test_code_that_looks_for_site_packages",
 }
 
 TREE: Files = {
@@ -224,6 +227,24 @@ def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
 
     assert ["1 failed" in output for output in outputs] == [True, True]
     assert ["At index 1 diff: 2 != 3" in o for o in outputs] == [True, False]
+
+
+def test_code_that_looks_for_site_packages(
+    trees: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    """Row 24: a package that is installed is there, and one of an archive is not."""
+    folder, cache, hash_ = trees
+    site = sysconfig.get_path("purelib", "posix_prefix", {"base": str(tmp_path)})
+    shutil.copytree(folder, site)
+    program = f"""
+        import os, pure
+        print(os.path.dirname(pure.__path__[0]) == {site!r}, "site-packages" in pure.__file__)
+        """
+
+    directory = from_directory(Path(site), dedent(program))
+    archive = from_archive(hash_, cache, dedent(program))
+
+    assert (directory.stdout, archive.stdout) == ("True True\n", "False False\n")
 
 
 def test_a_child_with_an_environment_of_its_own(

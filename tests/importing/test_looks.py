@@ -25,6 +25,8 @@ TREE = {
     "app/other.py": "x = 1\n",
     "app/plugin.py": "x = __name__\n",
     "beside/text.txt": "text\n",
+    "lone/text.txt": "lone\n",
+    "loop/text.txt": "loop\n",
     "other/text.txt": "other\n",
     "top.txt": "top\n",
 }
@@ -106,6 +108,24 @@ PROGRAMS = {
         print(said("cat", "none", "--", "../none", cwd="/"))
         os.chdir(app.__path__[0])
         print(said("sh", "-c", "cat ../top.txt; ls ../other"), said("ls", cwd="../other"))
+        print(os.system("test -f ../lone/text.txt"))
+        """,
+    "a child of another event loop": """
+        import app, asyncio, posix
+        class Loop(asyncio.SelectorEventLoop):
+            async def subprocess_exec(self, protocol, *command, **_):
+                print([posix.access(each, posix.F_OK) for each in command[1:]])
+                raise SystemExit
+        start = asyncio.create_subprocess_exec
+        print(asyncio.iscoroutinefunction(start), start is asyncio.subprocess.create_subprocess_exec)
+        Loop().run_until_complete(start("cat", app.__path__[0] + "/../loop/text.txt"))
+        """,
+    "a path that is compared with nothing": """
+        import app, os
+        class Path(os.PathLike):
+            def __fspath__(self): return app.__path__[0] + "/other.py"
+            def __eq__(self, other): raise NotImplementedError
+        print(os.path.realpath(Path()))
         """,
     "resolved": """
         import app
@@ -282,7 +302,10 @@ def test_no_more_than_names(tmp_path: Path) -> None:
 
     done = from_archive(hash_, cache, dedent(program))
 
-    assert done.stdout.splitlines() == ["{}", "['app', 'beside', 'other', 'top.txt']"]
+    assert done.stdout.splitlines() == [
+        "{}",
+        "['app', 'beside', 'lone', 'loop', 'other', 'top.txt']",
+    ]
     there = [path for path in (cache / "trees" / hash_).rglob("*") if path.is_file()]
     assert [path.name for path in there] == ["top.txt"]
 
