@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+#: How the line begins that says what to do about a module that is nowhere.
+NOT_INSTALLED = "nor is it installed in this environment"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
@@ -42,8 +45,7 @@ def explain_missing(tree: Tree, fullname: str) -> list[str]:
         )
     if not (dropped or natives or others) and "." not in fullname:
         lines.append(
-            "nor is it installed in this environment: add it to the image, or to "
-            "the tree and push again"
+            f"{NOT_INSTALLED}: add it to the image, or to the tree and push again"
         )
     near = _nearest(tree, fullname)
     if near:

@@ -26,6 +26,7 @@ from typing import Any, cast
 
 from lazyimport.errors import LazyImportError, as_python_says
 from lazyimport.importing import shadowing
+from lazyimport.importing.missing import NOT_INSTALLED
 from lazyimport.packing.imports import Fault, Module, find_faults
 from lazyimport.runtime import Installation, install
 
@@ -187,7 +188,8 @@ def _reason(error: BaseException, entry: str, question: dict[str, Any]) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     modules = [entry.partition(":")[0] for entry in question["entries"]]
     if missing and not any(f"{name}.".startswith(f"{missing}.") for name in modules):
-        text += (
+        lines = [line for line in text.splitlines() if NOT_INSTALLED not in line]
+        text = "\n".join(lines) + (
             f"\n{missing!r} is neither in the archive nor installed for "
             f"{question['python']}; install it in the image, or pack it: --with, "
             "--requirements"

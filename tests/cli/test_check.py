@@ -51,6 +51,7 @@ def test_a_missing_dependency_is_named(cli: CommandLine, project: Path) -> None:
     assert "lazyimport: ModuleNotFoundError: No module named 'absent_here'\n" in error
     assert "'absent_here' is neither in the archive nor installed for" in error
     assert "--with, --requirements" in error
+    assert 1 == error.count("installed"), "it is said once"
 
 
 def test_a_module_of_this_process_does_not_count(
