@@ -114,10 +114,16 @@ def wish(cache: NodeCache, hash: str, slots: Sequence[int]) -> None:
 class Wishes:
     """What processes ask for of the archive *hash*; its lock must be held.
 
-    Raises OSError.
+    *heard* is called with the slots, too. Raises OSError.
     """
 
-    def __init__(self, cache: NodeCache, hash: str) -> None:
+    def __init__(
+        self,
+        cache: NodeCache,
+        hash: str,
+        heard: Callable[[Sequence[int]], object] = bool,
+    ) -> None:
+        self._heard = heard
         path = _path(cache, hash)
         remove_file(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -130,10 +136,12 @@ class Wishes:
         data = os.pread(self._descriptor, _MOST, self._at)
         whole = len(data) - len(data) % _NUMBER
         self._at += whole
-        return [
+        slots = [
             int.from_bytes(data[at : at + _NUMBER], "little")
             for at in range(0, whole, _NUMBER)
         ]
+        self._heard(slots)
+        return slots
 
     def __enter__(self) -> Wishes:
         return self

@@ -164,7 +164,7 @@ class _Putting:
         if said is None:
             entries = self._files_under(top)
             entries.sort(key=self._place)  # in which they come, if they still do
-            self._archive.want([entry.slot for entry in entries])
+            self._archive.want([e.slot for e in entries if not e.on_demand])
             folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
             if not top or not self._put_new(top, entries, folders):
                 for folder in folders:

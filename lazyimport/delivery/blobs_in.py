@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from lazyimport.delivery.transfer import Piece
+    from lazyimport.delivery.transfer import Piece, Turns
     from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -52,11 +52,17 @@ _FRAMES = 4
 
 
 def bring_blob(
-    store: ReadStore, blob: Blob, cache: NodeCache, connections: int, tell: Tell
+    store: ReadStore,
+    blob: Blob,
+    cache: NodeCache,
+    connections: int,
+    tell: Tell,
+    turns: Callable[[], Turns] | None = None,
 ) -> int:
     """Bring *blob* into *cache*, unless it is there; return the bytes that came.
 
-    *tell* is called with how much of it is there. The lock of its digest must be held.
+    *tell* is called with how much of it is there; *turns* are as for
+    `lazyimport.delivery.transfer.bring`. The lock of its digest must be held.
 
     Raises StoreError, KeyMissing if the store does not have it, DamagedArchive if it
     has something else under that name, CacheError, and OSError if the disk refuses.
@@ -72,7 +78,7 @@ def bring_blob(
             room.reserve()
             coming = _Coming(store, blob, room, tell)
             try:
-                resumed = coming.bring(connections)
+                resumed = coming.bring(connections, turns)
             except (KeyMissing, DamagedArchive):
                 os.ftruncate(file.fileno(), 0)  # room that nothing comes to take
                 raise
@@ -92,11 +98,13 @@ def fetch_blob(
     reporter: Reporter,
     *,
     held: bool = False,
+    turns: Callable[[], Turns] | None = None,
 ) -> int:
     """Bring *blob* of the archive *hash* into the node cache; return what came of it.
 
     If another process is bringing it, its transfer is waited for. The lock of its
-    digest is *held*, or taken here. *reporter* is told how far it is.
+    digest is *held*, or taken here. *reporter* is told how far it is; *turns* are as
+    for `bring_blob`.
 
     Raises StoreError, CacheError, MemberMissing if the store does not have it, and
     DamagedArchive if it has something else under its name.
@@ -115,7 +123,7 @@ def fetch_blob(
         missing = blob.size - reserved(cache, blob)
         require_space(cache, missing, settings.cache_limit)
         with lock:
-            return bring_blob(store, blob, cache, settings.connections, tell)
+            return bring_blob(store, blob, cache, settings.connections, tell, turns)
     except OSError as error:
         what = f"{blob.path} of archive {hash}"
         raise cache.refused(what, error, blob.size) from error
@@ -216,7 +224,7 @@ class _Coming:
         self._digest = RunningDigest(room, 0, blob.size)
         self.moved = self._done = 0
 
-    def bring(self, connections: int) -> bool:
+    def bring(self, connections: int, turns: Callable[[], Turns] | None = None) -> bool:
         """Bring what is missing; return whether anything was there already."""
         here = self._room.parts()
         missing: dict[Piece, tuple[int, int, list[int]]] = {}
@@ -239,7 +247,7 @@ class _Coming:
             self._digest.add(start, end)
             self._arrived(end - start)
 
-        bring(self._store, list(missing), connections, take)
+        bring(self._store, list(missing), connections, take, turns=turns)
         return len(missing) < len(pieces)
 
     def holds(self) -> bool:

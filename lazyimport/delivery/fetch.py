@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO, TypeVar
 
+    from lazyimport.delivery.beside import Beside
     from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -52,6 +53,7 @@ def fetch(
     *,
     ahead: bool = False,
     held: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[Archive, int]:
     """Return the archive *hash* and the number of bytes that were downloaded.
 
@@ -63,12 +65,13 @@ def fetch(
     must not. Its caller has *held* the lock of the archive, and makes room when it is
     free again, or both is done here.
 
+    What processes want of it that is large comes *beside* it, if that is given.
     With *ahead* the archive is for processes that start later, so it must end up
     in the cache: CacheError if it cannot.
 
     Raises ArchiveMissing, StoreError, CacheError or ArchiveError.
     """
-    fetching = _Fetch(settings, hash, reporter, ahead=ahead, held=held)
+    fetching = _Fetch(settings, hash, reporter, beside, ahead=ahead, held=held)
     archive = fetching.archive(hash)
     archive.blob = lambda blob: _obtain_blob(settings, hash, reporter, blob)
     cache = NodeCache(settings.cache_dir)
@@ -89,6 +92,7 @@ class _Fetch:
         settings: Settings,
         wanted: str,
         reporter: Reporter,
+        beside: Beside | None,
         *,
         ahead: bool,
         held: bool,
@@ -98,6 +102,7 @@ class _Fetch:
         self._held = {wanted} if held else set()
         self._wanted = wanted
         self._reporter = reporter
+        self._beside = beside
         self._cache = NodeCache(settings.cache_dir)
         self._deadline = time.monotonic() + settings.timeout
         self._raw = settings.cache_mode != "zstd"
@@ -224,7 +229,8 @@ class _Fetch:
                     if is_open:
                         inode = os.fstat(file.fileno()).st_ino
                         filling.known = self._revived.get(inode, {})
-                    with Wishes(self._cache, hash) as wishes:
+                    heard = self._beside.heard(head) if self._beside else bool
+                    with Wishes(self._cache, hash, heard) as wishes:
                         self._run(filling, head, room, wishes)
                 else:
                     self._run(filling, head, room)
@@ -278,6 +284,7 @@ class _Fetch:
                 lambda done, total: self._tell(head, done, total),
                 wishes,
                 lambda: open_overlays(self._cache, hash, self._asked, self._kind),
+                None if self._beside is None else self._beside.rest,
             )
 
         explaining(self._cache.path, hash, head.store.url, fill)

@@ -18,6 +18,7 @@ from lazyimport import errors
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import Progress, begin_progress
 from lazyimport.cache.room import make_room
+from lazyimport.delivery.beside import Beside
 from lazyimport.delivery.obtaining import obtain_here
 from lazyimport.files import unclaim
 from lazyimport.reporting import Reporter
@@ -25,8 +26,10 @@ from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from lazyimport.delivery.transfer import Turns
     from lazyimport.format.blobs import Blob
 
 #: Seconds between two notes of how far it is.
@@ -100,14 +103,18 @@ def _prepare() -> Settings:
 def _fetch_detached(asked: str) -> None:
     """Bring what was *asked* for into the cache; its lock is open as standard error."""
     reporter = _Notes(_LOCK)
-    settings = None
+    settings = beside = None
     soon: list[Blob] = []
     with reporter:
         settings = _prepare()
         os.dup2(0, _OUT)
         reporter.progress.write(_LOCK)
         if asked == "archive":
-            soon = _fetch_archive(settings, reporter)
+            its = settings
+            beside = Beside(
+                its.connections, lambda *blob: _fetch_unless_coming(its, *blob)
+            )
+            soon = _fetch_archive(settings, reporter, beside)
         else:
             from lazyimport.delivery.blobs_wanted import decode
 
@@ -116,22 +123,27 @@ def _fetch_detached(asked: str) -> None:
     unclaim(_LOCK)
     os.dup2(0, _LOCK)
     moved = reporter.progress.moved
-    if settings is not None:
-        moved += sum(_fetch_unless_coming(settings, blob) for blob in soon)
-        if moved:
-            make_room(NodeCache(settings.cache_dir), settings.cache_limit)
+    if beside is not None:
+        for blob in soon:
+            beside.want(blob)
+        beside.wait()
+        moved += beside.moved
+    if settings is not None and moved:
+        make_room(NodeCache(settings.cache_dir), settings.cache_limit)
     os._exit(0)  # whatever connection waits for an answer is not waited for
 
 
-def _fetch_archive(settings: Settings, reporter: _Notes) -> list[Blob]:
+def _fetch_archive(settings: Settings, reporter: _Notes, beside: Beside) -> list[Blob]:
     """Bring an archive; return its large files that are to come soon."""
     archive, reporter.progress.moved = obtain_here(
-        settings, reporter, ahead=True, held=True
+        settings, reporter, ahead=True, held=True, beside=beside
     )
     return [blob for blob in archive.blobs().values() if not blob.on_demand]
 
 
-def _fetch_unless_coming(settings: Settings, blob: Blob) -> int:
+def _fetch_unless_coming(
+    settings: Settings, blob: Blob, turns: Callable[[], Turns]
+) -> int:
     """Bring a large file of an archive from which processes run already.
 
     What went wrong is noted in its lock, as by any fetcher of it. Returns the bytes
@@ -142,14 +154,20 @@ def _fetch_unless_coming(settings: Settings, blob: Blob) -> int:
         with NodeCache(settings.cache_dir).lock(blob.name, 0) as lock:
             begin_progress(lock.descriptor)
             with _Notes(lock.descriptor) as reporter:
-                _fetch_blob(settings, reporter, str(settings.hash), blob)
+                _fetch_blob(settings, reporter, str(settings.hash), blob, turns)
             moved = reporter.progress.moved
     except (errors.CacheError, OSError):
         pass  # whoever needs it meets that as well
     return moved
 
 
-def _fetch_blob(settings: Settings, reporter: _Notes, hash: str, blob: Blob) -> None:
+def _fetch_blob(
+    settings: Settings,
+    reporter: _Notes,
+    hash: str,
+    blob: Blob,
+    turns: Callable[[], Turns] | None = None,
+) -> None:
     from lazyimport.delivery.blobs_in import fetch_blob  # few archives have any
 
     try:
@@ -159,7 +177,7 @@ def _fetch_blob(settings: Settings, reporter: _Notes, hash: str, blob: Blob) -> 
     if archive is not None:  # which knows more of it
         blob = archive.blobs().get(blob.digest, blob)
         del archive
-    moved = fetch_blob(settings, hash, blob, reporter, held=True)
+    moved = fetch_blob(settings, hash, blob, reporter, held=True, turns=turns)
     reporter.progress.moved = moved
 
 

@@ -11,7 +11,6 @@ from _thread import allocate_lock
 from zlib import crc32
 
 from lazyimport.delivery.demand import Demand
-from lazyimport.delivery.line import Line
 from lazyimport.delivery.pieces import CHUNK, arrived, lay_out, piece_size, plan_of
 from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.slots import Slots
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.pieces import Member
     from lazyimport.delivery.rooms import MemoryRoom
     from lazyimport.delivery.running import RunningDigest
-    from lazyimport.delivery.transfer import Piece
+    from lazyimport.delivery.transfer import Piece, Turns
 
     Data: TypeAlias = bytes | memoryview
     Room: TypeAlias = FileRoom | MemoryRoom
@@ -123,11 +122,13 @@ class Filling:
         tell: Callable[[int, int], object],
         wishes: Wishes | None = None,
         opened: Callable[[], object] = bool,
+        turns: Callable[[], Turns] | None = None,
     ) -> None:
         """Fill *room*; *tell* is called with how many bytes have come, and of how many.
 
         With *wishes*, processes may open the archive while it comes, and what they wish
-        comes first; *opened* is called when they may.
+        comes first; *opened* is called when they may. *turns* are as for
+        `lazyimport.delivery.transfer.bring`.
 
         Raises StoreError, ArchiveError for what is not this archive, or OSError from
         the room.
@@ -174,7 +175,6 @@ class Filling:
                 put_here(iter(demand.here, None))
                 room.reserve()  # takes time in memory (tmpfs), where much is needed
 
-            turns = Line(connections).rest if threads else None
             bring(head.store, demand, threads, take, demand.urgent, meanwhile, turns)
         else:
             self._entries.clear()
@@ -334,8 +334,8 @@ class Filling:
     def _digest_of(self, member: Member) -> RunningDigest:
         from lazyimport.delivery.running import RunningDigest  # small ones need none
 
-        place = member.place
-        return RunningDigest(self._room, place, place + member.length)
+        start, end = member.place, member.place + member.length
+        return RunningDigest(self._room, start, end, checksum=True)
 
     def _settle_running(self, member: Member, running: RunningDigest) -> None:
         if (actual := running.digest()) != member.digest:

@@ -18,6 +18,7 @@ from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lazyimport.delivery.beside import Beside
     from lazyimport.format.archive import Archive
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -127,12 +128,18 @@ def obtain(
 
 
 def obtain_here(
-    settings: Settings, reporter: Reporter, *, ahead: bool = False, held: bool = False
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    ahead: bool = False,
+    held: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[Archive, int]:
     """Do what `obtain` does in this process, which imports what reaches the store.
 
     An archive that must be signed is asked for its signature first. Its lock is *held*,
-    or it is taken here. Raises SignatureError beside what `obtain` does.
+    or it is taken here. *beside* is as for `lazyimport.delivery.fetch.fetch`. Raises
+    SignatureError beside what `obtain` does.
     """
     if settings.artifact is not None:
         from lazyimport.delivery.artifact import deliver
@@ -145,7 +152,9 @@ def obtain_here(
         from lazyimport.registry.resolution import require_signature
 
         require_signature(settings, settings.hash)
-    return fetch(settings, settings.hash, reporter, ahead=ahead, held=held)
+    return fetch(
+        settings, settings.hash, reporter, ahead=ahead, held=held, beside=beside
+    )
 
 
 def is_here_alone(store: str | None) -> bool:

@@ -17,13 +17,21 @@ _CHUNK = 1 << 20
 
 
 class RunningDigest:
-    """The SHA-256, and ``crc``, of what comes to lie from *start* to *end* of *room*.
+    """The SHA-256 of what comes to lie from *start* to *end* of *room*.
 
-    It grows as far as all has come, so that none of it is left for the end, and bytes
-    that come in their turn are not read back. Threads may call it.
+    With a *checksum*, ``crc`` is that. Both grow as far as all has come, so that none
+    of it is left for the end, and bytes that come in their turn are not read back.
+    Threads may call it.
     """
 
-    def __init__(self, room: FileRoom | MemoryRoom, start: int, end: int) -> None:
+    def __init__(
+        self,
+        room: FileRoom | MemoryRoom,
+        start: int,
+        end: int,
+        *,
+        checksum: bool = False,
+    ) -> None:
         self._room = room
         self._at = start
         self._end = end
@@ -32,6 +40,7 @@ class RunningDigest:
         self._growing = False
         #: what is there and has not been hashed: end by beginning
         self._there: dict[int, int] = {}
+        self._has_checksum = checksum
         self.crc = 0
 
     def add(self, start: int, end: int, data: bytes | memoryview | None = None) -> bool:
@@ -71,4 +80,5 @@ class RunningDigest:
 
     def _update(self, data: bytes | memoryview) -> None:
         self._total.update(data)
-        self.crc = crc32(data, self.crc)
+        if self._has_checksum:
+            self.crc = crc32(data, self.crc)

@@ -40,7 +40,7 @@ def bring(
     take: Take,
     urgent: Callable[[], Piece | None] | None = None,
     meanwhile: Callable[[], object] = bool,
-    turns: Turns | None = None,
+    turns: Callable[[], Turns] | None = None,
 ) -> None:
     """Bring *pieces* of objects, in order, over so many *connections*; *take* each.
 
@@ -51,8 +51,8 @@ def bring(
     *urgent*, if it is given, returns a piece that somebody waits for, or None; one more
     connection keeps asking it. *pieces* do not yield what it has returned. *meanwhile*
     is called when all connections are at work. With no *connections*, this thread reads
-    the *pieces* one after the other. What else shares the connections has *turns* of
-    the same `Line`.
+    the *pieces* one after the other. *turns* returns those of a `Line` which others
+    share; else what comes beside something *urgent* has half of the connections.
 
     *take* gets fewer bytes of a piece if the object ends before, and is not called any
     more when this has returned or raised. The first error of the store, of *pieces* or
@@ -72,9 +72,12 @@ def bring(
         for piece in pieces:
             take(piece, store.read(*piece))
     else:
-        turns = turns or Line(connections).first
-        its = _Connections(store, iter(pieces), take, urgent, turns)
-        its.run(threads, meanwhile)
+        if turns is not None:
+            its = turns()
+        else:
+            line = Line(connections)
+            its = line.first if urgent is None else line.rest
+        _Connections(store, iter(pieces), take, urgent, its).run(threads, meanwhile)
 
 
 def taking_turns(connections: int) -> Turns:

@@ -233,13 +233,14 @@ class Archive:
         self._replace(self.repair(error))
 
     def want(self, slots: Sequence[int]) -> None:
-        """Say that the members in *slots* will be read, if they are still coming."""
+        """Say that the members in *slots* will be read, if it is still coming."""
         if self.base is not None and self.base.is_coming:
             inside = map(self._members.slot_in_base, slots)
             self.base.want([slot for slot in inside if slot is not None])
-        slots = list(filter(self.awaits, slots))
-        if self.coming is not None and slots:
-            self.coming.want(slots)
+        if self.coming is not None:
+            wanted = [s for s in slots if self.awaits(s) or self.stored(s)[0] == BLOB]
+            if wanted:
+                self.coming.want(wanted)
 
     def awaits(self, slot: int) -> bool:
         """Return whether the member in *slot* is still coming."""

@@ -19,7 +19,7 @@ DATA = bytes(range(90))
 @pytest.mark.parametrize("given", [True, False])
 def test_parts_come_in_any_order(order: tuple[int, ...], given: bool) -> None:
     room = MemoryRoom(mmap(-1, 100))
-    running = RunningDigest(room, 10, 100)
+    running = RunningDigest(room, 10, 100, checksum=True)
     ends = []
     for number in order:
         at = 30 * number

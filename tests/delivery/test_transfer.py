@@ -251,9 +251,9 @@ def test_others_share_the_connections() -> None:
     other = threading.Thread(
         target=bring,
         args=(store, PIECES, 3, lambda *_: None),
-        kwargs={"turns": line.first},
+        kwargs={"turns": lambda: line.first},
     )
     other.start()
-    bring(store, PIECES, 3, lambda *_: None, turns=line.rest)
+    bring(store, PIECES, 3, lambda *_: None, turns=lambda: line.rest)
     other.join()
     assert at_once == [True] * 20
