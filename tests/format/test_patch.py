@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,7 +25,7 @@ def test_only_pages_that_differ_are_decoded() -> None:
     looked_at: list[int] = []
 
     class Watched(Index):
-        def page_entries(self, number: int, first_slot: int = -1) -> Iterator[Entry]:
+        def page_entries(self, number: int, first_slot: int = -1) -> list[Entry]:
             looked_at.append(number)
             return super().page_entries(number, first_slot)
 
