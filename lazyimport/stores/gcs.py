@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 
 from lazyimport.errors import KeyMissing, StoreError
@@ -188,8 +187,10 @@ class GcsStore(StoreBase):
                 raise _Enough
 
         download = Download(write_some, self.timeout)
-        with suppress(_Enough):
+        try:
             self._download(attempt, download, whole=True)
+        except _Enough:
+            pass
         if download.generation is None:
             raise attempt.unversioned("generation")
         return download.generation

@@ -5,10 +5,12 @@ It does so with the status of success.
 
 from __future__ import annotations
 
-from typing import Any
-
 from lazyimport.errors import StoreError
 from lazyimport.stores.attempt import Attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _KINDS = {"text/html", "application/xhtml+xml"}
 _TITLE = rb"<title[^>]*>(.{1,200}?)</title"
