@@ -62,7 +62,7 @@ def replace_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> N
     if entry.size >= SHARED:
         _share(archive, entry, path, layout)
         return
-    _appear(path, lambda hidden: write_file(archive, entry, hidden, layout))
+    _appear(path, entry, lambda hidden: write_file(archive, entry, hidden, layout))
 
 
 def is_here(entry: Entry, path: str, layout: Layout) -> bool:
@@ -290,7 +290,7 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
             make_directories(os.path.dirname(blob))
             _write_sealed(content, entry, blob)
     try:
-        _appear(path, lambda hidden: _clone_or_link(blob, hidden, entry))
+        _appear(path, entry, lambda hidden: _clone_or_link(blob, hidden, entry))
     except OSError:  # a disk without hard links, or one file with too many
         _write_sealed(archive.content(entry), entry, path)
 
@@ -304,14 +304,24 @@ def _write_sealed(
         seal(file.fileno(), entry.digest.hex(), durable=durable)
 
 
-def _appear(path: str, make: Callable[[str], object]) -> None:
-    """Let what *make* makes under another name appear at *path*, whole."""
-    hidden = unfinished_path(path)
-    try:
-        make(hidden)
-        posix.replace(hidden, path)
-    finally:
-        remove_file(hidden)  # also a link to the file that is there already
+def _appear(path: str, entry: Entry, make: Callable[[str], object]) -> None:
+    """Let what *make* makes under another name appear at *path*, whole.
+
+    Beside the tree: somebody may be listing the directory.
+    """
+    root = path.removesuffix(f"/{entry.path}")
+    for again in (True, False):
+        hidden = unfinished_path(root)
+        try:
+            make(hidden)
+            posix.replace(hidden, path)
+        except FileNotFoundError:  # eviction may have found it abandoned
+            if not again:
+                raise
+        else:
+            return
+        finally:
+            remove_file(hidden)  # also a link to the file that is there already
 
 
 def _clone_or_link(blob: str, path: str, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache import blobs, putting
+from lazyimport.cache.evict import prune
 from lazyimport.cache.layout import SHARED
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
@@ -68,6 +70,36 @@ def test_whatever_the_umask_is(tmp_path: Path) -> None:
     modes = [oct(path.stat().st_mode & 0o777) for path in sorted(root.rglob("*"))]
 
     assert modes == ["0o700", "0o700", "0o555"]
+
+
+@pytest.mark.parametrize("path", ["pkg/deep/x.txt", "pkg/deep/large.bin"])
+def test_who_lists_a_directory_sees_no_unfinished_file(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Nor does it matter if eviction finds that one, and takes it for abandoned."""
+    name = put(cache, "1")
+    archive = cache.open(name)
+    assert archive is not None
+    entry = archive.index.entry(path)
+    assert entry is not None
+    files = Materializer(archive, cache.tree_path(name))
+    files.put_directory("pkg/deep")
+    seen = []
+    replace = posix.replace
+
+    def list_and_replace(old: str, new: str) -> None:
+        if new.startswith(files.root):
+            seen.append(os.listdir(f"{files.root}/pkg/deep"))
+            if len(seen) == 1:
+                prune(cache)
+        replace(old, new)
+
+    monkeypatch.setattr(posix, "replace", list_and_replace)
+
+    files.put_file(entry)
+
+    assert seen == [[], []]
+    assert os.listdir(f"{files.root}/pkg/deep") == [os.path.basename(path)]
 
 
 def test_large_files_take_no_room_twice(cache: NodeCache) -> None:
