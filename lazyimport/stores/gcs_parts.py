@@ -82,20 +82,20 @@ class PartsUpload:
         """Make the object of the *size* bytes that *read* returns.
 
         So many parts go up *at_once*, and *read* is called by one thread at a time.
-        Returns False if there is an object by then that others have made. Nothing is
-        left of an upload that fails.
+        Returns False if there is an object by then that others have made. Parts that
+        made none are removed, or left to a collection.
         """
+        made = False
         try:
             self._part = max(PART, size // _MOST_PARTS + 1)
             self._send(read, at_once)
             if not self._blob.exists(**self._patience):
-                return self._finish(attempt)
-        except BaseException:
-            with suppress(Exception):  # the first error says more
-                self._cancel()
-            raise
-        self._cancel()
-        return False
+                made = self._finish(attempt)
+            return made
+        finally:
+            if not made:
+                with suppress(Exception):  # the error that brought us here says more
+                    self._cancel()
 
     def _send(self, read: Callable[[int], bytes], at_once: int) -> None:
         def work() -> None:

@@ -86,9 +86,14 @@ def test_what_exists_is_not_sent(fake: FakeGcs, store: GcsStore) -> None:
     assert fake.requests == {"object.get": 1}
 
 
+@pytest.mark.parametrize("may_cancel", [True, False])
 def test_what_others_made_meanwhile_is_not_written_again(
-    fake: FakeGcs, store: GcsStore
+    fake: FakeGcs, store: GcsStore, may_cancel: bool
 ) -> None:
+    """It is there, whatever becomes of the parts: a collection finds them too."""
+    if not may_cancel:
+        fake.denied.add("storage.multipartUploads.abort")
+
     class Data(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             fake.objects[NAME] = DATA
@@ -97,7 +102,7 @@ def test_what_others_made_meanwhile_is_not_written_again(
     assert store.put_in_parts(KEY, Data(DATA), 4) is False
 
     assert fake.requests["parts.finish"] == 0
-    assert not fake.in_parts
+    assert bool(fake.in_parts) is not may_cancel
 
 
 def test_what_may_not_be_written_again_is_there(fake: FakeGcs, store: GcsStore) -> None:
@@ -113,6 +118,7 @@ def test_what_may_not_be_written_again_is_there(fake: FakeGcs, store: GcsStore) 
 
     assert put(store) is False
     assert fake.objects[NAME] == DATA
+    assert not fake.in_parts
 
 
 class TestFaults:
