@@ -109,9 +109,11 @@ class OpenedCache(Layout):
             from lazyimport.cache.refusal import unusable
 
             raise unusable("read", self.path, error) from error
-        if found is None or _hold(found.fileno()) is None:
-            raise missing_blob(self, blob)
-        return found
+        if found is not None:
+            if _hold(found.fileno()) is not None:
+                return found
+            found.close()
+        raise missing_blob(self, blob)
 
 
 def _hold(descriptor: int) -> os.stat_result | None:

@@ -218,7 +218,8 @@ class _Putting:
     def _files_under(self, top: str) -> list[Entry]:
         """Return what `Archive.files_under` does, in any order.
 
-        What is much of an archive is found faster by going through all of it.
+        What is much of an archive is found faster by going through all of it. How much
+        it is, one page tells: checksums say which page has what, so it is a sample.
         """
         inside, index = f"{top}/", self._archive.index
         some = [entry.path.startswith(inside) for entry in index.page_entries(0)]

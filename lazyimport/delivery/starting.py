@@ -19,7 +19,6 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.cache.node import NodeCache
     from lazyimport.files import FileLock
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings

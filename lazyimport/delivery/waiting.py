@@ -68,9 +68,10 @@ class Rest:
         """
         wanted = str(self._settings.hash)
         waiting = Waiting(self._settings, wanted, self._reporter)
-        progress, turn = None, 0
+        looks = tries(self._settings.timeout, first=_FIRST, longest=_PAUSE)
+        progress = None
         try:
-            for _ in tries(self._settings.timeout, first=_FIRST, longest=_PAUSE):
+            for turn, _ in enumerate(looks):
                 if not archive.awaits(slot):
                     return archive
                 if turn % _AGAIN == 0:
@@ -78,7 +79,6 @@ class Rest:
                     other = self._elsewhere(waiting)
                     if other is not None:
                         return other
-                turn += 1
                 progress = waiting.look() or progress
             raise waiting.too_long(progress)
         except errors.LazyImportError as error:

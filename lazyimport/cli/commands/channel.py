@@ -34,7 +34,7 @@ from lazyimport.registry.resolution import resolve_channel
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
-from lazyimport.stores import MutableStore, ReadStore, mutable, writable
+from lazyimport.stores import mutable, writable
 
 _EXAMPLES = """
 lazyimport channel set prod 4be81c02 -m 'the fix for the cart'
@@ -80,7 +80,7 @@ def _set(
     settings: Settings,
 ) -> None:
     """Point a channel to an archive."""
-    store = _open_to_change(settings)
+    store = mutable(store_of(settings))
     hash = options.resolve_stored(archive, settings, store, signer)
     # Anybody may have written what the store says of the archive: not to be signed.
     commit = "" if signer else commit_in(read_provenance(store, hash))
@@ -116,7 +116,7 @@ def _log(name: str, as_json: bool, settings: Settings) -> None:
     SIGNED says which trusted key has signed a change, or why none counts. Anybody
     who can write to the store may have written a change that is not signed.
     """
-    channel = read_channel(_open(settings), name)
+    channel = read_channel(store_of(settings), name)
     trusted = Trusted.of(settings)
     if as_json:
         changes = channel.changes
@@ -144,7 +144,7 @@ def _roll_back(
 
     With trusted keys, or a key to sign with, only changes count that are signed.
     """
-    store = _open_to_change(settings)
+    store = mutable(store_of(settings))
     channel = roll_back(
         store,
         name,
@@ -166,7 +166,7 @@ def _refresh(
     name: str, valid_for: int | None, signer: Signer | None, settings: Settings
 ) -> None:
     """Let a channel that expires count for longer."""
-    store = _open_to_change(settings)
+    store = mutable(store_of(settings))
     trusted = Trusted.of(settings)
     channel = refresh_channel(store, name, valid_for, signer=signer, trusted=trusted)
     console.say(describe_channel(channel, store.url))
@@ -177,7 +177,7 @@ def _refresh(
 @options.settings(required=True)
 def _ls(as_json: bool, settings: Settings) -> None:
     """List the channels in the store."""
-    store = writable(_open(settings))
+    store = writable(store_of(settings))
     channels = [found for found in read_channels(store) if found.hash]
     trusted = Trusted.of(settings)
     if as_json:
@@ -197,7 +197,7 @@ def _ls(as_json: bool, settings: Settings) -> None:
 @options.settings(required=True)
 def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> None:
     """Point a channel to nothing; its history stays."""
-    store = _open_to_change(settings)
+    store = mutable(store_of(settings))
     channel = remove_channel(
         store,
         name,
@@ -207,14 +207,6 @@ def _rm(name: str, message: str, signer: Signer | None, settings: Settings) -> N
         trusted=Trusted.of(settings),
     )
     console.say(describe_channel(channel, store.url, message))
-
-
-def _open(settings: Settings) -> ReadStore:
-    return store_of(settings)
-
-
-def _open_to_change(settings: Settings) -> MutableStore:
-    return mutable(_open(settings))
 
 
 def _row(channel: Channel, change: Change, trusted: Trusted | None) -> tuple[str, ...]:
