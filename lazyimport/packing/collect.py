@@ -40,6 +40,7 @@ from lazyimport.packing.sources import SourceFile, Sources, pack_error
 from lazyimport.packing.walk import PYTHON_SUFFIXES, Walk
 
 _SHOWN = 10
+_LARGEST_MODULE = 64 << 20  # bytes; a zip of 64 KiB can hold one
 
 
 def collect(
@@ -62,7 +63,7 @@ def collect(
     link that leaves the roots or points to a directory it lies in; a name
     that is not UTF-8 or has a backslash or a control character in it; a file or
     directory that cannot be read; two files for one path; a module that would shadow
-    the standard library; nothing to pack.
+    the standard library, or that has more than 64 MiB; nothing to pack.
     """
     places = list(dict.fromkeys(os.path.abspath(os.fspath(root)) for root in roots))
     walk = Walk(config, [*places, *staged], never or {})
@@ -95,6 +96,13 @@ def _issues(
             yield (
                 f"{path} ({file.location}) would shadow {name!r} of the standard "
                 "library; rename or exclude it"
+            )
+        size = file.signature[0]
+        if size > _LARGEST_MODULE and path.endswith((".py", ".pyc")):
+            yield (
+                f"{file.location} has {size:,} bytes, and a module at most "
+                f"{_LARGEST_MODULE:,}, because it is compiled and imported as a whole; "
+                "keep data in a file of another kind, or leave it out with --exclude"
             )
     for path in directories:
         if path in files:

@@ -652,6 +652,19 @@ class TestRefusals:
         assert issue.startswith(f"{path} ({tmp_path}/{path}) would shadow")
         assert paths(tmp_path, exclude=(path,)) == ["a.py"]
 
+    def test_a_module_that_takes_the_memory(self, tmp_path: Path) -> None:
+        """A small artifact holds one that no machine could compile."""
+        root = make(tmp_path, {"app.py": "", "lib.pyc": "", "app.txt": ""})
+        for path in root.iterdir():
+            os.truncate(path, (64 << 20) + 1)
+
+        found = issues(root)
+        assert [Path(issue.partition(" has ")[0]).name for issue in found] == [
+            "app.py",
+            "lib.pyc",
+        ]
+        assert all("a module at most 67,108,864" in issue for issue in found)
+
     def test_what_is_no_shadow(self, tmp_path: Path) -> None:
         """A folder without __init__ loses to the standard library, as on sys.path."""
         names = [
