@@ -6,8 +6,9 @@ For modules that every worker loads at its start, where nothing has gone wrong y
 
     raise errors.SettingsError(...)
 
-Those modules themselves are loaded together. The import machinery takes longer to find,
-lock and describe one of them than to execute it, and it is known where they are:
+What is imported so is loaded without finders, and with it, together, what it needs at a
+start. The import machinery takes longer to find, lock and describe one of our modules
+than to execute it, and it is known where they are:
 ``docs/decisions/0019-a-start-is-loaded-together.md``.
 """
 
@@ -36,18 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Later", "errors", "exports", "promote", "traced"]
 
-#: module -> what is loaded without finders when it is asked for: what it imports, each
-#: after what that imports in turn, and itself; packages end with a slash
-_TOGETHER = {
-    "lazyimport.runtime": (
-        "cache/ values cache/layout format/ format/entries format/index "
-        "format/sections format/archive cache/opening importing/ importing/looks "
-        "importing/finder importing/wrappers importing/registration importing/tree "
-        "settings runtime"
-    ),
-    "lazyimport.importing.loader": "importing/loader",
-    "lazyimport.importing.path_finder": "importing/path_finder",
-}
+#: What is loaded when `runtime` is asked for: what it imports, each after what that
+#: imports in turn, and itself. Packages end with a slash.
+_START = (
+    "cache/ values cache/layout format/ format/entries format/index format/sections "
+    "format/archive cache/opening importing/ importing/looks importing/finder "
+    "importing/wrappers importing/registration importing/tree settings runtime"
+)
 #: Whether `promote` does anything: where the collector has three lists of objects (not
 #: with free threads, nor in Python 3.14.0 to 3.14.4), until somebody has frozen some.
 _promotes = (
@@ -89,8 +85,9 @@ def _import(module: str, name: str) -> Any:
     collects = gc.isenabled()
     gc.disable()  # what our modules make stays
     try:
-        if module in _TOGETHER:
-            _load_together(_TOGETHER[module].split())
+        if module not in sys.modules:
+            item = module.partition(".")[2].replace(".", "/")
+            _load(_START.split() if item == "runtime" else [item])
         # not importlib.import_module: it would bring importlib.util and more along
         return getattr(__import__(module, fromlist=[name]), name)
     finally:
@@ -98,7 +95,7 @@ def _import(module: str, name: str) -> Any:
             gc.enable()
 
 
-def _load_together(items: list[str]) -> None:
+def _load(items: list[str]) -> None:
     """Load modules of ours as the import machinery does, but without finders.
 
     What is not as usual, such as a source without a valid ``.pyc`` file, is left to the
@@ -120,14 +117,16 @@ def _load_together(items: list[str]) -> None:
         if not file:
             spec.submodule_search_locations = [folder]
         with ModuleLock(name):  # other threads may import it
-            if name not in sys.modules and not _load(spec):
+            if name not in sys.modules and not _load_one(spec):
                 return
 
 
-def _load(spec: ModuleSpec) -> bool:
+def _load_one(spec: ModuleSpec) -> bool:
     """Load a module of ours; return False if its code is not where it should be."""
     source, cached = str(spec.origin), str(spec.cached)
-    code = _valid_code(source, cached)
+    folder, _, tail = spec.name.rpartition(".")
+    parent = sys.modules.get(folder)
+    code = _valid_code(source, cached) if parent else None
     if code is None:
         return False
     spec.loader, spec.has_location = SourceFileLoader(spec.name, source), True
@@ -135,20 +134,19 @@ def _load(spec: ModuleSpec) -> bool:
     describe(spec, module, override=True)
     exec(code, vars(module))  # noqa: S102 - ours, as an import does
     sys.modules[spec.name] = module  # now: nobody sees a half of it
-    parent, _, name = spec.name.rpartition(".")
-    setattr(sys.modules[parent], name, module)
+    setattr(parent, tail, module)
     return True
 
 
 def _valid_code(source: str, cached: str) -> CodeType | None:
     """Return the code of a ``.pyc`` file, None unless *source* is as it was then."""
-    from posix import stat  # which Windows does not have
-
     try:
+        from posix import stat  # which Windows does not have, and nobody wraps
+
         status = stat(source)
         with open_code(cached) as file:
             data = file.read()
-    except OSError:
+    except (ImportError, OSError):
         return None
     facts = (0, int(status.st_mtime), status.st_size)
     head = b"".join((fact & 0xFFFF_FFFF).to_bytes(4, "little") for fact in facts)

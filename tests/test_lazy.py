@@ -14,11 +14,10 @@ from textwrap import dedent
 import pytest
 
 import lazyimport
-from lazyimport.lazy import _TOGETHER
+from lazyimport.lazy import _START
 
-_START = _TOGETHER["lazyimport.runtime"].split()
 #: what a start loads together
-NAMES = [f"lazyimport.{item.replace('/', '.')}".rstrip(".") for item in _START]
+NAMES = [f"lazyimport.{item.replace('/', '.')}".rstrip(".") for item in _START.split()]
 FIRST = {"lazyimport", "lazyimport.lazy"}
 OTHERS = "PYTHON", "LAZYIMPORT_"
 
@@ -69,9 +68,11 @@ def start(alone: Path, program: str, *options: str, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
-def asked_for(alone: Path, **variables: str) -> set[str]:
+def asked_for(
+    alone: Path, program: str = "from lazyimport import install", **variables: str
+) -> set[str]:
     """Return the modules of ours for which a start asks the import machinery."""
-    said = start(alone, "from lazyimport import install", "-Ximporttime", **variables)
+    said = start(alone, program, "-Ximporttime", **variables)
     words = {line.rpartition("|")[2].strip() for line in said.splitlines()}
     return {word for word in words if word.startswith("lazyimport")}
 
@@ -79,6 +80,19 @@ def asked_for(alone: Path, **variables: str) -> set[str]:
 def test_a_start_asks_for_two_modules(alone: Path) -> None:
     """All others are loaded together, each after what it imports."""
     assert asked_for(alone) == FIRST
+
+
+def test_what_is_needed_later_is_loaded_without_asking(alone: Path) -> None:
+    program = """
+        from lazyimport.runtime import materialize, obtaining
+        materialize.Materializer
+        assert "lazyimport.cache.materialize" in sys.modules
+        """
+    further = f"{dedent(program)}obtaining.obtain\n"
+
+    assert asked_for(alone, program) == {*FIRST, *NAMES}
+    # whose package has not been loaded
+    assert "lazyimport.delivery.obtaining" in asked_for(alone, further)
 
 
 def test_nothing_is_loaded_together_that_a_start_does_not_need(alone: Path) -> None:

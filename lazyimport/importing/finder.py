@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lazyimport.errors import ArchiveError, ArchiveImportError
-    from lazyimport.importing import loader as loaders
+    from lazyimport.importing import loader as loaders, metadata
     from lazyimport.importing.tree import Tree
 else:
-    loaders = Later("importing.loader")  # some processes import nothing
+    # Some processes import nothing, or ask for no distribution.
+    loaders, metadata = Later("importing.loader"), Later("importing.metadata")
 
 
 #: names that no archive ever takes
@@ -125,9 +126,8 @@ class ArchiveFinder:
         """Yield the archive's distributions for `importlib.metadata`."""
         from importlib.metadata import DistributionFinder
 
-        from lazyimport.importing.metadata import find_distributions
-
-        return find_distributions(self.tree, context or DistributionFinder.Context())
+        context = context or DistributionFinder.Context()
+        return metadata.find_distributions(self.tree, context)
 
     def invalidate_caches(self) -> None:
         """Do nothing: an archive does not change."""

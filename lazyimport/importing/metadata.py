@@ -9,8 +9,8 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
+from posixpath import normpath
 
-from lazyimport.importing.resources import ArchivePath
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -59,7 +59,7 @@ def find_distributions(
                 continue
         elif _normalized(_project(name)) != wanted:
             continue
-        yield kind(ArchivePath(tree, name), tree.warn if wanted is None else None)
+        yield kind(tree, name, tree.warn if wanted is None else None)
 
 
 def _names(tree: Tree) -> list[str]:
@@ -73,24 +73,29 @@ def _names(tree: Tree) -> list[str]:
 @cache
 def _kind(metadata: Any) -> Any:
     class ArchiveDistribution(metadata.PathDistribution):  # type: ignore[misc]
-        """A distribution whose metadata directory (or file) is in an archive."""
+        """A distribution whose metadata directory (or file) is *name* in an archive."""
 
-        def __init__(self, path: ArchivePath, warn: Warn | None) -> None:
-            super().__init__(Path(str(path)))
-            self._inside = path
+        def __init__(self, tree: Tree, name: str, warn: Warn | None) -> None:
+            super().__init__(Path(tree.inside + name))
+            self._tree = tree
+            self._name = name
             self._warn = warn
 
         def read_text(self, filename: str | PathLike[str]) -> str | None:
             """Return a metadata file's text, or None if there is none of that name."""
-            path = self._inside.joinpath(filename)
+            inner = normpath(f"{self._name}/{filename}")
+            path = self._tree.inside + inner
             try:
-                there = path.is_file()
+                entry = self._tree.entry(inner)
             except errors.ArchiveError as error:
                 if self._warn is None:
                     raise
                 self._warn(f"{path} cannot be looked up: {error}")
-                there = False
-            return path.read_text(encoding="utf-8") if there else None
+                entry = None
+            if entry is None or entry.is_directory:
+                return None
+            text = self._tree.data(inner, path).decode("utf-8")
+            return text.replace("\r\n", "\n").replace("\r", "\n")
 
     return ArchiveDistribution
 

@@ -18,31 +18,26 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
 
-def reader_class(real: Any, tree: Tree) -> Any:
-    """Return a subclass of *real*, a NamespaceReader, that knows the archive of *tree*.
+def directory_of(tree: Tree, namespace_path: Iterable[str]) -> Traversable | None:
+    """Return the directories of a namespace as one, if not all of them are on disk."""
+    portions = [_portion(tree, path) for path in namespace_path]
+    is_namespace = "NamespacePath" in str(namespace_path)
+    if not (is_namespace and any(isinstance(each, ArchivePath) for each in portions)):
+        return None
+    return portions[0] if len(portions) == 1 else Portions(*portions)
 
-    It is as *real* for namespaces all of whose directories are on disk.
+
+def resource_path(directory: object, resource: str) -> str | None:
+    """Return the path of a resource, if *directory* is one that `directory_of` made.
+
+    Raises FileNotFoundError if it is in the archive only, so that a copy is made.
     """
-
-    class NamespaceReader(real):  # type: ignore[misc]
-        def __init__(self, namespace_path: Iterable[str]) -> None:
-            portions = [_portion(tree, path) for path in namespace_path]
-            is_namespace = "NamespacePath" in str(namespace_path)
-            if not (is_namespace and _are_away(portions)):
-                super().__init__(namespace_path)
-            else:
-                self.path = portions[0] if len(portions) == 1 else Portions(*portions)
-
-        def resource_path(self, resource: str) -> str:
-            if isinstance(self.path, (ArchivePath, Portions)):
-                found = self.path.joinpath(resource)
-                if isinstance(found, ArchivePath):
-                    raise FileNotFoundError(resource)  # so a copy is made
-                return str(found)
-            path: str = super().resource_path(resource)
-            return path
-
-    return NamespaceReader
+    if not isinstance(directory, (ArchivePath, Portions)):
+        return None
+    found = directory.joinpath(resource)
+    if isinstance(found, ArchivePath):
+        raise FileNotFoundError(resource)
+    return str(found)
 
 
 def _portion(tree: Tree, path: str) -> Traversable:
@@ -53,10 +48,6 @@ def _portion(tree: Tree, path: str) -> Traversable:
     if inner is None or os.path.isdir(path) or not tree.is_directory(inner):
         return Path(path)
     return ArchivePath(tree, inner)
-
-
-def _are_away(portions: list[Traversable]) -> bool:
-    return any(isinstance(portion, ArchivePath) for portion in portions)
 
 
 class Portions(Traversable):

@@ -28,17 +28,19 @@ if TYPE_CHECKING:
         appearing,
         path_finder,
         shadowing,
+        stdlib_patches,
     )
     from lazyimport.importing.path_finder import ArchivePathFinder
     from lazyimport.importing.tree import Tree
     from lazyimport.importing.wrappers import Wrappers
 else:
     # Few starts look at files, or for what is no module of the archive.
-    appearing = Later("importing.appearing")
-    path_finder, shadowing = (
+    appearing, path_finder = (
+        Later("importing.appearing"),
         Later("importing.path_finder"),
-        Later("importing.shadowing"),
     )
+    shadowing = Later("importing.shadowing")
+    stdlib_patches = Later("importing.stdlib_patches")
 
 #: modules that `stdlib_patches` lets see the archive
 _PATCHED = (
@@ -162,9 +164,7 @@ class Registration:
 
     def _patch_modules(self) -> None:
         def patch(module: ModuleType) -> None:
-            from lazyimport.importing.stdlib_patches import patch_module
-
-            patch_module(module, self.tree, self._changes)
+            stdlib_patches.patch_module(module, self.tree, self._changes)
 
         self._changes.at_undo(lambda: self._watcher.unwatch(patch))
         for name in _PATCHED:

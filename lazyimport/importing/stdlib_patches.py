@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import sys
 
+from lazyimport.importing.finder import ArchiveFinder, MissingFinder
+from lazyimport.lazy import Later
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
     from typing import Any
 
-    from lazyimport.importing import Changes
+    from lazyimport.importing import Changes, loader as loaders, namespaces, path_finder
     from lazyimport.importing.tree import Tree
+else:
+    # Most processes load a module that is patched; few have resources of namespaces.
+    loaders, path_finder = Later("importing.loader"), Later("importing.path_finder")
+    namespaces = Later("importing.namespaces")
 
 
 def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
@@ -32,25 +39,41 @@ def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
 
 def _patch_abc(abc: ModuleType) -> None:
     """Let ``isinstance(loader, importlib.abc.InspectLoader)`` be true, and the like."""
-    from lazyimport.importing.finder import ArchiveFinder, MissingFinder
-    from lazyimport.importing.loader import ArchiveLoader
-    from lazyimport.importing.path_finder import ArchivePathFinder
-
     abc.MetaPathFinder.register(ArchiveFinder)
     abc.MetaPathFinder.register(MissingFinder)
-    abc.PathEntryFinder.register(ArchivePathFinder)
-    abc.ExecutionLoader.register(ArchiveLoader)
+    abc.PathEntryFinder.register(path_finder.ArchivePathFinder)
+    abc.ExecutionLoader.register(loaders.ArchiveLoader)
     if hasattr(abc, "ResourceLoader"):  # deprecated since Python 3.12
-        abc.ResourceLoader.register(ArchiveLoader)
+        abc.ResourceLoader.register(loaders.ArchiveLoader)
 
 
 def _patch_readers(readers: Any, tree: Tree, changes: Changes) -> None:
     """Let resources of namespaces be found where no directory can be made."""
-    from lazyimport.importing.namespaces import reader_class
-
     if hasattr(readers, "NamespaceReader"):
-        reader = reader_class(readers.NamespaceReader, tree)
+        reader = _reader_class(readers.NamespaceReader, tree)
         changes.replace(readers, "NamespaceReader", reader)
+
+
+def _reader_class(real: Any, tree: Tree) -> Any:
+    """Return a subclass of *real*, a NamespaceReader, that knows the archive of *tree*.
+
+    It is as *real* for namespaces all of whose directories are on disk.
+    """
+
+    class NamespaceReader(real):  # type: ignore[misc]
+        def __init__(self, namespace_path: Iterable[str]) -> None:
+            away = namespaces.directory_of(tree, namespace_path)
+            if away is None:
+                super().__init__(namespace_path)
+            else:
+                self.path = away
+
+        def resource_path(self, resource: str) -> str:
+            away = namespaces.resource_path(self.path, resource)
+            path: str = super().resource_path(resource) if away is None else away
+            return path
+
+    return NamespaceReader
 
 
 def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
@@ -58,16 +81,16 @@ def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> No
 
     It does nothing for classes that it does not know. Files that it looks at appear.
     """
-    from lazyimport.importing.loader import ArchiveLoader
-    from lazyimport.importing.path_finder import ArchivePathFinder
-
+    finder = path_finder.ArchivePathFinder
     try:
         known = pkg_resources.working_set
         before = dict(known.by_key)
         directory = pkg_resources.find_on_path, pkg_resources.file_ns_handler
-        pkg_resources.register_finder(ArchivePathFinder, directory[0])
-        pkg_resources.register_namespace_handler(ArchivePathFinder, directory[1])
-        pkg_resources.register_loader_type(ArchiveLoader, pkg_resources.DefaultProvider)
+        pkg_resources.register_finder(finder, directory[0])
+        pkg_resources.register_namespace_handler(finder, directory[1])
+        pkg_resources.register_loader_type(
+            loaders.ArchiveLoader, pkg_resources.DefaultProvider
+        )
         changes.replace(pkg_resources, "normalize_path", _sparing(tree, pkg_resources))
         changes.at_undo(lambda: _forget(known, tree.root, before))
         if tree.root not in sys.path:

@@ -270,3 +270,18 @@ def test_extension_module_at_the_top_finds_its_libraries(tmp_path: Path) -> None
 
     assert from_archive(hash_, tmp_path / "cache", program) == directory
     assert directory.stdout == "42\n", directory.stderr
+
+
+def test_who_has_loaded_readers_of_resources_loads_none_of_ours(
+    trees: tuple[Path, Path, str],
+) -> None:
+    """Nor does who asks for metadata: they are for resources that are asked for."""
+    _, cache, hash_ = trees
+    program = """
+        import sys, importlib.readers, importlib.metadata
+        import single
+        print(list(importlib.metadata.entry_points(group="none.such")))
+        print({"lazyimport.importing.resources"} & set(sys.modules))
+        """
+
+    assert from_archive(hash_, cache, dedent(program)) == ("[]\nset()\n", "", 0)
