@@ -38,6 +38,11 @@ KINDS = ("raw", "zstd")
 class NodeCache(OpenedCache):
     """The archives on this node, in the directory *path* (absolute)."""
 
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        #: what `base_of` said of each file, by hash, inode and time
+        self._bases: dict[tuple[str, int, int], str | None] = {}
+
     def archives(self) -> dict[str, os.stat_result]:
         """Return the archives here: the status of the file of each, by hash.
 
@@ -59,9 +64,16 @@ class NodeCache(OpenedCache):
         return found
 
     def bases(self) -> dict[str, str]:
-        """Return the bases of overlays, by the hashes of these. Raises CacheError."""
-        found = {hash: self.base_of(hash) for hash in self.archives()}
-        return {hash: base for hash, base in found.items() if base}
+        """Return the bases of overlays, by the hashes of these. Raises CacheError.
+
+        A file that was read is not read again: eviction asks before each removal.
+        """
+        known, self._bases = self._bases, {}
+        for hash, status in self.archives().items():
+            file = hash, status.st_ino, status.st_mtime_ns
+            base = known[file] if file in known else self.base_of(hash)
+            self._bases[file] = base
+        return {hash: base for (hash, *_), base in self._bases.items() if base}
 
     def base_of(self, hash: str) -> str | None:
         """Return the base of an overlay; None if *hash* is none that can be read."""

@@ -119,6 +119,23 @@ def test_a_base_goes_with_its_overlays(cache: NodeCache) -> None:
         assert {archive.hash for archive in each.removed} == {base, overlay}
 
 
+def test_removing_many_archives_reads_each_once(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, overlay = put_overlay(cache, used=3 * DAY)
+    read: list[str] = []
+
+    def noting(hash: str) -> str | None:
+        read.append(hash)
+        return NodeCache.base_of(cache, hash)
+
+    monkeypatch.setattr(cache, "base_of", noting)
+    prune(cache, older_than=DAY)
+
+    assert sorted(read) == sorted([base, overlay])
+    assert cache.bases() == {}
+
+
 def test_a_process_with_an_overlay_has_its_base(cache: NodeCache) -> None:
     base, overlay = put_overlay(cache, used=3 * DAY)
     command = [sys.executable, "-c", HOLD, cache.path, overlay]
