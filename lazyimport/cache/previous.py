@@ -15,7 +15,6 @@ from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile, is_unfinished, remove_leftovers
 from lazyimport.format import sha256
-from lazyimport.format.delta import Revision
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from lazyimport.cache.node import NodeCache
+    from lazyimport.format.delta import Revision
 
     class _PackedFile(Protocol):
         """A file that was packed: its archive path, and what stat() said of it."""
@@ -84,6 +84,8 @@ def load_previous(path: str, cache: NodeCache) -> Previous | None:
     Raises CacheError if the node cache may not be trusted.
     """
     import json  # only where something was packed
+
+    from lazyimport.format.delta import Revision
 
     try:
         with open(path, "rb") as file:

@@ -89,7 +89,7 @@ class Demand:
             number = next(iter(self._urgent))
             del self._urgent[number]
             if self._is_left(number):
-                return self._take(number, _MOST_URGENT, self._urgent)
+                return self._take(number, min(self._most, _MOST_URGENT), self._urgent)
         return None
 
     def _hear(self) -> None:

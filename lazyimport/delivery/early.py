@@ -5,8 +5,7 @@ from __future__ import annotations
 from lazyimport.cache.partial import can_be_shared, let_open, open_partial
 from lazyimport.errors import LazyImportError
 from lazyimport.files import AtomicFile
-from lazyimport.format.delta import Revision
-from lazyimport.format.overlay import write_overlay
+from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +13,11 @@ if TYPE_CHECKING:
 
     from lazyimport.cache.node import NodeCache
     from lazyimport.delivery.heads import Head
+    from lazyimport.format import delta, overlay
     from lazyimport.settings import Settings
+else:
+    # where something is stored as a delta
+    delta, overlay = Later("format.delta"), Later("format.overlay")
 
 #: Bytes of an object from which on processes start before it has come as a whole.
 _STREAMED = 1 << 20
@@ -64,7 +67,7 @@ def _open_overlay(cache: NodeCache, base: str, head: Head, kind: str) -> None:
         return
     head.apply(found[0].index)
     hash = head.header.hash
-    revision = Revision(found[0], head.rest(), hash, head.what)
+    revision = delta.Revision(found[0], head.rest(), hash, head.what)
     with AtomicFile(cache.partial_path(hash, kind), 0o600, durable=False) as file:
-        write_overlay(file, revision, raw=kind == "raw")
+        overlay.write_overlay(file, revision, raw=kind == "raw")
     let_open(cache, hash)

@@ -24,8 +24,7 @@ from lazyimport.errors import (
     StoreError,
 )
 from lazyimport.format.archive import Archive
-from lazyimport.format.delta import Revision
-from lazyimport.format.overlay import combine, write_overlay
+from lazyimport.lazy import Later
 from lazyimport.registry.opening import store_of
 from lazyimport.reporting import SILENT, WARNINGS
 from lazyimport.values import redact
@@ -36,11 +35,15 @@ if TYPE_CHECKING:
     from typing import BinaryIO, TypeVar
 
     from lazyimport.delivery.beside import Beside
+    from lazyimport.format import delta, overlay
     from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 
     T = TypeVar("T")
+else:
+    # where something is stored as a delta
+    delta, overlay = Later("format.delta"), Later("format.overlay")
 
 #: There is one; more come about if a base was deleted by hand and pushed again.
 _MOST_DELTAS = 4
@@ -165,7 +168,7 @@ class _Fetch:
                 raise self._cache.refused(f"archive {hash}", error) from error
             return self._locked(hash, packed)
 
-    def _locked(self, hash: str, packed: Revision | None) -> Archive:
+    def _locked(self, hash: str, packed: delta.Revision | None) -> Archive:
         found = self._cached(hash, self._reporter)
         if found is None and packed is not None:
             try:
@@ -190,11 +193,11 @@ class _Fetch:
             reporter.warn(f"{error}; fetching it again from {store}")
             return None
 
-    def _publish(self, revision: Revision) -> Archive:
+    def _publish(self, revision: delta.Revision) -> Archive:
         def write(out: BinaryIO) -> object:
             if revision.delta is None:
                 return revision.write(out, raw=self._raw)
-            return write_overlay(out, revision, raw=self._raw)
+            return overlay.write_overlay(out, revision, raw=self._raw)
 
         return self._cache.publish(revision.hash, write)
 
@@ -256,7 +259,7 @@ class _Fetch:
                 # What the base lacks is here, and then in another process as well.
                 size = 2 * here.header.members_at + 3 * heads[0].header.size
                 require_memory(hash, size, self._cache.path, because=self._no_disk)
-                return combine(self._revision(heads[0], here), heads[0].what)
+                return overlay.combine(self._revision(heads[0], here), heads[0].what)
             heads.append(self._needed(heads[-1].header.hash, base, self._head))
             index = heads[-1].index
         for head in reversed(heads[:-1]):
@@ -293,12 +296,12 @@ class _Fetch:
         text = f"fetching {head.header.hash[:12]} from {head.store.url}"
         self._reporter.step(text, done, total, "bytes")
 
-    def _revision(self, head: Head, base: Archive) -> Revision:
+    def _revision(self, head: Head, base: Archive) -> delta.Revision:
         """Return the archive that a delta gives with its base."""
         hash = head.header.hash
         head.apply(base.index)
         data = explaining(self._cache.path, hash, head.store.url, head.rest)
-        return Revision(base, data, hash, head.what)
+        return delta.Revision(base, data, hash, head.what)
 
     def _needed(self, hash: str, base: str, bring: Callable[[str], T]) -> T:
         """Return what *bring* does with *base*; its errors say that *hash* needs it."""

@@ -17,7 +17,7 @@ from lazyimport.delivery.slots import Slots
 from lazyimport.delivery.transfer import bring, taking_turns
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
-from lazyimport.format.entries import DIRECTORY, listings, members_of
+from lazyimport.format.entries import DIRECTORY, each_member, listings
 from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class Filling:
         slots: dict[bytes, list[int]] = {}
         directories: set[bytes] = set()
         self._entries = head.entries or list(index.entries())
-        for slot, _, digest, entry in members_of(self._entries):
+        for slot, _, digest, entry in each_member(self._entries):
             slots.setdefault(digest, []).append(slot)
             if entry.kind == DIRECTORY:
                 directories.add(digest)
@@ -251,7 +251,7 @@ class Filling:
         view, stop = memoryview(data), start + len(data)
         run: list[tuple[Member, Data]] = []
         end = 0
-        for member in members:
+        for member in filter(self._slots.awaits, members):  # listings are there
             low, high = max(member.span[1], start), min(member.span[2], stop)
             part: Data = view[low - start : high - start]
             if (low, high) != member.span[1:]:

@@ -10,21 +10,24 @@ from lazyimport.errors import ArchiveError, DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.blobs import blobs_in
 from lazyimport.format.codec import decompress
-from lazyimport.format.delta import apply_delta
 from lazyimport.format.index import MAX_ROOT, Index
 from lazyimport.format.sections import HEADER_SIZE, SLOT, Header
 from lazyimport.format.stored import stored_members
+from lazyimport.lazy import Later
 from lazyimport.registry.layout import archive_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lazyimport.format import delta
     from lazyimport.format.blobs import Blob
     from lazyimport.format.codec import Data
     from lazyimport.format.entries import Entry
     from lazyimport.format.stored import Stored
     from lazyimport.stores import ReadStore
+else:
+    delta = Later("format.delta")  # where something is stored as one
 
 #: Bytes of the first request. What is not larger comes with it as a whole.
 FIRST = 4 << 20
@@ -74,7 +77,7 @@ class Head:
 
     def apply(self, base: Index) -> Index:
         """Return the index that a delta gives with its *base*. Raises ArchiveError."""
-        self.index, rows = apply_delta(self.data, self.header, base, self.what)
+        self.index, rows = delta.apply_delta(self.data, self.header, base, self.what)
         if sum(row.slots for row in rows) * SLOT.size != self.header.slots_size:
             raise self._malformed("its slots are not as many as its patch says")
         self._find_members(rows)

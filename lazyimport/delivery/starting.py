@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from lazyimport.settings import Settings
 
 #: What a fetcher runs: itself, from this lazyimport, and with the path of the process
-#: that started it. `_DETACHED` first leaves that process.
+#: that started it. `_DETACHED` first leaves that process. What it makes stays until its
+#: end, nearly all of it, so its collector looks for garbage seldom.
 _PROGRAM = """\
-import sys
+import gc, sys
+gc.set_threshold(100000)
 _, where, asked, *path = sys.argv
 sys.path[:] = where, *path
 import lazyimport

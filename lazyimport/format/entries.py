@@ -194,7 +194,7 @@ class Entry:
         return f"<{kind} {self.path!r} {self.size} bytes {self.digest.hex()[:12]}>"
 
 
-def members_of(entries: Iterable[Entry]) -> Iterator[tuple[int, int, bytes, Entry]]:
+def each_member(entries: Iterable[Entry]) -> Iterator[tuple[int, int, bytes, Entry]]:
     """Yield what `Entry.members` does for each of *entries*, and the entry itself.
 
     A call for each would cost more than the rest.

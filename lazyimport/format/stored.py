@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazyimport import errors
-from lazyimport.format.entries import members_of
+from lazyimport.format.entries import each_member
 from lazyimport.format.sections import BLOB, IN_BASE, SLOT
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def stored_members(
     """
     found: dict[tuple[int, int], Stored] = {}
     places = list(SLOT.iter_unpack(slots))
-    for slot, size, digest, entry in members_of(entries):
+    for slot, size, digest, entry in each_member(entries):
         offset, stored, _ = places[slot]
         if offset >= BLOB:
             if offset == IN_BASE and header.base is not None:

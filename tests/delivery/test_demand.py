@@ -52,6 +52,15 @@ def test_nothing_is_wished() -> None:
     assert slots == list(range(400))
 
 
+def test_what_is_wished_comes_in_pieces_no_larger_than_the_others() -> None:
+    """Where nothing is waited for, these are small, and each is seen by itself."""
+    wishes = Wishes()
+    demand = Demand(small(40), wishes, SIZE)  # type: ignore[arg-type]
+    wishes.slots = [250, 260, 270]
+    pieces = [demand.urgent() for _ in range(4)]
+    assert pieces == [("key", at, at + SIZE) for at in (2500, 2600, 2700, 2800)]
+
+
 def test_a_wish_comes_first_with_what_lies_behind_it() -> None:
     wishes = Wishes()
     demand = Demand(small(40), wishes, 2 * SIZE)  # type: ignore[arg-type]
@@ -74,7 +83,7 @@ def test_a_large_member_is_wished_with_all_of_its_pieces() -> None:
     large = Member(7)
     plan = plan_of([[Member(0)], [large], [large], [large, Member(8)], [Member(9)]])
     wishes = Wishes()
-    demand = Demand(plan, wishes, SIZE)  # type: ignore[arg-type]
+    demand = Demand(plan, wishes, 4 * SIZE)  # type: ignore[arg-type]
     wishes.slots = [7]
     piece = demand.urgent()
     assert piece == ("key", 100, 500)

@@ -214,6 +214,22 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+def test_listings_that_were_made_are_not_decoded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    proved = Head.proved
+
+    def noting(self: Head, data: Any, size: int, digest: bytes, path: str) -> Any:
+        decoded.append(path)
+        return proved(self, data, size, digest, path)
+
+    monkeypatch.setattr(Head, "proved", noting)
+    prove(site.fetch(fetch="stream")[0])
+    assert "pkg/m1.py" in decoded
+    assert not {"", "pkg"} & {*decoded}
+
+
 def test_processes_open_an_archive_before_listings_are_made(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
