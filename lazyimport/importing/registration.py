@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from zipimport import zipimporter
+from zipimport import ZipImportError, zipimporter
 
 from lazyimport.importing import (
     BuiltinImporter,
@@ -152,9 +152,15 @@ class Registration:
         def see_file(_: object, path: object) -> None:
             look(path, NAME)
 
+        def see_zip(_: object, path: object) -> None:
+            try:
+                look(path, NAME)
+            except OSError as error:  # path hooks go on after an ImportError only
+                raise ZipImportError(str(error)) from error
+
         changes.precede(FileFinder, "__init__", see_folder)
         changes.precede(FileLoader, "get_data", see_file)
-        changes.precede(zipimporter, "__init__", see_file)
+        changes.precede(zipimporter, "__init__", see_zip)
 
     def _watch(self, tree: Tree) -> None:
         def appear(path: str, depth: int) -> bool:
