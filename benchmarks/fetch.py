@@ -4,15 +4,18 @@
     python -m benchmarks.fetch --tree DIR --imports pandas    beside it, a tree of yours
     python -m benchmarks.fetch --weights 256                  eight files of 256 MiB
     python -m benchmarks.fetch --sizes 2 8 24                 MB of small modules
+    python -m benchmarks.fetch --links "1 Gbit/s, 20 ms"      not all of them
 
 A tree is pushed twice: as it is, and in the order in which such a process reads it.
+The large files are what they are after a push, objects of their own; `before`, they
+were in the archive.
 
 A server on this machine has a round trip and a bandwidth. A process downloads the
 archive in one stream, decodes it and writes it again, by itself, as was done before
 there was a fetcher (`before`); or it waits until a fetcher has brought all of it
 (`whole`); or it runs from what has come (`stream`). Then it imports, and the benchmark
-waits until the archive is whole and proves it. The node cache is in memory (/dev/shm),
-where there is one.
+waits until the archive is whole, with its large files, and proves it. The node cache is
+in memory (/dev/shm), where there is one.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from typing import NamedTuple
 from benchmarks import measure
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify
+from lazyimport.errors import MemberMissing
 from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
@@ -40,7 +44,7 @@ from tests.support.trees import make_archive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 #: bytes a second for all and for one connection, and seconds of a round trip
 LINKS = {
@@ -88,12 +92,16 @@ _LONGEST = 60.0
 
 
 class Case(NamedTuple):
-    """An archive in the store *folder*, and the modules that a start imports."""
+    """An archive in the store *folder*, and the modules that a start imports.
+
+    What was fetched *before* is another one, if that is given, in the same store.
+    """
 
     name: str
     hash: str
     folder: str
     imports: list[str]
+    before: str = ""
 
 
 class Run(NamedTuple):
@@ -119,15 +127,22 @@ def cases(options: argparse.Namespace, folder: str) -> Iterator[Case]:
         if "site-packages" not in path.parts and "test" not in path.parts
     }
     few = dict(list(library.items())[: max(int(len(library) * scale), 1)])
-    app = {f"app/m{n}.py": f"x = [{n}, " + "1, " * 500 + "]\n" for n in range(110)}
+    app: dict[str, str | bytes] = {
+        f"app/m{n}.py": f"x = [{n}, " + "1, " * 500 + "]\n" for n in range(110)
+    }
     app["app/__init__.py"] = "from app import " + ", ".join(f"m{n}" for n in range(110))
     size = int(scale * options.weights * (1 << 20))
     large = {f"weights/{n}.bin": os.urandom(size) for n in range(8)}
-    for name, files in (("library", few | app), ("weights", large | app)):
-        data, hash = make_archive(files, raw=False)
-        store = f"{folder}/{name}"
-        FileStore(store).put(archive_key(hash), BytesIO(data))
-        yield Case(name, hash, store, ["app"])
+    stores = f"{folder}/library", f"{folder}/weights"
+    yield Case("library", put({**few, **app}, stores[0]), stores[0], ["app"])
+    before = put({**large, **app}, stores[1])
+    tree = f"{folder}/tree"
+    for path, content in {**large, **app}.items():
+        os.makedirs(os.path.dirname(f"{tree}/{path}"), exist_ok=True)
+        Path(f"{tree}/{path}").write_bytes(
+            content.encode() if isinstance(content, str) else content
+        )
+    yield Case("weights", push(tree, stores[1]), stores[1], ["app"], before)
     for megabytes in options.sizes:
         store = f"{folder}/{megabytes}"
         hash = make_modules(28 * megabytes, store)
@@ -159,6 +174,11 @@ def make_modules(count: int, store: str) -> str:
         files[f"modules/{name}.py"] = f"from modules import {', '.join(names)}\n"
     for n in range(count):
         files[f"modules/m{n}.py"] = f"x = '{random.randbytes(12_000).hex()}'\n"
+    return put(files, store)
+
+
+def put(files: Mapping[str, str | bytes], store: str) -> str:
+    """Put an archive of *files*, all of them in it, into *store*; return its hash."""
     data, hash = make_archive(files, raw=False)
     FileStore(store).put(archive_key(hash), BytesIO(data))
     return hash
@@ -181,15 +201,19 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=[], help="MB of small modules"
     )
+    parser.add_argument("--links", nargs="*", choices=list(LINKS), default=list(LINKS))
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     measure.print_machine()
     head = ["link", "mode", "first import, s", "all, s", "whole, s"]
     with measure.scratch() as folder:
         for case in cases(options, folder):
-            size = os.path.getsize(f"{case.folder}/{archive_key(case.hash)}")
+            size = os.path.getsize(
+                f"{case.folder}/{archive_key(case.before or case.hash)}"
+            )
             rows = []
-            for link, (rate, each, delay) in LINKS.items():
+            for link in options.links:
+                rate, each, delay = LINKS[link]
                 if size / min(rate, each) > _LONGEST:
                     continue
                 server = Shaped(Path(case.folder), rate=rate, each=each, delay=delay)
@@ -219,7 +243,8 @@ def once(case: Case, server: Shaped, url: str, mode: str) -> Run:
     cache = NodeCache(f"{place}/lazyimport-benchmark-{os.getpid()}")
     shutil.rmtree(cache.path, ignore_errors=True)
     program, fetch = MODES[mode]
-    settings = Settings(case.hash, url, cache.path, fetch=fetch)
+    hash = case.before if mode == "before" and case.before else case.hash
+    settings = Settings(hash, url, cache.path, fetch=fetch)
     server.requests = server.moved = 0
     started = time.perf_counter()
     try:
@@ -234,7 +259,7 @@ def once(case: Case, server: Shaped, url: str, mode: str) -> Run:
             if not child.stdout.readline():
                 raise RuntimeError(f"{case.name}, {mode}: the process failed")
             imported = time.perf_counter()
-        while not os.path.exists(cache.archive_path(case.hash)):
+        while not is_whole(cache, hash):
             time.sleep(0.005)
         seconds = [at - started for at in (first, imported, time.perf_counter())]
         if verify(cache, remove=False).damages:
@@ -242,6 +267,19 @@ def once(case: Case, server: Shaped, url: str, mode: str) -> Run:
         return Run(*seconds, *before)
     finally:
         shutil.rmtree(cache.path, ignore_errors=True)
+
+
+def is_whole(cache: NodeCache, hash: str) -> bool:
+    """Return whether a node has an archive and its large files."""
+    archive = cache.open(hash) if os.path.exists(cache.archive_path(hash)) else None
+    if archive is None:
+        return False
+    try:
+        for blob in archive.blobs().values():
+            cache.open_blob(blob).close()
+    except MemberMissing:
+        return False
+    return True
 
 
 _PATH = f"import sys; sys.path[:] = {sys.path!r}\n"
