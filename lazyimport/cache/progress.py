@@ -56,12 +56,16 @@ class Progress:
         return f"fetching, {self.percent}"
 
     def write(self, descriptor: int) -> None:
-        """Write it to the file of the lock. Raises OSError."""
+        """Write it to the file of the lock. Raises OSError.
+
+        A text for which a limit of the size of files leaves no room is left out.
+        """
         line = f"{self.state} {self.done} {self.total} {self.moved}".ljust(_LINE - 1)
         text = self.text.encode("utf-8", "backslashreplace")
-        os.pwrite(descriptor, line.encode() + b"\n" + text, 0)
+        written = os.pwrite(descriptor, line.encode() + b"\n" + text, 0)
         if text:
-            os.ftruncate(descriptor, _LINE + len(text))
+            is_whole = written == _LINE + len(text)
+            os.ftruncate(descriptor, written if is_whole else _LINE)
 
 
 def begin_progress(descriptor: int) -> None:

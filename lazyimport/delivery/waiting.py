@@ -6,6 +6,7 @@ For all of it, or for members of one that this process already runs from.
 from __future__ import annotations
 
 import os
+from errno import EFBIG
 
 from lazyimport.cache.node import KINDS, NO_DISK, NodeCache
 from lazyimport.cache.partial import open_partial, wish
@@ -213,6 +214,9 @@ class Waiting:
             return
         progress = read_progress(self._cache, self.name)
         if progress is not None and progress.state == "failed":
+            if not progress.text:
+                error = OSError(EFBIG, os.strerror(EFBIG))
+                raise self._cache.refused(self.what, error)
             raise decode_error(progress.text)
         self._deaths += 1
         if self._deaths == _DEATHS:

@@ -131,6 +131,18 @@ def test_delta_without_room_is_read_with_the_base_on_the_disk(site: Site) -> Non
     prove(archive)
 
 
+@pytest.mark.parametrize("room", [63, 64, 65, 226, 500])
+def test_without_room_for_what_went_wrong(site: Site, room: int) -> None:
+    """The fetcher can write its error nowhere, or only the beginning of it."""
+    pushed, reporter = site.push(), Recorder()
+    with no_file_larger_than(room):
+        archive, size = obtain(site.settings().with_hash(pushed.hash), reporter)
+    assert size == pushed.size
+    (line,) = reporter.warnings
+    assert "runs from memory" in line
+    prove(archive)
+
+
 def test_what_is_fetched_ahead_must_end_up_in_the_cache(site: Site) -> None:
     """What runs from memory here is of no use to processes that start later."""
     pushed = site.push()
