@@ -116,7 +116,7 @@ def disk(folder: str, machine: str) -> int:
 class Memory:
     """Looks, while a block runs, at processes that have files below *folder* open.
 
-    The block ends when they have ended.
+    The block ends when several looks in a row have found none.
     """
 
     def __init__(self, folder: str) -> None:
@@ -135,11 +135,12 @@ class Memory:
         self._thread.join()
 
     def _look(self) -> None:
-        busy = True
-        while busy or not self._over.wait(0.02):
+        idle = 0
+        while idle < 5 or not self._over.is_set():
             sizes = [_own_memory(pid) for pid in self._users()]
             self.most = max(self.most, *sizes, 0)
-            busy = bool(sizes)
+            idle = 0 if sizes else idle + 1
+            time.sleep(0.02)
 
     def _users(self) -> Iterator[str]:
         for pid in filter(str.isdigit, os.listdir("/proc")):
