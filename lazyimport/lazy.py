@@ -132,9 +132,16 @@ def _load_one(spec: ModuleSpec) -> bool:
     spec.loader, spec.has_location = SourceFileLoader(spec.name, source), True
     module = type(sys)(spec.name)
     describe(spec, module, override=True)
-    exec(code, vars(module))  # noqa: S102 - ours, as an import does
-    sys.modules[spec.name] = module  # now: nobody sees a half of it
-    setattr(parent, tail, module)
+    vars(spec)["_initializing"] = True  # so that other threads wait
+    sys.modules[spec.name] = module
+    try:
+        exec(code, vars(module))  # noqa: S102 - ours, as an import does
+        setattr(parent, tail, module)
+    except BaseException:
+        sys.modules.pop(spec.name, None)
+        raise
+    finally:
+        vars(spec)["_initializing"] = False
     return True
 
 

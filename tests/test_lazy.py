@@ -109,6 +109,28 @@ def test_modules_are_as_the_machinery_makes_them(alone: Path) -> None:
     assert together.count("SourceFileLoader") == len(NAMES)
 
 
+def test_what_is_loaded_sees_itself_and_leaves_nothing_if_it_fails(
+    alone: Path,
+) -> None:
+    """A dataclass looks for its module, for one."""
+    source = alone / "lazyimport/asked.py"
+    source.write_text("import sys\nSELF = sys.modules[__name__]\n1 / FINE\n")
+    compileall.compile_file(source, quiet=2)
+    program = """
+        import builtins
+        from lazyimport.lazy import Later
+        builtins.FINE = 0
+        try:
+            print(Later("asked").SELF)
+        except ZeroDivisionError:
+            print("lazyimport.asked" in sys.modules)
+        builtins.FINE = 1
+        print(Later("asked").SELF is sys.modules["lazyimport.asked"])
+        """
+
+    assert start(alone, program) == "False\nTrue\n"
+
+
 def test_a_changed_source_is_loaded(alone: Path) -> None:
     with open(alone / "lazyimport/format/index.py", "a", encoding="utf-8") as file:
         file.write("changed = True\n")
