@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BUSY", "PROGRAM", "Fleet", "output_of"]
 
 #: Runs in every process, the fetchers too, before anything else: logs what comes from
-#: the store. The first that is to die does so when half of an object has come.
+#: the store. The first that is to die does so when some of an object has come.
 HOOK = """
 import os, signal
 if "LOG" in os.environ:
@@ -33,9 +33,9 @@ if "LOG" in os.environ:
             nonlocal came
             came += len(data)
             write(data)
-        if os.environ.get("DIE") and not os.path.exists(os.environ["DIE"]):
-            open(os.environ["DIE"], "x").close()
-            os.kill(os.getpid(), signal.SIGKILL)
+            if os.environ.get("DIE") and not os.path.exists(os.environ["DIE"]):
+                open(os.environ["DIE"], "x").close()
+                os.kill(os.getpid(), signal.SIGKILL)
         receive(self, attempt, count, start, end)
         log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(log, f"{attempt.key} {came}\\n".encode())
@@ -131,12 +131,14 @@ class Fleet:
             text=True,
         )
 
-    def downloads(self) -> list[tuple[str, int]]:
-        """Return (hash, bytes) of every download that was completed."""
-        if not self.log.exists():
-            return []
-        lines = [line.split() for line in self.log.read_text().splitlines()]
-        return [(key.rpartition("/")[2], int(size)) for key, size in lines]
+    def downloads(self) -> dict[str, int]:
+        """Return by hash how many bytes of an archive answers brought to their end."""
+        found: dict[str, int] = {}
+        for line in self.log.read_text().splitlines() if self.log.exists() else ():
+            key, size = line.split()
+            hash = key.rpartition("/")[2]
+            found[hash] = found.get(hash, 0) + int(size)
+        return found
 
 
 def output_of(child: subprocess.Popen[str]) -> str:
