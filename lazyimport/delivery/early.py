@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazyimport.cache.partial import can_be_shared, let_open, open_partial
+from lazyimport.delivery.heads import is_near
 from lazyimport.errors import LazyImportError
 from lazyimport.files import AtomicFile
 from lazyimport.lazy import Later
@@ -38,8 +39,7 @@ def connections_to(head: Head, settings: Settings) -> int:
 
     Where nothing is waited for, threads would only wait for each other.
     """
-    folder: str | None = getattr(head.store, "folder", None)
-    if folder is not None and head.header.size < _MUCH and can_be_shared(folder):
+    if head.header.size < _MUCH and is_near(head.store):
         return 0
     return settings.connections
 

@@ -6,6 +6,7 @@ long the index is, the index how large each member may be.
 
 from __future__ import annotations
 
+from lazyimport.cache.partial import can_be_shared
 from lazyimport.errors import ArchiveError, DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.blobs import blobs_in
@@ -35,6 +36,12 @@ FIRST = 4 << 20
 _LITTLE = 1 << 18
 
 
+def is_near(store: ReadStore) -> bool:
+    """Return whether a store is a folder of this machine: nobody waits for answers."""
+    folder: str | None = getattr(store, "folder", None)
+    return folder is not None and can_be_shared(folder)
+
+
 class Head:
     """Header and index of the archive *hash* in *store*, as a full object or a delta.
 
@@ -58,8 +65,7 @@ class Head:
         self.entries: list[Entry] = []
         self.blobs: dict[bytes, Blob] = {}
         self.index: Index | None = None
-        is_near = hasattr(store, "folder")
-        self._first = min(_LITTLE, FIRST) if again or is_near else FIRST
+        self._first = min(_LITTLE, FIRST) if again or is_near(store) else FIRST
         self.data = self._read(0, self._first)
         try:
             self.header = self._header(hash)
