@@ -136,6 +136,7 @@ def test_little_is_read_at_first_of_what_lies_on_this_machine(
     """A process runs from its beginning while the rest is read."""
     store = FileStore(str(tmp_path))
     store.put(archive_key(HASH), BytesIO(DATA))
+    monkeypatch.setattr(heads, "FIRST", len(DATA))
     monkeypatch.setattr(heads, "_LITTLE", 1000)
     head = Head(store, HASH)
     assert head.moved == len(head.data) == max(1000, head.header.members_at)
