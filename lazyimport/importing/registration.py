@@ -35,11 +35,8 @@ if TYPE_CHECKING:
     from lazyimport.importing.wrappers import Wrappers
 else:
     # Few starts look at files, or for what is no module of the archive.
-    appearing, path_finder = (
-        Later("importing.appearing"),
-        Later("importing.path_finder"),
-    )
-    shadowing = Later("importing.shadowing")
+    appearing, shadowing = Later("importing.appearing"), Later("importing.shadowing")
+    path_finder = Later("importing.path_finder")
     stdlib_patches = Later("importing.stdlib_patches")
 
 #: modules that `stdlib_patches` lets see the archive
