@@ -16,7 +16,6 @@ import importlib.util
 import os
 import statistics
 import sys
-import tempfile
 import zipfile
 
 from benchmarks import measure
@@ -59,7 +58,7 @@ def main() -> None:
     place = "/dev/shm" if os.path.isdir("/dev/shm") else None
     measure.print_machine()
     rows = []
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+    with measure.scratch(place) as folder:
         if options.quick:
             tree = os.path.join(folder, "tree")
             rows.append(row("made", tree, make_small_tree(tree), folder, rounds))

@@ -23,7 +23,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from itertools import product
@@ -180,7 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="of each, default 40")
     parser.add_argument("--quick", action="store_true", help="only show that it runs")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with measure.scratch() as folder:
         fleet = Fleet(Path(folder))
         rounds = 2 if options.quick else options.rounds
         kill(fleet, rounds)

@@ -12,6 +12,7 @@ import argparse
 import compileall
 import ctypes
 import datetime as dt
+import glob
 import importlib.util
 import os
 import platform
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
@@ -32,7 +33,7 @@ from lazyimport.packing.roots import pack_roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Python without site, environment, and user folder: nothing else of this machine.
 BARE = ("-I", "-S")
@@ -218,9 +219,31 @@ def pack_tree(tree: str, cache_dir: str) -> str:
     ).hash
 
 
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a context manager of a temporary directory."""
-    return tempfile.TemporaryDirectory(prefix="lazyimport-benchmark-")
+@contextmanager
+def scratch(place: str | None = None) -> Iterator[str]:
+    """Yield a temporary directory (in *place*); remove it when nobody uses it any more.
+
+    The fetcher of a node outlives the processes that waited for it.
+    """
+    prefix = "lazyimport-benchmark-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as folder:
+        try:
+            yield folder
+        finally:
+            deadline = time.monotonic() + 60
+            while _is_used(folder) and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+
+def _is_used(folder: str) -> bool:
+    """Tell whether another process has a file in *folder* open."""
+    inside = os.path.realpath(folder) + os.sep
+    for opened in glob.iglob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):
+            is_ours = opened.startswith(f"/proc/{os.getpid()}/")
+            if not is_ours and os.readlink(opened).startswith(inside):
+                return True
+    return False
 
 
 def print_machine() -> None:
