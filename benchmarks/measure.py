@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from lazyimport.cache.node import NodeCache
@@ -223,7 +224,8 @@ def pack_tree(tree: str, cache_dir: str) -> str:
 def scratch(place: str | None = None) -> Iterator[str]:
     """Yield a temporary directory (in *place*); remove it when nobody uses it any more.
 
-    The fetcher of a node outlives the processes that waited for it.
+    The fetcher of a node, and the process that makes room in its cache, outlive the
+    processes that started them.
     """
     prefix = "lazyimport-benchmark-"
     with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as folder:
@@ -236,13 +238,17 @@ def scratch(place: str | None = None) -> Iterator[str]:
 
 
 def _is_used(folder: str) -> bool:
-    """Tell whether another process has a file in *folder* open."""
-    inside = os.path.realpath(folder) + os.sep
-    for opened in glob.iglob("/proc/[0-9]*/fd/*"):
+    """Tell whether another process names *folder* or has a file there open."""
+    inside = os.path.realpath(folder)
+    for process in {*glob.glob("/proc/[0-9]*")} - {f"/proc/{os.getpid()}"}:
         with suppress(OSError):
-            is_ours = opened.startswith(f"/proc/{os.getpid()}/")
-            if not is_ours and os.readlink(opened).startswith(inside):
+            command = Path(process, "cmdline").read_bytes()
+            if os.fsencode(inside) in command:
                 return True
+            for opened in os.scandir(f"{process}/fd"):
+                with suppress(OSError):
+                    if os.readlink(opened).startswith(f"{inside}/"):
+                        return True
     return False
 
 
