@@ -13,6 +13,7 @@ from lazyimport.delivery.blobs_there import find_stored_blob
 from lazyimport.delivery.proofs import forget, proved_versions, record, version_of
 from lazyimport.errors import (
     ArchiveError,
+    DamagedArchive,
     KeyMissing,
     StoreError,
     StoreMissing,
@@ -86,14 +87,15 @@ class BlobCheck:
                 noted |= read_needs(self._store, item.key)
             except KeyMissing:
                 pass
+            except DamagedArchive as error:
+                if self._changing is not None:
+                    delete_object(self._changing, item.key)
+                self._tell(item.key, str(error), [], self._changing is not None)
             except StoreError as error:
                 if isinstance(error, AWAY):
                     raise
-                is_damaged = type(error) is StoreError
-                if is_damaged and self._changing is not None:
-                    delete_object(self._changing, item.key)
-                mended = is_damaged and self._changing is not None
-                self._tell(item.key, str(error), [], mended)
+                # Of what cannot be read nobody knows whether it is damaged.
+                self._tell(item.key, str(error), [], False)
         return noted
 
     def prove(self) -> None:

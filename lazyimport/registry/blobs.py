@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
-from lazyimport.errors import KeyMissing, StoreError
+from lazyimport.errors import DamagedArchive, KeyMissing, StoreError
 from lazyimport.format import sha256
 from lazyimport.registry.layout import BLOBS, NEEDS, blob_of, recorded_hash
 from lazyimport.stores import Item, ReadStore, Store
@@ -48,7 +48,8 @@ class Needs:
 
         Those go that are older than *age* seconds and that nobody needs.
         The archives *stays* need theirs, and so does whoever notes that just now; of
-        these, *needy* must have a note. Raises StoreError if anything cannot be read.
+        these, *needy* must have a note. Raises StoreError or DamagedArchive if anything
+        cannot be read.
         """
         items = [item for item in self._store.list(BLOBS) if blob_of(item.key)]
         notes: dict[str, list[Item]] = {}
@@ -96,15 +97,20 @@ def stored_blobs(store: Store) -> list[StoredBlob]:
 def read_needs(store: ReadStore, key: str) -> frozenset[str]:
     """Return the digests that the note under *key* has.
 
-    Raises KeyMissing, or StoreError if it is not what somebody put there.
+    Raises KeyMissing, DamagedArchive if it is not what somebody put there, or
+    StoreError.
     """
     data = store.read(key, 0, _LARGEST)
     names = data.decode("ascii", "replace").split()
-    if not key.endswith(f"-{sha256(data).hex()}") or not all(map(is_sha256, names)):
-        raise StoreError(
+    expected, actual = key.rpartition("-")[2], sha256(data).hex()
+    if actual != expected or not all(map(is_sha256, names)):
+        hash = recorded_hash(key)
+        raise DamagedArchive(
             f"{store.url}/{key} is damaged; delete it and push the tree of archive "
-            f"{recorded_hash(key)} there again",
-            url=store.url,
-            key=key,
+            f"{hash} there again",
+            hash=hash,
+            member=key,
+            expected=expected,
+            actual=actual,
         )
     return frozenset(names)

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from lazyimport.delivery.verify import VerifiedStore, verify_store
+from lazyimport.errors import StoreError
 from lazyimport.stores import open_store
+from lazyimport.stores.file import FileStore
 from tests.support.disks import LIMITED, need_root
 from tests.support.large import LOOSE, LargeSite, damage
 
@@ -58,6 +60,38 @@ def test_damaged_and_missing_ones_are_mended(site: LargeSite) -> None:
     assert not verify(site).faults
     assert dense.read_bytes() == site.dense
     assert note.exists()
+
+
+def test_note_that_cannot_be_read_stays(site: LargeSite) -> None:
+    """A store that fails does not say that what it has is damaged."""
+    site.push()
+    note = next((site.base / "store/needs").iterdir())
+
+    class Failing(FileStore):
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            if key.startswith("needs/"):
+                raise StoreError(f"{self.url}: cannot read", url=self.url, key=key)
+            return super().read(key, start, end)
+
+        def put(self, key: str, data: BinaryIO) -> bool:
+            assert not key.startswith("needs/") or note.exists()
+            return super().put(key, data)
+
+    store = Failing(f"{site.base}/store")
+    found = verify_store(store, site.author, repair=True)
+
+    assert f"needs/{note.name}" in {fault.key for fault in found.left}
+
+
+def test_damaged_note_is_written_again(site: LargeSite) -> None:
+    site.push()
+    note = next((site.base / "store/needs").iterdir())
+    before = note.read_bytes()
+    note.chmod(0o644)
+    note.write_bytes(before[:-7])
+
+    assert not verify(site, repair=True).left
+    assert note.read_bytes() == before
 
 
 def test_what_no_machine_has_is_left(site: LargeSite) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from lazyimport.delivery.publish import publish
-from lazyimport.errors import StoreError
+from lazyimport.errors import DamagedArchive, StoreError
 from lazyimport.registry.channels import set_channel
 from lazyimport.registry.gc import Collected, collect
 from lazyimport.registry.gc_lock import Announced, Announcement
@@ -159,5 +159,5 @@ def test_damaged_note(site: LargeSite) -> None:
         path.chmod(0o644)
         path.write_text("")
 
-    with pytest.raises(StoreError, match="is damaged"):
+    with pytest.raises(DamagedArchive, match="is damaged"):
         survey(writable(open_store(site.url)), RULES, time.time())
