@@ -136,8 +136,8 @@ def _invoke(command: click.Command, context: click.Context) -> int:
             return _failed(context, error, gone)
         if error.filename is None:
             _give_up_stdout()
-        what = "" if error.filename is None else f"{error.filename}: "
-        return _failed(context, error, f"{what}{error.strerror}")
+        what = error.filename or "standard output"
+        return _failed(context, error, f"{what}: {error.strerror}")
     return code or DONE
 
 

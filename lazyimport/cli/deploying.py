@@ -220,10 +220,13 @@ def claim_archive(
         cached: set[str] = set()
         with suppress(CacheError):
             cached = cached_hashes(settings, hash)
-        where = "it is only in the node cache here" if cached else "check the hash"
+        where, store = "check the hash", redact(str(settings.store))
+        if cached:
+            command = f"lazyimport verify {hash} --repair --store {store}"
+            where = f"the node cache here has it, and sends it with: {command}"
         raise error.with_text(
-            f"archive {hash} is not in {redact(str(settings.store))}, so no worker could run it; "
-            f"{where}, or {advice}"
+            f"archive {hash} is not in {store}, so no worker could run it; {where}; or "
+            f"{advice}"
         ) from error.__cause__
 
 

@@ -62,11 +62,14 @@ _cache_option = option(
 )
 
 
-def settings(*, store: bool = True, required: bool = False) -> Callable[..., Any]:
+def settings(
+    *, store: bool = True, required: bool = False, project: bool = False
+) -> Callable[..., Any]:
     """Give a command ``--store`` and ``--cache-dir``; it is called with `Settings`.
 
     Without *store* it has no such option; if that is *required*, a command line
-    and an environment without one are refused.
+    and an environment without one are refused. *project* says that the command is
+    about the project here, so a mistake in pyproject.toml is an error.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,7 +77,8 @@ def settings(*, store: bool = True, required: bool = False) -> Callable[..., Any
         @click.pass_context
         @wraps(function)
         def called(context: click.Context, /, **options: Any) -> Any:
-            found = _read_settings(context, options, required=required)
+            strict = project or required
+            found = _read_settings(context, options, required=required, strict=strict)
             return function(settings=found, **options)
 
         wrapped: Callable[..., Any] = _store_option(called) if store else called
@@ -84,14 +88,14 @@ def settings(*, store: bool = True, required: bool = False) -> Callable[..., Any
 
 
 def _read_settings(
-    context: click.Context, options: dict[str, Any], *, required: bool
+    context: click.Context, options: dict[str, Any], *, required: bool, strict: bool
 ) -> Settings:
     """Take ``store`` and ``cache_dir`` out of *options* and return the settings.
 
     A command is told which archive it is about, so what the environment names does
     not count; and only what is typed may be relative, or a folder. A store that only
     the project here names counts if `is_known`. Raises SettingsError if store and node
-    cache are one folder.
+    cache are one folder; if *strict*, PackError for a mistake in the project's file.
     """
     has_store = "store" in options
     typed = {
@@ -108,9 +112,9 @@ def _read_settings(
     warn_of_mistyped(os.environ, ENVIRONMENT.values(), warn)
     found = Settings.from_environ(environ, **typed)
     if has_store and not found.store:
-        from lazyimport.cli.project import is_known, project
+        from lazyimport.cli.project import is_known, project, store_here
 
-        named = project().store
+        named = project().store if strict else store_here()
         if named and is_known(named, found.cache_dir):
             found = Settings.from_environ(environ, **{**typed, "store": named})
         elif required:

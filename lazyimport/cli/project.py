@@ -18,19 +18,24 @@ from lazyimport.packing.config import Config, read_config
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
-_refused: set[str] = set()
 _KNOWN = "stores"  # in the node cache: a URL in each line
 
 
 def project() -> Config:
-    """Return the configuration here; if packing would refuse it, warn of that once."""
+    """Return the configuration here. Raises PackError for a mistake in it."""
+    return read_config(".")
+
+
+def store_here() -> str | None:
+    """Return the store that the project here names; warn of a mistake in its file.
+
+    For commands that can do without a project, which work in any folder.
+    """
     try:
-        return read_config(".")
+        return project().store
     except PackError as error:
-        if str(error) not in _refused:
-            _refused.add(str(error))
-            console.warn(f"{error}; so nothing that it says counts")
-        return Config()
+        console.warn(f"{error}; so no store that it may name counts")
+        return None
 
 
 def is_known(store: str, cache_dir: str) -> bool:

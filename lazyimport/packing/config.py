@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -113,8 +114,9 @@ def _values(document: dict[str, Any], folder: str) -> tuple[dict[str, Any], list
         if name in _KEYS:
             take(shown, name, value)
         else:
-            known = ", ".join(sorted(_KEYS))
-            issues.append(f"{shown}: no such key (there are {known})")
+            near = get_close_matches(name, _KEYS, 1)
+            known = f"did you mean {near[0]}?" if near else f"there are {_NAMES}"
+            issues.append(f"{shown}: no such key; {known}")
     declared = table(document, "project", "project").get("requires-python")
     if declared is not None and "requires_python" not in values:
         take("[project] requires-python", "requires-python", declared)
@@ -194,3 +196,4 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "on-demand": _STRINGS,
     "requires-python": (_is_specifier, 'a version specifier such as ">=3.10"'),
 }
+_NAMES = ", ".join(sorted(_KEYS))

@@ -34,7 +34,7 @@ _NOT_THERE = (
     IsADirectoryError,
     NotADirectoryError,
 )
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_DENIED = {errno.EACCES, errno.EPERM}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 #: Files of `NewFile` and `AtomicFile`, whose names are no keys.
 _UNFINISHED = r"\..+\.[0-9a-f]{8}\.tmp|\.claim-.+"
@@ -265,6 +265,8 @@ class _SharedLock(FileLock):
 
 def _kind_of(error: OSError) -> tuple[type[StoreError], str]:
     """Return lazyimport's error for one of the system, and what to do about it."""
+    if error.errno == errno.EROFS:
+        return StoreDenied, "mount its file system for writing, or name another store"
     if error.errno in _DENIED:
         whom = f"user id {os.geteuid()}"
         return StoreDenied, f"give {whom} the right to do so, or run as another user"

@@ -184,8 +184,20 @@ class TestDeploy:
         unpushed = cli.fail("deploy", file, "--hash", packed, "--store", cli.url)
 
         assert f"archive {B} is not in {cli.url}" in unknown
-        assert "it is only in the node cache here" in unpushed
+        assert "the node cache here has it, and sends it with" in unpushed
         assert SERVE.format(A) == file.read_text()
+
+        send = re.search(r"with: lazyimport (verify [^;]+);", unpushed)
+        assert send
+        cli.run(*send[1].split())
+        cli.run("deploy", file, "--hash", packed, "--store", cli.url)
+
+    def test_a_manifest_that_is_not_there(
+        self, cli: CommandLine, tmp_path: Path
+    ) -> None:
+        """Is said at once, whatever else is missing."""
+        error = cli.fail("deploy", "sreve.yaml", cwd=tmp_path)
+        assert "sreve.yaml: No such file or directory" in error
 
     def test_what_contradicts_it_leaves_the_file_alone(
         self, cli: CommandLine, file: Path

@@ -282,7 +282,10 @@ def test_standard_output_that_is_full(cli: CommandLine, project: Path) -> None:
         )
 
     assert 1 == done.returncode
-    assert "lazyimport: No space left on device" == done.stderr.splitlines()[-1]
+    assert (
+        "lazyimport: standard output: No space left on device"
+        == done.stderr.splitlines()[-1]
+    )
     assert "Traceback" not in done.stderr
 
 

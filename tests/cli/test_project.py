@@ -209,13 +209,26 @@ def test_names_that_are_missing(tmp_path: Path, cli: CommandLine) -> None:
     assert "give the application" in cli.fail("history", code=2, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("words", [["push"], ["ls"], ["deploy"], ["history"]])
+@pytest.mark.parametrize("store", [(), ("--store", "./st")])
+@pytest.mark.parametrize(
+    "command", ["check", "deploy", "dev", "history", "ls", "push", "rollback", "status"]
+)
 def test_a_mistake_in_pyproject_is_named_once(
-    project: Path, cli: CommandLine, words: list[str]
+    project: Path, cli: CommandLine, command: str, store: tuple[str, ...]
 ) -> None:
-    (project / "pyproject.toml").write_text("[tool.lazyimport]\nstore = './st'\n")
-    code = 0 if words == ["ls"] else 2
-    said = cli.run(*words, cwd=project, code=code).stderr
+    """It is all that a command says which is about the project; others go on."""
+    (project / "pyproject.toml").write_text("[tool.lazyimport]\ncheck = 'shop'\n")
+    (project / "st").mkdir()
+    words = [command, "4be81c02"] if command == "check" else [command]
+    store = () if command == "status" else store
+    code = 0 if command == "ls" else 1
+    said = cli.run(*words, *store, cwd=project, code=code).stderr
 
-    assert 1 == said.count("store must be the URL of a store, not './st'")
-    assert "so nothing that it says counts\n" in said
+    if command != "ls":
+        assert said.endswith(
+            "[tool.lazyimport] check must be a list of strings, not 'shop'\n"
+        )
+        assert 1 == said.count("\n")
+    elif not store:
+        assert 1 == said.count("check must be a list of strings, not 'shop'")
+        assert "so no store that it may name counts\n" in said

@@ -104,8 +104,10 @@ def test_all_that_is_wrong(tmp_path: Path) -> None:
     """
     found = issues(tmp_path, text)
     assert len(found) == 8
-    assert found[0].startswith("[tool.lazyimport] excludes: no such key (there are ")
-    assert "in-memory" in found[0]
+    assert "[tool.lazyimport] excludes: no such key; did you mean exclude?" == found[0]
+    text = "[tool.lazyimport]\nzzz = 1"
+    (unlike,) = issues(tmp_path, text)
+    assert unlike.startswith("[tool.lazyimport] zzz: no such key; there are app, check")
     assert "[tool.lazyimport] exclude must be a list of strings, not 'a'" in found
     assert "[tool.lazyimport] optimize must be a list of 0, 1 or 2, not [True]" in found
     assert found[-1].startswith("[project] requires-python must be a version specifier")

@@ -416,14 +416,15 @@ class TestTrouble:
         assert store.put("k", io.BytesIO(fill(1000)))
 
     @pytest.mark.parametrize(
-        ("code", "kind"),
+        ("code", "kind", "advice"),
         [
-            ("ENOSPC", StoreError),
-            ("EDQUOT", StoreError),
-            ("EROFS", StoreDenied),
-            ("EIO", StoreUnavailable),
-            ("ESTALE", StoreUnavailable),
-            ("ELOOP", StoreError),
+            ("ENOSPC", StoreError, "make room"),
+            ("EDQUOT", StoreError, "make room"),
+            ("EROFS", StoreDenied, "mount its file system for writing"),
+            ("EACCES", StoreDenied, "the right to do so"),
+            ("EIO", StoreUnavailable, "try again"),
+            ("ESTALE", StoreUnavailable, "try again"),
+            ("ELOOP", StoreError, "are sound"),
         ],
     )
     def test_what_a_disk_may_answer(
@@ -433,6 +434,7 @@ class TestTrouble:
         monkeypatch: pytest.MonkeyPatch,
         code: str,
         kind: type[StoreError],
+        advice: str,
     ) -> None:
         number = getattr(errno, code)
 
@@ -444,6 +446,7 @@ class TestTrouble:
             store.put("k", io.BytesIO(b"1"))
         assert type(caught.value) is kind
         assert os.strerror(number) in str(caught.value)
+        assert advice in str(caught.value)
         check_error(caught.value, store, "k")
         assert place.everything() == set()
 

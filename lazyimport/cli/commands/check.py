@@ -31,7 +31,7 @@ lazyimport check 4be81c02 my_app.serve:app --image registry.example/ray:1.2
     "--image IMAGE",
     "Check with the Python of this image, in a container of Docker or Podman.",
 )
-@options.settings()
+@options.settings(project=True)
 def command(
     archive: str,
     entries: tuple[str, ...],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import click
@@ -60,7 +61,7 @@ lazyimport deploy --apply --wait              pushes what pyproject.toml names
 @deploying.wishes
 @options.sign
 @options.quiet
-@options.settings()
+@options.settings(project=True)
 @pack_options
 def command(
     file: str | None,
@@ -86,6 +87,7 @@ def command(
         raise click.UsageError(
             "give the manifest, or name it in pyproject.toml: [tool.lazyimport] manifest"
         )
+    os.stat(file)  # or somebody who mistypes it is asked for an archive
     given = sum(map(bool, (archive, channel, roots)))
     if given > 1 or (named and not given):
         raise click.UsageError(

@@ -76,7 +76,7 @@ class _MayHaveModule(WithModule):
     default="600",
 )
 @options.quiet
-@options.settings()
+@options.settings(project=True)
 @pack_options
 def command(
     words: tuple[str, ...],

@@ -22,7 +22,7 @@ _HEADER = ("DEPLOYED", "HASH", "OUTCOME", "BY", "MANIFEST", "REASON")
 )
 @declare.option("-l, --long", "Print whole hashes.")
 @options.json
-@options.settings()
+@options.settings(project=True)
 def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> None:
     """Show how an application was deployed, and what came of it.
 

@@ -30,7 +30,7 @@ lazyimport rollback --app shop --wait               only the cluster
 @deploying.wishes
 @options.sign
 @options.quiet
-@options.settings()
+@options.settings(project=True)
 def command(
     file: str | None,
     to: str | None,

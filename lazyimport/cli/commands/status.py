@@ -54,7 +54,7 @@ _RECORDED = 15
 )
 @declare.option("--watch", "Show it again every two seconds, until Ctrl-C.")
 @options.json
-@options.settings()
+@options.settings(project=True)
 def command(
     target: Target,
     long: bool,
