@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
+import os
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from lazyimport.delivery.doctor import Finding
 from lazyimport.delivery.fit import Python
 from lazyimport.deploy import status
+from lazyimport.deploy.dashboard import Dashboard, ForwardedDashboard
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.kubectl import Forward
 from lazyimport.deploy.node_log import NodeLog, Told
@@ -41,23 +40,11 @@ _WORKERS = (
 #: what the newest workers of a node wrote, one line each; the node's id is missing
 _LOG = "/api/v0/logs/file?filename=lazyimport.log&lines={}&node_id={}"
 _LOGS = "/api/v0/logs?glob=lazyimport.log&node_id={}"
-_LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
-_HEADERS = {"Content-Type": "application/json"}
 #: where the metrics of each node are, as Prometheus asks for it
 _EXPORTERS = "/api/prometheus/sd"
 #: Metrics are an extra: nodes that answer later than this are not asked again.
 _SECONDS_FOR_METRICS = 2.0
-#: Serve itself is started by the first request that needs it.
-_SECONDS = 120
 _SECONDS_BETWEEN = 0.5
-#: A link that was lost may be there again after so long, and a busy dashboard answer.
-_SECONDS_OF_SILENCE = 120.0
-
-
-class _BusyError(DeployError):
-    """The dashboard answers, but cannot do it yet: it has just started, or is busy."""
-
-    retryable = True
 
 
 class Cluster:
@@ -69,31 +56,36 @@ class Cluster:
     """
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        address = address.rstrip("/")
-        self.address = address if "://" in address else f"http://{address}"
-        self._token = token
+        self._dashboard = Dashboard(address, token)
         self._exporters: list[str] | None = None
-        if not self.address.startswith(("http://", "https://")):
-            raise DeployError(
-                f"{self.address} is no address of Ray's dashboard, which is "
-                "http://host:8265; ray:// is that of the Ray Client"
-            )
-        here = _LOOPBACK.match(self.address)  # no proxy leads there
-        proxies = [urllib.request.ProxyHandler({})] if here else []
-        self._open = urllib.request.build_opener(*proxies).open
+
+    @classmethod
+    def behind(cls, forward: Forward, token: str | None = None) -> Cluster:
+        """Return the cluster to whose dashboard *forward* leads."""
+        dashboard = ForwardedDashboard(forward, token)
+        cluster = cls(dashboard.address)
+        cluster._dashboard = dashboard
+        return cluster
+
+    @property
+    def address(self) -> str:
+        """The address of the dashboard, which may change where a port is forwarded."""
+        return self._dashboard.address
 
     def apply(self, config: object) -> None:
         """Give Serve its config, as ``serve deploy`` does."""
-        self._ask("PUT", _SERVE, config)
+        self._dashboard.ask("PUT", _SERVE, config)
 
     def served(self) -> dict[str, Served]:
         """Return the Serve applications by name."""
-        running = self._ask("GET", _SERVE)
+        running = self._dashboard.ask("GET", _SERVE)
         return status.served(running.get("applications", {}), self._actors())
 
     def serving(self) -> dict[str, Served]:
         """Return them as `served` does, but sooner, without the hashes of replicas."""
-        return status.served(self._ask("GET", _SERVE).get("applications", {}), [])
+        return status.served(
+            self._dashboard.ask("GET", _SERVE).get("applications", {}), []
+        )
 
     def told(self, wish: int, node: str) -> dict[str, Told]:
         """Return what live replicas on *node* have told of a *wish*, by their ids.
@@ -104,7 +96,7 @@ class Cluster:
 
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
-        running = self._ask("GET", _SERVE)
+        running = self._dashboard.ask("GET", _SERVE)
         configs = [
             app.get("deployed_app_config") for app in running["applications"].values()
         ]
@@ -122,9 +114,11 @@ class Cluster:
         workers: list[dict[str, Any]] = []
         if not all(log.is_empty for log in logs.values()):
             with suppress(DeployError):  # a Ray that does not tell
-                answer = self._ask("GET", _WORKERS)
+                answer = self._dashboard.ask("GET", _WORKERS)
                 workers = answer["data"]["result"]["result"]
-        return status.processes(actors, self._ask("GET", _JOBS), logs, workers)
+        return status.processes(
+            actors, self._dashboard.ask("GET", _JOBS), logs, workers
+        )
 
     def requests(self) -> dict[str, tuple[float, float]]:
         """Return, by replica, how many requests it has had, and how many failed.
@@ -136,7 +130,7 @@ class Cluster:
             with suppress(DeployError):
                 self._exporters = [
                     target
-                    for group in self._ask("GET", _EXPORTERS)
+                    for group in self._dashboard.ask("GET", _EXPORTERS)
                     for target in group["targets"]
                 ]
         exporters = self._exporters = self._exporters or []
@@ -198,13 +192,14 @@ class Cluster:
         Raises DeployError if it fails, and after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
-        work = {"entrypoint": command}
-        job = _JOBS + self._ask("POST", _JOBS, work, deadline)["submission_id"]
+        job = self._submit(command, deadline)
         shown = 0
         while True:
-            state = self._ask("GET", job, until=deadline)["status"]
+            state = self._dashboard.ask("GET", job, until=deadline)["status"]
             ended = state in status.ENDED
-            text = self._ask("GET", f"{job}/logs", until=deadline)["logs"] or ""
+            text = (
+                self._dashboard.ask("GET", f"{job}/logs", until=deadline)["logs"] or ""
+            )
             lines = text.splitlines()
             if not ended and not text.endswith("\n"):
                 lines = lines[:-1]  # the last one is not whole yet
@@ -219,6 +214,35 @@ class Cluster:
                 )
             time.sleep(_SECONDS_BETWEEN)
 
+    def _submit(self, command: str, until: float) -> str:
+        """Begin a job, once, and return its path; try until the clock says *until*.
+
+        The answer may get lost when the job has begun. Its name, which no other has,
+        tells.
+        """
+        name = f"lazyimport-{os.urandom(8).hex()}"
+        job = {"entrypoint": command, "submission_id": name}
+        while True:
+            try:
+                self._dashboard.send("POST", _JOBS, json.dumps(job).encode())
+            except DeployError as error:
+                if not error.retryable or time.monotonic() > until:
+                    raise
+                if not self._has_begun(name, until):
+                    time.sleep(_SECONDS_BETWEEN)
+                    continue
+            return _JOBS + name
+
+    def _has_begun(self, name: str, until: float) -> bool:
+        """Return whether there is a job of that name."""
+        try:
+            self._dashboard.ask("GET", _JOBS + name, until=until)
+        except DeployError as error:
+            if error.retryable:
+                raise
+            return False
+        return True
+
     def _log(self, node: str) -> NodeLog:
         """Return what the workers of a node wrote of their archives."""
         try:
@@ -229,92 +253,21 @@ class Cluster:
     def _read_log(self, node: str, lines: int) -> str:
         """Return the last lines, "" if there is no log: no worker has an archive."""
         try:
-            text: bytes = self._send("GET", _LOG.format(lines, node), decode=bytes)
+            text: bytes = self._dashboard.send(
+                "GET", _LOG.format(lines, node), decode=bytes
+            )
         except DeployError:
             # For Ray a file that is missing is a failure like any other.
-            found = self._send("GET", _LOGS.format(node))["data"]["result"]
+            found = self._dashboard.send("GET", _LOGS.format(node))["data"]["result"]
             if any(found.values()):
                 raise
             return ""
         return (text or b"").decode(errors="replace")
 
     def _actors(self) -> list[dict[str, Any]]:
-        found = self._ask("GET", _ACTORS)
+        found = self._dashboard.ask("GET", _ACTORS)
         actors: list[dict[str, Any]] = found["data"]["result"]["result"]
         return actors
-
-    def _ask(
-        self, method: str, path: str, value: object = None, until: float = 0
-    ) -> Any:
-        """Return the answer to a request that sends *value*.
-
-        Asks again while Ray cannot do it yet, until the monotonic clock says *until*,
-        and for a while if an answer to a question gets lost.
-        """
-        try:
-            data = None if value is None else json.dumps(value).encode()
-        except TypeError as error:
-            raise DeployError(
-                f"cannot send to {self.address} what is no JSON ({error}): YAML reads a "
-                "plain date as such a value, so put it in quotes"
-            ) from error
-        lost = min(until, time.monotonic() + _SECONDS_OF_SILENCE)
-        while True:
-            try:
-                return self._send(method, path, data)
-            except _BusyError:
-                if time.monotonic() > until:
-                    raise
-            except DeployError as error:
-                asks = error.retryable and method == "GET"
-                if not asks or time.monotonic() > lost:
-                    raise
-            time.sleep(_SECONDS_BETWEEN)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        data: bytes | None = None,
-        decode: Callable[[bytes], Any] = json.loads,
-    ) -> Any:
-        url = self.address + path
-        request = urllib.request.Request(url, data, _HEADERS, method=method)  # noqa: S310 - the scheme was checked
-        if self._token:  # not for whoever it redirects to
-            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
-        try:
-            with self._open(request, timeout=_SECONDS) as answer:
-                text = answer.read()
-            return decode(text) if text else None
-        except urllib.error.HTTPError as error:
-            with error:
-                said = error.read().decode(errors="replace").strip()
-            busy = error.code >= 500 and error.code != HTTPStatus.NOT_IMPLEMENTED
-            raise (_BusyError if busy else DeployError)(
-                f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"
-            ) from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise DeployError(
-                f"cannot reach Ray's dashboard at {self.address}: "
-                f"{getattr(error, 'reason', error)}; name it with --address or "
-                "RAY_DASHBOARD_ADDRESS (its port is 8265, not that of GCS or of the "
-                "Ray Client)",
-                retryable=True,
-            ) from error
-
-
-class ForwardedCluster(Cluster):
-    """The cluster to whose dashboard *forward* leads; its address may change."""
-
-    def __init__(self, forward: Forward, token: str | None = None) -> None:
-        super().__init__(forward.address(), token)
-        self._forward = forward
-
-    def _send(self, *request: Any, **options: Any) -> Any:
-        self.address = self._forward.address()
-        answer = super()._send(*request, **options)
-        self._forward.note_answer()
-        return answer
 
 
 def _metrics_of(exporter: str) -> str | None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from lazyimport.deploy import kubectl
 from lazyimport.deploy.application import CRON_JOB, JOB, SERVE, SERVICE, Application
-from lazyimport.deploy.cluster import Cluster, ForwardedCluster
+from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import ImpossibleError
 from lazyimport.deploy.keyed import KEYED
 from lazyimport.deploy.manifest import Manifest
@@ -55,7 +55,7 @@ class Target:
         assert application.resource is not None
         forward = kubectl.Forward(*application.resource)
         try:
-            yield ForwardedCluster(forward, self._token)
+            yield Cluster.behind(forward, self._token)
         finally:
             forward.end()
 

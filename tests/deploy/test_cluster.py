@@ -106,6 +106,16 @@ def test_one_that_is_busy_is_asked_until_the_time_is_over(dashboard: Dashboard) 
     assert 3 == dashboard.submitted
 
 
+def test_a_job_whose_answer_is_lost_runs_once(dashboard: Dashboard) -> None:
+    """As through a port that kubectl forwards."""
+    dashboard.loses_answers = True
+
+    lines = list(Cluster(dashboard.address).run("true", 60))
+
+    assert ["prefetched to 1 of 1 nodes"] == lines
+    assert ["true"] == dashboard.commands
+
+
 def test_what_json_does_not_have_is_not_sent() -> None:
     with pytest.raises(DeployError, match=r"set.* put it in quotes") as info:
         Cluster("127.0.0.1:9").apply({1, 2})
@@ -178,7 +188,7 @@ def test_a_job_that_fails_or_does_not_end(
 
     assert "why" == next(lines)
     with pytest.raises(
-        DeployError, match=rf"/api/jobs/job, a job of Ray, is {said}: false"
+        DeployError, match=rf"/api/jobs/\S+, a job of Ray, is {said}: false"
     ):
         list(lines)
 

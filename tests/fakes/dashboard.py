@@ -25,6 +25,7 @@ class Dashboard(ThreadingHTTPServer):
     every node, unless these are ``mute``. ``applied`` are the configs that it was
     given, and ``asked`` the paths of all requests; ``tokens`` came with the configs.
     ``metrics`` is what the one node exports, if anything.
+    ``begun`` are the names of jobs; where it ``loses_answers``, nobody is told of them.
     ``meanwhile`` is called when a job is submitted, ``then`` with each config.
     """
 
@@ -42,6 +43,8 @@ class Dashboard(ThreadingHTTPServer):
         self.then: Callable[[Any], object] = lambda _: None
         self.submitted = 0
         self.commands: list[str] = []
+        self.begun: list[str] = []
+        self.loses_answers = False
         self.applied: list[Any] = []
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
@@ -65,14 +68,18 @@ class _Answers(BaseHTTPRequestHandler):
     server: Dashboard
 
     def do_POST(self) -> None:
-        command = self._read()["entrypoint"]
+        job = self._read()
         self.server.submitted += 1
         self.server.meanwhile()
         if self.server.submitted < 3:
             self.send_error(500, "No available agent to submit job")
+        elif job["submission_id"] in self.server.begun:
+            self.send_error(500, "Job with this submission_id already exists")
         else:
-            self.server.commands.append(command)
-            self._send({"submission_id": "job"})
+            self.server.commands.append(job["entrypoint"])
+            self.server.begun.append(job["submission_id"])
+            if not self.server.loses_answers:
+                self._send({"submission_id": job["submission_id"]})
 
     def do_PUT(self) -> None:
         self.server.tokens.append(self.headers["Authorization"])
@@ -87,9 +94,10 @@ class _Answers(BaseHTTPRequestHandler):
             "/api/serve/applications/": self.server.serve,
             "/api/v0/actors": {"data": {"result": {"result": self.server.actors}}},
             "/api/jobs/": self.server.jobs,
-            "/api/jobs/job": {"status": self.server.status},
-            "/api/jobs/job/logs": {"logs": self.server.logs},
         }
+        for name in self.server.begun:
+            answers[f"/api/jobs/{name}"] = {"status": self.server.status}
+            answers[f"/api/jobs/{name}/logs"] = {"logs": self.server.logs}
         if path.startswith("/api/v0/logs") and self.server.mute:
             self.send_error(500, "Agent for node id: 0123 doesn't exist.")
         elif path.startswith("/api/serve") and "error" in self.server.serve:

@@ -1,0 +1,126 @@
+"""Ray's dashboard, asked over HTTP, and again while it cannot answer yet."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from lazyimport.deploy.errors import DeployError
+from lazyimport.deploy.kubectl import Forward
+
+_LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
+_HEADERS = {"Content-Type": "application/json"}
+#: Serve itself is started by the first request that needs it.
+_SECONDS = 120
+_SECONDS_BETWEEN = 0.5
+#: A link that was lost may be there again after so long, and a busy dashboard answer.
+_SECONDS_OF_SILENCE = 120.0
+
+
+class _BusyError(DeployError):
+    """The dashboard answers, but cannot do it yet: it has just started, or is busy."""
+
+    retryable = True
+
+
+class Dashboard:
+    """The dashboard at *address*, such as ``http://localhost:8265``.
+
+    *token* is sent where one is asked for. Raises DeployError for what is no address
+    of a dashboard; so does every method if it is unreachable or refuses.
+    """
+
+    def __init__(self, address: str, token: str | None = None) -> None:
+        address = address.rstrip("/")
+        self.address = address if "://" in address else f"http://{address}"
+        self._token = token
+        if not self.address.startswith(("http://", "https://")):
+            raise DeployError(
+                f"{self.address} is no address of Ray's dashboard, which is "
+                "http://host:8265; ray:// is that of the Ray Client"
+            )
+        here = _LOOPBACK.match(self.address)  # no proxy leads there
+        proxies = [urllib.request.ProxyHandler({})] if here else []
+        self._open = urllib.request.build_opener(*proxies).open
+
+    def ask(
+        self, method: str, path: str, value: object = None, until: float = 0
+    ) -> Any:
+        """Return the answer to a request that sends *value*.
+
+        Asks again while Ray cannot do it yet, until the monotonic clock says *until*,
+        and for a while if an answer to a question gets lost.
+        """
+        try:
+            data = None if value is None else json.dumps(value).encode()
+        except TypeError as error:
+            raise DeployError(
+                f"cannot send to {self.address} what is no JSON ({error}): YAML reads a "
+                "plain date as such a value, so put it in quotes"
+            ) from error
+        lost = min(until, time.monotonic() + _SECONDS_OF_SILENCE)
+        while True:
+            try:
+                return self.send(method, path, data)
+            except _BusyError:
+                if time.monotonic() > until:
+                    raise
+            except DeployError as error:
+                asks = error.retryable and method == "GET"
+                if not asks or time.monotonic() > lost:
+                    raise
+            time.sleep(_SECONDS_BETWEEN)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        decode: Callable[[bytes], Any] = json.loads,
+    ) -> Any:
+        """Return the answer to one request that sends *data*, as *decode* reads it."""
+        url = self.address + path
+        request = urllib.request.Request(url, data, _HEADERS, method=method)  # noqa: S310 - the scheme was checked
+        if self._token:  # not for whoever it redirects to
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        try:
+            with self._open(request, timeout=_SECONDS) as answer:
+                text = answer.read()
+            return decode(text) if text else None
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read().decode(errors="replace").strip()
+            busy = error.code >= 500 and error.code != HTTPStatus.NOT_IMPLEMENTED
+            raise (_BusyError if busy else DeployError)(
+                f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"
+            ) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise DeployError(
+                f"cannot reach Ray's dashboard at {self.address}: "
+                f"{getattr(error, 'reason', error)}; name it with --address or "
+                "RAY_DASHBOARD_ADDRESS (its port is 8265, not that of GCS or of the "
+                "Ray Client)",
+                retryable=True,
+            ) from error
+
+
+class ForwardedDashboard(Dashboard):
+    """The dashboard to which *forward* leads; its address may change."""
+
+    def __init__(self, forward: Forward, token: str | None = None) -> None:
+        super().__init__(forward.address(), token)
+        self._forward = forward
+
+    def send(self, *request: Any, **options: Any) -> Any:
+        """Return the answer to one request."""
+        self.address = self._forward.address()
+        answer = super().send(*request, **options)
+        self._forward.note_answer()
+        return answer
