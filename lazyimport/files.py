@@ -16,6 +16,8 @@ from _io import BufferedRandom, FileIO
 from errno import EACCES, EAGAIN
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 
+from lazyimport.regular import open_any, open_regular
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +104,7 @@ def is_abandoned(path: str) -> bool:
     A living one holds a lock on it (`claim`). Without locks, False.
     """
     try:
-        descriptor = posix.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_any(path, os.O_NOFOLLOW)
     except OSError:
         return False
     try:
@@ -173,11 +175,12 @@ class AtomicFile:
 
     def __enter__(self) -> BinaryIO:
         try:
-            file = _create(self.temporary)
-            while not claim(file.fileno()):
+            while True:
+                file = BufferedRandom(FileIO(self.temporary, "x+"))  # what open does
+                if claim(file.fileno()):
+                    break
                 file.close()
                 self.temporary = unfinished_path(self.path)
-                file = _create(self.temporary)
         except OSError as error:
             self._name(error)
             raise
@@ -221,10 +224,6 @@ class AtomicFile:
     def publish(self) -> None:
         """Give the file, which is whole now, its name."""
         posix.replace(self.temporary, self.path)
-
-
-def _create(path: str) -> BinaryIO:
-    return BufferedRandom(FileIO(path, "x+"))  # what open does
 
 
 class LockTimeout(Exception):
@@ -303,7 +302,7 @@ class FileLock:
 
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return open_regular(self.path, os.O_RDWR | os.O_CREAT)
 
     def remove(self) -> None:
         """Remove the file of this lock, which is held and not needed any more."""

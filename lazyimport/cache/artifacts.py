@@ -9,6 +9,7 @@ from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile
 from lazyimport.format import sha256
+from lazyimport.regular import open_regular
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ class ArtifactRecord:
     def read(self) -> str:
         """Return the hash and the mark, or "" if there is no record."""
         try:
-            with open(self._path, "rb") as file:
+            with open(self._path, "rb", opener=open_regular) as file:
                 return file.read(200).decode("ascii", "replace")
         except OSError:
             return ""

@@ -28,6 +28,7 @@ from lazyimport.files import (
 from lazyimport.format import sha256
 from lazyimport.format.entries import EXECUTABLE
 from lazyimport.lazy import errors
+from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def find_blob(layout: Layout, blob: Blob) -> BinaryIO | None:
     for executable in (blob.executable, not blob.executable):
         path = layout.blob_path(blob.digest, executable=executable)
         try:
-            file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+            file = open(path, "rb", opener=open_regular)  # noqa: SIM115 - the caller closes it
         except FileNotFoundError:
             continue
         status = os.fstat(file.fileno())
@@ -237,7 +238,7 @@ class _NewBlob(AtomicFile):
 
 def file_digest(path: str) -> tuple[str, int]:
     """Return the SHA-256 of a file in hex, and its size in bytes. Raises OSError."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return _digest(file)
 
 
@@ -270,7 +271,7 @@ def is_sound(path: str, entry: Entry) -> bool:
     It is read, unless it is large and sealed.
     """
     try:
-        descriptor = posix.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_regular(path, os.O_NOFOLLOW)
     except OSError:
         return False
     with open(descriptor, "rb") as file:
@@ -341,7 +342,7 @@ def _clone_from(file: BinaryIO, descriptor: int) -> None:
 def _clone(blob: str, path: str, entry: Entry) -> None:
     descriptor = _create(path, entry)
     try:
-        with open(blob, "rb") as file:
+        with open(blob, "rb", opener=open_regular) as file:
             _clone_from(file, descriptor)
         seal(descriptor, entry.digest.hex(), durable=False)
     finally:

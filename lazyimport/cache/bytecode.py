@@ -7,6 +7,7 @@ import os
 from lazyimport.errors import CacheError
 from lazyimport.files import AtomicFile, make_directories
 from lazyimport.format import sha256
+from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class BytecodeCache:
             self._trusted = self._trusted or self._cache.exists()
             if not self._trusted:
                 return None
-            with open(self._path(source_digest), "rb") as file:
+            with open(self._path(source_digest), "rb", opener=open_regular) as file:
                 return proved(file.read())
         except (OSError, CacheError):
             return None

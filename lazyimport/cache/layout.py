@@ -27,10 +27,12 @@ from __future__ import annotations
 
 import os
 import posix
+import stat
 from time import time_ns
 
 from lazyimport.cache import is_trusted, make_trusted
 from lazyimport.lazy import Later
+from lazyimport.regular import open_regular
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -182,9 +184,9 @@ def is_as_put(path: str, entry: Entry) -> bool:
         status = posix.lstat(path)
     except OSError:
         return False
-    return entry.size < SHARED or (
-        status.st_size == entry.size and is_sealed(status, entry.digest.hex())
-    )
+    if entry.size < SHARED:
+        return stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
+    return status.st_size == entry.size and is_sealed(status, entry.digest.hex())
 
 
 def seal_of(digest: str) -> int:
@@ -221,7 +223,7 @@ def is_of_this_boot(root: str) -> bool:
     Or was proved since.
     """
     try:
-        with open(mark_path(root, BOOT), "rb") as file:
+        with open(mark_path(root, BOOT), "rb", opener=open_regular) as file:
             return file.read() == boot.name().encode()
     except OSError:
         return not boot.name()

@@ -10,6 +10,7 @@ import os
 
 from lazyimport.files import AtomicFile
 from lazyimport.lazy import errors
+from lazyimport.regular import open_regular
 
 NAME = "CACHEDIR.TAG"
 _LINES = (
@@ -24,7 +25,7 @@ _ABOUT = b"# What nothing needs is deleted from it. See https://bford.info/cache
 def is_marked(folder: str) -> bool:
     """Return whether the directory *folder* is marked as a node cache."""
     try:
-        with open(f"{folder}/{NAME}", "rb") as file:
+        with open(f"{folder}/{NAME}", "rb", opener=open_regular) as file:
             return file.read(len(_LINES)) == _LINES
     except OSError:
         return False

@@ -26,6 +26,7 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.format.entries import CONFIGURED, LOOKS, top_of
 from lazyimport.lazy import Later
+from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Materializer:
         place = mark_path(self.root, mark)
         root = self._held[self.root]
         try:
-            with open(place, "rb") as file:
+            with open(place, "rb", opener=open_regular) as file:
                 said = os.fsdecode(file.read())
             *lines, rest = said.split("\0", _GLANCE if at_a_glance else -1)
             for line in lines[self.seen.get(place, 0) :]:

@@ -14,6 +14,7 @@ from lazyimport.cache.refusal import unusable
 from lazyimport.cache.seals import finish, seal
 from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.lazy import Later, errors
+from lazyimport.regular import open_regular
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -133,20 +134,20 @@ class NodeCache(OpenedCache):
         self, path: str, fits: Callable[[int], bool] = lambda _: True
     ) -> BinaryIO:
         """Open the unfinished file *path*, as `begin` does that of an archive."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         try:
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = open_regular(path, flags)
         except PermissionError:
             try:
                 os.chmod(path, 0o600)  # it was killed when it had all but the name
             except OSError:  # it is another user's, or the folder is
                 files.remove_file(path)
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = open_regular(path, flags)
         # Eviction may find it abandoned just now.
         if not (files.claim(descriptor, shared=True) and fits(descriptor)):
             os.close(descriptor)
             files.remove_file(path)
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = open_regular(path, flags)
             files.claim(descriptor, shared=True)
         return open(descriptor, "r+b", buffering=0)
 
@@ -225,6 +226,6 @@ class NodeCache(OpenedCache):
 def _unnoticed(path: str, flags: int) -> int:
     """Open a file without a change of its time of access, if it is this user's."""
     try:
-        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+        return open_regular(path, flags | getattr(os, "O_NOATIME", 0))
     except PermissionError:
-        return os.open(path, flags)
+        return open_regular(path, flags)

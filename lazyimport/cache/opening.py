@@ -17,6 +17,7 @@ from mmap import ACCESS_READ, mmap
 from lazyimport.cache.layout import Layout, is_sealed, note_use
 from lazyimport.format.archive import Archive
 from lazyimport.lazy import errors
+from lazyimport.regular import require_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class OpenedCache(Layout):
         try:
             if not self.exists():
                 return None
+            require_regular(path)
             with open_code(path) as file:
                 if (status := _hold(file.fileno())) is None:
                     return None

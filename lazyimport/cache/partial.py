@@ -23,6 +23,7 @@ from lazyimport.files import claim, remove_file
 from lazyimport.format.archive import Archive
 from lazyimport.format.sections import MAGIC
 from lazyimport.lazy import errors
+from lazyimport.regular import open_regular, require_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def open_partial(
     for kind in KINDS:
         path = cache.partial_path(hash, kind)
         try:
+            require_regular(path)
             with open_code(path) as file:
                 if file.read(len(MAGIC)) != MAGIC:
                     continue
@@ -100,7 +102,7 @@ def _hold(descriptor: int) -> None:
 def wish(cache: NodeCache, hash: str, slots: Sequence[int]) -> None:
     """Ask the fetcher for the members in *slots*, if there is one that streams."""
     try:
-        descriptor = os.open(_path(cache, hash), os.O_WRONLY | os.O_APPEND)
+        descriptor = open_regular(_path(cache, hash), os.O_WRONLY | os.O_APPEND)
     except OSError:
         return
     try:

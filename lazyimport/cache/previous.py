@@ -15,6 +15,7 @@ from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile, is_unfinished, remove_leftovers
 from lazyimport.format import sha256
+from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def load_previous(path: str, cache: NodeCache) -> Previous | None:
     from lazyimport.format.delta import Revision
 
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             data = file.read()
         magic, digest, said, stats = _HEAD.unpack_from(data)
         at = _HEAD.size + said
@@ -123,7 +124,7 @@ def packed_hashes(cache: NodeCache) -> Iterator[tuple[str, str]]:
     for name in names:
         path = f"{folder}/{name}"
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=open_regular) as file:
                 head = file.read(_HEAD.size + len(_HASH) + _HASH_SIZE)
         except OSError:
             continue
@@ -136,7 +137,7 @@ def packed_blobs(path: str) -> list[str]:
     import json
 
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             size = _HEAD.unpack(file.read(_HEAD.size))[2]
             return [str(name) for name in json.loads(file.read(size))["blobs"]]
     except (OSError, ValueError, KeyError, TypeError, StructError):

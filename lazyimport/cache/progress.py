@@ -10,6 +10,7 @@ import os
 
 from lazyimport.cache.layout import BLOBS, LOCKS
 from lazyimport.files import is_abandoned
+from lazyimport.regular import open_regular
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lazyimport.cache.layout import Layout
 
 _LINE = 64
+#: Bytes that are read of a text.
+_MOST = 1 << 20
 _STATES = ("fetching", "done", "failed")
 
 
@@ -81,8 +84,8 @@ def begin_progress(descriptor: int) -> None:
 def read_progress(cache: Layout, hash: str) -> Progress | None:
     """Return how far the fetch of an archive is, or was; None if that is unknown."""
     try:
-        with open(cache.lock_path(hash), "rb") as file:
-            line, text = file.read(_LINE), file.read()
+        with open(cache.lock_path(hash), "rb", opener=open_regular) as file:
+            line, text = file.read(_LINE), file.read(_MOST)
         state, done, total, moved = line.decode("ascii").split()
         said = text.decode("utf-8", "replace")
         if state in _STATES:

@@ -43,6 +43,7 @@ from lazyimport.format.entries import (
     LOOKS,
     NATIVE,
 )
+from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def alone(root: str) -> BinaryIO:
     """
     path = mark_path(root, LOCK)
     make_directories(os.path.dirname(path))
-    file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+    file = open(path, "wb", opener=open_regular)  # noqa: SIM115 - the caller closes it
     for _ in tries(_PATIENCE):
         try:
             lockf(file, LOCK_EX | LOCK_NB)

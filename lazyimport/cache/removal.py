@@ -26,6 +26,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from lazyimport.cache.layout import READY
 from lazyimport.errors import CacheError
+from lazyimport.regular import open_any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def delete_folder(path: str) -> None:
 def locked(path: str) -> Iterator[bool]:
     """Keep others from using *path*; gives False if somebody does, or may."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_any(path)
     except FileNotFoundError:
         yield True
         return

@@ -18,6 +18,7 @@ from lazyimport.files import claim, remove_file
 from lazyimport.format import sha256
 from lazyimport.format.index import Index
 from lazyimport.format.sections import AWAITED, BLOB, HEADER_SIZE, IN_BASE, SLOT, Header
+from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def revive(
 def _open(path: str, hash: str) -> _Partial | None:
     """Return the file *path* if processes can run from it, once they may."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_regular(path, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         return None  # there is none, or it is not this user's
     try:

@@ -26,6 +26,7 @@ from lazyimport.cache.removal import delete_folder, is_used, locked, remove_unle
 from lazyimport.cache.usage import CachedArchive, CachedFile, Inventory
 from lazyimport.errors import CacheError
 from lazyimport.files import is_abandoned, remove_file
+from lazyimport.regular import open_regular
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
@@ -248,7 +249,10 @@ def _archive_of(file: CachedFile) -> str | None:
     """Return the archive of a signature, or the one that an artifact became."""
     folder, name = file.path.rsplit("/", 2)[1:]
     if folder == ARTIFACTS:
-        with suppress(OSError, ValueError), open(file.path, encoding="ascii") as record:
+        with (
+            suppress(OSError, ValueError),
+            open(file.path, encoding="ascii", opener=open_regular) as record,
+        ):
             return record.read(64)
     return name.removesuffix(".json") if folder == SIGNATURES else None
 

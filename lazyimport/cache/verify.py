@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from errno import EINVAL, EISDIR
 
 from lazyimport.cache.blobs import file_digest
 from lazyimport.cache.bytecode import proved
@@ -30,6 +31,7 @@ from lazyimport.errors import ArchiveError, MalformedArchive, UnsupportedArchive
 from lazyimport.files import remove_file
 from lazyimport.format.archive import Archive
 from lazyimport.format.entries import FILE
+from lazyimport.regular import open_regular
 from lazyimport.reporting import SILENT
 
 TYPE_CHECKING = False
@@ -131,6 +133,8 @@ class _Check:
             self._sound.add(hash)
         except FileNotFoundError:
             return
+        except OSError as error:
+            self._unreadable(path, error)
         except UnsupportedArchive:  # another version shares this cache
             self.found.newer += 1
             return
@@ -204,9 +208,12 @@ class _Check:
     def bytecode(self) -> None:
         for path, _ in self._files(BYTECODE):
             try:
-                with open(path, "rb") as file:
+                with open(path, "rb", opener=open_regular) as file:
                     data = file.read()
             except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._unreadable(path, error)
                 continue
             self._count(len(data))
             if proved(data) is None:
@@ -225,11 +232,20 @@ class _Check:
             actual, size = file_digest(path)
         except FileNotFoundError:
             return True
+        except OSError as error:
+            self._unreadable(path, error)
+            return False
         self._count(size)
         if actual == expected:
             return True
         self._damaged(path, f"its SHA-256 is {actual}, not {expected}", is_ours=is_ours)
         return False
+
+    def _unreadable(self, path: str, error: OSError) -> None:
+        """Count what is no regular file as damaged. Raises other errors."""
+        if error.errno not in {EINVAL, EISDIR}:
+            raise error
+        self._damaged(path, str(error.strerror))
 
     def _count(self, size: int) -> None:
         self.found.files += 1

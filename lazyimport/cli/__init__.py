@@ -128,17 +128,31 @@ def _invoke(command: click.Command, context: click.Context) -> int:
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise  # not what the system said
-        if error.filename is None and error.errno == ENOENT:  # from os.getcwd()
-            gone = "the current directory was removed; change to one that exists"
-            if error.strerror != os.strerror(ENOENT):  # from tempfile
-                gone = f"{error.strerror}; set TMPDIR to a folder where this user may "
-                gone += "write, and that has room"
-            return _failed(context, error, gone)
+        if error.filename is None and error.errno == ENOENT:
+            return _failed(context, error, _what_is_missing() or error.strerror)
         if error.filename is None:
             _give_up_stdout()
         what = error.filename or "standard output"
         return _failed(context, error, f"{what}: {error.strerror}")
     return code or DONE
+
+
+def _what_is_missing() -> str:
+    """Return what to do about a folder that a process needs and nobody has named."""
+    from tempfile import gettempdir
+
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current directory was removed; change to one that exists"
+    try:
+        gettempdir()
+    except OSError as error:
+        return (
+            f"{error.strerror}; set TMPDIR to a folder where this user may write, and "
+            "that has room"
+        )
+    return ""
 
 
 def _failed(context: click.Context, error: Exception, text: str) -> int:

@@ -15,6 +15,7 @@ from lazyimport.cli import console
 from lazyimport.errors import CacheError, PackError
 from lazyimport.files import AtomicFile
 from lazyimport.packing.config import Config, read_config
+from lazyimport.regular import open_regular
 from lazyimport.settings import Settings
 from lazyimport.values import redact
 
@@ -57,7 +58,7 @@ def remember(settings: Settings) -> None:
 
 def _read(cache_dir: str) -> list[str]:
     try:
-        with open(os.path.join(cache_dir, _KNOWN), "rb") as file:
+        with open(os.path.join(cache_dir, _KNOWN), "rb", opener=open_regular) as file:
             return os.fsdecode(file.read()).split("\n")[:-1]
     except OSError:
         return []

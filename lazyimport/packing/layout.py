@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from lazyimport.packing.config import read_config
-from lazyimport.packing.sources import open_regular
+from lazyimport.regular import open_regular
 
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 _SOME = 200
@@ -60,7 +60,7 @@ def imports_src(files: Iterable[str]) -> bool:
     """
     for path in islice(files, _SOME):
         try:
-            with open_regular(path) as file:
+            with open(path, "rb", opener=open_regular) as file:
                 if _IMPORTS_SRC.search(file.read()):
                     return True
         except OSError:

@@ -14,7 +14,8 @@ from lazyimport import git
 from lazyimport.packing.config import Config
 from lazyimport.packing.ignore import Patterns, Rule, anchored_prefix
 from lazyimport.packing.names import directories_of
-from lazyimport.packing.sources import open_regular, reason
+from lazyimport.packing.sources import reason
+from lazyimport.regular import open_regular
 
 _GITIGNORE = ".gitignore"
 _OWN_IGNORE = ".lazyimportignore"
@@ -251,7 +252,7 @@ class Rules:
 
     def _read(self, location: str, shown: str) -> Patterns | None:
         try:
-            with open_regular(location) as file:
+            with open(location, "rb", opener=open_regular) as file:
                 data = file.read(_LARGEST + 1)
         except OSError as error:
             self._issues.append(f"{location} cannot be read: {reason(error)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from lazyimport.cache.layout import Layout
 from lazyimport.cache.refusal import REFUSING
 from lazyimport.errors import PackError
 from lazyimport.format import sha256
+from lazyimport.regular import open_regular
 
 _SHOWN_ISSUES = 20
 _TRIES = 3  # to read a file while nobody writes it
@@ -90,7 +90,7 @@ class SourceFile(NamedTuple):
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         try:
-            with open_regular(self.location) as file:
+            with open(self.location, "rb", opener=open_regular) as file:
                 yield file
         except OSError as error:
             if error.errno in REFUSING:  # that is where it was to be copied to
@@ -127,18 +127,6 @@ def signature_of(status: os.stat_result) -> Signature:
         status.st_ino,
         status.st_dev,
     )
-
-
-def open_regular(location: str) -> BinaryIO:
-    """Open a regular file to read it; a pipe that took its place does not block.
-
-    Raises OSError, also for what is no regular file.
-    """
-    descriptor = os.open(location, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{location} is not a regular file")
-    return open(descriptor, "rb")
 
 
 def pack_error(issues: Sequence[str]) -> PackError:

@@ -6,6 +6,7 @@ looked at again (see `lazyimport.registry.gc_lock`), deltas before their bases.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -97,15 +98,17 @@ def _delete(
 
     The records beside it go after it, side by side: nothing reads them any more.
     """
-    left = {fate.hash: fate.base for fate in fresh.fates}
+    left = {fate.hash for fate in fresh.fates}
+    uses = Counter(fate.base for fate in fresh.fates)
     records: list[str] = []
     for fate in fresh.goes:
-        if fate.hash not in batch or fate.hash in left.values():
+        if fate.hash not in batch or uses[fate.hash]:
             continue  # the base of a delta that is in a later batch
         announced.require()
         delete_object(store, archive_key(fate.hash))
-        del left[fate.hash]
+        left.remove(fate.hash)
+        uses[fate.base] -= 1
         done.deleted.append(fate)
         records += fresh.records.get(fate.hash, ())
     side_by_side(*(partial(delete_record, store, key) for key in records))
-    done.spared += sorted(batch & left.keys())
+    done.spared += sorted(batch & left)

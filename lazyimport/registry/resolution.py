@@ -25,6 +25,7 @@ from lazyimport.registry.channel import Change
 from lazyimport.registry.channels import read_channel
 from lazyimport.registry.opening import store_of
 from lazyimport.registry.signing import Trusted, archive_text
+from lazyimport.regular import open_regular
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore
 from lazyimport.stores.keys import place_of
@@ -140,7 +141,7 @@ def _read(cache: Layout, path: str) -> dict[str, Any]:
     try:
         if not cache.exists():
             return {}
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             facts = json.loads(file.read())
     except FileNotFoundError:
         return {}

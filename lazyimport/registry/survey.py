@@ -10,7 +10,7 @@ Ages count by the clock of the store, which writes the times.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -109,8 +109,14 @@ class Survey:
     @property
     def goes(self) -> list[Fate]:
         """What nothing speaks for: deltas first, so that no base goes before them."""
-        found = [fate for fate in self.fates if not fate.reasons]
-        return sorted(found, key=lambda fate: (fate.base is None, fate.modified))
+        found = {fate.hash: fate for fate in self.fates if not fate.reasons}
+        depths: dict[str, int] = {}
+        for hash in found:
+            for each in reversed(_bases(hash, found, depths)):
+                depths[each] = depths.get(found[each].base or "", 0) + 1
+        return sorted(
+            found.values(), key=lambda fate: (-depths[fate.hash], fate.modified)
+        )
 
 
 def survey(store: Store, rules: Rules, now: float) -> Survey:
@@ -179,6 +185,7 @@ class Surveyor:
             for hash, item in found
             if (hash, item.modified) in self._headers
         ]
+        _break_rings({fate.hash: fate for fate in fates})
         return sorted(fates, key=lambda fate: (-fate.modified, fate.hash))
 
     def _read_headers(self, versions: set[tuple[str, float]]) -> None:
@@ -210,8 +217,8 @@ class Surveyor:
         """Write down everything that speaks for an archive."""
         rules = self._rules
         known = {fate.hash: fate for fate in fates}
-        for hash, reason in (*self._channel_reasons(), *kept.reasons):
-            if hash in known and reason not in known[hash].reasons:
+        for hash, reason in dict.fromkeys((*self._channel_reasons(), *kept.reasons)):
+            if hash in known:
                 known[hash].reasons.append(reason)
         for place, fate in enumerate(fates):
             if fate.hash in rules.hashes:
@@ -220,9 +227,13 @@ class Surveyor:
                 fate.reasons.append(Reason("newest", number=rules.keep_last))
             if now - fate.modified < rules.age:
                 fate.reasons.append(Reason("recent"))
-        for fate in fates:
-            if fate.reasons and fate.base in known:
-                known[fate.base].reasons.append(Reason("base", fate.hash))
+        staying = [fate for fate in fates if fate.reasons]
+        for fate in staying:
+            if fate.base in known:
+                base = known[fate.base]
+                if not base.reasons:
+                    staying.append(base)
+                base.reasons.append(Reason("base", fate.hash))
 
     def _channel_reasons(self) -> Iterator[tuple[str, Reason]]:
         """Yield what channels keep; as in `Kept`, what is signed is counted first."""
@@ -271,6 +282,30 @@ class Surveyor:
                 idle = now - item.modified > SHORTEST_AGE
                 if ours and idle and (last is None or superseded):
                     yield item.key
+
+
+def _bases(hash: str, fates: Mapping[str, Fate], known: Container[str]) -> list[str]:
+    """Return *hash*, its base and so on, as far as they are *fates* and not *known*."""
+    found: dict[str, None] = {}
+    while hash in fates and hash not in known and hash not in found:
+        found[hash] = None
+        hash = fates[hash].base or ""
+    return [*found]
+
+
+def _break_rings(fates: Mapping[str, Fate]) -> None:
+    """Let deltas that are bases of their bases have none.
+
+    Nobody can read them. Each would keep the next, and none could go before it.
+    """
+    known: set[str] = set()
+    for hash in fates:
+        way = _bases(hash, fates, known)
+        known.update(way)
+        last = fates[way[-1]].base if way else None
+        if last in way:
+            for each in way[way.index(last) :]:
+                fates[each].base = None
 
 
 def sweep(store: Store, now: float, *, dry_run: bool) -> list[str]:

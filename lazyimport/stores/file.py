@@ -11,6 +11,7 @@ from itertools import chain
 
 from lazyimport.errors import StoreDenied, StoreError, StoreMissing, StoreUnavailable
 from lazyimport.files import AtomicFile, FileLock, LockTimeout
+from lazyimport.regular import open_regular
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.durable import NewFile, make_folder, sync_folder
@@ -198,15 +199,12 @@ class FileStore(StoreBase):
         return True
 
     def _open(self, attempt: Attempt) -> FileIO:
-        # Whoever may write to the folder can put a pipe there, and no bytes into it.
         path = self._path(attempt.key)
-        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISREG(mode):
-            return file
-        file.close()
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        try:
+            return FileIO(open_regular(path))
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENXIO}:
+                raise
         advice = "delete it there"
         raise attempt.error(StoreError, f"{path} is no regular file", advice)
 
@@ -259,8 +257,7 @@ class _SharedLock(FileLock):
 
     def _open(self, flags: int = 0) -> int:
         # Not through a link, which any user that may write to the folder can make.
-        flags |= os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(self.path, flags, 0o666)
+        return open_regular(self.path, flags | os.O_RDWR | os.O_NOFOLLOW, 0o666)
 
 
 def _kind_of(error: OSError) -> tuple[type[StoreError], str]:

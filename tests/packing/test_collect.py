@@ -13,7 +13,6 @@ import tempfile
 import time
 import unicodedata
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -196,20 +195,19 @@ class TestFiles:
         make(tmp_path, {"a.log": "text"})
         (file,) = collect([tmp_path], Config()).files
         times = itertools.count(1)
-        opened = sources.open_regular
 
-        def touched(location: str) -> BinaryIO:
-            opened_file = opened(location)
+        def touched(location: str, mode: str, opener: Any) -> Any:
+            opened_file: Any = open(location, mode, opener=opener)  # noqa: SIM115
             read = opened_file.read
 
-            def reading(size: int) -> bytes:
+            def reading(size: int) -> Any:
                 os.utime(location, ns=(0, next(times)))
                 return read(size)
 
             monkeypatch.setattr(opened_file, "read", reading)
             return opened_file
 
-        monkeypatch.setattr(sources, "open_regular", touched)
+        monkeypatch.setattr(sources, "open", touched, raising=False)
         with pytest.raises(PackError, match="changed while it was being packed"):
             file.read()
 

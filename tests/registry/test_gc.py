@@ -43,7 +43,7 @@ from lazyimport.registry.layout import (
 from lazyimport.registry.past import RECORDED
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
-from lazyimport.registry.survey import Rules, Survey, survey
+from lazyimport.registry.survey import Fate, Rules, Survey, survey
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
 from tests.support.headers import put_header
@@ -129,6 +129,45 @@ def test_base_goes_after_its_deltas(store: MutableStore) -> None:
     assert [fate.hash for fate in goes][-1] == A
     collect(store, OLD, "ada")
     assert archives(store) == set()
+
+
+def test_base_of_a_newer_base_stays(store: MutableStore) -> None:
+    """One that was deleted by hand may have come back as a delta."""
+    put_aged(store, A, 90)
+    put_aged(store, B, 30, base=A)
+    put_aged(store, C, 60, base=B)
+    put_aged(store, D, 50)
+
+    collect(store, Rules(older_than=DAY, hashes=[C]), "ada")
+
+    assert archives(store) == {A, B, C}
+    collect(store, Rules(older_than=DAY), "ada")
+    assert not archives(store)
+
+
+@pytest.mark.parametrize("bases", [[B, A], [A], [B, C, A], [B, B, B, A]])
+def test_archives_that_are_bases_of_each_other_go(
+    store: MutableStore, bases: list[str]
+) -> None:
+    """Nobody can read them, and whoever may write to the store can put them there."""
+    for number, (name, base) in enumerate(zip(NAMES[10:], bases, strict=False)):
+        put_aged(store, name, 100 + number, base)
+
+    done = collect(store, OLD, "ada")
+
+    assert not archives(store)
+    assert len(done.deleted) == len(bases)
+    assert not done.spared
+
+
+def test_long_chains_and_popular_bases_take_no_longer(store: MutableStore) -> None:
+    names = [f"{number:064x}" for number in range(1, 3001)]
+    fates = [
+        Fate(n, 1, 0.0, base) for n, base in zip(names, [*names[1:], None], strict=True)
+    ]
+    found = Survey(fates, [], [], [], {}, 0.0)
+
+    assert [fate.hash for fate in found.goes] == names
 
 
 def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:

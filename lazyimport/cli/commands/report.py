@@ -90,6 +90,6 @@ def _about(contents: Contents, settings: Settings) -> list[str]:
             facts = read_provenance(store_of(settings), contents.index.hash)
             builder = one_line(str(facts.get("builder") or ""))
             found += [f"pushed by {builder}"] * bool(builder)
-            found += [moment(str(facts["time"]))] * bool(facts.get("time"))
+            found += [moment(str(facts.get("time")))] * bool(facts.get("time"))
             found += [f"commit {origin_of(facts)}"] * bool(origin_of(facts))
     return found
