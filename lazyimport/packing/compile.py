@@ -10,7 +10,6 @@ out what is left of the child's past.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import subprocess
@@ -30,8 +29,10 @@ from lazyimport.packing.interpreters import Interpreter
 CODE_FILENAME = "<lazyimport>"
 
 # Sources that are handed out ahead of the one whose result is due, for each child:
-# they keep the other children busy while one compiles a large source.
+# they keep the other children busy while one compiles a large source; or those of so
+# many bytes for each child, and one more.
 _AHEAD = 8
+_MOST_AHEAD = 32 << 20
 
 # Runs in the children, so on every version. sys.path begins with the working
 # directory here, from which nothing may be imported (compile() itself imports
@@ -131,19 +132,26 @@ def compile_sources(
     key_of_kept = interpreter, optimization, count
     compilers = _kept.pop(key_of_kept, None) or _Compilers(*key_of_kept)
     rest = iter(sources)
-    waiting: deque[tuple[bytes, Future[bytes | SyntaxProblem]]] = deque()
-    done = False
+    waiting: deque[tuple[bytes, int, Future[bytes | SyntaxProblem]]] = deque()
+    held, done = 0, False
     try:
         while True:
-            for key, source in itertools.islice(rest, count * _AHEAD - len(waiting)):
-                waiting.append((key, compilers.submit(source)))
+            while len(waiting) < count * _AHEAD and held < count * _MOST_AHEAD:
+                key, source = next(rest, (b"", None))
+                if source is None:
+                    break
+                waiting.append((key, len(source), compilers.submit(source)))
+                held += len(source)
+                del source
             if not waiting:
                 done = True
                 return
-            key, future = waiting.popleft()
+            key, size, future = waiting.popleft()
             yield key, future.result()
+            held -= size
+            del future
     finally:
-        for _, future in waiting:
+        for _, _, future in waiting:
             future.cancel()
         if done and _keeping:
             _kept[key_of_kept] = compilers

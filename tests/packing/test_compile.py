@@ -406,6 +406,20 @@ class TestChildren:
             compile_all(running._replace(executable=str(broken)), [b"1"], jobs=3)
 
 
+def test_few_large_sources_are_in_memory_at_once(running: Interpreter) -> None:
+    asked = []
+
+    def sources() -> Iterator[tuple[bytes, bytes]]:
+        for number in range(5):
+            asked.append(number)
+            yield b"%d" % number, b"#" * (20 << 20)
+
+    compiled = compile_sources(running, 0, sources(), jobs=1)
+    next(compiled)
+    assert asked == [0, 1]
+    assert len(list(compiled)) == 4
+
+
 def test_problems_and_interpreters_are_values(running: Interpreter) -> None:
     assert SyntaxProblem("a", 1) == SyntaxProblem("a", 1)
     assert json.dumps(SyntaxProblem("a", None)) == '["a", null]'
