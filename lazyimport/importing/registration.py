@@ -52,6 +52,8 @@ _PRINTS_IN_C = sys.version_info < (3, 13)
 _HOOKS = ("excepthook",) * _PRINTS_IN_C + ("unraisablehook",) * (
     sys.version_info < (3, 15)
 )
+#: the code of all that `FileFinder.path_hook` returns
+_PATH_HOOK = FileFinder.path_hook().__code__
 #: how directories of installed packages end
 _INSTALLED = ("/site-packages", "/dist-packages")
 
@@ -143,7 +145,8 @@ class Registration:
 
         def see_folder(_: object, path: object, *__: object) -> None:
             # Path hooks ask for folders of other importers, whose files are there.
-            if sys._getframe(2).f_code.co_name != "path_hook_for_FileFinder":  # noqa: SLF001
+            # Nothing tells those that somebody calls by hand from these.
+            if sys._getframe(2).f_code is not _PATH_HOOK:  # noqa: SLF001
                 look(path, PACKAGE)
 
         def see_file(_: object, path: object) -> None:
