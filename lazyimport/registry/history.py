@@ -212,15 +212,7 @@ def read_records(
 
     Raises StoreError while iterating.
     """
-
-    def read(key: str) -> bytes:
-        try:
-            return store.read(key, 0, _LARGEST)
-        except KeyMissing:
-            return b""  # collected since it was listed
-
-    found = side_by_side(*(partial(read, key) for key in keys))
-    for key, data in zip(keys, found, strict=True):
+    for key, data in read_listed(store, keys):
         try:
             each = _decode(data, trusted)
             own = deployment_key(each.app, each.id, each.outcome)
@@ -228,6 +220,21 @@ def read_records(
             continue
         if key == own:  # what is signed counts for its own place alone
             yield key, each
+
+
+def read_listed(store: ReadStore, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the records under *keys*, which were listed; of one that is gone ``b""``.
+
+    Raises StoreError while iterating.
+    """
+
+    def read(key: str) -> bytes:
+        try:
+            return store.read(key, 0, _LARGEST)
+        except KeyMissing:
+            return b""
+
+    yield from zip(keys, side_by_side(*(partial(read, k) for k in keys)), strict=True)
 
 
 def newest_first(records: Iterable[Deployment]) -> list[Deployment]:

@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from lazyimport.errors import ChannelError
 from lazyimport.registry.channel import Change
-from lazyimport.registry.history import newest_first, read_records
+from lazyimport.registry.history import newest_first, read_listed, read_records
 from lazyimport.registry.layout import CHANGES, DEPLOYMENTS, change_of, is_deployment
 from lazyimport.registry.listing import list_store
 from lazyimport.registry.provenance import commit_in
 from lazyimport.registry.signing import Trusted
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
-from lazyimport.stores.side_by_side import side_by_side
 from lazyimport.units import utc
 
 #: Objects that a deployment has at most, one for each thing that came of it.
 _OUTCOMES = 3
 _RUNNING = "/running.json"
-#: Bytes of the largest record of a change that is read.
-_LARGEST = 1 << 16
 
 
 class Event(NamedTuple):
@@ -106,9 +102,7 @@ def _changes(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Even
     keys = [key for key, (channel, _) in known.items() if channel]
     # A name has the second and the number, and names are sorted as texts.
     keys.sort(key=lambda key: (key.partition("Z-")[0], known[key]), reverse=True)
-    keys = keys[:limit]
-    reads = [partial(store.read, key, 0, _LARGEST) for key in keys]
-    for key, data in zip(keys, side_by_side(*reads), strict=True):
+    for key, data in read_listed(store, keys[:limit]):
         channel, number = known[key]
         try:
             change = Change(json.loads(data))

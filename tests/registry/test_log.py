@@ -17,6 +17,7 @@ from lazyimport.registry.provenance import write_provenance
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
 from lazyimport.stores import MutableStore, mutable, open_store
+from lazyimport.stores.file import FileStore
 from tests.support.headers import put_header
 
 A, B = "0a" * 32, "0b" * 32
@@ -40,6 +41,20 @@ def _store(tmp_path: Path) -> MutableStore:
 
 def told(events: list[Event]) -> list[tuple[str, str, str | None, str]]:
     return [(e.kind, e.subject, e.hash, e.outcome) for e in events]
+
+
+def test_a_change_that_somebody_deletes_meanwhile(tmp_path: Path) -> None:
+    class Losing(FileStore):
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            if key.startswith(CHANGES):
+                self.delete(key)
+            return super().read(key, start, end)
+
+    store = Losing(str(tmp_path))
+    put_header(store, A)
+    set_channel(store, "prod", A, by="ada")
+
+    assert [("push", "", A, "")] == told(read_log(store, 10))
 
 
 def test_everything_that_was_done(store: MutableStore, tmp_path: Path) -> None:
