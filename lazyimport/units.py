@@ -8,6 +8,8 @@ from lazyimport.lazy import errors
 
 #: The first second of the year 1000, and the last of 9999.
 _FIRST, _LAST = -30610224000, 253402300799
+#: Seconds for which a change of a channel may count at most.
+LONGEST = 10**9
 
 
 def byte_count(text: str) -> int | None:

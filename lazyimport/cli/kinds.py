@@ -8,10 +8,8 @@ from typing import Any
 import click
 
 from lazyimport.errors import SettingsError
-from lazyimport.units import byte_count
+from lazyimport.units import LONGEST, byte_count
 
-#: Seconds for which a change of a channel may count at most.
-LONGEST = 10**9
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 

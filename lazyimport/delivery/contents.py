@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.previous import find_packed
@@ -55,8 +56,6 @@ class Contents:
     ``blobs`` are the files that lie beside the archive, by digest.
     """
 
-    __slots__ = ("blobs", "content", "first", "header", "index", "notes", "place")
-
     def __init__(
         self,
         header: Header,
@@ -75,7 +74,7 @@ class Contents:
         self.content = content
         self.blobs = blobs
 
-    @property
+    @cached_property
     def files(self) -> list[Entry]:
         """The files, in the order of their paths."""
         found = [entry for entry in self.index.entries() if not entry.is_directory]

@@ -252,7 +252,7 @@ def _named_hash(runtime_env: Any) -> str | None:
     plugin = runtime_env.get("lazyimport")
     if isinstance(plugin, dict) and plugin.get("hash"):
         return _as_settings_read(plugin["hash"])
-    hash = (runtime_env.get("env_vars") or {}).get("LAZYIMPORT_HASH")
+    hash = (runtime_env.get("env_vars") or {}).get(ENVIRONMENT["hash"])
     return _as_settings_read(hash) if hash else None
 
 

@@ -5,6 +5,7 @@ It is read from memory: programs ask for the versions of all that they import.
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from functools import cache
@@ -94,8 +95,8 @@ def _kind(metadata: Any) -> Any:
                 entry = None
             if entry is None or entry.is_directory:
                 return None
-            text = self._tree.data(inner, path).decode("utf-8")
-            return text.replace("\r\n", "\n").replace("\r", "\n")
+            data = io.BytesIO(self._tree.data(inner, path))
+            return io.TextIOWrapper(data, encoding="utf-8").read()
 
     return ArchiveDistribution
 

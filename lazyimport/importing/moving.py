@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from lazyimport.format.entries import stem_of
+from lazyimport.format.entries import Entry, stem_of
 from lazyimport.importing.finder import module_spec
 from lazyimport.importing.loader import ArchiveLoader
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
 
@@ -25,14 +24,9 @@ def entry_of(module: object) -> Entry | None:
 
 def entry_of_spec(spec: object) -> Entry | None:
     """Return the entry of the module of an archive that *spec* is for, or None."""
-    loader: Any = getattr(spec, "loader", None)
-    if type(loader) is ArchiveLoader or type(loader).__name__ == _EXTENSION:
-        entry: Entry | None = loader._entry  # noqa: SLF001 - same room
-        return entry
-    return None
-
-
-_EXTENSION = "ArchiveExtensionLoader"
+    loader = getattr(spec, "loader", None)
+    entry = getattr(loader, "__dict__", {}).get("_entry")
+    return entry if type(entry) is Entry else None
 
 
 def modules_of(tree: Tree) -> dict[str, ModuleType]:

@@ -36,7 +36,7 @@ from typing import Any
 from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
 from lazyimport.registry.signing import Trusted
-from lazyimport.units import utc
+from lazyimport.units import LONGEST, utc
 from lazyimport.values import check_hash, shown
 
 #: Changes of a channel that its object has at most.
@@ -45,8 +45,6 @@ HISTORY = 50
 LARGEST = 1 << 20
 #: Bytes of the largest change: as many as a channel has fit into its object.
 LARGEST_CHANGE = 20_000
-#: Seconds for which a change may count at most.
-LONGEST = 10**9
 #: The highest number of a change: other languages cannot count further.
 _LAST = 2**53 - 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
