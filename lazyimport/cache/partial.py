@@ -34,21 +34,6 @@ if TYPE_CHECKING:
 _NUMBER = 4
 #: Bytes that are read of wishes at a time.
 _MOST = 1 << 18
-#: File systems of one machine.
-_LOCAL = frozenset(
-    [
-        "bcachefs",
-        "btrfs",
-        "ext2",
-        "ext3",
-        "ext4",
-        "f2fs",
-        "overlay",
-        "tmpfs",
-        "xfs",
-        "zfs",
-    ]
-)
 
 
 def open_partial(
@@ -159,25 +144,6 @@ def let_open(cache: NodeCache, hash: str) -> None:
     """
     with Wishes(cache, hash):
         pass
-
-
-def can_be_shared(path: str) -> bool:
-    """Return whether what one process writes below *path* is what others have mapped.
-
-    So it is on a local disk, of a kind that is known.
-    """
-    path, longest, kind = f"{os.path.realpath(path)}/", "", ""
-    path = os.fsencode(path).decode("latin-1")
-    try:
-        with open("/proc/self/mountinfo", "rb") as mounts:
-            for line in mounts:
-                about, _, rest = line.partition(b" - ")
-                place = about.split(b" ")[4].decode("unicode_escape")  # \\040: a space
-                if path.startswith(f"{place.rstrip('/')}/") and place >= longest:
-                    longest, kind = place, rest.partition(b" ")[0].decode()
-    except (OSError, ValueError, LookupError):
-        return False
-    return kind in _LOCAL
 
 
 def _path(cache: NodeCache, hash: str) -> str:

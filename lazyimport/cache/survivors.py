@@ -12,8 +12,8 @@ from _thread import RLock
 from errno import EACCES, EPERM, EROFS
 
 from lazyimport.cache import blobs, boot, putting
+from lazyimport.cache.disks import is_local
 from lazyimport.cache.layout import BOOT, READY, is_of_this_boot, mark_path
-from lazyimport.cache.partial import can_be_shared
 from lazyimport.files import AtomicFile, remove_file
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ def prove(files: putting.Files) -> None:
 
     Raises as `lazyimport.cache.putting` does.
     """
-    if not can_be_shared(files.root):
+    if not is_local(files.root):
         return
     is_mine = _one.acquire(timeout=_PATIENCE)
     try:

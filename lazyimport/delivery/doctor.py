@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from lazyimport.cache.blobs import missing_blob
+from lazyimport.cache.disks import kind_of
 from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.refusal import is_out_of_inodes
@@ -147,15 +148,7 @@ def _cache(cache: NodeCache) -> str:
 def _disk(path: str) -> str:
     while not os.path.exists(path):  # it could not be made
         path = os.path.dirname(path)
-    status, around = os.statvfs(path), f"{os.path.realpath(path)}/"
-    kind = "some file system"
-    try:
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            mounts = [(line.split()[1].rstrip("/"), line.split()[2]) for line in file]
-        inside = [mount for mount in mounts if around.startswith(f"{mount[0]}/")]
-        kind = max(inside[::-1], key=lambda mount: len(mount[0]))[1]
-    except FileNotFoundError:
-        pass  # macOS
+    status, kind = os.statvfs(path), kind_of(path) or "some file system"
     free = status.f_bavail * status.f_frsize
     text = f"{kind}, {free / 1e9:.1f} GB free"
     if status.f_flag & getattr(os, "ST_NOEXEC", 0):

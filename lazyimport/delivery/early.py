@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lazyimport.cache.partial import can_be_shared, let_open, open_partial
+from lazyimport.cache.disks import is_local
+from lazyimport.cache.partial import let_open, open_partial
 from lazyimport.delivery.heads import is_near
 from lazyimport.errors import LazyImportError
 from lazyimport.files import AtomicFile
@@ -31,7 +32,7 @@ def is_streamed(settings: Settings, head: Head, cache: NodeCache) -> bool:
     if settings.fetch == "whole":
         return False
     least = _STREAMED if settings.fetch == "auto" else len(head.data) + 1
-    return head.header.size >= least and can_be_shared(cache.path)
+    return head.header.size >= least and is_local(cache.path)
 
 
 def connections_to(head: Head, settings: Settings) -> int:

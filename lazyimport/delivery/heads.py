@@ -6,7 +6,7 @@ long the index is, the index how large each member may be.
 
 from __future__ import annotations
 
-from lazyimport.cache.partial import can_be_shared
+from lazyimport.cache.disks import is_local
 from lazyimport.errors import ArchiveError, DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.blobs import blobs_in
@@ -39,7 +39,7 @@ _LITTLE = 1 << 18
 def is_near(store: ReadStore) -> bool:
     """Return whether a store is a folder of this machine: nobody waits for answers."""
     folder: str | None = getattr(store, "folder", None)
-    return folder is not None and can_be_shared(folder)
+    return folder is not None and is_local(folder)
 
 
 class Head:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache import boot
+from lazyimport.cache.disks import is_local
 from lazyimport.cache.layout import BOOT, SHARED, mark_path
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.partial import can_be_shared
 from lazyimport.cache.verify import verify
 from tests.support.disks import LIMITED, mounted
 from tests.support.node_cache import DAY, put_archive
@@ -59,7 +59,7 @@ def cut(path: Path, data: bytes) -> None:
 
 @pytest.fixture
 def hash(cache: NodeCache, tmp_path: Path) -> str:
-    if not can_be_shared(str(tmp_path)):
+    if not is_local(str(tmp_path)):
         pytest.skip("not a disk of this machine, as far as is known")
     return put_archive(cache, used=DAY, **FILES)
 

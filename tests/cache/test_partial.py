@@ -6,7 +6,7 @@ import os
 
 from lazyimport.cache.evict import clear
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.partial import Wishes, can_be_shared, open_partial, wish
+from lazyimport.cache.partial import Wishes, open_partial, wish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +41,3 @@ def test_nothing_is_opened_that_has_not_begun(tmp_path: Path) -> None:
         for junk in (b"", b"\0" * 5000, b"\x89LZY\r\n\x1a\n" + b"\0" * 5000):
             (tmp_path / f"cache/archives/.{HASH}.raw.tmp").write_bytes(junk)
             assert open_partial(cache, HASH) is None
-
-
-def test_file_systems_that_are_not_known_to_be_local_are_not_shared() -> None:
-    assert not can_be_shared("/proc")
-    assert not can_be_shared("/sys")

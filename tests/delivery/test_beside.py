@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.partial import can_be_shared
+from lazyimport.cache.disks import is_local
 from tests.support.cold_node import ColdNode
 from tests.support.large import LOOSE, LargeSite
 from tests.support.shaped import Shaped
@@ -49,7 +49,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_what_is_wanted_comes_before_the_rest(tmp_path: Path) -> None:
     """The fetcher of the archive brings it, but not what is to come on demand."""
-    if not can_be_shared(str(tmp_path)):
+    if not is_local(str(tmp_path)):
         pytest.skip("archives are not streamed to this kind of disk")
     site = LargeSite(tmp_path, on_demand=LOOSE)
     (site.tree / "unused").mkdir()

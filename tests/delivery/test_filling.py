@@ -142,7 +142,7 @@ def test_little_is_read_at_first_of_what_lies_on_this_machine(
     assert head.moved == len(head.data) == max(1000, head.header.members_at)
     prove(filled(store, raw=True, connections=0))
 
-    monkeypatch.setattr(heads, "can_be_shared", lambda _: False)  # on another machine
+    monkeypatch.setattr(heads, "is_local", lambda _: False)  # on another machine
     assert Head(store, HASH).moved == len(DATA)
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from lazyimport.cache import boot
+from lazyimport.cache.disks import is_local
 from lazyimport.cache.evict import clear
-from lazyimport.cache.partial import can_be_shared, open_partial
+from lazyimport.cache.partial import open_partial
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.format import sha256
@@ -60,7 +61,7 @@ UNDER_WAY = 4 << 20
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[ColdNode]:
-    if not can_be_shared(str(tmp_path)):
+    if not is_local(str(tmp_path)):
         pytest.skip("archives are not streamed to this kind of disk")
     store = FileStore(str(tmp_path / "store"))
     store.put(archive_key(HASH), BytesIO(DATA))
