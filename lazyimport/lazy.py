@@ -40,7 +40,7 @@ __all__ = ["Later", "errors", "exports", "promote", "traced"]
 #: What is loaded when `runtime` is asked for: what it imports, each after what that
 #: imports in turn, and itself. Packages end with a slash.
 _START = (
-    "cache/ values regular cache/layout format/ format/entries format/index format/sections "
+    "cache/ values cache/layout format/ format/entries format/index format/sections "
     "format/archive cache/opening importing/ importing/looks importing/finder "
     "importing/wrappers importing/registration importing/tree settings runtime"
 )

@@ -32,17 +32,17 @@ from time import time_ns
 
 from lazyimport.cache import is_trusted, make_trusted
 from lazyimport.lazy import Later
-from lazyimport.regular import open_regular
 from lazyimport.values import is_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from lazyimport import files
+    from lazyimport import files, regular
     from lazyimport.cache import boot
     from lazyimport.format.entries import Entry
 else:
+    regular = Later("regular")  # where files of a tree are looked at
     files = Later("files")  # to write
     boot = Later("cache.boot")  # where something lies that was not synchronized
 
@@ -223,7 +223,7 @@ def is_of_this_boot(root: str) -> bool:
     Or was proved since.
     """
     try:
-        with open(mark_path(root, BOOT), "rb", opener=open_regular) as file:
+        with open(mark_path(root, BOOT), "rb", opener=regular.open_regular) as file:
             return file.read() == boot.name().encode()
     except OSError:
         return not boot.name()

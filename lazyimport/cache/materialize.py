@@ -26,15 +26,15 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.format.entries import CONFIGURED, LOOKS, top_of
 from lazyimport.lazy import Later
-from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport import files
+    from lazyimport import files, regular
     from lazyimport.cache import putting, survivors
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 else:
+    regular = Later("regular")  # where there is a tree
     # where anything is missing
     files, putting = Later("files"), Later("cache.putting")
     survivors = Later("cache.survivors")
@@ -178,7 +178,7 @@ class Materializer:
         place = mark_path(self.root, mark)
         root = self._held[self.root]
         try:
-            with open(place, "rb", opener=open_regular) as file:
+            with open(place, "rb", opener=regular.open_regular) as file:
                 said = os.fsdecode(file.read())
             *lines, rest = said.split("\0", _GLANCE if at_a_glance else -1)
             for line in lines[self.seen.get(place, 0) :]:

@@ -8,22 +8,26 @@ last opened. Eviction (`lazyimport.cache.evict`) goes by both.
 from __future__ import annotations
 
 import os
+import posix
 
 # io's own home of it: from Python 3.14 on a bare interpreter has not loaded io
 from _io import open_code
+from _stat import S_ISREG
 from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 
 from lazyimport.cache.layout import Layout, is_sealed, note_use
 from lazyimport.format.archive import Archive
-from lazyimport.lazy import errors
-from lazyimport.regular import require_regular
+from lazyimport.lazy import Later, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO, BinaryIO
 
+    from lazyimport import regular
     from lazyimport.format.blobs import Blob
+else:
+    regular = Later("regular")  # where something else is in the way
 
 
 class OpenedCache(Layout):
@@ -61,7 +65,8 @@ class OpenedCache(Layout):
         try:
             if not self.exists():
                 return None
-            require_regular(path)
+            if not S_ISREG(posix.stat(path).st_mode):
+                regular.require_regular(path)  # which raises
             with open_code(path) as file:
                 if (status := _hold(file.fileno())) is None:
                     return None

@@ -46,7 +46,7 @@ LARGEST = 1 << 20
 #: Bytes of the largest change: as many as a channel has fit into its object.
 LARGEST_CHANGE = 20_000
 #: The highest number of a change: other languages cannot count further.
-_LAST = 2**53 - 1
+LAST = 2**53 - 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -198,6 +198,6 @@ def _changes_in(facts: dict[str, Any], name: str) -> list[Change]:
     if not numbers or not all(type(number) is int for number in numbers):
         raise ValueError("it has no numbered changes")
     in_order = sorted(set(numbers), reverse=True) == numbers
-    if not in_order or numbers[-1] < 1 or numbers[0] > _LAST:
+    if not in_order or numbers[-1] < 1 or numbers[0] > LAST:
         raise ValueError("its changes are not in order")
     return changes

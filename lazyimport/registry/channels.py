@@ -21,6 +21,7 @@ from lazyimport.registry.channel import (
     HISTORY,
     LARGEST,
     LARGEST_CHANGE,
+    LAST,
     Change,
     Channel,
 )
@@ -264,10 +265,18 @@ class _Edit:
     ) -> Channel:
         """Put a change with *facts* before the others, or *over* the newest one."""
         changes = self.channel.changes if self.channel else []
+        counting = [c for c in changes if self._signed(c, self._guard)]
         if valid_for is None:
-            counting = (c for c in changes if self._signed(c, self._guard))
-            valid_for = next((change.valid_for for change in counting), 0)
-        number = changes[0].number + 1 if changes else 1
+            valid_for = counting[0].valid_for if counting else 0
+        # Nodes without keys may have seen what does not count.
+        known = [c.number for c in changes if c in counting or c.number <= LAST // 2]
+        number = max(known, default=0) + 1
+        if number > LAST:
+            raise self.error(
+                f"nothing was changed: channel {self._name!r} of {self._store.url} has "
+                f"no number after #{LAST}, which nobody reaches by changing it; delete "
+                f"{channel_key(self._name)} there, and set the channel again"
+            )
         facts = {"at": utc(time.time()), **facts, "number": number}
         for name in ("valid_for", "expires", "signatures"):
             facts.pop(name, None)
@@ -284,7 +293,7 @@ class _Edit:
                 f"nothing was changed: the change of channel {self._name!r} would have "
                 f"{size} bytes, and {LARGEST_CHANGE} is the most; shorten its message"
             )
-        left = [change, *changes[over:]][:HISTORY]
+        left = [change, *(c for c in changes[over:] if c.number < number)][:HISTORY]
         changed = Channel(self._name, left, changed=True)
         key = channel_key(self._name)
         if self._store.replace(key, changed.encode(), self._version):

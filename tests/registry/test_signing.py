@@ -526,6 +526,37 @@ def test_numbers_that_no_change_reaches(store: MutableStore) -> None:
         set_channel(store, "prod", A, by="ada")
 
 
+def test_numbers_of_planted_changes_take_none_away(
+    store: MutableStore, ours: Signer, tmp_path: Path
+) -> None:
+    """Else the next number, that of what is signed, is one that nobody can read."""
+    trusted, asks = Trusted.parse(ours.public), settings(store, tmp_path, ours.public)
+    for name in (A, B):
+        sign_archive(store, name, ours)
+    set_channel(store, "prod", A, by="ada", signer=ours, trusted=trusted)
+    facts = facts_of(store)
+    facts["changes"].insert(0, {**facts["changes"][0], "number": 2**53 - 1, "hash": B})
+    rewrite(store, channel_key("prod"), facts)
+
+    set_channel(store, "prod", B, by="ada", signer=ours, trusted=trusted)
+
+    assert [change.number for change in read_channel(store, "prod").changes] == [2, 1]
+    assert resolve_channel(asks, "prod").hash == B
+
+
+def test_no_number_is_left(store: MutableStore) -> None:
+    set_channel(store, "prod", A, by="ada")
+    facts = facts_of(store)
+    facts["changes"][0]["number"] = 2**53 - 1
+    rewrite(store, channel_key("prod"), facts)
+
+    with pytest.raises(
+        ChannelError, match=r"nothing was changed: .*delete channels/prod"
+    ):
+        set_channel(store, "prod", B, by="ada")
+    assert read_channel(store, "prod").hash == A
+
+
 def test_something_else_in_the_place_of_a_signature(
     store: MutableStore, ours: Signer
 ) -> None:
