@@ -65,4 +65,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*_names(), "__version__"]
+    return list({*_names(), "__version__", "errors", "live"})

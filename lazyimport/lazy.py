@@ -77,7 +77,12 @@ def exports(
             raise ImportError(f"cannot load {home}: {error}", name=home) from error
         return value
 
-    return find, lambda: sorted({*package, *homes})
+    def listed() -> list[str]:
+        public = {*homes, *package.get("__all__", ())}
+        mine = (n for n in package if n[:2] == "__" or f"{here}.{n}" in sys.modules)
+        return sorted({*public, *mine})
+
+    return find, listed
 
 
 def _import(module: str, name: str) -> Any:

@@ -18,7 +18,7 @@ def path(name: str | os.PathLike[str]) -> str:
     """Return the absolute path of a file or directory of the archive, on the disk.
 
     *name* is its path in the archive, such as ``weights/model.bin``. What
-    ``[tool.lazyimport] on_demand`` left in the store is fetched first; processes that
+    ``[tool.lazyimport] on-demand`` left in the store is fetched first; processes that
     ask at once share one transfer. In a process without an archive, it is looked for
     in the directories of `sys.path`.
 

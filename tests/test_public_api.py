@@ -64,6 +64,15 @@ def test_every_name_is_there_listed_and_documented(module: str) -> None:
     assert set(names_of(module)) <= set(dir(loaded))
 
 
+def test_completion_offers_what_is_public() -> None:
+    """And the modules of the package that are loaded: not what it imports itself."""
+    import lazyimport
+
+    offered = {name for name in dir(lazyimport) if not name.startswith("_")}
+    modules = {n for n in offered if f"lazyimport.{n}" in sys.modules}
+    assert {*lazyimport.__all__, "errors", "live", *modules} == offered
+
+
 def homes_of(module: str) -> dict[str, str]:
     """Return by name where type checkers are told that a public name is."""
     source = Path(str(importlib.import_module(module).__file__)).read_text("utf-8")

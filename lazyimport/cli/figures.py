@@ -65,7 +65,7 @@ def one_line(text: str) -> str:
 
 def origin_of(facts: Mapping[str, object]) -> str:
     """Return the commit that an archive was packed from; "" if *facts* do not say."""
-    commit = str(facts.get("commit", ""))[:10]
+    commit = str(facts.get("commit", ""))[:12]
     if not commit:
         return ""
     branch = facts.get("branch")

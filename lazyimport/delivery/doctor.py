@@ -150,7 +150,8 @@ def _disk(path: str) -> str:
         path = os.path.dirname(path)
     status, kind = os.statvfs(path), kind_of(path) or "some file system"
     free = status.f_bavail * status.f_frsize
-    text = f"{kind}, {free / 1e9:.1f} GB free"
+    size = f"{free / 1e9:.1f} GB" if free >= 1e9 else f"{free / 1e6:.1f} MB"
+    text = f"{kind}, {size} free"
     if status.f_flag & getattr(os, "ST_NOEXEC", 0):
         raise LazyImportError(f"{text}, noexec, so no native library loads; {_MOVE}")
     if is_out_of_inodes(status):

@@ -32,7 +32,7 @@ def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> C
     except ModuleNotFoundError as error:
         raise SettingsError(
             "files are watched with watchfiles, which is not installed here; run: "
-            "pip install 'ray-lazyimport[dev]'",
+            "pip install watchfiles",
             name="watchfiles",
             value=None,
         ) from error

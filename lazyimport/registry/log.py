@@ -97,31 +97,47 @@ def _running(deployments: Iterable[Event]) -> dict[str, str]:
 
 
 def _changes(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Event]:
-    """Yield the newest changes of channels, the newest first."""
+    """Yield the newest changes of channels, the newest first.
+
+    One that was refreshed is there again under a higher number, and yielded once.
+    """
     known = {item.key: change_of(item.key) or ("", 0) for item in store.list(CHANGES)}
     keys = [key for key, (channel, _) in known.items() if channel]
     # A name has the second and the number, and names are sorted as texts.
     keys.sort(key=lambda key: (key.partition("Z-")[0], known[key]), reverse=True)
-    for key, data in read_listed(store, keys[:limit]):
-        channel, number = known[key]
-        try:
-            change = Change(json.loads(data))
-        except (ValueError, TypeError, LookupError, RecursionError, ChannelError):
-            continue  # nothing that lazyimport wrote
-        if change.number != number:
-            continue
-        signed = change.signer(channel, trusted) is not None if trusted else None
-        yield Event(
-            change.at,
-            "channel",
-            channel,
-            change.hash,
-            change.by,
-            change.commit,
-            "",
-            change.message,
-            signed,
-        )
+    found = 0
+    newer: Event | None = None
+    while keys and found < limit:
+        some, keys = keys[:limit], keys[limit:]
+        for key, data in read_listed(store, some):
+            event = _change(data, *known[key], trusted)
+            if event and event != newer:
+                newer, found = event, found + 1
+                yield event
+
+
+def _change(
+    data: bytes, channel: str, number: int, trusted: Trusted | None
+) -> Event | None:
+    """Return the event of a record; None for nothing that lazyimport wrote."""
+    try:
+        change = Change(json.loads(data))
+    except (ValueError, TypeError, LookupError, RecursionError, ChannelError):
+        return None
+    if change.number != number:
+        return None
+    signed = change.signer(channel, trusted) is not None if trusted else None
+    return Event(
+        change.at,
+        "channel",
+        channel,
+        change.hash,
+        change.by,
+        change.commit,
+        "",
+        change.message,
+        signed,
+    )
 
 
 def _deployments(store: Store, limit: int, trusted: Trusted | None) -> Iterator[Event]:

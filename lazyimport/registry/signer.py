@@ -117,7 +117,10 @@ def make_key(path: str) -> Signer:
         except OSError as error:
             for unfinished in made:
                 os.unlink(unfinished)
-            raise OSError(error.errno, error.strerror, name) from error
+            why = error.strerror
+            if isinstance(error, FileExistsError):
+                why = "it exists, and no key is written over; name another file"
+            raise OSError(error.errno, why, name) from error
     return signer
 
 

@@ -106,7 +106,7 @@ def test_signed_all_the_way(cli: CommandLine, project: Path) -> None:
     key = cli.folder / "key"
     public = cli.run("keygen", key).stdout.strip()
     assert f"{public} lazyimport\n" == (cli.folder / "key.pub").read_text()
-    assert "File exists" in cli.fail("keygen", key)
+    assert "key: it exists, and no key is written over" in cli.fail("keygen", key)
     unsigned = cli.push(project)
     trusting: Any = {"LAZYIMPORT_TRUSTED_KEYS": str(cli.folder / "key.pub")}
 

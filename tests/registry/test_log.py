@@ -9,7 +9,7 @@ import pytest
 
 from lazyimport.registry import channels
 from lazyimport.registry.channel import HISTORY
-from lazyimport.registry.channels import remove_channel, set_channel
+from lazyimport.registry.channels import refresh_channel, remove_channel, set_channel
 from lazyimport.registry.history import History
 from lazyimport.registry.layout import CHANGES, change_key, change_of
 from lazyimport.registry.log import Event, read_log
@@ -153,3 +153,15 @@ def test_change_and_its_key() -> None:
     assert "changes/2026-11-29T060000Z-12-a-b.c.json" == key
     assert ("a-b.c", 12) == change_of(key)
     assert change_of("changes/README") is None
+
+
+def test_a_channel_that_is_refreshed_each_day_is_one_event(store: MutableStore) -> None:
+    """Whoever refreshes it changes nothing that the log tells, and hides nothing."""
+    set_channel(store, "main", B, by="bob")
+    set_channel(store, "prod", A, by="ada", valid_for=60)
+    for _ in range(5):
+        refresh_channel(store, "prod")
+
+    for limit in (2, 3, 100):
+        changes = [e for e in read_log(store, limit) if e.kind == "channel"]
+        assert [("prod", A), ("main", B)] == [(e.subject, e.hash) for e in changes]

@@ -90,5 +90,5 @@ def _say_verdict(found: VerifiedStore, url: str, *, repair: bool) -> None:
     if found.unchecked:
         console.say(
             f"{amount(found.unchecked, 'signature')} not checked: that needs "
-            "pip install 'ray-lazyimport[sign]'"
+            "pip install 'cryptography[ssh]'"
         )
