@@ -116,9 +116,8 @@ class ArchiveFinder:
         for entry in self._path:
             if entry == self.tree.root:
                 break
-            if isinstance(entry, str) and entry.startswith(self.tree.inside):
-                folder = self.tree.relative(entry.rstrip("/"))
-                self._in_front += [folder] if folder else []
+            folder = isinstance(entry, str) and entry and self.tree.followed(entry)
+            self._in_front += [folder] if folder else []
 
     def find_distributions(
         self, context: DistributionFinder.Context | None = None

@@ -166,6 +166,16 @@ class Looks:
             value = value.replace(beginning, self._places.get(root, root))
         return value
 
+    def from_root(self, root: str, path: str) -> str:
+        """Return *path* as it begins with *root*, if it leads there in another way.
+
+        As by links, or from a current directory below it.
+        """
+        beginning, absolute = self._found(path)
+        if beginning and self._roots[beginning] == root:
+            return root + absolute[len(beginning) :]
+        return path
+
     def is_inside(self, given: Any) -> bool:
         """Return whether a path is in a tree."""
         return bool(self._found(given)[0])
@@ -180,7 +190,8 @@ class Looks:
 
     def is_root(self, path: object) -> bool:
         """Return whether *path* is the root of a tree."""
-        return path in self._roots
+        beginning, absolute = self._found(path)
+        return bool(beginning) and not absolute[len(beginning) :].strip("/")
 
     def see_directory(self) -> None:
         """Work out how paths begin, for the current directory has changed."""

@@ -41,7 +41,7 @@ def find_distributions(
     out, or lacks a file, with a warning: whoever wants all distributions still gets the
     others.
     """
-    if tree.is_real or tree.root not in context.path:
+    if tree.is_real or not any(_is_root(tree, path) for path in context.path):
         return
     kind = _kind(sys.modules[type(context).__module__])
     wanted = None if context.name is None else _normalized(context.name)
@@ -61,6 +61,10 @@ def find_distributions(
         elif _normalized(_project(name)) != wanted:
             continue
         yield kind(tree, name, tree.warn if wanted is None else None)
+
+
+def _is_root(tree: Tree, path: object) -> bool:
+    return isinstance(path, str) and path != "" and tree.followed(path) == ""
 
 
 def _names(tree: Tree) -> list[str]:

@@ -34,11 +34,11 @@ class ArchivePathFinder:
     @classmethod
     @hidden
     def at(cls, tree: Tree, path: str) -> ArchivePathFinder:
-        """Return the finder of the directory of *tree* with an absolute *path*.
+        """Return the finder of the directory of *tree* that *path* leads to.
 
         Raises ImportError if there is none.
         """
-        folder = tree.relative(path.rstrip("/"))
+        folder = tree.followed(path)
         try:
             if folder is not None and tree.is_directory(folder):
                 return cls(tree, folder)

@@ -86,7 +86,6 @@ class Registration:
             finder = shadowing.RefusingFinder
         changes.at_undo(self._leave_path)
         changes.insert(sys.path_hooks, 0, self._path_hook)
-        _forget_path_entries(tree.root)
         sys.path.insert(_place_of_site_packages(), tree.root)
         place = _place_of_path_finder()
         self._finder = finder(tree, top_level=policy != "path")
@@ -95,13 +94,14 @@ class Registration:
         changes.insert(sys.meta_path, len(sys.meta_path), self._missing)
         if not tree.is_real:
             self._notice_looks()
+        _forget_path_entries(tree)
         self._patch_modules()
         self._precede_printing()
 
     @hidden
     def _path_hook(self, path: str) -> ArchivePathFinder:
         """Return the finder of a directory of the tree, or raise ImportError."""
-        if isinstance(path, str) and path.startswith(self.tree.root):
+        if isinstance(path, str) and self.tree.followed(path) is not None:
             if self._policy == "refuse":
                 return shadowing.RefusingPathFinder.at(self.tree, path)
             return path_finder.ArchivePathFinder.at(self.tree, path)
@@ -113,17 +113,17 @@ class Registration:
         self._missing.hash = tree.hash
         self._finder.switch(tree)
         sys.path[:] = [tree.root if path == old.root else path for path in sys.path]
-        _forget_path_entries(old.root)
-        _forget_path_entries(tree.root)
         looks = self._wrappers.looks
         if not old.is_real:
             looks.watch_while_used(old, appearing.appear)
         if not tree.is_real:
             self._watch(tree)
+        _forget_path_entries(old)
+        _forget_path_entries(tree)
 
     def _leave_path(self) -> None:
         sys.path[:] = [path for path in sys.path if path != self.tree.root]
-        _forget_path_entries(self.tree.root)
+        _forget_path_entries(self.tree)
 
     def _notice_looks(self) -> None:
         changes, watcher, wrappers = self._changes, self._watcher, self._wrappers
@@ -210,9 +210,10 @@ class Registration:
             return [f"  lazyimport: {error}"]
 
 
-def _forget_path_entries(root: str) -> None:
-    for path in list(sys.path_importer_cache):
-        if str(path).startswith(root):
+def _forget_path_entries(tree: Tree) -> None:
+    for path, finder in list(sys.path_importer_cache.items()):
+        ours = getattr(finder, "tree", None) is tree
+        if ours or (isinstance(path, str) and tree.followed(path) is not None):
             sys.path_importer_cache.pop(path, None)
 
 

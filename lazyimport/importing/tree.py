@@ -172,6 +172,10 @@ class Tree:
             return self.relative(inner) if inner != path else inner[len(self.inside) :]
         return inner
 
+    def followed(self, path: str) -> str | None:
+        """Return what `relative` does, by links and from the current directory too."""
+        return self.relative(self._looks.from_root(self.root, path))
+
     def at(self, path: str) -> Entry | None:
         """Return the entry at an absolute *path*, or None."""
         inner = self.relative(path)
