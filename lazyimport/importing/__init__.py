@@ -33,6 +33,7 @@ from _frozen_importlib_external import (
     FileFinder,
     FileLoader,
     PathFinder,
+    SourceFileLoader,
     SourcelessFileLoader,
 )
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
@@ -58,6 +59,7 @@ __all__ = [
     "ImportWatcher",
     "ModuleSpec",
     "PathFinder",
+    "SourceFileLoader",
     "SourcelessFileLoader",
     "finders_behind",
     "hidden",

@@ -16,6 +16,7 @@ from _imp import is_frozen
 from _thread import get_ident
 
 from lazyimport.importing import ModuleSpec, finders_behind, hidden
+from lazyimport.importing.looks import LISTED
 from lazyimport.lazy import Later, errors
 
 TYPE_CHECKING = False
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lazyimport.errors import ArchiveError, ArchiveImportError
-    from lazyimport.importing import loader as loaders, metadata
+    from lazyimport.importing import appearing, loader as loaders, metadata
     from lazyimport.importing.tree import Tree
 else:
     # Some processes import nothing, or ask for no distribution.
+    appearing = Later("importing.appearing")
     loaders, metadata = Later("importing.loader"), Later("importing.metadata")
 
 
@@ -56,6 +58,10 @@ class ArchiveFinder:
 
     def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
         self._top_level = top_level
+        #: the path hooks of this start, the last of which is Python's for directories
+        self._own_hooks = self._hooks = list(sys.path_hooks)
+        #: those of others that come before it
+        self._other_hooks: list[Any] = []
         self.switch(tree)
 
     def switch(self, tree: Tree) -> None:
@@ -66,6 +72,8 @@ class ArchiveFinder:
         #: ``sys.path`` as it was last seen, and what lies in front of the root there
         self._path: list[str] = []
         self._in_front: list[str] = []
+        #: folder -> the finders that other path hooks have made for it
+        self._others: dict[str, list[Any]] = {}
 
     @hidden
     def find_spec(
@@ -75,6 +83,15 @@ class ArchiveFinder:
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
+        spec = self._find(fullname, path)
+        if self._hooks != sys.path_hooks:
+            self._see_hooks()
+        if self._other_hooks:
+            return self._found_by_others(fullname, spec)
+        return spec
+
+    @hidden
+    def _find(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
         if path is not None:
             return self._find_below(fullname, path)
         if not self._top_level or fullname in STANDARD or is_frozen(fullname):
@@ -106,6 +123,42 @@ class ArchiveFinder:
                 return spec
         return None
 
+    def _see_hooks(self) -> None:
+        """Note the path hooks of others that come before Python's for directories."""
+        self._hooks = hooks = list(sys.path_hooks)
+        last = self._own_hooks[-1]
+        before = hooks[: hooks.index(last)] if last in hooks else hooks
+        self._other_hooks = [hook for hook in before if hook not in self._own_hooks]
+        self._others.clear()
+
+    @hidden
+    def _found_by_others(
+        self, fullname: str, spec: ModuleSpec | None
+    ) -> ModuleSpec | None:
+        """Return what path hooks of others make of a module, or its *spec*.
+
+        `beartype.claw` has one. They read directories in ways that nobody notices, so
+        the whole package is on disk first.
+        """
+        tree = self.tree
+        origin = str(spec.origin) if spec else tree.inside + fullname.replace(".", "/")
+        top = origin[len(tree.inside) :].partition("/")[0]
+        if spec is None and (top == "lazyimport" or not tree.is_directory(top)):
+            return None
+        for path in (tree.root, tree.inside + top):
+            appearing.appear(tree, path, LISTED)
+        if spec is None:  # a namespace, perhaps
+            return None
+        depth = 1 if spec.submodule_search_locations is None else 2
+        folder = origin.rsplit("/", depth)[0]
+        if folder not in self._others:
+            self._others[folder] = [*_made_by(self._other_hooks, folder)]
+        for finder in self._others[folder]:
+            found: ModuleSpec | None = finder.find_spec(fullname)
+            if found is not None and found.loader is not None:
+                return found
+        return spec
+
     def _see_path(self) -> None:
         """Note the directories of the tree that are on ``sys.path`` before its root.
 
@@ -133,6 +186,14 @@ class ArchiveFinder:
 
     def __repr__(self) -> str:
         return f"<ArchiveFinder of archive {self.tree.hash[:12]}>"
+
+
+def _made_by(hooks: list[Any], folder: str) -> Iterator[Any]:
+    for hook in hooks:
+        try:
+            yield hook(folder)
+        except ImportError:
+            continue
 
 
 @hidden

@@ -12,6 +12,7 @@ from lazyimport.format.entries import top_of
 from lazyimport.importing import (
     EXTENSION_SUFFIXES,
     MAGIC_NUMBER,
+    SourceFileLoader,
     SourcelessFileLoader,
     hidden,
     without_frames,
@@ -52,9 +53,17 @@ class ArchiveLoader:
         self._entry = entry
         self._is_package = is_package
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """The class of a loader from a directory, for `isinstance`.
+
+        What rewrites sources asks for it before it puts its own loader, of a file that
+        appears when it looks, in the place of this one.
+        """
+        return SourceFileLoader if self.path.endswith(".py") else SourcelessFileLoader
+
     # Taken over from the machinery, not inherited: what runs a module's body
-    # must be CPython's own frame, or every traceback would show ours; but this
-    # is no file loader, and code that asks isinstance() would read the disk.
+    # must be CPython's own frame, or every traceback would show ours.
     exec_module = SourcelessFileLoader.exec_module
     if hasattr(SourcelessFileLoader, "load_module"):  # gone in Python 3.15
         # not that of file loaders, which is for those who inherit from them

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from lazyimport.importing import Changes, loader as loaders, namespaces, path_finder
+    from lazyimport.importing import Changes, namespaces, path_finder
     from lazyimport.importing.tree import Tree
 else:
     # Most processes load a module that is patched; few have resources of namespaces.
-    loaders, path_finder = Later("importing.loader"), Later("importing.path_finder")
+    path_finder = Later("importing.path_finder")
     namespaces = Later("importing.namespaces")
 
 
@@ -38,13 +38,10 @@ def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
 
 
 def _patch_abc(abc: ModuleType) -> None:
-    """Let ``isinstance(loader, importlib.abc.InspectLoader)`` be true, and the like."""
+    """Let our finders be instances of ``importlib.abc.MetaPathFinder`` and the like."""
     abc.MetaPathFinder.register(ArchiveFinder)
     abc.MetaPathFinder.register(MissingFinder)
     abc.PathEntryFinder.register(path_finder.ArchivePathFinder)
-    abc.ExecutionLoader.register(loaders.ArchiveLoader)
-    if hasattr(abc, "ResourceLoader"):  # deprecated since Python 3.12
-        abc.ResourceLoader.register(loaders.ArchiveLoader)
 
 
 def _patch_readers(readers: Any, tree: Tree, changes: Changes) -> None:
@@ -77,7 +74,7 @@ def _reader_class(real: Any, tree: Tree) -> Any:
 
 
 def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> None:
-    """Let `pkg_resources` treat our finders and loaders as those of directories.
+    """Let `pkg_resources` treat our finders as those of directories.
 
     It does nothing for classes that it does not know. Files that it looks at appear.
     """
@@ -88,9 +85,6 @@ def _patch_pkg_resources(pkg_resources: Any, tree: Tree, changes: Changes) -> No
         directory = pkg_resources.find_on_path, pkg_resources.file_ns_handler
         pkg_resources.register_finder(finder, directory[0])
         pkg_resources.register_namespace_handler(finder, directory[1])
-        pkg_resources.register_loader_type(
-            loaders.ArchiveLoader, pkg_resources.DefaultProvider
-        )
         changes.replace(pkg_resources, "normalize_path", _sparing(tree, pkg_resources))
         changes.at_undo(lambda: _forget(known, tree.root, before))
         if tree.root not in sys.path:

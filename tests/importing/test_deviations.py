@@ -64,7 +64,6 @@ TREE: Files = {
     "pure/__init__.py": "",
     "unseen/__init__.py": "",
     "unseen/other.py": "other = 'module'\n",
-    "pure/test_it.py": "def test_it():\n    assert [1, 2] == [1, 3]\n",
     "files/__init__.py": "here = __file__\n",
     "files/tool.sh": "#!/bin/sh\n",
     "space/part/__init__.py": "here = __file__\n",
@@ -77,11 +76,11 @@ TREE: Files = {
 ROWS: dict[str, tuple[str, str, str]] = {
     "Loader class": (
         """
-        import importlib.abc as a, importlib.machinery as m, pure
-        print(isinstance(pure.__loader__, m.SourceFileLoader), isinstance(pure.__loader__, a.InspectLoader))
+        import importlib.machinery as m, pure
+        print(type(pure.__loader__) is m.SourceFileLoader)
         """,
-        "True True",
-        "False True",
+        "True",
+        "False",
     ),
     "Modification times": (
         """
@@ -206,27 +205,6 @@ def test_rows(trees: tuple[Path, Path, str]) -> None:
 
     assert directory == ("".join(f"{said}\n" for _, said, _ in ROWS.values()), "", 0)
     assert archive == ("".join(f"{said}\n" for _, _, said in ROWS.values()), "", 0)
-
-
-def test_what_pytest_does_not_rewrite(trees: tuple[Path, Path, str]) -> None:
-    """Row 1: a failing test of an archive does not show the values it compared."""
-    folder, cache, hash_ = trees
-    program = """
-        import importlib.util, os, pytest
-        where = os.path.dirname(importlib.util.find_spec("pure").origin)
-        pytest.main(["-q", "-p", "no:cacheprovider", "-c", os.devnull, "-s", where])
-        """
-    from_archive(
-        hash_, cache, "import lazyimport as l; l.current().tree.put_package('pure')"
-    )
-
-    outputs = [
-        from_directory(folder, dedent(program)).stdout,
-        from_archive(hash_, cache, dedent(program)).stdout,
-    ]
-
-    assert ["1 failed" in output for output in outputs] == [True, True]
-    assert ["At index 1 diff: 2 != 3" in o for o in outputs] == [True, False]
 
 
 def test_code_that_looks_for_site_packages(

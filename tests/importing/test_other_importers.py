@@ -16,7 +16,17 @@ from tests.support.compare_importers import (
     write_tree,
 )
 
+DOUBLE = "def double(x: int) -> int:\n    x += x\n    return x\n"
 TREE: Files = {
+    "checked/__init__.py": "",
+    "checked/before.py": DOUBLE,
+    "checked/after.py": DOUBLE,
+    "checked/late.py": DOUBLE,
+    "checked/deep/after.py": DOUBLE,
+    "checked/test_it.py": "def test_it():\n    assert [1, 2] == [1, 3]\n",
+    "space/before.py": DOUBLE,
+    "space/after.py": DOUBLE,
+    "alone.py": DOUBLE,
     "pkg/__init__.py": "",
     "pkg/loud.shout": "x = 'HEARD'\n",
     "pkg/plain.txt": "",
@@ -32,6 +42,64 @@ TREE: Files = {
 
 #: what must be installed, for the program
 PROGRAMS = {
+    "a path hook that rewrites sources": (
+        "",
+        """
+        import importlib, pkgutil, sys
+        from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+        class Rewriting(SourceFileLoader):
+            def get_code(self, name):
+                text = self.get_data(self.path).replace(b"return x", b"return -x")
+                return self.source_to_code(text, self.path)
+        def see(*names):
+            for name in names:
+                module = importlib.import_module(name)
+                print(name, module.double(2), module.__file__, isinstance(module.__loader__, SourceFileLoader))
+        see("checked.before", "space.before")
+        sys.path_hooks.insert(-1, FileFinder.path_hook(
+            (ExtensionFileLoader, EXTENSION_SUFFIXES), (Rewriting, [".py"])))
+        sys.path_importer_cache.clear()
+        see("checked.after", "checked.deep.after", "space.after", "alone")
+        import json.tool, checked
+        print(sorted(m.name for m in pkgutil.iter_modules(checked.__path__)))
+        del sys.path_hooks[-2]
+        sys.path_importer_cache.clear()
+        see("checked.late")
+        """,
+    ),
+    "typeguard": (
+        "typeguard",
+        """
+        import importlib
+        from typeguard import TypeCheckError, install_import_hook
+        install_import_hook(["checked", "space", "alone"])
+        for name in ("checked.after", "space.after", "alone"):
+            try: importlib.import_module(name).double("x")
+            except TypeCheckError as error: print(name, error)
+        """,
+    ),
+    "beartype": (
+        "beartype",
+        """
+        import importlib
+        from beartype.claw import beartype_packages
+        beartype_packages(["checked", "space", "alone"])
+        for name in ("checked.after", "space.after", "alone"):
+            try: importlib.import_module(name).double("x")
+            except Exception as error: print(name, type(error))
+        """,
+    ),
+    "pytest": (
+        "pytest",
+        """
+        import os, pytest, checked
+        class Said:
+            def pytest_runtest_logreport(self, report):
+                print(*(line for line in str(report.longrepr).splitlines() if line[:1] == "E"))
+        where = os.path.join(checked.__path__[0], "test_it.py")
+        pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", "-c", os.devnull, where], [Said()])
+        """,
+    ),
     "a path hook": (
         "",
         """
