@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from lazyimport.format.entries import top_of
 from lazyimport.importing.looks import (
     ASKED,
     LISTED,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lazyimport.format.entries import Entry
     from lazyimport.importing.tree import Tree
 
+#: how deep who reads a file looks
+_READ = {NAME, OPENED}
 #: stands for all directories at the top; none is called so
 _ALL = "/"
 _MOST_LOOKS = 1000
@@ -41,9 +44,11 @@ def appear(tree: Tree, path: str, depth: int) -> bool:
         entry = tree.entry(inner) if inner else None
         if depth == STATUS and entry is not None and entry.on_demand:
             _require_here(tree, entry)
+        if entry is not None and depth in _READ and entry.path.endswith(".py"):
+            tree.prepare(top_of(entry.path))  # it may run, without our loader
         if depth != ASKED:
             _answer(tree, inner, entry, max(depth, NAME))
-    except errors.ArchiveError as error:
+    except (errors.ArchiveError, errors.ArchiveImportError) as error:
         raise tree.unreadable(path, error) from error
     return entry is not None and entry.on_demand
 

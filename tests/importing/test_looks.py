@@ -447,6 +447,53 @@ def test_what_lies_beside_a_package_is_reached_through_it(tmp_path: Path) -> Non
     assert done.stdout == "b'text'\n", done.stderr
 
 
+#: how a file of the tree may run that nobody imports
+RUNS = {
+    "runpy": "import runpy; runpy.run_path(path)",
+    "a spec": """
+        import importlib.util as u
+        spec = u.spec_from_file_location("tool", path)
+        spec.loader.exec_module(u.module_from_spec(spec))
+        """,
+    "exec": """
+        import os
+        if os.path.exists(path):
+            with open(path) as file: exec(compile(file.read(), path, "exec"), {"__file__": path})
+        """,
+    "a path hook": """
+        import sys
+        from importlib.machinery import FileFinder, SourceFileLoader
+        class Other(SourceFileLoader): pass
+        sys.path_hooks.insert(0, FileFinder.path_hook((Other, [".py"])))
+        import scripts.tool
+        """,
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_what_lies_beside_a_file_that_runs(tmp_path: Path, run: str) -> None:
+    """As if it were imported, so its C code finds what it reads."""
+    files = {
+        "app/__init__.py": "",
+        "scripts/tool.py": "import io, os\n"
+        "here = os.path.dirname(__file__)\n"
+        "for name in ('/text.txt', '/../beside/text.txt', '/../top.txt'):\n"
+        "    with io.FileIO(here + name) as file:\n"
+        "        print(file.read())\n",
+        "scripts/text.txt": "text",
+        "beside/text.txt": "beside",
+        "top.txt": "top",
+    }
+    tree, cache = write_tree(files, tmp_path / "tree"), tmp_path / "cache"
+    start = "import app; path = app.__path__[0] + '/../scripts/tool.py'\n"
+    program = start + dedent(run)
+
+    directory = from_directory(tree, program)
+
+    assert directory.status == 0, directory.stderr
+    assert from_archive(pack_tree(tree, cache), cache, program) == directory
+
+
 ROOT = "/cache/trees/ab"
 
 
