@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from lazyimport.cli.declare import option
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
+from lazyimport.delivery.compatibility import require_fit
 from lazyimport.delivery.contents import read_contents
-from lazyimport.delivery.fit import require_fit
 from lazyimport.deploy import Cluster, check
 from lazyimport.errors import WrongPython
 from lazyimport.settings import Settings

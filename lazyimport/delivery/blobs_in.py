@@ -19,7 +19,7 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.room import require_space
 from lazyimport.delivery.line import SPARE
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
-from lazyimport.delivery.running import RunningDigest
+from lazyimport.delivery.running_digest import RunningDigest
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive, KeyMissing, MemberMissing, StoreError
 from lazyimport.format.blobs import FRAME, frames_in, table_size

@@ -20,8 +20,8 @@ from lazyimport.cache.disks import kind_of
 from lazyimport.cache.layout import BLOBS
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.refusal import is_out_of_inodes
+from lazyimport.delivery.compatibility import require_fit, this_python
 from lazyimport.delivery.contents import Contents, read_contents
-from lazyimport.delivery.fit import require_fit, this_python
 from lazyimport.delivery.lookup import resolve
 from lazyimport.errors import KeyMissing, LazyImportError, MemberMissing
 from lazyimport.registry.archives import delete_object

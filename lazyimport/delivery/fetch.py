@@ -10,11 +10,11 @@ from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.partial import Wishes
 from lazyimport.cache.previous import find_packed
 from lazyimport.cache.room import make_room, require_space
-from lazyimport.delivery.early import connections_to, is_streamed, open_overlays
 from lazyimport.delivery.explaining import explaining
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
+from lazyimport.delivery.streaming import connections_to, is_streamed, open_overlays
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO, TypeVar
 
-    from lazyimport.delivery.beside import Beside
+    from lazyimport.delivery.blobs_beside import Beside
     from lazyimport.format import delta, overlay
     from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter

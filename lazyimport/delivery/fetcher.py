@@ -18,7 +18,7 @@ from lazyimport import errors
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.progress import Progress, begin_progress
 from lazyimport.cache.room import make_room
-from lazyimport.delivery.beside import Beside
+from lazyimport.delivery.blobs_beside import Beside
 from lazyimport.delivery.obtaining import obtain_here
 from lazyimport.files import unclaim
 from lazyimport.reporting import Reporter

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lazyimport.delivery.heads import Head
     from lazyimport.delivery.pieces import Member
     from lazyimport.delivery.rooms import MemoryRoom
-    from lazyimport.delivery.running import RunningDigest
+    from lazyimport.delivery.running_digest import RunningDigest
     from lazyimport.delivery.transfer import Piece, Turns
 
     Data: TypeAlias = bytes | memoryview
@@ -332,7 +332,9 @@ class Filling:
         self._settle_running(member, running)
 
     def _digest_of(self, member: Member) -> RunningDigest:
-        from lazyimport.delivery.running import RunningDigest  # small ones need none
+        from lazyimport.delivery.running_digest import (
+            RunningDigest,
+        )  # small ones need none
 
         start, end = member.place, member.place + member.length
         return RunningDigest(self._room, start, end, checksum=True)

@@ -18,7 +18,7 @@ from lazyimport.values import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.delivery.beside import Beside
+    from lazyimport.delivery.blobs_beside import Beside
     from lazyimport.format.archive import Archive
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings

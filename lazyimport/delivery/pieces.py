@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lazyimport.delivery.heads import Head
-    from lazyimport.delivery.running import RunningDigest
+    from lazyimport.delivery.running_digest import RunningDigest
     from lazyimport.delivery.transfer import Piece
     from lazyimport.format.stored import Stored
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from lazyimport.delivery.compatibility import Python
 from lazyimport.delivery.doctor import Finding
-from lazyimport.delivery.fit import Python
 from lazyimport.deploy import status
 from lazyimport.deploy.dashboard import Dashboard, ForwardedDashboard
 from lazyimport.deploy.errors import DeployError

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from shlex import join
 
+from lazyimport.delivery.compatibility import Python
 from lazyimport.delivery.doctor import Finding
-from lazyimport.delivery.fit import Python
 from lazyimport.deploy.errors import DeployError
 from lazyimport.registry.provenance import own_version
 

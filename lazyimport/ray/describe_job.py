@@ -5,7 +5,7 @@ It runs in the cluster, and prints a line of JSON for each node: the Python ther
 
 from __future__ import annotations
 
-from lazyimport.delivery.fit import this_python
+from lazyimport.delivery.compatibility import this_python
 
 
 def main() -> None:

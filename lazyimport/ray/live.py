@@ -24,7 +24,7 @@ from ray import serve
 from lazyimport import live
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.room import make_room
-from lazyimport.delivery.handed import take_handed
+from lazyimport.delivery.handover import take_handed
 from lazyimport.errors import InstallError
 from lazyimport.live.swapping import Refused
 from lazyimport.ray import serve_internals

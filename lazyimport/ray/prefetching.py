@@ -115,8 +115,8 @@ def fetch_here(
 ) -> tuple[int, float, str | None]:
     """Fetch into the cache of this node: bytes, milliseconds, what went wrong."""
     from lazyimport.delivery.blobs_wanted import obtain_ahead
+    from lazyimport.delivery.compatibility import require_fit
     from lazyimport.delivery.contents import read_contents
-    from lazyimport.delivery.fit import require_fit
     from lazyimport.delivery.obtaining import require_signed
     from lazyimport.ray.metrics import count_fetch
     from lazyimport.reporting import WARNINGS

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lazyimport.delivery.fit import this_python
+from lazyimport.delivery.compatibility import this_python
 from lazyimport.deploy import History
 from tests.fakes.dashboard import Dashboard
 from tests.support.disks import LIMITED

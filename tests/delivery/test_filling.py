@@ -16,7 +16,7 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.partial import open_partial
 from lazyimport.cache.verify import prove, verify
-from lazyimport.delivery import early, filling, heads, pieces, rooms
+from lazyimport.delivery import filling, heads, pieces, rooms, streaming
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
@@ -54,7 +54,7 @@ DATA, HASH = make_archive(
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "FIRST", 8_000)
-    monkeypatch.setattr(early, "_MUCH", 0)  # as if the folder were far away
+    monkeypatch.setattr(streaming, "_MUCH", 0)  # as if the folder were far away
     monkeypatch.setattr(pieces, "_LEAST", 10_000)
     monkeypatch.setattr(pieces, "_MOST", 10_000)
 
@@ -118,9 +118,9 @@ def test_what_lies_on_this_machine_is_read_without_threads(
     store.put(archive_key(HASH), BytesIO(DATA))
     settings = Settings(HASH, store.url, str(tmp_path / "node"))
     head = Head(store, HASH)
-    assert early.connections_to(head, settings) == settings.connections
-    monkeypatch.setattr(early, "_MUCH", len(DATA) + 1)
-    assert early.connections_to(head, settings) == 0
+    assert streaming.connections_to(head, settings) == settings.connections
+    monkeypatch.setattr(streaming, "_MUCH", len(DATA) + 1)
+    assert streaming.connections_to(head, settings) == 0
 
     def start(_: Thread) -> None:
         raise AssertionError

@@ -1,4 +1,4 @@
-"""Opening early: processes run from an archive, and from deltas to it, as it comes."""
+"""Streaming: processes run from an archive, and from deltas to it, as it comes."""
 
 from __future__ import annotations
 

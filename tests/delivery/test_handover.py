@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.delivery.handed import take_handed
+from lazyimport.delivery.handover import take_handed
 from lazyimport.settings import Settings
 from tests.support.trees import Tree
 

@@ -10,7 +10,7 @@ from zlib import crc32
 import pytest
 
 from lazyimport.delivery.rooms import MemoryRoom
-from lazyimport.delivery.running import RunningDigest
+from lazyimport.delivery.running_digest import RunningDigest
 
 DATA = bytes(range(90))
 

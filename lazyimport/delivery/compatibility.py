@@ -1,4 +1,4 @@
-"""Fit: whether an archive is for the Python and the platform that is to run it."""
+"""Whether an archive is for the Python and the platform that is to run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An archive that is handed over as a delta, by whoever tells a process to run it.
+"""Handover: an archive comes as a delta from whoever tells a process to run it.
 
 A node that has the base needs no store for it, and starts no process that asks one.
 """
