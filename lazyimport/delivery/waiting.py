@@ -6,6 +6,7 @@ For all of it, or for members of one that this process already runs from.
 from __future__ import annotations
 
 import os
+import time
 from errno import EFBIG
 
 from lazyimport.cache.node import KINDS, NO_DISK, NodeCache
@@ -33,6 +34,8 @@ _FIRST = 0.001
 _PAUSE = 0.025
 #: So much longer is each pause than the last one: a thirtieth of the wait.
 _GROWTH = 1.03
+#: Seconds after which a fetcher that says nothing new may be stopped.
+_STILL = 2.0
 #: Looks after which a wish is repeated, which a fetcher that died may have had.
 _AGAIN = 16
 #: Seconds by which a fetcher gives up sooner than a process that waits for it, at most.
@@ -125,6 +128,7 @@ class Waiting:
         self._cache = NodeCache(settings.cache_dir)
         self._warned = self._started = self._waited = False
         self._deaths = 0
+        self._said, self._next = "", 0.0
 
     def result(self, *, whole: bool) -> tuple[Any, int]:
         """Return the archive, and the bytes that were moved because of this process.
@@ -202,11 +206,28 @@ class Waiting:
         """Tell how far the fetcher at work is, and return it."""
         self._waited = True
         progress = read_progress(self._cache, self.name)
+        self._watch(str(progress and (progress.done, progress.total)))
         if progress is not None and progress.total:
             store = redact(str(self._settings.store))
             text = f"fetching {self.label} from {store}"
             self._reporter.step(text, progress.done, progress.total, "bytes")
         return progress
+
+    def _watch(self, said: str) -> None:
+        """Look whether the fetcher at work is stopped, if it says nothing new."""
+        now = time.monotonic()
+        if said != self._said:
+            self._said, self._next = said, now + _STILL
+        if now < self._next:
+            return
+        from lazyimport.delivery.stopped import end_stopped  # few are slow
+
+        self._next = now + _STILL
+        if pid := end_stopped(self._cache.lock_path(self.name)):
+            self._reporter.warn(
+                f"the fetcher of {self.what}, process {pid}, was stopped (SIGSTOP), "
+                "so it was ended; another one goes on"
+            )
 
     def _raise_what_went_wrong(self) -> None:
         """Raise the error of the fetcher that has ended, or has died too often."""

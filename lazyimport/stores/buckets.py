@@ -51,6 +51,8 @@ class _Bucket(Objects, StoreBase):
 
     _form = ""
     _allowed: frozenset[str] = frozenset()
+    #: whether the service lists objects by key
+    _in_order = True
     #: the store's class in obstore
     _kind = ""
     #: bytes of an object that one request can create
@@ -131,15 +133,18 @@ class _Bucket(Objects, StoreBase):
         folder, _, name = prefix.rpartition("/")
         if folder and not is_key(folder):
             return
+        if not self._in_order:
+            pages = obstore.list(store, folder or None)
+            found = [each for page in pages for each in page]
+            yield from map(_item, sorted(found, key=lambda each: each["path"]))
+            return
         # obstore lists whole folders, which may have thousands for the one asked for.
         before = prefix[:-1] if name and is_key(prefix[:-1]) else None
         for page in obstore.list(store, folder or None, offset=before):
-            for found in page:
-                if found["path"] > prefix and not found["path"].startswith(prefix):
+            for each in page:
+                if each["path"] > prefix and not each["path"].startswith(prefix):
                     return
-                modified = found["last_modified"].timestamp()
-                version = found["e_tag"] or str(modified)
-                yield Item(found["path"], found["size"], modified, version)
+                yield _item(each)
 
     def _delete(self, attempt: Attempt) -> None:
         # S3 does not say whether there was one, so it is asked before.
@@ -193,6 +198,12 @@ class _Bucket(Objects, StoreBase):
         return True
 
 
+def _item(found: Any) -> Item:
+    modified = found["last_modified"].timestamp()
+    version = found["e_tag"] or str(modified)
+    return Item(found["path"], found["size"], modified, version)
+
+
 def _has_failed(error: Exception) -> bool:
     """Return whether a refusal says more than that the condition was not met."""
     code = code_of(error)
@@ -219,6 +230,11 @@ class S3Store(_Bucket):
         "?skip_signature=true; reading takes s3:GetObject and s3:ListBucket, "
         "publishing s3:PutObject, deleting s3:DeleteObject"
     )
+
+    @property
+    def _in_order(self) -> bool:  # type: ignore[override]
+        """Whether it is no directory bucket (S3 Express), as its name must say."""
+        return not self.bucket.endswith("--x-s3")
 
 
 class AzureStore(_Bucket):

@@ -20,6 +20,7 @@ from lazyimport.cache.progress import running_fetches
 from lazyimport.cache.verify import prove
 from lazyimport.delivery import starting
 from lazyimport.delivery.obtaining import obtain
+from lazyimport.delivery.stopped import end_stopped
 from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
@@ -251,6 +252,38 @@ def test_a_killed_fetcher_is_replaced_and_goes_on(site: ColdNode, percent: int) 
     # what was on its way over four connections, and the index, come again
     assert site.server.moved < len(DATA) * 1.45
     site.is_left_alone()
+
+
+def test_a_stopped_fetcher_is_ended_and_replaced(site: ColdNode) -> None:
+    """It would hold its lock, and every start of the node would wait in vain."""
+    site.server.rate = 8e6
+    site.server.most = len(DATA) * 0.95
+    worker = site.start(IMPORT)
+    stopped = site.wait_for(10)
+    os.kill(stopped, signal.SIGSTOP)
+    site.server.most = 1e12
+
+    out, said = worker.communicate(timeout=60)
+
+    assert out == "7\n"
+    assert f"process {stopped}, was stopped (SIGSTOP), so it was ended" in said
+    site.is_left_alone()
+
+
+def test_no_other_process_is_ended(site: ColdNode) -> None:
+    """Only what has the file of the lock as a fetcher has it, and is stopped."""
+    lock = site.cache.lock(HASH, 0)
+    site.cache.make()
+    with lock, subprocess.Popen(["sleep", "60"], pass_fds=[lock.descriptor]) as user:
+        os.kill(user.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, user.pid, os.WSTOPPED)
+        assert end_stopped(lock.path) is None
+        assert user.poll() is None
+        user.kill()
+    with lock, subprocess.Popen(["sleep", "60"], stderr=lock.descriptor) as working:
+        assert end_stopped(lock.path) is None
+        assert working.poll() is None
+        working.kill()
 
 
 def test_it_is_killed_again_and_again(site: ColdNode) -> None:

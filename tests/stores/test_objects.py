@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import pickle
 import subprocess
@@ -620,3 +621,16 @@ def test_one_object_of_a_large_folder(
         listed = [item.key for item in store.list(prefix)]
     assert listed == [k[2:] for k in Bucket.keys if k[2:].startswith(prefix)]
     assert (len(listed), len(Bucket.asked) <= most) == (found, True)
+
+
+def test_a_bucket_that_lists_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directory buckets do, of S3 Express; others are listed as far as is needed."""
+    when = dt.datetime.now(dt.timezone.utc)
+    keys = ["archives/f0", "archives/0b", "archives/0a2", "archives/0a1", "archives/09"]
+    facts = {"size": 1, "last_modified": when, "e_tag": "x"}
+    found = [[{"path": key, **facts}] for key in keys]
+    monkeypatch.setattr(obstore, "list", lambda *_, **__: found)
+
+    store = S3Store("s3://code--use1-az4--x-s3/p?region=us-east-1")
+    assert [item.key for item in store.list("archives/0a")] == keys[3:1:-1]
+    assert [item.key for item in store.list("archives/")] == sorted(keys)
