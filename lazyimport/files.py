@@ -62,10 +62,12 @@ def make_directories(path: str) -> None:
             raise
 
 
-def make_directory(path: str) -> None:
-    """Make the directory *path* for this user only, whatever the umask is."""
+def make_directory(path: str) -> bool:
+    """Make the directory *path* for this user only; return if the umask forbids it."""
     posix.mkdir(path, 0o700)
-    posix.chmod(path, 0o700)
+    if masked := posix.stat(path).st_mode & 0o700 != 0o700:
+        posix.chmod(path, 0o700)
+    return masked
 
 
 def remove_file(path: str) -> None:

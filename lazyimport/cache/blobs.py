@@ -63,7 +63,7 @@ def replace_file(archive: Archive, entry: Entry, path: str, layout: Layout) -> N
     if entry.size >= SHARED:
         _share(archive, entry, path, layout)
         return
-    _appear(path, entry, lambda hidden: write_file(archive, entry, hidden, layout))
+    _appear(path, entry, lambda hidden: write_file(archive, entry, hidden))
 
 
 def is_here(entry: Entry, path: str, layout: Layout) -> bool:
@@ -84,15 +84,15 @@ def put_later(archive: Archive, entry: Entry, path: str, layout: Layout) -> None
         posix.symlink(blob, path)
 
 
-def write_file(archive: Archive, entry: Entry, path: str, _: Layout) -> None:
-    """Write a new file, which nobody looks at yet. Raises as `put_file` does."""
-    content = memoryview(archive.content(entry))
-    descriptor = _create(path, entry)
+def write_file(archive: Archive, entry: Entry, path: str, *folder: int) -> None:
+    """Write a new file, at *path* from *folder* on. Raises as `put_file` does."""
+    content, done = archive.content(entry), 0
+    descriptor = _create(path, entry, *folder)
     try:
-        while content:
-            content = content[os.write(descriptor, content) :]
+        while done < len(content):
+            done += posix.write(descriptor, content[done:])
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
 
 
 def is_large(path: str, size: int) -> bool:
@@ -254,12 +254,12 @@ def _mode(entry: Entry) -> int:
     return 0o555 if entry.flags & EXECUTABLE else 0o444
 
 
-def _create(path: str, entry: Entry) -> int:
+def _create(path: str, entry: Entry, folder: int | None = None) -> int:
     """Return the descriptor of a new file, which can be run if it is a program.
 
     Whatever the umask is: the file stays longer than that.
     """
-    descriptor = posix.open(path, _NEW, _mode(entry))
+    descriptor = posix.open(path, _NEW, _mode(entry), dir_fd=folder)
     if entry.executable:
         os.fchmod(descriptor, 0o555)
     return descriptor

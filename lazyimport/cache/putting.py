@@ -37,20 +37,21 @@ from lazyimport.files import (
 from lazyimport.format.entries import (
     CONFIGURED,
     EXECUTABLE,
-    FILE,
     HAS_DATA,
     IN_MEMORY,
     LOOKS,
     NATIVE,
 )
+from lazyimport.format.pages import files_in
 from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import BinaryIO, Protocol
 
     from lazyimport.cache.layout import Layout
+    from lazyimport.errors import CacheError
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
@@ -113,9 +114,13 @@ def put(
     try:
         how(files.archive, entry, path, files.layout)
     except OSError as error:
-        what = f"{entry.path} of archive {files.archive.hash}"
-        folder = os.path.dirname(f"{files.root}/{entry.path}")
-        raise refused(what, folder, error, entry.size) from error
+        raise _refused(files, entry, error) from error
+
+
+def _refused(files: Files, entry: Entry, error: OSError) -> CacheError:
+    what = f"{entry.path} of archive {files.archive.hash}"
+    folder = os.path.dirname(f"{files.root}/{entry.path}")
+    return refused(what, folder, error, entry.size)
 
 
 def alone(root: str) -> BinaryIO:
@@ -194,18 +199,21 @@ class _Putting:
         if is_there(f"{self.root}/{top}"):
             return False
         hidden = unfinished_path(self.root)
-        make_directory(hidden)
+        masked = make_directory(hidden)
         descriptor = posix.open(hidden, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if not claim(descriptor):  # eviction was faster
                 return False
-            made: set[str] = set()
-            for folder in folders:
-                self._make_new(hidden, folder, made)
+            _make_new(folders, descriptor, masked=masked)
             for entry in entries:
-                write = blobs.put_file if entry.size >= SHARED else write_file
-                write = blobs.put_later if entry.on_demand else write
-                put(self._files, entry, f"{hidden}/{entry.path}", write)
+                if entry.size >= SHARED or entry.on_demand:
+                    how = blobs.put_later if entry.on_demand else blobs.put_file
+                    put(self._files, entry, f"{hidden}/{entry.path}", how)
+                    continue
+                try:
+                    write_file(self._archive, entry, entry.path, descriptor)
+                except OSError as error:
+                    raise _refused(self._files, entry, error) from error
             posix.rename(f"{hidden}/{top}", f"{self.root}/{top}")
         except OSError as error:
             if error.errno not in {EEXIST, ENOTEMPTY}:
@@ -226,17 +234,7 @@ class _Putting:
         some = [entry.path.startswith(inside) for entry in index.page_entries(0)]
         if _MUCH * sum(some) < len(some) or not top:
             return list(self._archive.files_under(top))
-        entries = index.entries()
-        return [e for e in entries if e.kind == FILE and e.path.startswith(inside)]
-
-    def _make_new(self, hidden: str, folder: str, made: set[str]) -> None:
-        """Make a directory and its parents, of which those in *made* are there."""
-        if folder not in made:
-            made.add(folder)
-            parent = folder.rpartition("/")[0]
-            if parent:
-                self._make_new(hidden, parent, made)
-            make_directory(f"{hidden}/{folder}")
+        return files_in(index, top)
 
     def _place(self, entry: Entry) -> int:
         """Return where a file lies in the archive."""
@@ -271,6 +269,25 @@ class _Putting:
             path = os.path.normpath(folder + os.fsdecode(match[1])).lstrip("/")
             tops.add(path.partition("/")[0])
         return {top for top in tops if self._archive.directory(top)}
+
+
+def _make_new(folders: Iterable[str], root: int, *, masked: bool) -> None:
+    """Make *folders* and their parents in the new directory of the descriptor *root*.
+
+    That the umask has *masked* the mode of one tells that it does so to all of them.
+    """
+    made = {""}
+    for folder in folders:
+        missing = []
+        path = folder
+        while path not in made:
+            made.add(path)
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        for path in reversed(missing):
+            posix.mkdir(path, 0o700, dir_fd=root)
+            if masked:
+                posix.chmod(path, 0o700, dir_fd=root)
 
 
 def export(archive: Archive, folder: str) -> None:

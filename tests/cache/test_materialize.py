@@ -22,7 +22,6 @@ from tests.support.node_cache import DAY, materialize, put_archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.cache.layout import Layout
     from lazyimport.format.archive import Archive
     from lazyimport.format.entries import Entry
 
@@ -70,6 +69,22 @@ def test_whatever_the_umask_is(tmp_path: Path) -> None:
     modes = [oct(path.stat().st_mode & 0o777) for path in sorted(root.rglob("*"))]
 
     assert modes == ["0o700", "0o700", "0o555"]
+
+
+def test_a_directory_takes_one_call_where_the_umask_lets_its_owner_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package may have thousands."""
+    tree = write_tree({f"pkg/d{n}/x.txt": "x" for n in range(9)}, tmp_path / "tree")
+    cache = tmp_path / "cache"
+    name = pack_tree(tree, cache)
+    called: list[object] = []
+    monkeypatch.setattr(posix, "chmod", lambda *all, **_: called.append(all))
+
+    root = Path(materialize(NodeCache(str(cache)), name))
+
+    assert {0o700} == {path.stat().st_mode & 0o777 for path in root.glob("pkg/d*")}
+    assert called == []
 
 
 @pytest.mark.parametrize("path", ["pkg/deep/x.txt", "pkg/deep/large.bin"])
@@ -233,9 +248,9 @@ def test_files_are_put_in_the_order_in_which_they_come(
     put: list[int] = []
     write = blobs.write_file
 
-    def noting(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
+    def noting(archive: Archive, entry: Entry, path: str, folder: int) -> None:
         put.append(archive.stored(entry.slot)[0])
-        write(archive, entry, path, layout)
+        write(archive, entry, path, folder)
 
     wanted: list[int] = []
     monkeypatch.setattr(putting, "write_file", noting)

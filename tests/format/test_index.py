@@ -15,6 +15,7 @@ from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.entries import DIRECTORY, MAX_PATH, Variant, stem_of
 from lazyimport.format.index import pages_for
+from lazyimport.format.pages import files_in
 from tests.support import forge
 from tests.support.read_everything import read_everything
 from tests.support.trees import Tree, make_archive
@@ -275,3 +276,28 @@ print("walked", flush=True)
 archive.content(entry)
 print("read", flush=True)
 """
+
+
+class TestFilesOfADirectory:
+    """All files below a directory at once, which is faster than all entries."""
+
+    def test_are_those_that_the_entries_say(self) -> None:
+        files = {f"{top}/d{n % 5}/{n}.txt": "x" for top in "pq" for n in range(99)}
+        files |= {"p.py": "", "pp/x.py": "", "p/m.py": "m = 1", "p/ü.txt": "ü"}
+        archive = Archive(*make_archive(files))
+
+        found = files_in(archive.index, "p")
+
+        assert {entry.path: entry.row() for entry in found} == {
+            entry.path: entry.row()
+            for entry in archive.index.entries()
+            if entry.path.startswith("p/") and not entry.is_directory
+        }
+        for entry in found:
+            assert archive.index.entry(entry.path).slot == entry.slot  # type: ignore[union-attr]
+
+    def test_have_no_path_that_leads_out(self) -> None:
+        data, hash = forge.one_page([TOP, ("p/../../x", forge.row("p/../../x", b"x"))])
+
+        with pytest.raises(MalformedArchive, match=r"'\.\.' component"):
+            files_in(Archive(data, hash).index, "p")
