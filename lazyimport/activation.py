@@ -20,6 +20,10 @@ else:
     Reporter = object  # few starts have to report anything
 
 
+#: What was said of whether this process is live.
+_said: set[str] = set()
+
+
 def start() -> None:
     """Install the archive that the environment names, if it names one.
 
@@ -150,7 +154,10 @@ def _go_live() -> None:
     except Exception as error:  # noqa: BLE001 - it runs its archive all the same
         advice = _advice(error)
         fact = f"is not live, though LAZYIMPORT_LIVE is set: {error!r}{advice}"
-    _say(f"process {os.getpid()} {fact}")
+    text = f"process {os.getpid()} {fact}"
+    if text not in _said:  # by activation that ran before in this process
+        _said.add(text)
+        _say(text)
 
 
 def _watch_ray(failure: str | None) -> None:

@@ -131,7 +131,7 @@ def pack_and_tell(
         packed = pack(roots, settings, packing, reporter=reporter)
     except SettingsError as error:
         raise _usage(error) from error
-    _say_packed(packed, packed.hash, roots, reporter)
+    _say_packed(roots, reporter, packed.hash, packed)
     return packed
 
 
@@ -143,9 +143,9 @@ def prepare_and_tell(
     check: Callable[[str], object] | None = None,
 ) -> str:
     """Do all of a push but sending, say what was packed, and return the hash."""
+    tell = partial(_say_packed, roots, reporter)
     with _refused(roots):
-        revision, packed = prepare(roots, settings, packing, check, reporter)
-    _say_packed(packed, revision.hash, roots, reporter)
+        revision, _ = prepare(roots, settings, packing, check, reporter, tell=tell)
     reporter.say(f"nothing was sent to {redact(str(settings.store))}: --dry-run")
     return revision.hash
 
@@ -158,11 +158,11 @@ def push_and_tell(
     **more: Any,
 ) -> Pushed:
     """Push *roots* with what *more* `push` takes; say what was packed and sent."""
+    more["tell"] = partial(_say_packed, roots, reporter)
     with _refused(roots):
         pushed = push(
             roots, settings, packing, environ=os.environ, reporter=reporter, **more
         )
-    _say_packed(pushed.packed, pushed.hash, roots, reporter)
     remember(settings)
     sent = describe_published(pushed.published)
     reporter.say(f"{sent} ({pushed.store}, {pushed.seconds:.1f} s)")
@@ -186,7 +186,7 @@ def _usage(error: SettingsError) -> Exception:
 
 
 def _say_packed(
-    packed: Packed | None, hash: str, roots: Sequence[str], reporter: Progress
+    roots: Sequence[str], reporter: Progress, hash: str, packed: Packed | None
 ) -> None:
     if packed is None:
         reporter.say(f"read archive {hash} from {roots[0]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from lazyimport.cache.blobs import take_out
 from lazyimport.cache.node import NodeCache
@@ -57,6 +57,14 @@ class Pushed(NamedTuple):
     channel: Channel | None
 
 
+#: Takes the hash of what was packed, and that; None for the file of an archive.
+Tell: TypeAlias = "Callable[[str, Packed | None], object]"
+
+
+def _silent(_: str, __: Packed | None) -> None:
+    pass
+
+
 @traced("push")
 def push(
     roots: Sequence[str | os.PathLike[str]],
@@ -65,6 +73,7 @@ def push(
     *,
     check: Callable[[str], object] | None = None,
     entries: Sequence[str] = (),
+    tell: Tell = _silent,
     signer: Signer | None = None,
     channel: str | None = None,
     message: str = "",
@@ -78,8 +87,9 @@ def push(
     In place of them, *roots* may be one file that ``lazyimport pack --output`` wrote.
     The store is the one of *settings*, *store* if it is open already; it is sent the
     difference to an archive that it has, where that is small enough, but the whole if
-    *options* name a profile to order it by. *check* is called with the hash before
-    anything is sent, with the archive whole in the node cache, and may raise. *entries*
+    *options* name a profile to order it by. *tell* is called with the hash and what was
+    packed, None for the file of an archive, and then *check* with the hash, before
+    anything is sent, with the archive whole in the node cache; it may raise. *entries*
     is as `lazyimport.packing.pack` takes it. *signer* signs the archive, and the change
     that points *channel* to it, for which *message* is the reason; that counts for
     *valid_for* seconds, as `set_channel` says.
@@ -97,7 +107,9 @@ def push(
     file = archive_file(places)
     asked = [] if environ is None or file or any(map(is_artifact, places)) else places
     with Provenance(asked, environ or {}) as provenance:
-        revision, packed = prepare(places, settings, options, check, reporter, entries)
+        revision, packed = prepare(
+            places, settings, options, check, reporter, entries, tell
+        )
         started = time.perf_counter()
         reporter.step(f"sending to {store.url}")
 
@@ -145,6 +157,7 @@ def prepare(
     check: Callable[[str], object] | None = None,
     reporter: Reporter = SILENT,
     entries: Sequence[str] = (),
+    tell: Tell = _silent,
 ) -> tuple[Revision, Packed | None]:
     """Do what `push` does before anything is sent.
 
@@ -161,6 +174,7 @@ def prepare(
             places, settings, options, whole=whole, entries=entries, reporter=reporter
         )
         revision = packed.revision
+    tell(revision.hash, packed)
     if check is not None:
         check(revision.hash)
     return revision, packed

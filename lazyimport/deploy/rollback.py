@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from shlex import quote
 
 from lazyimport.deploy.application import VARIABLE, Application
@@ -13,6 +14,8 @@ from lazyimport.deploy.history import Deployment, History
 from lazyimport.deploy.manifest import ClusterManifest, Manifest
 from lazyimport.deploy.plan import Plan
 from lazyimport.deploy.status import Served
+from lazyimport.errors import ArchiveMissing, MalformedArchive, StoreError
+from lazyimport.registry.archives import require_archive
 from lazyimport.registry.past import Past
 
 _TYPED = "it was asked for"
@@ -25,7 +28,8 @@ def plan_rollback(
 
     That is the last version which all replicas of the applications *names* ran, as
     *history* knows, and from which nobody has rolled back since. If none is known, it
-    is the newest one that did not fail, in *history* or in git. `Plan.why` says it.
+    is the newest one that did not fail, in *history* or in git. What the store of
+    *history* does not have is passed over. `Plan.why` says it.
 
     Raises DeployError if none is known, or if they had different ones.
     """
@@ -47,13 +51,15 @@ def _previous(
     path = manifest.path
     by, deployments = _line(history, app.name, app.hash, manifest.name)
     past = Past(deployments, app.hash)
-    chosen = past.choose()
+    is_gone = partial(_is_gone, history)
+    chosen = past.choose(is_gone)
     if chosen is not None:
         other = f"; by {by}: nothing is recorded by {manifest.name}"
         return chosen[0], chosen[1] + other * (by != manifest.name)
     for commit, hash in _committed(manifest, app.name):
         fate = past.fates.get(hash)
-        if hash != app.hash and not (fate and fate.is_bad):
+        is_good = hash != app.hash and not (fate and fate.is_bad)
+        if is_good and not is_gone(hash):
             return hash, (
                 f"it is the newest other hash in git (commit {commit[:10]}), and nobody "
                 f"recorded whether it worked{past.passed_over()}"
@@ -69,6 +75,19 @@ def _previous(
         )
     advice = f"git has no other hash of it in {path}; name one: {command}"
     raise _nothing(app.name, past, advice)
+
+
+def _is_gone(history: History, hash: str) -> bool:
+    """Return whether the store does not have an archive; False if it does not say."""
+    if history.store is None:
+        return False
+    try:
+        require_archive(history.store, hash)
+    except ArchiveMissing:
+        return True
+    except (StoreError, MalformedArchive):
+        return False  # whoever wants it is told
+    return False
 
 
 def _line(
@@ -115,7 +134,7 @@ class ClusterRollback(Plan):
         past = Past(deployments, app.hash)
         served = cluster.served().get(name)
         running = _still_running(served) if served else None
-        recorded = past.choose()
+        recorded = past.choose(partial(_is_gone, history))
         if recorded and by:
             recorded = recorded[0], f"{recorded[1]}; by {by}"
         chosen = (to, _TYPED) if to else running or recorded

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from textwrap import shorten
 from typing import NamedTuple
@@ -26,6 +26,7 @@ class Fate:
         self.ran = False
         self.failed: Deployment | None = None
         self.left: Deployment | None = None  # by this rollback
+        self.is_gone = False
 
     @property
     def is_bad(self) -> bool:
@@ -38,6 +39,8 @@ class Fate:
         return 2 if self.ran else int(was_applied)
 
     def __str__(self) -> str:
+        if self.is_gone:
+            return "is not in the store"
         if self.left is not None:
             return f"was rolled back {self.left.told}"
         if self.failed is not None and not self.ran:
@@ -84,11 +87,21 @@ class Past:
         good = [h for h in newest if h != self.now and not self.fates[h].is_bad]
         return sorted(good, key=lambda hash: -self.fates[hash].rank(hash))
 
-    def choose(self) -> tuple[str, str] | None:
-        """Return the hash to go back to and why, None if nothing is known."""
-        hash = next(iter(self.good()), None)
-        if hash is None:
-            return None
+    def choose(
+        self, is_gone: Callable[[str], bool] = lambda _: False
+    ) -> tuple[str, str] | None:
+        """Return the hash to go back to and why, None if nothing is known.
+
+        One that *is_gone* is passed over: nobody could run it, if it ever was one and
+        not what stood in a manifest before the first deployment.
+        """
+        for hash in self.good():
+            self.fates[hash].is_gone = is_gone(hash)
+            if not self.fates[hash].is_gone:
+                return hash, self._why(hash)
+        return None
+
+    def _why(self, hash: str) -> str:
         last = self.fates[hash].last
         if self.fates[hash].ran:
             why = f"it is the last that worked: deployed {last.told}"
@@ -96,7 +109,7 @@ class Past:
             why = f"it was deployed {last.told}, and nobody waited for it"
         else:
             why = f"{last.app} had it before {last.hash[:12]} was deployed"
-        return hash, why + self.passed_over(hash)
+        return why + self.passed_over(hash)
 
     def passed_over(self, chosen: str | None = None) -> str:
         """Return what is said of the hashes that were deployed after *chosen*."""

@@ -180,6 +180,23 @@ def test_push_sends_nothing_that_fails(cli: CommandLine, project: Path) -> None:
     assert 1 == len(os.listdir(cli.store / "archives"))
 
 
+def test_what_was_packed_is_told_before_it_is_checked(
+    cli: CommandLine, project: Path
+) -> None:
+    pytest.importorskip("ruamel.yaml")
+    file = cli.folder / "serve.yaml"
+    file.write_text("applications:\n  - import_path: shop.prices:price\n")
+    pushing = ("--push", project, "--store", cli.url, "--check")
+    for dry_run in (("--dry-run",), ()):
+        told = cli.run("deploy", file, *pushing, *dry_run).stderr
+
+        assert told.index("packed ") < told.index("shop.prices:price: fine with ")
+        assert 1 == told.count("packed ")
+    file.write_text("applications:\n  - import_path: shop.broken:app\n")
+    told = cli.fail_with_traceback("deploy", file, *pushing)
+    assert told.index("packed ") < told.index("ValueError: on purpose")
+
+
 def test_deploy_checks_the_import_path(cli: CommandLine, project: Path) -> None:
     pytest.importorskip("ruamel.yaml")
     hash = pushed(cli, project)

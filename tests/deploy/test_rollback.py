@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from io import BytesIO
 
 import pytest
 
@@ -21,13 +22,16 @@ from lazyimport.deploy import (
     plan_rollback,
 )
 from lazyimport.deploy.application import VARIABLE
+from lazyimport.registry.layout import archive_key
 from lazyimport.registry.signing import Trusted
-from lazyimport.stores import open_store
+from lazyimport.stores import open_store, writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
+
+    from lazyimport.stores import Store
 
 A, B, C, D, E = (pair * 32 for pair in ("a1", "b2", "c3", "d4", "e5"))
 ENTRY = "  - name: {}\n    runtime_env: {{env_vars: {{LAZYIMPORT_HASH: {}}}}}\n"
@@ -56,6 +60,13 @@ def record(
     """Record a deployment, and what came of it."""
     begun = history.begin(app, before, hash, manifest=manifest, **facts)
     history.add(begun._replace(outcome=outcome, reason=reason * (outcome == "failed")))
+
+
+def store_with(hash: str, tmp_path: Path) -> Store:
+    """Return a store that has something under *hash*: what, is for others to find."""
+    store = writable(open_store(f"file://{tmp_path}/store"))
+    store.put(archive_key(hash), BytesIO(b""))
+    return store
 
 
 class TestManifest:
@@ -185,7 +196,7 @@ class TestManifest:
         pytest.importorskip("cryptography")
         from lazyimport.registry.signer import make_key
 
-        store, key = open_store(f"file://{tmp_path}/store"), make_key(f"{tmp_path}/k")
+        store, key = store_with(A, tmp_path), make_key(f"{tmp_path}/k")
         ours = History(f"{tmp_path}/ours", store, signer=key)
         self.record(ours, A)
         self.record(ours, B, before=A)
@@ -201,7 +212,7 @@ class TestManifest:
         assert "nothing is recorded by" not in why
 
     def test_what_is_not_trusted_does_not_count(self, tmp_path: Path) -> None:
-        store = open_store(f"file://{tmp_path}/store")
+        store = store_with(A, tmp_path)
         theirs = History(str(tmp_path / "theirs"), store)
         self.record(theirs, A)
         self.record(theirs, B, before=A)
@@ -242,6 +253,19 @@ class TestManifest:
         assert "the newest other hash in git (commit " in plan.why
         record(history, A, "failed")
         assert C == plan_rollback(manifest, ["shop"], history).applications[0].hash
+
+    def test_what_the_store_does_not_have_is_passed_over(self, tmp_path: Path) -> None:
+        """As digits that stood in the manifest before the first deployment."""
+        history = History(str(tmp_path / "cache"), store_with(A, tmp_path), by="ada@x")
+        self.record(history, B, before="0" * 64)
+        with pytest.raises(DeployError, match="passed over: 000000000000 is not in "):
+            self.chosen(history)
+
+        self.record(history, A, "applied")
+        self.record(history, E, before=A)
+        self.record(history, B, before=E)
+        hash, why = self.chosen(history)
+        assert (A, True) == (hash, why.endswith(f"{E[:12]} is not in the store"))
 
     def test_different_ones_are_not_set_at_once(self, history: History) -> None:
         self.record(history, B, before=A)
