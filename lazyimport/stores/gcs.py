@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from lazyimport.errors import KeyMissing, StoreError
@@ -127,9 +128,9 @@ class GcsStore(StoreBase):
         The service takes no condition for this, so it is looked whether there is an
         object before anything is sent, and before the parts become one. Of two writers
         that do so at the same moment, the second writes the same again: this is for
-        keys that name contents.
+        keys that name contents. What a killed process has sent is not sent again.
         """
-        from lazyimport.stores.gcs_parts import PART, begin_upload
+        from lazyimport.stores.gcs_parts import PART, Unfit, begin_upload, find_upload
 
         check_key(key)
         with self._attempt("store", key) as attempt:
@@ -139,12 +140,14 @@ class GcsStore(StoreBase):
             blob, patience = self._blob(key), self._patience()
             if blob.exists(**patience):
                 return False
-            upload = begin_upload(blob, patience)
-            if upload is None:
-                return self._send(key, data, size, 0)
-            attempt.pass_through(data.seek, 0)
             read = partial(attempt.pass_through, data.read)
-            return upload.run(attempt, read, size, at_once)
+            for begin in (find_upload, begin_upload):
+                if (upload := begin(blob, patience)) is None:
+                    continue
+                attempt.pass_through(data.seek, 0)
+                with suppress(Unfit):
+                    return upload.run(attempt, read, size, at_once)
+            return self._send(key, data, size, 0)
 
     def sweep(
         self, folders: Iterable[str], before: float, *, dry_run: bool = False

@@ -3,19 +3,25 @@
 Parts are no objects, so nobody takes them for one, and until the upload is finished
 there is none. The service refuses to take a condition for such an upload, so it is for
 keys that name contents.
+
+What a killed process has sent need not be sent again: `find_upload` goes on with it.
+That process may be alive all the same. Then both send the same parts, one of them
+finishes, and the other finds the object.
 """
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from lazyimport.stores.attempt import Attempt, comes_back
-from lazyimport.stores.gcs_failures import refuse_page
+from lazyimport.stores.gcs_xml import ask_api, parts_of, path_of, texts_in, uploads_in
 from lazyimport.stores.side_by_side import side_by_side
 
 TYPE_CHECKING = False
@@ -31,6 +37,40 @@ _CHUNK = 1 << 20
 #: Seconds within which parts are removed, or left to a collection.
 _SHORT = 5.0
 _KIND = "application/octet-stream"
+#: Seconds since an upload was begun in which others go on with it: no collection takes
+#: it before they are done.
+_YOUNG = 3 * 86400
+
+
+class Unfit(Exception):
+    """There is no going on with an upload: one must begin."""
+
+
+def find_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
+    """Return the newest unfinished upload of *blob* that has parts, to go on with it.
+
+    None if there is none, or where that may not be asked. Its `PartsUpload.run` raises
+    Unfit if a part is of other bytes, or if the upload is gone.
+    """
+    from google.api_core.exceptions import ClientError
+
+    ask: Any = partial(
+        ask_api, blob.client, path_of(blob.bucket, blob.name), **patience
+    )
+    oldest = time.time() - _YOUNG
+    try:
+        uploads = [
+            (begun, upload_id)
+            for name, upload_id, begun in uploads_in(blob.bucket, blob.name, patience)
+            if name == blob.name and begun > oldest
+        ]
+        for _, upload_id in sorted(uploads, reverse=True):
+            if there := parts_of(ask, upload_id):
+                return PartsUpload(blob, patience, ask, upload_id, there)
+    except ClientError as error:
+        if comes_back(error.code or 0):
+            raise
+    return None
 
 
 def begin_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
@@ -41,21 +81,23 @@ def begin_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
     """
     from google.api_core.exceptions import GoogleAPICallError
 
-    path = _path(blob.bucket, blob.name)
-    ask: Any = partial(_ask, blob.client, path, **patience)
+    path = path_of(blob.bucket, blob.name)
+    ask: Any = partial(ask_api, blob.client, path, **patience)
     try:
         answer = ask("POST", "uploads", headers={"Content-Type": _KIND})
     except GoogleAPICallError as error:
         if comes_back(error.code or 0):
             raise
         return None
-    return PartsUpload(blob, patience, ask, _texts(answer, "UploadId")[0])
+    return PartsUpload(blob, patience, ask, texts_in(answer, "UploadId")[0])
 
 
 class PartsUpload:
     """An upload that has begun: *ask* asks the XML API about the object *blob*.
 
-    A part that is broken off, or damaged on the way, is sent again, and no other one.
+    *there* are size and ETag of the parts that somebody else has sent, by number. One
+    that is proved to be of the same bytes is not sent again. A part that is broken off,
+    or damaged on the way, is sent again, and no other one.
     """
 
     def __init__(
@@ -64,7 +106,9 @@ class PartsUpload:
         patience: dict[str, Any],
         ask: Callable[..., Any],
         upload_id: str,
+        there: dict[int, tuple[int, str]] | None = None,
     ) -> None:
+        self._there = there or {}
         self._blob = blob
         self._patience = patience
         self._ask = ask
@@ -83,24 +127,32 @@ class PartsUpload:
 
         So many parts go up *at_once*, and *read* is called by one thread at a time.
         Returns False if there is an object by then that others have made. Parts that
-        made none are removed, or left to a collection.
+        made none are removed if nobody else sent some, or left to a collection.
         """
+        from google.api_core.exceptions import NotFound
+
         made = False
         try:
             self._part = max(PART, size // _MOST_PARTS + 1)
             self._send(read, at_once)
             if not self._blob.exists(**self._patience):
                 made = self._finish(attempt)
-            return made
+        except NotFound:  # others have finished it, or removed it
+            if not self._blob.exists(**self._patience):
+                if self._there:
+                    raise Unfit from None
+                raise
         finally:
-            if not made:
+            if not (made or self._there):
                 with suppress(Exception):  # the error that brought us here says more
                     self._cancel()
+        return made
 
     def _send(self, read: Callable[[int], bytes], at_once: int) -> None:
         def work() -> None:
             while part := self._next(read):
-                self._send_part(*part)
+                if not self._has(*part[:2]):
+                    self._send_part(*part)
                 del part  # before the next takes as much
 
         side_by_side(*[work] * at_once, at_once=at_once, stop=self._stop)
@@ -127,6 +179,20 @@ class PartsUpload:
             number = len(self._etags) + 1
             self._etags[number] = ""
             return number, memoryview(part)[:size], _text(checksum)
+
+    def _has(self, number: int, data: memoryview) -> bool:
+        """Return whether a part is there. Raises Unfit if it is of other bytes.
+
+        An ETag that is no MD5 proves nothing, so it is as one of other bytes.
+        """
+        size, etag = self._there.get(number, (-1, ""))
+        if size < 0:
+            return False
+        digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if (size, etag.strip('"')) != (len(data), digest):
+            raise Unfit
+        self._etags[number] = etag
+        return True
 
     def _send_part(self, number: int, data: memoryview, checksum: str) -> None:
         headers = {"X-Goog-Hash": f"crc32c={checksum}"}
@@ -206,7 +272,7 @@ def remove_unfinished(
     from google.api_core.exceptions import ClientError, NotFound
 
     try:
-        found = list(_uploads(bucket, root, patience))
+        found = list(uploads_in(bucket, root, patience))
     except ClientError:
         return []
     keys = []
@@ -218,75 +284,10 @@ def remove_unfinished(
         if not dry_run:
             with suppress(NotFound):  # it is finished by now, or another was faster
                 query = urlencode({"uploadId": upload_id})
-                _ask(bucket.client, _path(bucket, name), "DELETE", query, **patience)
+                ask_api(
+                    bucket.client, path_of(bucket, name), "DELETE", query, **patience
+                )
     return keys
-
-
-def _uploads(
-    bucket: Any, prefix: str, patience: dict[str, Any]
-) -> Iterator[tuple[str, str, float]]:
-    """Yield names, ids and times of the unfinished uploads below *prefix*."""
-    from datetime import datetime
-
-    query = {"prefix": prefix}
-    more = True
-    while more:
-        text = f"uploads&{urlencode(query)}"
-        answer = _ask(bucket.client, _path(bucket), "GET", text, **patience)
-        tags = ("Key", "UploadId", "Initiated")
-        for name, upload_id, time in zip(
-            *(_texts(answer, tag) for tag in tags), strict=True
-        ):
-            moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-            yield name, upload_id, moment.timestamp()
-        more = _texts(answer, "IsTruncated") == ["true"]
-        if more:
-            query["key-marker"] = _texts(answer, "NextKeyMarker")[0]
-            query["upload-id-marker"] = _texts(answer, "NextUploadIdMarker")[0]
-
-
-def _ask(
-    client: Any,
-    path: str,
-    method: str,
-    query: str,
-    *,
-    retry: Any,
-    timeout: Any,
-    before: Callable[[], object] = lambda: None,
-    **request: Any,
-) -> Any:
-    """Return the answer of the XML API; *retry* calls again what failed.
-
-    *before* is called before each try. Raises what the library raises.
-    """
-    from google.api_core.exceptions import from_http_response
-
-    host = client._connection.get_api_base_url_for_mtls()  # noqa: SLF001
-    session = client._http  # noqa: SLF001
-
-    def call() -> Any:
-        before()
-        url = f"{host}{path}?{query}"
-        answer = session.request(method, url, timeout=timeout, **request)
-        if not answer.ok:
-            raise from_http_response(answer)
-        refuse_page(answer, lambda: answer.content)
-        return answer
-
-    return retry(call)()
-
-
-def _path(bucket: Any, *names: str) -> str:
-    return "".join(f"/{quote(name, safe='~')}" for name in (bucket.name, *names))
-
-
-def _texts(answer: Any, tag: str) -> list[str]:
-    """Return what stands in all elements called *tag* of an answer."""
-    from xml.etree import ElementTree as ET
-
-    root = ET.fromstring(answer.content)  # noqa: S314 - the service's own
-    return [found.text or "" for found in root.findall(f".//{{*}}{tag}")]
 
 
 def _crc32c() -> Any:

@@ -7,6 +7,7 @@ What it does and refuses is what these pages say:
 - https://cloud.google.com/storage/docs/xml-api/put-object-multipart
 - https://cloud.google.com/storage/docs/xml-api/post-object-complete
 - https://cloud.google.com/storage/docs/xml-api/get-bucket-uploads
+- https://cloud.google.com/storage/docs/xml-api/get-object-multipart
 - https://cloud.google.com/storage/docs/request-preconditions
 - https://cloud.google.com/storage/docs/access-control/iam-xml
 - https://cloud.google.com/storage/quotas
@@ -69,6 +70,7 @@ def route(method: str, path: str, query: dict[str, str]) -> tuple[str, str, str]
         ("POST", True, "uploadId"): "parts.finish",
         ("DELETE", True, "uploadId"): "parts.cancel",
         ("GET", False, "uploads"): "parts.list",
+        ("GET", True, "uploadId"): "parts.look",
     }
     which = "uploads" if "uploads" in query else "uploadId"
     if not match or which not in query:
@@ -228,6 +230,30 @@ class PartsApi:
             "ListMultipartUploadsResult",
             items,
             Bucket=request.bucket,
+            IsTruncated=str(more).lower(),
+            **marks,
+        )
+
+    def parts_look(self, request: Request) -> Answer:
+        self._check(request)
+        upload = self._upload_of(request)
+        after = int(request.query.get("part-number-marker", 0))
+        found = sorted(number for number in upload.parts if number > after)
+        page = found[: self.parts_page]
+        items = "".join(
+            f"<Part><PartNumber>{number}</PartNumber>"
+            f'<ETag>"{hashlib.md5(upload.parts[number]).hexdigest()}"</ETag>'
+            f"<Size>{len(upload.parts[number])}</Size></Part>"
+            for number in page
+        )
+        more = len(found) > len(page)
+        marks = {"NextPartNumberMarker": str(page[-1])} if more else {}
+        return self._answer(
+            "ListPartsResult",
+            items,
+            Bucket=request.bucket,
+            Key=request.name,
+            UploadId=request.query["uploadId"],
             IsTruncated=str(more).lower(),
             **marks,
         )

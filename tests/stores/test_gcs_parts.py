@@ -65,6 +65,7 @@ def test_parts_go_up_at_once_and_become_the_object(
     assert not fake.in_parts
     assert fake.requests == {
         "object.get": 3,  # before, before it is finished, and afterwards
+        "parts.list": 1,
         "parts.start": 1,
         "parts.send": 3,
         "parts.finish": 1,
@@ -268,7 +269,66 @@ class TestKilled:
         assert not list(store.list())
         assert put(store) is True
         assert killed.objects[NAME] == DATA
+
+    def test_what_they_have_sent_is_not_sent_again(
+        self, killed: FakeGcs, store: GcsStore
+    ) -> None:
+        """However many pages name it."""
+        killed.parts_page = 1
+        (left,) = killed.in_parts.values()
+        sent = sum(map(len, left.parts.values()))
+        assert sent >= 16 * MIB
+        before = killed.received
+
+        assert put(store) is True
+
+        assert killed.objects[NAME] == DATA
+        assert killed.received - before == len(DATA) - sent
+        assert not killed.in_parts
+
+    @pytest.mark.parametrize("what", ["other bytes", "fewer bytes", "too old"])
+    def test_what_cannot_be_gone_on_with_stays_and_another_begins(
+        self, killed: FakeGcs, store: GcsStore, what: str
+    ) -> None:
+        (left,) = killed.in_parts.values()
+        number, data = next(iter(left.parts.items()))
+        if what == "too old":  # a collection may be about to remove it
+            left.begun -= WEEK / 2
+        else:
+            new = data[1:] if what == "fewer bytes" else data[:-1] + b"?"
+            left.parts = {number: new}
+        assert put(store) is True
+        assert killed.objects[NAME] == DATA
+        assert [*killed.in_parts.values()] == [left]
+
+    @pytest.mark.parametrize("why", ["list", "listParts"])
+    def test_who_may_not_ask_begins(
+        self, killed: FakeGcs, store: GcsStore, why: str
+    ) -> None:
+        killed.denied.add(f"storage.multipartUploads.{why}")
+        assert put(store) is True
+        assert killed.objects[NAME] == DATA
         assert len(killed.in_parts) == 1
+
+    @pytest.mark.parametrize("end", ["finished", "removed"])
+    def test_they_live_all_the_same(
+        self, killed: FakeGcs, store: GcsStore, end: str
+    ) -> None:
+        """And end their upload while somebody else goes on with it."""
+
+        class Data(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                if self.tell() > 17 * MIB and ended.acquire(blocking=False):
+                    with killed.lock:
+                        killed.in_parts.clear()
+                        if end == "finished":
+                            killed.objects[NAME] = DATA
+                return super().read(size)
+
+        ended = threading.Semaphore(1)
+        made = store.put_in_parts(KEY, Data(DATA), 4)
+        assert (made, killed.objects[NAME]) == (end == "removed", DATA)
+        assert not killed.in_parts
 
     def test_gc_removes_them_when_nobody_can_go_on(
         self, killed: FakeGcs, store: GcsStore
