@@ -37,13 +37,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Later", "errors", "exports", "promote", "traced"]
 
-#: What is loaded when `runtime` is asked for: what it imports, each after what that
-#: imports in turn, and itself. Packages end with a slash.
+#: What is loaded together when the last one is asked for: what it imports, each after
+#: what that imports in turn. Packages end with a slash.
 _START = (
-    "cache/ values cache/layout format/ format/entries format/index format/sections "
-    "format/archive cache/opening importing/ importing/looks importing/finder "
-    "importing/wrappers importing/registration importing/tree settings runtime"
+    "cache/ values cache/layout format/ format/beginning cache/opening "
+    "importing/ importing/late_tree importing/looks importing/finder "
+    "importing/wrappers importing/registration settings runtime"
 )
+#: The same of what looks for something in an archive.
+_TREE = (
+    "format/entries format/index format/sections format/archive importing/tree "
+    "importing/specs trees"
+)
+_TOGETHER = {items.rpartition(" ")[2]: items for items in (_START, _TREE)}
 #: Whether `promote` does anything: where the collector has three lists of objects (not
 #: with free threads, nor in Python 3.14.0 to 3.14.4), until somebody has frozen some.
 _promotes = (
@@ -92,7 +98,7 @@ def _import(module: str, name: str) -> Any:
     try:
         if module not in sys.modules:
             item = module.partition(".")[2].replace(".", "/")
-            _load(_START.split() if item == "runtime" else [item])
+            _load(_TOGETHER.get(item, item).split())
         # not importlib.import_module: it would bring importlib.util and more along
         return getattr(__import__(module, fromlist=[name]), name)
     finally:

@@ -13,25 +13,24 @@ from _thread import RLock
 from time import perf_counter, time
 
 from lazyimport.cache.opening import OpenedCache
-from lazyimport.importing import Changes, ImportWatcher, running_python
+from lazyimport.importing import Changes, ImportWatcher
+from lazyimport.importing.late_tree import LateTree, opened
 from lazyimport.importing.looks import Looks
 from lazyimport.importing.registration import Registration
-from lazyimport.importing.tree import Tree
 from lazyimport.importing.wrappers import Wrappers
-from lazyimport.lazy import Later, errors, promote, traced
+from lazyimport.lazy import Later, errors, traced
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.values import redact, strangers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mmap import mmap
     from typing import Protocol
 
-    from lazyimport import environment, recording, reporting, tracing
-    from lazyimport.cache import bytecode, materialize, place
-    from lazyimport.delivery import blobs_wanted, obtaining, repair as repairs
+    from lazyimport import environment, recording, reporting, tracing, trees
+    from lazyimport.delivery import obtaining
     from lazyimport.format.archive import Archive
-    from lazyimport.importing import collector, obstacles
+    from lazyimport.importing import obstacles
+    from lazyimport.importing.tree import Tree
 
     class Live(Protocol):
         """What the floor above knows of the versions that this process has run."""
@@ -40,15 +39,9 @@ if TYPE_CHECKING:
 
 else:
     # A start that finds its archive in the node cache does without, if it can.
-    bytecode, materialize, place = map(
-        Later, ("cache.bytecode", "cache.materialize", "cache.place")
-    )
-    blobs_wanted, obtaining, repairs = map(
-        Later, ("delivery.blobs_wanted", "delivery.obtaining", "delivery.repair")
-    )
-    collector, obstacles = Later("importing.collector"), Later("importing.obstacles")
+    environment, obtaining = Later("environment"), Later("delivery.obtaining")
+    obstacles, trees = Later("importing.obstacles"), Later("trees")
     recording, reporting, tracing = map(Later, ("recording", "reporting", "tracing"))
-    environment = Later("environment")
 
 
 @traced("install")
@@ -97,10 +90,10 @@ def install(
         environment.warn_of_mistyped(os.environ, known, process.warn)
     with process.lock:
         started = perf_counter()
-        opened, asked = None, None
+        archive, asked = None, None
         if settings.hash is None:
             asked = None if settings.artifact else settings.channel
-            settings, opened = obtaining.resolve(settings, process.reporter)
+            settings, archive = obtaining.resolve(settings, process.reporter)
         wanted = str(settings.hash)
         running = process.installation
         if running is not None:
@@ -109,12 +102,12 @@ def install(
         if process.has_installed:
             obstacles.refuse_leftovers(wanted)
         process.has_installed = True
-        tree, fetched = open_tree(settings, opened)
-        installation = Installation(tree, settings, asked, fetched)
+        late, fetched = _tree_of(settings, archive)
+        installation = Installation(late, settings, asked, fetched)
         installation.seconds = perf_counter() - started
         installation.began = time() - installation.seconds
         if "opentelemetry.trace" in sys.modules:
-            installation.traced = tracing.note(hash=tree.hash, bytes=fetched)
+            installation.traced = tracing.note(hash=late.hash, bytes=fetched)
         process.installation = installation
         return installation
 
@@ -148,22 +141,21 @@ class Installation:
     traced = False  # whether a span of OpenTelemetry tells
 
     def __init__(
-        self, tree: Tree, settings: Settings, channel: str | None, fetched: int
+        self, late: LateTree, settings: Settings, channel: str | None, fetched: int
     ) -> None:
         self.settings = settings
-        self.hash = tree.hash
+        self.hash = late.hash
         self.channel = channel
         self.fetched = fetched
-        self.tree = tree
-        self.root = tree.root
+        self.root = late.root
         self.changes = Changes()
         store = settings.store and redact(settings.store)
         sys.audit("lazyimport.install", self.hash, store)
         if settings.files == "all":
-            tree.put_all()
+            late.tree.put_all()
         try:
             self.registration = Registration(
-                tree, settings.policy, self.changes, process.watcher, process.wrappers
+                late, settings.policy, self.changes, process.watcher, process.wrappers
             )
             for variable, value in settings.to_environ().items():
                 self.changes.set_variable(variable, value)
@@ -173,6 +165,11 @@ class Installation:
         except BaseException:
             self.changes.undo()
             raise
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the archive, which is opened when somebody needs it."""
+        return self.registration.tree
 
     def record(self, path: str) -> None:
         """Record what this process reads and imports from now on, until `uninstall`.
@@ -211,7 +208,8 @@ class Process:
     know. ``watcher`` watches imports for all who need that, and ``wrappers`` notice who
     looks at files. ``held`` are the descriptors whose locks say which trees it uses, by
     their roots, to its end, whatever is uninstalled. ``seen`` are the marks that it
-    found in them. ``lock`` is held while `installation` changes.
+    found in them. ``restore`` is what pickles of loaders name. ``lock`` is held while
+    `installation` changes.
     """
 
     def __init__(self) -> None:
@@ -226,6 +224,7 @@ class Process:
         self.wrappers = Wrappers(Looks())
         self.held: dict[str, int] = {}
         self.seen: dict[str, int] = {}
+        self.restore = restore_loader
         self._reporter: reporting.Reporter | None = None
 
     @property
@@ -247,10 +246,6 @@ class Process:
         self.waiting = None
 
 
-process = Process()
-os.register_at_fork(after_in_child=process.forked)
-
-
 def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     """Return a loader that was pickled, for the archive that this process runs."""
     from lazyimport.importing.pickled import remake_loader
@@ -260,91 +255,41 @@ def restore_loader(hash: str, name: str, path: str, package: bool) -> object:
     return remake_loader(tree, restore_loader, hash, name, path, package)
 
 
-def open_tree(
-    settings: Settings, opened: tuple[Archive, int] | None = None
-) -> tuple[Tree, int]:
+process = Process()
+os.register_at_fork(after_in_child=process.forked)
+
+
+def _tree_of(
+    settings: Settings, archive: tuple[Archive, int] | None
+) -> tuple[LateTree, int]:
     """Return the tree of an archive that this process may run, and bytes fetched.
 
-    It has been *opened*, or is the one whose hash is in *settings*. Raises what
-    `install` does.
-    """
-    archive, fetched = opened or _open(settings)
-    if settings.require_signature:
-        obtaining.require_signed(settings)
-    if settings.verify == "arrival":
-        archive.rely_on_seal()
-    if not archive.index.minors >> sys.version_info.minor & 1:
-        raise obstacles.wrong_python(archive)
-    _stand_by(archive, archive.hash, settings)
-    return _tree_of(archive, settings), fetched
-
-
-def _open(settings: Settings) -> tuple[Archive, int]:
-    """Open an archive in the node cache, where nothing is loaded of what fetches one.
-
-    If it is not there it is fetched.
+    What lies in the node cache, sealed, is held now, and opened when somebody looks for
+    something in it.
     """
     hash, cache = str(settings.hash), OpenedCache(settings.cache_dir)
-    try:
-        if settings.cache_mode != "memory":
-            archive = cache.open(hash, relied=settings.verify == "arrival")
-            if archive is not None:
-                return archive, 0
-    except (errors.ArchiveError, errors.CacheError):
-        pass  # what fetches it repairs it, does without it or says so
-    process.waiting = settings
-    try:
-        return obtaining.obtain(settings, process.reporter)
-    finally:
-        process.waiting = None
-
-
-def _stand_by(archive: Archive, hash: str, settings: Settings) -> None:
-    """Have damage seen to that is found in an archive, and have its blobs brought.
-
-    None of these functions refers to the archive, which is to go with its last user.
-    """
+    minors, opening = (0, None)
+    if archive is None and _is_believed(settings):
+        try:
+            minors, opening = cache.open_sealed(hash) or (0, None)
+        except errors.CacheError:
+            pass  # what fetches it does without it or says so
+    if opening is None or not minors >> sys.version_info.minor & 1:
+        tree, fetched = trees.open_tree(settings, process, archive)
+        return opened(tree), fetched
     user = os.geteuid()
-    in_memory: dict[bytes, mmap] = {}  # what did not come to the disk, by digest
 
-    archive.index.report = lambda damage: repairs.give_up(settings, hash, damage)
-    archive.repair = lambda damage: repairs.repair(
-        settings, hash, damage, process.reporter
+    def make() -> Tree:
+        return trees.open_sealed(opening, settings, process, user)
+
+    looks = process.wrappers.looks
+    return LateTree(hash, cache.tree_path(hash), looks, make), 0
+
+
+def _is_believed(settings: Settings) -> bool:
+    """Return whether an archive is run without more than a look at its seal."""
+    return (
+        settings.verify == "arrival"
+        and settings.cache_mode != "memory"
+        and not settings.require_signature
     )
-    archive.blob = lambda blob: blobs_wanted.obtain_blob(
-        settings, hash, blob, process.reporter, in_memory, user
-    )
-
-
-def _tree_of(archive: Archive, settings: Settings) -> Tree:
-    cache = OpenedCache(settings.cache_dir)
-    root = cache.tree_path(archive.hash)
-    is_cached = archive.what == cache.archive_path(archive.hash)
-    places = {os.geteuid(): root}
-
-    def materializer() -> materialize.Materializer:
-        user = os.geteuid()
-        if user not in places:
-            places[user] = place.place_for_user(root, settings.cache_limit)
-        held = process.held, process.seen
-        return materialize.Materializer(archive, places[user], *held)
-
-    def warn(text: str) -> None:
-        # On a disk that did not take the archive either, what fetched it has said so.
-        if is_cached or settings.cache_mode == "memory":
-            process.warn(text)
-
-    tree = Tree(
-        archive,
-        root,
-        materializer,
-        restore=restore_loader,
-        looks=process.wrappers.looks,
-        warn=warn,
-    )
-    tree.made = promote if settings.gc == "promote" else None
-    if settings.gc == "pause":
-        tree.found = collector.pause
-    if tree.variant < 0:  # what gets compiled here is worth keeping
-        tree.bytecode = bytecode.BytecodeCache(cache, *running_python())
-    return tree

@@ -14,10 +14,18 @@ from textwrap import dedent
 import pytest
 
 import lazyimport
-from lazyimport.lazy import _START
+from lazyimport.lazy import _START, _TREE
 
-#: what a start loads together
-NAMES = [f"lazyimport.{item.replace('/', '.')}".rstrip(".") for item in _START.split()]
+
+def names(items: str) -> list[str]:
+    """Return the names of modules that are loaded together."""
+    return [
+        f"lazyimport.{item.replace('/', '.')}".rstrip(".") for item in items.split()
+    ]
+
+
+#: what a start loads together, and what a lookup does
+NAMES, LOOKUP = names(_START), names(_TREE)
 FIRST = {"lazyimport", "lazyimport.lazy"}
 OTHERS = "PYTHON", "LAZYIMPORT_"
 
@@ -84,21 +92,30 @@ def test_a_start_asks_for_two_modules(alone: Path) -> None:
 
 def test_what_is_needed_later_is_loaded_without_asking(alone: Path) -> None:
     program = """
-        from lazyimport.runtime import materialize, obtaining
-        materialize.Materializer
-        assert "lazyimport.cache.materialize" in sys.modules
+        from lazyimport import install
+        from lazyimport.importing.registration import appearing
+        from lazyimport.runtime import obtaining, trees
+        assert "lazyimport.trees" not in sys.modules
+        trees.open_tree, appearing.appear
+        assert "lazyimport.trees" in sys.modules
+        assert "lazyimport.importing.appearing" in sys.modules
         """
     further = f"{dedent(program)}obtaining.obtain\n"
 
-    assert asked_for(alone, program) == {*FIRST, *NAMES}
+    assert asked_for(alone, program) == FIRST
     # whose package has not been loaded
     assert "lazyimport.delivery.obtaining" in asked_for(alone, further)
 
 
-def test_nothing_is_loaded_together_that_a_start_does_not_need(alone: Path) -> None:
-    program = "import lazyimport.runtime\nprint(*sys.modules)"
+@pytest.mark.parametrize("together", [NAMES, LOOKUP])
+def test_nothing_is_loaded_together_that_is_not_needed(
+    alone: Path, together: list[str]
+) -> None:
+    """The last one imports the others, or asks for them with the first lookup."""
+    later = "lazyimport.importing.specs, lazyimport.format.archive"
+    program = f"import {together[-1]}, {later}\nprint(*sys.modules)"
 
-    assert set(start(alone, program).split()) >= {*NAMES}
+    assert set(start(alone, program).split()) >= {*together}
 
 
 def test_modules_are_as_the_machinery_makes_them(alone: Path) -> None:
@@ -132,10 +149,10 @@ def test_what_is_loaded_sees_itself_and_leaves_nothing_if_it_fails(
 
 
 def test_a_changed_source_is_loaded(alone: Path) -> None:
-    with open(alone / "lazyimport/format/index.py", "a", encoding="utf-8") as file:
+    with open(alone / "lazyimport/cache/opening.py", "a", encoding="utf-8") as file:
         file.write("changed = True\n")
 
-    program = "from lazyimport import install\nprint(sys.modules['lazyimport.format.index'].changed)"
+    program = "from lazyimport import install\nprint(sys.modules['lazyimport.cache.opening'].changed)"
 
     assert start(alone, program) == "True\n"
 
@@ -169,7 +186,7 @@ def test_without_the_usual_bytecode(alone: Path, tmp_path: Path, kind: str) -> N
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         compileall.compile_dir(alone, quiet=2, force=True, invalidation_mode=mode)
     elif kind == "cut":
-        (cached,) = alone.rglob("entries.*.pyc")
+        (cached,) = alone.rglob("cache/__pycache__/opening.*.pyc")
         cached.write_bytes(cached.read_bytes()[:10])
 
     program = "from lazyimport import install\nprint(install.__module__)"
@@ -184,13 +201,13 @@ def test_without_the_usual_bytecode(alone: Path, tmp_path: Path, kind: str) -> N
 def test_threads_that_start_at_once_have_the_same_modules(alone: Path) -> None:
     program = """
         import threading
+        import lazyimport  # the machinery puts it into sys.modules twice
         sys.setswitchinterval(1e-6)
         barrier = threading.Barrier(8)
         seen = []
         def begin(number):
             barrier.wait()
             if number % 2:
-                import lazyimport
                 lazyimport.install
             else:
                 __import__(NAMES[number * 2])

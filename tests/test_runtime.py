@@ -578,6 +578,28 @@ def test_what_install_loads(packed: str, cache: Path) -> None:
     assert loaded.isdisjoint(NOT_FOR_A_WARM_START)
 
 
+def test_what_install_loads_before_anything_is_imported(
+    packed: str, cache: Path
+) -> None:
+    """Nothing that reads more of an archive than its beginning."""
+    program = f"""
+        import sys
+        import lazyimport
+        lazyimport.install({packed!r}, cache_dir={str(cache)!r})
+        import decimal, json
+        print(*(name for name in sys.modules if name.startswith("lazyimport")))
+        """
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _path_prelude() + dedent(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = set(done.stdout.split())
+    assert loaded.isdisjoint(NOT_FOR_A_WARM_START | NOT_BEFORE_A_LOOKUP)
+
+
 def test_what_loads_where_a_package_is_on_disk(packed: str, cache: Path) -> None:
     program = "import shipped.looks, sys; print(*(n for n in sys.modules if 'lazyimport' in n))"
     from_archive(packed, cache, program)
@@ -636,6 +658,18 @@ NOT_FOR_A_WARM_START = {
     "lazyimport.reporting",
     "lazyimport.tracing",
     "lazyimport.units",
+}
+
+#: What it does without until somebody looks for what may be in the archive.
+NOT_BEFORE_A_LOOKUP = {
+    "lazyimport.format.archive",
+    "lazyimport.format.entries",
+    "lazyimport.format.index",
+    "lazyimport.format.sections",
+    "lazyimport.importing.loader",
+    "lazyimport.importing.specs",
+    "lazyimport.importing.tree",
+    "lazyimport.trees",
 }
 
 

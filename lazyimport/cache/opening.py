@@ -17,17 +17,21 @@ from fcntl import LOCK_SH, flock
 from mmap import ACCESS_READ, mmap
 
 from lazyimport.cache.layout import Layout, is_sealed, note_use
-from lazyimport.format.archive import Archive
+from lazyimport.format.beginning import read_beginning
 from lazyimport.lazy import Later, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO, BinaryIO
 
     from lazyimport import regular
+    from lazyimport.format import archive as archives
+    from lazyimport.format.archive import Archive
     from lazyimport.format.blobs import Blob
 else:
     regular = Later("regular")  # where something else is in the way
+    archives = Later("format.archive")  # to read more than the beginning
 
 
 class OpenedCache(Layout):
@@ -60,7 +64,64 @@ class OpenedCache(Layout):
             )
         return archive
 
+    def open_sealed(
+        self, hash: str, *users: str
+    ) -> tuple[int, Callable[[], Archive]] | None:
+        """Map an archive of which no more than the beginning has to be read.
+
+        Returns the minors that it is for, and what opens it, *relied* upon. None if it
+        is not here, or if `open` has to say more: it is not sealed, or it is damaged,
+        or it has a base (it is one of *users*) of which that is so. Raises CacheError
+        as `open` does.
+        """
+        mapped = self._map(hash)
+        if mapped is None:
+            return None
+        buffer, status = mapped
+        beginning = read_beginning(buffer, hash) if is_sealed(status, hash) else None
+        if beginning is None:
+            return None
+        minors, base = beginning
+        opened = None
+        if base is not None and (
+            base in users or (opened := self.open_sealed(base, hash, *users)) is None
+        ):
+            return None
+
+        def opening() -> Archive:
+            return archives.Archive(
+                buffer,
+                hash,
+                self.archive_path(hash),
+                sealed=True,
+                relied=True,
+                base=opened and (lambda _: opened[1]()),
+                blob=self.read_blob,
+            )
+
+        return minors, opening
+
     def _open(self, hash: str, *users: str, relied: bool) -> Archive | None:
+        mapped = self._map(hash)
+        if mapped is None:
+            return None
+        buffer, status = mapped
+
+        def open_base(base: str) -> Archive:
+            return self.open_base(base, hash, *users, relied=relied)
+
+        return archives.Archive(
+            buffer,
+            hash,
+            self.archive_path(hash),
+            sealed=is_sealed(status, hash),
+            relied=relied,
+            base=open_base,
+            blob=self.read_blob,
+        )
+
+    def _map(self, hash: str) -> tuple[mmap, os.stat_result] | None:
+        """Return an archive, mapped and in use, and its status; None if not here."""
         path = self.archive_path(hash)
         try:
             if not self.exists():
@@ -70,7 +131,7 @@ class OpenedCache(Layout):
             with open_code(path) as file:
                 if (status := _hold(file.fileno())) is None:
                     return None
-                buffer = map_file(file, path, hash)
+                return map_file(file, path, hash), status
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -80,20 +141,6 @@ class OpenedCache(Layout):
                 path=path,
                 errno=error.errno,
             ) from error
-
-        def open_base(base: str) -> Archive:
-            return self.open_base(base, hash, *users, relied=relied)
-
-        sealed = is_sealed(status, hash)
-        return Archive(
-            buffer,
-            hash,
-            path,
-            sealed=sealed,
-            relied=relied,
-            base=open_base,
-            blob=self.read_blob,
-        )
 
     def read_blob(self, blob: Blob) -> mmap:
         """Return a blob, mapped. Raises MemberMissing if it is not here; CacheError."""

@@ -15,9 +15,9 @@ import sys
 from _imp import is_frozen
 from _thread import get_ident
 
-from lazyimport.importing import ModuleSpec, finders_behind, hidden
+from lazyimport.importing import finders_behind, hidden
 from lazyimport.importing.looks import LISTED
-from lazyimport.lazy import Later, errors
+from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from lazyimport.errors import ArchiveError, ArchiveImportError
-    from lazyimport.importing import appearing, loader as loaders, metadata
+    from lazyimport.importing import ModuleSpec, appearing, metadata, specs
+    from lazyimport.importing.late_tree import LateTree
     from lazyimport.importing.tree import Tree
 else:
-    # Some processes import nothing, or ask for no distribution.
+    # Some processes import only the standard library, or ask for no distribution.
     appearing = Later("importing.appearing")
-    loaders, metadata = Later("importing.loader"), Later("importing.metadata")
+    specs, metadata = Later("importing.specs"), Later("importing.metadata")
 
 
 #: names that no archive ever takes
@@ -41,10 +41,6 @@ STANDARD = sys.stdlib_module_names.union(sys.builtin_module_names, {"__main__"})
 #: what every interpreter imports at its start if it is there; an explanation that
 #: nobody reads would cost that start a millisecond
 _MAY_BE_MISSING = {"sitecustomize", "usercustomize"}
-#: how `importlib.util.cache_from_source` ends the name of a source's bytecode
-_CACHED_END = f".{sys.implementation.cache_tag}" + (
-    f".opt-{sys.flags.optimize}.pyc" if sys.flags.optimize else ".pyc"
-)
 
 
 class ArchiveFinder:
@@ -56,17 +52,17 @@ class ArchiveFinder:
     knows how to merge.
     """
 
-    def __init__(self, tree: Tree, *, top_level: bool = True) -> None:
+    def __init__(self, late: LateTree, *, top_level: bool = True) -> None:
         self._top_level = top_level
         #: the path hooks of this start, the last of which is Python's for directories
         self._own_hooks = self._hooks = list(sys.path_hooks)
         #: those of others that come before it
         self._other_hooks: list[Any] = []
-        self.switch(tree)
+        self.switch(late)
 
-    def switch(self, tree: Tree) -> None:
-        """Find the modules of *tree* from now on."""
-        self.tree = tree
+    def switch(self, late: LateTree) -> None:
+        """Find the modules of another tree from now on."""
+        self.late = late
         #: portion of a ``__path__`` -> the folder of the tree that it is, if it is one
         self._folders: dict[str, str | None] = {}
         #: ``sys.path`` as it was last seen, and what lies in front of the root there
@@ -74,6 +70,11 @@ class ArchiveFinder:
         self._in_front: list[str] = []
         #: folder -> the finders that other path hooks have made for it
         self._others: dict[str, list[Any]] = {}
+
+    @property
+    def tree(self) -> Tree:
+        """The tree whose modules it finds."""
+        return self.late.tree
 
     @hidden
     def find_spec(
@@ -99,10 +100,10 @@ class ArchiveFinder:
         if self._path != sys.path:
             self._see_path()
         for folder in self._in_front:
-            spec = module_spec(self.tree, fullname, f"{folder}/{fullname}")
+            spec = specs.find(self.late, fullname, f"{folder}/{fullname}")
             if spec is not None:
                 return spec
-        return module_spec(self.tree, fullname, fullname)
+        return specs.find(self.late, fullname, fullname)
 
     @hidden
     def _find_below(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
@@ -111,14 +112,14 @@ class ArchiveFinder:
         try:
             for portion in path:
                 if portion not in known:
-                    inside = portion.startswith(self.tree.inside)
+                    inside = portion.startswith(self.late.inside)
                     known[portion] = self.tree.relative(portion) if inside else None
                 if known[portion] is None:  # or it leads out again: pkg/../..
                     return None
         except (AttributeError, TypeError):  # it is no str: the path finder skips it
             return None
         for portion in path:
-            spec = module_spec(self.tree, fullname, f"{known[portion]}/{tail}")
+            spec = specs.find(self.late, fullname, f"{known[portion]}/{tail}")
             if spec is not None:
                 return spec
         return None
@@ -167,9 +168,9 @@ class ArchiveFinder:
         self._path = list(sys.path)
         self._in_front = []
         for entry in self._path:
-            if entry == self.tree.root:
+            if entry == self.late.root:
                 break
-            folder = isinstance(entry, str) and entry and self.tree.followed(entry)
+            folder = isinstance(entry, str) and entry and self.late.followed(entry)
             self._in_front += [folder] if folder else []
 
     def find_distributions(
@@ -185,7 +186,7 @@ class ArchiveFinder:
         """Do nothing: an archive does not change."""
 
     def __repr__(self) -> str:
-        return f"<ArchiveFinder of archive {self.tree.hash[:12]}>"
+        return f"<ArchiveFinder of archive {self.late.hash[:12]}>"
 
 
 def _made_by(hooks: list[Any], folder: str) -> Iterator[Any]:
@@ -194,62 +195,6 @@ def _made_by(hooks: list[Any], folder: str) -> Iterator[Any]:
             yield hook(folder)
         except ImportError:
             continue
-
-
-@hidden
-def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
-    """Return the spec of the module at *stem* of the tree, or None."""
-    try:
-        module = tree.module(stem)
-    except errors.ArchiveError as error:
-        if not may_have(tree, stem):
-            return None
-        raise damaged(tree, fullname, stem, error) from error
-    if module is None or "/" in fullname:
-        return None
-    entry, is_package = module
-    path = tree.inside + entry.path
-    if path.endswith(".py"):
-        loader: Any = loaders.ArchiveLoader(fullname, path, tree, entry, is_package)
-        spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
-        if sys.pycache_prefix is None:
-            # What the machinery would ask cache_from_source for: 4 us for each module.
-            folder, _, name = path[:-3].rpartition("/")
-            spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
-    else:
-        loader = loaders.make_loader(tree, fullname, path, entry, is_package=is_package)
-        spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
-    spec.has_location = True
-    if is_package:
-        spec.submodule_search_locations = [tree.inside + stem]
-    if tree.found is not None:
-        tree.found(spec)
-    return spec
-
-
-def may_have(tree: Tree, stem: str) -> bool:
-    """Return whether the archive may have what *stem* names: its page is damaged.
-
-    The listing of the directory, elsewhere in the archive, says so.
-    """
-    folder, _, name = stem.rpartition("/")
-    try:
-        children = tree.archive.children(folder)
-    except errors.ArchiveError:
-        return True
-    return any(child.partition(".")[0] == name for child, _ in children)
-
-
-def damaged(
-    tree: Tree, name: str, stem: str, error: ArchiveError
-) -> ArchiveImportError:
-    """Return the error for the module *name*, whose place cannot be looked up."""
-    return errors.ArchiveImportError(
-        f"cannot look for {name!r}: {error}",
-        name=name,
-        path=tree.inside + stem,
-        hash=tree.hash,
-    )
 
 
 class MissingFinder:

@@ -176,6 +176,10 @@ class Looks:
             return root + absolute[len(beginning) :]
         return path
 
+    def concern(self, given: Any) -> bool:
+        """Return whether the path *given* may be in a tree."""
+        return type(given) is not str or given.startswith(self.beginnings)
+
     def is_inside(self, given: Any) -> bool:
         """Return whether a path is in a tree."""
         return bool(self._found(given)[0])

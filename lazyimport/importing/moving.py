@@ -6,8 +6,8 @@ import sys
 from types import ModuleType
 
 from lazyimport.format.entries import Entry, stem_of
-from lazyimport.importing.finder import module_spec
 from lazyimport.importing.loader import ArchiveLoader
+from lazyimport.importing.specs import module_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from lazyimport.importing import ModuleSpec, hidden
-from lazyimport.importing.finder import damaged, may_have, module_spec
+from lazyimport.importing.specs import damaged, may_have, module_spec
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         shadowing,
         stdlib_patches,
     )
+    from lazyimport.importing.late_tree import LateTree
     from lazyimport.importing.path_finder import ArchivePathFinder
     from lazyimport.importing.tree import Tree
     from lazyimport.importing.wrappers import Wrappers
@@ -59,7 +60,7 @@ _INSTALLED = ("/site-packages", "/dist-packages")
 
 
 class Registration:
-    """A tree as a part of this interpreter's import system.
+    """A tree, which may be open or not, as a part of this interpreter's import system.
 
     *policy* says whose names win. Everything that this takes is noted in *changes*.
     Looks are noticed by *wrappers*, unless all of the tree is on disk. Raises
@@ -69,67 +70,72 @@ class Registration:
 
     def __init__(
         self,
-        tree: Tree,
+        late: LateTree,
         policy: str,
         changes: Changes,
         watcher: ImportWatcher,
         wrappers: Wrappers,
     ) -> None:
-        self.tree = tree
+        self.late = late
         self._changes = changes
         self._watcher = watcher
         self._wrappers = wrappers
         self._policy = policy
         finder = ArchiveFinder
         if policy == "refuse":
-            shadowing.refuse_imported(tree)
+            shadowing.refuse_imported(late.tree)
             finder = shadowing.RefusingFinder
         changes.at_undo(self._leave_path)
         changes.insert(sys.path_hooks, 0, self._path_hook)
-        sys.path.insert(_place_of_site_packages(), tree.root)
+        sys.path.insert(_place_of_site_packages(), late.root)
         place = _place_of_path_finder()
-        self._finder = finder(tree, top_level=policy != "path")
+        self._finder = finder(late, top_level=policy != "path")
         changes.insert(sys.meta_path, place, self._finder)
-        self._missing = MissingFinder(tree.hash, self._explain_missing)
+        self._missing = MissingFinder(late.hash, self._explain_missing)
         changes.insert(sys.meta_path, len(sys.meta_path), self._missing)
-        if not tree.is_real:
+        if not late.is_real:
             self._notice_looks()
-        _forget_path_entries(tree)
+        _forget_path_entries(late)
         self._patch_modules()
         self._precede_printing()
 
     @hidden
     def _path_hook(self, path: str) -> ArchivePathFinder:
         """Return the finder of a directory of the tree, or raise ImportError."""
-        if isinstance(path, str) and self.tree.followed(path) is not None:
+        if isinstance(path, str) and self.late.followed(path) is not None:
             if self._policy == "refuse":
                 return shadowing.RefusingPathFinder.at(self.tree, path)
             return path_finder.ArchivePathFinder.at(self.tree, path)
         raise ImportError("not a directory of the archive", path=path)
 
-    def switch(self, tree: Tree) -> None:
-        """Put *tree* in the place of the one that is registered."""
-        old, self.tree = self.tree, tree
-        self._missing.hash = tree.hash
-        self._finder.switch(tree)
-        sys.path[:] = [tree.root if path == old.root else path for path in sys.path]
-        looks = self._wrappers.looks
+    @property
+    def tree(self) -> Tree:
+        """The tree that is registered."""
+        return self.late.tree
+
+    def switch(self, late: LateTree) -> None:
+        """Put another tree in the place of the one that is registered."""
+        old, self.late = self.late, late
+        self._missing.hash = late.hash
+        self._finder.switch(late)
+        sys.path[:] = [late.root if path == old.root else path for path in sys.path]
         if not old.is_real:
-            looks.watch_while_used(old, appearing.appear)
-        if not tree.is_real:
-            self._watch(tree)
+            looks = self._wrappers.looks
+            looks.watch_while_used(old.tree, appearing.appear)
+        if not late.is_real:
+            self._watch(late)
         _forget_path_entries(old)
-        _forget_path_entries(tree)
+        _forget_path_entries(late)
 
     def _leave_path(self) -> None:
-        sys.path[:] = [path for path in sys.path if path != self.tree.root]
-        _forget_path_entries(self.tree)
+        sys.path[:] = [path for path in sys.path if path != self.late.root]
+        _forget_path_entries(self.late)
 
     def _notice_looks(self) -> None:
         changes, watcher, wrappers = self._changes, self._watcher, self._wrappers
         changes.at_undo(wrappers.take_out)
         changes.at_undo(wrappers.looks.unwatch)
-        self._watch(self.tree)
+        self._watch(self.late)
         changes.at_undo(lambda: watcher.unwatch(wrappers.wrap_module))
         for name in WATCHED:
             watcher.watch(name, wrappers.wrap_module)
@@ -162,15 +168,15 @@ class Registration:
         changes.precede(FileLoader, "get_data", see_file)
         changes.precede(zipimporter, "__init__", see_zip)
 
-    def _watch(self, tree: Tree) -> None:
+    def _watch(self, late: LateTree) -> None:
         def appear(path: str, depth: int) -> bool:
-            return appearing.appear(tree, path, depth)
+            return appearing.appear(late.tree, path, depth)
 
-        self._wrappers.looks.watch(tree.root, appear)
+        self._wrappers.looks.watch(late.root, appear)
 
     def _patch_modules(self) -> None:
         def patch(module: ModuleType) -> None:
-            stdlib_patches.patch_module(module, self.tree, self._changes)
+            stdlib_patches.patch_module(module, self.late, self._changes)
 
         self._changes.at_undo(lambda: self._watcher.unwatch(patch))
         for name in _PATCHED:
@@ -185,6 +191,8 @@ class Registration:
         changes = self._changes
 
         def put_sources(*args: object) -> None:
+            if not self.late.is_open:
+                return  # none of its sources has run
             try:
                 from lazyimport.importing.tracebacks import put_sources
 
@@ -210,10 +218,10 @@ class Registration:
             return [f"  lazyimport: {error}"]
 
 
-def _forget_path_entries(tree: Tree) -> None:
+def _forget_path_entries(late: LateTree) -> None:
     for path, finder in list(sys.path_importer_cache.items()):
-        ours = getattr(finder, "tree", None) is tree
-        if ours or (isinstance(path, str) and tree.followed(path) is not None):
+        ours = late.is_open and getattr(finder, "tree", None) is late.tree
+        if ours or (isinstance(path, str) and late.followed(path) is not None):
             sys.path_importer_cache.pop(path, None)
 
 

@@ -14,13 +14,9 @@ from _thread import get_ident
 
 from lazyimport.errors import ArchiveImportError, InstallError
 from lazyimport.importing import ImportWatcher, PathFinder, finders_behind, hidden
-from lazyimport.importing.finder import (
-    STANDARD,
-    ArchiveFinder,
-    MissingFinder,
-    module_spec,
-)
+from lazyimport.importing.finder import STANDARD, ArchiveFinder, MissingFinder
 from lazyimport.importing.path_finder import ArchivePathFinder
+from lazyimport.importing.specs import module_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

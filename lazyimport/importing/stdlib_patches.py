@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lazyimport.importing import Changes, namespaces, path_finder
+    from lazyimport.importing.late_tree import LateTree
     from lazyimport.importing.tree import Tree
 else:
     # Most processes load a module that is patched; few have resources of namespaces.
@@ -22,8 +23,8 @@ else:
     namespaces = Later("importing.namespaces")
 
 
-def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
-    """Let a module that has just been imported see the files of *tree*.
+def patch_module(module: ModuleType, late: LateTree, changes: Changes) -> None:
+    """Let a module that has just been imported see the files of a tree.
 
     A stand-in that somebody has put there for it goes by another name, and stays as
     it is.
@@ -32,9 +33,9 @@ def patch_module(module: ModuleType, tree: Tree, changes: Changes) -> None:
     if name == "importlib.abc":
         _patch_abc(module)
     elif name == "pkg_resources":
-        _patch_pkg_resources(module, tree, changes)
+        _patch_pkg_resources(module, late.tree, changes)
     elif name in {"importlib.readers", "importlib_resources.readers"}:
-        _patch_readers(module, tree, changes)
+        _patch_readers(module, late, changes)
 
 
 def _patch_abc(abc: ModuleType) -> None:
@@ -44,22 +45,22 @@ def _patch_abc(abc: ModuleType) -> None:
     abc.PathEntryFinder.register(path_finder.ArchivePathFinder)
 
 
-def _patch_readers(readers: Any, tree: Tree, changes: Changes) -> None:
+def _patch_readers(readers: Any, late: LateTree, changes: Changes) -> None:
     """Let resources of namespaces be found where no directory can be made."""
     if hasattr(readers, "NamespaceReader"):
-        reader = _reader_class(readers.NamespaceReader, tree)
+        reader = _reader_class(readers.NamespaceReader, late)
         changes.replace(readers, "NamespaceReader", reader)
 
 
-def _reader_class(real: Any, tree: Tree) -> Any:
-    """Return a subclass of *real*, a NamespaceReader, that knows the archive of *tree*.
+def _reader_class(real: Any, late: LateTree) -> Any:
+    """Return a subclass of *real*, a NamespaceReader, that knows the archive of a tree.
 
     It is as *real* for namespaces all of whose directories are on disk.
     """
 
     class NamespaceReader(real):  # type: ignore[misc]
         def __init__(self, namespace_path: Iterable[str]) -> None:
-            away = namespaces.directory_of(tree, namespace_path)
+            away = namespaces.directory_of(late.tree, namespace_path)
             if away is None:
                 super().__init__(namespace_path)
             else:

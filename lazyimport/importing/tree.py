@@ -53,7 +53,8 @@ class Tree:
     and ``__path__`` name. *materializer* returns what puts files there when somebody
     needs them; None if nothing can. *bytecode* holds code for a Python that the
     archive has none for, or is None. *restore* is what pickles of its loaders name.
-    *looks* is told where files are put, and *warn* what a person should know.
+    *looks* is told where files are put, by default by the *user* of this process, and
+    *warn* what a person should know.
 
     ``place`` is where files are put: *root*, unless the process became a user who may
     not write there; who looks at *root* then is led to it.
@@ -73,13 +74,14 @@ class Tree:
         restore: Restore | None = None,
         looks: Looks | None = None,
         warn: Callable[[str], object] | None = None,
+        user: int | None = None,
     ) -> None:
         self.archive = archive
         self.hash = archive.hash
         self.root = root
         self.inside = root + "/"
         self.place = root
-        self._user = os.geteuid()
+        self._user = os.geteuid() if user is None else user
         self.began = int(time())
         self.bytecode = bytecode
         self.restore = restore
@@ -101,8 +103,7 @@ class Tree:
         #: directory at the top that is prepared -> whether no look at it needs more
         self.prepared: dict[str, bool] = {}
         self._others: dict[str, dict[str, list[str]]] = {}
-        self._looks = looks or Looks()
-        self.warn = warn or (lambda _: None)
+        self.looks, self.warn = looks or Looks(), warn or (lambda _: None)
         #: looks that were answered; what is removed after that stays removed
         self.answered: set[tuple[str, int]] = set()
 
@@ -174,7 +175,7 @@ class Tree:
 
     def followed(self, path: str) -> str | None:
         """Return what `relative` does, by links and from the current directory too."""
-        return self.relative(self._looks.from_root(self.root, path))
+        return self.relative(self.looks.from_root(self.root, path))
 
     def at(self, path: str) -> Entry | None:
         """Return the entry at an absolute *path*, or None."""
@@ -319,7 +320,7 @@ class Tree:
         if user != self._user and self._materializer is not None:
             self._user = user
             self.place = self._materializer().root
-            self._looks.lead(self.root, self.place)
+            self.looks.lead(self.root, self.place)
             self.prepared.clear()
             self._refused.clear()
             self._told.clear()

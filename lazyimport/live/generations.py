@@ -159,7 +159,7 @@ class Generation:
         """Import a module that is too late for ``sys.modules``."""
         from importlib.util import module_from_spec
 
-        from lazyimport.importing.finder import module_spec
+        from lazyimport.importing.specs import module_spec
 
         spec = module_spec(self.tree, name, name.replace(".", "/"))
         if spec is None or spec.loader is None:

@@ -10,6 +10,7 @@ from types import CodeType
 from typing import Any
 from weakref import ref
 
+from lazyimport.importing.late_tree import opened
 from lazyimport.importing.loader import ArchiveLoader
 from lazyimport.importing.tree import Tree
 from lazyimport.live.edges import Edges
@@ -121,10 +122,10 @@ def current_generation() -> Generation | None:
 def switch(installation: Installation, tree: Tree) -> None:
     """Let *tree* take the place of the one that this process imports from."""
     sys.audit("lazyimport.install", tree.hash, None)
-    installation.registration.switch(tree)
-    tree.loads = installation.tree.loads
-    tree.looked.update(installation.tree.looked)
-    installation.tree, installation.root = tree, tree.root
-    installation.hash = tree.hash
+    old = installation.tree
+    installation.registration.switch(opened(tree))
+    tree.loads = old.loads
+    tree.looked.update(old.looked)
+    installation.hash, installation.root = tree.hash, tree.root
     installation.settings = installation.settings.with_hash(tree.hash)
     installation.changes.set_variable("LAZYIMPORT_HASH", tree.hash)

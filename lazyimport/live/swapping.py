@@ -32,8 +32,9 @@ from lazyimport.live.keeping import inherit, kept_by, let_go
 from lazyimport.live.settling import settler_of
 from lazyimport.live.state import Live, attach_submodules, live_state, switch
 from lazyimport.live.views import View
-from lazyimport.runtime import Installation, current, open_tree
+from lazyimport.runtime import Installation, current, process
 from lazyimport.settings import Settings
+from lazyimport.trees import open_tree
 from lazyimport.values import check_hash
 
 #: Why a swap is refused that would change the module which ``python -m`` runs.
@@ -130,7 +131,7 @@ class _Swapping:
         try:
             settings = (settings or self._installation.settings).with_hash(self._hash)
             with self._timed("open"):
-                new, _ = open_tree(settings)
+                new, _ = open_tree(settings, process)
             with self._timed("plan"):
                 plan = self._plan(new)
             modules = tuple(plan.order)

@@ -110,12 +110,14 @@ class Directories:
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         from lazyimport.importing.finder import ArchiveFinder
+        from lazyimport.importing.late_tree import opened
 
         places = [] if path is None else list(path)
         tree = self.tree_at(places[0]) if places else None
         if tree is None:
             return None
-        return ArchiveFinder(tree, top_level=False).find_spec(fullname, places, target)
+        finder = ArchiveFinder(opened(tree), top_level=False)
+        return finder.find_spec(fullname, places, target)
 
     def find_distributions(
         self, context: DistributionFinder.Context

@@ -18,6 +18,7 @@ import pytest
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.importing.finder import ArchiveFinder
+from lazyimport.importing.late_tree import opened
 from lazyimport.importing.path_finder import ArchivePathFinder
 from lazyimport.importing.tree import Tree
 from tests.support.compare_importers import Files, pack_tree, write_tree
@@ -71,7 +72,7 @@ class InTheArchive(TestCase):
 class MetaPathFinderTests(InTheArchive, contracts.FinderTests):  # type: ignore[misc]
     def find(self, name: str, folder: str | None = None) -> Any:
         path = None if folder is None else [self.place(folder)]
-        return ArchiveFinder(self.tree).find_spec(name, path)
+        return ArchiveFinder(opened(self.tree)).find_spec(name, path)
 
     def test_module(self) -> None:
         spec = self.find("alone")
@@ -110,7 +111,7 @@ class LoaderTests(InTheArchive, contracts.LoaderTests):  # type: ignore[misc]
     def spec(self, name: str) -> Any:
         head, _, _ = name.rpartition(".")
         path = [self.place(head.replace(".", "/"))] if head else None
-        return ArchiveFinder(self.tree).find_spec(name, path)
+        return ArchiveFinder(opened(self.tree)).find_spec(name, path)
 
     def load(self, name: str) -> ModuleType:
         """Import a module as the import statement does."""

@@ -264,7 +264,8 @@ def test_what_was_refused_for_a_moment_comes_later(tmp_path: Path) -> None:
         import lazyimport, lazyimport.reporting
         from lazyimport.cache import materialize, putting, refusal
         from lazyimport.importing import appearing
-        root = lazyimport.install({hash_!r}, cache_dir={str(cache)!r}).root
+        installation = lazyimport.install({hash_!r}, cache_dir={str(cache)!r})
+        root = installation.tree.root
         paths = [root + "/conf/app.ini", root + "/app/data.txt"]
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, limit))
