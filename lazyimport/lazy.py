@@ -49,7 +49,10 @@ _TREE = (
     "format/entries format/index format/sections format/archive importing/tree "
     "importing/specs trees"
 )
-_TOGETHER = {items.rpartition(" ")[2]: items for items in (_START, _TREE)}
+_TOGETHER = {
+    items.rpartition(" ")[2]: items
+    for items in (_START, _TREE, "importing/looking importing/seeing")
+}
 #: Whether `promote` does anything: where the collector has three lists of objects (not
 #: with free threads, nor in Python 3.14.0 to 3.14.4), until somebody has frozen some.
 _promotes = (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Changes,
         ImportWatcher,
         appearing,
+        looking,
         path_finder,
         shadowing,
         stdlib_patches,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 else:
     # Few starts look at files, or for what is no module of the archive.
     appearing, shadowing = Later("importing.appearing"), Later("importing.shadowing")
-    path_finder = Later("importing.path_finder")
+    looking, path_finder = Later("importing.looking"), Later("importing.path_finder")
     stdlib_patches = Later("importing.stdlib_patches")
 
 #: modules that `stdlib_patches` lets see the archive
@@ -121,7 +122,7 @@ class Registration:
         sys.path[:] = [late.root if path == old.root else path for path in sys.path]
         if not old.is_real:
             looks = self._wrappers.looks
-            looks.watch_while_used(old.tree, appearing.appear)
+            looking.watch_while_used(looks, old.tree, appearing.appear)
         if not late.is_real:
             self._watch(late)
         _forget_path_entries(old)
@@ -147,7 +148,11 @@ class Registration:
 
         They ask the system by functions of their own, which are not wrapped.
         """
-        changes, look = self._changes, self._wrappers.looks.look
+        changes, looks = self._changes, self._wrappers.looks
+
+        def look(path: object, depth: int) -> None:
+            if looks.concern(path):
+                looking.look(looks, path, depth)
 
         def see_folder(_: object, path: object, *__: object) -> None:
             # Path hooks ask for folders of other importers, whose files are there.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from lazyimport.importing.looking import is_awaited
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -26,7 +28,7 @@ class Entries:
 
     def __next__(self) -> Any:
         entry = next(self._found)
-        if entry.is_symlink() and self._looks.is_awaited(entry.path):
+        if entry.is_symlink() and is_awaited(self._looks, entry.path):
             return _Awaited(entry)
         return entry
 

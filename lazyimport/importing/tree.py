@@ -76,15 +76,13 @@ class Tree:
         warn: Callable[[str], object] | None = None,
         user: int | None = None,
     ) -> None:
-        self.archive = archive
-        self.hash = archive.hash
+        self.archive, self.hash = archive, archive.hash
         self.root = root
         self.inside = root + "/"
         self.place = root
         self._user = os.geteuid() if user is None else user
         self.began = int(time())
-        self.bytecode = bytecode
-        self.restore = restore
+        self.bytecode, self.restore = bytecode, restore
         self.variant = archive.index.variant(*running_python())
         self.loads: list[float] = []
         self.looked: dict[str, str] = {}
@@ -163,19 +161,18 @@ class Tree:
         if not path.startswith(self.inside):
             return None
         inner = path[len(self.inside) :]
-        if (
-            "//" in inner
-            or "/." in inner
-            or inner[:1] in {"/", "."}
-            or inner[-1:] == "/"
-        ):
+        if "//" in (framed := f"/{inner}/") or "/." in framed:
             inner = os.path.normpath(path)
             return self.relative(inner) if inner != path else inner[len(self.inside) :]
         return inner
 
     def followed(self, path: str) -> str | None:
         """Return what `relative` does, by links and from the current directory too."""
-        return self.relative(self.looks.from_root(self.root, path))
+        if not f"{path}/".startswith(self.inside):
+            from lazyimport.importing.looking import from_root  # few lead there so
+
+            path = from_root(self.looks, self.root, path)
+        return self.relative(path)
 
     def at(self, path: str) -> Entry | None:
         """Return the entry at an absolute *path*, or None."""
@@ -320,7 +317,9 @@ class Tree:
         if user != self._user and self._materializer is not None:
             self._user = user
             self.place = self._materializer().root
-            self.looks.lead(self.root, self.place)
+            from lazyimport.importing.looking import lead  # few do
+
+            lead(self.looks, self.root, self.place)
             self.prepared.clear()
             self._refused.clear()
             self._told.clear()

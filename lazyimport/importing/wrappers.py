@@ -21,6 +21,7 @@ from lazyimport.importing.looks import (
     Looks,
     realpath,
 )
+from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,20 +29,21 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-#: what parameters of such functions are called that take a path
-_PATHS = {"dst", "file", "path", "src"}
+    from lazyimport.importing import looking, seeing
+else:
+    # What a process looks at lies in no tree, unless it imports from one.
+    looking, seeing = Later("importing.looking"), Later("importing.seeing")
 
 
-class _Wrapper:
+class Wrapper:
     """A function of the system, which is called with a path.
 
     It passes for the function that it wraps: no descriptor, since that is none (a
     class may say ``stat = os.stat``); pickled by reference; with its signature.
 
-    *see* looks at what a call is about: it takes the wrapper, the arguments, and the
-    keywords, which it may change, and returns the arguments to call the function with.
-    What that returns passes through *then*, if it is given, with the wrapper and the
-    arguments.
+    *see* looks at what a call is about, as `lazyimport.importing.seeing` says, and
+    returns the arguments to call the function with. What that returns passes through
+    *then*, if it is given, with the wrapper and the arguments.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class _Wrapper:
 
     # What a traceback says of the one frame between a call that fails and its caller.
     def put_on_disk_and_call(self, *args: Any, **keywords: Any) -> Any:
+        """Show a path of a tree to what sees it, and call the function."""
         if (
             not args
             or type(args[0]) is not self._telling
@@ -88,17 +91,17 @@ class _Wrapper:
         home = {"posix": "os", "_io": "io"}.get(real.__module__, real.__module__)
         return getattr, (Module(home), real.__name__)
 
-    def __copy__(self) -> _Wrapper:
+    def __copy__(self) -> Wrapper:
         return self
 
-    def __deepcopy__(self, _: object) -> _Wrapper:
+    def __deepcopy__(self, _: object) -> Wrapper:
         return self
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
 
-class _Realpath(_Wrapper):
+class _Realpath(Wrapper):
     """``os.path.realpath``, which asks of each part of a path whether it is a link.
 
     Nothing in an archive is one, so nothing has to appear, unless all of a path must be
@@ -111,7 +114,7 @@ class _Realpath(_Wrapper):
         found = realpath(*args, **keywords)
         if not args or (type(args[0]) is str and found == args[0]):
             return found  # some paths warn if they are compared with texts
-        if self.looks.is_awaited(args[0]):
+        if self.looks.concern(args[0]) and looking.is_awaited(self.looks, args[0]):
             folder, name = os.path.split(args[0])
             return os.path.join(self(folder, **keywords), name)
         return found
@@ -120,88 +123,32 @@ class _Realpath(_Wrapper):
 
 
 # Python makes the text of a builtin function each time that it is asked for it.
-_Wrapper.__doc__ = _Realpath.__doc__ = property(lambda self: self.__wrapped__.__doc__)  # type: ignore[assignment]
+Wrapper.__doc__ = _Realpath.__doc__ = property(lambda self: self.__wrapped__.__doc__)  # type: ignore[assignment]
 
 
-def _path(wrapper: _Wrapper, args: Any, keywords: Any, paths: int = 1) -> Any:
-    """See a path, or as many as that, which may be given by name."""
-    look, depth = wrapper.looks.look, wrapper.depth
-    for name in keywords.keys() & _PATHS if keywords else ():
-        keywords[name] = look(keywords[name], depth)
-    return *(look(path, depth) for path in args[:paths]), *args[paths:]
-
-
-def _paths(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
-    """See two paths, of what is moved or made."""
-    return _path(wrapper, args, keywords, 2)
-
-
-def _access(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
-    """See the path of ``os.access``, which the index answers for a file on demand."""
-    try:
-        return _path(wrapper, args, keywords)
-    except Answered as known:
-        mode = (*args[1:], keywords.get("mode", os.F_OK))[0]
-        may_write = os.geteuid() == 0 or not mode & os.W_OK
-        may = bool(not mode & os.X_OK or known.answer.st_mode & 0o100)
-        raise Answered(may_write and may) from None
-
-
-def _mention(
-    wrapper: _Wrapper, args: Any, keywords: Any, folder: str | None = None
-) -> Any:
-    """See paths that may be given as parts of texts.
-
-    Such as to what starts a program, whose arguments and environment may name files,
-    also by ``..`` from the *folder* in which it will run.
-    """
-    looks = wrapper.looks
-    args, changed = looks.look_at_mentioned((args, keywords))
-    keywords.update(changed)
-    looks.look_up_from(folder or keywords.get("cwd") or ".", args)
-    return args
-
-
-def _child(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
-    """See what a child is told, whose folder comes fifth."""
-    return _mention(wrapper, args, keywords, (*args, *[None] * 5)[4])
-
-
-def _origin(wrapper: _Wrapper, args: Any, _: Any) -> Any:
+def _origin(wrapper: Wrapper, args: Any, _: Any) -> Any:
     """See an extension module, whose spec names it, and which has neighbors."""
-    wrapper.looks.look(args[0].origin, wrapper.depth)
+    if wrapper.looks.concern(args[0].origin):
+        looking.look(wrapper.looks, args[0].origin, wrapper.depth)
     return args
 
 
-def _names(wrapper: _Wrapper, args: Any, keywords: Any) -> Any:
-    """See what ``os.listdir`` lists, by which one looks for distributions.
-
-    `importlib.metadata`, the backport, and copies of that in other packages find none
-    in the root: the archive's finder tells them of those, and they would list each
-    twice.
-    """
-    for path in args or keywords.values():
-        if not wrapper.looks.is_root(path):
-            continue
-        if "MetadataPathFinder" in sys._getframe(2).f_globals:  # noqa: SLF001
-            raise Answered([])
-    return _path(wrapper, args, keywords)
-
-
-def _follow(wrapper: _Wrapper, *_: Any) -> None:
+def _follow(wrapper: Wrapper, *_: Any) -> None:
     """Go on in another directory, where relative paths mean others."""
     wrapper.looks.see_directory()
 
 
-def _scanned(wrapper: _Wrapper, found: Any, folder: Any = ".", *_: Any) -> Any:
-    """Return what ``os.scandir`` has *found*; files on demand are files."""
-    if not wrapper.looks.is_inside(folder):
-        return found
-    from lazyimport.importing.scanning import Entries
+def _later(name: str) -> Any:
+    """Return what calls the function of `seeing` with that *name*."""
 
-    return Entries(found, wrapper.looks)
+    def see(*args: Any) -> Any:
+        return getattr(seeing, name)(*args)
+
+    return see
 
 
+_path, _paths, _access, _names = map(_later, ("path", "paths", "access", "names"))
+_mention, _child, _scanned = map(_later, ("mention", "child", "scanned"))
 #: They see more than the first argument.
 _SEE_MORE = (_paths, _mention, _child, _origin)
 _ASYNCIO = "create_subprocess_exec create_subprocess_shell"
@@ -268,7 +215,7 @@ class Wrappers:
 
     def __init__(self, looks: Looks) -> None:
         self.looks = looks
-        self._made: dict[Any, _Wrapper] = {}
+        self._made: dict[Any, Wrapper] = {}
 
     def put_in(self) -> None:
         """Put the wrappers in the place of what they wrap; again does no harm."""
@@ -294,11 +241,11 @@ class Wrappers:
     def _wrap(self, module: ModuleType, names: str, *how: Any) -> None:
         for name in names.split():
             real = getattr(module, name, None)
-            if real is None or issubclass(type(real), _Wrapper):
+            if real is None or issubclass(type(real), Wrapper):
                 continue
             wrapper = self._made.get(real)
             if wrapper is None:
-                kind = _Realpath if name == "realpath" else _Wrapper
+                kind = _Realpath if name == "realpath" else Wrapper
                 wrapper = self._made[real] = kind(real, self.looks, *how)
             setattr(module, name, wrapper)
 

@@ -53,6 +53,7 @@ def test_audit_events(trees: tuple[Path, Path, str]) -> None:
         import sys
         # These come with the first modules of an archive.
         import lazyimport.importing.loader, lazyimport.importing.path_finder
+        import lazyimport.format.archive, lazyimport.trees
         seen = []
         def hook(event, args):
             if event in ("import", "open", "lazyimport.exec"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lazyimport.cache.layout import SHARED
+from lazyimport.importing.looking import look_at_mentioned
 from lazyimport.importing.looks import Looks
 from tests.support.compare_importers import (
     Outcome,
@@ -263,7 +264,7 @@ def test_what_was_refused_for_a_moment_comes_later(tmp_path: Path) -> None:
         import os, resource, time, warnings
         import lazyimport, lazyimport.reporting
         from lazyimport.cache import materialize, putting, refusal
-        from lazyimport.importing import appearing
+        from lazyimport.importing import appearing, looking, seeing
         installation = lazyimport.install({hash_!r}, cache_dir={str(cache)!r})
         root = installation.tree.root
         paths = [root + "/conf/app.ini", root + "/app/data.txt"]
@@ -385,20 +386,20 @@ def test_what_we_do_ourselves_is_no_look(tmp_path: Path) -> None:
     program = f"""
         import os, sys
         import lazyimport
-        from lazyimport.importing.looks import Looks
+        from lazyimport.importing import looking
         root = lazyimport.install({hash_!r}, cache_dir={str(cache)!r}).root
-        real, ours = Looks._look_below, set()
+        real, ours = looking._look_below, set()
 
-        def look_below(self, *arguments):
+        def look_below(*arguments):
             frame = sys._getframe()
             while frame.f_globals["__name__"] != "__main__" or frame.f_code is here:
                 frame = frame.f_back
                 if frame.f_globals["__name__"].startswith("lazyimport.cache"):
                     ours.add((frame.f_globals["__name__"], frame.f_lineno))
-            return real(self, *arguments)
+            return real(*arguments)
 
         here = look_below.__code__
-        Looks._look_below = look_below
+        looking._look_below = look_below
         os.chdir(root)
         import app.other
         os.stat("beside/text.txt"), os.listdir(root), os.mkdir(root + "/made")
@@ -524,5 +525,5 @@ def test_what_is_mentioned(value: Any, found: list[str]) -> None:
     seen: set[str] = set()
     looks = Looks()
     looks.watch(ROOT, lambda path, _: seen.add(path))
-    looks.look_at_mentioned([value])
+    look_at_mentioned(looks, [value])
     assert seen == set(found)
