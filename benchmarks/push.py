@@ -12,7 +12,7 @@ import threading
 import time
 
 from benchmarks import change, measure
-from lazyimport.delivery import push, pushing
+from lazyimport.delivery import push
 from lazyimport.packing import PackOptions
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
@@ -85,9 +85,11 @@ def row(
 ) -> tuple[object, ...]:
     """Push *tree* from *machine*."""
     store = Distant(open_store(f"file://{folder}/store"))
-    pushing.open_store = lambda *_, **__: store  # type: ignore[attr-defined]
     settings = Settings(store=store.url, cache_dir=os.path.join(folder, machine))
-    pushed = push([tree], settings, PackOptions(jobs=1), environ={"USER": "me"})
+    pushed = push(
+        [tree], settings, PackOptions(jobs=1), environ={"USER": "me"}, store=store
+    )
+    assert store.requests
     if trace:
         first = min(began for _, began, _ in store.requests)
         for request, began, ended in store.requests:
