@@ -132,13 +132,12 @@ class History:
         hash: str,
         *,
         manifest: str = "",
-        cluster: str = "",
         back: bool = False,
     ) -> Deployment:
         """Return a deployment that begins now; `add` writes it down."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H%M%S.%fZ")
         name = f"{now}-{os.urandom(4).hex()}"
-        return Deployment(name, app, hash, before, manifest, cluster, back, self._by)
+        return Deployment(name, app, hash, before, manifest, "", back, self._by)
 
     def add(self, deployment: Deployment) -> None:
         """Write *deployment* down as it is now."""

@@ -58,8 +58,9 @@ def record(
     **facts: Any,
 ) -> None:
     """Record a deployment, and what came of it."""
-    begun = history.begin(app, before, hash, manifest=manifest, **facts)
-    history.add(begun._replace(outcome=outcome, reason=reason * (outcome == "failed")))
+    begun = history.begin(app, before, hash, manifest=manifest)
+    why = reason * (outcome == "failed")
+    history.add(begun._replace(outcome=outcome, reason=why, **facts))
 
 
 def store_with(hash: str, tmp_path: Path) -> Store:
