@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from marshal import loads
-from os import fspath
+from os import fspath, strerror
 from time import perf_counter
 
 from lazyimport.format.entries import top_of
@@ -166,7 +166,7 @@ class ArchiveLoader:
         if entry is None:
             from errno import ENOENT
 
-            raise FileNotFoundError(ENOENT, "no such file in the archive", path)
+            raise OSError(ENOENT, strerror(ENOENT), path)
         return {"mtime": 0, "size": entry.size}
 
     def path_mtime(self, path: str) -> int:

@@ -8,6 +8,7 @@ package is configured to stay in memory.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from errno import ENOENT, ENOTDIR
 from pathlib import Path
@@ -68,7 +69,7 @@ class ArchivePath(Traversable):
         """Yield what lies in the directory."""
         if not self.is_dir():
             code = ENOTDIR if self.is_file() else ENOENT
-            raise OSError(code, "not a directory of the archive", str(self))
+            raise OSError(code, os.strerror(code), str(self))
         for name, _ in self._tree.archive.children(self._path):
             yield self.joinpath(name)
 

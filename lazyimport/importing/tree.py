@@ -194,14 +194,9 @@ class Tree:
 
         try:
             entry = self.entry(inner)
-            if entry is None:
-                raise FileNotFoundError(
-                    errno.ENOENT, "no such file in the archive", path
-                )
-            if entry.is_directory:
-                raise IsADirectoryError(
-                    errno.EISDIR, "a directory of the archive", path
-                )
+            if entry is None or entry.is_directory:
+                code = errno.ENOENT if entry is None else errno.EISDIR
+                raise OSError(code, os.strerror(code), path)
             raw = self.archive.stored(entry.slot)[1] == entry.size
             if raw or self.archive.is_blob(entry):
                 return self.read(entry)

@@ -120,9 +120,9 @@ PROGRAMS = {
             print(l.get_source(m.__name__), l.get_code(m.__name__).co_filename, l.get_code(m.__name__).co_name)
             print(l.get_data(l.path)[:20], l.path_stats(l.path)["size"])
             print(l.source_to_code(b"x = 1", "somewhere.py").co_filename)
-            for wrong in (lambda: l.get_code("other"), lambda: l.get_data(l.path + "x"), lambda: l.path_stats(l.path + "x")):
+            for wrong in (lambda: l.get_code("other"), lambda: l.get_data(l.path + "x"), lambda: l.path_stats(l.path + "x"), lambda: l.get_data(app.__path__[0])):
                 try: wrong()
-                except Exception as e: print(type(e).__mro__[-3].__name__, isinstance(e, OSError), isinstance(e, ImportError))
+                except Exception as e: print(type(e).__mro__[-3].__name__, isinstance(e, OSError), isinstance(e, ImportError), e)
         """,
     "code objects": """
         import app.core, types
