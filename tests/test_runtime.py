@@ -648,6 +648,7 @@ NOT_FOR_A_WARM_START = {
     "lazyimport.errors",
     "lazyimport.files",
     "lazyimport.format.codec",
+    "lazyimport.format.folders",
     "lazyimport.format.pages",
     "lazyimport.importing.appearing",
     "lazyimport.importing.collector",

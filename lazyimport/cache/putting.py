@@ -42,7 +42,7 @@ from lazyimport.format.entries import (
     LOOKS,
     NATIVE,
 )
-from lazyimport.format.pages import files_in
+from lazyimport.format.folders import files_in
 from lazyimport.regular import open_regular
 
 TYPE_CHECKING = False

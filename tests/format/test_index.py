@@ -14,8 +14,8 @@ from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.entries import DIRECTORY, MAX_PATH, Variant, stem_of
+from lazyimport.format.folders import files_in
 from lazyimport.format.index import pages_for
-from lazyimport.format.pages import files_in
 from tests.support import forge
 from tests.support.read_everything import read_everything
 from tests.support.trees import Tree, make_archive
