@@ -19,6 +19,8 @@ _LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
 _HEADERS = {"Content-Type": "application/json"}
 #: Serve itself is started by the first request that needs it.
 _SECONDS = 120
+#: Bytes that are read of what comes with an error.
+_LARGEST = 1 << 16
 _SECONDS_BETWEEN = 0.5
 #: A link that was lost may be there again after so long, and a busy dashboard answer.
 _SECONDS_OF_SILENCE = 120.0
@@ -96,7 +98,7 @@ class Dashboard:
             return decode(text) if text else None
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read().decode(errors="replace").strip()
+                said = error.read(_LARGEST).decode(errors="replace").strip()
             busy = error.code >= 500 and error.code != HTTPStatus.NOT_IMPLEMENTED
             raise (_BusyError if busy else DeployError)(
                 f"Ray at {self.address} refuses ({error.code} {error.reason}): {said}"

@@ -14,11 +14,15 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from lazyimport.errors import PackError
 from lazyimport.format.index import ALL_MINORS
+from lazyimport.regular import open_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+#: Bytes of the largest pyproject.toml that is read.
+_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,11 @@ def read_config(start_dir: str | os.PathLike[str]) -> Config:
             return Config()
         folder = parent
     try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
+        with open(path, "rb", opener=open_regular) as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise ValueError(f"it has more than {_LARGEST:,} bytes")
+        document = tomllib.loads(text.decode())
     except (OSError, ValueError, RecursionError) as error:
         issues, values = [f"cannot be read: {error}"], dict[str, Any]()
     else:

@@ -12,6 +12,8 @@ from lazyimport.regular import open_regular
 
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 _SOME = 200
+#: Bytes that are read of a source.
+_LARGEST = 1 << 20
 _IMPORTS_SRC = re.compile(rb"^[ \t]*(?:from|import)[ \t]+src\b", re.MULTILINE)
 
 
@@ -61,7 +63,7 @@ def imports_src(files: Iterable[str]) -> bool:
     for path in islice(files, _SOME):
         try:
             with open(path, "rb", opener=open_regular) as file:
-                if _IMPORTS_SRC.search(file.read()):
+                if _IMPORTS_SRC.search(file.read(_LARGEST)):
                     return True
         except OSError:
             pass  # packing it reports that

@@ -125,6 +125,7 @@ def test_a_tree_names_no_program_that_runs(tmp_path: Path, program: str) -> None
     [
         ("[tool.lazyimport\n", "cannot be read"),
         (f"x = {'[' * 9000}", "cannot be read"),
+        ("#" * (1 << 20) + "\n", "cannot be read: it has more than 1,048,576 bytes"),
         ("tool = 1\n", "[tool] must be a table"),
         ("[tool]\nlazyimport = 1\n", "[tool.lazyimport] must be a table"),
         ("[tool.lazyimport]\noptimize = []\n", "optimize must be"),
