@@ -66,6 +66,8 @@ NEIGHBORS = "::"
 
 #: Names the boot since which the tree is as it was put there.
 BOOT = ":boot"
+#: Stands there in place of a boot if all of the tree was on the disk before.
+SYNCHRONIZED = b"synchronized"
 
 READY = ".ready"
 #: The number of lines that a process has seen of a mark when it has seen all.
@@ -220,11 +222,11 @@ def mark_path(root: str, mark: str) -> str:
 def is_of_this_boot(root: str) -> bool:
     """Return whether all that is on disk of the tree *root* was put there since boot.
 
-    Or was proved since.
+    Or was proved since, or is `SYNCHRONIZED`.
     """
     try:
         with open(mark_path(root, BOOT), "rb", opener=regular.open_regular) as file:
-            return file.read() == boot.name().encode()
+            return file.read() in {boot.name().encode(), SYNCHRONIZED}
     except OSError:
         return not boot.name()
 

@@ -142,6 +142,14 @@ class Materializer:
                 self.put_file(entry)
         return self.root
 
+    def settle(self) -> bool:
+        """Synchronize the tree, so that nobody proves it after the machine has booted.
+
+        Returns False if that cannot be, as other processes use it.
+        """
+        self._hold()
+        return survivors.settle(self, self._held[self.root])
+
     def _hold(self) -> None:
         """Record, for the life of this process and its forks, that it uses the tree."""
         root, held = self.root, self._held

@@ -15,13 +15,15 @@ import posix
 from errno import EEXIST, ENOTEMPTY
 from fcntl import LOCK_EX, LOCK_NB, lockf
 
-from lazyimport.cache import blobs
+from lazyimport.cache import blobs, boot
 from lazyimport.cache.blobs import write_file
 from lazyimport.cache.layout import (
     ALL_LINES,
+    BOOT,
     FILES_AT_THE_TOP,
     NEIGHBORS,
     SHARED,
+    SYNCHRONIZED,
     mark_path,
 )
 from lazyimport.cache.refusal import refused
@@ -34,14 +36,7 @@ from lazyimport.files import (
     tries,
     unfinished_path,
 )
-from lazyimport.format.entries import (
-    CONFIGURED,
-    EXECUTABLE,
-    HAS_DATA,
-    IN_MEMORY,
-    LOOKS,
-    NATIVE,
-)
+from lazyimport.format.entries import CONFIGURED, HAS_DATA, IN_MEMORY, LOOKS, NATIVE
 from lazyimport.format.folders import files_in
 from lazyimport.regular import open_regular
 
@@ -81,6 +76,7 @@ def put_package(files: Files, top: str, *, looks: bool) -> None:
     """Put a directory at the top on disk; with its neighbors, if its code *looks*."""
     putting = _Putting(files)
     with alone(files.root):
+        _unsettle(files.root)
         putting.put(top)
         if looks:
             putting.put_neighbors()
@@ -90,13 +86,36 @@ def put_neighbors(files: Files) -> None:
     """Put the files at the top on disk, and the directories that hold no module."""
     putting = _Putting(files)
     with alone(files.root):
+        _unsettle(files.root)
         putting.put_neighbors()
 
 
 def put_file(files: Files, entry: Entry, path: str) -> None:
     """Put one file on disk, at *path* in the tree."""
+    _unsettle(files.root)
     make_directories(os.path.dirname(path))
     put(files, entry, path, blobs.put_file)
+
+
+def _unsettle(root: str) -> None:
+    """Let what is put in a tree now be proved after the next boot, if it was settled.
+
+    Its new mark is on the disk before anything else is.
+    """
+    place = mark_path(root, BOOT)
+    try:
+        with open(place, "rb", opener=open_regular) as file:
+            if file.read() != SYNCHRONIZED:
+                return
+    except OSError:
+        return
+    with AtomicFile(place) as file:
+        file.write(boot.name().encode())
+    descriptor = posix.open(os.path.dirname(place), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def has(files: Files, entry: Entry) -> bool:
@@ -288,37 +307,6 @@ def _make_new(folders: Iterable[str], root: int, *, masked: bool) -> None:
             posix.mkdir(path, 0o700, dir_fd=root)
             if masked:
                 posix.chmod(path, 0o700, dir_fd=root)
-
-
-def export(archive: Archive, folder: str) -> None:
-    """Write all files of *archive* into *folder*, which must be empty or not exist.
-
-    It appears with all of them or not at all. The files are the caller's own: nothing
-    else shares them. Raises OSError, and DamagedArchive.
-    """
-    if os.path.lexists(folder) and os.listdir(folder):
-        raise FileExistsError(EEXIST, "not empty: name another folder", folder)
-    unfinished = unfinished_path(os.path.realpath(folder))
-    try:
-        os.makedirs(unfinished)
-        for top in archive.tops():
-            for entry in archive.files_under(top):
-                _export_file(archive, entry, f"{unfinished}/{entry.path}")
-        os.rename(unfinished, os.path.realpath(folder))
-    except BaseException as error:
-        _remove(unfinished)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = folder, None
-        raise
-
-
-def _export_file(archive: Archive, entry: Entry, path: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "xb") as file:
-        file.write(archive.content(entry))
-        if entry.flags & EXECUTABLE:
-            mode = os.fstat(file.fileno()).st_mode
-            os.fchmod(file.fileno(), mode | 0o111)
 
 
 def _remove(folder: str) -> None:

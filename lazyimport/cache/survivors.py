@@ -2,18 +2,28 @@
 
 A power cut leaves files without their bytes, and marks that say more than is there
 (`lazyimport.cache.boot`). So the first process that uses the tree then proves what is
-there by its digest, and puts a sound file in the place of each that is not.
+there by its digest, and puts a sound file in the place of each that is not. Except of a
+tree that was synchronized as a whole: what is in the layer of an image was read from
+the disk of who made it, and no container need prove it again.
 """
 
 from __future__ import annotations
 
+import os
 import posix
 from _thread import RLock
 from errno import EACCES, EPERM, EROFS
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from lazyimport.cache import blobs, boot, putting
 from lazyimport.cache.disks import is_local
-from lazyimport.cache.layout import BOOT, READY, is_of_this_boot, mark_path
+from lazyimport.cache.layout import (
+    BOOT,
+    READY,
+    SYNCHRONIZED,
+    is_of_this_boot,
+    mark_path,
+)
 from lazyimport.files import AtomicFile, remove_file
 
 TYPE_CHECKING = False
@@ -66,6 +76,42 @@ def _prove(files: putting.Files) -> None:
                 remove_file(mark_path(root, mark))
         with AtomicFile(mark_path(root, BOOT), durable=False) as file:
             file.write(boot.name().encode())
+
+
+def settle(files: putting.Files, descriptor: int) -> bool:
+    """Synchronize what is on disk of a tree, so that no boot casts doubt on it.
+
+    Whoever puts more there takes that back first (`lazyimport.cache.putting`).
+    *descriptor* is the one that holds the tree. Returns False, and does nothing, if
+    others hold it, since they may be putting files there; or where this user may not
+    write. Raises OSError.
+    """
+    root = files.root
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+        os.sync()
+        for path in (*_files(root), root, root + READY):
+            _require_synchronized(path)
+        with AtomicFile(mark_path(root, BOOT)) as file:
+            file.write(SYNCHRONIZED)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in {EACCES, EPERM, EROFS}:
+            return False
+        raise
+    finally:
+        flock(descriptor, LOCK_SH)
+    return True
+
+
+def _require_synchronized(path: str) -> None:
+    """Raise OSError unless a file is on the disk: `os.sync` does not say so."""
+    descriptor = posix.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _files(root: str) -> Iterator[str]:

@@ -134,6 +134,61 @@ def test_once_for_each_boot(cache: NodeCache, hash: str) -> None:
     assert Path(root, "pkg/deep/x.txt").stat().st_ino == sound
 
 
+def settle(cache: NodeCache, hash: str, when: str) -> bool:
+    """Synchronize the tree in a boot, as `lazyimport materialize` does."""
+    program = PUT + "print(files.settle())"
+    command = [sys.executable, "-c", program, cache.path, hash, when]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout == "True\n"
+
+
+def test_what_was_synchronized_is_not_proved_again(cache: NodeCache, hash: str) -> None:
+    """As in the layer of an image, which each container has in a boot of its own."""
+    assert settle(cache, hash, BEFORE)
+    root = Path(cache.tree_path(hash))
+    unread = root / "pkg/small.bin"
+    cut(unread, b"shown")  # so that whoever reads it finds it damaged
+    mark = Path(mark_path(str(root), BOOT)).stat()
+
+    put(cache, hash, NOW)
+
+    assert unread.read_bytes() == b"shown"
+    assert Path(mark_path(str(root), BOOT)).stat().st_ino == mark.st_ino
+
+
+@pytest.mark.parametrize("lost", ["seen/one.py", "pkg/deep/x.txt", "top.txt"])
+def test_what_is_put_beside_it_is_proved_again(
+    cache: NodeCache, hash: str, lost: str
+) -> None:
+    assert settle(cache, hash, BEFORE)
+    root = Path(cache.tree_path(hash))
+    (root / lost).unlink()
+    put(cache, hash, NOW)
+    assert Path(mark_path(str(root), BOOT)).read_text() == NOW
+    cut(root / lost, b"")
+
+    put(cache, hash, "c" * 32)
+
+    assert (root / lost).read_bytes() == str(FILES[lost]).encode()
+
+
+def test_nothing_is_synchronized_while_others_use_it(
+    cache: NodeCache, hash: str
+) -> None:
+    """They may be putting files there."""
+    archive = cache.open(hash)
+    assert archive is not None
+    entry = archive.index.entry("seen/one.py")
+    assert entry is not None
+    used = Materializer(archive, cache.tree_path(hash))
+    used.put_file(entry)
+
+    assert not settle(cache, hash, boot.name())
+
+    assert Path(mark_path(used.root, BOOT)).read_text() == boot.name()
+    assert used.settle()
+
+
 def test_threads_that_put_the_first_files_at_once(cache: NodeCache, hash: str) -> None:
     """None removes what another is just writing, such as the mark of the boot."""
     archive = cache.open(hash)

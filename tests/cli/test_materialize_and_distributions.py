@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.layout import BOOT, SYNCHRONIZED, mark_path
 from lazyimport.packing import PackOptions, distributions
 from lazyimport.packing.interpreters import Interpreter, find_interpreters
 from lazyimport.reporting import SILENT, Reporter
@@ -51,6 +52,8 @@ def test_materialize_where_file_points(tmp_path: Path, cache: Path) -> None:
     } == files
     ran = from_archive(packed, cache, "import pkg; print(open(pkg.__file__).read())")
     assert ran.stdout == "x = 1\n\n"
+    # No container with this in a layer of its image proves it again.
+    assert Path(mark_path(str(folder), BOOT)).read_bytes() == SYNCHRONIZED
 
 
 def test_with_takes_an_installed_distribution_along(

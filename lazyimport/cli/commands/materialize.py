@@ -30,6 +30,8 @@ def command(archive: str, settings: Settings) -> None:
         hash = resolve(archive, settings, reporter=reporter)
         found, _ = fetch(settings, hash, reporter)
         root = NodeCache(settings.cache_dir).tree_path(hash)
-        target = Materializer(found, root).put_all(demanded=True)
+        files = Materializer(found, root)
+        target = files.put_all(demanded=True)
+        files.settle()  # for who keeps it, as in the layer of an image
     console.say(f"{amount(found.index.files, 'file')} of archive {hash}")
     print(target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazyimport.cache.putting import export
+from lazyimport.cache.export import export
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.figures import amount
 from lazyimport.cli.progress import Progress
