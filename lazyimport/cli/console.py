@@ -106,19 +106,20 @@ def print_table(
     _tolerate_any_name()
     if is_live(sys.stdout) and len(cells) <= _MOST_ROWS:
         out = console(sys.stdout)
-        fitted = table.fitted(out.width - len(indent))
-        if fitted is not None and fitted.notes:
-            _print_with_notes(fitted, indent, out.width)
+        width = out.width - len(indent)
+        table = table.fitted(width)
+        if table.notes:
+            _print_with_notes(table, indent, out.width)
             return
-        if fitted is not None:
+        if table.fits(width):
             from rich.padding import Padding
 
-            shown = make_table(fitted.rows, header=fitted.header, right=fitted.right)
+            shown = make_table(table.rows, header=table.header, right=table.right)
             out.print(Padding(shown, (0, 0, 0, len(indent))))
             return
     widths = table.widths()
-    for line in [header, *cells] if header else cells:
-        print(indent + _columns(line, widths, right))
+    for line in [table.header, *table.rows] if table.header else table.rows:
+        print(indent + _columns(line, widths, table.right))
 
 
 def _print_with_notes(table: Cells, indent: str, width: int) -> None:

@@ -45,8 +45,12 @@ class Cells(NamedTuple):
         longest = longest if self.notes else min(longest, last)
         return sum(widths) + _GAP * len(widths) + longest - width
 
-    def fitted(self, width: int) -> Cells | None:
-        """Return what fits *width*, or None: columns without any text may be gone."""
+    def fits(self, width: int) -> bool:
+        """Return whether it fits *width*, its last column broken into lines."""
+        return self.excess(width, _LEAST) <= 0
+
+    def fitted(self, width: int) -> Cells:
+        """Return what fits *width*, or comes nearest: empty columns may be gone."""
         found = self
         for shorten in (
             lambda cells: cells.shortened(0),
@@ -62,7 +66,7 @@ class Cells(NamedTuple):
         ):
             if found.excess(width) > 0:
                 found = shorten(found)
-        return found if found.excess(width, _LEAST) <= 0 else None
+        return found
 
     def shortened(self, step: int) -> Cells:
         """Return the table with one step of what is shortened in its cells."""

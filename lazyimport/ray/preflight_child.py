@@ -206,6 +206,9 @@ def _look_up(entry: str) -> Any:
             if error.name != entry:
                 raise
             name, _, attribute = entry.rpartition(".")
+            above = import_module(name)
+            if hasattr(above, "__path__") and not hasattr(above, attribute):
+                raise  # a package lacks a module, and says more than of an attribute
     found = import_module(name)
     for part in attribute.split(".") if attribute else ():
         found = getattr(found, part)

@@ -102,7 +102,8 @@ class Attempt:
     def error(self, kind: type[StoreError], what: str, advice: str) -> StoreError:
         """Return an error that says where, what went wrong, and what to do."""
         doing = f"{self.verb} {self.key!r}" if self.key else self.verb
-        text = f"{self.url}: cannot {doing}: {_scrubbed(what)}; {advice}"
+        said = _scrubbed(what).rstrip().rstrip(".")
+        text = f"{self.url}: cannot {doing}: {said}; {advice}"
         return kind(text, url=self.url, key=self.key or None)
 
     def key_missing(self, what: str = "no such object") -> StoreError:

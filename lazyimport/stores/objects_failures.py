@@ -41,6 +41,8 @@ _BROKEN = {
 _METADATA = "169.254.169.254"
 
 _NO_RANGE = 416
+#: What obstore says where nothing names the account of an Azure container.
+_NO_ACCOUNT = "Account must be specified"
 
 
 def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | None:
@@ -71,6 +73,8 @@ def explain(attempt: Attempt, error: Exception, log_in: str) -> StoreError | Non
         advice = UNREACHABLE + (_by_proxy(*asked.groups()) if asked else "")
         return attempt.error(StoreUnavailable, what, advice)
     advice = "see whether the URL of the store and its options are right"
+    if _NO_ACCOUNT in text:
+        advice = "add ?account_name=NAME, or set AZURE_STORAGE_ACCOUNT_NAME"
     if any(sign in text for sign in _STRANGE):
         advice += ", and whether a proxy or a page to log in answers in its place"
     return attempt.error(StoreError, what, advice)

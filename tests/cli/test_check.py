@@ -92,6 +92,17 @@ def test_an_attribute_that_is_not_there(cli: CommandLine, project: Path) -> None
     assert "has no attribute 'prize'" in error
 
 
+def test_a_module_that_is_not_there(cli: CommandLine, project: Path) -> None:
+    """A path with dots alone may end with an attribute, but this is what it lacks."""
+    error = cli.fail_with_traceback("check", pushed(cli, project), "shop.prizes")
+
+    assert "No module named 'shop.prizes'" in error
+    assert "nearest names in it: shop.prices" in error
+    assert "has no attribute" in cli.fail_with_traceback(
+        "check", pushed(cli, project), "shop.prices.prize"
+    )
+
+
 def test_each_entry_that_fails_is_told(cli: CommandLine, project: Path) -> None:
     """And none of those that do not."""
     hash = pushed(cli, project)

@@ -141,6 +141,7 @@ def test_history_knows_the_only_application_of_the_manifest(
     file.write_text("applications:\n- name: only\n")
     told = cli.run("history", cwd=deployed).stderr
     assert "only: 0 deployments" in told
+    assert f"from {cli.url} and the node cache" in told
     assert "see 'lazyimport log' for what was deployed" in told
 
 

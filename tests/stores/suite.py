@@ -542,6 +542,7 @@ def calls(store: Any, key: str) -> dict[str, Callable[[], object]]:
 
 def check_error(error: StoreError, store: ReadStore, key: str | None) -> None:
     """The text says where and what, the attributes too, and both travel."""
+    assert ".; " not in str(error)
     assert error.url == store.url
     assert error.key == key
     assert store.url in str(error)

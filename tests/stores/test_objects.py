@@ -339,6 +339,15 @@ class TestErrors:
             check_error(caught.value, store, "dir/k")
         assert len(asked) == tries
 
+    def test_an_account_that_nothing_names(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+        with pytest.raises(
+            StoreError, match=r"; add \?account_name=NAME, or set AZURE_"
+        ):
+            open_store("az://container/x").read("k", 0, 1)
+
     def test_nobody_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retry, "_MOST", 2)
         store = open_store("http://127.0.0.1:1/f")

@@ -59,7 +59,9 @@ def command(app: str | None, long: bool, as_json: bool, settings: Settings) -> N
         for each in deployments
     ]
     console.print_table(rows, header=_HEADER)
-    where = redact(settings.store or "") or f"the node cache {settings.cache_dir}"
+    where = f"the node cache {settings.cache_dir}"
+    if settings.store:
+        where = f"{redact(settings.store)} and {where}"
     found = f"{app}: {amount(len(rows), 'deployment')}, from {where}"
     other = "" if rows else "; see 'lazyimport log' for what was deployed"
     console.say(found + other * bool(settings.store))
