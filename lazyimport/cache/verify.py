@@ -77,8 +77,8 @@ def prove(archive: Archive) -> None:
     for entry in archive.index.entries():
         if not archive.is_blob(entry):
             archive.content(entry)
-        for _, code in entry.codes():
-            archive.bytecode(entry, code)
+        for variant, _ in entry.codes():
+            archive.bytecode(entry, variant)
 
 
 def verify(cache: NodeCache, *, remove: bool, reporter: Reporter = SILENT) -> Verified:

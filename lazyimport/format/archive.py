@@ -6,7 +6,7 @@ hands out. `lazyimport.format.writer` makes them.
 
 from __future__ import annotations
 
-from lazyimport.format.entries import MODULE_SUFFIXES, Code, Entry, parse_listing
+from lazyimport.format.entries import MODULE_SUFFIXES, Entry, parse_listing
 from lazyimport.format.index import Index
 from lazyimport.format.sections import (
     BLOB,
@@ -195,9 +195,10 @@ class Archive:
         files = self.files_under(folder)
         return any(entry.path.endswith(MODULE_SUFFIXES) for entry in files)
 
-    def bytecode(self, entry: Entry, code: Code) -> bytes | memoryview:
-        """Return the proved bytecode *code* of *entry*, for marshal to load."""
-        return self.member(code.slot, code.size, code.digest, entry.path)
+    def bytecode(self, entry: Entry, variant: int) -> bytes | memoryview | None:
+        """Return the proved bytecode of a variant, for marshal to load, or None."""
+        member = entry.code_member(variant)
+        return member and self.member(*member, entry.path)
 
     def member(
         self, slot: int, size: int, digest: bytes, path: str

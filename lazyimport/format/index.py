@@ -46,6 +46,7 @@ ROOT_MAGIC = b"LZYROOT1"
 ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
 PAGE = Struct("<32sIII")  # digest, end, first slot, CRC-32: 44
 _DIGEST_SIZE = 32
+_ITEM_SIZE = DIRECTORY_ITEM.size
 _pack_crc = COUNT.pack
 
 
@@ -144,7 +145,7 @@ class Index:
         needle = _pack_crc(crc)
         at = items.find(needle)
         while at >= 0:
-            inside = at % DIRECTORY_ITEM.size
+            inside = at % _ITEM_SIZE
             if not inside:
                 _, row, slot = DIRECTORY_ITEM.unpack_from(items, at)
                 try:
@@ -155,7 +156,7 @@ class Index:
                     raise self._malformed(number, error) from None
                 if entry.path == source or stem_of(entry.path, entry.kind) == stem:
                     found.append(entry)
-            at = items.find(needle, at + DIRECTORY_ITEM.size - inside)
+            at = items.find(needle, at + _ITEM_SIZE - inside)
         return found
 
     def entry(self, path: str) -> Entry | None:
@@ -268,13 +269,13 @@ class Index:
         known = self._proved.get(number)
         if known is not None:
             return known
-        digest, _, first_slot, crc = self._record(number)
-        start, end = self.page_place(number)
+        digest, end, first_slot, crc = self._record(number)
+        start = self._record(number - 1)[1] if number else 0
         if not start + COUNT.size <= end <= self._pages_size:
             raise self._malformed(number, "it lies outside the pages")
         start += self._pages_at
         end += self._pages_at
-        page = memoryview(self._buffer)[start:end]
+        page = self._buffer[start:end]
         if not (self.sealed and crc32(page) == crc) and (
             (actual := sha256(page)) != digest
         ):
@@ -289,12 +290,11 @@ class Index:
             if self.report is not None:
                 self.report(error)
             raise error
-        (count,) = COUNT.unpack_from(self._buffer, start)
-        stop = start + COUNT.size + count * DIRECTORY_ITEM.size
-        if stop > end:
+        (count,) = COUNT.unpack_from(page)
+        stop = COUNT.size + count * _ITEM_SIZE
+        if stop > len(page):
             raise self._malformed(number, "its directory exceeds it")
-        items = self._buffer[start + COUNT.size : stop]
-        self._proved[number] = known = (items, start, end, first_slot)
+        self._proved[number] = known = page[COUNT.size : stop], start, end, first_slot
         return known
 
     def _malformed(self, page: int, why: object) -> MalformedArchive:

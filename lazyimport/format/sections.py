@@ -42,6 +42,7 @@ _NONE = -1
 _HEADER = Struct("<8sHHI32s32sQQQQIQ")  # 16 + 2 * 32 + 4 * 8 + 4 + 8 = 124
 _CHECK = Struct("<I")
 SLOT = Struct("<QQI")  # offset, stored size, CRC-32 of the stored bytes: 20
+_SLOT_SIZE = SLOT.size
 HEADER_SIZE = _HEADER.size + _CHECK.size  # 128
 
 
@@ -278,8 +279,9 @@ class Members:
 
     def _slot(self, slot: int) -> tuple[int, int, int]:
         if not 0 <= slot < self._slots:
-            raise self._damaged(f"slot {slot}", b"", "there is none")
-        return SLOT.unpack_from(self._buffer, self._slots_at + slot * SLOT.size)
+            raise self._no_slot(slot)
+        at = self._slots_at + slot * _SLOT_SIZE
+        return SLOT.unpack_from(self._buffer, at)
 
     def read(
         self, slot: int, size: int, digest: bytes, path: str, known: int | None = None
@@ -289,18 +291,23 @@ class Members:
         A checksum that is *known* of it counts in place of the one in its slot. Raises
         DamagedArchive, in which *path* says whose bytes these are.
         """
-        offset, stored, crc = self._slot(slot)
-        if offset == IN_BASE and self._base is not None:
-            # Its slot may be another's: nothing but a sealed checksum says it is not.
-            known = crc if self.sealed else _NONE
-            return self._base().read(stored, size, digest, path, known)
-        if offset == BLOB and self.blob is not None:
-            return self.blob(digest, size, path, stored != size)
+        if not 0 <= slot < self._slots:
+            raise self._no_slot(slot)
+        at = self._slots_at + slot * _SLOT_SIZE
+        offset, stored, crc = SLOT.unpack_from(self._buffer, at)
+        if offset >= BLOB:
+            if offset == IN_BASE and self._base is not None:
+                # Its slot may be another's: only a sealed checksum says it is not.
+                known = crc if self.sealed else _NONE
+                return self._base().read(stored, size, digest, path, known)
+            if offset == BLOB and self.blob is not None:
+                return self.blob(digest, size, path, stored != size)
         if known is not None:
             crc = known
-        if stored > size or offset + stored > len(self._members):
+        end = offset + stored
+        if stored > size or end > self.size:
             raise self._damaged(path, digest, "it lies outside the archive")
-        data: bytes | memoryview = self._members[offset : offset + stored]
+        data: bytes | memoryview = self._members[offset:end]
         intact = self.sealed and crc32(data) == crc
         if stored != size:
             try:
@@ -312,6 +319,9 @@ class Members:
         if not intact and (actual := sha256(data)) != digest:
             raise self._damaged(path, digest, "its digest does not hold", actual)
         return data
+
+    def _no_slot(self, slot: int) -> DamagedArchive:
+        return self._damaged(f"slot {slot}", b"", "there is none")
 
     def _damaged(
         self, path: str, digest: bytes, why: str, actual: bytes = b""

@@ -7,7 +7,6 @@ from copy import copy
 from importlib.machinery import ExtensionFileLoader
 
 from lazyimport.errors import ArchiveImportError
-from lazyimport.format.entries import top_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class ArchiveExtensionLoader(ExtensionFileLoader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return the module, once its file and the libraries beside it are on disk."""
         tree = self._tree
-        tree.prepare(top_of(self._entry.path))
+        tree.prepare(self._entry.path)
         path = f"{tree.place}/{self._entry.path}"
         if path != self.path:
             spec = copy(spec)

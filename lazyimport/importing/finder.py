@@ -84,7 +84,10 @@ class ArchiveFinder:
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
-        spec = self._find(fullname, path)
+        if path is None:
+            spec = self._find_at_top(fullname)
+        else:
+            spec = self._find_below(fullname, path)
         if self._hooks != sys.path_hooks:
             self._see_hooks()
         if self._other_hooks:
@@ -92,9 +95,7 @@ class ArchiveFinder:
         return spec
 
     @hidden
-    def _find(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
-        if path is not None:
-            return self._find_below(fullname, path)
+    def _find_at_top(self, fullname: str) -> ModuleSpec | None:
         if not self._top_level or fullname in STANDARD or is_frozen(fullname):
             return None
         if self._path != sys.path:

@@ -8,7 +8,6 @@ from marshal import loads
 from os import fspath, strerror
 from time import perf_counter
 
-from lazyimport.format.entries import top_of
 from lazyimport.importing import (
     EXTENSION_SUFFIXES,
     MAGIC_NUMBER,
@@ -80,7 +79,7 @@ class ArchiveLoader:
             return None
         module = type(sys)(spec.name)
         module.__file__ = spec.origin
-        module.__cached__ = spec.cached  # type: ignore[attr-defined]
+        module.__cached__ = spec._cached  # type: ignore[attr-defined]  # noqa: SLF001 - by itself
         return module
 
     @hidden
@@ -95,13 +94,10 @@ class ArchiveLoader:
         sys.audit("lazyimport.exec", self.hash, self.name)
         started = perf_counter()
         tree, entry = self._tree, self._entry
-        tree.prepare(top_of(entry.path))
-        code = entry.code(tree.variant)
+        tree.prepare(entry.path)
         try:
-            if code is not None:
-                body = loads(tree.archive.bytecode(entry, code))
-            else:
-                body = _compiled(self)
+            code = tree.archive.bytecode(entry, tree.variant)
+            body = _compiled(self) if code is None else loads(code)
         except errors.ArchiveError as error:
             raise self._damaged("import", error) from error
         if tree.made is not None:
@@ -111,7 +107,7 @@ class ArchiveLoader:
         tree.loads.append(perf_counter() - started)
         if tree.running is not None:
             tree.running(self, body)
-        return body  # type: ignore[no-any-return]
+        return body
 
     def is_package(self, fullname: str | None = None) -> bool:
         """Return whether the module is a package."""

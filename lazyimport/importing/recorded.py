@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lazyimport.cache.materialize import Materializer
     from lazyimport.errors import CacheError
     from lazyimport.format.archive import Archive
-    from lazyimport.format.entries import Code, Entry
+    from lazyimport.format.entries import Entry
     from lazyimport.importing import Changes
     from lazyimport.importing.recorder import Recorder
     from lazyimport.importing.tree import Tree
@@ -106,8 +106,8 @@ def _wrap_tree(recorder: Recorder, tree: Tree, changes: Changes) -> None:
             return super().setdefault(path, looker)
 
     @hidden
-    def prepare_recorded(top: str) -> None:
-        recorder.during(PUT, prepare, top)
+    def prepare_recorded(path: str) -> None:
+        recorder.during(PUT, prepare, path)
 
     @hidden
     def put_recorded(entry: Entry) -> CacheError | None:
@@ -140,9 +140,12 @@ def _wrap_archive(recorder: Recorder, archive: Archive, changes: Changes) -> Non
             content: Callable[..., bytes | memoryview] = plain.content
             return recorder.read("file", entry, member, content, self, entry)
 
-        def bytecode(self, entry: Entry, code: Code) -> bytes | memoryview:
+        def bytecode(self, entry: Entry, variant: int) -> bytes | memoryview | None:
+            code = entry.code(variant)
+            if code is None:
+                return None
             member = code.digest, code.size
             bytecode: Callable[..., bytes | memoryview] = plain.bytecode
-            return recorder.read("code", entry, member, bytecode, self, entry, code)
+            return recorder.read("code", entry, member, bytecode, self, entry, variant)
 
     changes.replace(archive, "__class__", Recorded)

@@ -53,11 +53,11 @@ def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
         if sys.pycache_prefix is None:
             # What the machinery would ask cache_from_source for: 4 us for each module.
             folder, _, name = path[:-3].rpartition("/")
-            spec.cached = f"{folder}/__pycache__/{name}{_CACHED_END}"
+            spec._cached = f"{folder}/__pycache__/{name}{_CACHED_END}"  # type: ignore[attr-defined]  # noqa: SLF001
     else:
         loader = loaders.make_loader(tree, fullname, path, entry, is_package=is_package)
         spec = ModuleSpec(fullname, loader, origin=path, is_package=is_package)
-    spec.has_location = True
+    spec._set_fileattr = True  # type: ignore[attr-defined]  # noqa: SLF001
     if is_package:
         spec.submodule_search_locations = [tree.inside + stem]
     if tree.found is not None:

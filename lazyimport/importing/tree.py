@@ -221,17 +221,17 @@ class Tree:
         """Return whether a directory at the top is configured to stay off the disk."""
         return bool(self.archive.flags(top) & IN_MEMORY)
 
-    def prepare(self, top: str) -> None:
-        """Put a package on disk, before its first module runs, if it must be there.
+    def prepare(self, path: str) -> None:
+        """Put the package of the module *path* on disk before that runs, if need be.
 
-        ``""`` stands for the modules that are single files at the top. A package that
-        holds no more than code, and names a place in it, has its neighbors put there.
+        A package that has only code, and names a place in it, has its neighbors there.
 
         Raises ArchiveImportError if the bytes are damaged, or if the cache belongs
         to another user by now: the package would open what that user put there.
         """
         if os.geteuid() != self._user:
             self.follow_user()
+        top = path[: path.find("/")] if "/" in path else ""
         if top in self.prepared:
             return
         try:

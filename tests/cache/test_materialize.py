@@ -161,7 +161,7 @@ def begin(cache: NodeCache, root: str) -> Tree:
     held: dict[str, int] = {}
     seen: dict[str, int] = {}
     tree = Tree(archive, root, lambda: Materializer(archive, root, held, seen))
-    tree.prepare("pkg")
+    tree.prepare("pkg/__init__.py")
     return tree
 
 

@@ -88,8 +88,8 @@ def contents(archive: Archive) -> dict[str, bytes]:
 def everything(archive: Archive) -> None:
     for entry in archive.index.entries():
         archive.content(entry)
-        for _, code in entry.codes():
-            archive.bytecode(entry, code)
+        for variant, _ in entry.codes():
+            archive.bytecode(entry, variant)
 
 
 @pytest.mark.parametrize("mode", ["raw", "zstd", "memory"])

@@ -81,8 +81,10 @@ def contents(packed: Packed) -> dict[str, bytes]:
     found = {}
     for entry in archive.index.entries():
         found[entry.path] = bytes(archive.content(entry))
-        for number, code in entry.codes():
-            found[f"{entry.path}:{number}"] = bytes(archive.bytecode(entry, code))
+        for number, _ in entry.codes():
+            found[f"{entry.path}:{number}"] = bytes(
+                archive.bytecode(entry, number) or b""
+            )
     return found
 
 

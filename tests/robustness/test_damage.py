@@ -43,7 +43,10 @@ class Process:
         return {
             entry.path: (
                 bytes(archive.content(entry)),
-                *(bytes(archive.bytecode(entry, code)) for _, code in entry.codes()),
+                *(
+                    bytes(archive.bytecode(entry, number) or b"")
+                    for number, _ in entry.codes()
+                ),
             )
             for entry in archive.index.entries()
         }

@@ -174,7 +174,7 @@ def test_files_of_a_package_are_named(tmp_path: Path) -> None:
         told: list[str] = []
         Tree(
             archive, root, lambda: Materializer(archive, root), warn=told.append
-        ).prepare("shop")
+        ).prepare("shop/__init__.py")
     (line,) = told
     assert f"put shop/a.bin of archive {archive.hash} (900000 bytes) into" in line
     assert f"the node cache {root}/shop: No space left on device (" in line

@@ -31,8 +31,8 @@ def read_archive(archive: Archive) -> Everything:
     found: Everything = {}
     for entry in archive.index.entries():
         codes = {
-            number: bytes(archive.bytecode(entry, code))
-            for number, code in entry.codes()
+            number: bytes(archive.bytecode(entry, number) or b"")
+            for number, _ in entry.codes()
         }
         content = bytes(archive.content(entry))
         found[entry.path] = entry.kind, entry.flags, content, codes
