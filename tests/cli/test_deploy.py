@@ -321,10 +321,10 @@ class TestRollback:
         assert SERVE.format(good) == file.read_text()
         assert f"{good[:12]}: it is the last that worked: deployed 20" in done.stderr
         error = cli.fail("rollback", file, "--store", cli.url, **other)
-        assert f"archive {A} is not in {cli.url}" in error
-        assert f"shop had it before {good[:12]} was deployed; passed over: " in error
-        assert f"{bad[:12]} was rolled back" in error
-        assert "or name another one with --to" in error
+        assert f"nobody knows a version of shop that worked before {good}" in error
+        assert f"passed over: {bad[:12]} was rolled back" in error
+        assert f", {A[:12]} is not in the store; " in error
+        assert "name one: lazyimport rollback " in error
         assert SERVE.format(good) == file.read_text()
 
     def test_to_one_that_is_named(
@@ -343,6 +343,9 @@ class TestRollback:
         cli.run("deploy", file, "--hash", B)
         error = cli.fail("rollback", file, "--store", cli.url)
 
+        assert f"passed over: {A[:12]} is not in the store; " in error
+        assert SERVE.format(B) == file.read_text()
+        error = cli.fail("rollback", file, "--store", cli.url, "--to", A)
         assert f"archive {A} is not in {cli.url}, so no worker could run it" in error
         assert SERVE.format(B) == file.read_text()
 
