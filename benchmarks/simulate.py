@@ -167,10 +167,12 @@ class Model:
 
     def pieces(self) -> Iterator[int]:
         """Yield the sizes of what is asked for after the first request."""
-        connections = self._setting.connections
-        most = piece_size(self._size, connections)
-        for start in range(FIRST, self._size, most):
-            yield min(most, self._size - start)
+        size_of = piece_size(self._setting.connections)
+        left = self._size - FIRST
+        while left > 0:
+            size = min(size_of(left), left)
+            yield size
+            left -= size
 
 
 class _Node:

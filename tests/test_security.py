@@ -239,7 +239,9 @@ def test_no_more_is_read_than_a_channel_can_have(tmp_path: Path) -> None:
             asked.append(len(data))
             return data
 
-        def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+        def download(
+            self, key: str, out: BinaryIO, start: int = 0, end: int | None = None
+        ) -> int:
             raise AssertionError
 
     with pytest.raises(ChannelError, match="more than 1048576 bytes"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from threading import Thread
 
     from lazyimport.delivery.heads import Head
-    from lazyimport.delivery.transfer import Turns
+    from lazyimport.delivery.line import Turns
     from lazyimport.format.blobs import Blob
 
 

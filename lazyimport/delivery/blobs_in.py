@@ -17,7 +17,8 @@ from lazyimport.cache.arriving import begin_blob, finish_blob, reserved
 from lazyimport.cache.blobs import find_blob, missing_blob
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.room import require_space
-from lazyimport.delivery.line import SPARE
+from lazyimport.delivery.cells import Cells
+from lazyimport.delivery.pieces import piece_size
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
 from lazyimport.delivery.running_digest import RunningDigest
 from lazyimport.delivery.transfer import bring
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from lazyimport.delivery.transfer import Piece, Turns
+    from lazyimport.delivery.feeds import Data, Piece
+    from lazyimport.delivery.line import Turns
+    from lazyimport.delivery.rooms import Part
     from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
@@ -41,14 +44,6 @@ if TYPE_CHECKING:
 
     #: is called with how many bytes are there
     Tell: TypeAlias = Callable[[int], object]
-    #: a piece of an object; where the file has what is in it; its frames' sizes, if any
-    Part: TypeAlias = tuple[Piece, int, int, list[int]]
-
-#: Bytes of a piece that are asked for at once, at least and at most, and frames that
-#: are decoded of one. What is on its way is lost with a process that is killed.
-_LEAST = 1 << 20
-PIECE = 8 << 20
-_FRAMES = 4
 
 
 def bring_blob(
@@ -222,33 +217,35 @@ class _Coming:
         self._key = blob_key(blob.name, compressed=blob.compressed)
         self._lock = threading.Lock()
         self._digest = RunningDigest(room, 0, blob.size)
+        #: what has come of a cell, by the piece in which it comes
+        self._held: dict[Piece, list[Data]] = {}
         self.moved = self._done = 0
 
     def bring(self, connections: int, turns: Callable[[], Turns] | None = None) -> bool:
         """Bring what is missing; return whether anything was there already."""
-        here = self._room.parts()
-        missing: dict[Piece, tuple[int, int, list[int]]] = {}
-        pieces = list(self._pieces(4 * (connections + SPARE)))
-        for piece, start, end, frames in pieces:
-            if any(low <= start and end <= high for low, high in here):
+        cells = self._find_cells()
+        pieces: list[Piece] = []
+        here: list[Part] = []
+        there = 0
+        for first, last in cells.missing(self._room.parts(), piece_size(connections)):
+            start, end = cells.stored(first, last)
+            # One byte more than there is, to see that none follows.
+            pieces.append((self._key, start, end + (end == cells.end)))
+            missing, end = cells.place(first, last)
+            here.append((there, missing))
+            there = end
+        here = [part for part in (*here, (there, self._blob.size)) if part[0] < part[1]]
+        self._arrived(sum(end - start for start, end in here))
+
+        def take(piece: Piece, at: int, data: Data) -> None:
+            self._take(cells, piece, at, data)
+
+        def hash_here() -> None:
+            for start, end in here:
                 self._digest.add(start, end)
-                self._arrived(end - start)
-            else:
-                missing[piece] = (start, end, frames)
 
-        def take(piece: Piece, data: bytes) -> None:
-            start, end, frames = missing[piece]
-            with self._lock:
-                self.moved += len(data)
-            at = start
-            for part in self._content(data, end - start, frames):
-                self._room.write(at, part)
-                at += len(part)
-            self._digest.add(start, end)
-            self._arrived(end - start)
-
-        bring(self._store, list(missing), connections, take, turns=turns)
-        return len(missing) < len(pieces)
+        bring(self._store, pieces, connections, take, None, hash_here, turns)
+        return bool(here)
 
     def holds(self) -> bool:
         """Return whether all that has come is the blob."""
@@ -266,21 +263,11 @@ class _Coming:
             actual=actual,
         )
 
-    def _pieces(self, number: int) -> Iterator[Part]:
-        """Yield pieces of the object, each with the part of the file that is in it.
-
-        There are this *number* or more, unless they would be too small. At the end one
-        byte more is asked for, to see that none follows.
-        """
-        key, size = self._key, self._blob.size
+    def _find_cells(self) -> Cells:
+        size = self._blob.size
         if not self._blob.compressed:
-            most = max(min(size // number, PIECE), _LEAST)
-            for start in range(0, size, most):
-                end = min(start + most, size)
-                yield (key, start, end + (end == size)), start, end, []
-            return
-        at = begin = table_size(size)
-        table = self._store.read(key, 0, at)
+            return Cells(size)
+        table = self._store.read(self._key, 0, table_size(size))
         self.moved += len(table)
         try:
             sizes = frames_in(table)
@@ -288,30 +275,45 @@ class _Coming:
                 raise ValueError("its table of frames is cut short")
         except (ValueError, StructError) as error:
             raise self.damaged(str(error)) from error
-        frames: list[int] = []
-        most = max(min(len(sizes) // number, _FRAMES), 1)
-        for last, frame in enumerate(sizes, 1):
-            at += frame
-            frames.append(frame)
-            if last == len(sizes) or at - begin >= PIECE or len(frames) == most:
-                start, end = (last - len(frames)) * FRAME, min(last * FRAME, size)
-                yield (key, begin, at + (end == size)), start, end, frames
-                begin, frames = at, []
+        return Cells(size, len(table), sizes)
 
-    def _content(self, data: bytes, size: int, frames: list[int]) -> Iterator[bytes]:
-        """Yield the *size* bytes that a piece has, perhaps in *frames*."""
-        if len(data) != (sum(frames) or size):
+    def _take(self, cells: Cells, piece: Piece, at: int, data: Data) -> None:
+        """Write the cells that end in *data*, which lies at *at* of the object."""
+        end = at + len(data)
+        if end > cells.end or (not data and at < cells.end):
             raise self.damaged("it is shorter or longer than it should be")
-        if not frames:
-            yield data
-        view = memoryview(data)
-        for frame in frames:
+        with self._lock:
+            self.moved += len(data)
+        held = self._held.setdefault(piece, [])
+        begin = at - sum(map(len, held))
+        held.append(data)
+        first, last = cells.number_at(begin), cells.number_at(end)
+        if first == last:
+            return
+        content = memoryview(b"".join(held))
+        start, end = cells.stored(first, last)
+        held[:] = [bytes(content[end - start :])]
+        for part, place in self._parts(cells, first, last, content[: end - start]):
+            self._room.write(place, part)
+            self._digest.add(place, place + len(part), part)
+            self._arrived(len(part))
+
+    def _parts(
+        self, cells: Cells, first: int, last: int, content: memoryview
+    ) -> Iterator[tuple[Data, int]]:
+        """Yield what lies in the file of cells that have come, and where."""
+        if not self._blob.compressed:
+            yield content, cells.place(first, last)[0]
+            return
+        origin = cells.stored(first, last)[0]
+        for number in range(first, last):
+            start, end = cells.stored(number, number + 1)
+            at, until = cells.place(number, number + 1)
             try:
-                part = decompress(view[:frame], min(FRAME, size))
+                part = decompress(content[start - origin : end - origin], until - at)
             except DamagedArchive as error:
                 raise self.damaged(str(error)) from error
-            yield part
-            view, size = view[frame:], size - len(part)
+            yield part, at
 
     def _arrived(self, size: int) -> None:
         with self._lock:

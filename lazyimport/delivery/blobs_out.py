@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.delivery.blobs_there import note_sent
-from lazyimport.delivery.transfer import Outgoing
+from lazyimport.delivery.outgoing import Outgoing
 from lazyimport.errors import DamagedArchive
 from lazyimport.files import remove_file
 from lazyimport.format import sha256

@@ -6,11 +6,11 @@ from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lazyimport.cache.partial import Wishes
+    from lazyimport.delivery.feeds import Piece
     from lazyimport.delivery.pieces import Member
-    from lazyimport.delivery.transfer import Piece
 
 
 #: How many more come with a piece that somebody waits for.
@@ -19,23 +19,24 @@ _AHEAD = 1
 #: which are to leave the line soon to what is wished then.
 _MOST_URGENT = 1 << 20
 #: Requests for the rest, after a wish, before they become twice as large.
-_STEADY = 8
+_STEADY = 4
 
 
 class Demand:
     """The order in which the pieces of *plan* come.
 
     First come those that *wishes* name, with their neighbors, then the rest, in the
-    order of the plan. What is yielded are several pieces in one, of *most* bytes, and
-    *plan* gets it too. What has *arrived* already waits to be decoded, in an order of
-    its own, for one thread; one more may use the rest.
+    order of the plan. What is yielded are several pieces in one, of as many bytes as
+    *size_of* returns for how many are left, and *plan* gets it too. What has *arrived*
+    already waits to be decoded, in an order of its own, for one thread; one more may
+    use the rest.
     """
 
     def __init__(
         self,
         plan: dict[Piece, list[Member]],
         wishes: Wishes,
-        most: int,
+        size_of: Callable[[int], int],
         arrived: dict[Piece, list[Member]] | None = None,
     ) -> None:
         self._plan = plan
@@ -48,7 +49,8 @@ class Demand:
             for slot in member.slots
         }
         self._wishes = wishes
-        self._most = most
+        self._size_of = size_of
+        self._left = sum(end - start for _, start, end in plan)
         self._pieces = list(plan)
         self._taken = bytearray(len(plan))
         self._next = 0
@@ -89,7 +91,7 @@ class Demand:
             number = next(iter(self._urgent))
             del self._urgent[number]
             if self._is_left(number):
-                return self._take(number, min(self._most, _MOST_URGENT), self._urgent)
+                return self._take(number, _MOST_URGENT, self._urgent)
         return None
 
     def _hear(self) -> None:
@@ -109,7 +111,7 @@ class Demand:
     def _background(self) -> Piece | None:
         while self._next < len(self._taken):
             if self._is_left(self._next):
-                most = min(self._most, _MOST_URGENT << self._since // _STEADY)
+                most = _MOST_URGENT << self._since // _STEADY
                 self._since += 1
                 return self._take(self._next, most)
             self._next += 1
@@ -124,6 +126,7 @@ class Demand:
         """Return a piece with those that follow it, *among* some if these are given."""
         key, start, end = self._pieces[number]
         members = self._plan[key, start, end]
+        most = min(most, self._size_of(self._left))
         self._taken[number] = True
         while self._is_left(number := number + 1):
             piece = self._pieces[number]
@@ -137,4 +140,5 @@ class Demand:
             self._taken[number] = True
             end = piece[2]
         self._plan[key, start, end] = members
+        self._left -= end - start
         return key, start, end

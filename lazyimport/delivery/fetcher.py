@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from lazyimport.delivery.transfer import Turns
+    from lazyimport.delivery.line import Turns
     from lazyimport.format.blobs import Blob
 
 #: Seconds between two notes of how far it is.

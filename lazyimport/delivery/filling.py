@@ -11,10 +11,11 @@ from _thread import allocate_lock
 from zlib import crc32
 
 from lazyimport.delivery.demand import Demand
+from lazyimport.delivery.line import taking_turns
 from lazyimport.delivery.pieces import CHUNK, arrived, lay_out, piece_size, plan_of
 from lazyimport.delivery.rooms import FileRoom
 from lazyimport.delivery.slots import Slots
-from lazyimport.delivery.transfer import bring, taking_turns
+from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
 from lazyimport.format.entries import DIRECTORY, each_member, listings
@@ -22,15 +23,16 @@ from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
     from lazyimport.cache.partial import Wishes
+    from lazyimport.delivery.feeds import Piece
     from lazyimport.delivery.heads import Head
+    from lazyimport.delivery.line import Turns
     from lazyimport.delivery.pieces import Member
     from lazyimport.delivery.rooms import MemoryRoom
     from lazyimport.delivery.running_digest import RunningDigest
-    from lazyimport.delivery.transfer import Piece, Turns
 
     Data: TypeAlias = bytes | memoryview
     Room: TypeAlias = FileRoom | MemoryRoom
@@ -136,25 +138,22 @@ class Filling:
         self._room = room
         head = self._head
         missing = self._missing()
-        most = piece_size(self._total, connections)
-        plan = plan_of(missing, head, CHUNK if wishes else most)
+        plan = plan_of(missing, head, piece_size(0 if wishes else connections))
         here = arrived(missing, CHUNK)
         threads = connections if plan else 0
         alone = taking_turns(threads)
         coming = sum(min(end, self._heads[k].header.size) - at for k, at, end in plan)
 
-        def take(piece: Piece, data: bytes) -> None:
+        def take(piece: Piece, at: int, data: Data) -> None:
             nonlocal coming
-            key, start, end = piece
-            its = self._heads[key]
-            end = min(end, its.header.size)
-            its.check_end(data, start, end)
+            its = self._heads[piece[0]]
+            its.check_part(at, len(data), piece[2])
             with alone:
-                self._put(start, data, plan[piece])
-            self._put_notes(its, start, data)
+                self._put(at, data, plan[piece])
+            self._put_notes(its, at, data)
             with self._lock:
-                coming -= end - start
-                its.moved += end - start
+                coming -= len(data)
+                its.moved += len(data)
                 tell(self._total - coming, self._total)
 
         def put_here(pieces: Iterable[Piece]) -> None:
@@ -169,7 +168,8 @@ class Filling:
             self._open_up(missing)
             opened()
             self._entries.clear()
-            demand = Demand(plan, wishes, most, here)
+            its_half = piece_size((connections + 1) // 2)
+            demand = Demand(plan, wishes, its_half, here)
 
             def meanwhile() -> None:
                 put_here(iter(demand.here, None))
@@ -246,12 +246,12 @@ class Filling:
             return False
         return True
 
-    def _put(self, start: int, data: bytes, members: Iterable[Member]) -> None:
+    def _put(self, start: int, data: Data, members: Sequence[Member]) -> None:
         """Put in place what *data*, at *start* of an object, has of *members*."""
         view, stop = memoryview(data), start + len(data)
         run: list[tuple[Member, Data]] = []
         end = 0
-        for member in filter(self._slots.awaits, members):  # listings are there
+        for member in self._slots.awaited(members, start, stop):  # listings are there
             low, high = max(member.span[1], start), min(member.span[2], stop)
             part: Data = view[low - start : high - start]
             if (low, high) != member.span[1:]:
@@ -271,7 +271,7 @@ class Filling:
         self._write(run)
         self._show_slots()
 
-    def _put_notes(self, head: Head, start: int, data: bytes) -> None:
+    def _put_notes(self, head: Head, start: int, data: Data) -> None:
         """Put in place what *data*, at *start* of an object, has of the notes."""
         low = max(start, head.header.notes_at)
         if head is self._head and start + len(data) > low:

@@ -139,6 +139,16 @@ class Head:
         """Return the error that no object has members with these *digests*."""
         return self._malformed(f"nothing has its member {min(digests).hex()}")
 
+    def check_part(self, at: int, size: int, end: int) -> None:
+        """Raise MalformedArchive unless the next part of a piece may have this *size*.
+
+        The piece goes up to *end*, or one byte behind the object; none follows 0 bytes.
+        """
+        if at + size > self.header.size:
+            raise self._too_long()
+        if not size and at < min(end, self.header.size):
+            raise self._cut(at)
+
     def check_end(self, data: bytes, start: int, end: int) -> None:
         """Raise MalformedArchive unless *data* is as long as ``[start, end)``.
 

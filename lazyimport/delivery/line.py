@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from _thread import allocate_lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import Any, TypeAlias
 
-#: What has come, beyond what is on its way over all connections, and is not taken yet.
-SPARE = 2
+    Turns: TypeAlias = AbstractContextManager[Any]
+
+
+def taking_turns(connections: int) -> Turns:
+    """Return what as many threads may enter as decode faster than one of them alone.
+
+    The others wait for bytes meanwhile, or here, and not for the interpreter's lock.
+    """
+    if not connections:
+        return allocate_lock()
+    from threading import Semaphore
+
+    return Semaphore(max((os.cpu_count() or 1) // 2, 1))
 
 
 class Line:
@@ -15,7 +31,8 @@ class Line:
 
     Turns are those of the ``first``, which somebody waits for, and of the ``rest``.
     Those of the rest are half of all at most, so that what is wished later finds the
-    line less full, and none begins while any of the first waits for its turn.
+    line less full, and none begins while there is any of the first: large requests
+    need few turns, and all of the line.
     """
 
     def __init__(self, connections: int) -> None:
@@ -23,28 +40,28 @@ class Line:
 
         self._free = connections
         self._free_to_rest = max(connections // 2, 1)
-        self._waiting = 0
+        #: those of the first that wait, or have begun
+        self._wanted = 0
         self._changed = threading.Condition()
         self.first = _Turn(self._enter_first, self._leave_first)
         self.rest = _Turn(self._enter_rest, self._leave_rest)
 
     def _enter_first(self) -> None:
         with self._changed:
-            self._waiting += 1
+            self._wanted += 1
             while not self._free:
                 self._changed.wait()
-            self._waiting -= 1
             self._free -= 1
-            self._changed.notify_all()
 
     def _leave_first(self) -> None:
         with self._changed:
+            self._wanted -= 1
             self._free += 1
             self._changed.notify_all()
 
     def _enter_rest(self) -> None:
         with self._changed:
-            while self._waiting or not (self._free and self._free_to_rest):
+            while self._wanted or not (self._free and self._free_to_rest):
                 self._changed.wait()
             self._free -= 1
             self._free_to_rest -= 1
@@ -52,7 +69,8 @@ class Line:
     def _leave_rest(self) -> None:
         with self._changed:
             self._free_to_rest += 1
-            self._leave_first()
+            self._free += 1
+            self._changed.notify_all()
 
 
 class _Turn:

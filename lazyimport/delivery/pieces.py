@@ -5,23 +5,24 @@ Those that the first request has brought already are pieces, too.
 
 from __future__ import annotations
 
-from lazyimport.delivery.line import SPARE
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from lazyimport.delivery.feeds import Piece
     from lazyimport.delivery.heads import Head
     from lazyimport.delivery.running_digest import RunningDigest
-    from lazyimport.delivery.transfer import Piece
     from lazyimport.format.stored import Stored
 
 
 #: Bytes of the pieces that a plan for those who wait is made of.
 CHUNK = 1 << 18
-#: Bytes of a piece: enough to outweigh asking for it, few enough to hold several.
-_LEAST = 1 << 20
-_MOST = 8 << 20
+#: Bytes of a piece: enough to outweigh asking for it; and few enough that a connection
+#: with a timeout brings all of them.
+_LEAST = 4 << 20
+_MOST = 16 << 20
+#: So many times as many pieces as connections would bring what is left.
+_EACH = 2
 
 
 class Member:
@@ -92,36 +93,43 @@ def lay_out(
     return members, end, warm
 
 
-def piece_size(total: int, connections: int) -> int:
-    """Return the bytes of a piece of *total*, which come over so many *connections*.
+def piece_size(connections: int) -> Callable[[int], int]:
+    """Return what says how large a piece is, for how many bytes are left.
 
-    A quarter of all may be held at once.
+    They come over so many *connections*, which are all done at about the same time if
+    pieces become smaller towards the end.
     """
     if not connections:  # nothing is waited for
-        return CHUNK
-    return max(min(total // (4 * (connections + SPARE)), _MOST), _LEAST)
+        return lambda _: CHUNK
+    return lambda left: max(min(left // (_EACH * connections), _MOST), _LEAST)
 
 
-def cut(members: Iterable[Member], most: int) -> dict[Piece, list[Member]]:
-    """Return pieces of *most* bytes with what is to come in them of *members*.
+def cut(
+    members: list[Member], size_of: Callable[[int], int]
+) -> dict[Piece, list[Member]]:
+    """Return pieces with what is to come in them of *members*.
 
-    A member that is larger is cut itself.
+    *size_of* returns the bytes of one at most, for how many are left. A member that is
+    larger is cut itself.
     """
+    coming = [(m, max(m.span[1], len(m.head.data)), m.span[2]) for m in members]
+    coming = [part for part in coming if part[1] < part[2]]  # that is not here yet
+    left = sum(high - low for _, low, high in coming)
     plan: dict[Piece, list[Member]] = {}
-    key, start, end = "", -1, -1
+    key, start, end, most = "", -1, -1, 0
     inside: list[Member] = []
-    for member in members:
-        low, high = max(member.span[1], len(member.head.data)), member.span[2]
-        if high <= low:
-            continue  # it has come with the first request
+    for member, low, high in coming:
         if (member.span[0], low) != (key, end) or high - start > most:
             if inside:
                 plan[key, start, end] = inside
-            key, start, inside = member.span[0], low, []
+            key, start, inside, most = member.span[0], low, [], size_of(left)
             while high - start > most:
                 plan[key, start, start + most] = [member]
                 start += most
+                left -= most
+                most = size_of(left)
         inside.append(member)
+        left -= high - max(low, start)
         end = high
     if inside:
         plan[key, start, end] = inside
@@ -129,13 +137,13 @@ def cut(members: Iterable[Member], most: int) -> dict[Piece, list[Member]]:
 
 
 def plan_of(
-    members: Iterable[Member], head: Head, most: int
+    members: list[Member], head: Head, size_of: Callable[[int], int]
 ) -> dict[Piece, list[Member]]:
     """Return what `cut` does, and what else is to come of the object of *head*.
 
     That is the notes, and one byte more than there is, to see that none follows.
     """
-    plan = cut(members, most)
+    plan = cut(members, size_of)
     key, size = head.key, head.header.size
     if len(head.data) < size:
         notes = (key, max(len(head.data), head.header.notes_at), size)

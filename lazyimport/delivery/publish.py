@@ -17,6 +17,7 @@ from lazyimport.delivery.bases import Base, find_bases
 from lazyimport.delivery.blobs_out import has_needs, record_needs, send
 from lazyimport.delivery.blobs_there import find_damaged, find_missing, look_for
 from lazyimport.delivery.heads import Head
+from lazyimport.delivery.outgoing import Outgoing
 from lazyimport.delivery.proofs import (
     Stored,
     find_stored,
@@ -24,7 +25,6 @@ from lazyimport.delivery.proofs import (
     prove_stored,
     record,
 )
-from lazyimport.delivery.transfer import Outgoing
 from lazyimport.errors import (
     ArchiveError,
     ArchiveMissing,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from lazyimport.format.sections import AWAITED, MARK, SLOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lazyimport.delivery.pieces import Member
     from lazyimport.format.blobs import Blob
@@ -33,3 +35,14 @@ class Slots:
     def awaits(self, member: Member) -> bool:
         """Return whether *member* is still coming."""
         return self.data[member.slots[0] * _SIZE + MARK] == AWAITED >> 8 * MARK
+
+    def awaited(
+        self, members: Sequence[Member], start: int, stop: int
+    ) -> Iterator[Member]:
+        """Return which of *members* are coming and have bytes in a part of an object.
+
+        They are in the order of the object.
+        """
+        first = bisect_right(members, start, key=lambda member: member.span[2])
+        last = bisect_left(members, stop, key=lambda member: member.span[1])
+        return filter(self.awaits, members[first:last])

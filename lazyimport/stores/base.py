@@ -48,10 +48,14 @@ class ReadBase:
             self._receive(attempt, out.write, start, stop)
         return b"" if start == end else out.getvalue()
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        """Write the object from *start* on to *out*; see `ReadStore`."""
+    def download(
+        self, key: str, out: BinaryIO, start: int = 0, end: int | None = None
+    ) -> int:
+        """Write the bytes from *start* up to *end* to *out*; see `ReadStore`."""
         check_key(key)
-        check_range(start, None)
+        check_range(start, end)
+        if start == end:  # whether there is a key
+            return len(self.read(key, start, end))
         total = 0
 
         def write(data: Any) -> None:
@@ -60,7 +64,7 @@ class ReadBase:
             total += len(data)
 
         with self._attempt("read", key) as attempt:
-            self._receive(attempt, write, start, None)
+            self._receive(attempt, write, start, end)
         return total
 
     def _receive(

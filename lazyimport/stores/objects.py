@@ -17,7 +17,7 @@ from lazyimport.stores.retry import retrying
 _CONNECT = 20.0
 _ANSWER = 60.0
 #: Bytes that a download passes on at a time.
-BUFFER = 1 << 20
+BUFFER = 1 << 18
 
 #: This process, once it has used obstore, or the one it was forked from.
 _processes: set[int] = set()

@@ -64,8 +64,12 @@ class ReadStore(Protocol):
         Raises KeyMissing if there is no such object, also for an empty range.
         """
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        """Write the object from *start* on to *out*; return the bytes written.
+    def download(
+        self, key: str, out: BinaryIO, start: int = 0, end: int | None = None
+    ) -> int:
+        """Write to *out* what `read` returns, as it comes; return the bytes written.
+
+        They are written in parts of at most some MiB, and no more than that is held.
 
         If the transport has a checksum, that of a whole object has been verified
         on return. After an error, the beginning of what was asked for, or damaged

@@ -126,7 +126,9 @@ class _Tries:
         except KeyMissing:
             return False
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+    def download(
+        self, key: str, out: BinaryIO, start: int = 0, end: int | None = None
+    ) -> int:
         size = 0
 
         def count(data: Any) -> None:
@@ -137,8 +139,10 @@ class _Tries:
         sink: Any = Tee(out, count)
         while True:
             try:
-                self._store.download(key, sink, start + size)
+                self._store.download(key, sink, start + size, end)
             except StoreUnavailable as error:  # damaged bytes are no beginning
+                if start + size == end:
+                    return size
                 self._failed(error)
             else:
                 return size

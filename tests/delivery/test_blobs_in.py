@@ -162,6 +162,8 @@ def test_cut_by_another_process(site: LargeSite) -> None:
                 file.truncate(0)
                 return super().read(at, size)
 
+        file.write(site.dense[: 1 << 20])  # is read back, to go on from there
+        file.flush()
         room = Cut(file.fileno(), blob.size)
         with pytest.raises(OSError, match="Input/output"):
             blobs_in._Coming(store, blob, room, lambda _: None).bring(1)

@@ -10,7 +10,7 @@ from lazyimport.delivery.demand import Demand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.delivery.transfer import Piece
+    from lazyimport.delivery.feeds import Piece
 
 SIZE = 100
 
@@ -44,7 +44,7 @@ def small(count: int) -> dict[Piece, list[Any]]:
 
 def test_nothing_is_wished() -> None:
     plan = small(40)
-    demand = Demand(plan, Wishes(), 4 * SIZE)  # type: ignore[arg-type]
+    demand = Demand(plan, Wishes(), lambda _: 4 * SIZE)  # type: ignore[arg-type]
     assert demand.urgent() is None
     pieces = list(demand)
     assert pieces == [("key", at, at + 400) for at in range(0, 4000, 400)]
@@ -55,7 +55,7 @@ def test_nothing_is_wished() -> None:
 def test_what_is_wished_comes_in_pieces_no_larger_than_the_others() -> None:
     """Where nothing is waited for, these are small, and each is seen by itself."""
     wishes = Wishes()
-    demand = Demand(small(40), wishes, SIZE)  # type: ignore[arg-type]
+    demand = Demand(small(40), wishes, lambda _: SIZE)  # type: ignore[arg-type]
     wishes.slots = [250, 260, 270]
     pieces = [demand.urgent() for _ in range(4)]
     assert pieces == [("key", at, at + SIZE) for at in (2500, 2600, 2700, 2800)]
@@ -63,7 +63,7 @@ def test_what_is_wished_comes_in_pieces_no_larger_than_the_others() -> None:
 
 def test_a_wish_comes_first_with_what_lies_behind_it() -> None:
     wishes = Wishes()
-    demand = Demand(small(40), wishes, 2 * SIZE)  # type: ignore[arg-type]
+    demand = Demand(small(40), wishes, lambda _: 2 * SIZE)  # type: ignore[arg-type]
     rest = iter(demand)
     assert next(rest) == ("key", 0, 200)
     wishes.slots = [255, 251, 9999]
@@ -83,7 +83,7 @@ def test_a_large_member_is_wished_with_all_of_its_pieces() -> None:
     large = Member(7)
     plan = plan_of([[Member(0)], [large], [large], [large, Member(8)], [Member(9)]])
     wishes = Wishes()
-    demand = Demand(plan, wishes, 4 * SIZE)  # type: ignore[arg-type]
+    demand = Demand(plan, wishes, lambda _: 4 * SIZE)  # type: ignore[arg-type]
     wishes.slots = [7]
     piece = demand.urgent()
     assert piece == ("key", 100, 500)
@@ -96,7 +96,7 @@ def test_everything_comes_once_whatever_is_wished() -> None:
         wishes = Wishes()
         plan = small(30) | plan_of([[Member(900 + n)] for n in range(9)], "other")
         every = dict(plan)
-        demand = Demand(plan, wishes, chance.randrange(100, 900))  # type: ignore[arg-type]
+        demand = Demand(plan, wishes, lambda _: chance.randrange(100, 900))  # type: ignore[arg-type]
         rest = iter(demand)
         came: list[Piece] = []
         while sum(end - start for _, start, end in came) < len(every) * SIZE:
@@ -111,7 +111,7 @@ def test_everything_comes_once_whatever_is_wished() -> None:
 def test_what_has_arrived_comes_in_order_but_for_wishes() -> None:
     wishes = Wishes()
     here, plan = small(5), plan_of([[Member(100)]], "far")
-    demand = Demand(plan, wishes, SIZE, here)  # type: ignore[arg-type]
+    demand = Demand(plan, wishes, lambda _: SIZE, here)  # type: ignore[arg-type]
     assert demand.here() == ("key", 0, 100)
     wishes.slots = [45, 5, 100]  # the second has been taken, the third is far away
     assert demand.here() == ("key", 400, 500)

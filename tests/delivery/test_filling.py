@@ -16,7 +16,15 @@ import pytest
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.partial import open_partial
 from lazyimport.cache.verify import prove, verify
-from lazyimport.delivery import filling, heads, pieces, rooms, streaming
+from lazyimport.delivery import (
+    feeds,
+    fetch as fetching,
+    filling,
+    heads,
+    pieces,
+    rooms,
+    streaming,
+)
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
@@ -35,32 +43,33 @@ from lazyimport.registry.layout import archive_key
 from lazyimport.settings import Settings
 from lazyimport.stores.file import FileStore
 from lazyimport.stores.memory import MemoryStore
+from lazyimport.stores.retry import retrying
 from tests.support import forge
 from tests.support.trees import make_archive
 
 NOISE = random.Random(7)
-DATA, HASH = make_archive(
-    {
-        "pkg/__init__.py": "",
-        **{f"pkg/m{n}.py": f"x = {n}\n" * n for n in range(60)},
-        "pkg/noise.bin": NOISE.randbytes(300_000),
-        "pkg/same.bin": "compressible\n" * 9000,
-        "pkg/half.bin": NOISE.randbytes(60_000) + bytes(60_000),
-        "pkg/empty": "",
-    }
-)
+FILES: dict[str, str | bytes] = {
+    "pkg/__init__.py": "",
+    **{f"pkg/m{n}.py": f"x = {n}\n" * n for n in range(60)},
+    "pkg/noise.bin": NOISE.randbytes(300_000),
+    "pkg/same.bin": "compressible\n" * 9000,
+    "pkg/half.bin": NOISE.randbytes(60_000) + bytes(60_000),
+    "pkg/empty": "",
+}
+DATA, HASH = make_archive(FILES)
 
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "FIRST", 8_000)
     monkeypatch.setattr(streaming, "_MUCH", 0)  # as if the folder were far away
+    monkeypatch.setattr(feeds, "PART", 5_000)
     monkeypatch.setattr(pieces, "_LEAST", 10_000)
     monkeypatch.setattr(pieces, "_MOST", 10_000)
 
 
 class Counting(MemoryStore):
-    """Notes every range that is read, and ends it early where it is told to."""
+    """Notes every range that is read, and sends it in parts."""
 
     def __init__(self, name: str, data: bytes = DATA) -> None:
         super().__init__(name)
@@ -72,9 +81,14 @@ class Counting(MemoryStore):
     def ranges(self) -> bool:
         return self.parts
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+    def _receive(self, attempt: Any, write: Any, start: int, end: int | None) -> None:
         self.asked.append((start, end))
-        return super().read(key, start, end)
+
+        def send(data: bytes) -> None:
+            for at in range(0, len(data), 3001):
+                write(data[at : at + 3001])
+
+        super()._receive(attempt, send, start, end)
 
     __slots__ = ("asked", "parts")
 
@@ -329,6 +343,67 @@ def test_an_object_that_changes_meanwhile(
         site.fetch(connections=1)
     asked = 29
     prove(site.fetch()[0])
+
+
+@pytest.mark.parametrize("answer", ["cut", "longer", "forged", "another"])
+@pytest.mark.parametrize("connections", [1, 3])
+def test_answers_that_lie(
+    site: Site, connections: int, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not what was asked for is refused, and what was is kept."""
+    receive = FileStore._receive
+
+    def lying(self: FileStore, attempt: Any, write: Any, *part: Any) -> None:
+        start, end = part
+        if start < 200_000:  # all is well at first
+            receive(self, attempt, write, start, end)
+        elif answer == "cut":
+            receive(self, attempt, write, start, end - 5000)
+        elif answer == "longer":
+            receive(self, attempt, write, start, end)
+            write(bytes(5000))
+        elif answer == "forged":
+            receive(self, attempt, lambda data: write(bytes(len(data))), start, end)
+        else:
+            receive(self, attempt, write, start - 5000, end - 5000)
+
+    monkeypatch.setattr(FileStore, "_receive", lying)
+    with pytest.raises(ArchiveError, match="push the tree again"):
+        site.fetch(connections=connections)
+    assert not site.cache.open(HASH)
+    monkeypatch.undo()
+    prove(site.fetch()[0])
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_an_object_that_changes_while_a_piece_breaks_off(
+    site: Site, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same archive, laid out in another way, is what the rest of it comes from."""
+    other, same = make_archive(FILES, raw=True)
+    assert same == HASH
+    monkeypatch.setattr(pieces, "_MOST", 100_000)
+    monkeypatch.setattr(pieces, "_LEAST", 100_000)
+    path = Path(site.store.folder, archive_key(HASH))
+    receive = FileStore._receive
+    changed: list[str] = []
+
+    def breaking(self: FileStore, attempt: Any, write: Any, *part: Any) -> None:
+        start, end = part
+        if start < 200_000 or changed:
+            receive(self, attempt, write, start, end)
+            return
+        changed.append("it has")
+        (new := path.with_suffix(".new")).write_bytes(other)
+        new.replace(path)
+        write(DATA[start : start + 50_000])
+        raise StoreUnavailable("down", url=self.url, key=attempt.key)
+
+    monkeypatch.setattr(FileStore, "_receive", breaking)
+    patient = retrying(site.store, 60)
+    monkeypatch.setattr(fetching, "store_of", lambda *_, **__: patient)
+    prove(site.fetch(connections=connections)[0])
+    assert changed
 
 
 def test_memory_has_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

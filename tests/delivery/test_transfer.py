@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.delivery import transfer
+from lazyimport.delivery import feeds, transfer
 from lazyimport.delivery.fetch import fetch
 from lazyimport.delivery.line import Line
+from lazyimport.delivery.outgoing import Outgoing
 from lazyimport.delivery.publish import publish
-from lazyimport.delivery.transfer import Outgoing, bring
+from lazyimport.delivery.transfer import bring
 from lazyimport.errors import StoreUnavailable
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lazyimport.delivery.transfer import Piece
+    from lazyimport.delivery.feeds import Data, Piece
 
 
 class Steps(Reporter):
@@ -73,7 +74,7 @@ def test_fetching_and_publishing_report(tmp_path: Path) -> None:
 
 
 class Ranges:
-    """A store whose answers take as long as *pauses* says, by start and try."""
+    """A store that takes as long as *pauses* says, by the byte and how often."""
 
     url = "memory://ranges"
     ranges = True
@@ -81,30 +82,38 @@ class Ranges:
     def __init__(self, pauses: dict[tuple[int, int], float]) -> None:
         self.pauses = pauses
         self.asked: list[int] = []
+        self.sent: list[int] = []
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        self.asked.append(start)
-        pause = self.pauses.get((start, self.asked.count(start)), 0)
-        if pause < 0:
-            raise StoreUnavailable("down", url=self.url, key=key)
-        time.sleep(pause)
-        return bytes(range(start, end or 0))
-
-    def download(self, key: str, out: Any, start: int = 0) -> int:
         raise AssertionError
+
+    def download(
+        self, key: str, out: Any, start: int = 0, end: int | None = None
+    ) -> int:
+        self.asked.append(start)
+        for at in range(start, min(end or 100, 100)):
+            self.sent.append(at)
+            pause = self.pauses.get((at, self.sent.count(at)), 0)
+            if pause < 0:
+                raise StoreUnavailable("down", url=self.url, key=key)
+            time.sleep(pause)
+            out.write(bytes([at]))
+        return min(end or 100, 100) - start
 
 
 PIECES = [("key", start, start + 10) for start in range(0, 100, 10)]
 
 
-def brought(store: Ranges, connections: int = 4) -> dict[Piece, bytes]:
+def brought(
+    store: Ranges, connections: int = 4, pieces: list[Piece] | None = None
+) -> dict[Piece, bytes]:
     came: dict[Piece, bytes] = {}
 
-    def take(piece: Piece, data: bytes) -> None:
-        assert piece not in came
-        came[piece] = data
+    def take(piece: Piece, at: int, data: Data) -> None:
+        assert at == piece[1] + len(came.get(piece, b""))
+        came[piece] = came.get(piece, b"") + data
 
-    bring(store, PIECES, connections, take)
+    bring(store, pieces or PIECES, connections, take)
     return came
 
 
@@ -127,6 +136,92 @@ def test_a_slow_piece_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert store.asked.count(30) == 2
 
 
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is taken as soon as it has come."""
+    monkeypatch.setattr(feeds, "PART", 1)
+
+
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize("connections", [1, 4])
+def test_what_comes_is_taken_before_the_rest_of_its_piece(connections: int) -> None:
+    came = threading.Semaphore(0)
+
+    class Waiting(Ranges):
+        def download(
+            self, key: str, out: Any, start: int = 0, end: int | None = None
+        ) -> int:
+            out.write(bytes([start]))
+            assert came.acquire(timeout=5)
+            return super().download(key, out, start + 1, end)
+
+    bring(Waiting({}), PIECES, connections, lambda *_: came.release())
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_the_rest_of_a_slow_piece_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transfer, "_SLOW", 0.1)
+    store = Ranges({(33, 1): 20})
+    began = time.monotonic()
+    assert brought(store) == EXPECTED
+    assert time.monotonic() - began < 5
+    assert store.asked.count(30) == store.asked.count(33) == 1
+    assert len(store.asked) == len(PIECES) + 1
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_of_two_that_bring_a_piece_the_faster_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whichever it is when: each byte is taken once, and in order."""
+    monkeypatch.setattr(transfer, "_SLOW", 0.1)
+    pauses = {(33, 1): 0.4, (33, 2): 0.1, (35, 1): 0.6, (36, 1): 0.1, (37, 2): 20}
+    assert brought(Ranges(pauses)) == EXPECTED
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_what_comes_as_fast_as_all_is_not_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transfer, "_SLOW", 0.1)
+    store = Ranges({(at, 1): 0.03 for at in range(100)})
+    assert brought(store, 64) == EXPECTED
+    assert sorted(store.asked) == [start for _, start, _ in PIECES]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("connections", [1, 4])
+def test_an_empty_part_says_that_the_object_has_ended(
+    ranges: bool, connections: int
+) -> None:
+    store = Ranges({})
+    store.ranges = ranges
+    piece = ("key", 90, 101)
+    parts: list[tuple[int, bytes]] = []
+    bring(
+        store,
+        [*PIECES[:8], piece],
+        connections,
+        lambda piece, at, data: parts.append((at, bytes(data))),
+    )
+    assert [at for at, data in parts if not data] == [100]
+    assert sum(len(data) for _, data in parts) == 90
+
+
+def test_no_more_is_taken_than_was_asked_for() -> None:
+    class Endless(Ranges):
+        def download(
+            self, key: str, out: Any, start: int = 0, end: int | None = None
+        ) -> int:
+            while True:
+                out.write(bytes(range(start, start + 7)))
+                start = (start + 7) % 200
+
+    assert brought(Endless({})) == EXPECTED
+
+
 def test_the_second_try_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "_SLOW", 0.1)
     store = Ranges({(30, 1): 1, (30, 2): -1})
@@ -142,7 +237,7 @@ def test_the_first_error_ends_it() -> None:
 
 
 def test_an_error_of_the_taker_ends_it() -> None:
-    def take(piece: Piece, data: bytes) -> None:
+    def take(piece: Piece, at: int, data: Data) -> None:
         raise OSError(28, "full")
 
     with pytest.raises(OSError, match="full"):
@@ -176,7 +271,7 @@ def test_nothing_is_taken_after_it_has_ended(
     ended: list[str] = []
     late: list[str] = []
 
-    def take(piece: Piece, data: bytes) -> None:
+    def take(piece: Piece, at: int, data: Data) -> None:
         if piece[1] == 0:
             end()
         time.sleep(0.2)
@@ -198,7 +293,7 @@ def test_what_is_urgent_comes_over_a_connection_of_its_own() -> None:
     def next_urgent() -> Piece | None:
         return urgent.pop() if urgent else None
 
-    def take(piece: Piece, data: bytes) -> None:
+    def take(piece: Piece, at: int, data: Data) -> None:
         came.append(piece[1])
 
     bring(store, PIECES, 2, take, next_urgent)
@@ -210,24 +305,26 @@ def test_one_stream_brings_pieces_in_the_order_of_the_object() -> None:
     class Whole(Ranges):
         ranges = False
 
-        def download(self, key: str, out: Any, start: int = 0) -> int:
-            return int(out.write(bytes(range(start, 100))))
+        def download(
+            self, key: str, out: Any, start: int = 0, end: int | None = None
+        ) -> int:
+            for at in range(start, 100, 7):
+                out.write(bytes(range(at, min(at + 7, 100))))
+            return 100 - start
 
-    came: dict[Piece, bytes] = {}
-    bring(Whole({}), [*PIECES[5:], *PIECES[:5]], 4, came.__setitem__, lambda: None)
-    assert came == EXPECTED
+    assert brought(Whole({}), pieces=[*PIECES[5:], *PIECES[:5]]) == EXPECTED
 
 
-def test_what_is_taken_keeps_no_connection_from_asking() -> None:
+def test_what_is_taken_keeps_no_other_connection_from_asking() -> None:
     asking = threading.Semaphore(0)
 
     class Asked(Ranges):
-        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        def download(self, *arguments: Any) -> int:
             if self.asked:  # the first answer comes at once
                 asking.release()
-            return super().read(key, start, end)
+            return super().download(*arguments)
 
-    def take(piece: Piece, data: bytes) -> None:
+    def take(piece: Piece, at: int, data: Data) -> None:
         if piece[1] == 0:
             for _ in range(4):
                 assert asking.acquire(timeout=5)
@@ -240,10 +337,10 @@ def test_others_share_the_connections() -> None:
     running = threading.Semaphore(3)
 
     class Counted(Ranges):
-        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        def download(self, *arguments: Any) -> int:
             at_once.append(running.acquire(blocking=False))
             try:
-                return super().read(key, start, end)
+                return super().download(*arguments)
             finally:
                 running.release()
 

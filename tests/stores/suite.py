@@ -207,19 +207,23 @@ class ReadStoreTests:
         place.plant("dir/k", data)
         assert download(place.store, "dir/k") == data
 
-    @pytest.mark.parametrize("start", [0, 1, 1000, 1024, 5000])
-    def test_download_begins_where_it_is_told(self, place: Place, start: int) -> None:
+    @pytest.mark.parametrize(("start", "end"), RANGES)
+    def test_download_brings_the_part_that_is_asked_for(
+        self, place: Place, start: int, end: int | None
+    ) -> None:
         place.plant("k", DATA)
         out = io.BytesIO()
-        assert place.store.download("k", out, start) == max(len(DATA) - start, 0)
-        assert out.getvalue() == DATA[start:]
+        size = place.store.download("k", out, start, end)
+        assert out.getvalue() == DATA[start:end]
+        assert size == len(out.getvalue())
 
     def test_downloading_what_is_not_there(self, place: Place) -> None:
         place.plant("other", b"")
         out = io.BytesIO()
-        with pytest.raises(KeyMissing) as caught:
-            place.store.download("k", out)
-        check_error(caught.value, place.store, "k")
+        for part in (), (7, 7), (5, 9):
+            with pytest.raises(KeyMissing) as caught:
+                place.store.download("k", out, *part)
+            check_error(caught.value, place.store, "k")
         assert out.getvalue() == b""
 
     def test_download_leaves_errors_of_the_callers_file_alone(

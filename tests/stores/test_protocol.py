@@ -72,7 +72,9 @@ class ReadOnly:
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return b""
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
+    def download(
+        self, key: str, out: BinaryIO, start: int = 0, end: int | None = None
+    ) -> int:
         return 0
 
 

@@ -45,7 +45,7 @@ class Faulty:
         self.calls += 1
         failure = self.failures.pop(0) if self.failures else None
         if method == "download" and failure and self.cut:
-            key, out, start = arguments
+            key, out, start, _ = arguments
             out.write(store.read(key, start, start + self.cut))
         if failure and not self.after:
             raise failure

@@ -35,10 +35,10 @@ class Counts:
         """Call the method, and count."""
         self.calls[method] = self.calls.get(method, 0) + 1
         if method == "download":
-            key, out, start = arguments
+            key, out, *part = arguments
             sink = Counted(out)
             try:
-                return store.download(key, sink, start)
+                return store.download(key, sink, *part)
             finally:
                 self.received += sink.size
         answer = getattr(store, method)(*arguments)

@@ -51,8 +51,10 @@ class _Reading:
         data: bytes = self.policy.call(self.inner, "read", key, start, end)
         return data
 
-    def download(self, key: str, out: BinaryIO, start: int = 0) -> int:
-        size: int = self.policy.call(self.inner, "download", key, out, start)
+    def download(
+        self, key: str, out: BinaryIO, start: int = 0, end: int | None = None
+    ) -> int:
+        size: int = self.policy.call(self.inner, "download", key, out, start, end)
         return size
 
 
