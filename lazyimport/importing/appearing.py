@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from lazyimport.format.entries import top_of
 from lazyimport.importing.looks import (
     ASKED,
     LISTED,
@@ -45,7 +44,7 @@ def appear(tree: Tree, path: str, depth: int) -> bool:
         if depth == STATUS and entry is not None and entry.on_demand:
             _require_here(tree, entry)
         if entry is not None and depth in _READ and entry.path.endswith(".py"):
-            tree.prepare(top_of(entry.path))  # it may run, without our loader
+            tree.prepare(entry.path)  # it may run, without our loader
         if depth != ASKED:
             _answer(tree, inner, entry, max(depth, NAME))
     except (errors.ArchiveError, errors.ArchiveImportError) as error:
