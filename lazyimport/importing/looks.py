@@ -90,6 +90,8 @@ class Looks:
     def see_directory(self) -> None:
         """Work out how paths begin, for the current directory has changed."""
         inside = self.roots and self.root_of(current_directory())
+        if inside:  # it could not be loaded by way of itself
+            import lazyimport.importing.seeing  # noqa: F401
         self.beginnings = ("",) if inside else tuple(self.roots)
 
     def see_roots(self) -> None:

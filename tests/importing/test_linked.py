@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from lazyimport.cache.node import NodeCache
 from tests.support.compare_importers import (
     Files,
     from_archive,
@@ -96,3 +97,26 @@ def test_no_difference(program: str, tmp_path: Path) -> None:
     assert archive.status == 0, archive.stderr
     real = str(tmp_path / "real/site")
     assert archive.stdout == directory.stdout.replace(real, "ROOT")
+
+
+def test_a_start_in_a_folder_of_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All paths may be in the tree then, also those of what has to find that out."""
+    folder, cache = write_tree(TREE, tmp_path / "site"), tmp_path / "cache"
+    hash_ = pack_tree(folder, cache)
+    tree = Path(NodeCache(str(cache)).tree_path(hash_))
+    program = """
+        import os, app.place
+        print(os.listdir("vendor/parts"), os.path.isfile("../plugins/first.py"))
+        print(open("place.py").readline(), app.place.REAL == os.getcwd())
+        """
+    tree.joinpath("app").mkdir(parents=True)
+
+    monkeypatch.chdir(folder / "app")
+    directory = from_directory(folder, dedent(program))
+    monkeypatch.chdir(tree / "app")
+    archive = from_archive(hash_, cache, dedent(program))
+
+    assert directory.status == 0, directory.stderr
+    assert archive == directory
