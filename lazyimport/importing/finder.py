@@ -90,9 +90,12 @@ class ArchiveFinder:
             spec = self._find_below(fullname, path)
         if self._hooks != sys.path_hooks:
             self._see_hooks()
-        if self._other_hooks:
-            return self._found_by_others(fullname, spec)
-        return spec
+        if not self._other_hooks:
+            return spec
+        if spec is not None:
+            return self.by_others(self.tree, fullname, spec)
+        self._precede_path_finder(fullname, sys.path if path is None else path)
+        return None
 
     @hidden
     def _find_at_top(self, fullname: str) -> ModuleSpec | None:
@@ -134,23 +137,18 @@ class ArchiveFinder:
         self._others.clear()
 
     @hidden
-    def _found_by_others(
-        self, fullname: str, spec: ModuleSpec | None
-    ) -> ModuleSpec | None:
-        """Return what path hooks of others make of a module, or its *spec*.
+    def by_others(self, tree: Tree, fullname: str, spec: ModuleSpec) -> ModuleSpec:
+        """Return what path hooks of others make of a module of *tree*, or its *spec*.
 
         `beartype.claw` has one. They read directories in ways that nobody notices, so
         the whole package is on disk first.
         """
-        tree = self.tree
-        origin = str(spec.origin) if spec else tree.inside + fullname.replace(".", "/")
-        top = origin[len(tree.inside) :].partition("/")[0]
-        if spec is None and (top == "lazyimport" or not tree.is_directory(top)):
-            return None
-        for path in (tree.root, tree.inside + top):
-            appearing.appear(tree, path, LISTED)
-        if spec is None:  # a namespace, perhaps
-            return None
+        if self._hooks != sys.path_hooks:
+            self._see_hooks()
+        if not self._other_hooks:
+            return spec
+        origin = str(spec.origin)
+        _put_for_others(tree, origin[len(tree.inside) :])
         depth = 1 if spec.submodule_search_locations is None else 2
         folder = origin.rsplit("/", depth)[0]
         if folder not in self._others:
@@ -160,6 +158,19 @@ class ArchiveFinder:
             if found is not None and found.loader is not None:
                 return found
         return spec
+
+    @hidden
+    def _precede_path_finder(self, fullname: str, path: Sequence[str]) -> None:
+        """Put on disk what the path finder may ask path hooks of others for."""
+        if fullname in STANDARD or fullname.partition(".")[0] == "lazyimport":
+            return
+        tail = fullname.rpartition(".")[2]
+        for entry in path:
+            folder = self.late.followed(entry) if isinstance(entry, str) else None
+            if folder is not None:
+                stem = f"{folder}/{tail}" if folder else tail
+                if self.tree.module(stem) or self.tree.is_directory(stem):
+                    _put_for_others(self.tree, stem)
 
     def _see_path(self) -> None:
         """Note the directories of the tree that are on ``sys.path`` before its root.
@@ -188,6 +199,12 @@ class ArchiveFinder:
 
     def __repr__(self) -> str:
         return f"<ArchiveFinder of archive {self.late.hash[:12]}>"
+
+
+def _put_for_others(tree: Tree, inner: str) -> None:
+    """Put on disk the names at the top, and all of the package that *inner* is in."""
+    appearing.appear(tree, tree.root, LISTED)
+    appearing.appear(tree, tree.inside + inner.partition("/")[0], LISTED)
 
 
 def _made_by(hooks: list[Any], folder: str) -> Iterator[Any]:

@@ -13,27 +13,35 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
     from typing import Any
 
     from lazyimport.importing.tree import Tree
 
+    ByOthers = Callable[[Tree, str, ModuleSpec], ModuleSpec]
+
 
 class ArchivePathFinder:
     """Finds modules in one directory of the tree: a path entry finder (PEP 420).
 
-    *folder* is relative to the tree's root, ``""`` for the root itself.
+    *folder* is relative to the tree's root, ``""`` for the root itself. *by_others*
+    returns what path hooks of others make of a module.
     """
 
-    def __init__(self, tree: Tree, folder: str) -> None:
+    def __init__(
+        self, tree: Tree, folder: str, by_others: ByOthers | None = None
+    ) -> None:
         self.tree = tree
+        self._by_others = by_others
         self.path = tree.inside + folder if folder else tree.root
         self._inside = folder + "/" if folder else ""
 
     @classmethod
     @hidden
-    def at(cls, tree: Tree, path: str) -> ArchivePathFinder:
+    def at(
+        cls, tree: Tree, path: str, by_others: ByOthers | None = None
+    ) -> ArchivePathFinder:
         """Return the finder of the directory of *tree* that *path* leads to.
 
         Raises ImportError if there is none.
@@ -41,7 +49,7 @@ class ArchivePathFinder:
         folder = tree.followed(path)
         try:
             if folder is not None and tree.is_directory(folder):
-                return cls(tree, folder)
+                return cls(tree, folder, by_others)
         except errors.ArchiveError as error:
             raise damaged(tree, path, folder or "", error) from error
         raise ImportError("not a directory of the archive", path=path)
@@ -56,6 +64,8 @@ class ArchivePathFinder:
         tail = fullname.rpartition(".")[2]
         stem = self._inside + tail
         spec = module_spec(self.tree, fullname, stem)
+        if spec is not None and self._by_others is not None:
+            return self._by_others(self.tree, fullname, spec)
         if spec is not None or not tail or "/" in tail:
             return spec
         try:

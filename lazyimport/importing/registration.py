@@ -104,9 +104,10 @@ class Registration:
     def _path_hook(self, path: str) -> ArchivePathFinder:
         """Return the finder of a directory of the tree, or raise ImportError."""
         if isinstance(path, str) and self.late.followed(path) is not None:
+            finder = path_finder.ArchivePathFinder
             if self._policy == "refuse":
-                return shadowing.RefusingPathFinder.at(self.tree, path)
-            return path_finder.ArchivePathFinder.at(self.tree, path)
+                finder = shadowing.RefusingPathFinder
+            return finder.at(self.tree, path, self._finder.by_others)
         raise ImportError("not a directory of the archive", path=path)
 
     @property

@@ -27,6 +27,9 @@ TREE: Files = {
     "space/before.py": DOUBLE,
     "space/after.py": DOUBLE,
     "alone.py": DOUBLE,
+    "whole/__init__.py": DOUBLE,
+    "checked/vendor/inner.py": DOUBLE,
+    "checked/vendor/package/__init__.py": DOUBLE,
     "pkg/__init__.py": "",
     "pkg/loud.shout": "x = 'HEARD'\n",
     "pkg/plain.txt": "",
@@ -59,12 +62,33 @@ PROGRAMS = {
         sys.path_hooks.insert(-1, FileFinder.path_hook(
             (ExtensionFileLoader, EXTENSION_SUFFIXES), (Rewriting, [".py"])))
         sys.path_importer_cache.clear()
-        see("checked.after", "checked.deep.after", "space.after", "alone")
+        see("checked.after", "checked.deep.after", "space.after", "alone", "whole")
         import json.tool, checked
+        sys.path.append(checked.__path__[0] + "/vendor")
+        see("inner", "package")
         print(sorted(m.name for m in pkgutil.iter_modules(checked.__path__)))
         del sys.path_hooks[-2]
         sys.path_importer_cache.clear()
         see("checked.late")
+        """,
+    ),
+    "a path hook before all others": (
+        "",
+        """
+        import importlib, sys
+        from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+        class Rewriting(SourceFileLoader):
+            def get_code(self, name):
+                text = self.get_data(self.path).replace(b"return x", b"return -x")
+                return self.source_to_code(text, self.path)
+        sys.path_hooks.insert(0, FileFinder.path_hook(
+            (ExtensionFileLoader, EXTENSION_SUFFIXES), (Rewriting, [".py"])))
+        sys.path_importer_cache.clear()
+        for name in ("alone", "whole", "space.after", "checked.after", "inner", "package"):
+            module = importlib.import_module(name)
+            print(name, module.double(2), module.__file__)
+            if name == "checked.after":
+                sys.path.append(sys.modules["checked"].__path__[0] + "/vendor")
         """,
     ),
     "typeguard": (
@@ -83,8 +107,8 @@ PROGRAMS = {
         """
         import importlib
         from beartype.claw import beartype_packages
-        beartype_packages(["checked", "space", "alone"])
-        for name in ("checked.after", "space.after", "alone"):
+        beartype_packages(["checked", "space", "alone", "whole"])
+        for name in ("alone", "whole", "checked.after", "space.after"):
             try: importlib.import_module(name).double("x")
             except Exception as error: print(name, type(error))
         """,
@@ -164,8 +188,19 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_no_difference(name: str, tmp_path: Path) -> None:
+#: those that also run with the order of ``sys.path``
+BY_PATH = [
+    "a path hook that rewrites sources",
+    "a path hook before all others",
+    "beartype",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [*((name, "archive") for name in PROGRAMS), *((name, "path") for name in BY_PATH)],
+)
+def test_no_difference(name: str, policy: str, tmp_path: Path) -> None:
     needed, program = PROGRAMS[name]
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
@@ -174,7 +209,13 @@ def test_no_difference(name: str, tmp_path: Path) -> None:
     flags = ["-W", "ignore"]
 
     directory = from_directory(folder, "ARCHIVE = False\n" + dedent(program), flags)
-    archive = from_archive(hash_, cache, "ARCHIVE = True\n" + dedent(program), flags)
+    archive = from_archive(
+        hash_,
+        cache,
+        "ARCHIVE = True\n" + dedent(program),
+        flags,
+        LAZYIMPORT_POLICY=policy,
+    )
 
     assert directory.status == 0, directory.stderr
     assert archive == directory
