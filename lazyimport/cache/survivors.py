@@ -83,19 +83,23 @@ def settle(files: putting.Files, descriptor: int) -> bool:
 
     Whoever puts more there takes that back first (`lazyimport.cache.putting`).
     *descriptor* is the one that holds the tree. Returns False, and does nothing, if
-    others hold it, since they may be putting files there; or where this user may not
-    write. Raises OSError.
+    others hold it, since they may be putting files there; where there are no locks that
+    would say so; or where this user may not write. Raises OSError.
     """
     root = files.root
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        flock(descriptor, LOCK_SH)  # to ask for the other has given it up
+        return False
+    except OSError:
+        return False  # a file system without locks
+    try:
         os.sync()
         for path in (*_files(root), root, root + READY):
             _require_synchronized(path)
         with AtomicFile(mark_path(root, BOOT)) as file:
             file.write(SYNCHRONIZED)
-    except BlockingIOError:
-        return False
     except OSError as error:
         if error.errno in {EACCES, EPERM, EROFS}:
             return False

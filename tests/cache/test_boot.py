@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache import boot
+from lazyimport.cache import boot, survivors
 from lazyimport.cache.disks import is_local
 from lazyimport.cache.layout import BOOT, SHARED, mark_path
 from lazyimport.cache.materialize import Materializer
@@ -30,7 +31,7 @@ FILES: dict[str, str | bytes] = {
 #: Puts on disk what a process does, in a boot that it is told.
 PUT = """
 import sys
-from lazyimport.cache import boot
+from lazyimport.cache import boot, survivors
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 where, hash, boot._known = sys.argv[1:]
@@ -187,6 +188,25 @@ def test_nothing_is_synchronized_while_others_use_it(
 
     assert Path(mark_path(used.root, BOOT)).read_text() == boot.name()
     assert used.settle()
+
+
+def test_nothing_is_synchronized_where_no_lock_says_who_uses_it(
+    cache: NodeCache, hash: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems have no locks."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    archive = cache.open(hash)
+    assert archive is not None
+    files = Materializer(archive, cache.tree_path(hash))
+    files.put_all()
+    monkeypatch.setattr(survivors, "flock", refuse)
+
+    assert not files.settle()
+
+    assert Path(mark_path(files.root, BOOT)).read_text() == boot.name()
 
 
 def test_threads_that_put_the_first_files_at_once(cache: NodeCache, hash: str) -> None:
