@@ -52,7 +52,7 @@ def find_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
     None if there is none, or where that may not be asked. Its `PartsUpload.run` raises
     Unfit if a part is of other bytes, or if the upload is gone.
     """
-    from google.api_core.exceptions import ClientError
+    from google.api_core.exceptions import GoogleAPICallError
 
     ask: Any = partial(
         ask_api, blob.client, path_of(blob.bucket, blob.name), **patience
@@ -67,7 +67,7 @@ def find_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
         for _, upload_id in sorted(uploads, reverse=True):
             if there := parts_of(ask, upload_id):
                 return PartsUpload(blob, patience, ask, upload_id, there)
-    except ClientError as error:
+    except GoogleAPICallError as error:
         if comes_back(error.code or 0):
             raise
     return None

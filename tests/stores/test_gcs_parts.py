@@ -226,6 +226,14 @@ class TestRefusals:
         assert fake.objects[NAME] == DATA
         assert fake.requests["upload.piece"] == 3
 
+    def test_what_lists_no_uploads_may_still_take_one(
+        self, fake: FakeGcs, store: GcsStore
+    ) -> None:
+        fake.fail(status=501, only="parts.list")
+        assert put(store) is True
+        assert fake.objects[NAME] == DATA
+        assert not fake.requests["upload.piece"]
+
     def test_no_permission(self, fake: FakeGcs, store: GcsStore) -> None:
         fake.denied |= {CREATE, "storage.objects.create"}
         with pytest.raises(StoreDenied, match=r"roles/storage\.object") as caught:
