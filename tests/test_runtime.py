@@ -484,6 +484,34 @@ def test_reading_what_is_damaged_fails_as_reading_a_bad_disk_does(
     assert packed in str(raw.value)
 
 
+@pytest.mark.parametrize("at", [0, 50, 170], ids=["magic", "header", "root"])
+def test_what_is_damaged_before_anybody_looks_is_as_a_bad_disk(
+    packed: str, cache: Path, at: int
+) -> None:
+    """Its beginning was sound when it was installed; what lies elsewhere works."""
+    path = cache / "archives" / packed
+    status = path.stat()
+    path.chmod(0o600)
+    with lazyimport.install(packed, cache_dir=str(cache)) as installation:
+        root = installation.root
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(b"\0\1\2\3")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        with pytest.raises(ArchiveReadError, match=packed):
+            os.stat(f"{root}/quiet/plain.py")
+        assert not os.path.exists(f"{root}/quiet")
+        with pytest.raises(ArchiveImportError, match=packed) as missing:
+            importlib.import_module("quiet")
+        assert missing.value.name == "quiet"
+        # as the standard library does for what another system has
+        assert importlib.machinery.PathFinder.find_spec("msvcrt") is None
+        with pytest.raises(ArchiveReadError, match=packed):
+            list(importlib.metadata.distributions())
+    assert root not in sys.path_importer_cache
+
+
 def test_install_while_another_thread_imports_what_we_patch(
     packed: str, cache: Path
 ) -> None:

@@ -17,7 +17,7 @@ from _thread import get_ident
 
 from lazyimport.importing import finders_behind, hidden
 from lazyimport.importing.looks import LISTED
-from lazyimport.lazy import Later
+from lazyimport.lazy import Later, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,17 +84,21 @@ class ArchiveFinder:
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Return the spec of an archive's module, or None."""
-        if path is None:
-            spec = self._find_at_top(fullname)
-        else:
-            spec = self._find_below(fullname, path)
-        if self._hooks != sys.path_hooks:
-            self._see_hooks()
-        if not self._other_hooks:
-            return spec
-        if spec is not None:
-            return self.by_others(self.tree, fullname, spec)
-        self._precede_path_finder(fullname, sys.path if path is None else path)
+        try:
+            if path is None:
+                spec = self._find_at_top(fullname)
+            else:
+                spec = self._find_below(fullname, path)
+            if self._hooks != sys.path_hooks:
+                self._see_hooks()
+            if not self._other_hooks:
+                return spec
+            if spec is not None:
+                return self.by_others(self.tree, fullname, spec)
+            self._precede_path_finder(fullname, sys.path if path is None else path)
+        except errors.ArchiveError as error:
+            stem = fullname.replace(".", "/")
+            raise specs.damaged(self.late, fullname, stem, error) from error
         return None
 
     @hidden
@@ -104,10 +108,10 @@ class ArchiveFinder:
         if self._path != sys.path:
             self._see_path()
         for folder in self._in_front:
-            spec = specs.find(self.late, fullname, f"{folder}/{fullname}")
+            spec = specs.module_spec(self.late.tree, fullname, f"{folder}/{fullname}")
             if spec is not None:
                 return spec
-        return specs.find(self.late, fullname, fullname)
+        return specs.module_spec(self.late.tree, fullname, fullname)
 
     @hidden
     def _find_below(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
@@ -123,7 +127,9 @@ class ArchiveFinder:
         except (AttributeError, TypeError):  # it is no str: the path finder skips it
             return None
         for portion in path:
-            spec = specs.find(self.late, fullname, f"{known[portion]}/{tail}")
+            spec = specs.module_spec(
+                self.late.tree, fullname, f"{known[portion]}/{tail}"
+            )
             if spec is not None:
                 return spec
         return None
@@ -192,7 +198,7 @@ class ArchiveFinder:
         from importlib.metadata import DistributionFinder
 
         context = context or DistributionFinder.Context()
-        return metadata.find_distributions(self.tree, context)
+        return metadata.find_distributions(self.late.to_read(self.late.root), context)
 
     def invalidate_caches(self) -> None:
         """Do nothing: an archive does not change."""

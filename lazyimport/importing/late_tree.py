@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lazyimport.lazy import errors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,21 @@ class LateTree:
             return self.tree.followed(path)
         return None
 
+    def has(self, path: str) -> bool:
+        """Return whether *path* leads into the tree; this opens none."""
+        if not path.startswith(self.root) and self._looks.concern(path):
+            from lazyimport.importing.looking import from_root  # few lead there so
+
+            path = from_root(self._looks, self.root, path)
+        return path.startswith(self.root)
+
+    def to_read(self, path: str) -> Tree:
+        """Return the tree, to read *path*. Raises ArchiveReadError if it is damaged."""
+        try:
+            return self.tree
+        except errors.ArchiveError as error:
+            raise unreadable(path, self.hash, error) from error
+
     @property
     def is_open(self) -> bool:
         """Whether anybody has needed the tree."""
@@ -57,3 +74,15 @@ def opened(tree: Tree) -> LateTree:
     late = LateTree(tree.hash, tree.root, tree.looks, lambda: tree)
     late.tree = tree
     return late
+
+
+def unreadable(path: str, hash: str, error: Exception) -> OSError:
+    """Return the error for a file of the archive *hash* that cannot be read."""
+    import errno
+
+    return errors.ArchiveReadError(
+        f"cannot read {path}: {error}",
+        errno=errno.EIO,
+        filename=path,
+        hash=hash,
+    )

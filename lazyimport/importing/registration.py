@@ -16,7 +16,7 @@ from lazyimport.importing import (
 from lazyimport.importing.finder import ArchiveFinder, MissingFinder
 from lazyimport.importing.looks import NAME, PACKAGE
 from lazyimport.importing.wrappers import WATCHED
-from lazyimport.lazy import Later
+from lazyimport.lazy import Later, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         looking,
         path_finder,
         shadowing,
+        specs,
         stdlib_patches,
     )
     from lazyimport.importing.late_tree import LateTree
@@ -39,6 +40,7 @@ else:
     # Few starts look at files, or for what is no module of the archive.
     appearing, shadowing = Later("importing.appearing"), Later("importing.shadowing")
     looking, path_finder = Later("importing.looking"), Later("importing.path_finder")
+    specs = Later("importing.specs")
     stdlib_patches = Later("importing.stdlib_patches")
 
 #: modules that `stdlib_patches` lets see the archive
@@ -103,7 +105,11 @@ class Registration:
     @hidden
     def _path_hook(self, path: str) -> ArchivePathFinder:
         """Return the finder of a directory of the tree, or raise ImportError."""
-        if isinstance(path, str) and self.late.followed(path) is not None:
+        try:
+            ours = isinstance(path, str) and self.late.followed(path) is not None
+        except errors.ArchiveError as error:
+            raise specs.damaged(self.late, path, "", error) from error
+        if ours:
             finder = path_finder.ArchivePathFinder
             if self._policy == "refuse":
                 finder = shadowing.RefusingPathFinder
@@ -176,7 +182,7 @@ class Registration:
 
     def _watch(self, late: LateTree) -> None:
         def appear(path: str, depth: int) -> bool:
-            return appearing.appear(late.tree, path, depth)
+            return appearing.appear(late.to_read(path), path, depth)
 
         self._wrappers.looks.watch(late.root, appear)
 
@@ -227,7 +233,7 @@ class Registration:
 def _forget_path_entries(late: LateTree) -> None:
     for path, finder in list(sys.path_importer_cache.items()):
         ours = late.is_open and getattr(finder, "tree", None) is late.tree
-        if ours or (isinstance(path, str) and late.followed(path) is not None):
+        if ours or (isinstance(path, str) and late.has(path)):
             sys.path_importer_cache.pop(path, None)
 
 

@@ -25,16 +25,6 @@ _CACHED_END = f".{sys.implementation.cache_tag}" + (
 
 
 @hidden
-def find(late: LateTree, fullname: str, stem: str) -> ModuleSpec | None:
-    """Return the spec of the module at *stem* of a tree that may not be open yet."""
-    try:
-        tree = late.tree
-    except errors.ArchiveError as error:
-        raise damaged(late, fullname, stem, error) from error
-    return module_spec(tree, fullname, stem)
-
-
-@hidden
 def module_spec(tree: Tree, fullname: str, stem: str) -> ModuleSpec | None:
     """Return the spec of the module at *stem* of the tree, or None."""
     try:

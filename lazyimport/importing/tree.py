@@ -16,6 +16,7 @@ from lazyimport.importing import (
     SOURCE_SUFFIXES,
     running_python,
 )
+from lazyimport.importing.late_tree import unreadable
 from lazyimport.importing.looks import Looks
 from lazyimport.lazy import errors
 
@@ -208,14 +209,7 @@ class Tree:
 
     def unreadable(self, path: str, error: Exception) -> OSError:
         """Return the error for a file that cannot be read."""
-        import errno
-
-        return errors.ArchiveReadError(
-            f"cannot read {path}: {error}",
-            errno=errno.EIO,
-            filename=path,
-            hash=self.hash,
-        )
+        return unreadable(path, self.hash, error)
 
     def stays_in_memory(self, top: str) -> bool:
         """Return whether a directory at the top is configured to stay off the disk."""

@@ -31,7 +31,7 @@ def test_an_import_calls_few_functions(tmp_path: Path) -> None:
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout.split() == [
         "find_spec",  # of who watches imports
-        *("find_spec", "_find_below", "find", "module_spec"),
+        *("find_spec", "_find_below", "module_spec"),
         *("module", "find", "decode_row", "__init__"),
         "create_module",
         *("get_code", "prepare", "bytecode", "code_member", "member", "read"),
