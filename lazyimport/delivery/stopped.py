@@ -10,6 +10,8 @@ import os
 
 #: The descriptor that is the file of its lock; see `lazyimport.delivery.starting`.
 _LOCK = 2
+#: What the command of a fetcher names: others, without stderr, may have the file there.
+_MAIN = b"lazyimport.delivery.fetcher"
 
 
 def end_stopped(lock: str) -> int | None:
@@ -21,7 +23,7 @@ def end_stopped(lock: str) -> int | None:
     try:
         status = os.stat(lock)
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            if _has_as_lock(pid, status) and _is_stopped(pid):
+            if _has_as_lock(pid, status) and _is_stopped_fetcher(pid):
                 os.kill(int(pid), signal.SIGKILL)
                 return int(pid)
     except OSError:
@@ -36,6 +38,8 @@ def _has_as_lock(pid: str, lock: os.stat_result) -> bool:
         return False  # it has ended, or is another user's
 
 
-def _is_stopped(pid: str) -> bool:
+def _is_stopped_fetcher(pid: str) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        is_fetcher = _MAIN in file.read()
     with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[:1] == [b"T"]
+        return is_fetcher and file.read().rpartition(b")")[2].split()[:1] == [b"T"]

@@ -280,6 +280,13 @@ def test_no_other_process_is_ended(site: ColdNode) -> None:
         assert end_stopped(lock.path) is None
         assert user.poll() is None
         user.kill()
+    with lock, subprocess.Popen(["sleep", "60"], stderr=lock.descriptor) as user:
+        # as one that was started with stderr closed may have it
+        os.kill(user.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, user.pid, os.WSTOPPED)
+        assert end_stopped(lock.path) is None
+        assert user.poll() is None
+        user.kill()
     with lock, subprocess.Popen(["sleep", "60"], stderr=lock.descriptor) as working:
         assert end_stopped(lock.path) is None
         assert working.poll() is None
