@@ -484,6 +484,20 @@ def test_reading_what_is_damaged_fails_as_reading_a_bad_disk_does(
     assert packed in str(raw.value)
 
 
+def test_what_opens_an_archive_is_not_looked_for_in_it(
+    packed: str, cache: Path, tmp_path: Path
+) -> None:
+    """Nothing is loaded together where bytecode lies elsewhere: finders are asked."""
+    done = from_archive(
+        packed,
+        cache,
+        "import sys; sys.path.insert(0, lazyimport.current().root + '/quiet')\n"
+        "import json.tool, plain; print(plain.x)",
+        PYTHONPYCACHEPREFIX=str(tmp_path / "elsewhere"),
+    )
+    assert (done.stderr, done.stdout) == ("", "1\n")
+
+
 @pytest.mark.parametrize("at", [0, 50, 170], ids=["magic", "header", "root"])
 def test_what_is_damaged_before_anybody_looks_is_as_a_bad_disk(
     packed: str, cache: Path, at: int

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from _thread import get_ident
+
 from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
@@ -29,12 +32,22 @@ class LateTree:
         self.inside = root + "/"
         self._looks = looks
         self._make = make
+        #: threads that open it, each with its process: a fork leaves others behind
+        self._opening: set[tuple[int, int]] = set()
 
     def __getattr__(self, name: str) -> Tree:
         if name != "tree":
             raise AttributeError(name)
+        if (me := (os.getpid(), get_ident())) in self._opening:
+            # What opens it imports what nobody has yet, none of it from the archive.
+            raise ImportError(f"archive {self.hash} is just being opened")
+        self._opening.add(me)
+        try:
+            made = self._make()
+        finally:
+            self._opening.discard(me)
         # Of two threads that open it, the first one gives both its tree.
-        tree: Tree = self.__dict__.setdefault(name, self._make())
+        tree: Tree = self.__dict__.setdefault(name, made)
         return tree
 
     def followed(self, path: str) -> str | None:
