@@ -44,14 +44,14 @@ _START = (
     "importing/ importing/late_tree importing/looks importing/finder "
     "importing/wrappers importing/registration settings runtime"
 )
-#: The same of what looks for something in an archive.
+#: The same of what opens an archive, and of the first lookup in it.
 _TREE = (
-    "format/entries format/index format/sections format/archive importing/tree "
-    "importing/specs trees"
+    "format/entries format/index format/sections format/archive importing/tree trees"
 )
+_LOOKUP = f"{_TREE} importing/loader importing/specs"
 _TOGETHER = {
     items.rpartition(" ")[2]: items
-    for items in (_START, _TREE, "importing/looking importing/seeing")
+    for items in (_START, _TREE, _LOOKUP, "importing/looking importing/seeing")
 }
 #: Whether `promote` does anything: where the collector has three lists of objects (not
 #: with free threads, nor in Python 3.14.0 to 3.14.4), until somebody has frozen some.
@@ -106,6 +106,7 @@ def _import(module: str, name: str) -> Any:
         return getattr(__import__(module, fromlist=[name]), name)
     finally:
         if collects:
+            promote()  # else it is looked through as soon as this is enabled
             gc.enable()
 
 
@@ -169,9 +170,9 @@ def _valid_code(source: str, cached: str) -> CodeType | None:
             data = file.read()
     except (ImportError, OSError):
         return None
-    facts = (0, int(status.st_mtime), status.st_size)
-    head = b"".join((fact & 0xFFFF_FFFF).to_bytes(4, "little") for fact in facts)
-    if data[:16] != MAGIC_NUMBER + head:
+    flags = b"\0\0\0\0"
+    facts = int(status.st_mtime) & 0xFFFF_FFFF | (status.st_size & 0xFFFF_FFFF) << 32
+    if data[:16] != MAGIC_NUMBER + flags + facts.to_bytes(8, "little"):
         return None
     return loads(memoryview(data)[16:])  # type: ignore[no-any-return]
 

@@ -15,7 +15,8 @@ import posix
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache.layout import BLOBS, SHARED, is_as_put, is_sealed, note_use
+from lazyimport.cache.layout import BLOBS, SHARED, is_sealed, note_use
+from lazyimport.cache.marks import is_as_put
 from lazyimport.cache.seals import seal, sealing
 from lazyimport.files import (
     AtomicFile,

@@ -26,8 +26,6 @@ removes it when its writer is dead.
 from __future__ import annotations
 
 import os
-import posix
-import stat
 from time import time_ns
 
 from lazyimport.cache import is_trusted, make_trusted
@@ -38,11 +36,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from lazyimport import files, regular
+    from lazyimport import files
     from lazyimport.cache import boot
-    from lazyimport.format.entries import Entry
 else:
-    regular = Later("regular")  # where files of a tree are looked at
     files = Later("files")  # to write
     boot = Later("cache.boot")  # where something lies that was not synchronized
 
@@ -59,19 +55,6 @@ DEPLOYMENTS = "deployments"
 STAGING = "staging"
 LOCKS = "locks"
 
-#: The marks of parts of a tree that are no package; no package has such a name.
-FILES_AT_THE_TOP = ":"
-#: These, and the directories beside the packages that hold no module.
-NEIGHBORS = "::"
-
-#: Names the boot since which the tree is as it was put there.
-BOOT = ":boot"
-#: Stands there in place of a boot if all of the tree was on the disk before.
-SYNCHRONIZED = b"synchronized"
-
-READY = ".ready"
-#: The number of lines that a process has seen of a mark when it has seen all.
-ALL_LINES = 1 << 40
 #: Bytes from which on trees share a file. Those that programs edit are smaller; in
 #: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
 SHARED = 1 << 20
@@ -177,20 +160,6 @@ def is_sealed(status: os.stat_result, digest: str) -> bool:
     return found == seal_of(digest) or found == seal_of(until_boot(digest))
 
 
-def is_as_put(path: str, entry: Entry) -> bool:
-    """Return whether the file *entry* of a tree is at *path*.
-
-    One that trees share must be as it was put there, too.
-    """
-    try:
-        status = posix.lstat(path)
-    except OSError:
-        return False
-    if entry.size < SHARED:
-        return stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
-    return status.st_size == entry.size and is_sealed(status, entry.digest.hex())
-
-
 def seal_of(digest: str) -> int:
     """Return the nanoseconds below a second that seal the file of *digest*."""
     return int(digest[:12], 16) % 10**6 * 1000  # file systems keep microseconds
@@ -209,26 +178,6 @@ def note_use(descriptor: int, status: os.stat_result) -> None:
             os.utime(descriptor, ns=(now, status.st_mtime_ns))
         except OSError:
             pass  # read-only, or another user's: nothing is evicted either
-
-
-def mark_path(root: str, mark: str) -> str:
-    """Return the file that is there when a part of the tree *root* is on disk.
-
-    *mark* is a package's name, `FILES_AT_THE_TOP` or `NEIGHBORS`.
-    """
-    return f"{root}{READY}/{mark}"
-
-
-def is_of_this_boot(root: str) -> bool:
-    """Return whether all that is on disk of the tree *root* was put there since boot.
-
-    Or was proved since, or is `SYNCHRONIZED`.
-    """
-    try:
-        with open(mark_path(root, BOOT), "rb", opener=regular.open_regular) as file:
-            return file.read() in {boot.name().encode(), SYNCHRONIZED}
-    except OSError:
-        return not boot.name()
 
 
 def hash_in(path: str) -> str | None:

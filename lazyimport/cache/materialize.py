@@ -15,11 +15,11 @@ import os
 import posix
 from fcntl import LOCK_SH, flock
 
-from lazyimport.cache.layout import (
+from lazyimport.cache.layout import Layout
+from lazyimport.cache.marks import (
     ALL_LINES,
     FILES_AT_THE_TOP,
     NEIGHBORS,
-    Layout,
     is_as_put,
     is_of_this_boot,
     mark_path,

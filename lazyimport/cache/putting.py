@@ -17,12 +17,12 @@ from fcntl import LOCK_EX, LOCK_NB, lockf
 
 from lazyimport.cache import blobs, boot
 from lazyimport.cache.blobs import write_file
-from lazyimport.cache.layout import (
+from lazyimport.cache.layout import SHARED
+from lazyimport.cache.marks import (
     ALL_LINES,
     BOOT,
     FILES_AT_THE_TOP,
     NEIGHBORS,
-    SHARED,
     SYNCHRONIZED,
     mark_path,
 )

@@ -24,7 +24,7 @@ import os
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from lazyimport.cache.layout import READY
+from lazyimport.cache.marks import READY
 from lazyimport.errors import CacheError
 from lazyimport.regular import open_any
 

@@ -17,13 +17,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from lazyimport.cache import blobs, boot, putting
 from lazyimport.cache.disks import is_local
-from lazyimport.cache.layout import (
-    BOOT,
-    READY,
-    SYNCHRONIZED,
-    is_of_this_boot,
-    mark_path,
-)
+from lazyimport.cache.marks import BOOT, READY, SYNCHRONIZED, is_of_this_boot, mark_path
 from lazyimport.files import AtomicFile, remove_file
 
 TYPE_CHECKING = False

@@ -17,11 +17,11 @@ from lazyimport.cache.layout import (
     DEPLOYMENTS,
     LOCKS,
     PACKS,
-    READY,
     SIGNATURES,
     STAGING,
     TREES,
 )
+from lazyimport.cache.marks import READY
 from lazyimport.cache.opening import map_file
 from lazyimport.cache.previous import packed_blobs
 from lazyimport.cache.removal import is_used

@@ -129,8 +129,14 @@ class Index:
 
     def variant(self, tag: str, magic: bytes, optimization: int) -> int:
         """Return the number of the variant for such a Python, or -1."""
-        wanted = Variant(tag, magic, optimization)
-        return self.variants.index(wanted) if wanted in self.variants else -1
+        for number, known in enumerate(self.variants):
+            if (known.tag, known.magic, known.optimization) == (
+                tag,
+                magic,
+                optimization,
+            ):
+                return number
+        return -1
 
     def find(self, stem: str) -> list[Entry]:
         """Return the entries whose stem is *stem*: none, or few."""

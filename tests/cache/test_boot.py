@@ -13,7 +13,8 @@ import pytest
 
 from lazyimport.cache import boot, survivors
 from lazyimport.cache.disks import is_local
-from lazyimport.cache.layout import BOOT, SHARED, mark_path
+from lazyimport.cache.layout import SHARED
+from lazyimport.cache.marks import BOOT, mark_path
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import verify

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lazyimport.cache.layout import BOOT, SYNCHRONIZED, mark_path
+from lazyimport.cache.marks import BOOT, SYNCHRONIZED, mark_path
 from lazyimport.packing import PackOptions, distributions
 from lazyimport.packing.interpreters import Interpreter, find_interpreters
 from lazyimport.reporting import SILENT, Reporter

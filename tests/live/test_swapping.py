@@ -576,3 +576,16 @@ def test_a_module_that_puts_an_object_in_its_place(run: Run, made: str) -> None:
     assert told[:3] == ["False", "app.main", "1 1 True"]
     assert "app.lazy would have to be executed again" in told[3]
     assert told[4:] == ["1 1 True"]
+
+
+def test_a_swap_before_anything_is_imported(run: Run) -> None:
+    """Nothing has opened the archive that this process began with."""
+    assert run(
+        """
+        to(1)
+        from app import main
+        print(main.answer(), main.late())
+        """,
+        version(1),
+        version(2),
+    ) == ["2 2"]
