@@ -236,9 +236,13 @@ class _Check:
 
     def _unreadable(self, path: str, error: OSError) -> None:
         """Count what is no regular file as damaged. Raises other errors."""
-        if error.errno not in {EINVAL, EISDIR}:
+        if error.errno == EISDIR:  # the cache makes none there
+            why = f"{error.strerror}; it stays, since somebody else put it there"
+            self.found.damages.append(Damage(path, why))
+        elif error.errno == EINVAL:
+            self._damaged(path, str(error.strerror))
+        else:
             raise error
-        self._damaged(path, str(error.strerror))
 
     def _count(self, size: int) -> None:
         self.found.files += 1

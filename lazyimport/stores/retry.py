@@ -141,7 +141,7 @@ class _Tries:
             try:
                 self._store.download(key, sink, start + size, end)
             except StoreUnavailable as error:  # damaged bytes are no beginning
-                if start + size == end:
+                if end is not None and start + size >= end:
                     return size
                 self._failed(error)
             else:

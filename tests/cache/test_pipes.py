@@ -114,3 +114,14 @@ def test_what_is_no_file_is_damaged(cache: NodeCache) -> None:
 
     assert damage.path == cache.archive_path(hash)
     assert cache.open(hash) is None
+
+
+def test_a_directory_in_the_place_of_an_archive_stays(cache: NodeCache) -> None:
+    hash = put_archive(cache, used=0)
+    os.unlink(cache.archive_path(hash))
+    os.mkdir(cache.archive_path(hash))
+
+    found = verify(cache, remove=True)
+
+    assert [cache.archive_path(hash)] == [damage.path for damage in found.damages]
+    assert os.path.isdir(cache.archive_path(hash))

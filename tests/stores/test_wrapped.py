@@ -197,6 +197,21 @@ class TestRetry:
         assert counts.received == len(data)
         assert counts.calls == {"download": 31}
 
+    def test_a_download_ends_that_has_more_than_was_asked_for(
+        self, store: MemoryStore, pauses: list[float]
+    ) -> None:
+        store.put("k", io.BytesIO(b"a" * 90))
+
+        class Generous(MemoryStore):
+            def download(
+                self, key: str, out: Any, start: int = 0, end: Any = None
+            ) -> int:
+                out.write(self.read(key, start))
+                raise away()
+
+        generous = Generous(store.url.rpartition("/")[2])
+        assert retrying(generous, 5).download("k", io.BytesIO(), 0, 30) == 90
+
     def test_a_listing_goes_on_after_its_last_key(
         self, store: MemoryStore, pauses: list[float]
     ) -> None:
