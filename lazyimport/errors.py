@@ -36,6 +36,8 @@ the same text and facts: the driver may not have lazyimport.
 
 from __future__ import annotations
 
+from errno import EIO
+
 from lazyimport.import_errors import (
     ArchiveImportError,
     ArchiveModuleMissing,
@@ -45,6 +47,8 @@ from lazyimport.import_errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from typing_extensions import Self
 
 __all__ = [
     "ArchiveError",
@@ -222,6 +226,12 @@ class ArchiveReadError(LazyImportError, OSError):
     """
 
     hash: str
+
+    @classmethod
+    def of(cls, path: str, hash: str, error: Exception) -> Self:
+        """Return the error for the file *path* of the archive *hash*, after *error*."""
+        text = f"cannot read {path}: {error}"
+        return cls(text, errno=EIO, filename=path, hash=hash)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OSError, (self.errno, str(self)), self._facts()

@@ -129,12 +129,9 @@ class Index:
 
     def variant(self, tag: str, magic: bytes, optimization: int) -> int:
         """Return the number of the variant for such a Python, or -1."""
+        wanted = tag, magic, optimization
         for number, known in enumerate(self.variants):
-            if (known.tag, known.magic, known.optimization) == (
-                tag,
-                magic,
-                optimization,
-            ):
+            if (known.tag, known.magic, known.optimization) == wanted:
                 return number
         return -1
 
@@ -325,9 +322,7 @@ MAX_ROOT_HEAD = root_head_size(MAX_VARIANTS)
 
 
 def read_root_head(
-    root: bytes,
-    hash: str,
-    what: str = "these bytes",
+    root: bytes, hash: str, what: str = "these bytes"
 ) -> tuple[int, int, int, int, int, tuple[Variant, ...]]:
     """Return the minors, files, directories, pages, slots and variants of a root.
 

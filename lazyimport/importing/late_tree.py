@@ -69,7 +69,7 @@ class LateTree:
         try:
             return self.tree
         except errors.ArchiveError as error:
-            raise unreadable(path, self.hash, error) from error
+            raise errors.ArchiveReadError.of(path, self.hash, error) from error
 
     @property
     def is_open(self) -> bool:
@@ -87,15 +87,3 @@ def opened(tree: Tree) -> LateTree:
     late = LateTree(tree.hash, tree.root, tree.looks, lambda: tree)
     late.tree = tree
     return late
-
-
-def unreadable(path: str, hash: str, error: Exception) -> OSError:
-    """Return the error for a file of the archive *hash* that cannot be read."""
-    import errno
-
-    return errors.ArchiveReadError(
-        f"cannot read {path}: {error}",
-        errno=errno.EIO,
-        filename=path,
-        hash=hash,
-    )

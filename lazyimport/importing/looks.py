@@ -64,6 +64,8 @@ class Looks:
         self.appear: dict[str, Appear] = {}
         #: root -> where what lies in it is looked for
         self.places: dict[str, str] = {}
+        #: what is called before each path counts: what sees it is a path, too
+        self.prepare: Callable[[], object] = lambda: None
 
     def watch(self, root: str, appear: Appear) -> None:
         """Let *appear* be called before Python code looks at a path below *root*.
@@ -90,8 +92,8 @@ class Looks:
     def see_directory(self) -> None:
         """Work out how paths begin, for the current directory has changed."""
         inside = self.roots and self.root_of(current_directory())
-        if inside:  # it could not be loaded by way of itself
-            import lazyimport.importing.seeing  # noqa: F401
+        if inside:
+            self.prepare()
         self.beginnings = ("",) if inside else tuple(self.roots)
 
     def see_roots(self) -> None:

@@ -16,7 +16,6 @@ from lazyimport.importing import (
     SOURCE_SUFFIXES,
     running_python,
 )
-from lazyimport.importing.late_tree import unreadable
 from lazyimport.importing.looks import Looks
 from lazyimport.lazy import errors
 
@@ -209,7 +208,7 @@ class Tree:
 
     def unreadable(self, path: str, error: Exception) -> OSError:
         """Return the error for a file that cannot be read."""
-        return unreadable(path, self.hash, error)
+        return errors.ArchiveReadError.of(path, self.hash, error)
 
     def stays_in_memory(self, top: str) -> bool:
         """Return whether a directory at the top is configured to stay off the disk."""

@@ -215,6 +215,7 @@ class Wrappers:
 
     def __init__(self, looks: Looks) -> None:
         self.looks = looks
+        looks.prepare = lambda: seeing.path  # which loads it
         self._made: dict[Any, Wrapper] = {}
 
     def put_in(self) -> None:
