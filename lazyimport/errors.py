@@ -36,8 +36,6 @@ the same text and facts: the driver may not have lazyimport.
 
 from __future__ import annotations
 
-from errno import EIO
-
 from lazyimport.import_errors import (
     ArchiveImportError,
     ArchiveModuleMissing,
@@ -230,6 +228,8 @@ class ArchiveReadError(LazyImportError, OSError):
     @classmethod
     def of(cls, path: str, hash: str, error: Exception) -> Self:
         """Return the error for the file *path* of the archive *hash*, after *error*."""
+        from errno import EIO  # few of these are made
+
         text = f"cannot read {path}: {error}"
         return cls(text, errno=EIO, filename=path, hash=hash)
 
