@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 
 from lazyimport.importing.looks import (
     LISTED,
@@ -126,9 +127,24 @@ class _Realpath(Wrapper):
 Wrapper.__doc__ = _Realpath.__doc__ = property(lambda self: self.__wrapped__.__doc__)  # type: ignore[assignment]
 
 
+#: Threads that load `seeing`, each with its process: what they look at is in no tree.
+_loading: set[tuple[int, int]] = set()
+
+
+def _sees() -> bool:
+    """Load `seeing` and what it needs; return False to the thread that just does so."""
+    if (me := (os.getpid(), get_ident())) in _loading:
+        return False
+    _loading.add(me)
+    try:
+        return bool(seeing.path)
+    finally:
+        _loading.discard(me)
+
+
 def _origin(wrapper: Wrapper, args: Any, _: Any) -> Any:
     """See an extension module, whose spec names it, and which has neighbors."""
-    if wrapper.looks.concern(args[0].origin):
+    if wrapper.looks.concern(args[0].origin) and _sees():
         looking.look(wrapper.looks, args[0].origin, wrapper.depth)
     return args
 
@@ -141,8 +157,10 @@ def _follow(wrapper: Wrapper, *_: Any) -> None:
 def _later(name: str) -> Any:
     """Return what calls the function of `seeing` with that *name*."""
 
-    def see(*args: Any) -> Any:
-        return getattr(seeing, name)(*args)
+    def see(wrapper: Wrapper, what: Any, *more: Any) -> Any:
+        if name in vars(seeing) or _sees():
+            return getattr(seeing, name)(wrapper, what, *more)
+        return what
 
     return see
 
@@ -215,7 +233,7 @@ class Wrappers:
 
     def __init__(self, looks: Looks) -> None:
         self.looks = looks
-        looks.prepare = lambda: seeing.path  # which loads it
+        looks.prepare = _sees
         self._made: dict[Any, Wrapper] = {}
 
     def put_in(self) -> None:
