@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazyimport.cache.refusal import FULL, refused
 from lazyimport.errors import CacheError
-from lazyimport.files import FileLock, LockTimeout
+from lazyimport.locks import FileLock, LockTimeout
 
 
 class CacheLock(FileLock):

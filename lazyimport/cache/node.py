@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from typing import IO, BinaryIO
 
     from lazyimport import files
-    from lazyimport.files import FileLock
     from lazyimport.format.archive import Archive
+    from lazyimport.locks import FileLock
 else:
     files = Later("files")  # to write
 

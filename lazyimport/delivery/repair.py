@@ -9,8 +9,8 @@ from lazyimport.cache.node import NodeCache
 from lazyimport.cache.verify import prove
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.errors import ArchiveError, DamagedArchive, LazyImportError
-from lazyimport.files import LockTimeout
 from lazyimport.format.archive import Archive
+from lazyimport.locks import LockTimeout
 from lazyimport.reporting import Reporter
 from lazyimport.settings import Settings
 from lazyimport.values import redact

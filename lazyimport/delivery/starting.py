@@ -19,7 +19,7 @@ from lazyimport.lazy import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport.files import FileLock
+    from lazyimport.locks import FileLock
     from lazyimport.reporting import Reporter
     from lazyimport.settings import Settings
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from lazyimport.files import AtomicFile, LockTimeout, remove_file, tries
+from lazyimport.files import AtomicFile, remove_file, tries
+from lazyimport.locks import LockTimeout
 
 #: How file systems say that they have no hard links (EPERM: FAT; the others:
 #: FUSE and SMB). ENOTSUP and EOPNOTSUPP are two numbers on some systems.

@@ -10,7 +10,8 @@ from io import FileIO
 from itertools import chain
 
 from lazyimport.errors import StoreDenied, StoreError, StoreMissing, StoreUnavailable
-from lazyimport.files import AtomicFile, FileLock, LockTimeout
+from lazyimport.files import AtomicFile
+from lazyimport.locks import FileLock, LockTimeout
 from lazyimport.regular import open_regular
 from lazyimport.stores.attempt import Attempt
 from lazyimport.stores.base import StoreBase, Write
