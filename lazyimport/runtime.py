@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lazyimport.importing.tree import Tree
 
     class Live(Protocol):
-        """What the floor above knows of the versions that this process has run."""
+        """What the layer above knows of the versions that this process has run."""
 
         hashes: list[str]
 

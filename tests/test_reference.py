@@ -1,4 +1,4 @@
-"""The reference pages list exactly what exists: settings, public names, floors."""
+"""The reference pages list exactly what exists: settings, public names, layers."""
 
 from __future__ import annotations
 
@@ -197,12 +197,12 @@ def test_messages_that_are_explained_are_in_the_code() -> None:
 
 def test_names_of_the_walks() -> None:
     """A reader can follow them in the code: each name leads to what it says."""
-    rooms = {path.stem for path in PACKAGE.iterdir()} - {"errors"}
+    packages = {path.stem for path in PACKAGE.iterdir()} - {"errors"}
     text = read("architecture.md")
     names = [
         name
         for name in re.findall(r"`(\w+(?:\.\w+)+)(?:\(\))?`", text)
-        if name.partition(".")[0] in rooms
+        if name.partition(".")[0] in packages
     ]
 
     assert len(names) > 40
@@ -210,8 +210,8 @@ def test_names_of_the_walks() -> None:
         assert resolve_name(f"lazyimport.{name}")
 
 
-def floors() -> list[set[str]]:
-    """Return the floors from top to bottom, as the contract has them."""
+def layers() -> list[set[str]]:
+    """Return the layers from top to bottom, as the contract has them."""
     text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
     contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
     layers = next(one["layers"] for one in contracts if one["type"] == "layers")
@@ -219,21 +219,21 @@ def floors() -> list[set[str]]:
 
 
 def test_floors_of_the_drawing() -> None:
-    drawn = re.findall(r'class="name" x="\d+" y="(\d+)">(\w+)<', read("floors.svg"))
-    rooms: dict[str, set[str]] = {}
-    for height, room in drawn:
-        rooms.setdefault(height, set()).add(room)
+    drawn = re.findall(r'class="name" x="\d+" y="(\d+)">(\w+)<', read("layers.svg"))
+    packages: dict[str, set[str]] = {}
+    for height, package in drawn:
+        packages.setdefault(height, set()).add(package)
 
-    expected = [floor - {"installed", "lazy", "import_errors"} for floor in floors()]
-    assert [floor for floor in expected if floor] == [*rooms.values()]
+    expected = [layer - {"installed", "lazy", "import_errors"} for layer in layers()]
+    assert [layer for layer in expected if layer] == [*packages.values()]
 
 
 def test_floors_of_the_table() -> None:
     text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    table = re.search(r"\| Floor .*\n\| --- .*\n((?:\|.*\n)+)", text)
+    table = re.search(r"\| Layer .*\n\| --- .*\n((?:\|.*\n)+)", text)
     assert table is not None
 
     rows = [line.split("|")[1] for line in table[1].splitlines()]
-    assert [floor for floor in floors() if floor] == [
+    assert [layer for layer in layers() if layer] == [
         set(re.findall(r"\w+", row)) for row in rows
     ]
