@@ -214,11 +214,11 @@ def layers() -> list[set[str]]:
     """Return the layers from top to bottom, as the contract has them."""
     text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
     contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
-    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
-    return [set(re.findall(r"\w+", layer)) - {"__main__"} for layer in layers]
+    found = next(one["layers"] for one in contracts if one["type"] == "layers")
+    return [set(re.findall(r"\w+", layer)) - {"__main__"} for layer in found]
 
 
-def test_floors_of_the_drawing() -> None:
+def test_layers_of_the_drawing() -> None:
     drawn = re.findall(r'class="name" x="\d+" y="(\d+)">(\w+)<', read("layers.svg"))
     packages: dict[str, set[str]] = {}
     for height, package in drawn:
@@ -228,7 +228,7 @@ def test_floors_of_the_drawing() -> None:
     assert [layer for layer in expected if layer] == [*packages.values()]
 
 
-def test_floors_of_the_table() -> None:
+def test_layers_of_the_table() -> None:
     text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = re.search(r"\| Layer .*\n\| --- .*\n((?:\|.*\n)+)", text)
     assert table is not None
