@@ -68,7 +68,8 @@ class _Retrying:
             method = getattr(tries, name, None) or partial(tries.call, name)
             if name in _LONG:
                 return method(*args, **kwargs)
-            with waiting_for(f"{self.url}/{args[0]}"):
+            key = args[0] if args else kwargs.get("key")
+            with waiting_for(f"{self.url}/{key}"):
                 return method(*args, **kwargs)
 
         return call

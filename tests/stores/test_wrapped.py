@@ -126,6 +126,15 @@ def test_a_wrapper_can_do_what_the_store_can(store: MemoryStore) -> None:
     assert pickle.loads(pickle.dumps(retrying(store, 5))).url == store.url
 
 
+def test_a_key_may_be_given_by_its_name(store: MemoryStore) -> None:
+    same = retrying(store, 5)
+    assert same.replace(key="k", data=b"1", version=None)
+    assert b"1" == same.read(key="k")
+    assert b"1" == same.read_versioned(key="k")[0]
+    assert ["k"] == [item.key for item in same.list(prefix="k")]
+    same.delete(key="k")
+
+
 class TestRetry:
     @pytest.mark.parametrize("method", ALL)
     def test_what_can_succeed_later_is_asked_again(
