@@ -21,6 +21,8 @@ _HEADERS = {"Content-Type": "application/json"}
 _SECONDS = 120
 #: Bytes that are read of what comes with an error.
 _LARGEST = 1 << 16
+#: Bytes that a message has of an answer that is none of the dashboard's.
+_SHOWN = 80
 _SECONDS_BETWEEN = 0.5
 #: A link that was lost may be there again after so long, and a busy dashboard answer.
 _SECONDS_OF_SILENCE = 120.0
@@ -95,7 +97,6 @@ class Dashboard:
         try:
             with self._open(request, timeout=_SECONDS) as answer:
                 text = answer.read()
-            return decode(text) if text else None
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read(_LARGEST).decode(errors="replace").strip()
@@ -110,6 +111,15 @@ class Dashboard:
                 "RAY_DASHBOARD_ADDRESS (its port is 8265, not that of GCS or of the "
                 "Ray Client)",
                 retryable=True,
+            ) from error
+        try:
+            return decode(text) if text else None
+        except ValueError as error:
+            said = text[:_SHOWN].decode(errors="replace")
+            raise DeployError(
+                f"what answers at {self.address} is not Ray's dashboard: {said!r}; see "
+                "whether a proxy or a page to log in answers in its place, and name the "
+                "dashboard with --address or RAY_DASHBOARD_ADDRESS"
             ) from error
 
 

@@ -31,6 +31,10 @@ class Told(NamedTuple):
     milliseconds: Mapping[str, float]
 
 
+#: What a line of a swap has; one of another version may lack some.
+_OF_A_SWAP = {*Told._fields} - {"hash"}
+
+
 class NodeLog:
     """What the workers of a node wrote: *text*, in which the newest lines are last.
 
@@ -67,19 +71,19 @@ class NodeLog:
     def lives(self, pid: int, replica: str) -> str | None:
         """Return the archive that a *replica* whose code can change serves now."""
         for facts in reversed(self._by_pid.get(pid, [])):
-            live = facts.get("live") or {}
-            if live.get("replica") == replica and live["state"] != "refused":
-                return str(facts["hash"])
+            live = facts.get("live", {})
+            if live.get("replica") == replica and live.get("state") != "refused":
+                return str(facts.get("hash"))
         return None
 
     def told(self, wish: int) -> dict[str, Told]:
         """Return what replicas have told of a *wish*, by their ids."""
         found = {}
         for facts in chain.from_iterable(self._by_pid.values()):
-            live = facts.get("live") or {}
-            if live.get("wish") == wish:
-                known = {name: live[name] for name in Told._fields if name in live}
-                found[live["replica"]] = Told(**{**known, "hash": facts["hash"]})
+            live = facts.get("live", {})
+            if live.get("wish") == wish and live.keys() >= _OF_A_SWAP:
+                known = {name: live[name] for name in _OF_A_SWAP}
+                found[live["replica"]] = Told(hash=str(facts.get("hash")), **known)
         return found
 
 
@@ -89,5 +93,6 @@ def _facts_in(log: str) -> Iterator[_Facts]:
             facts = json.loads(line[line.index("{") :])
         except ValueError:
             continue  # it begins in the middle
-        if isinstance(facts, dict) and isinstance(facts.get("pid"), int):
+        is_ours = isinstance(facts, dict) and isinstance(facts.get("pid"), int)
+        if is_ours and isinstance(facts.get("live", {}), dict):
             yield facts

@@ -87,6 +87,14 @@ def test_nobody_there_may_be_there_later() -> None:
     assert info.value.retryable
 
 
+def test_a_page_to_log_in_is_not_the_dashboard(dashboard: Dashboard) -> None:
+    dashboard.page = "<html>Who are you?</html>"
+
+    with pytest.raises(DeployError, match=r"not Ray's dashboard.*<html>Who") as info:
+        Cluster(dashboard.address).served()
+    assert not info.value.retryable
+
+
 def test_a_refusal_is_no_reason_to_try_again(dashboard: Dashboard) -> None:
     with pytest.raises(DeployError, match=r"refuses .404 no such") as info:
         Cluster(f"{dashboard.address}/else").served()

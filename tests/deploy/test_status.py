@@ -117,6 +117,14 @@ class TestProcesses:
         assert (A, None, False) == (replica.hash, replica.failure, replica.live)
         assert "no" == any_.failure
 
+    @pytest.mark.parametrize("live", [{"wish": 1, "replica": "r2"}, "soon", [1]])
+    def test_one_that_wrote_in_a_form_of_another_version(self, live: object) -> None:
+        log = NodeLog(json.dumps({"pid": 7, "live": live}))
+        [found] = processes([actor("b", "Counter")], [], {NODE: log})
+
+        assert A == found.hash
+        assert {} == log.told(1)
+
     def test_one_whose_number_a_worker_had_that_is_gone(self) -> None:
         """Ray's ids of workers tell them apart, also where no hash is known."""
         gone = {"pid": 7, "worker": "aa", "hash": A, "failure": "no"}

@@ -24,7 +24,8 @@ class Dashboard(ThreadingHTTPServer):
     job prints that it runs, ``installs`` what workers wrote into lazyimport.log, on
     every node, unless these are ``mute``. ``applied`` are the configs that it was
     given, and ``asked`` the paths of all requests; ``tokens`` came with the configs.
-    ``metrics`` is what the one node exports, if anything.
+    ``metrics`` is what the one node exports, if anything. If there is a ``page``, that
+    answers every question, as a proxy does that asks who somebody is.
     ``begun`` are the names of jobs; where it ``loses_answers``, nobody is told of them.
     ``meanwhile`` is called when a job is submitted, ``then`` with each config.
     """
@@ -39,6 +40,7 @@ class Dashboard(ThreadingHTTPServer):
         self.installs = ""
         self.mute = False
         self.metrics = ""
+        self.page = ""
         self.meanwhile: Callable[[], object] = lambda: None
         self.then: Callable[[Any], object] = lambda _: None
         self.submitted = 0
@@ -89,7 +91,12 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        path = self.path.partition("?")[0]
+        if self.server.page:
+            self._write(self.server.page.encode())
+        else:
+            self._answer(self.path.partition("?")[0])
+
+    def _answer(self, path: str) -> None:
         answers: dict[str, object] = {
             "/api/serve/applications/": self.server.serve,
             "/api/v0/actors": {"data": {"result": {"result": self.server.actors}}},
