@@ -20,6 +20,7 @@ from lazyimport.deploy.git import name_of
 from lazyimport.deploy.nodes import Node, find, is_mapping, meaning, text_of, walk
 from lazyimport.deploy.yamltext import YamlText
 from lazyimport.files import AtomicFile
+from lazyimport.regular import open_regular
 from lazyimport.values import check_hash
 
 
@@ -217,7 +218,7 @@ class ClusterManifest(Manifest):
 
 def read_text(path: str) -> str:
     """Return the text of a file. Raises ManifestError or OSError."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         data = file.read()
     try:
         return data.decode()

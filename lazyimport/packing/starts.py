@@ -12,6 +12,7 @@ from lazyimport.format.delta import Revision
 from lazyimport.format.entries import IN_MEMORY, LOOKS, NATIVE, top_of
 from lazyimport.format.profile import CODE, PACKAGE, Read, Start, decode
 from lazyimport.packing.imports import Module, import_order
+from lazyimport.regular import open_regular
 
 
 def read_starts(paths: Iterable[str]) -> list[Start]:
@@ -23,7 +24,7 @@ def read_starts(paths: Iterable[str]) -> list[Start]:
     for path in paths:
         try:
             for file in profiles_in(path):
-                with open(file, "rb") as opened:
+                with open(file, "rb", opener=open_regular) as opened:
                     starts += decode(opened.read(), file)
         except OSError as error:
             raise PackError(

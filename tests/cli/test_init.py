@@ -35,6 +35,7 @@ def _project(tmp_path: Path) -> Path:
 
 
 def test_what_the_files_say(project: Path, cli: CommandLine) -> None:
+    os.mkfifo(project / "pipe.yaml")
     hidden = project / ".venv" / "x"
     hidden.mkdir(parents=True)
     (hidden / "serve.yaml").write_text(SERVE.format("theirs"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,9 @@ def test_what_is_no_profile_of_this(cli: CommandLine) -> None:
     assert "has nothing of what is packed here" in push(cli, "--profile", other)[1]
 
     (cli.folder / "empty").mkdir()
+    os.mkfifo(cli.folder / "pipe")
     for name, why in (
+        ("pipe", "it is no regular file"),
         ("empty", "no profile (*.jsonl) is there"),
         ("nowhere", "No such file or directory"),
         ("tree/late.py", "no profile that this lazyimport can read"),
