@@ -62,7 +62,8 @@ class Journal:
     """What the modules that run now have registered."""
 
     def __init__(self) -> None:
-        self._records: list[Record] = []
+        #: in order; only single steps change it, as threads may register at any time
+        self._records: dict[Record, None] = {}
 
     def begin(self, watcher: ImportWatcher) -> None:
         """Note what is registered from now on."""
@@ -73,8 +74,9 @@ class Journal:
 
     def undo(self, is_gone: Callable[[dict[str, Any]], bool]) -> list[Record]:
         """Take back what modules have registered of whose globals *is_gone* is true."""
-        taken = [each for each in self._records if is_gone(each.scope)]
-        self._records = [each for each in self._records if each not in taken]
+        taken = [each for each in list(self._records) if is_gone(each.scope)]
+        for record in taken:
+            self._records.pop(record, None)
         undone = [record for record in reversed(taken) if record.undo()]
         return undone[::-1]
 
@@ -82,7 +84,7 @@ class Journal:
         """Register again what `undo` has taken back."""
         for record in records:
             record.redo()
-            self._records.append(record)
+            self._records[record] = None
 
     def _note(
         self,
@@ -93,14 +95,16 @@ class Journal:
     ) -> None:
         scope = _registers()
         if scope is not None:
-            self._records = [each for each in self._records if each.place() is not None]
-            self._records.append(Record(scope, place, thing, undo, redo))
+            for record in list(self._records):
+                if record.place() is None:
+                    self._records.pop(record, None)
+            self._records[Record(scope, place, thing, undo, redo)] = None
 
     def _forget(self, place: object, thing: object) -> None:
         """Forget what the program has taken back itself, or it would stay for ever."""
         for record in list(self._records):
             if record.place() is place and record.thing == thing:
-                self._records.remove(record)
+                self._records.pop(record, None)
 
     def _watch_logging(self, logging: Any) -> None:
         add, remove = logging.Logger.addHandler, logging.Logger.removeHandler
@@ -172,12 +176,12 @@ class Journal:
 
         That it has set one *before* is forgotten.
         """
-        for record in reversed(self._records):
+        for record in reversed(list(self._records)):
             thing: Any = record.thing
             if record.place() is signal and thing[0] == number:
                 if record.scope is not _registers():
                     break
-                self._records.remove(record)
+                self._records.pop(record, None)
                 return thing[1]
         return before
 
