@@ -52,7 +52,7 @@ def is_slip(name: str, meant: str) -> bool:
     """Return whether one variable of ours is a slip of the other.
 
     They differ in one place, by a few characters, and have half of theirs in common. No
-    two of ours do, so neither is one of a newer lazyimport a slip of these.
+    two variables of ours do, so a variable of a newer lazyimport is no slip of these.
     """
     longer = max(len(name), len(meant)) - len(_PREFIX)
     return _difference(name, meant) <= min(_SLIP, longer // 2)

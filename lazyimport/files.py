@@ -1,7 +1,7 @@
 """Files that several processes share: written atomically, claimed, removed.
 
-What is done with files of a tree, here and in `lazyimport.cache`, is done with the
-functions of `posix`: those of `os` may be wrapped, to notice who looks at such files.
+This module and `lazyimport.cache` treat files of a tree with the functions of `posix`:
+those of `os` may be wrapped, to notice who looks at such files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-#: Bytes of a name that those made from it have, too.
+#: Bytes of a name that the unfinished names made from it have too.
 _LONG = 240
 
 
@@ -48,7 +48,7 @@ def is_there(path: str) -> bool:
 def make_directories(path: str) -> None:
     """Make the directory *path* and its parents, where missing, for this user only.
 
-    The mode that `os.makedirs` takes would count for the last one alone.
+    `os.makedirs` would use its mode for the last one only.
     Raises OSError.
     """
     parent = os.path.dirname(path)
@@ -78,10 +78,10 @@ def remove_file(path: str) -> None:
 
 
 def unfinished_path(path: str) -> str:
-    """Return a new name beside *path*, for what is not to be seen under that one.
+    """Return a new name beside *path*, for what gets that name when it is finished.
 
-    It has the form ``.NAME.RANDOM.tmp``, with the beginning of a long name, also if
-    that is unfinished itself, as ``.NAME.tmp``.
+    It has the form ``.NAME.RANDOM.tmp``, with the beginning of a long NAME, also if
+    *path* is unfinished itself, as ``.NAME.tmp``.
     """
     folder, name = os.path.split(path)
     if is_unfinished(name):
@@ -90,7 +90,7 @@ def unfinished_path(path: str) -> str:
 
 
 def _hidden(name: str) -> str:
-    """Return how names for what is to become *name* begin; no name has 256 bytes."""
+    """Return how unfinished names of *name* begin; a name has at most 255 bytes."""
     return f".{os.fsdecode(os.fsencode(name)[:_LONG])}."
 
 
@@ -143,7 +143,7 @@ def unclaim(descriptor: int) -> None:
 def remove_leftovers(path: str, *, held: bool = True) -> None:
     """Remove what killed writers of *path* left.
 
-    Its lock is *held*; else what living writers have is spared.
+    Unless its lock is *held*, files of living writers stay.
     """
     folder, name = os.path.split(path)
     for found in posix.listdir(folder):
@@ -161,8 +161,8 @@ class AtomicFile:
 
     *mode* are the permissions of the result; None leaves that to the umask. With
     *durable* the bytes are on the disk before the name is, so that a power cut
-    leaves the file whole or not at all; what is proved when it is read can do
-    without. An OSError of the file names *path*.
+    leaves the file whole or not at all; a file that is proved when it is read does
+    not need that. An OSError of the file names *path*.
     """
 
     def __init__(

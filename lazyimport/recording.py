@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lazyimport.importing import Changes
     from lazyimport.importing.tree import Tree
 
-#: So many profiles a directory takes: nobody may have thought of taking them away.
+#: Profiles in a directory, at most: nobody may have thought of removing any.
 MOST_FILES = 1000
 
 
@@ -24,7 +24,7 @@ class Recording:
     The profile is the file *path*, which is written anew. If *path* ends with a slash
     it is a directory, which is made if need be: each process that imports from the
     archive has a file of its own there, also a forked child. If a profile cannot be
-    written, *warn* is told, and the process goes on without.
+    written, *warn* is called, and the process goes on without it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Regular files: what else lies at the place of one makes no process wait.
+"""Regular files: opening one never waits, whatever lies in its place.
 
 Whoever may write to a shared folder can put a pipe there, which is open when somebody
 opens its other end, or a link to a device, which has no end.
@@ -32,7 +32,7 @@ def open_any(path: str, flags: int = 0) -> int:
 
 
 def require_regular(path: str) -> None:
-    """Do so for a *path* that something opens which takes no descriptor."""
+    """Raise OSError if no regular file is at *path*, which something else will open."""
     _refuse_others(path, posix.stat(path))
 
 

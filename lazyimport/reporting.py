@@ -1,4 +1,4 @@
-"""Reporting: what a library call tells a person while it is still working.
+"""Reporting: what a library call shows a person while it is still working.
 
 Library calls return values and never print. What cannot wait for the result goes
 to the `Reporter` that they take: warnings, and how far they have come.
@@ -46,7 +46,7 @@ class Reporter:
 
 
 class Lines(Reporter):
-    """Gives warnings to *warn*; *say* says now and then how far a long step is."""
+    """Passes warnings to *warn*, and to *say* now and then how far a long step is."""
 
     def __init__(
         self, warn: Callable[[str], object], say: Callable[[str], object]
@@ -67,7 +67,7 @@ class Lines(Reporter):
         total: int | None = None,
         unit: Literal["items", "bytes"] = "items",
     ) -> None:
-        """Say how far it is, unless that is new or was said lately."""
+        """Say how far the step is, unless it is new or that was said lately."""
         now = monotonic()
         if text != self._text:
             self._text, self._next = text, now + _LONG

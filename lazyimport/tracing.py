@@ -1,9 +1,9 @@
 """Tracing: spans of OpenTelemetry for push, fetch, install and deploy.
 
-Nothing is loaded for it, and nothing recorded before somebody else has loaded
-OpenTelemetry: until then nobody can have said where spans go. The command line does
-that where ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set. `lazyimport.lazy.traced` marks the
-functions whose calls are spans.
+This loads nothing, and records nothing until somebody else has loaded OpenTelemetry:
+before that nobody can have said where spans go. The command line loads it where
+``OTEL_EXPORTER_OTLP_ENDPOINT`` is set. `lazyimport.lazy.traced` marks the functions
+whose calls are spans.
 """
 
 from __future__ import annotations

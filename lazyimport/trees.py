@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
         @property
         def reporter(self) -> Reporter:
-            """What is told what a person should know."""
+            """Gets what a person should know."""
 
         def warn(self, text: str) -> None:
             """Tell a person what is not as it should be."""

@@ -46,8 +46,7 @@ def byte_count(text: str) -> int | None:
 def utc(seconds: float) -> str:
     """Return a time since the epoch as all are written: ISO 8601 in UTC, in seconds.
 
-    One that a file cannot have by any clock is the first or the last that can be
-    written.
+    A time before the year 1000 or after 9999 becomes the nearest one in between.
     """
     seconds = min(max(seconds, _FIRST), _LAST)
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))

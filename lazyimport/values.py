@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 _ARTIFACTS = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.zst")
 _DIGITS = "0123456789abcdefABCDEF"
-#: So many hexadecimal digits and more are taken for the beginning of a hash.
+#: Hexadecimal digits that are at least needed for the beginning of a hash.
 SHORTEST_PREFIX = 6
 ON_WINDOWS = (
     "lazyimport runs on Linux and macOS, and not on Windows itself: install and call it "
     "in WSL, the Linux in Windows (wsl --install)"
 )
-#: What to do where a module of ours is not ours.
+#: What to do where another project has written over a module of this package.
 OVERWRITTEN = (
     "was the distribution 'lazyimport', which is another project, installed over "
     "ray-lazyimport? Then type: pip uninstall -y lazyimport ray-lazyimport, and install "

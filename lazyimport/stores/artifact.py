@@ -65,10 +65,10 @@ class Artifact:
                 raise _no_artifact(text, "what follows the # is not understood")
 
     def identity(self, digest: str = "") -> tuple[str, str, str]:
-        """Return what tells it from others.
+        """Return what distinguishes it from other artifacts.
 
         That is *digest*, its SHA-256 in hex digits, or where it lies if nobody knows
-        one, with what says how to unpack it.
+        that, and how to unpack it.
         """
         where = digest or self.sha256 or f"{self.store} {self.key}"
         return where, self.suffix, self.subdirectory
@@ -96,7 +96,7 @@ def download(
 ) -> tuple[int, str]:
     """Download *artifact* to *path*; return its size and its SHA-256 in hex digits.
 
-    *reporter* is told how many bytes have come.
+    *reporter* shows how many bytes have come.
 
     Raises ArchiveMissing, StoreError, or DamagedArchive for another SHA-256 than
     the artifact should have.

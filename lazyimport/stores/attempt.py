@@ -25,7 +25,7 @@ UNREACHABLE = (
     "see whether this machine reaches the network and the service is up, or raise "
     "LAZYIMPORT_TIMEOUT"
 )
-#: The status of an answer to a request that got into the way of another one.
+#: The status of a request that collided with another one.
 CONFLICT = 409
 NOT_FOUND = 404
 _DENIED = {401, 403}

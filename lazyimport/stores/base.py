@@ -1,8 +1,8 @@
 """What stores have in common: they check what they are asked, and explain failures.
 
-The contract is in `lazyimport.stores.protocol`. A store gives what is left, in
-methods that begin with an underscore: they get checked arguments and an `Attempt`,
-whose key is the object, and what they raise becomes an error of lazyimport.
+The contract is in `lazyimport.stores.protocol`. A store implements the rest in methods
+that begin with an underscore. They get checked arguments and an `Attempt`, whose key
+names the object; what they raise becomes an error of lazyimport.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ReadBase:
         check_key(key)
         check_range(start, end)
         out = io.BytesIO()
-        # Services cannot be asked for an empty range, but for whether there is a key.
+        # Services refuse an empty range; one byte tells whether the object exists.
         stop = None if end is None else max(end, start + 1)
         with self._attempt("read", key) as attempt:
             self._receive(attempt, out.write, start, stop)

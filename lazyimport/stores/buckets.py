@@ -21,7 +21,7 @@ from lazyimport.stores.objects_failures import (
 )
 from lazyimport.stores.protocol import Item
 
-#: An upload may take a second for each of these bytes, beside the timeout.
+#: Bytes a second of the slowest upload that is waited for, beside the timeout.
 _SLOWEST = 1 << 20
 #: Bytes of a part of an upload at least, and how many parts there may be (S3: 10,000).
 _PART = 8 << 20
@@ -39,11 +39,11 @@ class _Bucket(Objects, StoreBase):
     file is mapped, not read into memory. A request whose answer got lost may have
     created the object all the same.
 
-    `put_in_parts` sends several parts at a time, of which there may be more than that.
-    obstore can put no condition on it, so it is for keys that name contents: who is
-    second writes the same again.
+    `put_in_parts` sends several parts at a time, and takes larger objects. obstore can
+    put no condition on it, so it is for keys that name contents: a second writer writes
+    the same bytes again.
 
-    Of two that delete an object at once both may succeed. The version of an object
+    If two callers delete an object at once, both may succeed. The version of an object
     is its ETag.
     """
 
@@ -103,9 +103,9 @@ class _Bucket(Objects, StoreBase):
         return self._send(attempt, content, "create")
 
     def put_in_parts(self, key: str, data: BinaryIO, at_once: int) -> bool:
-        """Create the object from *data*, whatever was there; see `Store.put`.
+        """Create the object from *data*, or overwrite it; see `Store.put`.
 
-        It is there whole or not at all. So many parts go up *at_once*, from memory.
+        It is there whole or not at all. *at_once* parts go up at a time, from memory.
         """
         check_key(key)
         with self._attempt("store", key) as attempt:
@@ -138,7 +138,7 @@ class _Bucket(Objects, StoreBase):
             found = [each for page in pages for each in page]
             yield from map(_item, sorted(found, key=lambda each: each["path"]))
             return
-        # obstore lists whole folders, which may have thousands for the one asked for.
+        # obstore lists whole folders: thousands of objects, where one is asked for.
         before = prefix[:-1] if name and is_key(prefix[:-1]) else None
         for page in obstore.list(store, folder or None, offset=before):
             for each in page:
@@ -147,7 +147,7 @@ class _Bucket(Objects, StoreBase):
                 yield _item(each)
 
     def _delete(self, attempt: Attempt) -> None:
-        # S3 does not say whether there was one, so it is asked before.
+        # S3 does not say whether it deleted anything, so ask before.
         self._receive(attempt, lambda _: None, 0, 1)
         store = self._store()
         import obstore

@@ -15,10 +15,10 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class NewFile(AtomicFile):
-    """An `AtomicFile` that appears only if there is none of its name: ``created``.
+    """An `AtomicFile` that appears only if its name is free, which ``created`` says.
 
-    It gets its name by a hard link, which of two writers one can make; by a rename
-    the second would replace what the first has created.
+    It gets its name by a hard link, which only one of two writers can make; by a rename
+    the second would replace the file of the first.
 
     On a file system without hard links a ``.claim-*`` file, made with ``O_EXCL``,
     guards the moment between looking and renaming. A writer that is killed in just
@@ -69,7 +69,7 @@ class NewFile(AtomicFile):
 
 
 def make_folder(path: str) -> None:
-    """Make a folder and those above it, durably; others may do so meanwhile."""
+    """Make a folder and those above it, durably; others may do so at the same time."""
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)

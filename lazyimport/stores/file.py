@@ -60,9 +60,9 @@ class FileStore(StoreBase):
     killed leaves at most a ``.*.tmp`` file, which no listing shows and which `sweep`
     removes.
 
-    `replace` and `delete` hold a lock on ``.lock`` in the folder, which the system
-    frees when its holder dies, so that neither comes between another one's look at an
-    object and its rename.
+    `replace` and `delete` hold a lock on ``.lock`` in the folder, so that neither acts
+    between the other's look at an object and its rename. The system frees the lock when
+    its holder dies.
 
     What `put` and `replace` made is on the disk when they return. Permissions follow
     the umask. The version that `replace` takes is a digest of the content. A listing
@@ -240,7 +240,7 @@ class FileStore(StoreBase):
 
 
 class _SharedLock(FileLock):
-    """A lock for all users that may write to its folder, whichever made its file."""
+    """A lock for every user who may write to its folder, whoever made its file."""
 
     def open(self) -> int:
         """Return a descriptor of the file, which is made if it is missing."""
@@ -292,7 +292,7 @@ def _entries(root: str, folder: str, prefix: str) -> list[tuple[str, os.DirEntry
             for entry in entries:
                 key = folder + entry.name
                 matches = key.startswith(prefix)
-                # first, for of thousands in a folder few are asked for
+                # first: of thousands in a folder, few may be asked for
                 if not (matches or prefix.startswith(f"{key}/")) or not is_key(key):
                     continue
                 if entry.is_dir(follow_symlinks=False):

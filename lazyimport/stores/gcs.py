@@ -123,12 +123,12 @@ class GcsStore(StoreBase):
         return self._send(attempt.key, data, size, 0)
 
     def put_in_parts(self, key: str, data: BinaryIO, at_once: int) -> bool:
-        """Create the object from *data*, in parts, so many *at_once*; see `Store.put`.
+        """Create the object from *data*, *at_once* parts at a time; see `Store.put`.
 
-        The service takes no condition for this, so it is looked whether there is an
-        object before anything is sent, and before the parts become one. Of two writers
-        that do so at the same moment, the second writes the same again: this is for
-        keys that name contents. What a killed process has sent is not sent again.
+        The service takes no condition for this. So this looks for the object before it
+        sends anything, and before the parts become one. Of two writers who do so at
+        once, the second writes the same bytes again, so this is for keys that name
+        contents. What a killed process has sent is not sent again.
         """
         from lazyimport.stores.gcs_parts import PART, Unfit, begin_upload, find_upload
 
@@ -154,8 +154,8 @@ class GcsStore(StoreBase):
     ) -> list[str]:
         """Remove the parts that killed writers left in *folders*: `FileStore.sweep`.
 
-        Only those of uploads that were begun a week before *before*: nothing says
-        whether one is under way. Nothing is found where this may not be asked.
+        Only those of uploads that began a week before *before*, because nothing says
+        whether a younger one is under way; none if this user may not list uploads.
         """
         from lazyimport.stores.gcs_parts import remove_unfinished
 

@@ -1,8 +1,7 @@
 """Uploads to Cloud Storage in parts, several at a time, by its XML API.
 
-Parts are no objects, so nobody takes them for one, and until the upload is finished
-there is none. The service refuses to take a condition for such an upload, so it is for
-keys that name contents.
+Parts are not objects: nobody sees one until the upload is finished. The service takes
+no condition for such an upload, so it is for keys that name contents.
 
 What a killed process has sent need not be sent again: `find_upload` goes on with it.
 That process may be alive all the same. Then both send the same parts, one of them
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: Bytes of a part at least (the service takes 5 MiB), and how many parts there may be
-#: (10,000). So many of them are in memory as go up at once.
+#: (10,000). Each part that is being sent is in memory.
 PART = 16 << 20
 _MOST_PARTS = 9000
 #: Bytes that are read at a time.
@@ -43,14 +42,14 @@ _YOUNG = 3 * 86400
 
 
 class Unfit(Exception):
-    """There is no going on with an upload: one must begin."""
+    """This upload cannot be continued: another one must begin."""
 
 
 def find_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
     """Return the newest unfinished upload of *blob* that has parts, to go on with it.
 
-    None if there is none, or where that may not be asked. Its `PartsUpload.run` raises
-    Unfit if a part is of other bytes, or if the upload is gone.
+    Returns None if there is none, or if this user may not list uploads. Its
+    `PartsUpload.run` raises Unfit if a part has other bytes, or if the upload is gone.
     """
     from google.api_core.exceptions import GoogleAPICallError
 
@@ -95,9 +94,9 @@ def begin_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
 class PartsUpload:
     """An upload that has begun: *ask* asks the XML API about the object *blob*.
 
-    *there* are size and ETag of the parts that somebody else has sent, by number. One
-    that is proved to be of the same bytes is not sent again. A part that is broken off,
-    or damaged on the way, is sent again, and no other one.
+    *there* are size and ETag of the parts that somebody else has sent, by number. Those
+    that are proved to have the same bytes are not sent again. Only a part that breaks
+    off, or is damaged on the way, is repeated.
     """
 
     def __init__(
@@ -125,9 +124,9 @@ class PartsUpload:
     ) -> bool:
         """Make the object of the *size* bytes that *read* returns.
 
-        So many parts go up *at_once*, and *read* is called by one thread at a time.
-        Returns False if there is an object by then that others have made. Parts that
-        made none are removed if nobody else sent some, or left to a collection.
+        *at_once* parts are sent at a time, and one thread at a time calls *read*.
+        Returns False if others have made the object by then. If this makes none, its
+        parts are removed; if others sent some of them, they are left to a collection.
         """
         from google.api_core.exceptions import NotFound
 
@@ -181,9 +180,9 @@ class PartsUpload:
             return number, memoryview(part)[:size], _text(checksum)
 
     def _has(self, number: int, data: memoryview) -> bool:
-        """Return whether a part is there. Raises Unfit if it is of other bytes.
+        """Return whether a part is there. Raises Unfit if it has other bytes.
 
-        An ETag that is no MD5 proves nothing, so it is as one of other bytes.
+        An ETag that is no MD5 proves nothing, so it counts as that of other bytes.
         """
         size, etag = self._there.get(number, (-1, ""))
         if size < 0:

@@ -43,10 +43,10 @@ def check_range(start: int, end: int | None) -> None:
 
 
 def place_of(url: str) -> str:
-    """Return the place that *url* names, spelled as every URL of it is here.
+    """Return the place that *url* names, in one spelling for all URLs of that place.
 
-    *url* is that of a store, `ReadStore.url`. Left out is what only says how to get
-    there: users, regions, the order of options.
+    *url* is that of a store, `ReadStore.url`. What only says how to get there is left
+    out: users, regions, the order of options.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "file":

@@ -148,8 +148,8 @@ class HttpStore(Objects):
     A server that cannot send a part of a file sends the whole one for every
     part that is read, of which the rest is thrown away as it comes.
 
-    A server says of what is not there that it is not there, so a wrong folder
-    looks like a missing object (KeyMissing).
+    A server answers 404 for a wrong folder as for a missing object, so both are
+    KeyMissing.
     """
 
     __slots__ = ()

@@ -50,9 +50,9 @@ class ReadStore(Protocol):
 
     @property
     def ranges(self) -> bool:
-        """Whether it sends parts of objects, as far as it has been asked for one.
+        """Whether it sends parts of objects: True until it has refused to send one.
 
-        Where it does not, reading a part costs all that lies before it.
+        If it does not, reading a part transfers all bytes before it too.
         """
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
@@ -119,16 +119,16 @@ class MutableStore(Store, Protocol):
     def read_versioned(self, key: str, end: int | None = None) -> tuple[bytes, str]:
         """Return the bytes up to and without *end* (None: all), and the version.
 
-        The version is that of the whole object, a text to compare and pass on. An
-        object may be of any size, whatever it should be: who reads one says how much.
+        The version is that of the whole object, a text to compare and pass on. Give
+        *end* where the object may be larger than it should be.
 
         Raises KeyMissing if there is no such object.
         """
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
-        """Replace the object if it still has *version*; None: if there is none.
+        """Replace the object if it still has *version*; None: create it, if missing.
 
-        Returns False, and has changed nothing, if another writer was first.
+        Returns False, and changes nothing, if another writer was first.
         Readers see what was there or all of *data*.
         """
 
@@ -137,7 +137,7 @@ class Item(Value):
     """An object in a listing: ``key``, ``size`` in bytes, ``modified`` in seconds.
 
     ``modified`` counts from the epoch, by the clock of the store. ``version`` is a
-    text that is another one once the object was replaced or changed.
+    text that differs once the object was replaced or changed.
     """
 
     __slots__ = ("key", "size", "modified", "version")  # noqa: RUF023 - as arguments

@@ -1,4 +1,4 @@
-"""Retrying: a store that asks again what can succeed later."""
+"""Retrying: a store that repeats calls which can succeed later."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MOST = 12
 #: Seconds of the first pause at most, and of any.
 _FIRST = 0.1
 _LONGEST = 10.0
-#: What the wait for the answer to a small request is inside of, called with what is
-#: asked for. A program that tells people who wait puts something of its own here.
+#: Makes the context in which a small request waits for its answer, of the text of what
+#: is asked for. A program that tells people about long waits sets another one.
 waiting_for: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
@@ -37,8 +37,8 @@ def retrying(store: ReadStore, timeout: float) -> Any:
 
     A download goes on where it broke off, and a listing after the last key it
     gave. Where the answer to a request was lost, the repeated request finds
-    what the first one did: `delete` and `replace` then say so, and `put`, whose
-    keys name contents, returns False.
+    what the first one did: `delete` and `replace` then report that as done, and `put`,
+    whose keys name contents, returns False.
     """
     return _Retrying(store, timeout)
 

@@ -11,10 +11,10 @@ def side_by_side(
     at_once: int = 16,
     stop: Callable[[], object] = lambda: None,
 ) -> list[Any]:
-    """Return what each of *calls* returns, so many *at_once*, each in a thread.
+    """Return what each of *calls* returns; *at_once* of them run at a time, in threads.
 
-    Raises the first error at once: the other calls do not begin any more, and *stop* is
-    called, which may tell those that run to end. All have ended on return.
+    After the first error no other call begins, and *stop* is called, which may tell
+    those that run to end. The error is raised when all have ended.
     """
     if len(calls) < 2:
         return [call() for call in calls]

@@ -1,4 +1,4 @@
-"""A file to write to, which tells somebody else what was written."""
+"""A file to write to, which also gives a function what was written."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Web pages: what a proxy, a portal or a login answers in the place of a store.
+"""Web pages that a proxy, a portal or a login sends in the place of a store.
 
-It does so with the status of success.
+Their status is that of success.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BEGINNING = 4096
 
 
 def is_page(kind: str, data: Any) -> bool:
-    """Return whether an answer of type *kind*, which begins so, is for people."""
+    """Return whether an answer of type *kind* that begins with *data* is a web page."""
     beginning = _beginning(data).lower()
     is_one = kind.partition(";")[0].strip() in _KINDS and beginning.startswith(b"<")
     return is_one or beginning.startswith((b"<!doctype html", b"<html"))
