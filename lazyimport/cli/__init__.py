@@ -128,13 +128,28 @@ def _invoke(command: click.Command, context: click.Context) -> int:
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise  # not what the system said
-        if error.filename is None and error.errno == ENOENT:
-            return _failed(context, error, _what_is_missing() or error.strerror)
-        if error.filename is None:
-            _give_up_stdout()
-        what = error.filename or "standard output"
-        return _failed(context, error, f"{what}: {error.strerror}")
+        return _failed(context, error, _told_by_system(error))
+    except UnicodeEncodeError as error:
+        if error.encoding == "utf-8" or error.encoding != sys.getfilesystemencoding():
+            raise
+        text = (
+            f"no file here can be called {error.object!r}: the locale is not of UTF-8"
+        )
+        return _failed(context, error, f"{text}; set PYTHONUTF8=1")
     return code or DONE
+
+
+def _told_by_system(error: OSError) -> str:
+    """Return what the system said of a file, or of what it did not name."""
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if error.errno == ENOENT:
+        return _what_is_missing() or str(error.strerror)
+    if not _give_up_stdout():
+        return f"standard output: {error.strerror}"
+    # What was not taken is gone from a stream that keeps nothing (python -u).
+    of = "standard output, or " * (not hasattr(getattr(sys.stdout, "buffer", 0), "raw"))
+    return f"{error.strerror} ({of}what --verbose shows)"
 
 
 def _what_is_missing() -> str:
@@ -178,9 +193,15 @@ def _refused(error: click.UsageError) -> int:
     return USAGE
 
 
-def _give_up_stdout() -> None:
-    """Let what stdout did not take go: Python would try again at its end, and fail."""
+def _give_up_stdout() -> bool:
+    """Let what stdout did not take go: Python would try again at its end, and fail.
+
+    Returns False if there was anything.
+    """
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return False
+    return True

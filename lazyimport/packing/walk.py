@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Container, Iterable, Mapping
 from errno import ELOOP, ENOENT, ENOTDIR
 from unicodedata import normalize
@@ -240,6 +241,13 @@ class Walk:
         )
 
     def _is_good_name(self, name: str, location: str) -> bool:
+        encoding = sys.getfilesystemencoding()
+        if encoding != "utf-8" and not name.isascii():
+            self.issues.append(
+                f"the name of {os.fsencode(location)!r} would be read as {encoding}, as "
+                "the locale says, and not as UTF-8; set PYTHONUTF8=1"
+            )
+            return False
         wrong = forbidden_in(name)
         if wrong:
             name_of = os.fsencode(location) if "UTF-8" in wrong else location

@@ -269,12 +269,15 @@ def test_a_full_disk(cli: CommandLine, project: Path) -> None:
         says(text, f"file://{disk}/store", "No space left on device", "make room")
 
 
-def test_standard_output_that_is_full(cli: CommandLine, project: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_is_full(
+    cli: CommandLine, project: Path, unbuffered: str
+) -> None:
     name = cli.push(project)
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-m", "lazyimport", "ls", name],
-            env=cli.environ,
+            env={**cli.environ, "PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -282,11 +285,52 @@ def test_standard_output_that_is_full(cli: CommandLine, project: Path) -> None:
         )
 
     assert 1 == done.returncode
-    assert (
-        "lazyimport: standard output: No space left on device"
-        == done.stderr.splitlines()[-1]
-    )
+    last = done.stderr.splitlines()[-1]
+    says(last, "standard output", "No space left on device")
+    assert ("--verbose" in last) == bool(unbuffered)
     assert "Traceback" not in done.stderr
+
+
+def test_what_the_system_refuses_without_a_name(
+    cli: CommandLine, project: Path
+) -> None:
+    """It is not taken for standard output, which has taken all that there was."""
+    cli.push(project)
+    program = (
+        "import resource, sys; from lazyimport.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\n"
+        "sys.exit(main(['cache', 'verify']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**cli.environ, "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 1 == done.returncode
+    says(done.stderr, "Too many open files", "--verbose")
+    assert "standard output" not in done.stderr
+
+
+def test_a_locale_that_is_not_of_utf_8(cli: CommandLine, project: Path) -> None:
+    """Names are not taken for others, and no name is said to be wrong."""
+    (project / "shop/pr\u00e9cis.txt").write_text("x")
+    plain: dict[str, Any] = {
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "LC_ALL": "C",
+    }
+    text = cli.fail("pack", project, **plain)
+    says(text, "set PYTHONUTF8=1")
+    assert "is not UTF-8" not in text
+
+    name = cli.push(project)
+    text = cli.fail("pull", name, cli.folder / "out", **plain)
+    says(text, "set PYTHONUTF8=1")
+    assert not (cli.folder / "out").exists()
+    cli.run("pack", project, **{**plain, "PYTHONUTF8": "1"})
 
 
 def test_store_that_is_named_after_the_module(cli: CommandLine, project: Path) -> None:
