@@ -29,6 +29,8 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 class Replica(NamedTuple):
     """A replica of a deployment, and the ``hash`` that its process was started with.
 
+    `as_told` puts what it runs in the place of that.
+
     ``state`` is Serve's; ``ALIVE`` if only Ray knows the replica, as it is with those
     that go on serving after a deployment has failed. ``started`` is in seconds since
     the epoch, None if Serve does not tell; ``node`` is the id of the node.
@@ -143,6 +145,19 @@ def served(
     """Return Serve's *applications* by name; *actors* tell what replicas run."""
     alive = [actor for actor in actors if actor["state"] == "ALIVE"]
     return {name: _served(name, app, alive) for name, app in applications.items()}
+
+
+def as_told(app: Served, told: Iterable[Process]) -> Served:
+    """Return *app* with what its replicas run where the logs of their nodes tell.
+
+    They may still be live, and run another archive than they were started with, when
+    a deployment that failed has replaced the config that made them so.
+    """
+    if app.live:
+        return app  # its config says what all of them serve
+    runs = {each.name.rpartition("/")[2]: each.hash for each in told if each.live}
+    replicas = [r._replace(hash=runs.get(r.id, r.hash)) for r in app.replicas]
+    return app._replace(replicas=tuple(replicas))
 
 
 def requests_in(metrics: str) -> dict[str, tuple[float, float]]:

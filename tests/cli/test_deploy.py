@@ -566,6 +566,24 @@ class TestWithACluster:
         assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["since"])
         assert A == facts["replicas"][0]["hash"]
 
+    def test_status_of_live_replicas_after_a_deployment_that_failed(
+        self, cli: CommandLine
+    ) -> None:
+        """They run what they were told last, not what they were started with."""
+        with Dashboard() as dashboard:
+            failed = {**served("shop", B), "status": "DEPLOY_FAILED"}
+            dashboard.serve = {"applications": {"shop": {**failed, "deployments": {}}}}
+            dashboard.actors = [actor("shop", A)]
+            live = {"replica": "r1", "state": "swapped"}
+            line = {"pid": 7, "hash": "c3" * 32, "live": live}
+            dashboard.installs = f"{json.dumps(line)}\n"
+            status = ("status", "--address", dashboard.address)
+            shop = cli.run(*status).stdout.splitlines()[1]
+            (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
+
+        assert f" 1 {'c3' * 6}" in " ".join(shop.split())
+        assert "c3" * 32 == facts["replicas"][0]["hash"]
+
     def test_status_names_the_commit_of_the_push(
         self, cli: CommandLine, file: Path
     ) -> None:

@@ -18,6 +18,7 @@ from lazyimport.cli.figures import age, amount, moment, one_line, short_commit
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Cluster, DeployError, History, Process, Served, Target
 from lazyimport.deploy.failure import headline
+from lazyimport.deploy.status import as_told
 from lazyimport.errors import StoreError
 from lazyimport.registry.provenance import commit_facts, commit_in, read_provenance
 from lazyimport.settings import Settings
@@ -137,7 +138,8 @@ class _Origins:
 
 
 def _look(cluster: Cluster) -> tuple[list[Served], list[Process]]:
-    return _applications(cluster), cluster.processes()
+    applications, processes = _applications(cluster), cluster.processes()
+    return [as_told(app, processes) for app in applications], processes
 
 
 def _view(looked: tuple[list[Served], list[Process]], origins: _Origins) -> _View:
