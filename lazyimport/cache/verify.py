@@ -36,13 +36,17 @@ if TYPE_CHECKING:
 
 
 class Damage:
-    """A file of the cache that is not what it should be: its *path*, and *why*."""
+    """A file of the cache that is not what it should be: its *path*, and *why*.
 
-    __slots__ = ("path", "why")
+    ``missing`` is true if somebody has removed it.
+    """
 
-    def __init__(self, path: str, why: str) -> None:
+    __slots__ = ("missing", "path", "why")
+
+    def __init__(self, path: str, why: str, *, missing: bool = False) -> None:
         self.path = path
         self.why = why
+        self.missing = missing
 
 
 class Verified:
@@ -173,8 +177,10 @@ class _Check:
         for top in archive.tops():
             if os.path.exists(mark_path(root, top or FILES_AT_THE_TOP)):
                 for entry in archive.files_under(top):
-                    if not os.path.lexists(f"{root}/{entry.path}"):
-                        self._damaged(f"{root}/{entry.path}", "it was removed")
+                    path = f"{root}/{entry.path}"
+                    if not os.path.lexists(path):
+                        gone = Damage(path, "it was removed", missing=True)
+                        self.found.damages.append(gone)
                         self._forget(archive.hash, entry.path)
 
     def _forget(self, hash: str, inner: str) -> None:

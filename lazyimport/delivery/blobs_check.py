@@ -34,8 +34,9 @@ _CONNECTIONS = 4
 #: What a store says that will say so of all that it has.
 AWAY = StoreMissing, StoreUnavailable
 
-#: is called with a key, why it is not what it should be, who needs it, whether mended
-Tell = Callable[[str, str, list[str], bool], object]
+#: is called with a key, why it is not what it should be, of which kind that is (as
+#: `lazyimport.delivery.verify.Fault` has it), who needs it, whether mended
+Tell = Callable[[str, str, str, list[str], bool], object]
 
 
 class BlobCheck:
@@ -76,7 +77,8 @@ class BlobCheck:
             if self._changing is not None:
                 record_needs(self._changing, hash, blobs.values())
             why = "it does not name all large files, so 'gc' would delete some"
-            self._tell(f"{NEEDS}{hash}", why, [], self._changing is not None)
+            mended = self._changing is not None
+            self._tell(f"{NEEDS}{hash}", why, "damaged", [], mended)
 
     def _noted(self, hash: str) -> set[str]:
         noted: set[str] = set()
@@ -90,12 +92,12 @@ class BlobCheck:
             except DamagedArchive as error:
                 if self._changing is not None:
                     delete_object(self._changing, item.key)
-                self._tell(item.key, str(error), [], self._changing is not None)
+                mended = self._changing is not None
+                self._tell(item.key, str(error), "damaged", [], mended)
             except StoreError as error:
                 if isinstance(error, AWAY):
                     raise
-                # Of what cannot be read nobody knows whether it is damaged.
-                self._tell(item.key, str(error), [], False)
+                self._tell(item.key, str(error), "unread", [], False)
         return noted
 
     def prove(self) -> None:
@@ -113,17 +115,17 @@ class BlobCheck:
 
         changing = self._changing
         item = changing and find_stored_blob(changing, blob)
+        kind = "damaged"
         try:
             prove_blob(self._store, blob, self._cache, _CONNECTIONS, count)
         except KeyMissing:
-            why = f"it is missing: {blob.path}"
+            why, kind = f"it is missing: {blob.path}", "missing"
         except ArchiveError as error:
             why = str(error).removeprefix(f"{self._store.url}/{key} ")
         except StoreError as error:
             if isinstance(error, AWAY):
                 raise
-            # Of what may not be read nobody knows whether it is damaged.
-            self._tell(key, str(error), self._needed_by[key], False)
+            self._tell(key, str(error), "unread", self._needed_by[key], False)
             return
         else:
             if (
@@ -133,7 +135,7 @@ class BlobCheck:
             ):
                 record(changing, blob.name, item, None)
             return
-        self._tell(key, why, self._needed_by[key], self._mend(blob))
+        self._tell(key, why, kind, self._needed_by[key], self._mend(blob))
 
     def _mend(self, blob: Blob) -> bool:
         if self._changing is None:

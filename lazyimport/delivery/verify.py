@@ -67,12 +67,14 @@ _AT_ONCE = 4
 class Fault:
     """An object of a store that is not what it should be, and *why*.
 
-    ``needed_by`` says what depends on it: deltas, and channels. ``mended`` is true
-    once it was replaced.
+    ``kind`` is ``damaged``, ``missing``, or ``unread``, if nobody knows whether it is
+    damaged, as the store does not let it be read. ``needed_by`` says what depends on
+    it: deltas, and channels. ``mended`` is true once it was replaced.
     """
 
     key: str
     why: str
+    kind: str = "damaged"
     needed_by: list[str] = field(default_factory=list)
     mended: bool = False
 
@@ -249,14 +251,20 @@ class _Check:
         return read_stored(self._store, hash, self._cache, of, counted)
 
     def _fault(self, key: str, error: LazyImportError) -> Fault:
-        fault = Fault(key, str(error).removeprefix(f"{self._store.url}/{key}: "))
+        kind = "damaged"
+        if isinstance(error, (ArchiveMissing, KeyMissing)):
+            kind = "missing"
+        elif isinstance(error, StoreError):
+            kind = "unread"
+        why = str(error).removeprefix(f"{self._store.url}/{key}: ")
+        fault = Fault(key, why, kind)
         self.found.faults.append(fault)
         return fault
 
     def _blob_fault(
-        self, key: str, why: str, needed_by: list[str], mended: bool
+        self, key: str, why: str, kind: str, needed_by: list[str], mended: bool
     ) -> None:
-        self.found.faults.append(Fault(key, why, needed_by, mended))
+        self.found.faults.append(Fault(key, why, kind, needed_by, mended))
 
     def _count(self, data: bytes) -> None:
         self._add(len(data))

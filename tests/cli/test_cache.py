@@ -122,6 +122,13 @@ class TestVerify:
         assert not archive.exists()
 
         again = cli.run("materialize", name, "--store", cli.url)
+        (cli.cache / "trees" / name / "shop/main.py").unlink()
+        gone = cli.run("cache", "verify", "--dry-run", code=1)
+        assert ": 1 missing; " in gone.stderr
+        (damage,) = json.loads(cli.run("cache", "verify", "--json", code=1).stdout)[
+            "damages"
+        ]
+        assert damage["missing"]
         assert root == again.stdout.strip()
         main = cli.cache / "trees" / name / "shop/main.py"
         assert main.read_text() == (project / "shop/main.py").read_text()

@@ -36,8 +36,21 @@ def test_everything_is_proved_and_repaired(cli: CommandLine, project: Path) -> N
     (fault,) = found["faults"]
     assert fault["needed_by"] == [f"archive {delta}", "channel prod"]
     assert "this machine does not have them" in elsewhere.stderr
-    assert "1 repaired, 0 damaged" in repaired.stderr
+    assert ": 1 repaired\n" in repaired.stderr
     assert "all sound" in cli.run("verify", delta[:12], full).stderr
+
+
+def test_what_is_missing_is_not_called_damaged(cli: CommandLine, project: Path) -> None:
+    cli.environ["LAZYIMPORT_STORE"] = cli.url
+    name = cli.push(project)
+    cli.run("channel", "set", "prod", name)
+    cli.stored(name).unlink()
+
+    said = cli.run("verify", code=1)
+
+    assert " missing " in said.stdout
+    assert "damaged" not in said.stdout + said.stderr
+    assert ": 1 missing; --repair" in said.stderr
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit")

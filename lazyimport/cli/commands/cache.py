@@ -100,14 +100,16 @@ def _verify(dry_run: bool, as_json: bool, settings: Settings) -> int:
 
 
 def _say_verdict(found: Verified, cache: NodeCache, *, dry_run: bool) -> None:
-    if not found.damages:
-        verdict = "all sound"
-    elif dry_run:
-        verdict = f"{len(found.damages):,} damaged; without --dry-run they are replaced"
-    else:
-        verdict = (
-            f"{len(found.damages):,} damaged; files are put there again "
-            "from their archives, which are fetched again when they are needed"
+    verdict = "all sound"
+    if found.damages:
+        gone = sum(damage.missing for damage in found.damages)
+        counts = {"damaged": len(found.damages) - gone, "missing": gone}
+        verdict = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+        verdict += (
+            "; without --dry-run they are replaced"
+            if dry_run
+            else "; files are put there again from their archives, which are fetched "
+            "again when they are needed"
         )
     console.say(
         f"{amount(found.archives, 'archive')} and {amount(found.files, 'file')} in "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from lazyimport.cache.node import NodeCache
 from lazyimport.cli import console, declare, options
 from lazyimport.cli.exit_codes import DONE, FAILED
@@ -35,8 +37,8 @@ def command(
 ) -> int:
     """Read and prove everything in a store.
 
-    Shows what is damaged, and which archives and channels depend on it. A plain web
-    server (https://) cannot list what it has, so name the archives there.
+    Shows what is damaged or missing, and which archives and channels depend on it. A
+    plain web server (https://) cannot list what it has, so name the archives there.
 
     The exit code is 1 if anything is damaged and was not repaired.
     """
@@ -63,15 +65,17 @@ def _row(fault: Fault) -> tuple[str, str, str]:
         for name in fault.needed_by
     )
     what = f"{fault.why} (needed by {needed})" if needed else fault.why
-    return fault.key, "repaired" if fault.mended else "damaged", what
+    return fault.key, "repaired" if fault.mended else fault.kind, what
 
 
 def _say_verdict(found: VerifiedStore, url: str, *, repair: bool) -> None:
     left = len(found.left)
-    mended = len(found.faults) - left
-    verdict = (
-        "all sound" if not found.faults else f"{mended:,} repaired, {left:,} damaged"
-    )
+    verdict = "all sound"
+    if found.faults:
+        kinds = Counter(fault.kind for fault in found.left)
+        kinds["repaired"] = len(found.faults) - left
+        shown = ("repaired", "damaged", "missing", "unread")
+        verdict = ", ".join(f"{kinds[k]:,} {k}" for k in shown if kinds[k])
     if left and repair:
         verdict += (
             "; this machine does not have them: push the trees that they were made of, "
