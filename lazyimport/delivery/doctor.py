@@ -189,13 +189,14 @@ def _write(store: ReadStore) -> str:
 def _archive(text: str, settings: Settings) -> str:
     contents = read_contents(resolve(text, settings), settings)
     require_fit(contents)
-    if not this_python().has_bytecode(contents):
-        raise LazyImportError(
-            "it has no bytecode for this Python, so each node compiles it; push with "
-            f"--python 3.{sys.version_info.minor}"
-        )
     text = f"in {contents.place}, for this Python and platform"
-    return text + _large_files(contents, settings)
+    text += _large_files(contents, settings)
+    if not this_python().has_bytecode(contents):
+        text += (
+            "; it has no bytecode for this Python, so each node compiles what it "
+            f"imports; to start faster, push with --python 3.{sys.version_info.minor}"
+        )
+    return text
 
 
 def _large_files(contents: Contents, settings: Settings) -> str:

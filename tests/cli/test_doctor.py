@@ -62,6 +62,18 @@ def test_a_machine_that_is_well(cli: CommandLine, project: Path) -> None:
     assert before == files(cli.folder), "it leaves nothing behind"
 
 
+def test_an_archive_without_bytecode_runs_all_the_same(
+    cli: CommandLine, project: Path
+) -> None:
+    pushed = cli.run("push", project, "--optimize", "2", "--store", cli.url)
+    name = pushed.stdout.strip()
+    done = cli.run("doctor", name)
+
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"ok  archive {name[:12]}")
+    assert "it has no bytecode for this Python" in last
+
+
 def test_a_store_that_is_not_there_and_an_unknown_archive(cli: CommandLine) -> None:
     store = ("--store", cli.folder / "gone")
     done = cli.run("doctor", "0" * 64, "--write", "--json", *store, code=1)
