@@ -81,15 +81,14 @@ def settle(files: putting.Files, descriptor: int) -> bool:
     would say so; or where this user may not write. Raises OSError.
     """
     root = files.root
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        flock(descriptor, LOCK_SH)  # to ask for the other has given it up
+    if not _is_held_alone(descriptor):
         return False
-    except OSError:
-        return False  # a file system without locks
+    # It takes as long as the machine has to write; what starts meanwhile is let in.
+    flock(descriptor, LOCK_SH)
+    os.sync()
+    if not _is_held_alone(descriptor):
+        return False
     try:
-        os.sync()
         for path in (*_files(root), root, root + READY):
             _require_synchronized(path)
         with AtomicFile(mark_path(root, BOOT)) as file:
@@ -100,6 +99,18 @@ def settle(files: putting.Files, descriptor: int) -> bool:
         raise
     finally:
         flock(descriptor, LOCK_SH)
+    return True
+
+
+def _is_held_alone(descriptor: int) -> bool:
+    """Let nobody else hold the tree, and return True, unless somebody does."""
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        flock(descriptor, LOCK_SH)  # to ask for the other has given it up
+        return False
+    except OSError:
+        return False  # a file system without locks
     return True
 
 

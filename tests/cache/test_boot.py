@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -189,6 +190,31 @@ def test_nothing_is_synchronized_while_others_use_it(
 
     assert Path(mark_path(used.root, BOOT)).read_text() == boot.name()
     assert used.settle()
+
+
+def test_who_starts_while_a_tree_is_synchronized_does_not_wait(
+    cache: NodeCache, hash: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine may have much to write, and a worker would not start meanwhile."""
+    archive = cache.open(hash)
+    assert archive is not None
+    files = Materializer(archive, cache.tree_path(hash))
+    files.put_all()
+    synchronize, held = os.sync, []
+
+    def hold() -> None:
+        descriptor = os.open(files.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            held.append(True)
+        finally:
+            os.close(descriptor)
+        synchronize()
+
+    monkeypatch.setattr(os, "sync", hold)
+
+    assert files.settle()
+    assert held == [True]
 
 
 def test_nothing_is_synchronized_where_no_lock_says_who_uses_it(
