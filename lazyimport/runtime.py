@@ -171,6 +171,12 @@ class Installation:
         """The tree of the archive, which is opened when somebody needs it."""
         return self.registration.tree
 
+    @property
+    def opened(self) -> Tree | None:
+        """The same, but None if nobody has needed it yet."""
+        late = self.registration.late
+        return late.tree if late.is_open else None
+
     def record(self, path: str) -> None:
         """Record what this process reads and imports from now on, until `uninstall`.
 

@@ -66,9 +66,9 @@ def stats() -> Stats:
         return Stats(hash=failure.hash or None, failure=failure.reason)
     from lazyimport.values import redact
 
-    store = installation.settings.store
-    modules, read = _imported(installation.tree)
-    loads = list(installation.tree.loads)  # other threads are importing
+    store, tree = installation.settings.store, installation.opened
+    modules, read = _imported(tree) if tree else (0, 0)
+    loads = list(tree.loads) if tree else []  # other threads are importing
     return Stats(
         hash=installation.hash,
         store=store and redact(store),
@@ -79,7 +79,7 @@ def stats() -> Stats:
         read=read,
         imports=len(loads),
         import_seconds=sum(loads),
-        looked=installation.tree.looked.copy(),
+        looked=tree.looked.copy() if tree else {},
         live=process.live is not None,
         fetching=None
         if (progress := fetch_of(installation)) is None
@@ -106,7 +106,8 @@ def fetch_of(installation: Installation) -> Progress | None:
 
     Also None if nothing fetches the rest now.
     """
-    if not installation.tree.archive.is_coming:
+    tree = installation.opened
+    if tree is None or not tree.archive.is_coming:
         return None
     from lazyimport.cache.node import NodeCache
     from lazyimport.cache.progress import running_fetch

@@ -52,6 +52,28 @@ def test_counts_what_is_imported(tmp_path: Path) -> None:
     assert after["imports"] == 2
 
 
+def test_nothing_is_opened_for_it(tmp_path: Path) -> None:
+    """Who only watches loads nothing, and meets no damage."""
+    cache = tmp_path / "cache"
+    hash = pack_tree(write_tree(TREE, tmp_path / "tree"), cache)
+    opened, stats = run(
+        f"""
+        import json, sys, lazyimport
+        installed = lazyimport.install({hash!r}, cache_dir={str(cache)!r})
+        stats = lazyimport.stats()
+        print(json.dumps([installed.registration.late.is_open, stats._asdict()]))
+        """
+    )
+
+    assert not opened
+    assert (hash, 0, {}, None) == (
+        stats["hash"],
+        stats["imports"],
+        stats["looked"],
+        stats["fetching"],
+    )
+
+
 def test_import_seconds_are_those_of_lazyimport(tmp_path: Path) -> None:
     """A module's body does not count, so the imports in it do not count twice."""
     tree = {"outer.py": "import time\ntime.sleep(0.2)\nimport inner\n", "inner.py": ""}

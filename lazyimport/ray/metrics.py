@@ -135,7 +135,7 @@ def _gauge_fetch() -> None:
         progress = fetch_of(installation)
         if progress is not None:
             ratio = progress.ratio
-        elif installation.tree.archive.is_coming:
+        elif (tree := installation.opened) and tree.archive.is_coming:
             return  # nobody fetches the rest now
         else:
             ratio = 1.0
@@ -144,9 +144,9 @@ def _gauge_fetch() -> None:
 
 def _count_imports() -> None:
     installation = current()
-    if installation is None:
+    if installation is None or (tree := installation.opened) is None:
         return
-    hash, loads = installation.hash, installation.tree.loads
+    hash, loads = installation.hash, tree.loads
     with _lock:
         new = loads[_counted.get(hash, 0) :]
         _counted[hash] = _counted.get(hash, 0) + len(new)
