@@ -142,6 +142,15 @@ def shown(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
+def escaped(text: str) -> str:
+    """Return *text*, which anybody may have written, on one line without escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def redact(url: str) -> str:
     """Return *url* without what may be a secret: user, password and query.
 

@@ -20,6 +20,7 @@ from click import style
 
 from lazyimport.cli.fitting import EMPTY, Cells
 from lazyimport.units import utc
+from lazyimport.values import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,15 +52,6 @@ def console(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, highlight=False, markup=False, emoji=False)
-
-
-def escaped(text: str) -> str:
-    """Return *text* with all that a terminal would act on spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def print_json(value: object) -> None:

@@ -12,6 +12,7 @@ from lazyimport.cli.figures import age
 from lazyimport.cli.progress import Progress
 from lazyimport.deploy import Served
 from lazyimport.deploy.failure import headline
+from lazyimport.values import escaped
 
 _HEADER = ("DEPLOYMENT", "REPLICA", "HASH", "STATE", "AGE")
 
@@ -40,9 +41,7 @@ def _table() -> Iterator[Callable[[Sequence[Served]], None]]:
     def show(applications: Sequence[Served]) -> None:
         rows = [row for app in applications for row in _rows(app)]
         table = console.make_table(rows, header=_HEADER)
-        why = [
-            Text(console.escaped(line)) for app in applications for line in _why(app)
-        ]
+        why = [Text(escaped(line)) for app in applications for line in _why(app)]
         live.update(Group(table, *why), refresh=True)
 
     with Live(console=console.console(sys.stderr), auto_refresh=False) as live:

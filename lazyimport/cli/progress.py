@@ -7,6 +7,7 @@ from threading import Lock
 
 from lazyimport.cli import console
 from lazyimport.reporting import Reporter
+from lazyimport.values import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,6 @@ def _start_bar(text: str, total: int | None, unit: str) -> Bar:
     bar = progress.Progress(
         *columns, console=console.console(sys.stderr), transient=True
     )
-    bar.add_task(console.escaped(text), total=total)
+    bar.add_task(escaped(text), total=total)
     bar.start()
     return bar

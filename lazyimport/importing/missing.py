@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from lazyimport.values import escaped
+
 #: How the line begins that says what to do about a module that is nowhere.
 NOT_INSTALLED = "nor is it installed in this environment"
 
@@ -50,14 +52,8 @@ def explain_missing(tree: Tree, fullname: str) -> list[str]:
     near = _nearest(tree, fullname)
     if near:
         lines.append(f"nearest names in it: {', '.join(near)}")
-    return [f"  lazyimport: {_on_one_line(line)}" for line in lines]
-
-
-def _on_one_line(text: str) -> str:
-    """Escape what is no text: notes are not hashed, so they may be anybody's."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    # Notes are not hashed, so they may be anybody's.
+    return [f"  lazyimport: {escaped(line)}" for line in lines]
 
 
 def _dropped_by(tree: Tree, stem: str) -> tuple[str, str] | None:

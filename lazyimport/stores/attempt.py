@@ -10,6 +10,7 @@ from lazyimport.errors import (
     StoreMissing,
     StoreUnavailable,
 )
+from lazyimport.values import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _DENIED = {401, 403}
 #: Request timeout, conflict, too many requests; beside the server's own errors.
 _COME_BACK = {408, CONFLICT, 429}
 _NOT_IMPLEMENTED = 501
+#: Characters of what a service says that an error has, all on one line.
+_LONGEST = 400
 
 
 def comes_back(status: int) -> bool:
@@ -103,7 +106,8 @@ class Attempt:
         """Return an error that says where, what went wrong, and what to do."""
         doing = f"{self.verb} {self.key!r}" if self.key else self.verb
         said = _scrubbed(what).rstrip().rstrip(".")
-        text = f"{self.url}: cannot {doing}: {said}; {advice}"
+        said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]} [...]"
+        text = escaped(f"{self.url}: cannot {doing}: {said}; {advice}")
         return kind(text, url=self.url, key=self.key or None)
 
     def key_missing(self, what: str = "no such object") -> StoreError:

@@ -21,7 +21,6 @@ _GRANT = (
     "reading takes roles/storage.objectViewer on the bucket, publishing "
     "roles/storage.objectCreator beside it, deleting roles/storage.objectUser"
 )
-_LONGEST_REASON = 400
 #: What errors of urllib.parse are about.
 _OF_URLLIB = ("netloc", "IPv6", "Port", "URL")
 
@@ -189,5 +188,4 @@ def _reason(error: object) -> str:
             text = response.text
             xml = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", text)
             text = ": ".join(xml.groups()) if xml else text
-    text = " ".join(str(text or error).split())
-    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + " ..."
+    return " ".join(str(text or error).split())

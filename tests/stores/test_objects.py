@@ -290,6 +290,29 @@ class TestUrls:
         assert "hid" not in text.replace("hide", "")
         assert pickle.loads(pickle.dumps(store)).url == store.url
 
+    def test_what_a_service_says_is_one_line_without_escapes(
+        self, tmp_path: Path
+    ) -> None:
+        """It may be anybody who answers, and workers print it where people look."""
+
+        class Forging(services.Quiet):
+            def instead(self) -> bool:
+                said = "\x1b[2J no\nERROR forged" + "x" * 100_000
+                body = f"<Error><Code>Denied</Code><Message>{said}</Message></Error>"
+                self.send_response(403)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+                return True
+
+        with (
+            services.web_server(tmp_path, Forging) as url,
+            pytest.raises(StoreDenied, match="no ERROR forged") as caught,
+        ):
+            open_store(url).read("k")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1000
+
     def test_without_obstore(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "obstore", None)
         with pytest.raises(StoreError, match="pip install obstore") as caught:
