@@ -10,17 +10,21 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from errno import EFBIG
 from typing import Any
 
 from lazyimport.errors import KeyMissing, SettingsError, SignatureError
 from lazyimport.registry import keys
 from lazyimport.registry.layout import signature_key
+from lazyimport.regular import open_regular
 from lazyimport.settings import Settings
 from lazyimport.stores import ReadStore
 
 _VARIABLE = "LAZYIMPORT_TRUSTED_KEYS"
 #: Bytes of the largest key or signature that is read.
 _LARGEST = 1 << 16
+#: Characters of the largest file of trusted keys.
+_LARGEST_FILE = 1 << 20
 #: Keys that a message names; anybody may have added more to a signed object.
 _NAMED = 3
 # One public key in 64 begins as a path does, in base64.
@@ -144,9 +148,11 @@ def archive_signature_key(hash: str, public: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig", opener=open_regular) as file:
             status = os.fstat(file.fileno())
-            text = file.read()
+            text = file.read(_LARGEST_FILE + 1)
+        if len(text) > _LARGEST_FILE:
+            raise OSError(EFBIG, "it is too large")
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"cannot read the trusted keys {keys.shown(path)} "

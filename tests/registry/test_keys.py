@@ -315,6 +315,16 @@ def test_trusted_keys_that_others_can_change_are_refused(
         Trusted.load(str(file))
 
 
+def test_what_is_no_file_of_trusted_keys_makes_nobody_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    os.symlink("/dev/zero", tmp_path / "endless")
+    with open(tmp_path / "large", "wb") as large:
+        large.truncate(1 << 40)
+    for name in ("pipe", "endless", "large"):
+        with pytest.raises(SettingsError, match=f"cannot read .*{name}"):
+            Trusted.load(str(tmp_path / name))
+
+
 def test_file_of_trusted_keys_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read the trusted keys"):
         Trusted.load(str(tmp_path / "none"))
