@@ -47,8 +47,6 @@ def start() -> None:
         if any(map(_begins_alike, os.environ)):
             _tell_mistyped()
         return
-    named = f"artifact {_shown(artifact)}" if artifact else f"channel {channel}"
-    wanted = f"archive {hash}" if hash else f"the archive of {named}"
     failure = None
     try:
         from lazyimport import install
@@ -58,13 +56,15 @@ def start() -> None:
         installed = install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
         reason = f"{type(error).__name__}: {error}{_advice(error)}"
+        wanted = f"archive {_shown(hash)}" if hash else "the archive of "
+        wanted += "" if hash else _named(channel, artifact)
         failure = f"{wanted} is not installed: {reason}"
         _fail(wanted, hash or "", reason)
     else:
         if installed.settings.live and process.live is None:
             _go_live()
         if not hash:
-            _say(f"{named} points to archive {installed.hash}")
+            _say(f"{_named(channel, artifact)} points to archive {installed.hash}")
     if any(word.endswith("/default_worker.py") for word in sys.orig_argv):
         _watch_ray(failure)
 
@@ -99,11 +99,20 @@ def _is_own_command() -> bool:
     return words[:2] == ["-m", "lazyimport"] or words[:1] == [script]
 
 
-def _shown(url: str) -> str:
-    """Return *url* as messages may show it: without user, password and query."""
+def _named(channel: str | None, artifact: str | None) -> str:
+    """Return what names the archive, as messages may show it, in place of a hash."""
     from lazyimport.values import redact
 
-    return redact(url)
+    if artifact:
+        return f"artifact {_shown(redact(artifact))}"
+    return f"channel {_shown(str(channel))}"
+
+
+def _shown(text: str) -> str:
+    """Return *text*, which may be anything, as messages may show it."""
+    from lazyimport.values import shown
+
+    return shown(text)
 
 
 def _advice(error: BaseException) -> str:

@@ -51,14 +51,20 @@ def make_directories(path: str) -> None:
     `os.makedirs` would use its mode for the last one only.
     Raises OSError.
     """
-    parent = os.path.dirname(path)
-    if parent not in {"", path} and not is_directory(parent):
-        make_directories(parent)
-    try:
-        make_directory(path)
-    except FileExistsError:
-        if not is_directory(path):
-            raise
+    missing = [path]
+    while missing:
+        try:
+            make_directory(missing[-1])
+        except FileNotFoundError:
+            parent = os.path.dirname(missing[-1])
+            if parent in {"", missing[-1]}:
+                raise
+            missing.append(parent)
+            continue
+        except FileExistsError:
+            if not is_directory(missing[-1]):
+                raise
+        missing.pop()
 
 
 def make_directory(path: str) -> bool:

@@ -254,9 +254,16 @@ def _text(name: str, value: object) -> str:
 
 def _url(name: str, value: object, form: str) -> str:
     url = _text(name, value)
+    if not url.isprintable():  # the end of a line, or what would forge one in a log
+        url = url.strip()
+        if any(not (c.isprintable() or "\ud800" <= c < "\ue000") for c in url):
+            shown = redact(url)
+            raise _bad(name, shown, f"{name} has a control character in it: {shown!r}")
     if url.startswith("/"):
         return file_url(url)
-    if "://" not in url:  # in a process that starts elsewhere it is another folder
+    if "://" not in (
+        url := url.strip()
+    ):  # in a process that starts elsewhere it is another folder
         shown, kind = redact(url), form.partition(" is ")[0]
         what = f"not {kind}: {shown!r} ({form}, or an absolute path)"
         raise _bad(name, shown, what)
@@ -265,8 +272,8 @@ def _url(name: str, value: object, form: str) -> str:
 
 def _directory(name: str, what: str, value: object) -> str:
     path = _text(name, value)
-    if not path.startswith("/"):
-        text = f"the {what} must be an absolute path, not {path!r}"
+    if not path.startswith("/") or not path.strip("/"):
+        text = f"the {what} must be an absolute path below the root, not {path!r}"
         raise _bad(name, path, text)
     return path
 

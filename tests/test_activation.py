@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,16 @@ def test_own_commands_do_not_wait_for_an_archive(cache: Path, words: list[str]) 
     assert (0, "") == (done.returncode, done.stderr)
     done = python("-c", "", *words, cache=cache, hash_=UNKNOWN)
     assert "is not installed in process" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["HASH", "CHANNEL", "ARTIFACT"])
+def test_what_is_no_name_of_an_archive_forges_no_line(cache: Path, name: str) -> None:
+    value = {f"LAZYIMPORT_{name}": "x\nERROR \x1b[2J"}
+    done = python("-c", "import shipped", cache=cache, hash_="", **value)
+
+    assert "is not installed" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert not re.search("^ERROR", done.stderr, re.MULTILINE)
 
 
 def test_starting_twice_installs_once(packed: str, cache: Path) -> None:

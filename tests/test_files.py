@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from lazyimport.files import (
     AtomicFile,
     is_unfinished,
+    make_directories,
     remove_leftovers,
     unfinished_path,
 )
@@ -85,3 +87,24 @@ def test_leftovers_of_what_is_unfinished_itself_are_its_own(tmp_path: Path) -> N
     remove_leftovers(f"{tmp_path}/archive")
 
     assert os.listdir(tmp_path) == [".archive2.raw.tmp"]
+
+
+class TestDirectories:
+    def test_a_deep_one(self, tmp_path: Path) -> None:
+        """Deeper than Python's own calls may be."""
+        path = f"{tmp_path}/" + "d/" * 1500 + "e"
+        make_directories(path)
+        make_directories(path)
+        assert os.path.isdir(path)
+        subprocess.run(["rm", "-r", f"{tmp_path}/d"], check=True)  # pytest cannot
+
+    def test_one_whose_name_is_too_long(self, tmp_path: Path) -> None:
+        with pytest.raises(OSError, match="too long"):
+            make_directories(f"{tmp_path}/" + "d/" * 5000)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_file_in_its_place(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for path in ("file", "file/a", "file/a/b"):
+            with pytest.raises((FileExistsError, NotADirectoryError)):
+                make_directories(f"{tmp_path}/{path}")

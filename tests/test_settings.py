@@ -344,3 +344,27 @@ class TestArtifact:
         assert pickle.loads(pickle.dumps(settings)) == settings
         assert settings.with_hash(HASH) != settings
         assert settings.with_hash(HASH).with_hash(HASH) == settings.with_hash(HASH)
+
+
+class TestOddText:
+    """What YAML, secrets and shells make of values."""
+
+    def test_the_end_of_a_line_is_none_of_a_url(self) -> None:
+        for url in ("gs://bucket/code\n", " https://host/code \r\n"):
+            assert Settings(store=url).store == url.strip()
+        assert Settings(artifact="gs://b/a.zip\n").artifact == "gs://b/a.zip"
+        assert Settings(store="/a folder ").store == "file:///a folder "
+        assert Settings(store="/b\udcff").store == "file:///b\udcff"
+
+    @pytest.mark.parametrize(
+        "url", ["gs://b/a\nERROR x", "/a\x1b[2Jb", "gs://b\u2028c"]
+    )
+    def test_a_url_forges_no_line(self, url: str) -> None:
+        with pytest.raises(SettingsError, match="control character") as error:
+            Settings(store=url)
+        assert str(error.value).isprintable()
+
+    @pytest.mark.parametrize("path", ["/", "//"])
+    def test_the_root_is_no_cache(self, path: str) -> None:
+        with pytest.raises(SettingsError, match=f"'{path}'"):
+            Settings(cache_dir=path)

@@ -7,7 +7,7 @@ from errno import EEXIST
 
 from lazyimport.cache.removal import delete_folder
 from lazyimport.files import unfinished_path
-from lazyimport.format.entries import EXECUTABLE
+from lazyimport.format.entries import DIRECTORY, EXECUTABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def export(archive: Archive, folder: str) -> None:
     unfinished = unfinished_path(os.path.realpath(folder))
     try:
         os.makedirs(unfinished)
+        folders = (e.path for e in archive.index.entries() if e.kind == DIRECTORY)
+        for path in sorted(filter(None, folders)):  # parents first
+            os.mkdir(f"{unfinished}/{path}")
         for top in archive.tops():
             for entry in archive.files_under(top):
                 _export_file(archive, entry, f"{unfinished}/{entry.path}")
@@ -39,7 +42,6 @@ def export(archive: Archive, folder: str) -> None:
 
 
 def _export_file(archive: Archive, entry: Entry, path: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "xb") as file:
         file.write(archive.content(entry))
         if entry.flags & EXECUTABLE:

@@ -47,6 +47,9 @@ class Artifact:
         suffix = artifact_suffix(name)
         if not (separator and slash and suffix) or "/" in name:
             raise _no_artifact(text, "it names no file in a store")
+        if scheme in {"http", "https"} and query:
+            why = "it has a query, as a signed URL that ends soon; name its bucket"
+            raise _no_artifact(text, why)
         if folder == "file://":
             folder = "file:///"
         self.url = redact(place)

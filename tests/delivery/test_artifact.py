@@ -118,6 +118,7 @@ class TestUrl:
             "gs://b/app.zip#subdirectory=../..",
             "gs://b/app.zip#egg=app",
             "https://me:hidden@host/app.tar.xz",
+            "https://host/app.zip?signature=hidden",
             "file:///a/%2Fetc%2Fapp.zip",
             "file:///a/..%2Fapp.zip",
         ],
