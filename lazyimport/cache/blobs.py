@@ -15,6 +15,7 @@ import posix
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
+from lazyimport.cache import growth
 from lazyimport.cache.layout import BLOBS, SHARED, is_sealed, note_use
 from lazyimport.cache.marks import is_as_put
 from lazyimport.cache.seals import seal, sealing
@@ -27,7 +28,6 @@ from lazyimport.files import (
     unfinished_path,
 )
 from lazyimport.format import sha256
-from lazyimport.format.entries import EXECUTABLE
 from lazyimport.lazy import errors
 from lazyimport.regular import open_regular
 
@@ -116,8 +116,8 @@ def take_out(archive: Archive, layout: Layout) -> dict[bytes, Blob]:
             content = archive.content(entry)
             path = layout.blob_path(entry.digest, executable=entry.executable)
             if not is_as_put(path, entry):
-                make_directories(os.path.dirname(path))
-                _write_sealed(content, entry, path, durable=True)
+                with growth.Growing(layout.path, entry.size):
+                    _write_sealed(content, entry, path, durable=True)
             blobs[entry.digest] = Blob.of(entry, compressed=pays(content))
     return blobs
 
@@ -232,6 +232,7 @@ class _NewBlob(AtomicFile):
             if is_sealed(status, self.digest.hex()):
                 os.utime(path, ns=(time_ns(), status.st_mtime_ns))  # it is in use
                 return
+        growth.note(self._layout.path, posix.stat(self.temporary).st_size)
         os.utime(self.temporary, ns=sealing(self.digest.hex()))
         make_directories(os.path.dirname(path))
         os.replace(self.temporary, path)
@@ -251,16 +252,12 @@ def _digest(file: BinaryIO) -> tuple[str, int]:
         return sha256(data).hex(), size
 
 
-def _mode(entry: Entry) -> int:
-    return 0o555 if entry.flags & EXECUTABLE else 0o444
-
-
 def _create(path: str, entry: Entry, folder: int | None = None) -> int:
     """Return the descriptor of a new file, which can be run if it is a program.
 
     Whatever the umask is: the file stays longer than that.
     """
-    descriptor = posix.open(path, _NEW, _mode(entry), dir_fd=folder)
+    descriptor = posix.open(path, _NEW, 0o444, dir_fd=folder)
     if entry.executable:
         os.fchmod(descriptor, 0o555)
     return descriptor
@@ -285,11 +282,10 @@ def is_sound(path: str, entry: Entry) -> bool:
 
 
 def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
-    blob = layout.blob_path(entry.digest, executable=_mode(entry) == 0o555)
+    blob = layout.blob_path(entry.digest, executable=entry.executable)
     if not is_sound(blob, entry):
         content = archive.content(entry)
         if not is_as_put(blob, entry):  # as it is now, if it had to be fetched
-            make_directories(os.path.dirname(blob))
             _write_sealed(content, entry, blob)
     try:
         _appear(path, entry, lambda hidden: _clone_or_link(blob, hidden, entry))
@@ -300,7 +296,9 @@ def _share(archive: Archive, entry: Entry, path: str, layout: Layout) -> None:
 def _write_sealed(
     content: bytes | memoryview, entry: Entry, path: str, *, durable: bool = False
 ) -> None:
-    with AtomicFile(path, _mode(entry), durable=durable) as file:
+    make_directories(os.path.dirname(path))
+    mode = 0o555 if entry.executable else 0o444
+    with AtomicFile(path, mode, durable=durable) as file:
         file.write(content)
         file.flush()
         seal(file.fileno(), entry.digest.hex(), durable=durable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from lazyimport.cache import growth
 from lazyimport.errors import CacheError
 from lazyimport.files import AtomicFile, make_directories
 from lazyimport.format import sha256
@@ -51,6 +52,7 @@ class BytecodeCache:
             with AtomicFile(path, durable=False) as file:
                 file.write(sha256(code))
                 file.write(code)
+                growth.note(self._cache.path, growth.BLOCK + len(code))
         except (OSError, CacheError):
             pass  # a node that cannot write it compiles again
 

@@ -10,6 +10,7 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from time import time
 
+from lazyimport.cache import growth
 from lazyimport.cache.locking import CacheLock
 from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.cache.refusal import FULL
@@ -38,8 +39,7 @@ def shrink(cache: NodeCache, limit: str | None, least: int = 0) -> None:
     with suppress(OSError, CacheError):
         _refuse_unmarked(cache)
         most = byte_count(limit) if limit else cache.default_limit()
-        with _alone(cache, 0):
-            sweeper = Sweeper(cache)
+        with _sweeping(cache, 0) as sweeper:
             if least:
                 left = sweeper.size - least
                 most = left if most is None else min(most, left)
@@ -62,8 +62,7 @@ def prune(
     """
     if not _can_be_changed(cache):
         return Pruned([], [], 0, 0)
-    with _alone(cache, _PATIENCE):
-        sweeper = Sweeper(cache, dry_run=dry_run)
+    with _sweeping(cache, _PATIENCE, dry_run=dry_run) as sweeper:
         sweeper.sweep()
         if older_than is not None:
             sweeper.remove_unused_since(time() - older_than)
@@ -80,11 +79,24 @@ def clear(cache: NodeCache, *, force: bool = False, dry_run: bool = False) -> Pr
     """
     if not _can_be_changed(cache):
         return Pruned([], [], 0, 0)
-    with _alone(cache, _PATIENCE):
-        sweeper = Sweeper(cache, force=force, dry_run=dry_run)
+    with _sweeping(cache, _PATIENCE, dry_run=dry_run, force=force) as sweeper:
         sweeper.shrink(-1)
         sweeper.sweep(everything=True)
         return sweeper.result()
+
+
+@contextmanager
+def _sweeping(
+    cache: NodeCache, patience: float, *, dry_run: bool = False, force: bool = False
+) -> Iterator[Sweeper]:
+    """Give what removes things, alone; note what the cache takes after that."""
+    with _alone(cache, patience):
+        if not dry_run:
+            growth.forget(cache.path)
+        sweeper = Sweeper(cache, dry_run=dry_run, force=force)
+        yield sweeper
+        if not dry_run:
+            growth.know(cache.path, sweeper.result().left)
 
 
 @contextmanager

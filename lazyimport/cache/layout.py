@@ -16,6 +16,7 @@
     <cache>/staging/<name>/              where an artifact is being unpacked
     <cache>/stores                       the stores that were pushed to from here
     <cache>/locks/<name>                 for an archive its hash, or what is locked
+    <cache>/growth                       what all of this takes at most
     <cache>/CACHEDIR.TAG                 the marker: all of this may be deleted
 
 A file is unfinished (`lazyimport.files.is_unfinished`) while it is being written:

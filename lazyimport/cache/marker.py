@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from lazyimport.cache import growth
 from lazyimport.files import AtomicFile
 from lazyimport.lazy import errors
 from lazyimport.regular import open_regular
@@ -49,13 +50,16 @@ def refuse_store(folder: str) -> None:
 def mark_if_empty(folder: str) -> None:
     """Mark the directory *folder*, unless it holds anything or cannot be written.
 
-    What a fresh file system holds (``lost+found``) does not count.
+    What a fresh file system holds (``lost+found``) does not count, nor what a process
+    has begun with.
     """
     try:
         with os.scandir(folder) as items:
             for item in items:
-                if item.name != "lost+found" and not item.name.startswith(f".{NAME}."):
+                begun = item.name == growth.NAME or item.name.startswith(f".{NAME}.")
+                if item.name != "lost+found" and not begun:
                     return  # marked, or somebody else's
+        growth.begin(folder)
         with AtomicFile(f"{folder}/{NAME}") as file:
             file.write(_LINES + _ABOUT)
     except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 
+from lazyimport.cache import growth
 from lazyimport.cache.layout import ARCHIVES, LOCKS
 from lazyimport.cache.opening import OpenedCache
 from lazyimport.cache.refusal import unusable
@@ -114,6 +115,7 @@ class NodeCache(OpenedCache):
             with files.AtomicFile(path, 0o444) as file:
                 write(file)
                 file.flush()
+                growth.note(self.path, file.tell())
                 seal(file.fileno(), hash)
         except OSError as error:
             raise self.refused(f"archive {hash}", error) from error

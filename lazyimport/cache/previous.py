@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 
+from lazyimport.cache import growth
 from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile, is_unfinished, remove_leftovers
@@ -196,3 +197,4 @@ def save_packing(
             file.write(said)
             file.write(stats)
             file.write(revision.delta or b"")
+            growth.note(cache.path, file.tell())

@@ -15,7 +15,7 @@ import posix
 from errno import EEXIST, ENOTEMPTY
 from fcntl import LOCK_EX, LOCK_NB, lockf
 
-from lazyimport.cache import blobs, boot
+from lazyimport.cache import blobs, boot, growth
 from lazyimport.cache.blobs import write_file
 from lazyimport.cache.layout import SHARED
 from lazyimport.cache.marks import (
@@ -94,7 +94,8 @@ def put_file(files: Files, entry: Entry, path: str) -> None:
     """Put one file on disk, at *path* in the tree."""
     _unsettle(files.root)
     make_directories(os.path.dirname(path))
-    put(files, entry, path, blobs.put_file)
+    with growth.Growing(files.layout.path, growth.on_disk([entry])):
+        put(files, entry, path, blobs.put_file)
 
 
 def _unsettle(root: str) -> None:
@@ -191,12 +192,8 @@ class _Putting:
             entries.sort(key=self._place)  # in which they come, if they still do
             self._archive.want([e.slot for e in entries if not e.on_demand])
             folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
-            if not top or not self._put_new(top, entries, folders):
-                for folder in folders:
-                    make_directories(f"{self.root}/{folder}")
-                for entry in entries:
-                    how = blobs.put_later if entry.on_demand else blobs.put_file
-                    put(self._files, entry, f"{self.root}/{entry.path}", how)
+            with growth.Growing(self._files.layout.path, growth.on_disk(entries)):
+                self._put_all(top, entries, folders)
             paths = [
                 each.path
                 for each in entries
@@ -212,6 +209,16 @@ class _Putting:
             self._mark(top or FILES_AT_THE_TOP, said)
         begun[top] = said
         return said
+
+    def _put_all(self, top: str, entries: list[Entry], folders: list[str]) -> None:
+        """Put on disk what is missing of a directory at the top."""
+        if top and self._put_new(top, entries, folders):
+            return
+        for folder in folders:
+            make_directories(f"{self.root}/{folder}")
+        for entry in entries:
+            how = blobs.put_later if entry.on_demand else blobs.put_file
+            put(self._files, entry, f"{self.root}/{entry.path}", how)
 
     def _put_new(self, top: str, entries: list[Entry], folders: list[str]) -> bool:
         """Put a directory at the top on disk by one rename; False if it is there."""

@@ -10,6 +10,7 @@ import sys
 from errno import ENOSPC
 from time import time
 
+from lazyimport.cache import growth
 from lazyimport.cache.marker import NAME, is_marked
 from lazyimport.errors import CacheError
 from lazyimport.units import byte_count
@@ -85,9 +86,15 @@ def _free(cache: NodeCache) -> int:
 
 
 def _is_due(cache: NodeCache, limit: str | None) -> bool:
-    """Return whether *cache* may be too large, or was not swept for a day."""
+    """Return whether *cache* may be too large, or was not swept for a day.
+
+    It cannot be larger than all that is on its disk.
+    """
     if abs(time() - os.stat(f"{cache.path}/{NAME}").st_mtime) > _BETWEEN:
         return True
     disk = os.statvfs(cache.path)
     most = byte_count(limit) if limit else cache.default_limit()
-    return most is not None and (disk.f_blocks - disk.f_bfree) * disk.f_frsize > most
+    if most is None or (disk.f_blocks - disk.f_bfree) * disk.f_frsize <= most:
+        return False
+    taken = growth.taken(cache.path)
+    return taken is None or taken > most

@@ -15,6 +15,7 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from lazyimport.cache.arriving import begin_blob, finish_blob, reserved
 from lazyimport.cache.blobs import find_blob, missing_blob
+from lazyimport.cache.growth import Growing
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.room import require_space
 from lazyimport.delivery.cells import Cells
@@ -117,7 +118,7 @@ def fetch_blob(
     try:
         missing = blob.size - reserved(cache, blob)
         require_space(cache, missing, settings.cache_limit)
-        with lock:
+        with lock, Growing(cache.path, missing):
             return bring_blob(store, blob, cache, settings.connections, tell, turns)
     except OSError as error:
         what = f"{blob.path} of archive {hash}"

@@ -6,6 +6,7 @@ import os
 import time
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
+from lazyimport.cache.growth import Growing
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.partial import Wishes
 from lazyimport.cache.previous import find_packed
@@ -220,30 +221,30 @@ class _Fetch:
         return self._publish(self._revision(head, base))
 
     def _fill(self, head: Head) -> Archive:
-        hash, kind = head.header.hash, self._kind
+        hash, kind, cache = head.header.hash, self._kind, self._cache
         filling = Filling(head, raw=self._raw)
         try:
-            with self._cache.begin(hash, kind, filling.fits) as file:
+            with cache.begin(hash, kind, filling.fits) as file:
                 room = FileRoom(file.fileno(), filling.size)
-                require_space(self._cache, room.missing, self._settings.cache_limit)
-                file.truncate(filling.size)  # it has that size already, or none
-                is_open = filling.is_open(room)
-                if is_open or is_streamed(self._settings, head, self._cache):
-                    if is_open:
-                        inode = os.fstat(file.fileno()).st_ino
-                        filling.known = self._revived.get(inode, {})
-                    heard = self._beside.heard(head) if self._beside else bool
-                    with Wishes(self._cache, hash, heard) as wishes:
-                        self._run(filling, head, room, wishes)
-                else:
-                    self._run(filling, head, room)
-                return self._cache.complete(hash, file, kind)
+                with Growing(cache.path, room.missing):
+                    require_space(cache, room.missing, self._settings.cache_limit)
+                    file.truncate(filling.size)  # it has that size already, or none
+                    is_open = filling.is_open(room)
+                    if is_open or is_streamed(self._settings, head, self._cache):
+                        if is_open:
+                            inode = os.fstat(file.fileno()).st_ino
+                            filling.known = self._revived.get(inode, {})
+                        heard = self._beside.heard(head) if self._beside else bool
+                        with Wishes(cache, hash, heard) as wishes:
+                            self._run(filling, head, room, wishes)
+                    else:
+                        self._run(filling, head, room)
+                    return cache.complete(hash, file, kind)
         except (OSError, ArchiveError) as error:
             if error is not filling.damage:  # else all but that is of use
-                self._cache.give_up(hash)
+                cache.give_up(hash)
             if isinstance(error, OSError):
-                what = f"archive {hash}"
-                raise self._cache.refused(what, error, filling.size) from error
+                raise cache.refused(f"archive {hash}", error, filling.size) from error
             raise
 
     def _in_memory(self, hash: str) -> Archive:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from lazyimport.cache import growth
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.usage import archives_by_use
 from tests.support.trees import make_archive
@@ -49,12 +50,12 @@ def hashes_by_use(cache: NodeCache) -> list[str]:
 
 
 def all_files(cache: NodeCache) -> list[str]:
-    """Return the paths of all files of *cache*, without its marker and locks."""
+    """Return the paths of all files of *cache*, but for marker, growth and locks."""
     return sorted(
         f"{folder[len(cache.path) + 1 :]}/{name}"
         for folder, _, files in os.walk(cache.path)
         for name in files
-        if not folder.endswith("/locks") and name != NAME
+        if not folder.endswith("/locks") and name not in {NAME, growth.NAME}
     )
 
 
