@@ -65,8 +65,25 @@ def mention(wrapper: Any, args: Any, keywords: Any, folder: str | None = None) -
 
 
 def child(wrapper: Any, args: Any, keywords: Any) -> Any:
-    """See what a child is told, whose folder comes fifth."""
-    return mention(wrapper, args, keywords, (*args, *[None] * 5)[4])
+    """See what a child is told, whose folder comes fifth and environment sixth."""
+    folder, environ = (*args, *[None] * 6)[4:6]
+    if environ is None:
+        _inherited(wrapper)
+    return mention(wrapper, args, keywords, folder)
+
+
+def heir(wrapper: Any, args: Any, keywords: Any) -> Any:
+    """See what a program is told that has our environment, unless it gets its own."""
+    if keywords.get("env") is None:
+        _inherited(wrapper)
+    return mention(wrapper, args, keywords)
+
+
+def _inherited(wrapper: Any) -> None:
+    """See paths in the environment: ``PATH``, or one by which a shell goes on."""
+    environ = dict(os.environ)
+    environ.pop("PYTHONPATH", None)  # Pythons that inherit it have the archive
+    look_at_mentioned(wrapper.looks, environ.values())
 
 
 def names(wrapper: Any, args: Any, keywords: Any) -> Any:

@@ -166,9 +166,9 @@ def _later(name: str) -> Any:
 
 
 _path, _paths, _access, _names = map(_later, ("path", "paths", "access", "names"))
-_mention, _child, _scanned = map(_later, ("mention", "child", "scanned"))
+_mention, _child, _heir, _scanned = map(_later, ("mention", "child", "heir", "scanned"))
 #: They see more than the first argument.
-_SEE_MORE = (_paths, _mention, _child, _origin)
+_SEE_MORE = (_paths, _mention, _child, _heir, _origin)
 _ASYNCIO = "create_subprocess_exec create_subprocess_shell"
 #: (module, its functions, what sees their paths, how deep it looks, what comes then)
 _WRAPPED = (
@@ -184,7 +184,8 @@ _WRAPPED = (
     ("os", "chroot remove rmdir unlink", _path, PACKAGE),
     ("os", "link rename replace symlink", _paths, PACKAGE),
     ("os", "chdir fchdir", _path, PACKAGE, _follow),
-    ("os", "execv execve posix_spawn posix_spawnp system", _mention, PACKAGE),
+    ("os", "execv system", _heir, PACKAGE),
+    ("os", "execve posix_spawn posix_spawnp", _mention, PACKAGE),
     ("posixpath", "realpath", _path, NAME),
     ("builtins", "open", _path, NAME),
     ("io", "open open_code", _path, NAME),
@@ -194,7 +195,7 @@ _WRAPPED = (
     ("_posixsubprocess", "fork_exec", _child, PACKAGE),
     ("subprocess", "_fork_exec", _child, PACKAGE),
     # not every event loop starts them as subprocess does
-    ("asyncio.subprocess", _ASYNCIO, _mention, PACKAGE),
+    ("asyncio.subprocess", _ASYNCIO, _heir, PACKAGE),
     ("sqlite3", "connect", _mention, PACKAGE),
     ("sqlite3.dbapi2", "connect", _mention, PACKAGE),
 )

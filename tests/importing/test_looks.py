@@ -29,6 +29,10 @@ TREE = {
     "lone/text.txt": "lone\n",
     "loop/text.txt": "loop\n",
     "other/text.txt": "other\n",
+    "executed/text.txt": "executed\n",
+    "shell_/text.txt": "shell\n",
+    "system/text.txt": "system\n",
+    "tools/hello": "#!/bin/sh\necho hello\n",
     "top.txt": "top\n",
 }
 
@@ -111,6 +115,22 @@ PROGRAMS = {
         print(said("sh", "-c", "cat ../top.txt; ls ../other"), said("ls", cwd="../other"))
         print(os.system("test -f ../lone/text.txt"))
         """,
+    "what children inherit": """
+        import app, asyncio, os, subprocess, sys
+        root = os.path.dirname(app.__path__[0])
+        os.environ["PATH"] += os.pathsep + root + "/tools"
+        for name in ("SYSTEM", "SHELL_", "EXECUTED"):
+            os.environ[name] = root + "/" + name.lower()
+        print(subprocess.run(["hello"]).returncode)
+        print(os.system('cat "$SYSTEM"/text.txt'))
+        async def read():
+            child = await asyncio.create_subprocess_shell('cat "$SHELL_"/text.txt')
+            print(await child.wait())
+        asyncio.run(read())
+        sys.stdout.flush()
+        if not os.fork(): os.execv("/bin/sh", ["sh", "-c", 'cat "$EXECUTED"/text.txt'])
+        print(os.wait()[1])
+        """,
     "a child of another event loop": """
         import app, asyncio, posix
         class Loop(asyncio.SelectorEventLoop):
@@ -142,6 +162,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """The tree as a directory, a cache, and the hash of the tree in there."""
     base = tmp_path_factory.mktemp("looks")
     folder = write_tree(TREE, base / "site")
+    (folder / "tools/hello").chmod(0o755)
     return folder, base / "cache", pack_tree(folder, base / "cache")
 
 
@@ -306,7 +327,7 @@ def test_no_more_than_names(tmp_path: Path) -> None:
 
     assert done.stdout.splitlines() == [
         "{}",
-        "['app', 'beside', 'lone', 'loop', 'other', 'top.txt']",
+        str(sorted({path.partition("/")[0] for path in TREE})),
     ]
     there = [path for path in (cache / "trees" / hash_).rglob("*") if path.is_file()]
     assert [path.name for path in there] == ["top.txt"]
@@ -426,7 +447,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
 
     assert done.stdout == "<class 'builtin_function_or_method'> {} 1\n"
     there = {p.name for p in (cache / "trees" / hash_).rglob("*") if p.is_file()}
-    assert there == {"__init__.py", "other.py", "plugin.py", "text.txt", "top.txt"}
+    assert there == {Path(path).name for path in TREE}
 
 
 def test_what_lies_beside_a_package_is_reached_through_it(tmp_path: Path) -> None:
