@@ -169,6 +169,11 @@ class ArchiveLoader:
         """Return 0: an archive has no times. OSError if there is no such file."""
         return int(self.path_stats(path)["mtime"])
 
+    def set_data(self, *_: object, **__: object) -> None:
+        """Write nothing: what an archive has does not change."""
+
+    _cache_bytecode = set_data  # as SourceFileLoader.get_code(loader, name) calls it
+
     def source_to_code(self, data: Any, path: str, *, _optimize: int = -1) -> CodeType:
         """Return the code object of *data*, source text or bytes."""
         return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)

@@ -46,7 +46,7 @@ SHOWN_BY = {
     "One frame": f"{HERE}::test_rows",
     "`*.pth` files": "packing/test_collect.py::test_a_start_up_file_is_told",
     "Where no file can be made": f"{HERE}::test_where_no_file_can_be_made",
-    "`spec.loader_state`, zipimport's `_zip_searchorder`": f"{HERE}::test_rows",
+    "Tracing or profiling an import": f"{HERE}::test_rows",
     "Audit events": "importing/test_interpreter.py::test_audit_events",
     "What C code opens": f"{HERE}::test_rows",
     "A child process with an environment of its own": f"{HERE}::test_a_child_with_an_environment_of_its_own",
@@ -62,6 +62,7 @@ SHOWN_BY = {
 
 TREE: Files = {
     "pure/__init__.py": "",
+    "pure/traced.py": "x = 1\n",
     "unseen/__init__.py": "",
     "unseen/other.py": "other = 'module'\n",
     "files/__init__.py": "here = __file__\n",
@@ -153,10 +154,17 @@ ROWS: dict[str, tuple[str, str, str]] = {
         "['<module>'] <string>",
         "['<module>', 'put_on_disk_and_call'] wrappers.py",
     ),
-    "`spec.loader_state`, zipimport's `_zip_searchorder`": (
-        "import pure; print(pure.__spec__.loader_state, hasattr(pure.__loader__, '_cache_bytecode'))",
-        "None True",
-        "None False",
+    "Tracing or profiling an import": (
+        """
+        import sys
+        seen = set()
+        sys.settrace(lambda frame, *_: seen.add(frame.f_globals.get("__name__", "").partition(".")[0]))
+        try: import pure.traced
+        finally: sys.settrace(None)
+        print("pure" in seen, "lazyimport" in seen)
+        """,
+        "True False",
+        "True True",
     ),
     "`create_module()`": (
         "import pure, sys; print(sys.version_info < (3, 12) and pure.__loader__.create_module(pure.__spec__) is not None)",

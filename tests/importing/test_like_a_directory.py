@@ -124,6 +124,13 @@ PROGRAMS = {
                 try: wrong()
                 except Exception as e: print(type(e).__mro__[-3].__name__, isinstance(e, OSError), isinstance(e, ImportError), e)
         """,
+    "the machinery's way to code": """
+        import app.core, os
+        from importlib.machinery import SourceFileLoader
+        l = app.core.__loader__
+        for _ in range(2): print(SourceFileLoader.get_code(l, "app.core").co_filename)
+        print(l.set_data(os.devnull, b"x"))
+        """,
     "code objects": """
         import app.core, types
         def walk(code):
