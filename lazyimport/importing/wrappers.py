@@ -26,7 +26,6 @@ from lazyimport.lazy import Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import ModuleType
     from typing import Any
 
@@ -170,56 +169,52 @@ _mention, _child, _heir, _scanned = map(_later, ("mention", "child", "heir", "sc
 #: They see more than the first argument.
 _SEE_MORE = (_paths, _mention, _child, _heir, _origin)
 _ASYNCIO = "create_subprocess_exec create_subprocess_shell"
-#: (module, its functions, what sees their paths, how deep it looks, what comes then)
-_WRAPPED = (
-    ("os", "lstat stat", _path, STATUS),
-    ("os", "access", _access, STATUS),
-    ("os", "chmod chown lchown mkdir mkfifo mknod", _path, NAME),
-    ("os", "pathconf readlink statvfs statx truncate utime", _path, NAME),
-    ("os", "getxattr listxattr removexattr setxattr", _path, NAME),
-    ("os", "chflags lchflags lchmod", _path, NAME),
-    ("os", "open", _path, OPENED),
-    ("os", "scandir", _path, LISTED, _scanned),
-    ("os", "listdir", _names, LISTED),
-    ("os", "chroot remove rmdir unlink", _path, PACKAGE),
-    ("os", "link rename replace symlink", _paths, PACKAGE),
-    ("os", "chdir fchdir", _path, PACKAGE, _follow),
-    ("os", "execv system", _heir, PACKAGE),
-    ("os", "execve posix_spawn posix_spawnp", _mention, PACKAGE),
-    ("posixpath", "realpath", _path, NAME),
-    ("builtins", "open", _path, NAME),
-    ("io", "open open_code", _path, NAME),
-    ("_io", "open_code", _path, NAME),  # as SourceFileLoader calls it
-    ("_imp", "create_dynamic", _origin, PACKAGE),
-    ("ctypes", "_dlopen", _path, PACKAGE),
-    ("_posixsubprocess", "fork_exec", _child, PACKAGE),
-    ("subprocess", "_fork_exec", _child, PACKAGE),
+#: module -> its functions, what sees their paths, how deep it looks, what comes then
+_WRAPPED: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "os": (
+        ("lstat stat", _path, STATUS),
+        ("access", _access, STATUS),
+        ("chmod chown lchown mkdir mkfifo mknod", _path, NAME),
+        ("pathconf readlink statvfs statx truncate utime", _path, NAME),
+        ("getxattr listxattr removexattr setxattr", _path, NAME),
+        ("chflags lchflags lchmod", _path, NAME),
+        ("open", _path, OPENED),
+        ("scandir", _path, LISTED, _scanned),
+        ("listdir", _names, LISTED),
+        ("chroot remove rmdir unlink", _path, PACKAGE),
+        ("link rename replace symlink", _paths, PACKAGE),
+        ("chdir fchdir", _path, PACKAGE, _follow),
+        ("execv system", _heir, PACKAGE),
+        ("execve posix_spawn posix_spawnp", _mention, PACKAGE),
+    ),
+    "posixpath": (("realpath", _path, NAME),),
+    "builtins": (("open", _path, NAME),),
+    "io": (("open open_code", _path, NAME),),
+    "_io": (("open_code", _path, NAME),),  # as SourceFileLoader calls it
+    "_imp": (("create_dynamic", _origin, PACKAGE),),
+    "ctypes": (("_dlopen", _path, PACKAGE),),
+    "_posixsubprocess": (("fork_exec", _child, PACKAGE),),
+    "subprocess": (("_fork_exec", _child, PACKAGE),),
     # not every event loop starts them as subprocess does
-    ("asyncio.subprocess", _ASYNCIO, _heir, PACKAGE),
-    ("sqlite3", "connect", _mention, PACKAGE),
-    ("sqlite3.dbapi2", "connect", _mention, PACKAGE),
-)
+    "asyncio.subprocess": ((_ASYNCIO, _heir, PACKAGE),),
+    "asyncio": ((_ASYNCIO, _heir, PACKAGE),),
+    "sqlite3": (("connect", _mention, PACKAGE),),
+    "sqlite3.dbapi2": (("connect", _mention, PACKAGE),),
+}
 #: modules that may be loaded later, see `Wrappers.wrap_module`
-WATCHED = frozenset(row[0] for row in _WRAPPED) - {"builtins", "os", "posixpath"}
-#: modules that keep the functions of the system: of the machinery, and those in C
-_UNTOUCHED = {"_frozen_importlib", "_frozen_importlib_external"}.union(
-    sys.builtin_module_names
-) - {row[0] for row in _WRAPPED}
-#: module of the standard library -> by which names it has such functions
+WATCHED = _WRAPPED.keys() - {"_imp", "_io", "builtins", "os", "posixpath"}
+#: further modules of the standard library -> by which name they have such a function
 _HAVE = {
     "_ctypes": "dlopen",
     "_io": "open",
     "_pyio": "open_code",
     "_sqlite3": "connect",
-    "asyncio": _ASYNCIO,
     "bz2": "_builtin_open",
     "imp": "create_dynamic",
     "sysconfig": "realpath",
     "tarfile": "bltn_open",
     "tokenize": "_builtin_open",
 }
-for _row in _WRAPPED:
-    _HAVE[_row[0]] = f"{_HAVE.get(_row[0], '')} {_row[1]}"
 #: classes of the standard library that hold such functions
 _HOLDERS = (("glob", "_StringGlobber"), ("pathlib", "_NormalAccessor"))
 #: where os lists the functions that can do something
@@ -239,50 +234,51 @@ class Wrappers:
 
     def put_in(self) -> None:
         """Put the wrappers in the place of what they wrap; again does no harm."""
-        for row in _WRAPPED:
-            if row[0] in sys.modules:
-                self._wrap(sys.modules[row[0]], *row[1:])
+        for name in _WRAPPED:
+            if name in sys.modules:
+                self.wrap_module(sys.modules[name])
         _exchange({id(real): wrapper for real, wrapper in self._made.items()})
         for able in _ABILITIES:
             able.update([self._made[real] for real in able & self._made.keys()])
 
     def take_out(self) -> None:
         """Take back what `put_in` and `wrap_module` did."""
-        _exchange({id(wrapper): real for real, wrapper in self._made.items()})
+        others = {id(wrapper): real for real, wrapper in self._made.items()}
+        for name, rows in _WRAPPED.items():
+            for taken in " ".join([row[0] for row in rows]).split():
+                if name in sys.modules:
+                    _exchange_in(name, others, taken)
+        _exchange(others)
         for able in _ABILITIES:
             able.difference_update(self._made.values())
 
     def wrap_module(self, module: ModuleType) -> None:
         """Wrap the functions of a module, which has been executed."""
-        for row in _WRAPPED:
-            if row[0] == module.__name__:
-                self._wrap(module, *row[1:])
-
-    def _wrap(self, module: ModuleType, names: str, *how: Any) -> None:
-        for name in names.split():
-            real = getattr(module, name, None)
-            if real is None or issubclass(type(real), Wrapper):
-                continue
-            wrapper = self._made.get(real)
-            if wrapper is None:
-                kind = _Realpath if name == "realpath" else Wrapper
-                wrapper = self._made[real] = kind(real, self.looks, *how)
-            setattr(module, name, wrapper)
+        for names, *how in _WRAPPED.get(module.__name__, ()):
+            for name in names.split():
+                real = getattr(module, name, None)
+                if real is None or issubclass(type(real), Wrapper):
+                    continue
+                wrapper = self._made.get(real)
+                if wrapper is None:
+                    kind = _Realpath if name == "realpath" else Wrapper
+                    wrapper = self._made[real] = kind(real, self.looks, *how)
+                setattr(module, name, wrapper)
 
 
 def _exchange(others: dict[int, Any]) -> None:
     """Replace functions wherever somebody has taken them.
 
-    *others* maps the identity of each to what takes its place.
+    *others* maps the identity of each to what takes its place. The standard library
+    has few, and ours bring no file when they look.
     """
-    for name, module in list(sys.modules.items()):
-        for taken in _names_to_see(name, module, others):
-            value = vars(module).get(taken)
-            if id(value) in others:
-                try:
-                    setattr(module, taken, others[id(value)])
-                except Exception:  # noqa: BLE001, S110 - of the module's own class
-                    pass  # which lets nobody change it: what it holds stays
+    for name in {*sys.modules} - sys.stdlib_module_names:
+        top = name.partition(".")[0]
+        if top != "lazyimport" and top not in sys.stdlib_module_names:
+            _exchange_in(name, others)
+    for name, taken in _HAVE.items():
+        if name in sys.modules:
+            _exchange_in(name, others, taken)
     for module_name, class_name in _HOLDERS:
         holder = getattr(sys.modules.get(module_name), class_name, None)
         for taken, value in list(vars(holder).items()) if holder else ():
@@ -292,18 +288,17 @@ def _exchange(others: dict[int, Any]) -> None:
                 setattr(holder, taken, other if real is value else staticmethod(other))
 
 
-def _names_to_see(name: str, module: object, others: dict[int, Any]) -> Iterable[str]:
-    """Return the names in a module that may stand for one of *others*.
-
-    The standard library has few, and ours bring no file when they look.
-    """
-    top = name.partition(".")[0]
-    standard = top in sys.stdlib_module_names
-    if top == "lazyimport" or name in _UNTOUCHED or (standard and name not in _HAVE):
-        return ()
+def _exchange_in(name: str, others: dict[int, Any], only: str = "") -> None:
+    """Replace functions that a module has taken, or what it calls *only*."""
+    module = sys.modules.get(name)
     if not isinstance(module, type(sys)):
-        return ()
-    if standard:
-        return _HAVE[name].split()
-    known = vars(module).copy()
-    return () if others.keys().isdisjoint(map(id, known.values())) else known
+        return
+    known = {only: vars(module).get(only)} if only else vars(module).copy()
+    if others.keys().isdisjoint(map(id, known.values())):
+        return
+    for taken, value in known.items():
+        if id(value) in others:
+            try:
+                setattr(module, taken, others[id(value)])
+            except Exception:  # noqa: BLE001, S110 - of the module's own class
+                pass  # which lets nobody change it: what it holds stays

@@ -171,17 +171,19 @@ for name in sorted(sys.stdlib_module_names - {"antigravity", "idlelib", "this", 
     except ImportError:
         pass
 import lazyimport
-from lazyimport.importing.wrappers import _UNTOUCHED, _WRAPPED
+from lazyimport.importing.wrappers import _WRAPPED
+# those of the machinery, and in C, keep them
+untouched = {"_frozen_importlib", "_frozen_importlib_external", *sys.builtin_module_names} - _WRAPPED.keys()
 real = {}
-for home, names, *_ in _WRAPPED:
-    for name in names.split():
+for home, rows in _WRAPPED.items():
+    for name in " ".join(row[0] for row in rows).split():
         function = getattr(sys.modules.get(home), name, None)
         real[id(function)] = function
 del real[id(None)]
 lazyimport.install(HASH, cache_dir=CACHE)
 print(sorted(
     f"{name}.{taken}" for name, module in sys.modules.items()
-    if name not in _UNTOUCHED and not name.startswith("lazyimport")
+    if name not in untouched and not name.startswith("lazyimport")
     for taken, value in vars(module).items() if id(value) in real and module is not sys.modules["__main__"]
 ))
 """
