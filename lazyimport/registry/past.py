@@ -23,8 +23,8 @@ class Fate:
 
     def __init__(self, last: Deployment) -> None:
         self.last = last
-        self.ran = False
-        self.failed: Deployment | None = None
+        self.ran: Deployment | None = None  # the last time
+        self.failed: Deployment | None = None  # since then
         self.left: Deployment | None = None  # by this rollback
         self.is_gone = False
 
@@ -44,9 +44,13 @@ class Fate:
         if self.left is not None:
             return f"was rolled back {self.left.told}"
         if self.failed is not None and not self.ran:
-            reason = shorten(self.failed.reason, _REASON, placeholder=" …")
-            return self.failed.outcome + (f" ({reason})" if reason else "")
+            return _outcome(self.failed)
         return "ran" if self.ran else "was not waited for"
+
+
+def _outcome(failed: Deployment) -> str:
+    reason = shorten(failed.reason, _REASON, placeholder=" …")
+    return failed.outcome + (f" ({reason})" if reason else "")
 
 
 class Past:
@@ -74,7 +78,7 @@ class Past:
         self.fates[each.hash] = known
         known.last, known.left = each, None
         if each.outcome == "running":
-            known.ran, known.failed = True, None
+            known.ran, known.failed = each, None
         elif each.outcome in ("failed", "timed out"):
             known.failed = each
 
@@ -102,9 +106,12 @@ class Past:
         return None
 
     def _why(self, hash: str) -> str:
-        last = self.fates[hash].last
-        if self.fates[hash].ran:
-            why = f"it is the last that worked: deployed {last.told}"
+        fate = self.fates[hash]
+        last = fate.last
+        if fate.ran:
+            why = f"it is the last that worked: deployed {fate.ran.told}"
+            if fate.failed:
+                why += f"; again {fate.failed.told}: {_outcome(fate.failed)}"
         elif last.hash == hash:
             why = f"it was deployed {last.told}, and nobody waited for it"
         else:

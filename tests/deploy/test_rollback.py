@@ -100,6 +100,19 @@ class TestManifest:
         passed = f"passed over: {E[:12]} was not waited for, {D[:12]} failed (boom)"
         assert why.endswith(passed)
 
+    def test_when_it_worked_is_told_and_what_came_of_it_since(
+        self, history: History
+    ) -> None:
+        """The same code fails with a slip in the manifest, as an example."""
+        self.record(history, A)
+        self.record(history, A, "failed", before=A, by="eve@y")
+        self.record(history, B, before=A)
+        hash, why = self.chosen(history)
+
+        assert A == hash
+        told = r"that worked: deployed 20\S+Z by ada@x; again 20\S+Z by eve@y: failed"
+        assert re.search(told + r" \(boom\)$", why)
+
     def test_of_a_long_reason_the_beginning_is_told(self, history: History) -> None:
         self.record(history, A)
         self.record(history, D, "failed", before=A, reason="word " * 40)
