@@ -10,11 +10,13 @@ from typing import NoReturn
 from lazyimport.deploy.cluster import Cluster
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.failure import details, headline, without_colors
-from lazyimport.deploy.status import Served
+from lazyimport.deploy.status import SHORT, Served
 
 _SECONDS_BETWEEN = 0.5
 #: A busy dashboard may leave questions unanswered for so long.
 _SECONDS_OF_SILENCE = 120.0
+#: So many replicas that are not ready are named.
+_NAMED = 3
 
 
 def follow(
@@ -102,6 +104,7 @@ def _late(
     if app is not None:
         text = f"application {name!r} is still {app.status} after {timeout:.0f} s, not "
         text += f"all replicas run archive {hash}"
+        text = "\n".join([text, *_starting(app)])
     if app is not None and is_old:
         text = (
             f"application {name!r} is still {app.status} as before: in {timeout:.0f} s "
@@ -109,6 +112,23 @@ def _late(
             "serveConfigV2 is another one"
         )
     _fail(name, hash, app, text, "timed out", undo)
+
+
+def _starting(app: Served) -> Iterator[str]:
+    """Yield a line for each replica that is not ready: which, since when, and where."""
+    starting = [replica for replica in app.replicas if replica.state == "STARTING"]
+    for replica in starting[:_NAMED]:
+        since = time.time() - replica.started if replica.started else None
+        text = f"replica {replica.id} of {replica.deployment} is STARTING"
+        text += f", for {since:.0f} s" if since is not None else ""
+        if replica.pid:
+            text += (
+                f": process {replica.pid} on node {replica.node[:SHORT]}; Ray's "
+                f"dashboard shows its logs and its stack: actor {replica.actor}"
+            )
+        yield text + ("" if replica.pid else ", and has no process yet")
+    if starting[_NAMED:]:
+        yield f"and {len(starting) - _NAMED} more replicas are STARTING"
 
 
 def _fail(

@@ -33,7 +33,8 @@ class Replica(NamedTuple):
 
     ``state`` is Serve's; ``ALIVE`` if only Ray knows the replica, as it is with those
     that go on serving after a deployment has failed. ``started`` is in seconds since
-    the epoch, None if Serve does not tell; ``node`` is the id of the node.
+    the epoch, None if Serve does not tell; ``node`` and ``actor`` are ids of Ray, and
+    ``pid`` is None before there is a process.
     """
 
     deployment: str
@@ -42,6 +43,8 @@ class Replica(NamedTuple):
     state: str
     started: float | None
     node: str = ""
+    actor: str = ""
+    pid: int | None = None
 
     @property
     def serves(self) -> bool:
@@ -240,10 +243,17 @@ def _replicas(
     hashes = {actor["actor_id"]: _hash_of(actor) for actor in actors}
     for deployment, facts in deployments.items():
         for replica in facts["replicas"]:
-            name, state = replica["replica_id"], replica["state"]
-            hash = hashes.get(replica.get("actor_id") or "")
-            started, node = replica["start_time_s"], replica.get("node_id") or ""
-            yield Replica(deployment, name, hash, state, started, node)
+            actor = replica.get("actor_id") or ""
+            yield Replica(
+                deployment,
+                replica["replica_id"],
+                hashes.get(actor),
+                replica["state"],
+                replica["start_time_s"],
+                replica.get("node_id") or "",
+                actor,
+                replica.get("pid"),
+            )
 
 
 def _left(

@@ -526,6 +526,10 @@ class TestWithACluster:
             environ: dict[str, Any] = {"RAY_DASHBOARD_ADDRESS": dashboard.address}
             done = cli.run("status", **environ)
             found = json.loads(cli.run("status", "--json", **environ).stdout)
+            starting = served("shop", A)
+            starting["deployments"]["Shop"]["replicas"][0]["state"] = "STARTING"
+            dashboard.serve = {"applications": {"shop": starting}}
+            hangs = cli.run("status", **environ).stdout
 
         header, *rows = [line.split() for line in done.stdout.splitlines()]
         assert ["KIND", "NAME", "HASH", "STATE", "NODE", "PID", "REASON"] == header
@@ -533,6 +537,8 @@ class TestWithACluster:
             ["replica", "shop/Shop/r1", A[:12], "ALIVE", "01234567", "7"],
             ["replica", "till/Shop/r1", B[:12], "ALIVE", "01234567", "7"],
         ] == rows
+        states = [line.split()[3] for line in hangs.splitlines() if "/Shop/r1" in line]
+        assert ["STARTING", "ALIVE"] == states  # as Serve says, if it does
         told = "0 applications; 2 actors, replicas and jobs with 2 different hashes"
         assert f"{dashboard.address}: {told}" in done.stderr
         assert [A, B] == [process["hash"] for process in found["processes"]]

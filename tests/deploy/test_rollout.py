@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lazyimport.deploy.cluster import Cluster
@@ -96,6 +98,30 @@ def test_the_time_ends() -> None:
         list(follow(Acted(app(B)), {"shop": B}, 1e-9))
     with pytest.raises(DeployError, match="Serve has no application 'till' yet"):
         list(follow(Acted(app(B)), {"till": B}, 1e-9))
+
+
+def test_replicas_that_are_not_ready_are_named() -> None:
+    """A constructor that hangs: Serve says nothing of it, at first."""
+    begun = time.time() - 42.4
+    where = ("n1" * 28, "c4" * 16, 4711)
+    replicas = [
+        Replica("Shop", "old", A, "RUNNING", begun),
+        Replica("Shop", "hangs", B, "STARTING", begun, *where),
+        Replica("Shop", "waits", None, "STARTING", None),
+        *(Replica("Shop", f"r{n}", B, "STARTING", begun) for n in range(3)),
+    ]
+    late = Acted(app(B)._replace(replicas=tuple(replicas)))
+
+    with pytest.raises(DeployError) as info:
+        list(follow(late, {"shop": B}, 1e-9))
+    text = str(info.value)
+    assert (
+        "replica hangs of Shop is STARTING, for 42 s: process 4711 on node n1n1n1n1; "
+        f"Ray's dashboard shows its logs and its stack: actor {'c4' * 16}\n"
+        "replica waits of Shop is STARTING, and has no process yet\n"
+    ) in text
+    assert "\nand 2 more replicas are STARTING\n" in text
+    assert "replica old" not in text
 
 
 def test_a_cluster_that_does_not_answer_is_asked_again() -> None:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple, NoReturn
 
@@ -245,12 +245,17 @@ def _print(now: _View, digits: int, address: str, reporter: Progress) -> None:
     console.print_table(rows, header=_APPLICATIONS)
     if rows and now.processes:
         print()
+    states = {
+        f"{app.name}/{replica.deployment}/{replica.id}": replica.state
+        for app in now.applications
+        for replica in app.replicas
+    }
     lines = [
         (
             process.kind,
             _short(process.name),
             _cut(f"{'live ' if process.live else ''}{process.hash or '-'}", digits),
-            "NO ARCHIVE" if process.failure else process.fetching or process.state,
+            _state(process, states),
             process.node,
             str(process.pid or ""),
             one_line((process.failure or "").partition("\n")[0]),
@@ -265,6 +270,14 @@ def _print(now: _View, digits: int, address: str, reporter: Progress) -> None:
             f"its log cannot be read: {why}"
         )
     reporter.say(f"{address}: {_sum(now.applications, now.processes)}")
+
+
+def _state(process: Process, replicas: Mapping[str, str]) -> str:
+    """Return what to show of a process; Serve knows more of *replicas* than Ray."""
+    if process.failure:
+        return "NO ARCHIVE"
+    serves = replicas.get(process.name) if process.state == "ALIVE" else None
+    return process.fetching or serves or process.state
 
 
 def _cut(text: str, digits: int) -> str:
