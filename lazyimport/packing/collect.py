@@ -33,7 +33,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from lazyimport.packing.config import Config
-from lazyimport.packing.layout import imports_src
+from lazyimport.packing.layout import imports_src, source_folders
 from lazyimport.packing.names import collisions, directories_of
 from lazyimport.packing.secrets import is_likely_secret
 from lazyimport.packing.sources import SourceFile, Sources, pack_error
@@ -125,16 +125,14 @@ def _warnings(
             "their accents; some file systems can have only one of them"
         )
     sources = [path for path in files if path.endswith(".py")]
-    below = {
-        path.split("/")[1].removesuffix(".py") for path in sources if path[:4] == "src/"
-    }
-    if below - {"__init__"} and not imports_src(
-        files[path].location for path in sources
-    ):
-        name = min(below - {"__init__"})
+    below = source_folders(files)
+    if below and not imports_src(files[path].location for path in sources):
+        folder, name = next(iter(below.items()))
+        dotted = folder.replace("/", ".")
+        pack = "pack that folder" if len(below) == 1 else f"pack {' '.join(below)}"
         yield (
-            f"what is below src/ will be imported as src.{name} from this archive; if it "
-            f"is to be {name}, pack that folder"
+            f"what is below {folder}/ will be imported as {dotted}.{name} from this "
+            f"archive; if it is to be {name}, {pack}"
         )
     likely = [p for p, file in files.items() if file.guarded and is_likely_secret(p)]
     if likely:

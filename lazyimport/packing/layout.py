@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 from lazyimport.packing.config import read_config
 from lazyimport.regular import open_regular
 
-_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
+PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 _SOME = 200
 #: Bytes that are read of a source.
 _LARGEST = 1 << 20
@@ -45,6 +45,26 @@ def source_folder(project: str) -> str:
     return project
 
 
+def source_folders(paths: Collection[str]) -> dict[str, str]:
+    """Return each ``src`` of a project among the archive's *paths*, with a name in it.
+
+    That of the project at the top, or else those of projects further down, if no
+    package is at the top: in a repository that has several.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(paths):
+        project, slash, below = f"/{path}".partition("/src/")
+        project, name = project[1:], below.partition("/")[0].removesuffix(".py")
+        if slash and path.endswith(".py") and name != "__init__":
+            marks = (f"{project}/{mark}" for mark in PROJECT)
+            if not project or any(mark in paths for mark in marks):
+                found.setdefault(f"{project}/src".lstrip("/"), name)
+    if "src" in found:
+        return {"src": found["src"]}
+    at_top = (path.partition("/")[2] == "__init__.py" for path in paths)
+    return {} if any(at_top) else found
+
+
 def is_package(folder: str) -> bool:
     """Whether *folder* is a package, and not a namespace or a folder of packages."""
     return os.path.isfile(os.path.join(folder, "__init__.py"))
@@ -52,7 +72,7 @@ def is_package(folder: str) -> bool:
 
 def is_project(folder: str) -> bool:
     """Whether *folder* is the top of a project that can be installed."""
-    return any(os.path.isfile(os.path.join(folder, name)) for name in _PROJECT)
+    return any(os.path.isfile(os.path.join(folder, name)) for name in PROJECT)
 
 
 def imports_src(files: Iterable[str]) -> bool:

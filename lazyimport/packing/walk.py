@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from lazyimport.errors import PackError
 from lazyimport.packing.config import Config
+from lazyimport.packing.layout import PROJECT
 from lazyimport.packing.names import forbidden_in
 from lazyimport.packing.rules import BY_DEFAULT, Directory, Rules
 from lazyimport.packing.sources import SourceFile, reason, signature_of
@@ -194,8 +195,10 @@ class Walk:
             self.issues.extend(error.issues)
             return
         if not same:
+            projects = "; of each project, pack the folder that has its packages"
             self.issues.append(
                 f"{other.location} and {location} differ, and both would be {path}"
+                + projects * (path in PROJECT)
             )
 
     def _enter(

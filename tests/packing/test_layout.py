@@ -76,3 +76,22 @@ def test_a_prefix_by_accident(project: Path) -> None:
 
     write_tree({"main.py": "import src.shop"}, project)
     assert collect([project], Config()).warnings == ()
+
+
+def test_a_prefix_by_accident_in_a_repository_of_several_projects(
+    tmp_path: Path,
+) -> None:
+    for name in ("core", "serve"):
+        tree = {"pyproject.toml": f"# {name}", f"src/acme/{name}/__init__.py": ""}
+        write_tree(tree, tmp_path / "packages" / name)
+    (warning,) = collect([tmp_path], Config()).warnings
+    assert warning == (
+        "what is below packages/core/src/ will be imported as packages.core.src.acme "
+        "from this archive; if it is to be acme, pack packages/core/src "
+        "packages/serve/src"
+    )
+    with pytest.raises(PackError, match="pack the folder that has its packages"):
+        collect([tmp_path / "packages/core", tmp_path / "packages/serve"], Config())
+
+    write_tree({"shop/__init__.py": ""}, tmp_path)  # these are its examples
+    assert collect([tmp_path], Config()).warnings == ()
