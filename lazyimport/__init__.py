@@ -19,7 +19,7 @@ from lazyimport.lazy import exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lazyimport import errors as errors, live as live
+    from lazyimport import errors as errors, live as live, ray as ray
     from lazyimport.errors import LazyImportError
     from lazyimport.live.kept import keep
     from lazyimport.paths import path
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("ray-lazyimport")
-    if name in {"errors", "live"}:  # loaded when they are needed
+    if name in {"errors", "live", "ray"}:  # loaded when they are needed
         return getattr(__import__(f"lazyimport.{name}"), name)
     if sys.platform == "win32" and name in __all__:
         from lazyimport.values import ON_WINDOWS
@@ -65,4 +65,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return list({*_names(), "__version__", "errors", "live"})
+    return list({*_names(), "__version__", "errors", "live", "ray"})

@@ -70,7 +70,13 @@ def test_completion_offers_what_is_public() -> None:
 
     offered = {name for name in dir(lazyimport) if not name.startswith("_")}
     modules = {n for n in offered if f"lazyimport.{n}" in sys.modules}
-    assert {*lazyimport.__all__, "errors", "live", *modules} == offered
+    assert {*lazyimport.__all__, "errors", "live", "ray", *modules} == offered
+
+
+def test_one_import_is_enough_for_all_of_it() -> None:
+    """In a notebook nobody imports ``lazyimport.ray`` beside ``lazyimport``."""
+    code = "import lazyimport as l; l.live.follow, l.errors.StoreError, l.ray.__all__"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def homes_of(module: str) -> dict[str, str]:
