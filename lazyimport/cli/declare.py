@@ -249,6 +249,8 @@ def describe(error: click.UsageError) -> str:
     if not isinstance(error, click.NoSuchOption):
         text = error.format_message().removesuffix(".")
         text = text[:1].lower() + text[1:]
+        if isinstance(error, click.MissingParameter):
+            text = " ".join(text.split())  # which may have a line for each choice
         if (
             text == "missing command"
             and isinstance(error.cmd, click.Group)

@@ -78,6 +78,11 @@ def test_nothing_asked(capsys: pytest.CaptureFixture[str]) -> None:
         ("sign --store gs://x 4be81c02 -m y", "without --channel\n", " sign"),
         ("rollback --app x --timeout 3", "does nothing without --wait", " rollback"),
         ("run", "missing argument 'HASH'", " run"),
+        (
+            "completion",
+            "missing argument 'SHELL'. Choose from: bash, zsh, fish",
+            " completion",
+        ),
         ("completion csh", "'csh' is not one of 'bash', 'zsh', 'fish'", " completion"),
         ("gc --older-than", "option '--older-than' requires an argument", " gc"),
     ],
