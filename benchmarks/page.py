@@ -11,6 +11,7 @@ _FIGURE = re.compile(r"(-?[\d.,]+) \[(-?[\d.,]+), (-?[\d.,]+)\]")
 _LINE = 22
 _LEFT = 190
 _WIDE = 720
+_FIGURE_WIDE = 30
 #: longer bars are cut: their figures are beside them
 _LONGEST = 2.0
 _STYLE = """
@@ -103,6 +104,7 @@ def picture(
     """Return an SVG of bars in *groups*: what, median, low and high of each."""
     most = max(high for bars in groups.values() for *_, high in bars)
     scale = (_WIDE - _LEFT - 130) / min(max(most, 1.0), _LONGEST)
+    one = _LEFT + scale
     lines = [f'<text class="head" x="12" y="24">{escape(title)}</text>']
     y = 36
     for group, bars in groups.items():
@@ -114,6 +116,9 @@ def picture(
             kind = "ours" if "archive" in name else "bar"
             middle = y - 5
             end = min(high, _LONGEST)
+            label = _LEFT + end * scale + 8
+            if one - _FIGURE_WIDE < label < one + 6:
+                label = one + 6  # the line would go through it
             lines += [
                 f'<text x="24" y="{y}">{escape(name)}</text>',
                 (
@@ -124,9 +129,8 @@ def picture(
                     f'<path class="line" fill="none" d="M{_LEFT + min(low, end) * scale:.1f} {middle}'
                     f'H{_LEFT + end * scale:.1f}"/>'
                 ),
-                f'<text x="{_LEFT + end * scale + 8:.1f}" y="{y}">{median:.2f}</text>',
+                f'<text x="{label:.1f}" y="{y}">{median:.2f}</text>',
             ]
-        one = _LEFT + scale
         lines.append(f'<path class="one" d="M{one:.1f} {top}V{y + 4}"/>')
     if note:
         y += 28
