@@ -97,6 +97,11 @@ class Walk:
         except OSError as error:
             self.issues.append(f"{directory.location}/ cannot be read: {reason(error)}")
             return []
+        if not found and directory.repository.tracks(directory.inside[:-1]):
+            self.warnings.append(
+                f"{directory.location}/ is empty, and git has what belongs there: if it "
+                "is a submodule, run 'git submodule update --init'"
+            )
         what = next((what for mark, what in _MARKS.items() if mark in found), "")
         if what and directory.inside and not directory.verdict.kept:
             self._left_out[directory.prefix + directory.inside] = f"it is {what}"

@@ -753,6 +753,16 @@ class TestWarnings:
             f"{tmp_path}/sock",
         ]
 
+    def test_a_submodule_that_is_not_there(self, tmp_path: Path) -> None:
+        """A job of CI checks the repository out, and none of its submodules."""
+        root = make(tmp_path / "r", {"a.py": "", "empty": {}, "vendor": {}})
+        git(root, "init", "--quiet")
+        link = f"160000,{'4b' * 20},vendor"
+        git(root, "update-index", "--add", "--cacheinfo", link)
+        (warning,) = collect([root], Config()).warnings
+
+        assert warning.startswith(f"{root}/vendor/ is empty, and git has what")
+
     def test_a_start_up_file_is_told(self, tmp_path: Path) -> None:
         make(tmp_path, {"hook.pth": "import a", "a.py": "", "below/b.pth": ""})
         tree = collect([tmp_path], Config())
