@@ -14,9 +14,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from lazyimport.errors import PackError
 from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.layout import source_folder
 from lazyimport.packing.options import PackOptions
 from lazyimport.reporting import Reporter
 
@@ -77,7 +80,7 @@ def _copy(name: str, folder: str) -> list[str]:
         return [f"{text} it resolved with --requirements"]
     direct = json.loads(found.read_text("direct_url.json") or "{}")
     if direct.get("dir_info", {}).get("editable"):
-        where = direct.get("url")
+        where = source_folder(url2pathname(urlsplit(direct["url"]).path))
         return [f"{name!r} is an editable install; give its folder as a root: {where}"]
     if found.files is None:
         return [f"{name!r} does not list its files (no RECORD); reinstall it with pip"]

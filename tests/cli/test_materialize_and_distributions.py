@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,22 @@ def test_with_something_that_is_not_installed(
     assert done.returncode == 1
     assert f"{name!r} is not installed" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_with_an_editable_install_names_the_folder_to_pack(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write_tree({"app.py": ""}, tmp_path / "tree")
+    project = {"pyproject.toml": "", "src/tiny/__init__.py": ""}
+    url = write_tree(project, tmp_path / "a project").as_uri()
+    direct = json.dumps({"url": url, "dir_info": {"editable": True}})
+    info = {"METADATA": "Name: tiny\nVersion: 1\n", "direct_url.json": direct}
+    files = {f"tiny-1.dist-info/{name}": text for name, text in info.items()}
+    monkeypatch.setenv("PYTHONPATH", str(write_tree(files, tmp_path / "site")))
+
+    done = lazyimport("pack", tree, "--with", "tiny", "--cache-dir", cache)
+
+    assert f"give its folder as a root: {tmp_path}/a project/src\n" in done.stderr
 
 
 def make_wheel(folder: Path, version: str = "1.0", tags: str = "py3-none-any") -> Path:
