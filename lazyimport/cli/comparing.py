@@ -40,7 +40,8 @@ def named_archive(
             return running
     hashes = {app.hash for app in Manifest.read(text).applications} - {None}
     if len(hashes) != 1:
-        raise click.UsageError(f"{text} names {len(hashes)} archives: give the hash")
+        many = f"{len(hashes)} archives" if hashes else "no archive by all 64 digits"
+        raise click.UsageError(f"{text} names {many}: give the hash")
     return str(hashes.pop())
 
 

@@ -126,6 +126,8 @@ class TestDiff:
         cli.run("channel", "set", "prod", two.new, "--store", cli.url)
         found = cli.run("diff", manifest, "prod", "--json", "--store", cli.url)
         back = cli.run("diff", project, "prod", "-q", "--store", cli.url)
+        manifest.write_text(manifest.read_text().replace(two.old, two.old[:12]))
+        short = cli.run("diff", manifest, "prod", code=2).stderr
 
         facts = json.loads(found.stdout)
         assert [two.old, two.new] == [facts["old"], facts["new"]]
@@ -137,6 +139,7 @@ class TestDiff:
             "after": 31,
         } in facts["files"]
         assert ("", "") == (back.stdout, back.stderr)
+        assert f"{manifest} names no archive by all 64 digits: give the hash" in short
 
     def test_other_bytecode_of_the_same_sources(
         self, cli: CommandLine, project: Path
