@@ -6,7 +6,18 @@
 from __future__ import annotations
 
 import os
-from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
+from errno import (
+    EACCES,
+    EDQUOT,
+    EFBIG,
+    ENOLCK,
+    ENOSPC,
+    ENOSYS,
+    EOPNOTSUPP,
+    EPERM,
+    EROFS,
+    ETIMEDOUT,
+)
 
 from lazyimport.cache import growth
 from lazyimport.cache.layout import ARCHIVES, LOCKS
@@ -29,8 +40,11 @@ if TYPE_CHECKING:
 else:
     files = Later("files")  # to write
 
-#: How a disk says that it takes nothing: a process can do without it.
-NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS}
+#: How a file system says that it has no locks.
+_NO_LOCKS = {ENOLCK, ENOSYS, EOPNOTSUPP}
+#: How a disk says that it takes nothing, and what is said of a fetcher without a sign
+#: of life, which holds a lock: a process can do without the disk.
+NO_DISK = {EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ETIMEDOUT, *_NO_LOCKS}
 #: A cache without a limit may take one part in so many of its disk.
 _SHARE = 4
 #: How members are stored in a cache.

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOLCK
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,22 @@ def test_every_size_of_room(site: Site) -> None:
         assert list((site.node / "archives").iterdir()) == []
     with no_file_larger_than(10**7):
         archive, _ = fetch(site.settings(), pushed.hash)
+    prove(archive)
+
+
+def test_a_file_system_without_locks(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some network file systems are: no cold start ends there."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(ENOLCK, os.strerror(ENOLCK))
+
+    pushed = site.push()
+    monkeypatch.setattr("lazyimport.locks.flock", refuse)
+
+    assert site.falls_back(pushed.hash) == pushed.size
+    archive, _ = obtain(site.settings().with_hash(pushed.hash), Recorder())
     prove(archive)
 
 
