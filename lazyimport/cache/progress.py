@@ -27,9 +27,10 @@ class Progress:
     """How far a fetch is: ``done`` of ``total`` bytes; ``moved`` came from the store.
 
     ``state`` is ``fetching``, ``done`` or ``failed``, and ``text`` what was said of it.
+    ``sign`` changes while the process that fetches lives, also if nothing comes.
     """
 
-    __slots__ = ("done", "moved", "state", "text", "total")
+    __slots__ = ("done", "moved", "sign", "state", "text", "total")
 
     def __init__(
         self,
@@ -38,12 +39,14 @@ class Progress:
         total: int = 0,
         moved: int = 0,
         text: str = "",
+        sign: int = 0,
     ) -> None:
         self.state = state
         self.done = done
         self.total = total
         self.moved = moved
         self.text = text
+        self.sign = sign
 
     @property
     def ratio(self) -> float:
@@ -81,15 +84,21 @@ def begin_progress(descriptor: int) -> None:
     os.lseek(descriptor, _LINE, os.SEEK_SET)
 
 
+def give_sign(descriptor: int) -> None:
+    """Say that the process lives that holds the lock. Raises OSError."""
+    os.utime(descriptor)
+
+
 def read_progress(cache: Layout, hash: str) -> Progress | None:
     """Return how far the fetch of an archive is, or was; None if that is unknown."""
     try:
         with open(cache.lock_path(hash), "rb", opener=open_regular) as file:
             line, text = file.read(_LINE), file.read(_MOST)
+            sign = os.fstat(file.fileno()).st_mtime_ns
         state, done, total, moved = line.decode("ascii").split()
         said = text.decode("utf-8", "replace")
         if state in _STATES:
-            return Progress(state, int(done), int(total), int(moved), said)
+            return Progress(state, int(done), int(total), int(moved), said, sign)
     except (OSError, ValueError):
         pass
     return None

@@ -11,12 +11,12 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]  # loads no enum
 import os
 import time
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from mmap import MADV_DONTNEED, mmap
 
 from lazyimport import errors
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.progress import Progress, begin_progress
+from lazyimport.cache.progress import Progress, begin_progress, give_sign
 from lazyimport.cache.room import make_room
 from lazyimport.delivery.blobs_beside import Beside
 from lazyimport.delivery.obtaining import obtain_here
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two notes of how far it is.
 _PAUSE = 0.1
+#: Seconds between two signs of life.
+_PULSE = 0.5
 _OUT, _LOCK = 1, 2
 _SEND = "send "
 _PIECE = 1 << 20
@@ -182,19 +184,34 @@ def _fetch_blob(
 
 
 class _Notes(Reporter):
-    """Writes how far the fetch is into the file of its lock."""
+    """Writes how far the fetch is into the file of its lock, and that it lives."""
 
     def __init__(self, descriptor: int) -> None:
         self.progress = Progress()
         self._descriptor = descriptor
         self._next = 0.0
+        self._ends = allocate_lock()
 
     def __enter__(self) -> _Notes:
+        start_new_thread(self._live, ())
         return self
+
+    def _live(self) -> None:
+        """Give a sign again and again, whatever the store does, until the end."""
+        while True:
+            with self._ends:  # after that the descriptor is that of another file
+                if self.progress.state != "fetching":
+                    return
+                try:
+                    give_sign(self._descriptor)
+                except OSError:
+                    return  # what waits does without
+            time.sleep(_PULSE)
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         """Note how it has ended; an error goes to those that wait, and no further."""
-        self.progress.state = "done"
+        with self._ends:
+            self.progress.state = "done"
         if isinstance(error, Exception):
             self.progress.state, self.progress.text = "failed", _encoded(error)
         self.progress.write(self._descriptor)

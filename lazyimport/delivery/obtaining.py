@@ -11,7 +11,7 @@ import sys
 
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.delivery.starting import Answers, fetch_alone
-from lazyimport.delivery.waiting import Waiting
+from lazyimport.delivery.waiting import Waiting, fetch_without
 from lazyimport.lazy import errors, traced
 from lazyimport.tracing import note
 from lazyimport.values import redact
@@ -124,7 +124,7 @@ def obtain(
     except errors.CacheError as error:
         if ahead or error.errno not in NO_DISK:
             raise
-        return fetch_alone(settings, reporter, ahead=ahead)
+        return fetch_without(error, settings, reporter)
 
 
 def obtain_here(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from errno import EFBIG
+from errno import EFBIG, ETIMEDOUT
 
 from lazyimport.cache.node import KINDS, NO_DISK, NodeCache
 from lazyimport.cache.partial import open_partial, wish
@@ -34,8 +34,9 @@ _FIRST = 0.001
 _PAUSE = 0.025
 #: So much longer is each pause than the last one: a thirtieth of the wait.
 _GROWTH = 1.03
-#: Seconds after which a fetcher that says nothing new may be stopped.
-_STILL = 2.0
+#: Seconds after which a fetcher without a sign of life may be stopped, and after which
+#: it is, or its container, or it waits for a disk that does not answer.
+_STILL, _SILENT = 2.0, 15.0
 #: Looks after which a wish is repeated, which a fetcher that died may have had.
 _AGAIN = 16
 #: Seconds by which a fetcher gives up sooner than a process that waits for it, at most.
@@ -88,7 +89,7 @@ class Rest:
         except errors.LazyImportError as error:
             if isinstance(error, errors.CacheError) and error.errno in NO_DISK:
                 alone = self._settings.with_hash(self._hash)
-                return fetch_alone(alone, self._reporter)[0]
+                return fetch_without(error, alone, self._reporter)[0]
             raise errors.MemberMissing(
                 f"{path or 'the top directory'} of archive {self._hash} is not on this "
                 f"node yet: {error}",
@@ -107,6 +108,16 @@ class Rest:
             except FileNotFoundError:
                 pass
         return waiting.open(self._hash)
+
+
+def fetch_without(
+    error: errors.CacheError, settings: Settings, reporter: Reporter
+) -> tuple[Archive, int]:
+    """Return what `fetch_alone` does where *error* keeps it from the node cache."""
+    if error.errno == ETIMEDOUT:  # where its child would wait for the same lock
+        reporter.warn(f"{error}; archive {settings.hash} runs from memory")
+        settings = settings.replaced(cache_mode="memory")
+    return fetch_alone(settings, reporter)
 
 
 class Waiting:
@@ -128,7 +139,7 @@ class Waiting:
         self._cache = NodeCache(settings.cache_dir)
         self._warned = self._started = self._waited = False
         self._deaths = 0
-        self._said, self._next = "", 0.0
+        self._said, self._since, self._next = "", 0.0, 0.0
 
     def result(self, *, whole: bool) -> tuple[Any, int]:
         """Return the archive, and the bytes that were moved because of this process.
@@ -206,18 +217,21 @@ class Waiting:
         """Tell how far the fetcher at work is, and return it."""
         self._waited = True
         progress = read_progress(self._cache, self.name)
-        self._watch(str(progress and (progress.done, progress.total)))
+        self._watch(progress)
         if progress is not None and progress.total:
             store = redact(str(self._settings.store))
             text = f"fetching {self.label} from {store}"
             self._reporter.step(text, progress.done, progress.total, "bytes")
         return progress
 
-    def _watch(self, said: str) -> None:
-        """Look whether the fetcher at work is stopped, if it says nothing new."""
-        now = time.monotonic()
+    def _watch(self, progress: Progress | None) -> None:
+        """Look whether the fetcher at work is stopped, if it says nothing new.
+
+        Raises CacheError for one that this process cannot see, and so cannot end.
+        """
+        now, said = time.monotonic(), str(progress and progress.sign)
         if said != self._said:
-            self._said, self._next = said, now + _STILL
+            self._said, self._since, self._next = said, now, now + _STILL
         if now < self._next:
             return
         from lazyimport.delivery.stopped import end_stopped  # few are slow
@@ -227,6 +241,20 @@ class Waiting:
             self._reporter.warn(
                 f"the fetcher of {self.what}, process {pid}, was stopped (SIGSTOP), "
                 "so it was ended; another one goes on"
+            )
+        elif (
+            progress is not None  # else a process fetches for itself
+            and progress.state == "fetching"
+            and now - self._since > _SILENT
+        ):
+            lock = self._cache.lock_path(self.name)
+            raise errors.CacheError(
+                f"{self.what} does not come into the node cache: what holds the lock "
+                f"{lock} has given no sign of life for {_SILENT:g} s, so it is stopped, "
+                "or paused with its container; find it with "
+                f"'fuser {lock}' on the node, and end it",
+                path=lock,
+                errno=ETIMEDOUT,
             )
 
     def _raise_what_went_wrong(self) -> None:

@@ -270,6 +270,43 @@ def test_a_stopped_fetcher_is_ended_and_replaced(site: ColdNode) -> None:
     site.is_left_alone()
 
 
+def test_a_stopped_fetcher_that_cannot_be_seen(
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in another container, say. What waits does without the disk, and says so."""
+    monkeypatch.setattr("lazyimport.delivery.stopped.end_stopped", lambda _: None)
+    monkeypatch.setattr("lazyimport.delivery.waiting._SILENT", 2.0)
+    site.server.rate = 8e6
+    site.server.most = len(DATA) * 0.95
+    worker = site.start(IMPORT)
+    stopped = site.wait_for(10)
+    worker.kill()
+    worker.communicate()
+    os.kill(stopped, signal.SIGSTOP)
+    site.server.most = 1e12
+    told = Recorder()
+
+    with pytest.raises(CacheError, match="has given no sign of life"):
+        obtain(site.settings(timeout=30), SILENT, ahead=True)
+    archive, moved = obtain(site.settings(timeout=30), told)
+
+    prove(archive)
+    assert moved
+    assert "no sign of life" in told.warnings[0]
+    os.kill(stopped, signal.SIGCONT)
+    site.is_left_alone()
+
+
+def test_a_fetcher_whose_store_is_silent_gives_signs(
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lazyimport.delivery.waiting._SILENT", 2.0)
+    site.server.go.clear()
+
+    with pytest.raises(StoreUnavailable):  # and not that it does not live
+        obtain(site.settings(timeout=6), SILENT)
+
+
 def test_no_other_process_is_ended(site: ColdNode) -> None:
     """Only what has the file of the lock as a fetcher has it, and is stopped."""
     lock = site.cache.lock(HASH, 0)
