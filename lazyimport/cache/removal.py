@@ -21,7 +21,8 @@ and a tree without marks is completed before anybody uses it.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from lazyimport.cache.marks import READY
@@ -72,10 +73,33 @@ def is_used(path: str) -> bool:
 
 
 def delete_folder(path: str) -> None:
-    """Delete a directory with all that is in it, as far as the disk allows."""
+    """Delete a directory with all that is in it, as far as the disk allows.
+
+    What else is in its place stays: `rmtree` would wait for a pipe.
+    """
     from shutil import rmtree
 
-    rmtree(path, ignore_errors=True)
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            rmtree(path, ignore_errors=True)
+    except FileNotFoundError:
+        pass
+    except RecursionError:  # before Python 3.13 it is called by itself
+        _delete_deep(path)
+
+
+def _delete_deep(path: str) -> None:
+    folders = [path]
+    for folder in folders:  # those that are found are added
+        with suppress(OSError), os.scandir(folder) as items:
+            for item in items:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.path)
+                else:
+                    os.unlink(item.path)
+    for folder in reversed(folders):
+        with suppress(OSError):
+            os.rmdir(folder)
 
 
 @contextmanager

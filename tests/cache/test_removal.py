@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from threading import Timer
 from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.removal import is_used, remove_unless_used
-from lazyimport.files import unclaim
+from lazyimport.cache.removal import delete_folder, is_used, remove_unless_used
+from lazyimport.files import make_directories, unclaim
 from lazyimport.format.archive import Archive
 from tests.support.node_cache import DAY, all_files, hashes_by_use, put_archive
 from tests.support.trees import make_archive
@@ -91,3 +92,26 @@ def test_who_has_just_fetched_it_is_waited_for(cache: NodeCache) -> None:
 def test_what_is_not_there_is_not_used(cache: NodeCache) -> None:
     assert not is_used(cache.archive_path("ab" * 32))
     assert remove_unless_used(cache, "ab" * 32)
+
+
+def test_pipes_in_the_place_of_trees_make_nobody_wait(cache: NodeCache) -> None:
+    name = put_archive(cache, used=3 * DAY)
+    os.makedirs(os.path.dirname(cache.tree_path(name)))
+    for hash in (name, "b" * 64):
+        os.mkfifo(cache.tree_path(hash))
+
+    program = "import sys; from lazyimport.cli import main; main(sys.argv[1:])"
+    clear = [sys.executable, "-c", program, "cache", "clear", "--cache-dir", cache.path]
+    subprocess.run(clear, check=True, timeout=30, capture_output=True)
+
+    assert hashes_by_use(cache) == []
+
+
+def test_a_tree_that_is_deeper_than_calls_may_be(tmp_path: Path) -> None:
+    deep = f"{tmp_path}/tree/{'d/' * 1200}e"
+    make_directories(deep)
+    Path(deep, "file").touch()
+
+    delete_folder(f"{tmp_path}/tree")
+
+    assert not (tmp_path / "tree").exists()
