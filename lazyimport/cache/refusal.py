@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posix
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, ELOOP, ENOSPC, ENOTDIR, EROFS
 
 from lazyimport.errors import CacheError
 from lazyimport.files import is_there
@@ -20,8 +20,12 @@ def unusable(verb: str, path: str, error: OSError) -> CacheError:
     advice = "that this user may read and write"
     if error.errno in {EDQUOT, ENOSPC}:
         advice = "on another disk, or free space or inodes there (see df and df -i)"
+    where = error.filename if isinstance(error.filename, str) else path
+    if error.errno in {ELOOP, ENOTDIR}:
+        advice = f"of its own, or remove what is in the way: see {where}"
+    inside = f"{where}: " if where.startswith(f"{path}/") else ""
     return CacheError(
-        f"cannot {verb} the node cache {path}: {error.strerror}; set "
+        f"cannot {verb} the node cache {path}: {inside}{error.strerror}; set "
         f"LAZYIMPORT_CACHE_DIR to a directory {advice}",
         path=path,
         errno=error.errno,

@@ -297,9 +297,18 @@ def _entries(root: str, folder: str, prefix: str) -> list[tuple[str, os.DirEntry
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     found.append((f"{key}/", entry))
-                elif matches and entry.is_file():
+                elif matches and _is_object(entry):
                     found.append((key, entry))
     except (FileNotFoundError, NotADirectoryError):
         if not folder:
             raise
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _is_object(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False  # a link that leads in a circle

@@ -127,3 +127,15 @@ def test_a_store_does_not_become_a_node_cache(
 
     assert "are one folder" in said
     assert [] == list(cli.store.iterdir())
+
+
+def test_what_is_in_the_way_is_named(cli: CommandLine) -> None:
+    """The cache itself is a directory, so that it is none says nothing."""
+    cli.cache.mkdir(mode=0o700)
+    (cli.cache / "archives").write_text("mine")
+
+    text = cli.fail("cache", "ls")
+
+    assert f"{cli.cache / 'archives'}: Not a directory" in text
+    assert "remove what is in the way" in text
+    assert (cli.cache / "archives").read_text() == "mine"
