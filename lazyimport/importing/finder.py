@@ -95,6 +95,8 @@ class ArchiveFinder:
                 return spec
             if spec is not None:
                 return self.by_others(self.tree, fullname, spec)
+            if path is not None and fullname.startswith("lazyimport."):
+                return self._find_ours(fullname, path)
             self._precede_path_finder(fullname, sys.path if path is None else path)
         except errors.ArchiveError as error:
             stem = fullname.replace(".", "/")
@@ -134,6 +136,19 @@ class ArchiveFinder:
                 return spec
         return None
 
+    @hidden
+    def _find_ours(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
+        """Return the spec of a module of ours, which nobody else is to rewrite.
+
+        `beartype.claw.beartype_all` rewrites all that is imported.
+        """
+        for portion in path:
+            for finder in _made_by(self._own_hooks[-1:], portion):
+                spec: ModuleSpec | None = finder.find_spec(fullname)
+                if spec is not None:
+                    return spec
+        return None
+
     def _see_hooks(self) -> None:
         """Note the path hooks of others that come before Python's for directories."""
         self._hooks = hooks = list(sys.path_hooks)
@@ -168,7 +183,7 @@ class ArchiveFinder:
     @hidden
     def _precede_path_finder(self, fullname: str, path: Sequence[str]) -> None:
         """Put on disk what the path finder may ask path hooks of others for."""
-        if fullname in STANDARD or fullname.partition(".")[0] == "lazyimport":
+        if fullname in STANDARD or fullname == "lazyimport":
             return
         tail = fullname.rpartition(".")[2]
         for entry in path:

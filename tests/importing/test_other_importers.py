@@ -91,6 +91,28 @@ PROGRAMS = {
                 sys.path.append(sys.modules["checked"].__path__[0] + "/vendor")
         """,
     ),
+    "a path hook for everything": (
+        "",
+        """
+        import sys
+        from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+        seen = set()
+        class Seeing(SourceFileLoader):
+            def exec_module(self, module):
+                seen.add(self.name)
+                super().exec_module(module)
+        sys.path_hooks.insert(0, FileFinder.path_hook(
+            (ExtensionFileLoader, EXTENSION_SUFFIXES), (Seeing, [".py"])))
+        sys.path_importer_cache.clear()
+        import alone, checked.after, os
+        print(len(os.listdir(checked.__path__[0])) > 5)
+        from importlib import metadata, resources
+        print(metadata.version("thing"), resources.files("pkg").joinpath("plain.txt").is_file())
+        try: import checked.none
+        except ModuleNotFoundError as error: print(error)
+        print(sorted(n for n in seen if n.partition(".")[0] not in sys.stdlib_module_names))
+        """,
+    ),
     "typeguard": (
         "typeguard",
         """
@@ -192,6 +214,7 @@ PROGRAMS = {
 BY_PATH = [
     "a path hook that rewrites sources",
     "a path hook before all others",
+    "a path hook for everything",
     "beartype",
 ]
 
