@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 #: Between two columns; the shortest cell that is cut.
 _GAP, _SHORTEST = 2, 12
-#: The last column is broken into lines: of so many characters, or at least so many.
+#: Characters of the lines into which the last column is broken: usually, and at least.
 _LAST, _LEAST = 16, 8
 #: With less room than this, sentences of the last column go below their rows.
 _BESIDE = 30

@@ -92,7 +92,7 @@ def _read_settings(
 ) -> Settings:
     """Take ``store`` and ``cache_dir`` out of *options* and return the settings.
 
-    A command is told which archive it is about, so what the environment names does
+    Arguments say which archive a command is about, so what the environment names does
     not count; and only what is typed may be relative, or a folder. A store that only
     the project here names counts if `is_known`. Raises SettingsError if store and node
     cache are one folder; if *strict*, PackError for a mistake in the project's file.

@@ -34,7 +34,7 @@ def container_command(
     Raises DeployError if no engine runs here, and what `fetch` raises.
     """
     engine = _engine(image, environ)
-    # Inside it may be another user, and nobody else comes through the folder's parent.
+    # The user inside may be another one; only this user can enter the folder's parent.
     shared = os.path.join(folder, "shared")
     os.mkdir(shared)
     os.chmod(shared, 0o777)  # noqa: S103

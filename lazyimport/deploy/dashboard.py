@@ -24,7 +24,7 @@ _LARGEST = 1 << 16
 #: Bytes that a message has of an answer that is none of the dashboard's.
 _SHOWN = 80
 _SECONDS_BETWEEN = 0.5
-#: A link that was lost may be there again after so long, and a busy dashboard answer.
+#: Seconds after which a lost link may be there again, or a busy dashboard answer.
 _SECONDS_OF_SILENCE = 120.0
 
 

@@ -110,7 +110,7 @@ class LiveApplication:
         return any(derived[key] != before.get(key) for key in ("args", "runtime_env"))
 
     def runs(self, hash: str) -> bool:
-        """Whether all replicas have said that they serve *hash*, told last."""
+        """Whether *hash* is what Serve was told last, and all replicas serve it."""
         return hash == self.hash == self._told
 
     def apply(self) -> None:
@@ -127,8 +127,8 @@ class LiveApplication:
         """Tell living replicas to serve *hash*; yield how far they are.
 
         A node that has the base of *delta* needs no store for it, if that is small.
-        As soon as one refuses, all are told to serve what they did; also if this is
-        left or interrupted. Raises DeployError after *timeout* seconds.
+        As soon as one refuses, or if this is left or interrupted, all are told to serve
+        what they did before. Raises DeployError after *timeout* seconds.
         """
         try:
             for state in self._ask(hash, timeout, delta):

@@ -17,8 +17,8 @@ class Told(NamedTuple):
     """What a live replica has told of the wish to serve the archive ``hash``.
 
     ``state`` is ``swapped``, ``unchanged`` or ``refused``, for the ``reason``;
-    ``modules`` were executed again, ``kept`` was kept, and each step took so many
-    ``milliseconds``.
+    ``modules`` were executed again, ``kept`` was kept, and ``milliseconds`` is how long
+    each step took.
     """
 
     deployment: str

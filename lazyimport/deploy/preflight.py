@@ -23,7 +23,7 @@ PROGRAM = (
 
 
 class Checked(NamedTuple):
-    """What a check that found nothing wrong has to tell.
+    """What a check has found that found nothing wrong.
 
     ``modules`` were imported from the archive, in ``seconds``. ``shadowed`` are
     (name, place) of installed modules that the archive's win over, ``doubtful``
@@ -37,9 +37,9 @@ class Checked(NamedTuple):
 
 
 class Child(NamedTuple):
-    """A Python that is asked: *command* starts it, with the variables *environ*.
+    """A Python to ask: *command* starts it, with the variables *environ*.
 
-    *name* is for people. The answer comes into *folder*, which it knows as *inside*.
+    Messages call it *name*. Its answer comes into *folder*, which it sees as *inside*.
     """
 
     name: str

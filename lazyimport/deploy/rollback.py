@@ -86,18 +86,18 @@ def _is_gone(history: History, hash: str) -> bool:
     except ArchiveMissing:
         return True
     except (StoreError, MalformedArchive):
-        return False  # whoever wants it is told
+        return False  # whoever fetches it gets the error
     return False
 
 
 def _line(
     history: History, app: str, now: str | None, manifest: str, cluster: str = ""
 ) -> tuple[str, list[Deployment]]:
-    """Return the manifest whose deployments count for *app*, and these.
+    """Return the manifest whose deployments count for *app*, and those deployments.
 
     An application of one name may run in several places, with a manifest for each.
-    If *history* has none by *manifest*, as on another machine, the one counts that
-    named the hash *now* last, and went to *cluster* if any did.
+    If *history* has none by *manifest*, as on another machine, the manifest counts that
+    was last deployed with the hash *now*, to *cluster* if any was.
     """
     known = history.deployments(app, manifest=manifest)
     counted = [each for each in known if each.trusted]

@@ -13,7 +13,7 @@ from lazyimport.deploy.failure import details, headline, without_colors
 from lazyimport.deploy.status import SHORT, Served
 
 _SECONDS_BETWEEN = 0.5
-#: A busy dashboard may leave questions unanswered for so long.
+#: Seconds for which a busy dashboard may leave questions unanswered.
 _SECONDS_OF_SILENCE = 120.0
 #: So many replicas that are not ready are named.
 _NAMED = 3

@@ -20,7 +20,7 @@ _REQUESTS = re.compile(
 )
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _SERVES_OWN = ("ServeController", "ProxyActor")
-#: so many digits of the id of a node are shown
+#: digits of the id of a node that are shown
 SHORT = 8
 #: states of a job that is over
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")

@@ -38,8 +38,8 @@ def follow(
 ) -> Following:
     """Let this process import *roots*, and run what is saved there from now on.
 
-    Without *roots*, run what ``lazyimport dev -m`` tells that was saved, where that has
-    started this process; anywhere else, do nothing.
+    Without *roots*, in a process that ``lazyimport dev -m`` has started, run what that
+    finds saved; in any other process, do nothing.
 
     For a notebook::
 
@@ -120,7 +120,7 @@ class Following:
             )
 
     def listen(self, pipes: str) -> None:
-        """Swap to what the process tells that is at the other end of two *pipes*."""
+        """Swap to each archive that the process behind two *pipes* names."""
         if pipes and live_state() is not None:
             hear, tell = map(int, pipes.split())
             ends = [os.fdopen(hear), os.fdopen(tell, "w")]
@@ -138,7 +138,7 @@ class Following:
         return self._update(lambda *_: False)
 
     def _update(self, goes_on: Callable[..., bool]) -> Swap | None:
-        """Do that unless more is saved meanwhile, which may mend what fails too."""
+        """Do so unless more is saved meanwhile, which may also mend a failure."""
         with self._lock:
             self._changed = False
             try:

@@ -1,7 +1,7 @@
 """Generations: the modules of one version of the archive in this process.
 
-Which generation an import is for depends on who asks: the code that imports, by a mark
-among its globals; else the request, task or thread, by a context variable.
+An import is for the generation of the code that imports, which a mark among its globals
+names; else for that of the request, task or thread, which a context variable names.
 """
 
 from __future__ import annotations

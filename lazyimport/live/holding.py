@@ -21,8 +21,8 @@ class Holding:
 
     ``homes`` are the modules of functions, classes and instances, and ``modules`` those
     held themselves; ``packages`` are globals, by an import that binds the first part of
-    a name. What it has made itself, registries as an example, is looked into; functions
-    and classes of others are not.
+    a name. What it has made itself, such as registries, is looked into; functions and
+    classes of others are not.
     """
 
     def __init__(self, module: ModuleType, homes: Container[str]) -> None:

@@ -25,7 +25,7 @@ class Record:
     """One *thing* that the module with the globals *scope* has registered at *place*.
 
     *undo* and *redo* are called with the place; *undo* returns whether there was
-    anything to take back. A place, a registry as an example, may end before the module.
+    anything to take back. A place, such as a registry, may end before the module.
     """
 
     def __init__(

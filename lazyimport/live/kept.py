@@ -1,4 +1,4 @@
-"""keep: what is expensive to make, a model as an example, is made once in a process.
+"""keep: what is expensive to make, such as a model, is made once in a process.
 
 Most processes that call it are not live, so what compares code is loaded where it is
 needed, in `lazyimport.live.keeping`.

@@ -61,8 +61,8 @@ def watch(*paths: str, never: Sequence[str] = (), end: Event | None = None) -> C
 class Changes:
     """The sets of files of *found*, which is looked at in a thread until *end* is set.
 
-    Iterating gives each set, and an empty one while there is none. Who has read the
-    files asks `go_on` before it acts on what it has seen.
+    Iterating gives each set, and an empty one while there is none. A caller that has
+    read the files asks `go_on` before it acts on what it has seen.
     """
 
     def __init__(self, found: Iterable[set[str]], end: Event) -> None:
@@ -105,12 +105,12 @@ class Changes:
     def go_on(
         self, seconds: float = 0.0, is_other: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Whether there are more already, or in so many *seconds*: the next set.
+        """Whether there are more changes already, or will be within *seconds*.
 
-        Then what was seen may be the half of what an editor or git is writing; so it
-        may if *is_other* says that the files are not what they were when they were
-        read, of which the next set will tell. Says no at last where something is
-        written all the time.
+        Then the caller may have seen half of what an editor or git is writing; so it
+        may if *is_other* says that the files were changed after they were read, which
+        the next set will name. Where something is written all the time, it ends with
+        False.
         """
         began = monotonic() if self._began is None else self._began
         is_half = monotonic() - began < _LONGEST and (
@@ -122,7 +122,7 @@ class Changes:
         return is_half
 
     def _look(self, seconds: float) -> bool:
-        """Wait so long for the next set; return whether there is one."""
+        """Wait for the next set, at most *seconds*; return whether there is one."""
         if self._next == set():
             try:
                 self._next = self._queue.get(timeout=seconds)

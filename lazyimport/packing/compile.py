@@ -28,9 +28,9 @@ from lazyimport.packing.interpreters import Interpreter
 #: ``co_filename`` of everything compiled here.
 CODE_FILENAME = "<lazyimport>"
 
-# Sources that are handed out ahead of the one whose result is due, for each child:
-# they keep the other children busy while one compiles a large source; or those of so
-# many bytes for each child, and one more.
+# Sources, and bytes of sources, that are handed out ahead of the one whose result is
+# due, for each child: they keep the other children busy while one compiles a large
+# source. One source more than that may be out.
 _AHEAD = 8
 _MOST_AHEAD = 32 << 20
 
@@ -324,7 +324,7 @@ class _Child:
 
 
 def _processors() -> int:
-    """Return how many processors this process may use; macOS tells only all."""
+    """Return how many processors this process may use; on macOS, how many there are."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

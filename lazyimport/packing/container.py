@@ -37,9 +37,9 @@ def pack_container(
 ) -> Packed:
     """Pack *artifact*, which was downloaded to *file*; keep the archive in *cache*.
 
-    *adjust* changes the configuration that it has. It is unpacked into *scratch*, a
-    directory that the caller removes. Bytecode of unchanged sources is taken from
-    the artifact that was packed into this cache before.
+    *adjust* changes its configuration. The artifact is unpacked into *scratch*, a
+    directory that the caller removes. Bytecode of unchanged sources comes from the
+    artifact that was packed into this cache before.
 
     Raises PackError, OSError if the disk refuses, or CacheError.
     """

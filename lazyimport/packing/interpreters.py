@@ -46,8 +46,8 @@ def find_interpreters(
 ) -> list[Interpreter]:
     """Return the interpreters that *requests* name, each bytecode format once.
 
-    A request is a version (``"3.12"``), a path, or ``""`` for the running Python;
-    without requests it is that one. A version is looked for in the running Python,
+    A request is a version (``"3.12"``), a path, or ``""`` for the running Python, which
+    is also returned without requests. A version is looked for in the running Python,
     as ``python3.X`` on PATH, in pyenv and in uv, in this order. PATH, PYENV_ROOT and
     HOME come from *environ*, by default the process's.
 

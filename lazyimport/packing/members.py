@@ -1,7 +1,7 @@
 """The members of a zip, wheel or tarball of another tool, listed within limits.
 
-Sizes are declared by whoever made the container, so nothing is read or allocated
-on the word of one beyond what a `Guard` allows.
+Whoever made the container declares the sizes in it, so nothing beyond what a `Guard`
+allows is read or allocated because of one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names that no archive may have, and names that some file systems take for one."""
+"""Names that no archive may have, and names that some file systems confuse."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ def pack(
 
     Unless it is to be *whole*, only what differs from an archive packed before is
     written, which is enough for a push. *entries* (``module:attribute``) are what a
-    process imports at its start, by default what the configuration has as its check: it
-    comes first where no profile says more. *reporter* is told of progress, and of what
-    ``warnings`` of the result says as well.
+    process imports at its start, by default the check of the configuration: that comes
+    first where no profile says more. *reporter* gets progress, and the ``warnings`` of
+    the result.
 
     Raises SettingsError for *roots* that do not go together, PackError with every
     reason found, CacheError, and for an artifact StoreError, ArchiveMissing or

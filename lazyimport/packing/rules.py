@@ -105,7 +105,7 @@ class _IgnoreFile(NamedTuple):
     patterns: Patterns
     of_git: bool
     lead: str  # goes before the path: the file lies above the root
-    cut: int  # so many characters of the path are left out: it lies below
+    cut: int  # characters of the path to leave out: the file lies below the root
 
 
 class Rules:

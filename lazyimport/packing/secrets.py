@@ -27,7 +27,7 @@ _LIKELY = re.compile(
 def secret_in(data: bytes) -> str:
     """Return what secret the contents of a file are, such as a private key, or ``""``.
 
-    Sources are not for this: those of tests have keys in them that are none.
+    Do not ask about sources: those of tests have keys in them that open nothing.
     """
     if len(data) > _LARGEST:
         return ""

@@ -27,8 +27,8 @@ class SourceFile(NamedTuple):
     """One file to pack.
 
     ``path`` is where it goes in the archive, ``location`` its absolute path on this
-    machine; ``signature`` is what stat() said when it was collected. Where
-    ``guarded``, it may be no secret: it is of the tree itself, and nobody named it.
+    machine; ``signature`` is what stat() said when it was collected. If it is
+    ``guarded``, it must not be a secret: it is of the tree itself, and nobody named it.
     """
 
     path: str
@@ -40,7 +40,7 @@ class SourceFile(NamedTuple):
     def read(self) -> bytes:
         """Return the contents, as they were at one moment.
 
-        A file that grows, or was touched, is as good as it was when it was collected.
+        A file that grows, or was touched since it was collected, is read all the same.
 
         Raises PackError if the file cannot be read, is another one now, was cut, or
         does not come to rest.
@@ -63,7 +63,7 @@ class SourceFile(NamedTuple):
     def _at_rest(
         self, read: Callable[[BinaryIO, int], tuple[bytes, int]]
     ) -> tuple[bytes, int]:
-        """Return what *read* gives, with the size, of a file that nobody writes."""
+        """Return what *read* returns, with the size, once nobody writes the file."""
         for _ in range(_TRIES):
             with self._opened() as file:
                 before = signature_of(os.fstat(file.fileno()))

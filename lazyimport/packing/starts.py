@@ -1,4 +1,4 @@
-"""What a start reads: as profiles have recorded it, or as its imports let expect."""
+"""What a start reads: as profiles have recorded it, or as its imports suggest."""
 
 from __future__ import annotations
 

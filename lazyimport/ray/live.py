@@ -2,8 +2,8 @@
 
 `lazyimport dev` gives Serve a config whose ``import_path`` is `application` here. It
 builds the application that ``args`` name, with a class of the image, `StandIn`, in
-place of each deployment. Serve holds that one, which lets objects of another version
-serve when ``user_config`` names its hash.
+place of each deployment. Serve holds the `StandIn`, which lets objects of another
+version serve when ``user_config`` names its hash.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _OPTIONS = (
 )
 
 
-#: the one of this process, if it is a replica
+#: the `StandIn` of this process, if it is a replica
 _here: list[StandIn] = []
 
 
@@ -155,8 +155,8 @@ class StandIn:
     async def reconfigure(self, user_config: dict[str, Any], rank: Any = None) -> None:
         """Serve the version that *user_config* names from now on.
 
-        It never raises in a replica that serves, which Serve would stop. Why the old
-        version goes on is told in the log of the replica, metrics and `LOG_NAME`.
+        It never raises in a replica that serves, which Serve would stop. The log of the
+        replica, metrics and `LOG_NAME` say why the old version goes on.
         """
         async with self._lock:
             hash = self._serving.hash
@@ -259,7 +259,7 @@ class StandIn:
         return serving.real if servable is self and serving is not None else servable
 
     def _tell(self, swap: live.Swap) -> None:
-        """Tell what came of a swap; that this fails matters to nobody."""
+        """Report what came of a swap; if that fails, nothing else does."""
         with contextlib.suppress(Exception):
             from lazyimport.ray.metrics import report_swap
 

@@ -54,8 +54,8 @@ def prefetch(
     Ray must be connected. *store* is the URL to fetch from, by default each
     node's own ``LAZYIMPORT_STORE``; each node uses its own node cache and gives
     up after *timeout* seconds (default: its ``LAZYIMPORT_TIMEOUT``). *reporter*
-    is told of each node when it is done. Where this process may write to the store,
-    the archive counts as pushed now, so that no garbage collection takes it.
+    gets a step for each node that is done. Where this process may write to the store,
+    the archive counts as pushed now, so that no garbage collection deletes it.
 
     Returns the results of all nodes. Raises DeliveryError, with them as
     ``results``, if a node could not get the archive, or has another Python or

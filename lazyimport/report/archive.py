@@ -20,9 +20,8 @@ MOST_FILES = 20_000
 class File(NamedTuple):
     """A file; ``kind`` is ``source``, ``native`` or ``data``, sizes are in bytes.
 
-    ``number`` is 1. A larger one says that this is the sum of so many small files of
-    the folder *path*. ``used`` says that a module of it was imported, or that it was
-    read.
+    ``number`` is 1. If it is larger, this is the sum of that many small files in the
+    folder *path*. ``used`` says that a module of it was imported, or that it was read.
     """
 
     path: str
@@ -156,7 +155,7 @@ def _files(entries: Iterable[Entry], used: set[str], shown: set[str]) -> list[Fi
 
 
 def _summed(files: Iterable[File], depth: int) -> list[File]:
-    """Return the sums of *files*, by kind and folder, of so many parts at most."""
+    """Return the sums of *files* by kind and folder, of *depth* parts at most."""
     sums: dict[tuple[str, str], File] = {}
     for file in files:
         folder = "/".join(file.path.split("/")[:-1][:depth]), file.kind

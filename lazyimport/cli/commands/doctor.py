@@ -13,7 +13,7 @@ from lazyimport.deploy import Target
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.values import redact
 
-#: Nodes of a cluster may take so long for all of it.
+#: Seconds that the nodes of a cluster may take for all of it.
 _SECONDS = 300.0
 
 

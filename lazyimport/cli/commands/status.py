@@ -37,7 +37,7 @@ _APPLICATIONS = (
 _PROCESSES = ("KIND", "NAME", "HASH", "STATE", "NODE", "PID", "REASON")
 _LONGEST = 60
 _SECONDS_BETWEEN = 2.0
-#: An answer may take so long before somebody who watches is told.
+#: Seconds after which a person who watches reads that an answer is late.
 _PATIENCE = 5.0
 #: A record that is missing may come: 'deploy' writes it when it has applied.
 _SECONDS_UNTIL_READ_AGAIN = 30.0
@@ -219,7 +219,7 @@ def _commit_of(store: ReadStore | None, hash: str | None) -> str:
 
 
 def _print(now: _View, digits: int, address: str, reporter: Progress) -> None:
-    """Print it for people, with so many *digits* of each hash."""
+    """Print it for people, with the first *digits* of each hash."""
     rows = []
     for app, (by, commit) in zip(now.applications, now.origins, strict=True):
         wanted = sum(app.targets.values())
@@ -281,7 +281,7 @@ def _state(process: Process, replicas: Mapping[str, str]) -> str:
 
 
 def _cut(text: str, digits: int) -> str:
-    """Return *text* with so many digits of the hash at its end."""
+    """Return *text* with only the first *digits* of the hash at its end."""
     mark, _, hash = text.rpartition(" ")
     return f"{mark} {hash[:digits]}".strip()
 
