@@ -103,11 +103,12 @@ class SettingsError(LazyImportError, ValueError):
 class InstallError(LazyImportError, RuntimeError):
     """This process cannot do any more what ``install()`` was asked for.
 
-    Workers refuse tasks with it, so it is pickled as a RuntimeError.
+    Workers refuse tasks with it, so it is pickled as a RuntimeError. ``hash`` was asked
+    for, and ``installed`` runs, as far as either is known.
     """
 
-    hash: str
-    installed: str
+    hash: str | None = None
+    installed: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RuntimeError, self.args, self._facts()

@@ -17,6 +17,7 @@ from lazyimport.errors import (
     ArchiveImportError,
     ArchiveModuleMissing,
     DamagedArchive,
+    InstallError,
     LazyImportError,
     PackError,
     SettingsError,
@@ -193,5 +194,7 @@ def test_only_what_may_pass_can_be_tried_again() -> None:
     assert StoreUnavailable("x", retryable=False).retryable is False
 
 
-def test_issues_are_there_without_being_given() -> None:
+def test_facts_that_not_all_know_are_there_without_being_given() -> None:
     assert PackError("x").issues == ()
+    refused = InstallError("x")
+    assert (refused.hash, refused.installed) == (None, None)
