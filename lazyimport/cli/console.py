@@ -191,7 +191,7 @@ def print_text(text: str, colors: Mapping[str, str] = MappingProxyType({})) -> N
 
 
 def say(text: str) -> None:
-    """Print a note on stderr; on a terminal with what commands take of each hash."""
+    """Print a note on stderr; on a terminal, hashes are cut to what commands take."""
     _print("", _HASH.sub(r"\1", text) if is_live(sys.stderr) else text)
 
 

@@ -240,7 +240,7 @@ class LiveApplication:
         return served.targets if served is not None and served.live else ()
 
     def _put(self, mine: list[dict[str, Any]]) -> None:
-        """Give Serve *mine* beside what else the cluster runs, which stays as it is."""
+        """Give Serve the configs *mine*; what else the cluster runs stays as it is."""
         now = self.cluster.config()
         others = [app for app in now["applications"] if _name(app) != self.name]
         self.cluster.apply({**now, **self._config, "applications": [*others, *mine]})

@@ -90,18 +90,18 @@ class Edges:
     def forget(self, names: Sequence[str]) -> Edges:
         """Take out what *names* have imported; return it."""
         taken = Edges()
-        for mine, its in zip(self._all(), taken._all(), strict=True):
-            its.update((name, mine.pop(name)) for name in names if name in mine)
+        for kept, gone in zip(self._all(), taken._all(), strict=True):
+            gone.update((name, kept.pop(name)) for name in names if name in kept)
         return taken
 
     def update(self, other: Edges) -> None:
         """Add what another one has."""
-        for mine, its in zip(self._all(), other._all(), strict=True):
-            mine.update(its)
+        for mine, more in zip(self._all(), other._all(), strict=True):
+            mine.update(more)
 
     def _all(self) -> tuple[dict[str, Any], ...]:
-        who = self.used, self.may_use, self.loaded_by
-        return *who, self.since, self.names, self.modules
+        users = self.used, self.may_use, self.loaded_by
+        return *users, self.since, self.names, self.modules
 
 
 def names_in(code: CodeType) -> set[str]:

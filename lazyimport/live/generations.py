@@ -100,11 +100,11 @@ class Generation:
     # --- for what swaps, and what imports
 
     def freeze(self) -> None:
-        """Keep the modules that it has now, because another one is made."""
+        """Keep the modules that it has now, because another generation is made."""
         self._frozen = modules_of(self.tree)
 
     def thaw(self) -> dict[str, ModuleType]:
-        """Be the current one again; return what it has imported meanwhile."""
+        """Be the current generation again; return what it imported since `freeze`."""
         frozen, self._frozen = self._frozen or {}, None
         return frozen
 

@@ -82,7 +82,7 @@ def homes_among(
 
 
 def is_module(one: object) -> bool:
-    """Whether *one* is a module, of which `isinstance` would ask a proxy."""
+    """Whether *one* is a module; `isinstance` would ask a proxy what it is."""
     return issubclass(type(one), ModuleType)
 
 

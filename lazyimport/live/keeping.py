@@ -34,7 +34,7 @@ class Kept:
         self._since = since
 
     def loosen(self) -> None:
-        """Let go of what nobody else uses, for no call of this version asked for it."""
+        """Keep it only while others use it: no call of this version asked for it."""
         try:
             self._weak, self.value = ref(self.value), None
         except TypeError:  # a list or the like

@@ -51,7 +51,7 @@ class Settler:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread is, which it is not in a forked child."""
+        """Whether its thread runs; in a forked child it does not."""
         return self._thread.is_alive()
 
     def soon(self) -> None:

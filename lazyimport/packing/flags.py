@@ -20,7 +20,7 @@ from lazyimport.format.entries import (
 from lazyimport.packing.config import Config
 from lazyimport.packing.ignore import Patterns
 
-#: What stands in code that opens files beside itself.
+#: What is usual in the source of code that opens files beside itself.
 LOOKS_LIKE = re.compile(
     rb"__file__|__path__|__cached__|\bspec(?:__)?\.origin|submodule_search_locations"
     rb"|pkg_resources|resource_filename|get_filename\b|getsourcefile|getfile\b"

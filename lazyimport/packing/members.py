@@ -203,7 +203,7 @@ def _tar_member(tar: tarfile.TarFile, row: tarfile.TarInfo, guard: Guard) -> Mem
 
 
 class _Bounded:
-    """A file of which no more than ``left`` bytes are read on the word of a size."""
+    """A file of which at most ``left`` bytes are read, whatever a size in it says."""
 
     def __init__(self, file: IO[bytes], guard: Guard, left: int, why: str) -> None:
         self._file = file

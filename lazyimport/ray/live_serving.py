@@ -100,7 +100,7 @@ class Serving:
 
     @contextlib.contextmanager
     def use(self) -> Iterator[Any]:
-        """Bind what runs inside to this, which was taken, and give the object."""
+        """Bind what runs inside to this, and give the object; `take` has succeeded."""
         try:
             with self._bind():
                 yield self.real

@@ -1,4 +1,4 @@
-"""What a Ray worker does beyond other processes: it reports, and refuses mixtures.
+"""What only a Ray worker does: it reports, and refuses mixtures of two versions.
 
 Both change modules of Ray, which the worker imports after activation and before its
 first task. So activation has those imports watched.

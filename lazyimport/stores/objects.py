@@ -57,7 +57,7 @@ class Objects(ReadBase):
 
     @classmethod
     def from_url(cls, url: str, timeout: float = 300.0) -> Any:
-        """Return the store that *url* names, which asks again what can succeed later.
+        """Return the store that *url* names, which repeats what can succeed later.
 
         Raises SettingsError.
         """
