@@ -23,6 +23,8 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
 
 _JUNK = "__MACOSX"  # what the Finder puts beside the files
+#: Bytes of a wheel's METADATA that are read: its headers, and more.
+_LARGEST = 1 << 20
 
 
 def pack_container(
@@ -115,10 +117,11 @@ def _roots_of_wheel(folder: str, what: str) -> tuple[list[str], Config]:
         elif name.endswith(".dist-info"):
             try:
                 with open(os.path.join(place, "METADATA"), "rb") as file:
-                    value = BytesHeaderParser().parse(file)["Requires-Python"]
+                    headers = BytesHeaderParser().parsebytes(file.read(_LARGEST))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 text = f"{what} is no wheel: it has no METADATA in its .dist-info"
                 raise PackError(text) from None
+            value = headers["Requires-Python"]
             config = replace(config, requires_python=str(value) if value else None)
     for root in roots:
         _drop_init(root)

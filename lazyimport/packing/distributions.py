@@ -85,10 +85,10 @@ def _copy(name: str, folder: str) -> list[str]:
     if found.files is None:
         return [f"{name!r} does not list its files (no RECORD); reinstall it with pip"]
     for file in found.files:
-        path = file.as_posix()
-        if path.startswith(("../", "/")) or path.endswith((".pyc", ".pyo")):
+        outside = ".." in file.parts or file.is_absolute()
+        if outside or file.suffix in {".pyc", ".pyo"}:
             continue
-        source, target = str(found.locate_file(file)), os.path.join(folder, path)
+        source, target = str(found.locate_file(file)), os.path.join(folder, str(file))
         if os.path.isfile(source):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy2(source, target)

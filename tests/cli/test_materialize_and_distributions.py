@@ -74,6 +74,28 @@ def test_with_takes_an_installed_distribution_along(
     assert ran.stdout == f"ROOT/pluggy/__init__.py {version} True\n", ran.stderr
 
 
+def test_what_a_record_names_outside_is_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scripts, as ../../../bin/x, and whatever else somebody names there."""
+    write_tree(
+        {
+            "site/odd/__init__.py": "",
+            "site/odd-1.dist-info/METADATA": "Name: odd\nVersion: 1\n",
+            "site/odd-1.dist-info/RECORD": "odd/__init__.py,,\nodd/../../x.py,,\n",
+            "x.py": "",
+            "made/at/a": "",
+        },
+        tmp_path,
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    options = PackOptions(installed=("odd",))
+    distributions.stage(options, [], str(tmp_path / "made/at"), SILENT)
+
+    assert (tmp_path / "made/at/odd/__init__.py").exists()
+    assert not (tmp_path / "made/x.py").exists()
+
+
 @pytest.mark.parametrize("name", ["no-such-thing", "x" * 300])
 def test_with_something_that_is_not_installed(
     tmp_path: Path, cache: Path, name: str

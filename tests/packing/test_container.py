@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
+from lazyimport.packing import container
 from lazyimport.packing.container import pack_container
 from lazyimport.stores.artifact import Artifact
 from tests.support.containers import Files, make_container
@@ -110,6 +112,22 @@ def test_wheel(tmp_path: Path) -> None:
         "shop-1.dist-info/RECORD",
     }
     assert archive.index.minors == 1 << 11 | 1 << 12
+
+
+def test_of_large_metadata_only_the_headers_are_read(tmp_path: Path) -> None:
+    """A zip of 64 KiB can hold 64 MiB of it, and one of 4 MiB all that is allowed."""
+    (tmp_path / "a-1.dist-info").mkdir()
+    with open(tmp_path / "a-1.dist-info/METADATA", "wb") as file:
+        file.write(b"Name: a\nRequires-Python: >=3.12\n\n")
+        file.truncate(64 << 20)
+
+    tracemalloc.start()
+    try:
+        _, config = container._roots_of_wheel(str(tmp_path), "a.whl")
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+    assert ">=3.12" == config.requires_python
 
 
 @pytest.mark.parametrize(
