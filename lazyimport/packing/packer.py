@@ -20,6 +20,7 @@ from lazyimport.reporting import SILENT, Reporter
 from lazyimport.settings import Settings
 from lazyimport.stores import open_store
 from lazyimport.stores.artifact import Artifact, artifact_url, download, is_artifact
+from lazyimport.values import redact
 
 
 def pack(
@@ -54,6 +55,14 @@ def pack(
     cache = NodeCache(settings.cache_dir)
     places = choose_roots(roots)
     artifact = next(filter(is_artifact, places), None)
+    more = options.installed or options.requirements or options.wheels
+    if artifact is not None and (len(places) > 1 or more):
+        raise SettingsError(
+            f"{redact(artifact)} is packed alone: without other roots, --with, --wheel or "
+            "--requirements",
+            name="roots",
+            value=list(map(redact, places)),
+        )
     with tempfile.TemporaryDirectory(prefix="lazyimport-") as folder:
         if artifact is None:
             first = (
@@ -75,18 +84,9 @@ def pack(
                 whole=whole,
                 entries=entries,
             )
-        elif len(places) == 1 and not (
-            options.installed or options.requirements or options.wheels
-        ):
+        else:
             packed = _pack_artifact(
                 artifact, folder, settings, options, cache, reporter
-            )
-        else:
-            raise SettingsError(
-                f"{artifact} is packed alone: without other roots, --with, --wheel or "
-                "--requirements",
-                name="roots",
-                value=places,
             )
     packed.roots = tuple(places)
     packed.seconds = time.perf_counter() - started

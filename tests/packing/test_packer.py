@@ -105,6 +105,11 @@ class TestArtifact:
         assert first.artifact.url == f"file://{path}"
         assert first.artifact_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
+    def test_no_password_is_in_the_error(self, settings: Settings) -> None:
+        with pytest.raises(SettingsError, match=r"//host/app\.zip is") as caught:
+            pack(["https://ada:secret@host/app.zip", "."], settings)
+        assert "secret" not in f"{caught.value} {caught.value.value}"
+
     @pytest.mark.parametrize(
         ("roots", "options"),
         [
