@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
-__all__ = ["Later", "errors", "exports", "promote", "traced"]
+__all__ = ["Later", "errors", "exports", "leave_generations", "promote", "traced"]
 
 #: What is loaded together when the last one is asked for: what it imports, each after
 #: what that imports in turn. Packages end with a slash.
@@ -187,6 +187,12 @@ def promote() -> None:
     # One call of C: no thread, signal or collection comes between freeze and unfreeze.
     if _promotes and any(map(next, _STEPS)):
         _promotes = False
+
+
+def leave_generations() -> None:
+    """Let `promote` do nothing from now on: the collector is to be as it is."""
+    global _promotes  # noqa: PLW0603 - as above
+    _promotes = False
 
 
 def traced(name: str) -> Callable[[Function], Function]:

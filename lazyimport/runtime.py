@@ -18,7 +18,7 @@ from lazyimport.importing.late_tree import LateTree, opened
 from lazyimport.importing.looks import Looks
 from lazyimport.importing.registration import Registration
 from lazyimport.importing.wrappers import Wrappers
-from lazyimport.lazy import Later, errors, traced
+from lazyimport.lazy import Later, errors, leave_generations, traced
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.values import redact, strangers
 
@@ -86,6 +86,8 @@ def install(
     if sum(map(bool, (hash, channel, artifact))) > 1:
         raise obstacles.named_twice(hash, channel, artifact)
     settings = Settings.from_environ(os.environ, **locals())
+    if settings.gc == "run":
+        leave_generations()
     if strangers(posix.environ, known := ENVIRONMENT.values()):
         environment.warn_of_mistyped(os.environ, known, process.warn)
     with process.lock:

@@ -78,6 +78,21 @@ def test_what_is_there_is_promoted(
     assert out == [str(generation)]
 
 
+def test_where_the_collector_runs_as_it_does_nothing_of_ours_promotes(
+    archive: tuple[str, Path],
+) -> None:
+    """Not the modules of ours either that the first import loads."""
+    out = run(
+        archive,
+        "mine = []\n"
+        "import plain\n"
+        "print([any(each is mine for each in gc.get_objects(generation=generation))\n"
+        "       for generation in range(3)].index(True))\n",
+        "run",
+    )
+    assert out in (["0"], ["1"])
+
+
 def test_imports_hardly_collect(archive: tuple[str, Path]) -> None:
     program = (
         "def collections():\n"
