@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import re
@@ -11,9 +12,11 @@ import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from lazyimport.deploy.errors import DeployError
 from lazyimport.deploy.kubectl import Forward
+from lazyimport.values import escaped, redact
 
 _LOOPBACK = re.compile(r"https?://(127\.[\d.]+|localhost|\[::1\])([:/]|$)")
 _HEADERS = {"Content-Type": "application/json"}
@@ -37,19 +40,15 @@ class _BusyError(DeployError):
 class Dashboard:
     """The dashboard at *address*, such as ``http://localhost:8265``.
 
-    *token* is sent where one is asked for. Raises DeployError for what is no address
-    of a dashboard; so does every method if it is unreachable or refuses.
+    *token* is sent where one is asked for, else the user and password of the address,
+    which are left out of it then. Raises DeployError for what is no address of a
+    dashboard; so does every method if it is unreachable or refuses.
     """
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        address = address.rstrip("/")
-        self.address = address if "://" in address else f"http://{address}"
-        self._token = token
-        if not self.address.startswith(("http://", "https://")):
-            raise DeployError(
-                f"{self.address} is no address of Ray's dashboard, which is "
-                "http://host:8265; ray:// is that of the Ray Client"
-            )
+        self.address, self._authorization = _without_password(address)
+        if token:
+            self._authorization = f"Bearer {token}"
         here = _LOOPBACK.match(self.address)  # no proxy leads there
         proxies = [urllib.request.ProxyHandler({})] if here else []
         self._open = urllib.request.build_opener(*proxies).open
@@ -92,8 +91,8 @@ class Dashboard:
         """Return the answer to one request that sends *data*, as *decode* reads it."""
         url = self.address + path
         request = urllib.request.Request(url, data, _HEADERS, method=method)  # noqa: S310 - the scheme was checked
-        if self._token:  # not for whoever it redirects to
-            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        if self._authorization:  # not for whoever it redirects to
+            request.add_unredirected_header("Authorization", self._authorization)
         try:
             with self._open(request, timeout=_SECONDS) as answer:
                 text = answer.read()
@@ -121,6 +120,27 @@ class Dashboard:
                 "whether a proxy or a page to log in answers in its place, and name the "
                 "dashboard with --address or RAY_DASHBOARD_ADDRESS"
             ) from error
+
+
+def _without_password(address: str) -> tuple[str, str]:
+    """Return *address* without user and password, and what authorizes by these."""
+    address = address.strip().rstrip("/")
+    address = address if "://" in address else f"http://{address}"
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = None
+    # a password that was not escaped ends anywhere
+    odd = parts is None or "@" in parts.path or parts.query or parts.fragment
+    if parts is None or odd or parts.scheme not in {"http", "https"}:
+        raise DeployError(
+            f"{escaped(redact(address))} is no address of Ray's dashboard, which is "
+            "http://host:8265, with no query; in a password '@' is %40, '/' %2F, '?' "
+            "%3F and '#' %23; ray:// is that of the Ray Client"
+        )
+    user, at, host = parts.netloc.rpartition("@")
+    coded = base64.b64encode(unquote_to_bytes(user)).decode()
+    return f"{parts.scheme}://{host}{parts.path}", f"Basic {coded}" if at else ""
 
 
 class ForwardedDashboard(Dashboard):

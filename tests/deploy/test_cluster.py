@@ -33,11 +33,33 @@ def test_a_host_and_port_are_an_address() -> None:
     assert "http://127.0.0.1:8265" == Cluster("127.0.0.1:8265/").address
 
 
-@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ray://127.0.0.1:10001",
+        "file:///etc/passwd",
+        "http://me:hid/den@127.0.0.1:8265",
+        "http://me:hid?den@127.0.0.1:8265",
+        "http://127.0.0.1:8265/?token=hidden",
+        "http://[127.0.0.1:8265",
+    ],
+)
 def test_what_is_no_address_is_refused_before_anything_is_asked(address: str) -> None:
     with pytest.raises(DeployError, match=r"is no address of Ray's dashboard") as info:
         Cluster(address)
     assert not info.value.retryable
+    assert "hid" not in str(info.value)
+
+
+def test_user_and_password_are_sent_and_never_shown(dashboard: Dashboard) -> None:
+    """As to a proxy in front of the dashboard."""
+    address = dashboard.address.replace("//", "//me:hid%40den@")
+    cluster = Cluster(address)
+    cluster.apply({})
+    Cluster(address, "secret").apply({})
+
+    assert dashboard.address == cluster.address
+    assert ["Basic bWU6aGlkQGRlbg==", "Bearer secret"] == dashboard.tokens
 
 
 def test_the_token_goes_with_every_question(dashboard: Dashboard) -> None:
