@@ -144,6 +144,9 @@ def _outside(folder: str, key: str, names: Iterable[str]) -> Iterator[str]:
     """
     inside = os.path.realpath(folder)
     for name in names:
+        if "\0" in name:
+            yield f"[tool.lazyimport] {key}: {name!r} is no path: it has a NUL in it"
+            continue
         path = os.path.realpath(os.path.join(folder, name))
         if os.path.commonpath([inside, path]) != inside:
             yield (

@@ -139,6 +139,12 @@ def test_one_that_is_wrong(tmp_path: Path, text: str, words: str) -> None:
     assert words in found
 
 
+def test_a_path_that_is_none(tmp_path: Path) -> None:
+    for line in ('roots = ["a\\u0000b"]', 'manifest = "a\\u0000b"'):
+        (issue,) = issues(tmp_path, f"[tool.lazyimport]\n{line}\n")
+        assert "'a\\x00b' is no path" in issue
+
+
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(PackError, match="cannot be read"):
