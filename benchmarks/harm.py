@@ -103,7 +103,7 @@ def fill(fleet: Fleet, rounds: int) -> None:
             node = f"{mode}{number}"
             most = largest * 5 // 4 * number // (rounds - 1)
             environ = {"LAZYIMPORT_CACHE_MODE": mode, "MOST": str(most)}
-            environ["LOG"] = os.devnull  # the log of downloads is a file, too
+            environ["LOG"] = ""  # the log of downloads is a file, too
             program = _LIMITED + PROGRAM
             child = fleet.start(node, fleet.second.hash, program, **environ)
             _, errors = child.communicate()

@@ -260,14 +260,17 @@ class Dev:
             self._ended = True
             self._changed.notify_all()
 
-    def wait(self, *texts: str, since: int = 0, seconds: float = 120) -> str:
-        """Return what was said since then, once one of *texts* was."""
+    def wait(self, *texts: str, since: int = 0) -> str:
+        """Return what was said since then, once one of *texts* was.
+
+        A rollout may have to come first, which starts processes on a busy machine.
+        """
 
         def was_said() -> bool:
             return any(text in self.text[since:] for text in texts)
 
         with self._changed:
-            self._changed.wait_for(lambda: was_said() or self._ended, seconds)
+            self._changed.wait_for(lambda: was_said() or self._ended, 400)
             assert was_said(), self.text[since:]
             return self.text[since:]
 
@@ -335,7 +338,7 @@ class Dev:
 def _dev(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     running = Dev(tmp_path_factory.mktemp("dev"), cluster)
     try:
-        running.wait("watching", seconds=400)
+        running.wait("watching")
         yield running
     finally:
         running.stop()
@@ -596,7 +599,7 @@ def test_restored_it_runs_what_it_ran_before(
     apply()
     other = Dev(tmp_path, cluster, "--restore")
     try:
-        other.wait("watching", seconds=400)
+        other.wait("watching")
         other.save({})
         assert {other.version} == other.met()
         apply()

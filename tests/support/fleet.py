@@ -24,7 +24,7 @@ __all__ = ["BUSY", "PROGRAM", "Fleet", "output_of"]
 #: the store. The first that is to die does so when some of an object has come.
 HOOK = """
 import os, signal
-if "LOG" in os.environ:
+if os.environ.get("LOG"):
     from lazyimport.stores.file import FileStore
     receive = FileStore._receive
     def counted(self, attempt, write, start, end):
