@@ -56,7 +56,7 @@ LINKS = {
 BEFORE = """
 import os, tempfile
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.opening import map_file
+from lazyimport.cache.sealed import map_file
 from lazyimport.format.archive import Archive
 from lazyimport.format.writer import recode
 from lazyimport.registry.layout import archive_key

@@ -40,9 +40,9 @@ __all__ = ["Later", "errors", "exports", "leave_generations", "promote", "traced
 #: What is loaded together when the last one is asked for: what it imports, each after
 #: what that imports in turn. Packages end with a slash.
 _START = (
-    "cache/ values cache/layout format/ format/beginning cache/opening "
+    "cache/ format/ format/beginning cache/sealed "
     "importing/ importing/late_tree importing/looks importing/finder "
-    "importing/wrappers importing/registration settings runtime"
+    "importing/wrappers importing/registration values settings runtime"
 )
 #: The same of what opens an archive, and of the first lookup in it.
 _TREE = (

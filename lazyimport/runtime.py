@@ -12,7 +12,7 @@ import sys
 from _thread import RLock
 from time import perf_counter, time
 
-from lazyimport.cache.opening import OpenedCache
+from lazyimport.cache.sealed import open_sealed, tree_path
 from lazyimport.importing import Changes, ImportWatcher
 from lazyimport.importing.late_tree import LateTree, opened
 from lazyimport.importing.looks import Looks
@@ -275,11 +275,11 @@ def _tree_of(
     What lies in the node cache, sealed, is held now, and opened when somebody looks for
     something in it.
     """
-    hash, cache = str(settings.hash), OpenedCache(settings.cache_dir)
+    hash, cache = str(settings.hash), settings.cache_dir
     minors, opening = (0, None)
     if archive is None and _is_believed(settings):
         try:
-            minors, opening = cache.open_sealed(hash) or (0, None)
+            minors, opening = open_sealed(cache, hash) or (0, None)
         except errors.CacheError:
             pass  # what fetches it does without it or says so
     if opening is None or not minors >> sys.version_info.minor & 1:
@@ -291,7 +291,7 @@ def _tree_of(
         return trees.open_sealed(opening, settings, process, user)
 
     looks = process.wrappers.looks
-    return LateTree(hash, cache.tree_path(hash), looks, make), 0
+    return LateTree(hash, tree_path(cache, hash), looks, make), 0
 
 
 def _is_believed(settings: Settings) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lazyimport.cache.opening import OpenedCache
+from lazyimport.cache.sealed import archive_path, tree_path
 from lazyimport.importing import running_python
 from lazyimport.importing.tree import Tree
 from lazyimport.lazy import Later, errors, promote
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import Protocol
 
-    from lazyimport.cache import bytecode, materialize, place
+    from lazyimport.cache import bytecode, materialize, opening, place
     from lazyimport.delivery import blobs_wanted, obtaining, repair as repairs
     from lazyimport.format.archive import Archive
     from lazyimport.importing import collector, obstacles
@@ -45,9 +45,8 @@ if TYPE_CHECKING:
             """Tell a person what is not as it should be."""
 
 else:
-    bytecode, materialize, place = map(
-        Later, ("cache.bytecode", "cache.materialize", "cache.place")
-    )
+    bytecode, materialize = Later("cache.bytecode"), Later("cache.materialize")
+    opening, place = Later("cache.opening"), Later("cache.place")
     blobs_wanted, obtaining, repairs = map(
         Later, ("delivery.blobs_wanted", "delivery.obtaining", "delivery.repair")
     )
@@ -77,7 +76,7 @@ def _open(settings: Settings, process: Process) -> tuple[Archive, int]:
 
     If it is not there it is fetched.
     """
-    hash, cache = str(settings.hash), OpenedCache(settings.cache_dir)
+    hash, cache = str(settings.hash), opening.OpenedCache(settings.cache_dir)
     try:
         if settings.cache_mode != "memory":
             archive = cache.open(hash, relied=settings.verify == "arrival")
@@ -93,14 +92,14 @@ def _open(settings: Settings, process: Process) -> tuple[Archive, int]:
 
 
 def open_sealed(
-    opening: Callable[[], Archive], settings: Settings, process: Process, user: int
+    make: Callable[[], Archive], settings: Settings, process: Process, user: int
 ) -> Tree:
     """Return the tree of an archive that *user* installed in this *process*.
 
-    *opening* opens it. Raises DamagedArchive if it is damaged since then.
+    *make* opens it. Raises DamagedArchive if it is damaged since then.
     """
     try:
-        archive = opening()
+        archive = make()
     except errors.DamagedArchive as damage:
         repairs.give_up(settings, str(settings.hash), damage)
     return _tree_of(archive, settings, process, user)
@@ -108,9 +107,8 @@ def open_sealed(
 
 def _tree_of(archive: Archive, settings: Settings, process: Process, user: int) -> Tree:
     _stand_by(archive, archive.hash, settings, process, user)
-    cache = OpenedCache(settings.cache_dir)
-    root = cache.tree_path(archive.hash)
-    is_cached = archive.what == cache.archive_path(archive.hash)
+    root = tree_path(settings.cache_dir, archive.hash)
+    is_cached = archive.what == archive_path(settings.cache_dir, archive.hash)
     places = {user: root}
 
     def materializer() -> materialize.Materializer:
@@ -138,6 +136,7 @@ def _tree_of(archive: Archive, settings: Settings, process: Process, user: int) 
     if settings.gc == "pause":
         tree.found = collector.pause
     if tree.variant < 0:  # what gets compiled here is worth keeping
+        cache = opening.OpenedCache(settings.cache_dir)
         tree.bytecode = bytecode.BytecodeCache(cache, *running_python())
     return tree
 

@@ -149,10 +149,10 @@ def test_what_is_loaded_sees_itself_and_leaves_nothing_if_it_fails(
 
 
 def test_a_changed_source_is_loaded(alone: Path) -> None:
-    with open(alone / "lazyimport/cache/opening.py", "a", encoding="utf-8") as file:
+    with open(alone / "lazyimport/cache/sealed.py", "a", encoding="utf-8") as file:
         file.write("changed = True\n")
 
-    program = "from lazyimport import install\nprint(sys.modules['lazyimport.cache.opening'].changed)"
+    program = "from lazyimport import install\nprint(sys.modules['lazyimport.cache.sealed'].changed)"
 
     assert start(alone, program) == "True\n"
 
@@ -186,7 +186,7 @@ def test_without_the_usual_bytecode(alone: Path, tmp_path: Path, kind: str) -> N
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         compileall.compile_dir(alone, quiet=2, force=True, invalidation_mode=mode)
     elif kind == "cut":
-        (cached,) = alone.rglob("cache/__pycache__/opening.*.pyc")
+        (cached,) = alone.rglob("cache/__pycache__/sealed.*.pyc")
         cached.write_bytes(cached.read_bytes()[:10])
 
     program = "from lazyimport import install\nprint(install.__module__)"

@@ -4,7 +4,7 @@ Those from `LARGE` bytes on lie here and not in the file of an archive; of a tre
 from `SHARED` bytes on do. A small file is a copy in each tree, so that editing it in
 one changes no other. A large one is called by its digest and cloned into each tree
 where the file system can do that, else it is a hard link; it is sealed
-(`lazyimport.cache.layout.is_sealed`), and whoever finds the seal broken takes a new
+(`lazyimport.cache.sealed.is_sealed`), and whoever finds the seal broken takes a new
 one. Eviction removes a blob to which no tree links and no archive refers.
 """
 
@@ -16,8 +16,9 @@ from mmap import ACCESS_READ, mmap
 from time import time_ns
 
 from lazyimport.cache import growth
-from lazyimport.cache.layout import BLOBS, SHARED, is_sealed, note_use
+from lazyimport.cache.layout import BLOBS, SHARED
 from lazyimport.cache.marks import is_as_put
+from lazyimport.cache.sealed import is_sealed, note_use
 from lazyimport.cache.seals import seal, sealing
 from lazyimport.files import (
     AtomicFile,

@@ -27,9 +27,9 @@ removes it when its writer is dead.
 from __future__ import annotations
 
 import os
-from time import time_ns
 
 from lazyimport.cache import is_trusted, make_trusted
+from lazyimport.cache.sealed import TREES, archive_path, tree_path
 from lazyimport.lazy import Later
 from lazyimport.values import is_sha256
 
@@ -38,14 +38,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from lazyimport import files
-    from lazyimport.cache import boot
 else:
     files = Later("files")  # to write
-    boot = Later("cache.boot")  # where something lies that was not synchronized
 
 #: The folders of a cache.
-ARCHIVES = "archives"
-TREES = "trees"
 BLOBS = "blobs"
 BYTECODE = "bytecode"
 PACKS = "packs"
@@ -59,8 +55,6 @@ LOCKS = "locks"
 #: Bytes from which on trees share a file. Those that programs edit are smaller; in
 #: an environment of 8,000 files, eight were larger, and had 44 % of the bytes.
 SHARED = 1 << 20
-#: Nanoseconds within which using a file again is not worth a write to disk.
-_RECENT = 60 * 10**9
 
 
 class Layout:
@@ -107,11 +101,11 @@ class Layout:
 
     def archive_path(self, hash: str) -> str:
         """Return where the archive *hash* lies when it is here."""
-        return f"{self.path}/{ARCHIVES}/{hash}"
+        return archive_path(self.path, hash)
 
     def tree_path(self, hash: str) -> str:
         """Return the directory that the archive *hash* stands for: its tree's root."""
-        return f"{self.path}/{TREES}/{hash}"
+        return tree_path(self.path, hash)
 
     def blob_path(self, digest: bytes, *, executable: bool) -> str:
         """Return where the file of a tree with this SHA-256 lies."""
@@ -149,36 +143,6 @@ class Layout:
     def lock_path(self, name: str) -> str:
         """Return the file of the lock *name*."""
         return f"{self.path}/{LOCKS}/{name}"
-
-
-def is_sealed(status: os.stat_result, digest: str) -> bool:
-    """Return whether the cache wrote the file of *status* and nobody has since.
-
-    *digest* is the hash of an archive, or the SHA-256 of a blob, in hex digits. It is
-    in the time of change, below the seconds: whoever writes to a file changes that.
-    """
-    found = status.st_mtime_ns % 10**9
-    return found == seal_of(digest) or found == seal_of(until_boot(digest))
-
-
-def seal_of(digest: str) -> int:
-    """Return the nanoseconds below a second that seal the file of *digest*."""
-    return int(digest[:12], 16) % 10**6 * 1000  # file systems keep microseconds
-
-
-def until_boot(digest: str) -> str:
-    """Return what stands for *digest* in a seal that holds until the machine boots."""
-    return f"{int(digest[:12], 16) ^ int(boot.name()[:12] or '0', 16):012x}"
-
-
-def note_use(descriptor: int, status: os.stat_result) -> None:
-    """Let the time of access of a file, whose *status* is that, say it is used now."""
-    now = time_ns()
-    if abs(now - status.st_atime_ns) > _RECENT:
-        try:
-            os.utime(descriptor, ns=(now, status.st_mtime_ns))
-        except OSError:
-            pass  # read-only, or another user's: nothing is evicted either
 
 
 def hash_in(path: str) -> str | None:

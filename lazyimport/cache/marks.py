@@ -5,7 +5,8 @@ from __future__ import annotations
 import posix
 import stat
 
-from lazyimport.cache.layout import SHARED, is_sealed
+from lazyimport.cache.layout import SHARED
+from lazyimport.cache.sealed import is_sealed
 from lazyimport.lazy import Later
 from lazyimport.regular import open_regular
 

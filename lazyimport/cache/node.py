@@ -20,9 +20,10 @@ from errno import (
 )
 
 from lazyimport.cache import growth
-from lazyimport.cache.layout import ARCHIVES, LOCKS
+from lazyimport.cache.layout import LOCKS
 from lazyimport.cache.opening import OpenedCache
 from lazyimport.cache.refusal import unusable
+from lazyimport.cache.sealed import ARCHIVES
 from lazyimport.cache.seals import finish, seal
 from lazyimport.format.sections import HEADER_SIZE, Header
 from lazyimport.lazy import Later, errors

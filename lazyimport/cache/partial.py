@@ -16,9 +16,8 @@ from _struct import pack
 from fcntl import LOCK_SH, flock
 
 from lazyimport.cache import boot
-from lazyimport.cache.layout import ARCHIVES
 from lazyimport.cache.node import KINDS
-from lazyimport.cache.opening import map_file
+from lazyimport.cache.sealed import ARCHIVES, map_file
 from lazyimport.files import claim, remove_file
 from lazyimport.format.archive import Archive
 from lazyimport.format.sections import MAGIC

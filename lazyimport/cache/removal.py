@@ -1,7 +1,7 @@
 """Removal: one archive leaves the node cache with its tree, unless it is in use.
 
 A process that has an archive open shares a lock on its file
-(`lazyimport.cache.opening`), one that uses files of a tree a lock on its root
+(`lazyimport.cache.sealed`), one that uses files of a tree a lock on its root
 (`lazyimport.cache.materialize`). The kernel releases both when the process ends,
 however it ends. On a file system without locks everything counts as used.
 

@@ -1,6 +1,6 @@
 """Seals: files of the cache say that they are whole, and were proved.
 
-`lazyimport.cache.layout.is_sealed` reads a seal.
+`lazyimport.cache.sealed.is_sealed` reads a seal.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from time import time_ns
 
-from lazyimport.cache.layout import seal_of, until_boot
+from lazyimport.cache.sealed import seal_of, until_boot
 from lazyimport.files import unclaim
 
 TYPE_CHECKING = False

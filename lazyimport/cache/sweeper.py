@@ -12,7 +12,6 @@ from functools import partial
 from time import time
 
 from lazyimport.cache.layout import (
-    ARCHIVES,
     ARTIFACTS,
     BLOBS,
     BYTECODE,
@@ -23,6 +22,7 @@ from lazyimport.cache.layout import (
 )
 from lazyimport.cache.marker import NAME
 from lazyimport.cache.removal import delete_folder, is_used, locked, remove_unless_used
+from lazyimport.cache.sealed import ARCHIVES
 from lazyimport.cache.usage import CachedArchive, CachedFile, Inventory
 from lazyimport.errors import CacheError
 from lazyimport.files import is_abandoned, remove_file

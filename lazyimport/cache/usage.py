@@ -9,7 +9,6 @@ from contextlib import suppress
 from time import time
 
 from lazyimport.cache.layout import (
-    ARCHIVES,
     ARTIFACTS,
     BLOBS,
     BYTECODE,
@@ -19,12 +18,11 @@ from lazyimport.cache.layout import (
     PACKS,
     SIGNATURES,
     STAGING,
-    TREES,
 )
 from lazyimport.cache.marks import READY
-from lazyimport.cache.opening import map_file
 from lazyimport.cache.previous import packed_blobs
 from lazyimport.cache.removal import is_used
+from lazyimport.cache.sealed import ARCHIVES, TREES, map_file
 from lazyimport.cache.walks import everything
 from lazyimport.errors import ArchiveError, UnsupportedArchive
 from lazyimport.files import is_unfinished

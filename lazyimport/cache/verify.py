@@ -13,11 +13,11 @@ from errno import EINVAL, EISDIR
 
 from lazyimport.cache.blobs import file_digest
 from lazyimport.cache.bytecode import proved
-from lazyimport.cache.layout import BLOBS, BYTECODE, TREES, is_sealed
+from lazyimport.cache.layout import BLOBS, BYTECODE
 from lazyimport.cache.marker import is_marked, refuse_store
 from lazyimport.cache.marks import FILES_AT_THE_TOP, NEIGHBORS, mark_path
 from lazyimport.cache.materialize import Materializer
-from lazyimport.cache.opening import map_file
+from lazyimport.cache.sealed import TREES, is_sealed, map_file
 from lazyimport.cache.usage import FORMS
 from lazyimport.cache.walks import walk
 from lazyimport.errors import ArchiveError, MalformedArchive, UnsupportedArchive

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.opening import map_file
+from lazyimport.cache.sealed import map_file
 from lazyimport.cache.verify import prove
 from lazyimport.errors import ArchiveMissing, KeyMissing, MalformedArchive, StoreMissing
 from lazyimport.format.archive import Archive

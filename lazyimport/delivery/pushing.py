@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from lazyimport.cache.blobs import take_out
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.opening import map_file
+from lazyimport.cache.sealed import map_file
 from lazyimport.delivery.publish import Published, publish
 from lazyimport.errors import ArchiveError, SettingsError, StoreError
 from lazyimport.format.archive import Archive

@@ -12,8 +12,8 @@ import sys
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
-from lazyimport.cache.layout import TREES
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.sealed import TREES
 from lazyimport.format.archive import Archive
 from lazyimport.lazy import errors
 

@@ -9,9 +9,9 @@ import pytest
 
 from lazyimport.cache import sweeper
 from lazyimport.cache.evict import clear, prune
-from lazyimport.cache.layout import is_sealed
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.removal import remove_unless_used
+from lazyimport.cache.sealed import is_sealed
 from lazyimport.cache.usage import usage
 from lazyimport.cache.verify import verify
 from lazyimport.delivery.blobs_in import fetch_blob

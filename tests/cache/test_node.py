@@ -85,7 +85,7 @@ def test_reopened_archive_that_was_removed_meanwhile_is_not_here(
     cache: NodeCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The race in the docstring of lazyimport.cache.removal."""
-    from lazyimport.cache import opening as module
+    from lazyimport.cache import sealed as module
 
     name = put_archive(cache, used=DAY)
 
