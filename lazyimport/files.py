@@ -51,14 +51,17 @@ def make_directories(path: str) -> None:
     `os.makedirs` would use its mode for the last one only.
     Raises OSError.
     """
-    missing = [path]
+    missing, tried = [path], {""}
     while missing:
         try:
             make_directory(missing[-1])
         except FileNotFoundError:
             parent = os.path.dirname(missing[-1])
-            if parent in {"", missing[-1]}:
+            if (
+                parent == missing[-1] or parent in tried
+            ):  # as in /proc, where none is made
                 raise
+            tried.add(parent)
             missing.append(parent)
             continue
         except FileExistsError:
