@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from lazyimport.delivery.feeds import Data, Piece
-    from lazyimport.delivery.line import Turns
+    from lazyimport.delivery.line import Share
     from lazyimport.delivery.rooms import Part
     from lazyimport.format.blobs import Blob
     from lazyimport.reporting import Reporter
@@ -53,12 +53,12 @@ def bring_blob(
     cache: NodeCache,
     connections: int,
     tell: Tell,
-    turns: Callable[[], Turns] | None = None,
+    share: Share | None = None,
 ) -> int:
     """Bring *blob* into *cache*, unless it is there; return the bytes that came.
 
-    *tell* is called with how much of it is there; *turns* are as for
-    `lazyimport.delivery.transfer.bring`. The lock of its digest must be held.
+    *tell* is called with how much of it is there; *share* is its part of the line, if
+    others come, too. The lock of its digest must be held.
 
     Raises StoreError, KeyMissing if the store does not have it, DamagedArchive if it
     has something else under that name, CacheError, and OSError if the disk refuses.
@@ -74,7 +74,7 @@ def bring_blob(
             room.reserve()
             coming = _Coming(store, blob, room, tell)
             try:
-                resumed = coming.bring(connections, turns)
+                resumed = coming.bring(connections, share)
             except (KeyMissing, DamagedArchive):
                 os.ftruncate(file.fileno(), 0)  # room that nothing comes to take
                 raise
@@ -94,12 +94,12 @@ def fetch_blob(
     reporter: Reporter,
     *,
     held: bool = False,
-    turns: Callable[[], Turns] | None = None,
+    share: Share | None = None,
 ) -> int:
     """Bring *blob* of the archive *hash* into the node cache; return what came of it.
 
     If another process is bringing it, its transfer is waited for. The lock of its
-    digest is *held*, or taken here. *reporter* is told how far it is; *turns* are as
+    digest is *held*, or taken here. *reporter* is told how far it is; *share* is as
     for `bring_blob`.
 
     Raises StoreError, CacheError, MemberMissing if the store does not have it, and
@@ -119,7 +119,7 @@ def fetch_blob(
         missing = blob.size - reserved(cache, blob)
         require_space(cache, missing, settings.cache_limit)
         with lock, Growing(cache.path, missing):
-            return bring_blob(store, blob, cache, settings.connections, tell, turns)
+            return bring_blob(store, blob, cache, settings.connections, tell, share)
     except OSError as error:
         what = f"{blob.path} of archive {hash}"
         raise cache.refused(what, error, blob.size) from error
@@ -222,13 +222,15 @@ class _Coming:
         self._held: dict[Piece, list[Data]] = {}
         self.moved = self._done = 0
 
-    def bring(self, connections: int, turns: Callable[[], Turns] | None = None) -> bool:
+    def bring(self, connections: int, share: Share | None = None) -> bool:
         """Bring what is missing; return whether anything was there already."""
         cells = self._find_cells()
         pieces: list[Piece] = []
         here: list[Part] = []
         there = 0
-        for first, last in cells.missing(self._room.parts(), piece_size(connections)):
+        behind = share.behind if share else 0
+        size_of = piece_size(connections, behind)
+        for first, last in cells.missing(self._room.parts(), size_of):
             start, end = cells.stored(first, last)
             # One byte more than there is, to see that none follows.
             pieces.append((self._key, start, end + (end == cells.end)))
@@ -245,7 +247,8 @@ class _Coming:
             for start, end in here:
                 self._digest.add(start, end)
 
-        bring(self._store, pieces, connections, take, None, hash_here, turns)
+        turns, asked = (share.turns, share.asked) if share else (None, bool)
+        bring(self._store, pieces, connections, take, None, hash_here, turns, asked)
         return bool(here)
 
     def holds(self) -> bool:

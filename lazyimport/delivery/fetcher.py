@@ -26,10 +26,9 @@ from lazyimport.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-    from lazyimport.delivery.line import Turns
+    from lazyimport.delivery.line import Share
     from lazyimport.format.blobs import Blob
 
 #: Seconds between two notes of how far it is.
@@ -126,8 +125,7 @@ def _fetch_detached(asked: str) -> None:
     os.dup2(0, _LOCK)
     moved = reporter.progress.moved
     if beside is not None:
-        for blob in soon:
-            beside.want(blob)
+        beside.want(*soon)
         beside.wait()
         moved += beside.moved
     if settings is not None and moved:
@@ -143,9 +141,7 @@ def _fetch_archive(settings: Settings, reporter: _Notes, beside: Beside) -> list
     return [blob for blob in archive.blobs().values() if not blob.on_demand]
 
 
-def _fetch_unless_coming(
-    settings: Settings, blob: Blob, turns: Callable[[], Turns]
-) -> int:
+def _fetch_unless_coming(settings: Settings, blob: Blob, share: Share) -> int:
     """Bring a large file of an archive from which processes run already.
 
     What went wrong is noted in its lock, as by any fetcher of it. Returns the bytes
@@ -156,7 +152,7 @@ def _fetch_unless_coming(
         with NodeCache(settings.cache_dir).lock(blob.name, 0) as lock:
             begin_progress(lock.descriptor)
             with _Notes(lock.descriptor) as reporter:
-                _fetch_blob(settings, reporter, str(settings.hash), blob, turns)
+                _fetch_blob(settings, reporter, str(settings.hash), blob, share)
             moved = reporter.progress.moved
     except (errors.CacheError, OSError):
         pass  # whoever needs it meets that as well
@@ -168,7 +164,7 @@ def _fetch_blob(
     reporter: _Notes,
     hash: str,
     blob: Blob,
-    turns: Callable[[], Turns] | None = None,
+    share: Share | None = None,
 ) -> None:
     from lazyimport.delivery.blobs_in import fetch_blob  # few archives have any
 
@@ -179,7 +175,7 @@ def _fetch_blob(
     if archive is not None:  # which knows more of it
         blob = archive.blobs().get(blob.digest, blob)
         del archive
-    moved = fetch_blob(settings, hash, blob, reporter, held=True, turns=turns)
+    moved = fetch_blob(settings, hash, blob, reporter, held=True, share=share)
     reporter.progress.moved = moved
 
 

@@ -73,6 +73,23 @@ class Line:
             self._changed.notify_all()
 
 
+class Share:
+    """The part of a line that one of several transfers has: its *turns*.
+
+    So many bytes come *behind* it: while there are any, its connections are not idle
+    when they are done. *asked* is called when all of it has been asked for.
+    """
+
+    __slots__ = ("asked", "behind", "turns")
+
+    def __init__(
+        self, turns: Callable[[], Turns], behind: int, asked: Callable[[], object]
+    ) -> None:
+        self.turns = turns
+        self.behind = behind
+        self.asked = asked
+
+
 class _Turn:
     """What *enter* begins and *leave* ends, as a context manager for any threads."""
 

@@ -93,15 +93,16 @@ def lay_out(
     return members, end, warm
 
 
-def piece_size(connections: int) -> Callable[[int], int]:
+def piece_size(connections: int, behind: int = 0) -> Callable[[int], int]:
     """Return what says how large a piece is, for how many bytes are left.
 
-    They come over so many *connections*, which are all done at about the same time if
-    pieces become smaller towards the end.
+    They come over so many *connections*, and others *behind* them. All connections are
+    done at about the same time if pieces become smaller towards the end.
     """
     if not connections:  # nothing is waited for
         return lambda _: CHUNK
-    return lambda left: max(min(left // (_EACH * connections), _MOST), _LEAST)
+    share = _EACH * connections
+    return lambda left: max(min((left + behind) // share, _MOST), _LEAST)
 
 
 def cut(

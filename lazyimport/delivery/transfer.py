@@ -11,7 +11,7 @@ from lazyimport.delivery.line import Line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from lazyimport.delivery.feeds import Data, Piece, Take
@@ -34,6 +34,7 @@ def bring(
     urgent: Callable[[], Piece | None] | None = None,
     meanwhile: Callable[[], object] = bool,
     turns: Callable[[], Turns] | None = None,
+    asked: Callable[[], object] = bool,
 ) -> None:
     """Bring *pieces* of objects, in order, over so many *connections*; *take* each.
 
@@ -50,6 +51,7 @@ def bring(
     is called when all connections are at work. With no *connections*, this thread reads
     the *pieces* one after the other. *turns* returns those of a `Line` which others
     share; else what comes beside something *urgent* has half of the connections.
+    *asked* may be called when the last piece is asked for, unless any is *urgent*.
 
     The first error of the store, of *pieces* or of *take* is raised.
     """
@@ -61,8 +63,9 @@ def bring(
     threads = connections
     if urgent is None:
         pieces = list(pieces)
-        threads = min(threads, len(pieces))
-    if not connections or (urgent is None and threads <= 1):
+        # beside others, one more may ask again for what is slow
+        threads = min(threads, len(pieces) + bool(turns))
+    if not connections or (urgent is None and turns is None and threads <= 1):
         meanwhile()
         for piece in pieces:
             Feed(piece, piece[1], take).run(store)
@@ -72,7 +75,15 @@ def bring(
         else:
             line = Line(connections)
             its = line.first if urgent is None else line.rest
-        _Connections(store, iter(pieces), take, urgent, its).run(threads, meanwhile)
+        waiting = iter(pieces) if urgent else _telling(list(pieces), asked)
+        _Connections(store, waiting, take, urgent, its).run(threads, meanwhile)
+
+
+def _telling(pieces: Sequence[Piece], asked: Callable[[], object]) -> Iterator[Piece]:
+    """Yield *pieces*, and call *asked* before the last one."""
+    yield from pieces[:-1]
+    asked()
+    yield from pieces[-1:]
 
 
 class _Coming:

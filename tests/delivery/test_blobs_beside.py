@@ -7,10 +7,14 @@ import random
 import time
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Event
 
 import pytest
 
 from lazyimport.cache.disks import is_local
+from lazyimport.delivery.blobs_beside import Beside
+from lazyimport.format.blobs import Blob
 from tests.support.cold_node import ColdNode
 from tests.support.large import LOOSE, LargeSite
 from tests.support.shaped import Shaped
@@ -18,6 +22,8 @@ from tests.support.shaped import Shaped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lazyimport.delivery.line import Share
 
 pytest.importorskip("obstore", reason="needs the extra 'objects'")
 
@@ -83,3 +89,43 @@ def test_what_is_wanted_comes_before_the_rest(tmp_path: Path) -> None:
     assert not site.here(hash, LOOSE).exists()
     size = node.object.stat().st_size + len(site.dense)
     assert server.moved == size
+
+
+def test_each_begins_when_the_last_but_one_has_been_asked_for() -> None:
+    """Whether that has come or not; and it knows what comes behind it."""
+    begun: Queue[Share] = Queue()
+    come = Event()
+
+    def bring(blob: Blob, share: Share) -> int:
+        begun.put(share)
+        assert come.wait(10)
+        return blob.size
+
+    blobs = [Blob(bytes([n]) * 32, 10**n) for n in range(4)]
+    beside = Beside(8, bring)
+    beside.want(*blobs)
+    first, second = begun.get(timeout=5), begun.get(timeout=5)
+    assert min(first.behind, second.behind) == 1100
+    with pytest.raises(Empty):
+        begun.get(timeout=0.05)
+    first.asked()
+    second.asked()
+    assert min(begun.get(timeout=5).behind for _ in range(2)) == 0
+    beside.want(*blobs)  # they are coming
+    come.set()
+    beside.wait()
+    assert beside.moved == 1111
+    assert begun.empty()
+
+
+def test_one_of_which_nothing_is_asked_lets_the_others_begin() -> None:
+    brought: list[int] = []
+
+    def bring(blob: Blob, _: Share) -> int:
+        brought.append(blob.size)
+        return 0
+
+    beside = Beside(8, bring)
+    beside.want(*(Blob(bytes([n]) * 32, n) for n in range(9)))
+    beside.wait()
+    assert sorted(brought) == [*range(9)]

@@ -354,3 +354,34 @@ def test_others_share_the_connections() -> None:
     bring(store, PIECES, 3, lambda *_: None, turns=lambda: line.rest)
     other.join()
     assert at_once == [True] * 20
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_it_is_told_when_the_last_piece_is_asked_for(connections: int) -> None:
+    """So what comes next can begin before this has come."""
+    line, store, asked = Line(connections), Ranges({}), []
+    bring(
+        store,
+        PIECES,
+        connections,
+        lambda *_: None,
+        turns=lambda: line.first,
+        asked=lambda: asked.append(90 in store.asked),
+    )
+    assert asked == [False]
+    assert sorted(store.asked) == [start for _, start, _ in PIECES]
+
+
+def test_the_only_piece_of_a_transfer_takes_a_turn() -> None:
+    line, store = Line(1), Ranges({})
+    with line.first:
+        only = threading.Thread(
+            target=bring,
+            args=(store, PIECES[:1], 1, lambda *_: None),
+            kwargs={"turns": lambda: line.first},
+        )
+        only.start()
+        only.join(0.1)
+        assert not store.asked
+    only.join(10)
+    assert store.asked == [0]
