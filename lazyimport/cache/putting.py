@@ -189,7 +189,6 @@ class _Putting:
         said = self._whole(top or FILES_AT_THE_TOP)
         if said is None:
             entries = self._files_under(top)
-            entries.sort(key=self._place)  # in which they come, if they still do
             self._archive.want([e.slot for e in entries if not e.on_demand])
             folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
             with growth.Growing(self._files.layout.path, growth.on_disk(entries)):
@@ -216,7 +215,7 @@ class _Putting:
             return
         for folder in folders:
             make_directories(f"{self.root}/{folder}")
-        for entry in entries:
+        for entry in self._in_order(entries):
             how = blobs.put_later if entry.on_demand else blobs.put_file
             put(self._files, entry, f"{self.root}/{entry.path}", how)
 
@@ -231,7 +230,7 @@ class _Putting:
             if not claim(descriptor):  # eviction was faster
                 return False
             _make_new(folders, descriptor, masked=masked)
-            for entry in entries:
+            for entry in self._in_order(entries):
                 if entry.size >= SHARED or entry.on_demand:
                     how = blobs.put_later if entry.on_demand else blobs.put_file
                     put(self._files, entry, f"{hidden}/{entry.path}", how)
@@ -262,9 +261,9 @@ class _Putting:
             return list(self._archive.files_under(top))
         return files_in(index, top)
 
-    def _place(self, entry: Entry) -> int:
-        """Return where a file lies in the archive."""
-        return self._archive.stored(entry.slot)[0]
+    def _in_order(self, entries: list[Entry]) -> list[Entry]:
+        """Return files in the order in which they lie in the archive, and come."""
+        return sorted(entries, key=lambda entry: self._archive.stored(entry.slot)[0])
 
     def _last_change(self, path: str) -> str:
         return f"{posix.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"
