@@ -10,10 +10,10 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from lazyimport.delivery.compatibility import Python
 from lazyimport.delivery.doctor import Finding
@@ -25,6 +25,9 @@ from lazyimport.deploy.node_log import NodeLog, Told
 from lazyimport.deploy.own_jobs import findings_in, pythons_in, run_own
 from lazyimport.deploy.status import Process, Served
 from lazyimport.stores.side_by_side import side_by_side
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SERVE = "/api/serve/applications/"
 #: the living: Ray remembers dead ones, and its answers end at the limit
@@ -45,6 +48,24 @@ _EXPORTERS = "/api/prometheus/sd"
 #: Metrics are an extra: nodes that answer later than this are not asked again.
 _SECONDS_FOR_METRICS = 2.0
 _SECONDS_BETWEEN = 0.5
+
+
+def _understood(read: Callable[P, T]) -> Callable[P, T]:
+    """Let a method that reads answers raise DeployError for one of another form."""
+
+    @wraps(read)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            address = getattr(args[0], "address", "")
+            raise DeployError(
+                f"what answers at {address} has another form than Ray's dashboard "
+                f"({type(error).__name__}: {error}); see whether it is that, and "
+                "whether this lazyimport knows its version of Ray"
+            ) from error
+
+    return call
 
 
 class Cluster:
@@ -76,17 +97,20 @@ class Cluster:
         """Give Serve its config, as ``serve deploy`` does."""
         self._dashboard.ask("PUT", _SERVE, config)
 
+    @_understood
     def served(self) -> dict[str, Served]:
         """Return the Serve applications by name."""
         running = self._dashboard.ask("GET", _SERVE)
         return status.served(running.get("applications", {}), self._actors())
 
+    @_understood
     def serving(self) -> dict[str, Served]:
         """Return them as `served` does, but sooner, without the hashes of replicas."""
         return status.served(
             self._dashboard.ask("GET", _SERVE).get("applications", {}), []
         )
 
+    @_understood
     def told(self, wish: int, node: str) -> dict[str, Told]:
         """Return what live replicas on *node* have told of a *wish*, by their ids.
 
@@ -94,6 +118,7 @@ class Cluster:
         """
         return NodeLog(self._read_log(node, 1000)).told(wish)
 
+    @_understood
     def config(self) -> dict[str, Any]:
         """Return the config that Serve runs now, to change and `apply` again."""
         running = self._dashboard.ask("GET", _SERVE)
@@ -105,6 +130,7 @@ class Cluster:
             config["target_capacity"] = running["target_capacity"]
         return config
 
+    @_understood
     def processes(self) -> list[Process]:
         """Return every living replica, actor and job; Serve's own are left out."""
         actors = self._actors()
@@ -195,11 +221,8 @@ class Cluster:
         job = self._submit(command, deadline)
         shown = 0
         while True:
-            state = self._dashboard.ask("GET", job, until=deadline)["status"]
+            state, text = self._state_of(job, deadline)
             ended = state in status.ENDED
-            text = (
-                self._dashboard.ask("GET", f"{job}/logs", until=deadline)["logs"] or ""
-            )
             lines = text.splitlines()
             if not ended and not text.endswith("\n"):
                 lines = lines[:-1]  # the last one is not whole yet
@@ -213,6 +236,13 @@ class Cluster:
                     f"{self.address}{job}, a job of Ray, is {how}: {command}"
                 )
             time.sleep(_SECONDS_BETWEEN)
+
+    @_understood
+    def _state_of(self, job: str, until: float) -> tuple[str, str]:
+        """Return the state of a *job*, and what it has printed by then."""
+        state = self._dashboard.ask("GET", job, until=until)["status"]
+        text = self._dashboard.ask("GET", f"{job}/logs", until=until)["logs"]
+        return str(state), str(text or "")
 
     def _submit(self, command: str, until: float) -> str:
         """Begin a job, once, and return its path; try until the clock says *until*.

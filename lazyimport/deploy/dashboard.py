@@ -113,7 +113,7 @@ class Dashboard:
             ) from error
         try:
             return decode(text) if text else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             said = text[:_SHOWN].decode(errors="replace")
             raise DeployError(
                 f"what answers at {self.address} is not Ray's dashboard: {said!r}; see "

@@ -69,6 +69,44 @@ def test_the_token_goes_with_every_question(dashboard: Dashboard) -> None:
     assert ["Bearer secret", None] == dashboard.tokens
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[]",
+        "null",
+        '{"applications": 5}',
+        '{"applications": {"a": 5}, "data": {"result": {"result": 7}}}',
+        '{"applications": {"a": {}}, "data": {"result": {"result": [{}]}}}',
+        '{"data": {"result": {"result": [[]]}}}',
+        "[" * 100_000,
+    ],
+    ids=range(7),
+)
+def test_answers_of_another_form(answer: str) -> None:
+    """Another service may answer there, or another version of Ray."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        cluster = Cluster(f"127.0.0.1:{server.server_port}")
+        for ask in (cluster.processes, lambda: list(cluster.run("true", 5))):
+            with pytest.raises(DeployError, match=r"another form|is not Ray's") as info:
+                ask()
+            assert cluster.address in str(info.value)
+        server.shutdown()
+
+
 def test_no_proxy_leads_to_this_machine(
     dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +134,7 @@ def test_the_token_does_not_follow_a_redirect() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Redirects) as server:
         Thread(target=server.serve_forever).start()
         cluster = Cluster(f"127.0.0.1:{server.server_port}", "secret")
-        with suppress(AttributeError):  # the answer is empty
+        with suppress(DeployError):  # the answer is empty
             cluster.serving()
         server.shutdown()
 
