@@ -46,10 +46,10 @@ class Needs:
     ) -> tuple[list[StoredBlob], list[StoredBlob]]:
         """Return the blobs that go, and those that stay.
 
-        Those go that are older than *age* seconds and that nobody needs.
-        The archives *stays* need theirs, and so does whoever notes that just now; of
-        these, *needy* must have a note. Raises StoreError or DamagedArchive if anything
-        cannot be read.
+        Those go that are older than *age* seconds and that nobody needs. The archives
+        *stays* need what their notes say, and so do those whose notes are younger than
+        *age*. Each of *needy* must have a note. Raises StoreError or DamagedArchive if
+        anything cannot be read.
         """
         items = [item for item in self._store.list(BLOBS) if blob_of(item.key)]
         notes: dict[str, list[Item]] = {}

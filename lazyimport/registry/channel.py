@@ -21,7 +21,7 @@ It is the object ``channels/<name>.json``::
         ],
     }
 
-The changes are in order, the newest first, and that one counts. Older ones are
+The changes are in order, the newest first, and the newest counts. Older ones are
 there to roll back to, up to `HISTORY` in all. A removed channel stays as an object
 whose newest change names no archive, so that its numbers go on: a number is used
 once, and the state of a channel is never an older one.
@@ -35,7 +35,7 @@ from typing import Any
 
 from lazyimport.errors import ChannelError
 from lazyimport.registry.layout import channel_key
-from lazyimport.registry.signing import Trusted
+from lazyimport.registry.signing import Trusted, signatures_in, signed_text
 from lazyimport.units import LONGEST, utc
 from lazyimport.values import check_hash, shown
 
@@ -57,14 +57,14 @@ class Change:
     from then on, None if the channel was removed; ``at`` the time in UTC by the
     writer's clock, ``by`` who made the change, ``commit`` the git commit of the
     archive if it is known, ``message`` why. ``expires`` is when it stops counting,
-    so many seconds (``valid_for``) after it was made or refreshed; "" and 0 for
-    never. ``facts`` is all of it as it is stored.
+    ``valid_for`` seconds after it was made or refreshed; "" and 0 for never. ``facts``
+    is all of it as it is stored.
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.number: int = facts["number"]
         if "signatures" in facts:
-            facts = {**facts, "signatures": _signatures_in(facts["signatures"])}
+            facts = {**facts, "signatures": signatures_in(facts["signatures"])}
         self.facts = facts
         flat = [fact for name, fact in facts.items() if name != "signatures"]
         if any(isinstance(fact, (dict, list)) for fact in flat):
@@ -112,18 +112,7 @@ class Change:
         So the change counts only for this channel and this place in its history.
         """
         facts = {k: v for k, v in self.facts.items() if k != "signatures"}
-        text = json.dumps(
-            {**facts, "channel": channel}, sort_keys=True, separators=(",", ":")
-        )
-        return f"lazyimport channel 1\n{text}".encode()
-
-
-def _signatures_in(found: object) -> list[dict[str, str]]:
-    return [
-        {"key": str(one.get("key")), "signature": str(one.get("signature"))}
-        for one in (found if isinstance(found, list) else [])
-        if isinstance(one, dict)
-    ]
+        return signed_text("channel", {**facts, "channel": channel})
 
 
 class Channel:

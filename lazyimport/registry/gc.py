@@ -7,15 +7,17 @@ looked at again (see `lazyimport.registry.gc_lock`), deltas before their bases.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 from lazyimport.errors import LazyImportError
 from lazyimport.registry.archives import delete_object, delete_record
 from lazyimport.registry.blobs import StoredBlob
 from lazyimport.registry.gc_lock import Announced
 from lazyimport.registry.layout import CLOCK, archive_key, recorded_hash
-from lazyimport.registry.survey import Fate, Rules, Survey, Surveyor, sweep
+from lazyimport.registry.survey import Rules, StoredArchive, Survey, Surveyor, sweep
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import Store
 from lazyimport.stores.side_by_side import side_by_side
@@ -33,7 +35,7 @@ class Collected:
     things.
     """
 
-    deleted: list[Fate] = field(default_factory=list)
+    deleted: list[StoredArchive] = field(default_factory=list)
     blobs: list[StoredBlob] = field(default_factory=list)
     spared: list[str] = field(default_factory=list)
     leftovers: int = 0
@@ -58,16 +60,14 @@ def collect(
         with Announced(store, set(), by) as announced:
             pass  # its time is of the store's clock, by which objects are dated
         planned = surveyor.survey(announced.time)
-        going = planned.goes
-        for start in range(0, len(going), BATCH):
-            batch = {fate.hash for fate in going[start : start + BATCH]}
+        going = [each.hash for each in planned.goes]
+        for number, batch in enumerate(_batches(going)):
             with Announced(store, batch, by) as announced:
                 fresh = surveyor.survey(announced.time)
                 _delete(store, batch, fresh, announced, done)
-            reporter.step("deleting archives", start + len(batch), len(going))
-        names = sorted({blob.name for blob in planned.blobs})
-        for start in range(0, len(names), BATCH):
-            batch = {*names[start : start + BATCH]}
+            step = number * BATCH + len(batch)
+            reporter.step("deleting archives", step, len(going))
+        for batch in _batches(sorted({blob.name for blob in planned.blobs})):
             with Announced(store, batch, by) as announced:
                 for blob in surveyor.survey(announced.time).blobs:
                     if blob.name in batch:
@@ -76,8 +76,7 @@ def collect(
                         done.blobs.append(blob)
         # A push may be about to put the archive beside which a leftover lies.
         hashes = sorted({recorded_hash(key) or "" for key in planned.leftovers})
-        for start in range(0, len(hashes), BATCH):
-            batch = {*hashes[start : start + BATCH]}
+        for batch in _batches(hashes):
             with Announced(store, batch - {""}, by) as announced:
                 for key in surveyor.survey(announced.time).leftovers:
                     if (recorded_hash(key) or "") in batch:
@@ -91,24 +90,30 @@ def collect(
     return done
 
 
+def _batches(names: Iterable[str]) -> Iterator[set[str]]:
+    rest = iter(names)
+    while batch := {*islice(rest, BATCH)}:
+        yield batch
+
+
 def _delete(
     store: Store, batch: set[str], fresh: Survey, announced: Announced, done: Collected
 ) -> None:
-    """Delete what of *batch* nothing speaks for in the *fresh* survey either.
+    """Delete what of *batch* has no reason to stay in the *fresh* survey either.
 
     The records beside it go after it, side by side: nothing reads them any more.
     """
-    left = {fate.hash for fate in fresh.fates}
-    uses = Counter(fate.base for fate in fresh.fates)
+    left = {each.hash for each in fresh.archives}
+    uses = Counter(each.base for each in fresh.archives)
     records: list[str] = []
-    for fate in fresh.goes:
-        if fate.hash not in batch or uses[fate.hash]:
+    for each in fresh.goes:
+        if each.hash not in batch or uses[each.hash]:
             continue  # the base of a delta that is in a later batch
         announced.require()
-        delete_object(store, archive_key(fate.hash))
-        left.remove(fate.hash)
-        uses[fate.base] -= 1
-        done.deleted.append(fate)
-        records += fresh.records.get(fate.hash, ())
+        delete_object(store, archive_key(each.hash))
+        left.remove(each.hash)
+        uses[each.base] -= 1
+        done.deleted.append(each)
+        records += fresh.records.get(each.hash, ())
     side_by_side(*(partial(delete_record, store, key) for key in records))
     done.spared += sorted(batch & left)

@@ -157,9 +157,9 @@ def renew(store: Store, hash: str) -> None:
 def claim(store: ReadStore, hash: str) -> None:
     """Let the archive *hash* count as pushed now, because somebody needs it again.
 
-    To be called before it is deployed, rolled back to or prefetched, or a channel is
-    pointed to it: a collection that was planned before spares it. Whoever may only
-    read from the store makes sure that it is there, and no more.
+    Call this before it is deployed, rolled back to or prefetched, or a channel is
+    pointed to it: a collection that was planned before then spares it. Where the store
+    can only be read, this makes sure that it is there, and no more.
 
     Raises ArchiveMissing, StoreError or MalformedArchive.
     """
@@ -177,7 +177,7 @@ def wait_until_decided(
 ) -> bool:
     """Wait while any of *hashes* is about to be deleted; return whether one was.
 
-    To be called after what makes them needed. If one was, look again whether they
+    Call this after what makes them needed. If it returns True, look again whether they
     are there. Raises StoreUnavailable after *timeout* seconds.
     """
     wanted = frozenset(hashes)

@@ -24,7 +24,7 @@ from lazyimport.cache.layout import DEPLOYMENTS, Layout
 from lazyimport.errors import KeyMissing, LazyImportError, StoreMissing
 from lazyimport.registry.layout import deployment_key, deployments_of
 from lazyimport.registry.signer import Signer
-from lazyimport.registry.signing import Trusted
+from lazyimport.registry.signing import Trusted, signatures_in, signed_text
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import ReadStore, Store, writable
 from lazyimport.stores.file import FileStore
@@ -33,7 +33,7 @@ from lazyimport.values import check_hash, shown
 
 #: What may come of a deployment, each later than or instead of the one before it.
 OUTCOMES = ("written", "applied", "superseded", "timed out", "failed", "running")
-#: Objects of one application that are read: that count, and in all.
+#: Objects of one application that are read: until so many count, and at most.
 _READ = 200
 _READ_AT_MOST = 2000
 #: Bytes of the largest.
@@ -41,7 +41,7 @@ _LARGEST = 1 << 16
 
 
 class Deployment(NamedTuple):
-    """One deployment: *app* was given *hash*, and ``before`` it had that (or None).
+    """One deployment: *app* was given *hash*; what it had is ``before``, or None.
 
     ``id``
         begins with the time at which it began (UTC, ISO 8601),
@@ -88,7 +88,7 @@ class Deployment(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where deployments are written down: for good if only *trusted* keys count."""
+    """Where deployments are recorded; *trusted* keys count there, None for all."""
 
     name: str
     open: Callable[[], Store]
@@ -143,7 +143,8 @@ class History:
         """Write *deployment* down as it is now."""
         facts = deployment.facts()
         if self._signer is not None:
-            facts["signatures"] = [self._signer.sign(_signed_text(deployment))]
+            text = signed_text("deployment", deployment.facts())
+            facts["signatures"] = [self._signer.sign(text)]
         data = json.dumps(facts, indent=1).encode()
         key = deployment_key(deployment.app, deployment.id, deployment.outcome)
 
@@ -159,9 +160,9 @@ class History:
     ) -> list[Deployment]:
         """Return the deployments of *app* with what came of them, the newest first.
 
-        Each record is read backwards until so many objects count as *newest* says: a
-        deployment has up to three. Those count that are trusted, and by *manifest* if
-        that is given, so that others hide none of them.
+        Reads each record backwards until *newest* objects count; a deployment has up to
+        three. Only trusted ones count, and only those by *manifest* if it is given, so
+        that others hide none of them.
         """
         found: list[Deployment] = []
 
@@ -222,7 +223,7 @@ def read_records(
 
 
 def read_listed(store: ReadStore, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the records under *keys*, which were listed; of one that is gone ``b""``.
+    """Yield each of *keys*, which were listed, and its record; ``b""`` if it is gone.
 
     Raises StoreError while iterating.
     """
@@ -255,15 +256,7 @@ def _decode(data: bytes, trusted: Trusted | None) -> Deployment:
     check_hash(each.hash)
     check_hash(each.before or each.hash)
     OUTCOMES.index(each.outcome)
-    signatures = [
-        {"key": str(one["key"]), "signature": str(one["signature"])}
-        for one in facts.get("signatures", ())
-    ]
-    if trusted is None or trusted.signer_of(_signed_text(each), signatures):
+    signatures, text = facts.get("signatures"), signed_text("deployment", each.facts())
+    if trusted is None or trusted.signer_of(text, signatures_in(signatures)):
         return each
     return each._replace(trusted=False)
-
-
-def _signed_text(deployment: Deployment) -> bytes:
-    text = json.dumps(deployment.facts(), sort_keys=True, separators=(",", ":"))
-    return f"lazyimport deployment 1\n{text}".encode()

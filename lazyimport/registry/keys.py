@@ -137,10 +137,10 @@ def parse_private(data: bytes, passphrase: str | None, where: str) -> Any:
     return key
 
 
-def shown(source: str) -> str:
+def masked(source: str) -> str:
     """Return *source*, which is no file, as a message may show it.
 
-    It may be a private key, or a part of one, that was taken for a path.
+    It may be a private key, or a part of one, that somebody gave for a path.
     """
     folder = os.path.dirname(source)
     is_path = folder not in {"", "/"} and os.path.isdir(folder)

@@ -29,7 +29,7 @@ class Listed(NamedTuple):
 
 
 def newest(archives: list[Listed], limit: int | None) -> list[Listed]:
-    """Return the newest of *archives*, so many at most, the newest first."""
+    """Return at most *limit* of *archives*, the newest first."""
     return sorted(archives, key=lambda each: (-each.modified, each.hash))[:limit]
 
 

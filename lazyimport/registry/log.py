@@ -58,7 +58,7 @@ def read_log(
     trusted: Trusted | None = None,
     reporter: Reporter = SILENT,
 ) -> list[Event]:
-    """Return the newest events of *store*, so many at most, the newest first.
+    """Return at most *limit* events of *store*, the newest first.
 
     Anybody who can write to the store can write such records; with *trusted* keys
     events say whether one of them has signed them. Raises StoreError.

@@ -26,7 +26,7 @@ def store_of(
     by default those of *settings*.
 
     Raises SettingsError if none is named, for a URL that names no store, and for a
-    folder that is the node cache or lies in it, or in a folder of which that lies.
+    folder that is the node cache, lies in it, or has it among its objects.
     """
     if settings.store is None:
         raise SettingsError(

@@ -142,10 +142,10 @@ class Reason(NamedTuple):
 class Kept:
     """What *records* keep from a garbage collection.
 
-    That is for each application, by each manifest, all that it may run now: what it
-    was given, and had before, since it was last seen running. And what to go back to:
-    with the newest, *count* archives and at least two. What nobody who is trusted
-    signed keeps archives too, and takes no one's place.
+    For each application, by each manifest, that is all that it may run now: what it was
+    given, and had before, since it was last seen running. And what to go back to: with
+    the newest, *count* archives and at least two. Records that no trusted key signed
+    keep archives too, and take the place of no others.
 
     ``reasons`` are pairs of a hash and a `Reason`. ``ids`` are application and id of
     the deployments to remember: the last `RECORDED`, and when those archives ran.

@@ -152,7 +152,7 @@ def _read(source: str) -> tuple[bytes, str]:
             data = file.read(_LARGEST)
     except (OSError, ValueError) as error:
         raise keys.wrong_key(
-            f"the signing key {keys.shown(path)} is neither a file that can be read "
+            f"the signing key {keys.masked(path)} is neither a file that can be read "
             f"({getattr(error, 'strerror', 'no path')}) nor a private key; name the "
             "file, or pass the key with its BEGIN and END lines"
         ) from None

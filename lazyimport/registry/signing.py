@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from errno import EFBIG
 from typing import Any
 
@@ -136,6 +136,21 @@ class Trusted:
         return next(one for one in found if one["key"] == key)
 
 
+def signatures_in(found: object) -> list[dict[str, str]]:
+    """Return the signatures in what somebody has stored as a list of them."""
+    return [
+        {"key": str(one.get("key")), "signature": str(one.get("signature"))}
+        for one in (found if isinstance(found, list) else [])
+        if isinstance(one, dict)
+    ]
+
+
+def signed_text(kind: str, facts: Mapping[str, object]) -> bytes:
+    """Return what the signature of a *kind* of record with these *facts* is over."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return f"lazyimport {kind} 1\n{text}".encode()
+
+
 def archive_text(hash: str) -> bytes:
     """Return what the signature of the archive *hash* is over."""
     return f"lazyimport archive 1\n{hash}".encode()
@@ -155,7 +170,7 @@ def _read(path: str) -> str:
             raise OSError(EFBIG, "it is too large")
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"cannot read the trusted keys {keys.shown(path)} "
+            f"cannot read the trusted keys {keys.masked(path)} "
             f"({getattr(error, 'strerror', 'no text')}); {_VARIABLE} is public keys or "
             "the path of a file of them",
             name="trusted_keys",

@@ -47,16 +47,16 @@ class Rules(NamedTuple):
     ``older_than``
         seconds: nothing younger is deleted, and at least SHORTEST_AGE,
     ``keep_last``
-        so many of the newest,
+        how many of the newest stay,
     ``hashes``
-        these,
+        of archives that stay,
     ``history``
-        so many of the last archives of a channel, also of one that was removed, and
-        versions of an application, for rollback,
+        how many of the last archives of a channel stay, also of one that was removed,
+        and how many versions of an application, for rollback,
     ``channels``
         names of the channels to which that applies; None for all,
     ``trusted``
-        keys; what none of them signed pushes out no other record.
+        keys; what none of them signed takes the place of no other record.
     """
 
     older_than: float
@@ -73,7 +73,7 @@ class Rules(NamedTuple):
 
 
 @dataclass
-class Fate:
+class StoredArchive:
     """An archive: ``hash``, ``size`` in the store, ``modified``, ``base`` or None.
 
     ``reasons`` let it stay; without any it goes. ``modified`` is when it
@@ -98,7 +98,7 @@ class Survey:
     ``kept_blobs`` the others.
     """
 
-    fates: list[Fate]
+    archives: list[StoredArchive]
     blobs: list[StoredBlob]
     kept_blobs: list[StoredBlob]
     leftovers: list[str]
@@ -107,15 +107,16 @@ class Survey:
     unfinished: list[str] = field(default_factory=list)
 
     @property
-    def goes(self) -> list[Fate]:
-        """What nothing speaks for: deltas first, so that no base goes before them."""
-        found = {fate.hash: fate for fate in self.fates if not fate.reasons}
+    def goes(self) -> list[StoredArchive]:
+        """Archives without a reason to stay: deltas first, before their bases."""
+        found = {each.hash: each for each in self.archives if not each.reasons}
         depths: dict[str, int] = {}
         for hash in found:
             for each in reversed(_bases(hash, found, depths)):
                 depths[each] = depths.get(found[each].base or "", 0) + 1
         return sorted(
-            found.values(), key=lambda fate: (-depths[fate.hash], fate.modified)
+            found.values(),
+            key=lambda each: (-depths[each.hash], each.modified),
         )
 
 
@@ -144,39 +145,39 @@ class Surveyor:
 
     def survey(self, now: float) -> Survey:
         """Return what stays and what goes, as `survey` does, but nothing unfinished."""
-        fates = self._archives()
-        for fate in fates:  # one object of the future does not make all others old
-            fate.modified = min(fate.modified, now)
+        archives = self._archives()
+        for each in archives:  # one object of the future does not make all others old
+            each.modified = min(each.modified, now)
         records = [i for i in self._store.list(DEPLOYMENTS) if is_deployment(i.key)]
         kept = self._kept_by([item.key for item in records])
-        self._judge(fates, kept, now)
+        self._judge(archives, kept, now)
         beside: dict[str, list[str]] = {}
-        leftovers = list(self._leftovers(fates, beside, now))
+        leftovers = list(self._leftovers(archives, beside, now))
         for item in records:
             known = self._records[item.key]
             old = now - item.modified > self._rules.age
             if old and (known.app, known.id) not in kept.ids:
                 leftovers.append(item.key)
-        return Survey(fates, *self._blobs(fates, now), leftovers, beside, now)
+        return Survey(archives, *self._blobs(archives, now), leftovers, beside, now)
 
     def _blobs(
-        self, fates: list[Fate], now: float
+        self, archives: list[StoredArchive], now: float
     ) -> tuple[list[StoredBlob], list[StoredBlob]]:
         """Return the blobs that go, and those that stay."""
-        stays = {fate.hash for fate in fates if fate.reasons}
+        stays = {each.hash for each in archives if each.reasons}
         referring = {hash for (hash, _), h in self._headers.items() if h.blobs}
         age = self._rules.age
         return self._needs.divide(stays, stays & referring, now, age)
 
-    def _archives(self) -> list[Fate]:
+    def _archives(self) -> list[StoredArchive]:
         found = [(hash, item) for hash, item in stored_archives(self._store)]
         self._read_headers({(hash, item.modified) for hash, item in found})
         pushed: dict[str, float] = {}
         for item in self._store.list(PUSHED):
             hash = recorded_hash(item.key) or ""
             pushed[hash] = max(item.modified, pushed.get(hash, 0.0))
-        fates = [
-            Fate(
+        archives = [
+            StoredArchive(
                 hash,
                 item.size,
                 max(item.modified, pushed.get(hash, 0.0)),
@@ -185,8 +186,8 @@ class Surveyor:
             for hash, item in found
             if (hash, item.modified) in self._headers
         ]
-        _break_rings({fate.hash: fate for fate in fates})
-        return sorted(fates, key=lambda fate: (-fate.modified, fate.hash))
+        _break_rings({each.hash: each for each in archives})
+        return sorted(archives, key=lambda each: (-each.modified, each.hash))
 
     def _read_headers(self, versions: set[tuple[str, float]]) -> None:
         def read(version: tuple[str, float]) -> None:
@@ -213,27 +214,27 @@ class Surveyor:
                 )
         return Kept((self._records[key] for key in keys), rules.history)
 
-    def _judge(self, fates: list[Fate], kept: Kept, now: float) -> None:
-        """Write down everything that speaks for an archive."""
+    def _judge(self, archives: list[StoredArchive], kept: Kept, now: float) -> None:
+        """Give each archive all reasons for which it stays."""
         rules = self._rules
-        known = {fate.hash: fate for fate in fates}
+        known = {each.hash: each for each in archives}
         for hash, reason in dict.fromkeys((*self._channel_reasons(), *kept.reasons)):
             if hash in known:
                 known[hash].reasons.append(reason)
-        for place, fate in enumerate(fates):
-            if fate.hash in rules.hashes:
-                fate.reasons.append(Reason("named"))
+        for place, each in enumerate(archives):
+            if each.hash in rules.hashes:
+                each.reasons.append(Reason("named"))
             if place < rules.keep_last:
-                fate.reasons.append(Reason("newest", number=rules.keep_last))
-            if now - fate.modified < rules.age:
-                fate.reasons.append(Reason("recent"))
-        staying = [fate for fate in fates if fate.reasons]
-        for fate in staying:
-            if fate.base in known:
-                base = known[fate.base]
+                each.reasons.append(Reason("newest", number=rules.keep_last))
+            if now - each.modified < rules.age:
+                each.reasons.append(Reason("recent"))
+        staying = [each for each in archives if each.reasons]
+        for each in staying:
+            if each.base in known:
+                base = known[each.base]
                 if not base.reasons:
                     staying.append(base)
-                base.reasons.append(Reason("base", fate.hash))
+                base.reasons.append(Reason("base", each.hash))
 
     def _channel_reasons(self) -> Iterator[tuple[str, Reason]]:
         """Yield what channels keep; as in `Kept`, what is signed is counted first."""
@@ -261,14 +262,14 @@ class Surveyor:
                 yield from [*found.items()][: max(keeps and rules.history, now)]
 
     def _leftovers(
-        self, fates: list[Fate], beside: dict[str, list[str]], now: float
+        self, archives: list[StoredArchive], beside: dict[str, list[str]], now: float
     ) -> Iterator[str]:
         """Yield the keys of what is old and no longer needed.
 
         Records without an archive, pushes before the last one, and clocks. All records
         are put into *beside*, by hash.
         """
-        here = {fate.hash: fate.modified for fate in fates}
+        here = {each.hash: each.modified for each in archives}
         for item in self._store.list(BLOBS):  # they have proofs, too
             if digest := blob_of(item.key):
                 here[digest] = item.modified
@@ -284,28 +285,30 @@ class Surveyor:
                     yield item.key
 
 
-def _bases(hash: str, fates: Mapping[str, Fate], known: Container[str]) -> list[str]:
-    """Return *hash*, its base and so on, as far as they are *fates* and not *known*."""
+def _bases(
+    hash: str, archives: Mapping[str, StoredArchive], known: Container[str]
+) -> list[str]:
+    """Return *hash*, its base and so on, up to one *known* or not in *archives*."""
     found: dict[str, None] = {}
-    while hash in fates and hash not in known and hash not in found:
+    while hash in archives and hash not in known and hash not in found:
         found[hash] = None
-        hash = fates[hash].base or ""
+        hash = archives[hash].base or ""
     return [*found]
 
 
-def _break_rings(fates: Mapping[str, Fate]) -> None:
+def _break_rings(archives: Mapping[str, StoredArchive]) -> None:
     """Let deltas that are bases of their bases have none.
 
     Nobody can read them. Each would keep the next, and none could go before it.
     """
     known: set[str] = set()
-    for hash in fates:
-        way = _bases(hash, fates, known)
+    for hash in archives:
+        way = _bases(hash, archives, known)
         known.update(way)
-        last = fates[way[-1]].base if way else None
+        last = archives[way[-1]].base if way else None
         if last in way:
             for each in way[way.index(last) :]:
-                fates[each].base = None
+                archives[each].base = None
 
 
 def sweep(store: Store, now: float, *, dry_run: bool) -> list[str]:

@@ -43,7 +43,7 @@ from lazyimport.registry.layout import (
 from lazyimport.registry.past import RECORDED
 from lazyimport.registry.signer import Signer
 from lazyimport.registry.signing import Trusted
-from lazyimport.registry.survey import Fate, Rules, Survey, survey
+from lazyimport.registry.survey import Rules, StoredArchive, Survey, survey
 from lazyimport.stores import MutableStore, Store, mutable, open_store
 from tests.delivery.test_fetch import Site, everything
 from tests.support.headers import put_header
@@ -78,7 +78,7 @@ def put_aged(store: Store, hash_: str, days: float, base: str | None = None) -> 
 
 
 def reasons(found: Survey) -> dict[str, list[str]]:
-    return {fate.hash: list(map(in_words, fate.reasons)) for fate in found.fates}
+    return {each.hash: list(map(in_words, each.reasons)) for each in found.archives}
 
 
 def archives(store: Store) -> set[str]:
@@ -104,7 +104,7 @@ def test_newest_stay_whatever_their_age(store: MutableStore) -> None:
     done = collect(store, Rules(older_than=DAY, keep_last=2), "ada")
 
     assert archives(store) == set(NAMES[:2])
-    assert {fate.hash for fate in done.deleted} == set(NAMES[2:5])
+    assert {each.hash for each in done.deleted} == set(NAMES[2:5])
 
 
 def test_base_of_what_stays_stays(store: MutableStore) -> None:
@@ -126,7 +126,7 @@ def test_base_goes_after_its_deltas(store: MutableStore) -> None:
 
     goes = survey(store, OLD, NOW).goes
 
-    assert [fate.hash for fate in goes][-1] == A
+    assert [each.hash for each in goes][-1] == A
     collect(store, OLD, "ada")
     assert archives(store) == set()
 
@@ -162,12 +162,13 @@ def test_archives_that_are_bases_of_each_other_go(
 
 def test_long_chains_and_popular_bases_take_no_longer(store: MutableStore) -> None:
     names = [f"{number:064x}" for number in range(1, 3001)]
-    fates = [
-        Fate(n, 1, 0.0, base) for n, base in zip(names, [*names[1:], None], strict=True)
+    archives = [
+        StoredArchive(n, 1, 0.0, base)
+        for n, base in zip(names, [*names[1:], None], strict=True)
     ]
-    found = Survey(fates, [], [], [], {}, 0.0)
+    found = Survey(archives, [], [], [], {}, 0.0)
 
-    assert [fate.hash for fate in found.goes] == names
+    assert [each.hash for each in found.goes] == names
 
 
 def test_what_a_channel_means_or_meant_stays(store: MutableStore) -> None:
@@ -275,7 +276,7 @@ def test_a_time_in_the_future_counts_as_now(store: MutableStore) -> None:
     put_aged(store, B, 1)
     put_aged(store, C, 31)
 
-    assert [fate.hash for fate in survey(store, OLD, NOW).goes] == [C]
+    assert [each.hash for each in survey(store, OLD, NOW).goes] == [C]
 
 
 def test_what_is_deployed_again_is_young_again(store: MutableStore) -> None:
@@ -285,7 +286,7 @@ def test_what_is_deployed_again_is_young_again(store: MutableStore) -> None:
 
     claim(store, A)
 
-    assert [fate.hash for fate in survey(store, OLD, time.time()).goes] == [B]
+    assert [each.hash for each in survey(store, OLD, time.time()).goes] == [B]
     with pytest.raises(ArchiveMissing):
         claim(store, C)
 
@@ -530,7 +531,7 @@ def test_what_is_not_ours_stays(store: MutableStore) -> None:
 
     done = collect(store, OLD, "ada")
 
-    assert [fate.hash for fate in done.deleted] == [A]
+    assert [each.hash for each in done.deleted] == [A]
     assert {item.key for item in store.list()} == theirs
     assert all(path.exists() for path in hidden)
 
@@ -581,7 +582,7 @@ def test_names_in_upper_case_are_none_of_ours(store: MutableStore) -> None:
     store.put(f"blobs/{'AB' * 32}", io.BytesIO(b""))
     age(store, 600)
 
-    assert [fate.hash for fate in collect(store, OLD, "ada").deleted] == [A]
+    assert [each.hash for each in collect(store, OLD, "ada").deleted] == [A]
     assert {item.key for item in store.list()} == {name, f"blobs/{'AB' * 32}"}
 
 
@@ -819,7 +820,7 @@ def test_announcement_whose_answer_was_lost(store: MutableStore) -> None:
             return store.put(key, data) and key != RUNNING
 
     acting: Any = Lost(store, "", None)
-    assert [fate.hash for fate in collect(acting, OLD, "ada").deleted] == [A]
+    assert [each.hash for each in collect(acting, OLD, "ada").deleted] == [A]
     assert list(store.list()) == []
 
 
@@ -901,7 +902,7 @@ def test_who_may_not_delete_may_push_again_and_again(site: Site) -> None:
     assert [item.key for item in store.list("gc/")] == renewals[2:]
 
     age(store, 50)
-    assert [fate.hash for fate in collect(store, OLD, "ada").deleted] == [name]
+    assert [each.hash for each in collect(store, OLD, "ada").deleted] == [name]
     assert list(store.list("gc/")) == []
 
 

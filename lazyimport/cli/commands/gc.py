@@ -23,7 +23,7 @@ from lazyimport.registry.opening import store_of
 from lazyimport.registry.past import Reason
 from lazyimport.registry.provenance import builder
 from lazyimport.registry.signing import Trusted
-from lazyimport.registry.survey import Fate, Rules, Survey, survey
+from lazyimport.registry.survey import Rules, StoredArchive, Survey, survey
 from lazyimport.settings import Settings
 from lazyimport.stores import Store, writable
 from lazyimport.values import check_channel
@@ -126,7 +126,7 @@ def _survey(store: Store, rules: Rules, *, as_json: bool) -> None:
         reporter.step(f"reading {store.url}")
         found = survey(store, rules, time.time())
     if as_json:
-        stays = [fate for fate in found.fates if fate.reasons]
+        stays = [each for each in found.archives if each.reasons]
         facts = {"goes": found.goes, "stays": stays, "blobs": found.blobs}
         console.print_json({"store": store.url, **facts})
     else:
@@ -191,9 +191,9 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
     if as_json:
         console.print_json({"store": store.url, **console.facts(done)})
         return
-    rows = [(fate.hash, size(fate.size)) for fate in done.deleted]
+    rows = [(each.hash, size(each.size)) for each in done.deleted]
     console.print_table(rows, right=(1,))
-    total = size(sum(fate.size for fate in done.deleted))
+    total = size(sum(each.size for each in done.deleted))
     text = f"deleted {amount(len(done.deleted), 'archive')}, {total}, from {store.url}"
     if done.blobs:
         text += f", {large_files(done.blobs)}"
@@ -206,9 +206,9 @@ def _delete(store: Store, rules: Rules, *, as_json: bool) -> None:
 
 def _print_survey(found: Survey, store: Store) -> None:
     goes = found.goes
-    stays = [fate for fate in found.fates if fate.reasons]
-    rows = [_row(fate, "goes") for fate in goes]
-    rows += [_row(fate, "stays: " + _reasons(fate)) for fate in stays]
+    stays = [each for each in found.archives if each.reasons]
+    rows = [_row(each, "goes") for each in goes]
+    rows += [_row(each, "stays: " + _reasons(each)) for each in stays]
     header = ("ARCHIVE", "SIZE", "PUSHED", "")
     console.print_table(rows, header=header, right=(1,))
     leftovers = len(found.leftovers) + len(found.unfinished)
@@ -231,8 +231,8 @@ def _print_survey(found: Survey, store: Store) -> None:
         )
 
 
-def _row(fate: Fate, verdict: str) -> tuple[str, str, str, str]:
-    return fate.hash[:12], size(fate.size), moment(fate.modified), verdict
+def _row(each: StoredArchive, verdict: str) -> tuple[str, str, str, str]:
+    return each.hash[:12], size(each.size), moment(each.modified), verdict
 
 
 def in_words(reason: Reason) -> str:
@@ -248,11 +248,11 @@ def in_words(reason: Reason) -> str:
     return words.get(kind, plain)
 
 
-def _reasons(fate: Fate) -> str:
-    shown = list(map(in_words, fate.reasons[:_REASONS_SHOWN]))
-    more = len(fate.reasons) - len(shown)
+def _reasons(each: StoredArchive) -> str:
+    shown = list(map(in_words, each.reasons[:_REASONS_SHOWN]))
+    more = len(each.reasons) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _sum(fates: list[Fate]) -> str:
-    return f"{amount(len(fates), 'archive')} ({size(sum(f.size for f in fates))})"
+def _sum(archives: list[StoredArchive]) -> str:
+    return f"{amount(len(archives), 'archive')} ({size(sum(f.size for f in archives))})"
