@@ -18,7 +18,8 @@ from lazyimport.registry.opening import store_of
 from lazyimport.registry.signing import Trusted
 from lazyimport.settings import Settings
 
-_MANIFESTS = (".yaml", ".yml", ".json")
+#: How manifests end.
+MANIFESTS = (".yaml", ".yml", ".json")
 _HEADER = ("CHANGE", "BEFORE", "AFTER", "PATH", "MODULE")
 
 
@@ -30,7 +31,7 @@ def named_archive(
     It may also be a manifest that names an archive, or an application: what runs is
     what *cluster* says, by default the record of deployments.
     """
-    if not (text.endswith(_MANIFESTS) and os.path.isfile(text)):
+    if not (text.endswith(MANIFESTS) and os.path.isfile(text)):
         try:
             return resolve(text, settings, reporter=reporter)
         except (ChannelError, SettingsError):

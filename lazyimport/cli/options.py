@@ -18,7 +18,7 @@ from lazyimport.environment import ACTIVATING, warn_of_mistyped
 from lazyimport.errors import CacheError, LazyImportError, SettingsError, SignatureError
 from lazyimport.settings import ENVIRONMENT, Settings
 from lazyimport.stores import ReadStore
-from lazyimport.values import check_channel, redact
+from lazyimport.values import check_channel, file_url, redact
 
 #: Digits of a hash that completion offers: enough to be the only one, few to read.
 _COMPLETED = 12
@@ -185,7 +185,7 @@ def store_url(text: str) -> str:
             name="store",
             value=text,
         )
-    return "file://" + folder(text).replace("%", "%25")
+    return file_url(folder(text))
 
 
 def folder(text: str) -> str:

@@ -10,10 +10,10 @@ from lazyimport.cli.deploying import Wishes
 from lazyimport.cli.figures import short_commit
 from lazyimport.cli.following import follow_and_tell
 from lazyimport.cli.progress import Progress
-from lazyimport.cli.reports import write_page
 from lazyimport.deploy import History, Plan, Timeline
 from lazyimport.errors import LazyImportError, StoreError
 from lazyimport.registry.provenance import commit_in, read_provenance
+from lazyimport.report.page import write_page
 from lazyimport.settings import Settings
 
 

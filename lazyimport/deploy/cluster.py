@@ -71,22 +71,18 @@ def _understood(read: Callable[P, T]) -> Callable[P, T]:
 class Cluster:
     """The cluster whose dashboard is at *address*, such as ``http://localhost:8265``.
 
-    *token* is sent for clusters that ask for one. Raises DeployError for what is no
-    address of a dashboard; so does every method if the cluster is unreachable or
-    refuses.
+    A `Forward` may lead there in place of an address. *token* is sent to clusters that
+    ask for one. Raises DeployError for what is no address of a dashboard; so does every
+    method if the cluster is unreachable or refuses.
     """
 
-    def __init__(self, address: str, token: str | None = None) -> None:
-        self._dashboard = Dashboard(address, token)
+    def __init__(self, address: str | Forward, token: str | None = None) -> None:
+        self._dashboard = (
+            Dashboard(address, token)
+            if isinstance(address, str)
+            else ForwardedDashboard(address, token)
+        )
         self._exporters: list[str] | None = None
-
-    @classmethod
-    def behind(cls, forward: Forward, token: str | None = None) -> Cluster:
-        """Return the cluster to whose dashboard *forward* leads."""
-        dashboard = ForwardedDashboard(forward, token)
-        cluster = cls(dashboard.address)
-        cluster._dashboard = dashboard
-        return cluster
 
     @property
     def address(self) -> str:

@@ -55,7 +55,7 @@ class Target:
         assert application.resource is not None
         forward = kubectl.Forward(*application.resource)
         try:
-            yield Cluster.behind(forward, self._token)
+            yield Cluster(forward, self._token)
         finally:
             forward.end()
 

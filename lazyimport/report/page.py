@@ -8,16 +8,30 @@ import os
 import re
 from base64 import b64encode
 from hashlib import sha256
+from typing import Protocol
+
+from lazyimport.files import AtomicFile
 
 #: what would end the data's element, or begin another
 _MARKUP = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
-def render(script: str, title: str, facts: object) -> str:
-    """Return the page on which *script* of this package draws *facts*.
+class Report(Protocol):
+    """A value that a page shows."""
 
-    These are what JSON can say; tuples become arrays.
-    """
+    def facts(self) -> object:
+        """Return what the page is given: what JSON can say; tuples become arrays."""
+
+
+def write_page(path: str, script: str, title: str, report: Report) -> None:
+    """Write the page on which *script* draws *report*. Raises OSError."""
+    page = render(script, title, report.facts())
+    with AtomicFile(os.path.abspath(path)) as file:
+        file.write(page.encode())
+
+
+def render(script: str, title: str, facts: object) -> str:
+    """Return the page on which *script* of this package draws *facts*."""
     code = f"{_read('page.js')}\n{_read(script)}"
     digest = b64encode(sha256(code.encode()).digest()).decode()
     text = json.dumps(facts, separators=(",", ":"))

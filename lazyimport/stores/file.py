@@ -18,6 +18,7 @@ from lazyimport.stores.base import StoreBase, Write
 from lazyimport.stores.durable import NewFile, make_folder, sync_folder
 from lazyimport.stores.keys import is_key, not_a_store
 from lazyimport.stores.protocol import Item
+from lazyimport.values import file_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class FileStore(StoreBase):
             why = "the folder is an absolute path"
             raise not_a_store(f"file://{folder}", _FORM, why)
         self.folder = folder.rstrip("/") or "/"
-        self.url = "file://" + self.folder.replace("%", "%25")
+        self.url = file_url(self.folder)
 
     @classmethod
     def from_url(cls, url: str, _: float = 0.0) -> FileStore:

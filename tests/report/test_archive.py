@@ -7,8 +7,8 @@ import pytest
 from lazyimport.delivery.comparing import compare
 from lazyimport.errors import SettingsError
 from lazyimport.format.profile import CODE, FILE, PACKAGE, Module, Read, Start
-from lazyimport.report import archive, report_archive
-from lazyimport.report.archive import File
+from lazyimport.report import archive
+from lazyimport.report.archive import File, report_archive
 from tests.report.conftest import contents_of
 
 FEW = 50

@@ -10,7 +10,8 @@ from lazyimport.delivery.comparing import compare
 from lazyimport.deploy import Timeline
 from lazyimport.deploy.status import Replica, Served
 from lazyimport.format.profile import Module, Start
-from lazyimport.report import render, report_archive
+from lazyimport.report.archive import report_archive
+from lazyimport.report.page import render
 from tests.report.conftest import HOSTILE, contents_of
 from tests.support.browser import Browser
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lazyimport.report import render
+from lazyimport.report.page import render
 from tests.report.conftest import HOSTILE
 
 

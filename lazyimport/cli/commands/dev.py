@@ -10,6 +10,7 @@ import click
 
 from lazyimport.cli import console, declare, deploying, options
 from lazyimport.cli.commands.run import WithModule
+from lazyimport.cli.comparing import MANIFESTS
 from lazyimport.cli.developing import Session
 from lazyimport.cli.packing import pack_options
 from lazyimport.cli.process import Process
@@ -34,7 +35,6 @@ lazyimport dev src serve.yaml --restore --address http://head:8265
 lazyimport dev                     what pyproject.toml names
 lazyimport dev src -m my_app.worker --queue small
 """
-_MANIFESTS = (".yaml", ".yml", ".json")
 
 
 class _MayHaveModule(WithModule):
@@ -197,7 +197,7 @@ def _change(
 
 def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """Return the manifest and the roots that *words* name, or the project here."""
-    if words and words[-1].endswith(_MANIFESTS):
+    if words and words[-1].endswith(MANIFESTS):
         return words[-1], words[:-1]
     manifest = project().manifest
     return manifest and os.path.relpath(manifest), words

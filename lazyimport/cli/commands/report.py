@@ -8,14 +8,14 @@ from lazyimport.cli import declare, options
 from lazyimport.cli.comparing import named_archive
 from lazyimport.cli.figures import moment, one_line, origin_of
 from lazyimport.cli.progress import Progress
-from lazyimport.cli.reports import write_page
 from lazyimport.delivery.comparing import compare
 from lazyimport.delivery.contents import Contents, read_contents
 from lazyimport.errors import StoreError
 from lazyimport.packing.starts import read_starts
 from lazyimport.registry.opening import store_of
 from lazyimport.registry.provenance import read_provenance
-from lazyimport.report import report_archive
+from lazyimport.report.archive import report_archive
+from lazyimport.report.page import write_page
 from lazyimport.settings import Settings
 
 _EXAMPLES = """
