@@ -15,7 +15,7 @@ from lazyimport.errors import ArchiveMissing, DamagedArchive, KeyMissing, Settin
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores import open_store
 from lazyimport.stores.tee import Tee
-from lazyimport.values import artifact_suffix, is_sha256, redact
+from lazyimport.values import artifact_suffix, is_hex, is_sha256, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _sha256_in(stem: str) -> str | None:
     """Return the SHA-256 that *stem*, a file's name without suffix, ends with."""
     digits = stem[-_DIGITS:]
     before = stem[-_DIGITS - 1 : -_DIGITS]
-    if not is_sha256(digits) or before in set("0123456789abcdefABCDEF"):
+    if not is_sha256(digits) or (before and is_hex(before)):
         return None
     return digits.lower()
 

@@ -35,13 +35,10 @@ class Download:
         start: int = 0,
         last: int | None = None,
     ) -> None:
-        import google_crc32c
-
-        checksum: Any = google_crc32c.Checksum  # without types in some releases
         self.size = 0
         self.expected: str | None = None
         self.generation: str | None = None
-        self._checksum = checksum()
+        self._checksum = new_checksum()
         self._last = last
         self._start = start
         self._timeout = timeout
@@ -84,9 +81,7 @@ class Download:
     @property
     def checksum(self) -> str:
         """The CRC32C of the bytes so far."""
-        from base64 import b64encode
-
-        return b64encode(self._checksum.digest()).decode("ascii")
+        return written(self._checksum)
 
     def _headers(self) -> dict[str, str]:
         # With gzip allowed, objects come as they are stored.
@@ -112,3 +107,18 @@ class Download:
         self._write(data)
         self._checksum.update(data)
         self.size += len(data)
+
+
+def new_checksum() -> Any:
+    """Return a CRC32C of nothing yet."""
+    import google_crc32c
+
+    checksum: Any = google_crc32c.Checksum  # without types in some releases
+    return checksum()
+
+
+def written(checksum: Any) -> str:
+    """Return a checksum as the service writes it."""
+    from base64 import b64encode
+
+    return b64encode(checksum.digest()).decode("ascii")

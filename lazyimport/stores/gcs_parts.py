@@ -20,6 +20,7 @@ from functools import partial
 from urllib.parse import urlencode
 
 from lazyimport.stores.attempt import Attempt, comes_back
+from lazyimport.stores.gcs_download import new_checksum, written
 from lazyimport.stores.gcs_xml import ask_api, parts_of, path_of, texts_in, uploads_in
 from lazyimport.stores.side_by_side import side_by_side
 
@@ -53,9 +54,7 @@ def find_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
     """
     from google.api_core.exceptions import GoogleAPICallError
 
-    ask: Any = partial(
-        ask_api, blob.client, path_of(blob.bucket, blob.name), **patience
-    )
+    ask = _asking(blob, patience)
     oldest = time.time() - _YOUNG
     try:
         uploads = [
@@ -80,8 +79,7 @@ def begin_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
     """
     from google.api_core.exceptions import GoogleAPICallError
 
-    path = path_of(blob.bucket, blob.name)
-    ask: Any = partial(ask_api, blob.client, path, **patience)
+    ask = _asking(blob, patience)
     try:
         answer = ask("POST", "uploads", headers={"Content-Type": _KIND})
     except GoogleAPICallError as error:
@@ -89,6 +87,11 @@ def begin_upload(blob: Any, patience: dict[str, Any]) -> PartsUpload | None:
             raise
         return None
     return PartsUpload(blob, patience, ask, texts_in(answer, "UploadId")[0])
+
+
+def _asking(blob: Any, patience: dict[str, Any]) -> Callable[..., Any]:
+    path = path_of(blob.bucket, blob.name)
+    return partial(ask_api, blob.client, path, **patience)
 
 
 class PartsUpload:
@@ -115,7 +118,7 @@ class PartsUpload:
         self._etags: dict[int, str] = {}
         self._part = PART
         self._size = 0
-        self._checksum = _crc32c()
+        self._checksum = new_checksum()
         self._reading = threading.Lock()
         self._ended = self._stopped = False
 
@@ -163,7 +166,7 @@ class PartsUpload:
                 return None
             # malloc would keep for each thread what was freed.
             part = mmap.mmap(-1, self._part, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            size, checksum = 0, _crc32c()
+            size, checksum = 0, new_checksum()
             while data := read(min(_CHUNK, self._part - size)):
                 part[size : size + len(data)] = data
                 size += len(data)
@@ -177,7 +180,7 @@ class PartsUpload:
             self._size += size
             number = len(self._etags) + 1
             self._etags[number] = ""
-            return number, memoryview(part)[:size], _text(checksum)
+            return number, memoryview(part)[:size], written(checksum)
 
     def _has(self, number: int, data: memoryview) -> bool:
         """Return whether a part is there. Raises Unfit if it has other bytes.
@@ -222,7 +225,7 @@ class PartsUpload:
         except NotFound as error:
             raise refusal or error from None
         there = f"{self._blob.size} bytes of CRC32C {self._blob.crc32c}"
-        sent = f"{self._size} bytes of CRC32C {_text(self._checksum)}"
+        sent = f"{self._size} bytes of CRC32C {written(self._checksum)}"
         if there == sent:
             return refusal is None or isinstance(refusal, NotFound)
         if refusal is not None:
@@ -287,17 +290,3 @@ def remove_unfinished(
                     bucket.client, path_of(bucket, name), "DELETE", query, **patience
                 )
     return keys
-
-
-def _crc32c() -> Any:
-    import google_crc32c
-
-    checksum: Any = google_crc32c.Checksum  # without types in some releases
-    return checksum()
-
-
-def _text(checksum: Any) -> str:
-    """Return a checksum as the service writes it."""
-    from base64 import b64encode
-
-    return b64encode(checksum.digest()).decode("ascii")

@@ -18,10 +18,7 @@ def parts_of(ask: Callable[..., Any], upload_id: str) -> dict[int, tuple[int, st
     found = {}
     while True:
         answer = ask("GET", urlencode(query))
-        tags = ("PartNumber", "Size", "ETag")
-        for number, size, etag in zip(
-            *(texts_in(answer, tag) for tag in tags), strict=True
-        ):
+        for number, size, etag in _rows(answer, "PartNumber", "Size", "ETag"):
             found[int(number)] = int(size), etag
         if texts_in(answer, "IsTruncated") != ["true"]:
             return found
@@ -39,10 +36,7 @@ def uploads_in(
     while more:
         text = f"uploads&{urlencode(query)}"
         answer = ask_api(bucket.client, path_of(bucket), "GET", text, **patience)
-        tags = ("Key", "UploadId", "Initiated")
-        for name, upload_id, time in zip(
-            *(texts_in(answer, tag) for tag in tags), strict=True
-        ):
+        for name, upload_id, time in _rows(answer, "Key", "UploadId", "Initiated"):
             moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
             yield name, upload_id, moment.timestamp()
         more = texts_in(answer, "IsTruncated") == ["true"]
@@ -81,6 +75,11 @@ def ask_api(
         return answer
 
     return retry(call)()
+
+
+def _rows(answer: Any, *tags: str) -> Iterator[tuple[str, ...]]:
+    """Yield what stands in the elements of an answer that have these *tags* in turn."""
+    return zip(*(texts_in(answer, tag) for tag in tags), strict=True)
 
 
 def path_of(bucket: Any, *names: str) -> str:
