@@ -9,13 +9,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from shlex import join
+from typing import Any, TypeVar
 
 from lazyimport.delivery.compatibility import Python
 from lazyimport.delivery.doctor import Finding
 from lazyimport.deploy.errors import DeployError
 from lazyimport.registry.provenance import own_version
 
-_FOUND = ("tried", "found", "well", "where")
+Found = TypeVar("Found")
+
 #: what Python says of a module that it is to run and does not have
 _MISSING = re.compile(r"No module named '?(lazyimport[\w.]*)")
 
@@ -48,14 +50,7 @@ def pythons_in(lines: Sequence[str]) -> list[Python]:
 
     Raises DeployError if there is none, or in a form of another version.
     """
-    told = [line for line in lines if line.startswith("{")]
-    try:
-        found = [_python(json.loads(line)) for line in told]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        found = []
-    if not found:
-        raise _unread("which Python its nodes have", lines)
-    return found
+    return _read(lines, "which Python its nodes have", _python)
 
 
 def findings_in(lines: Sequence[str]) -> list[Finding]:
@@ -63,32 +58,37 @@ def findings_in(lines: Sequence[str]) -> list[Finding]:
 
     Raises DeployError if that is nothing, or in a form of another version.
     """
+    return _read(lines, "what its nodes need", _finding)
+
+
+def _read(
+    lines: Sequence[str], what: str, read: Callable[[dict[str, Any]], Found]
+) -> list[Found]:
+    """Return what *read* makes of each line of JSON; *what* is asked for."""
     told = [line for line in lines if line.startswith("{")]
     try:
-        facts = [json.loads(line) for line in told]
-        found = [Finding(**{name: one[name] for name in _FOUND}) for one in facts]
+        found = [read(json.loads(line)) for line in told]
     except (ValueError, LookupError, TypeError, AttributeError):
         found = []
     if not found:
-        raise _unread("what its nodes need", lines)
+        said = (told or lines or ["nothing"])[-1]
+        raise DeployError(
+            f"the cluster's lazyimport does not say {what} as this one reads it, but "
+            f"{said!r}; {_advice()}"
+        )
     return found
 
 
-def _unread(what: str, lines: Sequence[str]) -> DeployError:
-    told = [line for line in lines if line.startswith("{")]
-    said = (told or lines or ["nothing"])[-1]
-    return DeployError(
-        f"the cluster's lazyimport does not say {what} as this one reads it, but "
-        f"{said!r}; {_advice()}"
-    )
-
-
-def _python(facts: dict[str, object]) -> Python:
-    found = Python(**{name: facts[name] for name in Python._fields})  # type: ignore[arg-type]
+def _python(facts: dict[str, Any]) -> Python:
+    found = Python(**{name: facts[name] for name in Python._fields})
     if not isinstance(found.minor, int) or not isinstance(found.suffixes, list):
         raise TypeError(found)
     bytes.fromhex(found.magic)
     return found
+
+
+def _finding(facts: dict[str, Any]) -> Finding:
+    return Finding(**{name: facts[name] for name in Finding._fields})
 
 
 def _advice() -> str:
