@@ -264,7 +264,40 @@ class _Edit:
         self, facts: dict[str, Any], valid_for: int | None = None, *, over: bool = False
     ) -> Channel:
         """Put a change with *facts* before the others, or *over* the newest one."""
-        changes = self.channel.changes if self.channel else []
+        change = self._new_change(facts, valid_for)
+        self.check(change, "nothing was changed: what would be ")
+        size = len(change.encode())
+        if size > LARGEST_CHANGE:
+            raise self.error(
+                f"nothing was changed: the change of channel {self._name!r} would have "
+                f"{size} bytes, and {LARGEST_CHANGE} is the most; shorten its message"
+            )
+        older = [c for c in self._changes[over:] if c.number < change.number]
+        changed = Channel(self._name, [change, *older][:HISTORY], changed=True)
+        key = channel_key(self._name)
+        if self._store.replace(key, changed.encode(), self._version):
+            self._record(change)
+            return changed
+        now = read_channel(self._store, self._name)
+        # A store that repeats a request whose answer got lost is refused by itself.
+        if any(found.facts == change.facts for found in now.changes):
+            now.changed = True
+            self._record(change)
+            return now
+        raise self.error(
+            f"channel {self._name!r} of {self._store.url} was changed by somebody else at "
+            f"the same moment, and not by you: it points to {now.hash or 'nothing'} now "
+            f"({now.newest}); see 'lazyimport channel log {self._name}', and repeat the "
+            "command if you still want it"
+        )
+
+    @property
+    def _changes(self) -> list[Change]:
+        return self.channel.changes if self.channel else []
+
+    def _new_change(self, facts: dict[str, Any], valid_for: int | None) -> Change:
+        """Return a change with *facts*, which has the next number and is signed."""
+        changes = self._changes
         counting = [c for c in changes if self._signed(c, self._guard)]
         if valid_for is None:
             valid_for = counting[0].valid_for if counting else 0
@@ -286,31 +319,7 @@ class _Edit:
         if self._signer is not None:
             signature = self._signer.sign(change.signed_text(self._name))
             facts["signatures"] = [signature]
-        self.check(change, "nothing was changed: what would be ")
-        size = len(change.encode())
-        if size > LARGEST_CHANGE:
-            raise self.error(
-                f"nothing was changed: the change of channel {self._name!r} would have "
-                f"{size} bytes, and {LARGEST_CHANGE} is the most; shorten its message"
-            )
-        left = [change, *(c for c in changes[over:] if c.number < number)][:HISTORY]
-        changed = Channel(self._name, left, changed=True)
-        key = channel_key(self._name)
-        if self._store.replace(key, changed.encode(), self._version):
-            self._record(change)
-            return changed
-        now = read_channel(self._store, self._name)
-        # A store that repeats a request whose answer got lost is refused by itself.
-        if any(found.facts == change.facts for found in now.changes):
-            now.changed = True
-            self._record(change)
-            return now
-        raise self.error(
-            f"channel {self._name!r} of {self._store.url} was changed by somebody else at "
-            f"the same moment, and not by you: it points to {now.hash or 'nothing'} now "
-            f"({now.newest}); see 'lazyimport channel log {self._name}', and repeat the "
-            "command if you still want it"
-        )
+        return change
 
     def _record(self, change: Change) -> None:
         """Write down for good that this was changed; the channel forgets in time."""
