@@ -10,11 +10,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
+from lazyimport import git
 from lazyimport.errors import KeyMissing, StoreMissing
-from lazyimport.registry.checkout import Checkout
 from lazyimport.registry.layout import provenance_key
 from lazyimport.stores import ReadStore, Store
 from lazyimport.units import utc
@@ -39,29 +40,59 @@ class Provenance:
     def __init__(self, roots: Sequence[str], environ: Mapping[str, str]) -> None:
         self._roots = [os.path.abspath(root) for root in roots]
         self._environ = environ
-        self._checkout = Checkout(self._roots[0]) if roots else None
+        self._git = _ask_git(self._roots[0]) if roots else None
 
     def __enter__(self) -> Provenance:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._checkout is not None:
-            self._checkout.__exit__()
+        if self._git is not None:
+            git.give_up(self._git)
 
     def facts(self, version: str, pythons: Sequence[str]) -> dict[str, object]:
         """Return all that is known; *version* is lazyimport's own.
 
-        What `Checkout.facts` does not know is missing. No address has a password or
-        query in it.
+        ``commit``, ``branch`` and ``dirty``, whether anything is not committed, are
+        there as far as git knows them. No address has a password or query in it.
         """
+        process, self._git = self._git, None
         return {
-            **(self._checkout.facts() if self._checkout else {}),
+            **_facts_of_git(process),
             "builder": builder(self._environ),
             "time": utc(time.time()),
             "lazyimport": version,
             "pythons": list(pythons),
             "roots": self._roots,
         }
+
+
+def _ask_git(root: str) -> subprocess.Popen[bytes] | None:
+    """Ask git about the folder of *root*, a directory or file; None without git."""
+    folder = root if os.path.isdir(root) else os.path.dirname(root)
+    words = ("status", "-z", "--porcelain=v2", "--branch", "--ignore-submodules=dirty")
+    try:
+        return git.ask(folder, *words, "--", ".")
+    except OSError:
+        return None
+
+
+def _facts_of_git(process: subprocess.Popen[bytes] | None) -> dict[str, object]:
+    """Return what git has answered; nothing if there is no repository."""
+    try:
+        said = git.answer(process) if process is not None else b""
+    except OSError:
+        said = b""
+    if not said:
+        return {}
+    facts: dict[str, object] = {}
+    lines = said.decode("utf-8", "replace").split("\0")
+    for line in lines:
+        if line.startswith("# branch.oid ") and "(" not in line:
+            facts["commit"] = line.split(" ")[2]
+        elif line.startswith("# branch.head ") and "(" not in line:
+            facts["branch"] = line.split(" ", 2)[2]
+    facts["dirty"] = any(line and not line.startswith("# ") for line in lines)
+    return facts
 
 
 def write_provenance(store: Store, hash: str, facts: dict[str, object]) -> bool:
