@@ -66,8 +66,6 @@ if TYPE_CHECKING:
 LOCK = ":lock"
 #: Seconds to wait for another process that puts files of the same tree on disk.
 _PATIENCE = 60.0
-#: One part in so many of an archive is much of it.
-_MUCH = 4
 #: Where a shared library looks for others: DT_RPATH, DT_RUNPATH (ld.so(8)).
 _SEARCHED = rb"\$(?:ORIGIN|\{ORIGIN\})((?:/[^\0:/]+)+)"
 
@@ -188,8 +186,11 @@ class _Putting:
         begun[top] = ""
         said = self._whole(top or FILES_AT_THE_TOP)
         if said is None:
-            entries = self._files_under(top)
-            self._archive.want([e.slot for e in entries if not e.on_demand])
+            archive = self._archive
+            entries = (
+                files_in(archive.index, top) if top else [*archive.files_under("")]
+            )
+            archive.want([e.slot for e in entries if not e.on_demand])
             folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
             with growth.Growing(self._files.layout.path, growth.on_disk(entries)):
                 self._put_all(top, entries, folders)
@@ -248,18 +249,6 @@ class _Putting:
             os.close(descriptor)
             _remove(hidden)
         return True
-
-    def _files_under(self, top: str) -> list[Entry]:
-        """Return what `Archive.files_under` does, in any order.
-
-        What is much of an archive is found faster by going through all of it. How much
-        it is, one page tells: checksums say which page has what, so it is a sample.
-        """
-        inside, index = f"{top}/", self._archive.index
-        some = [entry.path.startswith(inside) for entry in index.page_entries(0)]
-        if _MUCH * sum(some) < len(some) or not top:
-            return list(self._archive.files_under(top))
-        return files_in(index, top)
 
     def _in_order(self, entries: list[Entry]) -> list[Entry]:
         """Return files in the order in which they lie in the archive, and come."""

@@ -132,12 +132,14 @@ def _entries_with(index: Index, slots: set[int]) -> Iterator[Entry]:
 
 def kept(blobs: Mapping[bytes, Blob], index: Index) -> dict[bytes, Blob]:
     """Return those of *blobs*, which a base has, that are in *index* as well."""
+    from lazyimport.format.folders import perhaps  # few archives have any
+
     found = {}
     for digest, blob in blobs.items():
         entry = index.entry(blob.path)
         if entry is not None and entry.digest == digest:
             found[digest] = Blob.of(entry, compressed=blob.compressed)
-    moved = index.perhaps(blobs.keys() - found.keys())
+    moved = perhaps(index, blobs.keys() - found.keys())
     for entry in index.entries() if moved else ():
         if entry.digest in moved:
             blob = blobs[entry.digest]

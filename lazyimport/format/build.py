@@ -15,6 +15,7 @@ from lazyimport.format.entries import (
     Entry,
     Variant,
     check_path,
+    place_of,
     stem_of,
 )
 from lazyimport.format.index import (
@@ -24,17 +25,20 @@ from lazyimport.format.index import (
     PAGE,
     ROOT,
     ROOT_MAGIC,
+    START_SIZE,
     Index,
-    pages_for,
 )
+from lazyimport.format.pages import divide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-    #: CRC of the stem, kind, path: the order of a page; and the entry
+    #: place of the stem, kind, path: the order of a page; and the entry
     Ranked: TypeAlias = "tuple[int, int, bytes, Entry]"
+    #: start, bytes, digest and number of slots of a page
+    Page: TypeAlias = tuple[int, bytes, bytes, int]
 
 
 def build_index(
@@ -53,40 +57,43 @@ def build_index(
     """
     ranked = rank(entries)
     check_tree(ranked)
-    count = pages_for(len(ranked))
-    pages: list[list[Ranked]] = [[] for _ in range(count)]
-    for item in ranked:
-        pages[item[0] & count - 1].append(item)
-    encoded = []
-    for page in pages:
-        data = encode_page(page)
-        encoded.append((data, sha256(data), sum(entry.slots for *_, entry in page)))
+    pages = [
+        make_page(start, [item for *_, item in page])
+        for start, page in divide([(item[0], 1, item) for item in ranked])
+    ]
     directories = sum(kind for _, kind, _, _ in ranked)
     files = len(ranked) - directories
-    return join_pages(encoded, files, directories, variants, minors, what)
+    return join_pages(pages, files, directories, variants, minors, what)
+
+
+def make_page(start: int, ranked: list[Ranked]) -> Page:
+    """Return the page that begins at the place *start* and has these entries."""
+    data = encode_page(ranked)
+    return start, data, sha256(data), sum(entry.slots for *_, entry in ranked)
 
 
 def join_pages(
-    pages: Iterable[tuple[bytes, bytes, int]],
+    pages: Iterable[Page],
     files: int,
     directories: int,
     variants: Iterable[Variant],
     minors: int,
     what: str,
 ) -> Index:
-    """Return the index of *pages*: the bytes, digest and number of slots of each."""
-    records, body = [], []
+    """Return the index of *pages*."""
+    starts, records, body = [], [], []
     end = slots = 0
-    for data, digest, count in pages:
+    for start, data, digest, count in pages:
         end += len(data)
         records.append(PAGE.pack(digest, end, slots, crc32(data)))
+        starts.append(start.to_bytes(START_SIZE, "little"))
         body.append(data)
         slots += count
     known = sorted(variant.encode() for variant in variants)
     if len(known) > MAX_VARIANTS or len(set(known)) != len(known):
         raise ValueError(f"more than {MAX_VARIANTS} bytecode variants, or one twice")
     counts = minors, files, directories, len(body), slots, len(known)
-    root = b"".join([ROOT.pack(ROOT_MAGIC, *counts, b""), *known, *records])
+    root = b"".join([ROOT.pack(ROOT_MAGIC, *counts, b""), *known, *starts, *records])
     data = b"".join([root, *body])
     return Index(data, sha256(root).hex(), 0, len(root), end, what)
 
@@ -96,8 +103,8 @@ def rank(entries: Iterable[Entry]) -> list[Ranked]:
     ranked = []
     for entry in entries:
         path = entry.path
-        crc = crc32(stem_of(path, entry.kind).encode())
-        ranked.append((crc, entry.kind, path.encode(), entry))
+        place = place_of(stem_of(path, entry.kind))
+        ranked.append((place, entry.kind, path.encode(), entry))
     ranked.sort(key=lambda item: item[:3])
     return ranked
 
@@ -132,7 +139,8 @@ def encode_page(page: list[Ranked]) -> bytes:
     rows: list[bytes] = []
     at = COUNT.size + len(page) * DIRECTORY_ITEM.size
     slots = 0
-    for crc, _, _, entry in page:
+    for place, _, _, entry in page:
+        crc = place & 0xFFFFFFFF
         directory.append(DIRECTORY_ITEM.pack(crc, at, slots))
         row = entry.row()
         rows.append(row)

@@ -12,6 +12,7 @@ from lazyimport.format.archive import Archive, reader_of
 from lazyimport.format.blobs import NONE, blobs_in, kept
 from lazyimport.format.build import encode_page, rank
 from lazyimport.format.entries import MAX_MEMBER, check_path
+from lazyimport.format.folders import perhaps
 from lazyimport.format.index import MAX_ROOT_HEAD, read_root_head, root_head_size
 from lazyimport.format.pages import decode_page
 from lazyimport.format.patch import Patch, difference, patched
@@ -96,7 +97,7 @@ def write_delta(
 
 
 def _known(base: Index, digests: set[bytes]) -> set[bytes]:
-    digests = base.perhaps(digests)
+    digests = perhaps(base, digests)
     if not digests:
         return digests
     found = (digest for entry in base.entries() for _, _, digest in entry.members())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from _struct import Struct
+from zlib import crc32
 
 from lazyimport.lazy import errors
 from lazyimport.values import Value
@@ -241,7 +242,7 @@ def check_paths(paths: Sequence[str]) -> None:
 
 
 def stem_of(path: str, kind: int = FILE) -> str:
-    """Return the stem, which decides the page of the entry at *path*."""
+    """Return the stem, which decides the place of the entry at *path*."""
     if kind == DIRECTORY or not path.endswith(MODULE_SUFFIXES):
         return path
     folder, slash, name = path.rpartition("/")
@@ -249,6 +250,25 @@ def stem_of(path: str, kind: int = FILE) -> str:
     if stem == "__init__":
         return folder
     return folder + slash + stem if stem else path
+
+
+def folder_of(stem: str) -> str:
+    """Return the folder by which *stem* has its place; its own if it is at the top."""
+    return stem.rpartition("/")[0] or stem
+
+
+def first_place(folder: str) -> int:
+    """Return the least place that a stem in a folder may have."""
+    own = top = crc32(folder.encode())
+    if "/" in folder:
+        top = crc32(folder.partition("/")[0].encode())
+    return (top & 0xFFFF0000 | own >> 16) << 32
+
+
+def place_of(stem: str) -> int:
+    """Return the place of *stem* in the order of an index: 64 bits."""
+    folder = stem.rpartition("/")[0] or stem
+    return first_place(folder) | crc32(stem.encode())
 
 
 def listing_of(children: Iterable[tuple[str, int]]) -> bytes:

@@ -1,4 +1,4 @@
-"""The files of a folder, of all pages of the index."""
+"""What is found in many pages of the index at once: files of a folder, digests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lazyimport.format.entries import (
     Entry,
     check_paths,
     decode_row,
+    first_place,
 )
 from lazyimport.lazy import errors
 
@@ -19,17 +20,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lazyimport.format.index import Index
 
+#: More digests than this are looked up in one walk over all entries.
+_SEARCHES = 64
+
 
 def files_in(index: Index, folder: str) -> list[Entry]:
-    """Return the files in the directory *folder* and below, in any order.
+    """Return the files in the directory *folder* at the top and below, in any order.
 
-    All pages are gone through, and no more is checked than looking up each file does,
-    which takes half of the time. Raises MalformedArchive or DamagedArchive.
+    No more is checked than looking up each file does, which takes half of the time
+    that all entries of their pages do. Raises MalformedArchive or DamagedArchive.
     """
     inside = f"{folder}/".encode()
+    top = first_place(folder) >> 48 << 48
     files = []
     try:
-        for number in range(index.pages):
+        for number in index.pages_with(top, 48, index.page_of(folder)):
             page, first = index.page_bytes(number), index.page_slots(number).start
             (count,) = COUNT.unpack_from(page)
             rows = page[COUNT.size : COUNT.size + count * DIRECTORY_ITEM.size]
@@ -43,3 +48,15 @@ def files_in(index: Index, folder: str) -> list[Entry]:
             hash=index.hash,
         ) from None
     return files
+
+
+def perhaps(index: Index, digests: set[bytes]) -> set[bytes]:
+    """Return *digests* without those that surely no entry has.
+
+    Up to a few dozen are searched for in the pages. More are returned as they are,
+    because a walk over all entries is faster then.
+    """
+    if len(digests) > _SEARCHES:
+        return digests
+    body = index.body
+    return {digest for digest in digests if digest in body}

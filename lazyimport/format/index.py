@@ -1,8 +1,8 @@
 """The index: every path and digest of an archive, looked up in place.
 
 ``docs/format.md`` sections 3 and 4. `Index` reads it from a buffer without parsing
-all of it: a lookup hashes the stem, proves the one page that can have it (once),
-and searches that page. `lazyimport.format.build` makes one.
+all of it: a lookup hashes the stem and its folder, proves the one page that can have
+it (once), and searches that page. `lazyimport.format.build` makes one.
 
 How much is checked depends on the caller. A lookup stays inside its page and returns
 nothing but entries of the stem that it was asked for; `entries` and deltas also
@@ -22,6 +22,8 @@ from lazyimport.format.entries import (
     Entry,
     Variant,
     decode_row,
+    first_place,
+    place_of,
     stem_of,
 )
 from lazyimport.lazy import errors
@@ -36,16 +38,13 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 1 << 26
 MAX_VARIANTS = 32
 MAX_ROOT = 1 << 28
-ENTRIES_PER_PAGE = 32
 ALL_MINORS = (1 << 64) - 1
-#: More digests than this are looked up in one walk over all entries.
-_SEARCHES = 64
 
 ROOT_MAGIC = b"LZYROOT1"
 #          magic, minors, files, directories, pages, slots, variants, reserved
 ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
+START_SIZE = 8  # the first place of a page
 PAGE = Struct("<32sIII")  # digest, end, first slot, CRC-32: 44
-_DIGEST_SIZE = 32
 _ITEM_SIZE = DIRECTORY_ITEM.size
 _pack_crc = COUNT.pack
 
@@ -65,7 +64,7 @@ class Index:
     __slots__ = (
         "_at",
         "_buffer",
-        "_mask",
+        "_groups",
         "_pages_at",
         "_pages_size",
         "_proved",
@@ -74,9 +73,11 @@ class Index:
         "files",
         "hash",
         "minors",
+        "pages",
         "report",
         "sealed",
         "slots",
+        "starts",
         "variants",
         "what",
     )
@@ -102,30 +103,35 @@ class Index:
                 actual=actual,
             )
         head = buffer[at : at + min(root_size, MAX_ROOT_HEAD)]
-        self.minors, self.files, self.directories, pages, self.slots, self.variants = (
-            read_root_head(head, hash, what)
-        )
+        counts = read_root_head(head, hash, what)
+        self.minors, self.files, self.directories = counts[:3]
+        self.pages, self.slots, self.variants = counts[3:]
         self._buffer = buffer
         #: whether the checksum in the root is proof enough of a page
         self.sealed = False
         #: called with damage before it is raised
         self.report: Callable[[DamagedArchive], object] | None = None
-        self._mask = pages - 1
         self._at = at
-        self._records_at = at + root_head_size(len(self.variants))
+        starts_at = at + root_head_size(len(self.variants))
+        self._records_at = starts_at + START_SIZE * self.pages
         self._pages_at = at + root_size
         self._pages_size = pages_size
         #: number of a page -> what `_prove` returns for it
         self._proved: dict[int, tuple[bytes, int, int, int]] = {}
+        #: folder that has something -> its first and last page, its first place
+        self._groups: dict[str, tuple[int, int, int]] = {}
         self.hash = hash
         self.what = what
         if (
-            pages != pages_for(self.files + self.directories)
-            or self._pages_at - self._records_at != PAGE.size * pages
+            not 0 < self.pages <= self.files + self.directories
+            or self._pages_at - self._records_at != PAGE.size * self.pages
         ):
             raise errors.MalformedArchive(
                 f"{what}: the root of archive {hash} does not add up", hash=hash
             )
+        starts = Struct(f"<{self.pages}Q").unpack_from(buffer, starts_at)
+        #: the first place that each page may have, and one beyond all places
+        self.starts: tuple[int, ...] = (*starts, 1 << 64)
 
     def variant(self, tag: str, magic: bytes, optimization: int) -> int:
         """Return the number of the variant for such a Python, or -1."""
@@ -141,7 +147,11 @@ class Index:
             crc = crc32(stem.encode())
         except UnicodeEncodeError:  # no path has a lone surrogate
             return []
-        number = crc & self._mask
+        folder = stem.rpartition("/")[0] or stem
+        group = self._groups.get(folder)
+        number, last, least = group or (0, self.pages - 1, first_place(folder))
+        if number < last:
+            number = self._page_at(least + crc, number, last)
         items, start, end, first_slot = self._proved.get(number) or self._prove(number)
         found: list[Entry] = []
         source = f"{stem}.py"  # most entries are one
@@ -152,14 +162,16 @@ class Index:
             if not inside:
                 _, row, slot = DIRECTORY_ITEM.unpack_from(items, at)
                 try:
-                    entry = decode_row(
-                        self._buffer, start + row, end, first_slot + slot
-                    )
+                    slot += first_slot
+                    entry = decode_row(self._buffer, start + row, end, slot)
                 except (StructError, ValueError) as error:
-                    raise self._malformed(number, error) from None
+                    raise self._malformed(f"page {number}", error) from None
                 if entry.path == source or stem_of(entry.path, entry.kind) == stem:
                     found.append(entry)
             at = items.find(needle, at + _ITEM_SIZE - inside)
+        if found and group is None:
+            pages = self.pages_with(least, 32, number)
+            self._groups[folder] = pages[0], pages[-1], least
         return found
 
     def entry(self, path: str) -> Entry | None:
@@ -173,32 +185,15 @@ class Index:
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry, in the order of their slots."""
-        files = directories = slots = 0
-        for number in range(self.pages):
-            page = self.page_entries(number, slots)
-            if page:
-                slots = page[-1].slot + page[-1].slots
-            folders = sum([entry.kind for entry in page])
-            directories += folders
-            files += len(page) - folders
-            yield from page
-        if (files, directories, slots) != (self.files, self.directories, self.slots):
-            raise errors.MalformedArchive(
-                f"{self.what}: the pages of archive {self.hash} do not add up",
-                hash=self.hash,
+        from lazyimport.format.pages import walk  # no lookup needs it
+
+        pages = map(self.page_entries, range(self.pages))
+        try:
+            yield from walk(
+                pages, self.starts, self.files, self.directories, self.slots
             )
-
-    def perhaps(self, digests: set[bytes]) -> set[bytes]:
-        """Return *digests* without those that surely no entry has.
-
-        Up to a few dozen are searched for in the pages. More are returned as they
-        are, because a walk over all entries is faster then.
-        """
-        if len(digests) > _SEARCHES:
-            return digests
-        find, start = self._buffer.find, self._pages_at
-        end = start + self._pages_size
-        return {digest for digest in digests if find(digest, start, end) >= 0}
+        except ValueError as error:
+            raise self._malformed("the whole", error) from None
 
     @property
     def root(self) -> bytes:
@@ -210,18 +205,33 @@ class Index:
         """All pages as they stand, which need not have been proved."""
         return self._buffer[self._pages_at : self._pages_at + self._pages_size]
 
-    @property
-    def pages(self) -> int:
-        """Number of pages."""
-        return self._mask + 1
-
     def check(self, stem: str) -> None:
         """Prove the page that everything of *stem* lies in. Raises as `find` does."""
         self._prove(self.page_of(stem))
 
     def page_of(self, stem: str) -> int:
         """Return the number of the page that everything of *stem* lies in."""
-        return crc32(stem.encode()) & self._mask
+        return self._page_at(place_of(stem), 0, self.pages - 1)
+
+    def pages_with(self, place: int, bits: int, one: int) -> range:
+        """Return the pages of *place* with any last *bits*, of which *one* is known."""
+        most, last = place | (1 << bits) - 1, one
+        if self.starts[one] > place:
+            one = self._page_at(place, 0, one)
+        if self.starts[last + 1] <= most:
+            last = self._page_at(most, last, self.pages - 1)
+        return range(one, last + 1)
+
+    def _page_at(self, place: int, number: int, last: int) -> int:
+        """Return the page that has *place*, of those from *number* to *last*."""
+        starts = self.starts
+        while number < last:
+            middle = number + last + 1 >> 1
+            if starts[middle] <= place:
+                number = middle
+            else:
+                last = middle - 1
+        return number
 
     def page_digest(self, number: int) -> bytes:
         """Return the digest of a page, by the root."""
@@ -234,7 +244,8 @@ class Index:
 
     def page_slots(self, number: int) -> range:
         """Return the slots of a page, by the root."""
-        end = self._record(number + 1)[2] if number < self._mask else self.slots
+        last = number + 1 == self.pages
+        end = self.slots if last else self._record(number + 1)[2]
         return range(self._record(number)[2], end)
 
     def page_bytes(self, number: int) -> bytes:
@@ -242,22 +253,16 @@ class Index:
         _, start, end, _ = self._prove(number)
         return self._buffer[start:end]
 
-    def page_entries(self, number: int, first_slot: int = -1) -> list[Entry]:
-        """Return the entries of a page, checked for the one form of section 4.
-
-        *first_slot* is the number that its slots must begin with, if it is known.
-        """
+    def page_entries(self, number: int) -> list[Entry]:
+        """Return the entries of a page, checked for the one form of section 4."""
         from lazyimport.format.pages import decode_page  # no lookup needs it
 
-        _, start, end, first = self._prove(number)
+        _, start, end, slot = self._prove(number)
+        places = self.starts[number : number + 2]
         try:
-            if first_slot not in {-1, first}:
-                raise ValueError("its slots do not follow those before")
-            return decode_page(
-                self._buffer, start, end, self.variants, self._mask, number, first
-            )
+            return decode_page(self._buffer, start, end, self.variants, slot, places)
         except (StructError, ValueError) as error:
-            raise self._malformed(number, error) from None
+            raise self._malformed(f"page {number}", error) from None
 
     def _record(self, number: int) -> tuple[bytes, int, int, int]:
         """Return digest, end, first slot and CRC of a page, by the root."""
@@ -275,7 +280,7 @@ class Index:
         digest, end, first_slot, crc = self._record(number)
         start = self._record(number - 1)[1] if number else 0
         if not start + COUNT.size <= end <= self._pages_size:
-            raise self._malformed(number, "it lies outside the pages")
+            raise self._malformed(f"page {number}", "it lies outside the pages")
         start += self._pages_at
         end += self._pages_at
         page = self._buffer[start:end]
@@ -296,21 +301,16 @@ class Index:
         (count,) = COUNT.unpack_from(page)
         stop = COUNT.size + count * _ITEM_SIZE
         if stop > len(page):
-            raise self._malformed(number, "its directory exceeds it")
+            raise self._malformed(f"page {number}", "its directory exceeds it")
         self._proved[number] = known = page[COUNT.size : stop], start, end, first_slot
         return known
 
-    def _malformed(self, page: int, why: object) -> MalformedArchive:
+    def _malformed(self, part: str, why: object) -> MalformedArchive:
         return errors.MalformedArchive(
-            f"{self.what}: page {page} of the index of archive {self.hash} makes no "
+            f"{self.what}: {part} of the index of archive {self.hash} makes no "
             f"sense: {why}",
             hash=self.hash,
         )
-
-
-def pages_for(entries: int) -> int:
-    """Return the number of pages that an index of so many entries has."""
-    return 1 << max((entries - 1) // ENTRIES_PER_PAGE, 0).bit_length()
 
 
 def root_head_size(variants: int) -> int:

@@ -81,6 +81,8 @@ class _Members:
         self._raw = raw
         self._old = revision.base.index
         self._new = revision.index
+        #: number of each page of the base, by its digest
+        self._numbers = {self._old.page_digest(n): n for n in range(self._old.pages)}
         self._shared = _shared_slots(revision.base)
         #: slots by the digest of their member
         self._known: dict[bytes, bytes] = {}
@@ -91,19 +93,20 @@ class _Members:
         for number in differing_pages(self._old, self._new):
             for slot, digest in _members(self._old, number):
                 self._known[digest] = self._shared[slot]
-        differ = {*differing_pages(self._new, self._old)}
         found = []
         for number in range(self._new.pages):
-            as_in_base = self._as_in_base(number) if number not in differ else []
-            found += as_in_base or [
+            found += self._as_in_base(number) or [
                 self._known.get(digest) or self._slot(digest)
                 for _, digest in _members(self._new, number)
             ]
         return found
 
     def _as_in_base(self, number: int) -> list[bytes]:
-        """Return the slots of a page of the base; none unless it shares all."""
-        slots = self._old.page_slots(number)
+        """Return the slots of a page that the base has; none unless it shares all."""
+        in_base = self._numbers.get(self._new.page_digest(number))
+        if in_base is None:
+            return []
+        slots = self._old.page_slots(in_base)
         found = self._shared[slots.start : slots.stop]
         return found if all(found) else []
 

@@ -6,17 +6,18 @@ change of one file costs the same in a tree of ten files and of a million.
 
 from __future__ import annotations
 
-from lazyimport.format import sha256
-from lazyimport.format.build import build_index, encode_page, join_pages, rank
-from lazyimport.format.entries import DIRECTORY, FILE, check_path, stem_of
-from lazyimport.format.index import pages_for
+from lazyimport.format.build import join_pages, make_page, rank
+from lazyimport.format.entries import COUNT, DIRECTORY, FILE, check_path, stem_of
+from lazyimport.format.pages import divide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence, Set as AbstractSet
 
+    from lazyimport.format.build import Page
     from lazyimport.format.entries import Entry
     from lazyimport.format.index import Index
+    from lazyimport.format.pages import Placed
 
 
 class Patch:
@@ -40,11 +41,9 @@ class Patch:
 
 
 def differing_pages(old: Index, new: Index) -> Sequence[int]:
-    """Return the pages of *old* that differ: all, if *new* has another number."""
-    pages = range(old.pages)
-    if old.pages != new.pages:
-        return pages
-    return [n for n in pages if old.page_digest(n) != new.page_digest(n)]
+    """Return the pages of *old* that *new* does not have."""
+    known = {new.page_digest(number) for number in range(new.pages)}
+    return [n for n in range(old.pages) if old.page_digest(n) not in known]
 
 
 def difference(old: Index, new: Index) -> Patch:
@@ -79,10 +78,6 @@ def patched(old: Index, patch: Patch, minors: int) -> Index:
             raise ValueError(f"there is no {path!r} to remove")
     for entry in patch.changed:
         pages.remove(check_path(entry.path))
-    if pages_for(pages.entries + len(patch.changed)) != old.pages:
-        gone = {*patch.removed, *(entry.path for entry in patch.changed)}
-        stay = [entry for entry in old.entries() if entry.path not in gone]
-        return build_index([*stay, *patch.changed], old.variants, minors, old.what)
     for entry in patch.changed:
         pages.add(entry)
     return pages.index(minors)
@@ -96,11 +91,6 @@ class _Pages:
         self._opened: dict[int, dict[str, Entry]] = {}
         #: numbers of files and of directories
         self._counts = [old.files, old.directories]
-
-    @property
-    def entries(self) -> int:
-        """Number of entries."""
-        return sum(self._counts)
 
     def remove(self, path: str) -> bool:
         """Take out the file or directory at *path*; whether there was one."""
@@ -119,18 +109,33 @@ class _Pages:
     def index(self, minors: int) -> Index:
         """Return the index that the pages give."""
         old, (files, directories) = self._old, self._counts
-        pages = map(self._encoded, range(old.pages))
+        pages = (self._page(start, page) for start, page in divide(self._placed()))
         return join_pages(pages, files, directories, old.variants, minors, old.what)
 
-    def _encoded(self, number: int) -> tuple[bytes, bytes, int]:
-        """Return the bytes, the digest and the number of slots of a page."""
-        if number not in self._opened:
-            old = self._old
-            data, digest = old.page_bytes(number), old.page_digest(number)
-            return data, digest, len(old.page_slots(number))
-        entries = self._opened[number].values()
-        data = encode_page(rank(entries))
-        return data, sha256(data), sum(entry.slots for entry in entries)
+    def _placed(self) -> list[Placed]:
+        """Return what the pages have, in order: opened ones by entry, others whole."""
+        placed: list[Placed] = []
+        for number in range(self._old.pages):
+            if number in self._opened:
+                ranked = rank(self._opened[number].values())
+                placed += [(item[0], 1, item) for item in ranked]
+            else:
+                (count,) = COUNT.unpack_from(self._old.page_bytes(number))
+                placed.append((self._old.starts[number], count, number))
+        return placed
+
+    def _page(self, start: int, placed: Sequence[Placed]) -> Page:
+        """Return the page that begins at *start*, as it was if that is possible."""
+        old, ranked = self._old, []
+        for *_, what in placed:
+            if not isinstance(what, int):
+                ranked.append(what)
+            elif len(placed) == 1:
+                data, slots = old.page_bytes(what), len(old.page_slots(what))
+                return start, data, old.page_digest(what), slots
+            else:
+                ranked += rank(old.page_entries(what))
+        return make_page(start, ranked)
 
     def _open(self, stem: str) -> dict[str, Entry]:
         number = self._old.page_of(stem)

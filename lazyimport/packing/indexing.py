@@ -31,6 +31,7 @@ from lazyimport.format.entries import (
     Variant,
     listing_of,
 )
+from lazyimport.format.folders import perhaps
 from lazyimport.format.index import Index
 from lazyimport.format.patch import Patch, patched
 from lazyimport.format.writer import encode_notes
@@ -228,7 +229,7 @@ class Indexer:
                 else:
                     self.problems.pop(entry.path, None)
                     unknown.add(entry.digest)
-        unknown = index.perhaps(unknown - settled)
+        unknown = perhaps(index, unknown - settled)
         for old in index.entries() if unknown else ():
             if old.digest in unknown and old.variants:
                 self._codes[old.digest] = dict(old.codes())

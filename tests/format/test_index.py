@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from bisect import bisect
 from struct import Struct
 from zlib import crc32
 
@@ -13,9 +14,10 @@ import pytest
 from lazyimport.errors import DamagedArchive, MalformedArchive
 from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
-from lazyimport.format.entries import DIRECTORY, MAX_PATH, Variant, stem_of
+from lazyimport.format.entries import DIRECTORY, MAX_PATH, Variant, place_of, stem_of
 from lazyimport.format.folders import files_in
-from lazyimport.format.index import pages_for
+from lazyimport.format.pages import divide
+from lazyimport.format.patch import differing_pages
 from tests.support import forge
 from tests.support.read_everything import read_everything
 from tests.support.trees import Tree, make_archive
@@ -31,37 +33,17 @@ TOP = ("", forge.row("", kind=1))
 class TestRoot:
     """The root says how many there are of everything, and names each page."""
 
-    @pytest.mark.parametrize(
-        ("entries", "pages"),
-        [
-            (1, 1),
-            (32, 1),
-            (33, 2),
-            (64, 2),
-            (65, 4),
-            (128, 4),
-            (129, 8),
-            (50_000, 2048),
-        ],
-    )
-    def test_pages(self, entries: int, pages: int) -> None:
-        """Smallest power of two *P* with files + directories ≤ 32 *P*."""
-        assert pages_for(entries) == pages
-        assert pages & (pages - 1) == 0
-        assert entries <= 32 * pages
-        assert pages == 1 or entries > 16 * pages
-
     def test_fields(self) -> None:
         variants = [Variant("cpython-313", b"abcd", 2), Variant("cpython-310", b"efgh")]
-        files = {f"p/m{number}.py": f"x = {number}" for number in range(60)}
+        files = {f"p/m{number}.py": f"x = {number}" for number in range(66)}
         tree = Tree(files, variants=variants, minors=1 << 10)
         index = tree.index()
         magic, minors, count, directories, pages, slots, kinds, _ = Struct(
             "<8sQIIIIB15s"
         ).unpack_from(index.root)
         assert (magic, minors, kinds) == (b"LZYROOT1", 1 << 10, 2)
-        assert (count, directories, pages, slots) == (60, 2, 2, 60 * 3 + 2)
-        assert len(index.root) == 48 + 2 * 32 + 2 * 44
+        assert (count, directories, pages, slots) == (66, 2, 3, 66 * 3 + 2)
+        assert len(index.root) == 48 + 2 * 32 + 3 * (8 + 44)
         assert index.root[48:80] == b"cpython-310".ljust(24, b"\0") + b"efgh\0\0\0\0"
         assert index.root[80:112] == b"cpython-313".ljust(24, b"\0") + b"abcd\2\0\0\0"
 
@@ -80,7 +62,7 @@ class TestRoot:
             {"files": 2**32 - 1, "slots": 1},
             {"directories": 2**32 - 1, "slots": 1},
             {"slots": 2**32 - 1},
-            {"files": 32},  # 33 entries need two pages
+            {"directories": 0},  # less than there are pages
             {"variant_count": 1},
             {"variant_count": 33},
             {"variants": b"cpython-311".ljust(31, b"\0") + b"\1"},
@@ -117,18 +99,20 @@ class TestRoot:
 
 
 class TestPages:
-    """Entries are ordered by *c*, then by kind, then by the bytes of the path."""
+    """Entries are ordered by place, then by kind, then by the bytes of the path."""
 
     def test_layout(self) -> None:
         files = {f"d{number % 7}/m{number}.py": f"x = {number}" for number in range(99)}
         files["d1.py"] = files["d1/__init__.py"] = "pass"
         index = Tree(files).index()
-        count = 4
-        assert len(index.root) == 48 + 32 + 44 * count
+        count = index.pages
+        assert count > 1
+        assert len(index.root) == 48 + 32 + (8 + 44) * count
+        starts = [*Struct(f"<{count}Q").unpack_from(index.root, 80), 1 << 64]
         begin = slot = seen = 0
         for number in range(count):
             digest, end, first, crc = Struct("<32sIII").unpack_from(
-                index.root, 80 + 44 * number
+                index.root, 80 + 8 * count + 44 * number
             )
             body = index.body[begin:end]
             assert sha256(body) == digest
@@ -142,9 +126,12 @@ class TestPages:
                 kind, _, length, variants = Struct("<BBHI").unpack_from(body, row)
                 path = body[row + 48 : row + 48 + length]
                 assert (row, owned) == (at, slot - first)
-                assert crc % count == number
-                assert crc == crc32(stem_of(path.decode(), kind).encode())
-                keys.append((crc, kind, path))
+                stem = stem_of(path.decode(), kind).encode()
+                top, folder = stem.partition(b"/")[0], stem.rpartition(b"/")[0] or stem
+                place = crc32(top) >> 16 << 48 | crc32(folder) >> 16 << 32 | crc
+                assert crc == crc32(stem)
+                assert starts[number] <= place < starts[number + 1]
+                keys.append((place, kind, path))
                 at = row + 48 + length + 36 * variants.bit_count()
                 slot += 1 + variants.bit_count()
             assert keys == sorted(set(keys))
@@ -155,12 +142,86 @@ class TestPages:
         assert seen == len(list(index.entries())) == 99 + 2 + 8
         assert slot == index.slots
 
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {f"flat/{number}.txt": "" for number in range(5000)},
+            {f"d{number}/x.py": "" for number in range(2500)},
+            {f"top/d{number}/x.py": "" for number in range(2500)},
+            {f"{number}.py": "" for number in range(5000)},
+        ],
+        ids=["one folder", "a folder each", "a folder each in one", "at the top"],
+    )
+    def test_have_no_more_than_64_entries(self, files: dict[str, str]) -> None:
+        index = Tree(files).index()
+        sizes = [len(index.page_entries(number)) for number in range(index.pages)]
+        assert max(sizes) <= 64
+        assert sum(sizes) > 20 * len(sizes)
+        for path in list(files)[::100]:
+            assert [entry.path for entry in index.find(stem_of(path))][-1] == path
+
+    def test_have_one_place_together(self) -> None:
+        """No division takes them apart, and none goes on for ever."""
+        placed = [(5, 1, None)] * 100 + [(6, 1, None)]
+        assert [(start, len(page)) for start, page in divide(placed)] == [
+            (5, 100),
+            (6, 1),
+        ]
+
+    def test_have_a_package_together(self) -> None:
+        files = {f"p{number % 97}/m{number}.py": "" for number in range(9700)}
+        files |= {f"p7/sub{number % 9}/m{number}.py": "" for number in range(90)}
+        index = Tree(files).index()
+        stems = [stem_of(path) for path in files if path.startswith("p7/")]
+        pages = {index.page_of(stem) for stem in ["p7", *stems]}
+        assert len(stems) == 190
+        assert len(pages) <= 10
+        assert max(pages) - min(pages) < len(pages)
+
+    def test_a_new_file_is_the_matter_of_few(self) -> None:
+        files = {f"p{number % 50}/m{number}.py": "" for number in range(1500)}
+        new = Tree(files).index()
+        for number in range(40):
+            files[f"p1/n{number}.py"] = ""
+            old, new = new, Tree(files).index()
+            assert len(differing_pages(old, new)) <= 3
+
+    def test_that_are_divided_otherwise(self) -> None:
+        """The same entries in other pages: refused by whoever walks over all."""
+        rows = sorted(
+            (place_of(path), path, forge.row(path)) for path in map(str, range(70))
+        )
+        rows.insert(bisect([place for place, *_ in rows], 0), (0, *TOP))
+        half = [row for row in rows if row[0] < 1 << 63]
+        rest = rows[len(half) :]
+        for cut, starts in (
+            (len(half), [0, 1 << 63]),
+            (len(half) - 1, [0, half[-1][0]]),
+            (len(half), [0, rest[0][0]]),
+            (len(half), [1, 1 << 63]),
+            (len(half), [1 << 63, 0]),
+            (0, [0]),
+        ):
+            pages = [
+                forge.page([row[1:] for row in part])
+                for part in (rows[:cut], rows[cut:])
+                if part
+            ]
+            firsts = [0, cut][: len(pages)]
+            root = forge.root(pages, files=70, starts=starts, firsts=firsts)
+            index = Archive(*forge.archive(root, b"".join(pages), [b""] * 71)).index
+            if starts == [0, 1 << 63]:
+                assert len(list(index.entries())) == 71
+                continue
+            with pytest.raises(MalformedArchive):
+                list(index.entries())
+
     def test_a_damaged_page_is_named(self) -> None:
-        data, name = make_archive({f"m{number}.py": "" for number in range(50)})
+        data, name = make_archive({f"m{number}.py": "" for number in range(90)})
         at = data.index(b"m7.py")
         forged = data[:at] + b"x" + data[at + 1 :]
         index = Archive(forged, name, "/cache/x").index
-        number = crc32(b"m7") & 1
+        number = index.page_of("m7")
         with pytest.raises(DamagedArchive) as caught:
             index.find("m7")
         assert caught.value.member == f"page {number}"
@@ -168,7 +229,7 @@ class TestPages:
         assert str(caught.value).startswith("/cache/x: ")
         with pytest.raises(DamagedArchive):
             list(index.entries())
-        whole = next(f"m{n}" for n in range(50) if crc32(b"m%d" % n) & 1 != number)
+        whole = next(f"m{n}" for n in range(90) if index.page_of(f"m{n}") != number)
         assert index.find(whole), "the other page still answers"
 
     def test_row_limits(self) -> None:
@@ -295,6 +356,21 @@ class TestFilesOfADirectory:
         }
         for entry in found:
             assert archive.index.entry(entry.path).slot == entry.slot  # type: ignore[union-attr]
+
+    def test_are_found_where_other_pages_are_damaged(self) -> None:
+        files = {f"{top}/d{n}/{n}.txt": "x" for top in "pqrs" for n in range(99)}
+        data, hash = make_archive(files)
+        forged = bytearray(data)
+        index = Archive(data, hash).index
+        for number in {index.page_of(f"q/d{n}/{n}.txt") for n in range(99)}:
+            forged[
+                Archive(data, hash).header.pages_at + index.page_place(number)[0]
+            ] ^= 1
+        index = Archive(bytes(forged), hash).index
+
+        assert len(files_in(index, "p")) == 99
+        with pytest.raises(DamagedArchive):
+            files_in(index, "q")
 
     def test_have_no_path_that_leads_out(self) -> None:
         data, hash = forge.one_page([TOP, ("p/../../x", forge.row("p/../../x", b"x"))])

@@ -61,7 +61,7 @@ class TestOverlay:
         assert found == read_everything(*full)
         assert text["pkg/large.txt"].encode()[:500] not in data
 
-    @pytest.mark.parametrize(("before", "after"), [(28, 40), (40, 28), (30, 200)])
+    @pytest.mark.parametrize(("before", "after"), [(60, 80), (80, 60), (60, 400)])
     def test_over_another_number_of_pages(self, before: int, after: int) -> None:
         def files(count: int) -> dict[str, str]:
             return {f"p/m{n}.py": f"value = {n + count} * {n}\n" for n in range(count)}

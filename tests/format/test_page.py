@@ -155,4 +155,4 @@ class TestExample:
         assert len(at) == 4
         for offset, number in at.items():
             assert f"{offset:04x}  " in text
-            assert offset - number == 0x00FC
+            assert offset - number == 0x0104

@@ -24,9 +24,9 @@ def test_only_pages_that_differ_are_decoded() -> None:
     looked_at: list[int] = []
 
     class Watched(Index):
-        def page_entries(self, number: int, first_slot: int = -1) -> list[Entry]:
+        def page_entries(self, number: int) -> list[Entry]:
             looked_at.append(number)
-            return super().page_entries(number, first_slot)
+            return super().page_entries(number)
 
     old = Watched(
         one.root + pages(one), one.hash, 0, len(one.root), len(pages(one)), "old"
@@ -38,6 +38,16 @@ def test_only_pages_that_differ_are_decoded() -> None:
     assert [entry.path for entry in patch.changed] == ["p/m7.py"]
     assert differing_pages(old, other) == [old.page_of("p/m7")]
     assert set(looked_at) <= {old.page_of("p/m7"), old.page_of("p/m7.py")}
+
+
+@pytest.mark.parametrize("count", [1, 60, 63, 64, 130])
+def test_pages_are_divided_and_put_together(count: int) -> None:
+    """They are in the one form again, whatever was added and removed."""
+    few = {f"p{n % 3}/m{n}.py": "" for n in range(200)}
+    many = {**few, **{f"p1/n{n}.py": "" for n in range(count)}}
+    for old, new in ((index(few), index(many)), (index(many), index(few))):
+        made = patched(old, difference(old, new), new.minors)
+        assert (made.root, pages(made)) == (new.root, pages(new))
 
 
 def test_removing_what_is_not_there() -> None:

@@ -49,8 +49,10 @@ FILES = {
     "app/__init__.py": "",
     "shop/__init__.py": "",
     "shop/mod.py": "y = 1\n",
-    "shop-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n",
-    "shop-1.0.dist-info/entry_points.txt": "[x]\na = shop\n",
+    # more than one page of the distribution alone
+    **{f"shop-1.1.dist-info/LICENSE{number}": "" for number in range(1500)},
+    "shop-1.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: shop\nVersion: 1.1\n",
+    "shop-1.1.dist-info/entry_points.txt": "[x]\na = shop\n",
 }
 
 
@@ -84,7 +86,7 @@ def put_damaged(cache: Path, data: bytes, hash: str, at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["shop.mod", "app.m7", "outside", "shop-1.0.dist-info/entry_points.txt"]
+    "name", ["shop.mod", "app.m7", "outside", "shop-1.1.dist-info/entry_points.txt"]
 )
 def test_what_is_in_other_pages_works(tmp_path: Path, outside: Path, name: str) -> None:
     data, hash = make_archive(FILES)
@@ -123,17 +125,17 @@ def test_whoever_wants_all_distributions_gets_the_others(
     """Who wants the damaged file of one that is named gets an error."""
     files = {
         **FILES,
-        "basket-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: basket\n",
-        "basket-1.0.dist-info/entry_points.txt": "[y]\nb = basket\n",
+        "basket-1.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: basket\n",
+        "basket-1.1.dist-info/entry_points.txt": "[y]\nb = basket\n",
     }
     data, hash = make_archive(files)
     archive = Archive(data, hash)
     read = [
-        f"{folder}-1.0.dist-info/{name}"
+        f"{folder}-1.1.dist-info/{name}"
         for folder in ("shop", "basket")
         for name in ("METADATA", "PKG-INFO", "entry_points.txt")
     ]
-    damaged = f"shop-1.0.dist-info/{file}"
+    damaged = f"shop-1.1.dist-info/{file}"
     page = page_after(archive, damaged, "", *(each for each in read if each != damaged))
     _, end = archive.index.page_place(page)
     put_damaged(tmp_path / "cache", data, hash, archive.header.pages_at + end - 2)

@@ -22,7 +22,7 @@ TREES = st.dictionaries(PATHS, st.sampled_from(["", "x = 1\n"]), max_size=12).fi
 
 
 @settings(deadline=None, max_examples=60)
-@given(old=TREES, new=TREES, more=st.sampled_from([0, 31, 60]))
+@given(old=TREES, new=TREES, more=st.sampled_from([0, 31, 60, 200]))
 def test_patched_with_the_difference_is_the_other(
     old: dict[str, str], new: dict[str, str], more: int
 ) -> None:

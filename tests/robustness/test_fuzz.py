@@ -17,7 +17,7 @@ from zlib import crc32
 import pytest
 
 from lazyimport.format.archive import Archive
-from lazyimport.format.index import PAGE, ROOT, root_head_size
+from lazyimport.format.index import PAGE, ROOT, START_SIZE, root_head_size
 from lazyimport.format.sections import HEADER_SIZE, Header
 from tests.support.read_everything import CLEAN, read_delta, read_everything
 from tests.support.scale import scaled
@@ -82,6 +82,7 @@ def sealed(parts: list[bytearray], *, delta: bool) -> tuple[bytes, str]:
     head, root, pages, slots, members, notes = parts
     if not delta and len(root) > ROOT.size:
         at = root_head_size(min(root[32], 64))
+        at += START_SIZE * ((len(root) - at) // (START_SIZE + PAGE.size))
         start = 0
         while at + PAGE.size <= len(root):
             _, end, first, _ = PAGE.unpack_from(root, at)

@@ -94,6 +94,8 @@ def root(
     magic: bytes = b"LZYROOT1",
     reserved: bytes = b"",
     ends: Sequence[int] | None = None,
+    starts: Sequence[int] | None = None,
+    firsts: Sequence[int] | None = None,
 ) -> bytes:
     """Return a root with valid digests, whatever else it says."""
     data = Struct("<8sQIIIIB15s").pack(
@@ -106,13 +108,15 @@ def root(
         len(variants) // 32 if variant_count is None else variant_count,
         reserved,
     )
-    parts = [data, variants]
+    places = starts if starts is not None else range(len(pages))
+    parts = [data, variants, *(Struct("<Q").pack(place) for place in places)]
     end = 0
     for number, body in enumerate(pages):
         end += len(body)
         shown = ends[number] if ends else end
+        first = firsts[number] if firsts else 0
         parts.append(
-            Struct("<32sIII").pack(sha256(body).digest(), shown, 0, crc32(body))
+            Struct("<32sIII").pack(sha256(body).digest(), shown, first, crc32(body))
         )
     return b"".join(parts)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Everything: TypeAlias = dict[str, tuple[int, int, bytes, dict[int, bytes]]]
     #: kind and path to the bytes of the row
     Rows: TypeAlias = dict[tuple[int, bytes], bytes]
+    #: start of each page, and kind and path of what it has
+    _Pages: TypeAlias = list[tuple[int, list[tuple[int, bytes]]]]
 
 __all__ = ["read", "read_delta", "stem"]
 
@@ -102,15 +104,13 @@ def _rows_of(root: bytes, pages: bytes) -> Rows:
         assert zero == bytes(3)
     rows: Rows = {}
     start = slot = 0
-    at = 48 + 32 * variants
+    at = 48 + 32 * variants + 8 * count
     for number in range(count):
         digest, end, first, crc = struct.unpack_from("<32sIII", root, at + 44 * number)
         assert sha256(pages[start:end]).digest() == digest
         assert crc32(pages[start:end]) == crc
         assert first == slot
         page = _page(pages[start:end])
-        for kind, path in page:
-            assert crc32(stem(kind, path)) % count == number
         slot += len(_owned(page))
         rows.update(page)
         start = end
@@ -156,35 +156,47 @@ def stem(kind: int, path: bytes) -> bytes:
     return folder if cut == b"__init__" else folder + slash + cut
 
 
+def _place(kind: int, path: bytes) -> int:
+    """Section 4: return the place of the stem of *path*."""
+    own = stem(kind, path)
+    top = own.partition(b"/")[0]
+    folder = own.rpartition(b"/")[0] if b"/" in own else own
+    return (crc32(top) >> 16) << 48 | (crc32(folder) >> 16) << 32 | crc32(own)
+
+
+def _divided(keys: list[tuple[int, bytes]], start: int, bits: int) -> _Pages:
+    """Section 4: return start and keys of the pages for *keys*, in order."""
+    if len(keys) <= 64 or bits == 0:
+        return [(start, keys)] if keys else []
+    middle = start + 2 ** (bits - 1)
+    before = [key for key in keys if _place(*key) < middle]
+    behind = [key for key in keys if _place(*key) >= middle]
+    return _divided(before, start, bits - 1) + _divided(behind, middle, bits - 1)
+
+
 def _index(head: bytes, rows: Rows) -> tuple[bytes, bytes]:
     """Return root and pages of *rows*, with the minors and variants of *head*."""
-    count = 1
-    while len(rows) > 32 * count:
-        count *= 2
     variants = head[32]
-    records, body = b"", b""
+    starts, records, body = b"", b"", b""
     slots = 0
-    for number in range(count):
-        page = sorted(
-            (crc32(stem(*key)), *key, row)
-            for key, row in rows.items()
-            if crc32(stem(*key)) % count == number
-        )
+    pages = _divided(sorted(rows, key=lambda key: (_place(*key), key)), 0, 64)
+    for start, page in pages:
         first, slot, at = slots, 0, 4 + 12 * len(page)
         data = struct.pack("<I", len(page))
-        for crc, kind, path, row in page:
-            data += struct.pack("<III", crc, at, slot)
-            at += len(row)
-            slot += len(_owned({(kind, path): row}))
-        data += b"".join(row for *_, row in page)
+        for key in page:
+            data += struct.pack("<III", _place(*key) % 2**32, at, slot)
+            at += len(rows[key])
+            slot += len(_owned({key: rows[key]}))
+        data += b"".join(rows[key] for key in page)
         slots += slot
         body += data
         record = sha256(data).digest(), len(body), first, crc32(data)
         records += struct.pack("<32sIII", *record)
+        starts += struct.pack("<Q", start)
     directories = sum(kind for kind, _ in rows)
-    numbers = len(rows) - directories, directories, count, slots
+    numbers = len(rows) - directories, directories, len(pages), slots
     root = head[:16] + struct.pack("<IIII", *numbers) + head[32 : 48 + 32 * variants]
-    return root + records, body
+    return root + starts + records, body
 
 
 def _owned(rows: Rows) -> list[tuple[int, bytes]]:
