@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 from itertools import islice
 
+from lazyimport.errors import PackError
 from lazyimport.packing.config import read_config
 from lazyimport.regular import open_regular
 
@@ -24,7 +25,13 @@ def choose_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     the ``src`` of a project here that has its packages there, else the current
     directory. Raises PackError for a bad pyproject.toml.
     """
-    places = [os.fspath(root) for root in roots] or list(read_config(".").roots)
+    places = [os.fspath(root) for root in roots]
+    if not places:
+        places = list(read_config(".").roots)
+        for place in places:
+            if not os.path.lexists(place):
+                what = f"[tool.lazyimport] roots names {place}"
+                raise PackError(f"{what}, where there is no file and no folder")
     if places:
         return places
     src = source_folder(".")

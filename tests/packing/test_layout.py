@@ -52,6 +52,9 @@ def test_roots_of_the_configuration(project: Path) -> None:
     (project / "pyproject.toml").write_text(text)
     (project / "below").mkdir()
     os.chdir("below")
+    with pytest.raises(PackError, match=f"roots names {project}/conf, where there is"):
+        choose_roots([])
+    (project / "conf").mkdir()
     assert choose_roots([]) == [f"{project}/src", f"{project}/conf"]
     assert choose_roots(["."]) == ["."]
 
