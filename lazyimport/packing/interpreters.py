@@ -10,13 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import MAGIC_NUMBER
 from typing import NamedTuple
 
 from lazyimport.errors import PackError
 
+#: a native module: its path without suffix, and the Python or ABI that it is for
+_NATIVE = re.compile(r"([^.]+)(?:\.(cpython-\d+t?|abi3)[^/]*)?\.so", re.DOTALL)
 _PROBE_SECONDS = 60
 _PROBE = """\
 import sys, _frozen_importlib_external as external
@@ -66,6 +68,31 @@ def find_interpreters(
     if issues:
         raise PackError("\n".join(issues), issues=tuple(issues))
     return list(found.values())
+
+
+def native_warnings(
+    paths: Iterable[str], interpreters: Sequence[Interpreter]
+) -> Iterator[str]:
+    """Yield a warning for each interpreter that cannot load native modules of *paths*.
+
+    Those have a Python in their names, and no file beside them is for this one.
+    """
+    builds: dict[str, dict[str, str]] = {}
+    for path in paths:
+        if match := _NATIVE.fullmatch(path):
+            builds.setdefault(match[1], {})[match[2] or ""] = path
+    for interpreter in interpreters:
+        version = ".".join(map(str, interpreter.version[:2]))
+        fit = {"", "abi3", interpreter.tag, f"{interpreter.tag}t"}
+        others = [
+            min(found.values()) for found in builds.values() if not fit & {*found}
+        ]
+        if others:
+            more = f" and {len(others) - 1} more" if others[1:] else ""
+            yield (
+                f"Python {version} cannot load {others[0]}{more}: built for another "
+                "Python; pack what was built for it, with --requirements or --wheel"
+            )
 
 
 def _find(request: str, environ: Mapping[str, str]) -> Interpreter:

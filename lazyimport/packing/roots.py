@@ -30,7 +30,7 @@ from lazyimport.packing.collect import collect
 from lazyimport.packing.compile import identity
 from lazyimport.packing.config import Config
 from lazyimport.packing.indexing import Indexer
-from lazyimport.packing.interpreters import Interpreter
+from lazyimport.packing.interpreters import Interpreter, native_warnings
 from lazyimport.packing.sources import Sources
 from lazyimport.packing.starts import expected_start, read_starts
 from lazyimport.reporting import SILENT, Reporter
@@ -198,6 +198,7 @@ def pack_roots(
         *([_NOT_RECORDED] if starts and not recorded else []),
         *(text for texts in indexer.problems.values() for text in texts),
         *_without_python(revision.index, interpreters, config),
+        *native_warnings([file.path for file in sources.files], interpreters),
     ]
     packed = Packed(
         revision, sources, indexer.compiled, warnings, cache, record, len(recorded)

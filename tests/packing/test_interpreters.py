@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from lazyimport.cache.node import NodeCache
 from lazyimport.errors import PackError
+from lazyimport.packing.config import Config
 from lazyimport.packing.interpreters import Interpreter, find_interpreters
+from lazyimport.packing.roots import pack_roots
+from tests.support.compare_importers import write_tree
 
 
 def test_the_running_one() -> None:
@@ -105,3 +109,25 @@ def test_what_is_no_python(tmp_path: Path) -> None:
     program.chmod(stat.S_IRWXU)
     with pytest.raises(PackError, match="cannot be run as a CPython"):
         find_interpreters([str(program)])
+
+
+def test_native_modules_that_a_python_does_not_load(tmp_path: Path) -> None:
+    """Those of dependencies are installed for the Python that packs."""
+    here = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+    names = [
+        "other.cpython-39-x86_64-linux-gnu.so",
+        "more.cpython-39-darwin.so",
+        "both.cpython-39-x86_64-linux-gnu.so",
+        f"both.{here}-x86_64-linux-gnu.so",
+        "stable.abi3.so",
+        "plain.so",
+        "app.libs/libz-4b.cpython-39-x.so",
+    ]
+    root = write_tree({f"app/{name}": "x" for name in names}, tmp_path / "root")
+    cache = NodeCache(str(tmp_path / "cache"))
+    packed = pack_roots([str(root)], Config(), find_interpreters([]), cache)
+
+    (warning,) = packed.warnings
+    version = "{}.{}".format(*sys.version_info)
+    first = "app/more.cpython-39-darwin.so"
+    assert warning.startswith(f"Python {version} cannot load {first} and 1 more: built")
