@@ -167,14 +167,20 @@ def app_here() -> str | None:
 
 
 @contextmanager
-def cluster_here(target: Target) -> Iterator[Cluster]:
-    """Give the cluster of *target*; without an address, that of the project here."""
+def cluster_here(target: Target, file: str | None = None) -> Iterator[Cluster]:
+    """Give the cluster of *target*; without an address, that of the manifest *file*.
+
+    Without *file* it is that of the project here.
+    """
     source = click.get_current_context().get_parameter_source("target")
-    found = project() if source is ParameterSource.DEFAULT else Config()
-    if found.manifest is None or found.set_key:
+    found = Config()
+    if file is None and source is ParameterSource.DEFAULT:
+        found = project()
+        file = os.path.relpath(found.manifest) if found.manifest else None
+    if file is None or found.set_key:
         yield target.cluster()
         return
-    applications = Manifest.read(os.path.relpath(found.manifest)).applications
+    applications = Manifest.read(file).applications
     named = [app for app in applications if app.name == found.app]
     with target.cluster_of([*named, *applications][0]) as cluster:
         yield cluster

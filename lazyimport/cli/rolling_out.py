@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from lazyimport.cli import console
@@ -46,9 +47,11 @@ def _carry_out(
 ) -> Iterator[str]:
     """Do what is wished, and yield before each step what stands if it is not ended."""
     path, hash = plan.before.path, str(plan.applications[0].hash)
+    where = ["--address", path] if plan.before.cluster else [path]
+    look = shlex.join(["lazyimport", "status", *([] if plan.before.key else where)])
     goes_on = (
-        "the cluster goes on with what it was given: see 'lazyimport status'; to go "
-        f"back: {plan.back}"
+        f"the cluster goes on with what it was given: see '{look}'; to go back: "
+        f"{plan.back}"
     )
     if wishes.prefetch:
         yield "the job that fetches goes on in the cluster, and nothing was changed"

@@ -495,6 +495,7 @@ class TestWithACluster:
             "lazyimport: interrupted; the cluster goes on with what it was given"
             in said
         )
+        assert f"see 'lazyimport status {file}'; to go back: lazyimport " in said
         assert f"to go back: lazyimport rollback {file} --apply --wait" in said
 
     def test_a_failure_is_a_headline(self, cli: CommandLine, file: Path) -> None:

@@ -199,6 +199,9 @@ def test_status_asks_the_cluster_of_the_manifest(
     )
     path = f"{tmp_path}/nothing"
     assert "kubectl" in cli.fail("status", cwd=deployed, PATH=path)
+    (tmp_path / "elsewhere").mkdir()
+    named = ("status", deployed / "conf/serve.yaml")
+    assert "kubectl" in cli.fail(*named, cwd=tmp_path / "elsewhere", PATH=path)
     address = "http://localhost:1"
     error = cli.fail("status", cwd=deployed, PATH=path, RAY_DASHBOARD_ADDRESS=address)
     assert address in error

@@ -46,6 +46,7 @@ _RECORDED = 15
 
 
 @declare.command("status")
+@deploying.manifest
 @deploying.target()
 @declare.option("-l, --long", "Print whole hashes.")
 @declare.option(
@@ -57,6 +58,7 @@ _RECORDED = 15
 @options.json
 @options.settings(project=True)
 def command(
+    file: str | None,
     target: Target,
     long: bool,
     exit_status: bool,
@@ -70,14 +72,14 @@ def command(
     replicas serve, its commit as the push claims, for how long, who deployed it, and
     what is wrong. Then shows what every actor, replica and job runs, as its runtime
     environment says, and which processes could not install their archive. Without an
-    address, asks the cluster that runs the manifest of [tool.lazyimport].
+    address, asks the cluster that runs the manifest.
     """
     if as_json:
         options.refuse_idle(["long"], "with --json: hashes are whole")
     if watch and (as_json or exit_status):
         raise click.UsageError("--watch never ends: leave out --json and --exit-status")
     digits = 64 if long else 12
-    with Progress() as reporter, deploying.cluster_here(target) as cluster:
+    with Progress() as reporter, deploying.cluster_here(target, file) as cluster:
         origins = _Origins(deploying.open_history(settings, reporter))
         if watch:
             _watch(cluster, origins, digits, reporter)
