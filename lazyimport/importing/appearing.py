@@ -11,6 +11,7 @@ from lazyimport.importing.looks import (
     NAME,
     OPENED,
     PACKAGE,
+    STARTED,
     STATUS,
     Answered,
 )
@@ -45,6 +46,10 @@ def appear(tree: Tree, path: str, depth: int) -> bool:
             _require_here(tree, entry)
         if entry is not None and depth in _READ and entry.path.endswith(".py"):
             tree.prepare(entry.path)  # it may run, without our loader
+        if depth == STARTED:
+            depth = PACKAGE
+            if entry is not None and _is_program(tree, entry):
+                _answer(tree, "", None, PACKAGE)
         if depth != ASKED:
             _answer(tree, inner, entry, max(depth, NAME))
     except (errors.ArchiveError, errors.ArchiveImportError) as error:
@@ -93,6 +98,27 @@ def _answer(tree: Tree, inner: str, entry: Entry | None, depth: int) -> None:
     tree.answered.add(look)  # now: other threads do not wait for us
     if len(tree.looked) < _MOST_LOOKS:
         tree.looked.setdefault(inner or ".", looker)
+
+
+def _is_program(tree: Tree, entry: Entry) -> bool:
+    """Return whether *entry* is a program of another language, or a folder with one.
+
+    Those of Python find in the archive what they import, and what they look at.
+    """
+    if entry.is_directory:
+        files = tree.archive.children(entry.path)
+        inside = (tree.entry(f"{entry.path}/{n}") for n, kind in files if not kind)
+        return any(each is not None and _may_run(each) for each in inside)
+    if _may_run(entry):
+        return True
+    if tree.archive.is_blob(entry) or entry.path.endswith(".py"):
+        return False
+    return bytes(tree.archive.content(entry)[:2]) == b"#!"  # as in sh FILE
+
+
+def _may_run(entry: Entry) -> bool:
+    name = entry.path.rpartition("/")[2]
+    return entry.executable and not name.endswith(".py") and ".so" not in name
 
 
 def _bring(

@@ -38,29 +38,29 @@ def look(looks: Looks, given: Any, depth: int) -> Any:
     return os.fsencode(path) if isinstance(given, bytes) else path
 
 
-def look_at_mentioned(looks: Looks, values: Iterable[Any]) -> Any:
+def look_at_mentioned(looks: Looks, values: Iterable[Any], depth: int = PACKAGE) -> Any:
     """Put on disk what is named anywhere in the texts among *values*.
 
     Also in the middle of a text (``--file=/root/a``, ``file:/root/b?mode=ro``),
     and in lists, tuples and the values of mappings. Returns what to use as `look`.
     """
     for text in _texts(values) if looks.beginnings else ():
-        look(looks, text, PACKAGE)
+        look(looks, text, depth)
         for beginning in looks.roots:
             for rest in text.split(beginning)[1:]:
                 end = rest.translate(_ENDS).partition(" ")[0]
                 for inner in {end, end.partition("?")[0]}:  # it may be a URI
-                    look(looks, beginning + inner, PACKAGE)
+                    look(looks, beginning + inner, depth)
     return _led(looks, values) if looks.places else values
 
 
-def look_up_from(looks: Looks, folder: Any, values: Iterable[Any]) -> None:
+def look_up_from(looks: Looks, folder: Any, values: Iterable[Any], depth: int) -> None:
     """Put on disk what *values* name by ``..``, relative to *folder* in a tree."""
     if not is_inside(looks, folder):
         return
     for word in " ".join(_texts(values)).translate(_ENDS).split():
         if ".." in word and word[0] != "/":
-            look(looks, os.path.join(os.fsdecode(folder), word), PACKAGE)
+            look(looks, os.path.join(os.fsdecode(folder), word), depth)
 
 
 def _led(looks: Looks, value: Any) -> Any:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 #: How deep a look goes: it only asks whether a file comes on demand; at the status of
 #: what a path names; at that itself; also at the names in a directory; at all that lies
-#: in a directory; at all of the package, because it is changed or passed on.
-ASKED, STATUS, NAME, LISTED, OPENED, PACKAGE = range(6)
+#: in a directory; at all of the package, because it is changed or passed on; at all of
+#: the tree if it is a program, which goes on from where it lies, else at the package.
+ASKED, STATUS, NAME, LISTED, OPENED, PACKAGE, STARTED = range(7)
 
 
 def _unnoticed(*functions: str) -> Any:

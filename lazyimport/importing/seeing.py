@@ -58,9 +58,10 @@ def mention(wrapper: Any, args: Any, keywords: Any, folder: str | None = None) -
     also by ``..`` from the *folder* in which it will run.
     """
     looks = wrapper.looks
-    args, changed = look_at_mentioned(looks, (args, keywords))
+    args, changed = look_at_mentioned(looks, (args, keywords), wrapper.depth)
     keywords.update(changed)
-    look_up_from(looks, folder or keywords.get("cwd") or ".", args)
+    folder = folder or keywords.get("cwd") or "."
+    look_up_from(looks, folder, args, wrapper.depth)
     return args
 
 
@@ -74,16 +75,14 @@ def child(wrapper: Any, args: Any, keywords: Any) -> Any:
 
 def heir(wrapper: Any, args: Any, keywords: Any) -> Any:
     """See what a program is told that has our environment, unless it gets its own."""
-    if keywords.get("env") is None:
+    if not any(hasattr(each, "keys") for each in (*args, *keywords.values())):
         _inherited(wrapper)
     return mention(wrapper, args, keywords)
 
 
 def _inherited(wrapper: Any) -> None:
     """See paths in the environment: ``PATH``, or one by which a shell goes on."""
-    environ = dict(os.environ)
-    environ.pop("PYTHONPATH", None)  # Pythons that inherit it have the archive
-    look_at_mentioned(wrapper.looks, environ.values())
+    look_at_mentioned(wrapper.looks, os.environ.values(), wrapper.depth)
 
 
 def names(wrapper: Any, args: Any, keywords: Any) -> Any:

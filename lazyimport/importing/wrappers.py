@@ -17,6 +17,7 @@ from lazyimport.importing.looks import (
     NAME,
     OPENED,
     PACKAGE,
+    STARTED,
     STATUS,
     Answered,
     Looks,
@@ -184,8 +185,7 @@ _WRAPPED: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("chroot remove rmdir unlink", _path, PACKAGE),
         ("link rename replace symlink", _paths, PACKAGE),
         ("chdir fchdir", _path, PACKAGE, _follow),
-        ("execv system", _heir, PACKAGE),
-        ("execve posix_spawn posix_spawnp", _mention, PACKAGE),
+        ("execv execve posix_spawn posix_spawnp system", _heir, STARTED),
     ),
     "posixpath": (("realpath", _path, NAME),),
     "builtins": (("open", _path, NAME),),
@@ -193,11 +193,11 @@ _WRAPPED: dict[str, tuple[tuple[Any, ...], ...]] = {
     "_io": (("open_code", _path, NAME),),  # as SourceFileLoader calls it
     "_imp": (("create_dynamic", _origin, PACKAGE),),
     "ctypes": (("_dlopen", _path, PACKAGE),),
-    "_posixsubprocess": (("fork_exec", _child, PACKAGE),),
-    "subprocess": (("_fork_exec", _child, PACKAGE),),
+    "_posixsubprocess": (("fork_exec", _child, STARTED),),
+    "subprocess": (("_fork_exec", _child, STARTED),),
     # not every event loop starts them as subprocess does
-    "asyncio.subprocess": ((_ASYNCIO, _heir, PACKAGE),),
-    "asyncio": ((_ASYNCIO, _heir, PACKAGE),),
+    "asyncio.subprocess": ((_ASYNCIO, _heir, STARTED),),
+    "asyncio": ((_ASYNCIO, _heir, STARTED),),
     "sqlite3": (("connect", _mention, PACKAGE),),
     "sqlite3.dbapi2": (("connect", _mention, PACKAGE),),
 }

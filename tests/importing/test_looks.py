@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,18 +22,19 @@ from tests.support.compare_importers import (
     write_tree,
 )
 
+GO_ON = '#!/bin/sh\ncd "$(dirname "$0")/.." && cat pure/code.py top.txt\n'
 TREE = {
     "app/__init__.py": "",
     "app/other.py": "x = 1\n",
     "app/plugin.py": "x = __name__\n",
     "beside/text.txt": "text\n",
+    "go/on": GO_ON,
     "lone/text.txt": "lone\n",
     "loop/text.txt": "loop\n",
     "other/text.txt": "other\n",
     "executed/text.txt": "executed\n",
-    "shell_/text.txt": "shell\n",
-    "system/text.txt": "system\n",
-    "tools/hello": "#!/bin/sh\necho hello\n",
+    "pure/code.py": "x = 2\n",
+    "scripts/on": GO_ON,
     "top.txt": "top\n",
 }
 
@@ -115,21 +117,44 @@ PROGRAMS = {
         print(said("sh", "-c", "cat ../top.txt; ls ../other"), said("ls", cwd="../other"))
         print(os.system("test -f ../lone/text.txt"))
         """,
+    "a program that goes on from where it lies": """
+        import app, os, subprocess
+        root = os.path.dirname(app.__path__[0])
+        print(subprocess.run([root + "/go/on"], capture_output=True))
+        """,
+    "a script without a mode that goes on": """
+        import app, os, subprocess
+        root = os.path.dirname(app.__path__[0])
+        print(subprocess.run(["sh", root + "/scripts/on"], capture_output=True))
+        """,
+    "a folder of programs on the path": """
+        import app, os
+        root = os.path.dirname(app.__path__[0])
+        os.environ["PATH"] += os.pathsep + root + "/go"
+        print(os.system("on"))
+        """,
     "what children inherit": """
         import app, asyncio, os, subprocess, sys
         root = os.path.dirname(app.__path__[0])
-        os.environ["PATH"] += os.pathsep + root + "/tools"
-        for name in ("SYSTEM", "SHELL_", "EXECUTED"):
-            os.environ[name] = root + "/" + name.lower()
-        print(subprocess.run(["hello"]).returncode)
-        print(os.system('cat "$SYSTEM"/text.txt'))
+        def inherit(name):
+            os.environ["HERE"] = root + "/" + name
+            return 'cat "$HERE"/text.txt'
+        print(subprocess.run(inherit("other"), shell=True).returncode)
+        print(subprocess.run(["sh", "-c", inherit("beside")], close_fds=False, cwd="/").returncode)
+        print(os.system(inherit("lone")))
         async def read():
-            child = await asyncio.create_subprocess_shell('cat "$SHELL_"/text.txt')
+            child = await asyncio.create_subprocess_shell(inherit("loop"))
             print(await child.wait())
         asyncio.run(read())
         sys.stdout.flush()
-        if not os.fork(): os.execv("/bin/sh", ["sh", "-c", 'cat "$EXECUTED"/text.txt'])
+        command = inherit("executed")
+        if not os.fork(): os.execv("/bin/sh", ["sh", "-c", command])
         print(os.wait()[1])
+        """,
+    "where Pythons without site look": """
+        import app, os, subprocess, sys
+        os.environ["PYTHONPATH"] = os.path.dirname(app.__path__[0])
+        print(subprocess.run([sys.executable, "-S", "-c", "import pure.code; print(pure.code.x)"]).returncode)
         """,
     "a child of another event loop": """
         import app, asyncio, posix
@@ -162,7 +187,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """The tree as a directory, a cache, and the hash of the tree in there."""
     base = tmp_path_factory.mktemp("looks")
     folder = write_tree(TREE, base / "site")
-    (folder / "tools/hello").chmod(0o755)
+    (folder / "go/on").chmod(0o755)
     return folder, base / "cache", pack_tree(folder, base / "cache")
 
 
@@ -175,6 +200,7 @@ def test_no_difference(tree: tuple[Path, Path, str], program: str) -> None:
     directory = from_directory(folder, dedent(program), flags)
 
     assert directory.status == 0, directory.stderr
+    shutil.rmtree(cache / "trees", ignore_errors=True)  # nobody has looked before
     assert from_archive(hash_, cache, dedent(program), flags) == directory
 
 
