@@ -36,6 +36,25 @@ def require_regular(path: str) -> None:
     _refuse_others(path, posix.stat(path))
 
 
+def replaceable(path: str) -> str:
+    """Return where the file *path* lies, which a user wants written, links followed.
+
+    Raises OSError if a device, a pipe or a directory is there: nobody made that for us
+    to replace.
+    """
+    path = os.path.realpath(path)
+    try:
+        kind = posix.stat(path).st_mode
+    except FileNotFoundError:
+        return path
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), path)
+    if not stat.S_ISREG(kind):
+        text = "it is no regular file, so it is not replaced; name another file"
+        raise OSError(EINVAL, text, path)
+    return path
+
+
 def _refuse_others(path: str, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return

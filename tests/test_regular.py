@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from lazyimport.regular import open_any, open_regular, require_regular
+from lazyimport.regular import open_any, open_regular, replaceable, require_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ def test_what_takes_no_descriptor_can_ask_before(other: str, tmp_path: Path) -> 
         require_regular(other)
     (tmp_path / "file").touch()
     require_regular(f"{tmp_path}/file")
+
+
+def test_what_is_no_file_is_not_replaced(other: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"so it is not replaced|Is a directory"):
+        replaceable(other)
+
+    os.symlink("new", tmp_path / "link")
+    assert replaceable(f"{tmp_path}/link") == f"{os.path.realpath(tmp_path)}/new"
 
 
 def test_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

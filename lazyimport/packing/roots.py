@@ -33,6 +33,7 @@ from lazyimport.packing.indexing import Indexer
 from lazyimport.packing.interpreters import Interpreter, native_warnings
 from lazyimport.packing.sources import Sources
 from lazyimport.packing.starts import expected_start, read_starts
+from lazyimport.regular import replaceable
 from lazyimport.reporting import SILENT, Reporter
 from lazyimport.stores.artifact import Artifact
 
@@ -108,7 +109,7 @@ class Packed:
         Raises OSError, which names *path*, or CacheError.
         """
         archive = self.archive
-        with AtomicFile(path) as file:
+        with AtomicFile(replaceable(path)) as file:
             order = self.revision.order
             first = order() if order is not None else ()
             return recode(archive, file, raw=False, first=first, blobs=NONE).size

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from lazyimport.files import AtomicFile
+from lazyimport.regular import replaceable
 
 #: what would end the data's element, or begin another
 _MARKUP = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
@@ -26,7 +27,7 @@ class Report(Protocol):
 def write_page(path: str, script: str, title: str, report: Report) -> None:
     """Write the page on which *script* draws *report*. Raises OSError."""
     page = render(script, title, report.facts())
-    with AtomicFile(os.path.abspath(path)) as file:
+    with AtomicFile(replaceable(path)) as file:
         file.write(page.encode())
 
 

@@ -6,6 +6,7 @@ Each message must name what it is about (hash, store, file) and what to do.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -251,6 +252,17 @@ def test_output_that_is_a_folder(cli: CommandLine, project: Path) -> None:
     text = cli.fail("pack", project, "-q", "-o", cli.folder)
 
     says(text, f"{cli.folder}: Is a directory")
+
+
+def test_output_that_is_a_device(cli: CommandLine, project: Path) -> None:
+    """Who may do everything would get a file in the place of the device."""
+    device = cli.folder / "device"
+    os.mkfifo(device)
+    name = cli.push(project)
+
+    for what in ("pack", project, "-q"), ("report", name, "--store", cli.url):
+        says(cli.fail(*what, "-o", device), device, "so it is not replaced")
+        assert device.is_fifo()
 
 
 def test_a_full_disk(cli: CommandLine, project: Path) -> None:
