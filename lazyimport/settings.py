@@ -256,7 +256,7 @@ def _url(name: str, value: object, form: str) -> str:
     url = _text(name, value)
     if not url.isprintable():  # the end of a line, or what would forge one in a log
         url = url.strip()
-        if any(not (c.isprintable() or "\ud800" <= c < "\ue000") for c in url):
+        if any(c < " " or "\x7f" <= c < "\xa0" for c in url):
             shown = redact(url)
             raise _bad(name, shown, f"{name} has a control character in it: {shown!r}")
     if url.startswith("/"):

@@ -356,8 +356,13 @@ class TestOddText:
         assert Settings(store="/a folder ").store == "file:///a folder "
         assert Settings(store="/b\udcff").store == "file:///b\udcff"
 
+    def test_a_folder_may_have_any_letters(self) -> None:
+        """Also those that are not printed: spaces of other scripts, and lines' ends."""
+        for name in ("a\u3000b", "a\xa0b", "a\u200db", "a\u2028b"):
+            assert Settings(store=f"/{name}").store == f"file:///{name}"
+
     @pytest.mark.parametrize(
-        "url", ["gs://b/a\nERROR x", "/a\x1b[2Jb", "gs://b\u2028c"]
+        "url", ["gs://b/a\nERROR x", "/a\x1b[2Jb", "gs://b\x85c", "gs://b\x7fc"]
     )
     def test_a_url_forges_no_line(self, url: str) -> None:
         with pytest.raises(SettingsError, match="control character") as error:

@@ -25,7 +25,7 @@ class Places:
 
     What its object lacks, which is a delta then, is in those of *others*. ``slots`` and
     ``members``, by their places in the objects, say where each lies once `find` has
-    found that out,. Raises ArchiveError.
+    found that out. Raises ArchiveError.
     """
 
     def __init__(self, head: Head, *others: Head, raw: bool) -> None:
