@@ -190,6 +190,7 @@ class _Putting:
             entries = (
                 files_in(archive.index, top) if top else [*archive.files_under("")]
             )
+            entries.sort(key=self._place)  # in which they come, if they still do
             archive.want([e.slot for e in entries if not e.on_demand])
             folders = sorted({entry.path.rpartition("/")[0] for entry in entries})
             with growth.Growing(self._files.layout.path, growth.on_disk(entries)):
@@ -216,7 +217,7 @@ class _Putting:
             return
         for folder in folders:
             make_directories(f"{self.root}/{folder}")
-        for entry in self._in_order(entries):
+        for entry in entries:
             how = blobs.put_later if entry.on_demand else blobs.put_file
             put(self._files, entry, f"{self.root}/{entry.path}", how)
 
@@ -231,7 +232,7 @@ class _Putting:
             if not claim(descriptor):  # eviction was faster
                 return False
             _make_new(folders, descriptor, masked=masked)
-            for entry in self._in_order(entries):
+            for entry in entries:
                 if entry.size >= SHARED or entry.on_demand:
                     how = blobs.put_later if entry.on_demand else blobs.put_file
                     put(self._files, entry, f"{hidden}/{entry.path}", how)
@@ -250,9 +251,9 @@ class _Putting:
             _remove(hidden)
         return True
 
-    def _in_order(self, entries: list[Entry]) -> list[Entry]:
-        """Return files in the order in which they lie in the archive, and come."""
-        return sorted(entries, key=lambda entry: self._archive.stored(entry.slot)[0])
+    def _place(self, entry: Entry) -> int:
+        """Return where a file lies in the archive."""
+        return self._archive.stored(entry.slot)[0]
 
     def _last_change(self, path: str) -> str:
         return f"{posix.lstat(f'{self.root}/{path}').st_mtime_ns} {path}\0"

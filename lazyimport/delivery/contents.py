@@ -202,9 +202,6 @@ def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
             if heads[1].index is None:
                 raise MalformedArchive(f"{heads[1].what}: no full archive", hash=hash)
             head.apply(heads[1].index)
-        places = {
-            member[3]: (of, member) for of in reversed(heads) for member in of.members
-        }
     except KeyMissing:
         raise ArchiveMissing(
             f"archive {hash} is neither in the node cache nor in {store.url}; check "
@@ -216,6 +213,9 @@ def _read_stored(hash: str, store: ReadStore, settings: Settings) -> Contents:
         raise error.with_text(
             f"{error}; push the tree again, which replaces it"
         ) from error.__cause__
+    places = {
+        member[3]: (of, member) for of in reversed(heads) for member in of.members
+    }
 
     blobs = {digest: blob for of in heads for digest, blob in of.blobs.items()}
 

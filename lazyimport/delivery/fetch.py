@@ -14,7 +14,6 @@ from lazyimport.cache.room import make_room, require_space
 from lazyimport.delivery.explaining import explaining
 from lazyimport.delivery.filling import Filling
 from lazyimport.delivery.heads import Head
-from lazyimport.delivery.places import is_open
 from lazyimport.delivery.rooms import FileRoom, MemoryRoom, require_memory
 from lazyimport.delivery.streaming import connections_to, is_streamed, open_overlays
 from lazyimport.errors import (
@@ -230,10 +229,11 @@ class _Fetch:
                 with Growing(cache.path, room.missing):
                     require_space(cache, room.missing, self._settings.cache_limit)
                     file.truncate(filling.size)  # it has that size already, or none
-                    if already := is_open(room):
-                        inode = os.fstat(file.fileno()).st_ino
-                        filling.known = self._revived.get(inode, {})
-                    if already or is_streamed(self._settings, head, self._cache):
+                    is_open = filling.is_open(room)
+                    if is_open or is_streamed(self._settings, head, self._cache):
+                        if is_open:
+                            inode = os.fstat(file.fileno()).st_ino
+                            filling.known = self._revived.get(inode, {})
                         heard = self._beside.heard(head) if self._beside else bool
                         with Wishes(cache, hash, heard) as wishes:
                             self._run(filling, head, room, wishes)

@@ -1,8 +1,8 @@
 """Filling: an archive is decoded and proved while it comes, each member in its place.
 
-The index says how large everything is, so processes may open the archive at once, and
-its room is reserved before much of it has come. What a dead process left of it is
-proved again, and what holds is not fetched again.
+The index says how large everything is, so the archive is laid out, and its room is
+reserved, before the first member comes. What a dead process left of it is proved
+again, and what holds is not fetched again.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from zlib import crc32
 
 from lazyimport.delivery.demand import Demand
 from lazyimport.delivery.line import taking_turns
-from lazyimport.delivery.pieces import CHUNK, arrived, piece_size, plan_of
-from lazyimport.delivery.places import Places, is_open
+from lazyimport.delivery.pieces import CHUNK, arrived, lay_out, piece_size, plan_of
 from lazyimport.delivery.rooms import FileRoom
+from lazyimport.delivery.slots import Slots
 from lazyimport.delivery.transfer import bring
 from lazyimport.errors import DamagedArchive
 from lazyimport.format import sha256
-from lazyimport.format.entries import listings
-from lazyimport.format.sections import HEADER_SIZE
+from lazyimport.format.entries import DIRECTORY, each_member, listings
+from lazyimport.format.sections import AWAITED, HEADER_SIZE, MARK, SLOT, Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
     from lazyimport.cache.partial import Wishes
@@ -47,23 +47,75 @@ class Filling:
     """
 
     def __init__(self, head: Head, *others: Head, raw: bool) -> None:
+        index = head.index
+        assert index is not None
         self._head = head
         self._heads = {each.key: each for each in (head, *others)}
-        self._places = Places(head, *others, raw=raw)
-        self._header, self._slots = self._places.header, self._places.slots
+        self._index = index
         self._lock = allocate_lock()
         self._is_open = False
         self.known: dict[bytes, int] = {}
         self.damage: DamagedArchive | None = None
         self._room: Room
-        self.size = self._header.size
+        slots: dict[bytes, list[int]] = {}
+        directories: set[bytes] = set()
+        self._entries = head.entries or list(index.entries())
+        for slot, _, digest, entry in each_member(self._entries):
+            slots.setdefault(digest, []).append(slot)
+            if entry.kind == DIRECTORY:
+                directories.add(digest)
+        header = self._header = Header(
+            head.header.hash,
+            root_check=crc32(index.root),
+            root_size=len(index.root),
+            pages_size=len(index.body),
+            slots_size=index.slots * SLOT.size,
+            notes_size=head.header.notes_size,
+            blobs=any(each.blobs for each in (head, *others)),
+        )
+        self._slots = Slots(header.slots_size)
+        self._set_blobs(slots)
+        heads = (head, *others)
+        self._members, end, header.warm = lay_out(heads, slots, directories, raw=raw)
+        header.members_size = end
+        if slots:
+            raise head.lacking(slots)
+        self.size = header.size
+        self._total = head.header.size + sum(
+            end - start
+            for _, start, end in (m.span for m in self._members if m.head is not head)
+        )
+        for member in self._members:
+            self._slots.put(member, AWAITED | member.place)
+            member.place += header.members_at
+
+    def _set_blobs(self, slots: dict[bytes, list[int]]) -> None:
+        """Take blobs, which do not come with the archive, out of *slots*."""
+        for head in self._heads.values():
+            for digest, blob in head.blobs.items():
+                self._slots.refer(slots.pop(digest, ()), blob)
 
     def fits(self, descriptor: int) -> bool:
-        """Return whether the archive can be filled into what is in a file.
+        """Return whether what is in a file is laid out as this archive is.
 
         Else it must stay as it is, for processes that have it open.
         """
-        return self._places.fit(FileRoom(descriptor, self.size))
+        room = FileRoom(descriptor, self.size)
+        if not room.fits:
+            return False
+        if not self.is_open(room):
+            return True
+        found = room.read(0, self._header.members_at)
+        beginning, at = self._beginning(), self._header.slots_at
+        return found[:at] == beginning[:at] and all(
+            found[at + n :: SLOT.size] == beginning[at + n :: SLOT.size]
+            for n in range(SLOT.size - 4)  # without the checksum
+            if n != MARK
+        )
+
+    def is_open(self, room: Room) -> bool:
+        """Return whether processes may have open what is in *room*."""
+        return any(room.read(0, HEADER_SIZE))
 
     def fill(
         self,
@@ -84,17 +136,13 @@ class Filling:
         the room.
         """
         self._room = room
-        head, places = self._head, self._places
-        if wishes:
-            self._let_open()
-        places.find()
+        head = self._head
         missing = self._missing()
         plan = plan_of(missing, head, piece_size(0 if wishes else connections))
         here = arrived(missing, CHUNK)
         threads = connections if plan else 0
         alone = taking_turns(threads)
         coming = sum(min(end, self._heads[k].header.size) - at for k, at, end in plan)
-        total = places.total
 
         def take(piece: Piece, at: int, data: Data) -> None:
             nonlocal coming
@@ -106,7 +154,7 @@ class Filling:
             with self._lock:
                 coming -= len(data)
                 its.moved += len(data)
-                tell(total - coming, total)
+                tell(self._total - coming, self._total)
 
         def put_here(pieces: Iterable[Piece]) -> None:
             for piece in pieces:
@@ -115,69 +163,56 @@ class Filling:
                     self._put(start, self._heads[key].data[start:end], here[piece])
             self._put_notes(head, 0, head.data)
 
-        tell(total - coming, total)
+        tell(self._total - coming, self._total)
         if wishes:
-            self._show_slots()
+            self._open_up(missing)
             opened()
+            self._entries.clear()
             its_half = piece_size((connections + 1) // 2)
             demand = Demand(plan, wishes, its_half, here)
-            if threads:
-                self._put_listings(missing)
-            pieces = demand if threads else self._wished_first(demand, missing)
 
             def meanwhile() -> None:
                 put_here(iter(demand.here, None))
                 room.reserve()  # takes time in memory (tmpfs), where much is needed
 
-            bring(head.store, pieces, threads, take, demand.urgent, meanwhile, turns)
+            bring(head.store, demand, threads, take, demand.urgent, meanwhile, turns)
         else:
-            places.entries.clear()
+            self._entries.clear()
             room.reserve()
             put_here(here)
             bring(head.store, list(plan), connections, take)
-        self._finish(missing)
-
-    def _finish(self, missing: list[Member]) -> None:
         if self.damage is not None:
             raise self.damage
         if awaited := [
             member.digest for member in missing if self._slots.awaits(member)
         ]:
-            raise self._head.lacking(awaited)
-        self._room.write(0, self._places.beginning())
+            raise head.lacking(awaited)
+        room.write(0, self._beginning())
 
-    def _let_open(self) -> None:
+    def _open_up(self, missing: list[Member]) -> None:
         """Let processes open what is in the room: from now on they see what comes.
 
-        They find what to put on disk while it is found out here where members lie.
+        Imports look into directories before they wait for anything, so the listings
+        of these are made before anything is decoded; meanwhile those who have opened
+        it find what to put on disk.
         """
-        if not is_open(self._room):
-            beginning = self._places.beginning()
-            self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
-            self._room.write(0, beginning[:HEADER_SIZE])
+        beginning = self._beginning()
+        self._room.write(HEADER_SIZE, beginning[HEADER_SIZE:])
+        self._room.write(0, beginning[:HEADER_SIZE])
         self._is_open = True
-
-    def _wished_first(self, demand: Demand, missing: list[Member]) -> Iterator[Piece]:
-        """Yield what *demand* does; make listings when nothing is wished any more.
-
-        A process that puts files on disk looks into no directory before.
-        """
-        yield from iter(demand.urgent, None)
-        self._put_listings(missing)
-        yield from demand
-
-    def _put_listings(self, missing: list[Member]) -> None:
-        """Make the listings of directories, which imports look into before they wait.
-
-        So these are not decoded.
-        """
         digests = {member.digest: member for member in missing}
-        for listing in listings(self._places.entries):
+        for listing in listings(self._entries):
             member = digests.pop(sha256(listing), None)
             if member is not None and len(listing) == member.length:
                 self._write([(member, listing)])
-        self._places.entries.clear()
         self._show_slots()
+
+    def _beginning(self) -> bytes:
+        """Return header, index and slots of the archive."""
+        index = self._index
+        return b"".join(
+            [self._header.encode(), index.root, index.body, self._slots.data]
+        )
 
     def _settle(self, member: Member, crc: int) -> None:
         """Say that a member, which has been proved, is in place."""
@@ -193,7 +228,7 @@ class Filling:
         parts = iter([*self._room.parts(), (self.size, self.size)])
         start, end = next(parts)
         missing = []
-        for member in self._places.members:
+        for member in self._members:
             while end <= member.place < self.size:
                 start, end = next(parts)
             is_new = member.length and member.place + member.length <= start

@@ -47,11 +47,11 @@ class Head:
 
     ``data`` is the beginning of the object as far as it has come: all of a small one.
     ``moved`` counts the bytes that came. With *again* a part of its members is here.
-    ``index`` is proved, and None for a delta until `apply` has its base; ``blobs``, by
-    digest, to which the object refers, are set with it.
+    ``index`` is proved, and None for a delta until `apply` has its base; ``members``
+    are set with it, and ``blobs``, by digest, to which the object refers.
 
-    Raises StoreError, or ArchiveError for what is not that archive, and for an object
-    that is longer or shorter than its header says.
+    Raises StoreError, or ArchiveError for what is not that archive, for an object that
+    is longer or shorter than its header says, and for members that do not fill it.
     """
 
     def __init__(self, store: ReadStore, hash: str, *, again: bool = False) -> None:
@@ -60,7 +60,7 @@ class Head:
         self.key = archive_key(hash)
         self.what = f"{store.url}/{self.key}"
         self.moved = 0
-        self._members: list[Stored] | None = []
+        self.members: list[Stored] = []
         #: those of a full archive, until a `lazyimport.delivery.filling` drops them
         self.entries: list[Entry] = []
         self.blobs: dict[bytes, Blob] = {}
@@ -72,11 +72,10 @@ class Head:
             if self.header.base is None:
                 self.index = self._full_index()
                 self.entries += self.index.entries()
-                self._members = None  # to be found when somebody asks
-                self._find_blobs(self.entries)
+                self._find_members(self.entries)
             else:
                 if self.header.members_at > MAX_ROOT:  # unproved until its base is here
-                    raise self.malformed("the delta is too large")
+                    raise self._malformed("the delta is too large")
                 self._need(self.header.members_at)
         except ArchiveError as error:
             error.hash = hash  # of which a header that cannot be read knows nothing
@@ -86,21 +85,9 @@ class Head:
         """Return the index that a delta gives with its *base*. Raises ArchiveError."""
         self.index, rows = delta.apply_delta(self.data, self.header, base, self.what)
         if sum(row.slots for row in rows) * SLOT.size != self.header.slots_size:
-            raise self.malformed("its slots are not as many as its patch says")
-        self._find_blobs(rows)
-        self._members = self._find_members(rows)
+            raise self._malformed("its slots are not as many as its patch says")
+        self._find_members(rows)
         return self.index
-
-    @property
-    def members(self) -> list[Stored]:
-        """The members of the object in their order, of a delta once it is applied.
-
-        Of a full archive that takes a look at all ``entries``, once. Raises
-        MalformedArchive for members that do not fill the object.
-        """
-        if self._members is None:
-            self._members = self._find_members(self.entries)
-        return self._members
 
     def rest(self) -> bytes:
         """Return the whole object, which is to be held in memory. Raises StoreError."""
@@ -150,7 +137,7 @@ class Head:
 
     def lacking(self, digests: Iterable[bytes]) -> MalformedArchive:
         """Return the error that no object has members with these *digests*."""
-        return self.malformed(f"nothing has its member {min(digests).hex()}")
+        return self._malformed(f"nothing has its member {min(digests).hex()}")
 
     def check_part(self, at: int, size: int, end: int) -> None:
         """Raise MalformedArchive unless the next part of a piece may have this *size*.
@@ -175,7 +162,7 @@ class Head:
     def _header(self, hash: str) -> Header:
         header = Header.decode(self.data[:HEADER_SIZE], self.what)
         if header.hash != hash:
-            raise self.malformed(f"this is archive {header.hash}, not {hash}")
+            raise self._malformed(f"this is archive {header.hash}, not {hash}")
         if header.size < len(self.data):
             raise self._too_long(header)
         if len(self.data) < min(header.size, self._first):
@@ -189,20 +176,16 @@ class Head:
         index = Index(self.data, header.hash, HEADER_SIZE, *sizes, self.what)
         end = index.page_place(index.pages - 1)[1]
         if (header.pages_size, header.slots_size) != (end, index.slots * SLOT.size):
-            raise self.malformed("its sections are not as long as its root says")
+            raise self._malformed("its sections are not as long as its root says")
         self._need(header.members_at)
         return Index(self.data, header.hash, HEADER_SIZE, *sizes, self.what)
 
-    def _find_members(self, entries: Sequence[Entry]) -> list[Stored]:
-        return stored_members(self.header, self._slots(), entries, self.what)
-
-    def _find_blobs(self, entries: Sequence[Entry]) -> None:
-        self.blobs = blobs_in(entries, self._slots())
+    def _find_members(self, entries: Sequence[Entry]) -> None:
+        slots = self.data[self.header.slots_at : self.header.members_at]
+        self.members = stored_members(self.header, slots, entries, self.what)
+        self.blobs = blobs_in(entries, slots)
         if bool(self.blobs) != self.header.blobs:
-            raise self.malformed("its header says something else of its blobs")
-
-    def _slots(self) -> bytes:
-        return self.data[self.header.slots_at : self.header.members_at]
+            raise self._malformed("its header says something else of its blobs")
 
     def _need(self, end: int) -> None:
         """Bring the object up to *end*."""
@@ -217,15 +200,14 @@ class Head:
         self.moved += len(data)
         return data
 
-    def malformed(self, why: str) -> MalformedArchive:
-        """Return the error that says *why* the object is none that can be read."""
+    def _malformed(self, why: str) -> MalformedArchive:
         return MalformedArchive(f"{self.what}: {why}", hash=self._hash)
 
     def _too_long(self, header: Header | None = None) -> MalformedArchive:
         size = (header or self.header).size
-        return self.malformed(f"longer than it says (more than {size} bytes)")
+        return self._malformed(f"longer than it says (more than {size} bytes)")
 
     def _cut(self, size: int, header: Header | None = None) -> MalformedArchive:
-        return self.malformed(
+        return self._malformed(
             f"cut short ({size} of {(header or self.header).size} bytes)"
         )

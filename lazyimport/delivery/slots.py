@@ -17,13 +17,10 @@ _SIZE, _pack = SLOT.size, SLOT.pack_into
 
 
 class Slots:
-    """The section of *count* slots, which await their members; ``data`` are its bytes.
+    """The section of slots, of *size* bytes; ``data`` are these."""
 
-    Their places are not known yet.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.data = bytearray(SLOT.pack(AWAITED, 0, 0) * count)
+    def __init__(self, size: int) -> None:
+        self.data = bytearray(size)
 
     def put(self, member: Member, offset: int, crc: int = 0) -> None:
         """Let the slots of *member* say that it lies at *offset* of the members."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lazyimport.cache.node import NodeCache
-from lazyimport.cache.partial import open_partial, wish
+from lazyimport.cache.partial import open_partial
 from lazyimport.cache.verify import prove, verify
 from lazyimport.delivery import (
     feeds,
@@ -22,7 +22,6 @@ from lazyimport.delivery import (
     filling,
     heads,
     pieces,
-    places,
     rooms,
     streaming,
 )
@@ -38,7 +37,6 @@ from lazyimport.errors import (
     MalformedArchive,
     StoreUnavailable,
 )
-from lazyimport.format import sha256
 from lazyimport.format.archive import Archive
 from lazyimport.format.entries import Entry, listings
 from lazyimport.registry.layout import archive_key
@@ -47,7 +45,7 @@ from lazyimport.stores.file import FileStore
 from lazyimport.stores.memory import MemoryStore
 from lazyimport.stores.retry import retrying
 from tests.support import forge
-from tests.support.trees import Tree, make_archive
+from tests.support.trees import make_archive
 
 NOISE = random.Random(7)
 FILES: dict[str, str | bytes] = {
@@ -250,13 +248,6 @@ def test_listings_that_were_made_are_not_decoded(
     assert not {"", "pkg"} & {*decoded}
 
 
-def slot_of(archive: Archive, path: str) -> int:
-    """Return the slot of the file at *path*."""
-    entry = archive.index.entry(path)
-    assert entry is not None
-    return entry.slot
-
-
 def test_processes_open_an_archive_before_listings_are_made(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,93 +262,6 @@ def test_processes_open_an_archive_before_listings_are_made(
     prove(site.fetch(fetch="stream")[0])
     ((archive, _),) = filter(None, opened)
     assert archive.children("pkg")
-
-
-def opened_early(
-    site: Site, monkeypatch: pytest.MonkeyPatch, then: Callable[[Archive], object]
-) -> list[Archive]:
-    """Return what is opened before it is known where members lie; *then* takes it."""
-    opened: list[Archive] = []
-    lay_out = pieces.lay_out
-
-    def noting(*arguments: Any, **options: Any) -> Any:
-        for archive, _ in filter(None, [open_partial(site.cache, HASH)]):
-            opened.append(archive)
-            then(archive)
-        return lay_out(*arguments, **options)
-
-    monkeypatch.setattr(places, "lay_out", noting)
-    return opened
-
-
-def test_processes_open_an_archive_before_it_is_known_where_members_lie(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They find what they need meanwhile, and wait for it."""
-
-    def look(archive: Archive) -> None:
-        assert archive.awaits(slot_of(archive, "pkg/half.bin"))
-
-    opened = opened_early(site, monkeypatch, look)
-    prove(site.fetch(fetch="stream")[0])
-    prove(*opened)
-
-
-def test_what_was_opened_before_that_was_known_is_filled_by_the_next_fetcher(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def kill(_: Archive) -> None:
-        raise KeyboardInterrupt
-
-    opened = opened_early(site, monkeypatch, kill)
-    with pytest.raises(KeyboardInterrupt):
-        site.fetch(fetch="stream")
-    monkeypatch.undo()
-    site.fetch(fetch="stream")
-    prove(*opened)
-
-
-def test_what_is_wished_by_then_comes_before_listings(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a folder of this machine: a process that puts files on disk needs none."""
-    order: list[str] = []
-    proved = Head.proved
-
-    def noting(self: Head, data: Any, size: int, digest: bytes, path: str) -> Any:
-        order.append(path)
-        return proved(self, data, size, digest, path)
-
-    def listing(entries: Iterable[Entry]) -> Iterator[bytes]:
-        order.append("listings")
-        return listings(entries)
-
-    monkeypatch.setattr(streaming, "_MUCH", 32 << 20)
-    monkeypatch.setattr(Head, "proved", noting)
-    monkeypatch.setattr(filling, "listings", listing)
-    wished = ["pkg/half.bin"]
-    opened = opened_early(
-        site,
-        monkeypatch,
-        lambda archive: wish(
-            site.cache, HASH, [slot_of(archive, path) for path in wished]
-        ),
-    )
-    archive = site.fetch(fetch="stream")[0]
-    assert order.index("pkg/half.bin") < order.index("listings") < len(order) - 1
-    prove(archive)
-    prove(*opened)
-
-
-def test_members_of_another_size_than_the_index_says(site: Site) -> None:
-    """They would lie in each other's places."""
-    head = Head(site.store, HASH)
-    assert head.members
-    next(entry for entry in head.entries if entry.path == "pkg/half.bin").size += 1
-    filling = Filling(head, raw=True)
-    room = MemoryRoom(mmap(-1, filling.size))
-    with pytest.raises(MalformedArchive, match="not as large as its index says"):
-        filling.fill(room, 3, lambda *_: None)
 
 
 @pytest.mark.parametrize("mode", ["raw", "zstd"])
@@ -386,28 +290,6 @@ def test_a_download_goes_on_where_it_broke_off(
     assert moved < len(DATA) * 0.9
     assert os.listdir(f"{site.cache.path}/archives") == [HASH]
     assert not verify(site.cache, remove=False).damages
-
-
-def test_a_download_that_lacks_only_its_name_is_kept(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its header says by then which members a start reads; that is learned late."""
-    first = [sha256(FILES["pkg/half.bin"])]  # type: ignore[arg-type]
-    path = Path(site.store.folder, archive_key(HASH))
-    path.chmod(0o600)
-    path.write_bytes(Tree(FILES).archive(first=first)[0])
-
-    def kill(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(NodeCache, "complete", kill)
-    with pytest.raises(KeyboardInterrupt):
-        site.fetch(fetch="stream")
-    monkeypatch.undo()
-    archive, moved = site.fetch()
-    prove(archive)
-    assert archive.warm
-    assert moved <= heads._LITTLE < len(DATA) / 2  # the first request
 
 
 def test_what_has_not_come_is_noticed_at_the_end(
