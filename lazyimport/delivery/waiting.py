@@ -139,7 +139,7 @@ class Waiting:
         self._cache = NodeCache(settings.cache_dir)
         self._warned = self._started = self._waited = False
         self._deaths = 0
-        self._said, self._since, self._next = "", 0.0, 0.0
+        self._said, self._since, self._looked, self._next = "", 0.0, 0.0, 0.0
 
     def result(self, *, whole: bool) -> tuple[Any, int]:
         """Return the archive, and the bytes that were moved because of this process.
@@ -230,8 +230,10 @@ class Waiting:
         Raises CacheError for one that this process cannot see, and so cannot end.
         """
         now, said = time.monotonic(), str(progress and progress.sign)
-        if said != self._said:
+        # If this process was paused, the fetcher may have been, too.
+        if said != self._said or now - self._looked > _STILL:
             self._said, self._since, self._next = said, now, now + _STILL
+        self._looked = now
         if now < self._next:
             return
         from lazyimport.delivery.stopped import end_stopped  # few are slow

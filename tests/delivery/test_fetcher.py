@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from lazyimport.cache.progress import running_fetches
+from lazyimport.cache.progress import begin_progress, running_fetches
 from lazyimport.cache.verify import prove
 from lazyimport.delivery import starting
 from lazyimport.delivery.obtaining import obtain
 from lazyimport.delivery.stopped import end_stopped
+from lazyimport.delivery.waiting import Waiting
 from lazyimport.errors import (
     ArchiveMissing,
     CacheError,
@@ -295,6 +296,30 @@ def test_a_stopped_fetcher_that_cannot_be_seen(
     assert "no sign of life" in told.warnings[0]
     os.kill(stopped, signal.SIGCONT)
     site.is_left_alone()
+
+
+def test_who_was_paused_as_well_waits_for_a_sign(
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a container that was paused, it may go on sooner than the fetcher."""
+    waiting = Waiting(site.settings(), HASH, SILENT)
+    paused, now = 0.0, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + paused)
+
+    def go_on() -> None:
+        nonlocal paused
+        while paused < 90.0:
+            paused += 1.0
+            waiting.look()
+
+    with site.cache.lock(HASH, 0) as lock:
+        begin_progress(lock.descriptor)
+        assert waiting.look()
+        paused = 60.0
+        assert waiting.look()
+        with pytest.raises(CacheError, match="no sign of life"):
+            go_on()
+    assert 70.0 < paused < 80.0
 
 
 def test_a_fetcher_whose_store_is_silent_gives_signs(
