@@ -18,7 +18,7 @@ from typing import Any
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from lazyimport.runtime import current
+from lazyimport.runtime import current, process
 from lazyimport.statistics import Stats, fetch_of, stats
 from lazyimport.tracing import record
 from lazyimport.units import utc
@@ -55,22 +55,31 @@ def report() -> Stats:
             _told.add(now.hash)
             _count_install(now)
             _trace_install(now)
-            _log(now)
-            _said["fetching"] = now.fetching
+            _said["fetching"] = "nothing yet"
+            _log_progress(now)
             _gauge_fetch()
     _count_imports()
     return now
 
 
 def keep_reporting() -> None:
-    """Count the imports of this process from now on, in a thread of its own."""
+    """Count the imports of this process from now on, in a thread of its own.
+
+    What fails, as the log does on a full disk, is tried again, and ends nothing else.
+    """
 
     def work() -> None:
+        said = ""
         while True:
             time.sleep(_SECONDS_BETWEEN)
-            _count_imports()
-            _log_progress()
-            _gauge_fetch()  # each time: Ray forgets what it has exported
+            # the last one each time: Ray forgets what it has exported
+            for each in (_count_imports, _log_progress, _gauge_fetch):
+                try:
+                    each()
+                except Exception as error:  # noqa: BLE001 - the next time it may work
+                    if repr(error) != said:
+                        said = repr(error)
+                        process.reporter.warn(f"cannot report, and tries again: {said}")
 
     if current() is not None:
         threading.Thread(target=work, name="lazyimport", daemon=True).start()
@@ -120,13 +129,13 @@ def _trace_install(now: Stats) -> None:
         record("install", installation.began, now.seconds, **facts)
 
 
-def _log_progress() -> None:
+def _log_progress(now: Stats | None = None) -> None:
     """Log how far the archive is that this process runs from, until it is whole."""
     if _said.get("fetching"):
-        now = stats()
+        now = now or stats()
         if now.fetching != _said["fetching"]:
-            _said["fetching"] = now.fetching
             _log(now)
+            _said["fetching"] = now.fetching
 
 
 def _gauge_fetch() -> None:

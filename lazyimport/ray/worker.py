@@ -63,8 +63,10 @@ def report_when_connected(module: Any) -> None:
         try:
             from lazyimport.ray.metrics import keep_reporting, report
 
-            report()
-            keep_reporting()
+            try:
+                report()
+            finally:  # a log that cannot be written now may be later
+                keep_reporting()
         except Exception as error:  # noqa: BLE001 - the worker has tasks to run
             process.reporter.warn(f"cannot report: {error!r}")
         return main_loop(self)

@@ -115,6 +115,40 @@ def test_workers_report(env: dict[str, Any], store: str, cluster: Cluster) -> No
     assert "ArchiveMissing" in worst["failure"]
 
 
+def test_a_log_that_cannot_be_written_ends_no_metrics(
+    store: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    """What it lacks is logged later, when it can be, as on a disk that was full."""
+    tree = write({**APPLICATION, "unwritten.py": ""}, tmp_path / "tree")
+    env = ship(tree, store=store, cache_dir=str(tmp_path / "author"))
+    hash = env["env_vars"]["LAZYIMPORT_HASH"]
+    log = Path(cluster.folder, "session_latest", "logs", "lazyimport.log")
+    log.touch()
+    aside = log.rename(log.with_suffix(".aside"))
+    log.mkdir()
+
+    class Worker:
+        def work(self) -> None:
+            import my_app.work  # noqa: F401
+
+    try:
+        with ray.init(address=cluster.address, log_to_driver=False):
+            worker = ray.remote(Worker).options(runtime_env=env).remote()
+            ray.get(worker.work.remote())
+            wait_for(cluster, sample("imports_total", hash, r"[12]\.0"))
+            log.rmdir()
+            aside.rename(log)
+            deadline = time.monotonic() + 60
+            while hash not in cluster.log("lazyimport.log"):
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            del worker
+    finally:
+        if aside.exists():
+            log.rmdir()
+            aside.rename(log)
+
+
 @pytest.mark.skipif(PROGRAM is None, reason="no Prometheus here")
 def test_the_dashboard_shows_what_prometheus_scrapes(
     env: dict[str, Any], cluster: Cluster, tmp_path: Path
