@@ -15,7 +15,7 @@ import posix
 from mmap import ACCESS_READ, mmap
 from time import time_ns
 
-from lazyimport.cache import growth
+from lazyimport.cache.growth import Growing
 from lazyimport.cache.layout import BLOBS, SHARED
 from lazyimport.cache.marks import is_as_put
 from lazyimport.cache.sealed import is_sealed, note_use
@@ -117,7 +117,7 @@ def take_out(archive: Archive, layout: Layout) -> dict[bytes, Blob]:
             content = archive.content(entry)
             path = layout.blob_path(entry.digest, executable=entry.executable)
             if not is_as_put(path, entry):
-                with growth.Growing(layout.path, entry.size):
+                with Growing(layout.path, entry.size):
                     _write_sealed(content, entry, path, durable=True)
             blobs[entry.digest] = Blob.of(entry, compressed=pays(content))
     return blobs
@@ -193,7 +193,7 @@ def take_in(
     import hashlib  # few trees have such files
 
     new = _NewBlob(layout, executable=executable)
-    with new as file:
+    with Growing(layout.path, size), new as file:
         try:
             _clone_from(source, file.fileno())
             file.truncate(size)
@@ -233,7 +233,6 @@ class _NewBlob(AtomicFile):
             if is_sealed(status, self.digest.hex()):
                 os.utime(path, ns=(time_ns(), status.st_mtime_ns))  # it is in use
                 return
-        growth.note(self._layout.path, posix.stat(self.temporary).st_size)
         os.utime(self.temporary, ns=sealing(self.digest.hex()))
         make_directories(os.path.dirname(path))
         os.replace(self.temporary, path)

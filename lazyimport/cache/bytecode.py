@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lazyimport.cache import growth
+from lazyimport.cache.growth import BLOCK, Growing
 from lazyimport.errors import CacheError
 from lazyimport.files import AtomicFile, make_directories
 from lazyimport.format import sha256
@@ -49,10 +49,10 @@ class BytecodeCache:
         try:
             self._cache.make()
             make_directories(os.path.dirname(path))
-            with AtomicFile(path, durable=False) as file:
-                file.write(sha256(code))
-                file.write(code)
-                growth.note(self._cache.path, growth.BLOCK + len(code))
+            size = BLOCK + len(code)
+            with Growing(self._cache.path, size), AtomicFile(path, durable=False) as f:
+                f.write(sha256(code))
+                f.write(code)
         except (OSError, CacheError):
             pass  # a node that cannot write it compiles again
 

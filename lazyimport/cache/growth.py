@@ -1,9 +1,10 @@
 """Growth: what a node cache takes at most, known without a walk.
 
 The file ``<cache>/growth`` says what the last sweep left, and has a line for all that
-came since. A line is there before what it stands for has its name, so a process that is
-killed leaves the sum too large, which the next sweep corrects. While a sweep counts,
-and after another boot (a power cut may have taken lines), nothing is known.
+came since. A line is there before a byte of what it stands for, so a process that is
+killed leaves the sum too large, which the next sweep corrects. Where it is not known
+before how much comes, nothing is known until it has come. Nor is anything while a sweep
+counts, and after another boot (a power cut may have taken lines).
 """
 
 from __future__ import annotations
@@ -25,34 +26,37 @@ if TYPE_CHECKING:
 NAME = "growth"
 #: What a file or directory takes on a disk beside its bytes, at most.
 BLOCK = 4096
+#: Bytes of a file that sums up more than comes between two sweeps.
+_MOST = 1 << 24
 
 
 class Growing:
     """``with Growing(folder, size):`` notes *size* bytes that come in the block.
 
-    A sweep of the cache *folder* that begins meanwhile may count them too early, so
-    they are noted again behind it. Nothing of this fails.
+    Without a *size*, the block sets ``size`` when it is known. A sweep of the cache
+    *folder* that begins meanwhile may count too early, so what comes is noted again
+    behind it. Nothing of this fails.
     """
 
-    def __init__(self, folder: str, size: int) -> None:
+    def __init__(self, folder: str, size: int | None = None) -> None:
+        self.size = max(size or 0, 0)
         self._folder = folder
-        self._size = size
+        self._is_open = size is None
         self._descriptor: int | None = None
 
-    def __enter__(self) -> None:
-        self._descriptor = _append(self._folder, b"%d\n" % self._size)
+    def __enter__(self) -> Growing:
+        line = b"?\n" if self._is_open else b"%d\n" % self.size
+        self._descriptor = _append(self._folder, line)
+        return self
 
     def __exit__(self, *_: object) -> None:
         descriptor = self._descriptor
         if descriptor is None or not posix.fstat(descriptor).st_nlink:
-            note(self._folder, self._size)
+            _say(self._folder, b"%d\n" % self.size)
+        elif self._is_open:
+            _write(self._folder, descriptor, b"!%d\n" % self.size)
         if descriptor is not None:
             posix.close(descriptor)
-
-
-def note(folder: str, size: int) -> None:
-    """Note *size* bytes that are in the cache *folder*, and have no name there yet."""
-    _say(folder, b"%d\n" % size)
 
 
 def on_disk(entries: Iterable[Entry]) -> int:
@@ -64,12 +68,17 @@ def taken(folder: str) -> int | None:
     """Return the bytes that the cache *folder* takes at most; None if nobody knows."""
     try:
         with open(f"{folder}/{NAME}", "rb", opener=open_regular) as file:
-            *lines, rest = file.read().split(b"\n")
+            data = file.read(_MOST)
+        *lines, rest = data.split(b"\n")
         known = [line[1:].split(b" ") for line in lines if line[:1] == b"="]
         if rest or not known or any(of != _boot() for _, of in known):
             return None
-        since = sum(int(line) for line in lines if line[:1] != b"=")
-        return since + sum(int(left) for left, _ in known)
+        if lines.count(b"?") != sum(line[:1] == b"!" for line in lines):
+            return None
+        sizes = [left for left, _ in known]
+        sizes += [line.lstrip(b"!") for line in lines if line[:1] not in {b"=", b"?"}]
+        is_sound = len(data) < _MOST and all(map(bytes.isdigit, sizes))
+        return sum(map(int, sizes)) if is_sound else None
     except (OSError, ValueError):
         return None
 

@@ -19,7 +19,7 @@ from errno import (
     ETIMEDOUT,
 )
 
-from lazyimport.cache import growth
+from lazyimport.cache.growth import Growing
 from lazyimport.cache.layout import LOCKS
 from lazyimport.cache.opening import OpenedCache
 from lazyimport.cache.refusal import unusable
@@ -127,10 +127,10 @@ class NodeCache(OpenedCache):
         self.make_folder(ARCHIVES)
         try:
             files.remove_leftovers(path)
-            with files.AtomicFile(path, 0o444) as file:
+            with Growing(self.path) as growing, files.AtomicFile(path, 0o444) as file:
                 write(file)
                 file.flush()
-                growth.note(self.path, file.tell())
+                growing.size = file.tell()
                 seal(file.fileno(), hash)
         except OSError as error:
             raise self.refused(f"archive {hash}", error) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from _struct import Struct, error as StructError  # type: ignore[attr-defined]  # noqa: N812
 
-from lazyimport.cache import growth
+from lazyimport.cache.growth import Growing
 from lazyimport.cache.layout import PACKS
 from lazyimport.errors import ArchiveError
 from lazyimport.files import AtomicFile, is_unfinished, remove_leftovers
@@ -191,10 +191,10 @@ def save_packing(
     )
     with cache.lock(path.rpartition("/")[2], _LOCK_SECONDS):
         remove_leftovers(path)
-        with AtomicFile(path, durable=False) as file:
+        with Growing(cache.path) as growing, AtomicFile(path, durable=False) as file:
             digest = sha256(said + stats)
             file.write(_HEAD.pack(_MAGIC, digest, len(said), len(stats)))
             file.write(said)
             file.write(stats)
             file.write(revision.delta or b"")
-            growth.note(cache.path, file.tell())
+            growing.size = file.tell()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from lazyimport.cache.artifacts import ArtifactRecord
+from lazyimport.cache.growth import Growing
 from lazyimport.cache.layout import ARTIFACTS
 from lazyimport.cache.node import NO_DISK, NodeCache
 from lazyimport.cache.room import make_room
@@ -116,21 +117,22 @@ def _make(
 
     staging = cache.staging_path()
     cache.make_folder(ARTIFACTS)
-    try:
-        os.mkdir(staging, 0o700)
-        file = f"{staging}/{artifact.key}"
-        size, digest = download(artifact, file, settings.timeout, reporter)
-        record = ArtifactRecord(cache, *artifact.identity(digest))
-        archive = record.archive()
-        if archive is None:
-            archive = _convert(artifact, file, staging, cache, settings)
-            record.write(archive.hash)
-        if not artifact.sha256:
-            ArtifactRecord(cache, *artifact.identity()).write(archive.hash)
-    except OSError as error:
-        raise cache.refused(f"the artifact {artifact.url}", error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with Growing(cache.path):  # by nothing, in the end
+        try:
+            os.mkdir(staging, 0o700)
+            file = f"{staging}/{artifact.key}"
+            size, digest = download(artifact, file, settings.timeout, reporter)
+            record = ArtifactRecord(cache, *artifact.identity(digest))
+            archive = record.archive()
+            if archive is None:
+                archive = _convert(artifact, file, staging, cache, settings)
+                record.write(archive.hash)
+            if not artifact.sha256:
+                ArtifactRecord(cache, *artifact.identity()).write(archive.hash)
+        except OSError as error:
+            raise cache.refused(f"the artifact {artifact.url}", error) from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     make_room(cache, settings.cache_limit)
     return archive, size
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import posix
 import signal
 import subprocess
 import sys
@@ -14,10 +16,11 @@ from lazyimport.cache import growth
 from lazyimport.cache.blobs import take_in, take_out
 from lazyimport.cache.bytecode import BytecodeCache
 from lazyimport.cache.evict import clear, prune, shrink
-from lazyimport.cache.growth import NAME, Growing, note, taken
+from lazyimport.cache.growth import NAME, Growing, taken
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.usage import usage
 from tests.support.node_cache import DAY, SIZE, all_files, materialize, put_archive
+from tests.support.trees import make_archive
 
 #: What locks and directories of a new cache may take beside what is noted.
 ROOM = 64 << 10
@@ -88,7 +91,8 @@ def test_what_comes_while_a_sweep_counts(cache: NodeCache) -> None:
     with Growing(cache.path, 5000):
         growth.forget(cache.path)
         assert taken(cache.path) is None
-        note(cache.path, 200)
+        with Growing(cache.path, 200):
+            pass
     growth.know(cache.path, 30)
     assert known(cache) == 5230
 
@@ -97,7 +101,52 @@ def test_what_comes_while_a_sweep_counts(cache: NodeCache) -> None:
     assert known(cache) == 10230
 
 
-@pytest.mark.parametrize("text", ["", "10\n", "=10 BOOT", "=x BOOT\n", "=1 BOOT\n2"])
+def test_what_gets_its_name_while_a_sweep_counts(
+    cache: NodeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep may find it under neither name."""
+    cache.make()
+    replace = os.replace
+
+    def counting(old: str, new: str) -> None:
+        growth.forget(cache.path)
+        replace(old, new)
+        growth.know(cache.path, 30)
+
+    for module in (os, posix):
+        monkeypatch.setattr(module, "replace", counting)
+    data, name = make_archive({"a.py": "", "data.bin": os.urandom(SIZE)})
+    cache.publish(name, lambda out: out.write(data))
+    assert known(cache) == 30 + len(data)
+    take_in(io.BytesIO(data), len(data), cache, executable=False)
+    assert known(cache) == 30 + len(data)
+    BytecodeCache(cache, "python", b"magic", 0).put(b"d" * 32, data)
+    assert known(cache) > 30 + len(data)
+
+
+def test_what_comes_with_a_size_that_is_not_known(cache: NodeCache) -> None:
+    cache.make()
+    with Growing(cache.path) as growing, Growing(cache.path, 20):
+        assert taken(cache.path) is None
+        growing.size = 300
+    assert known(cache) == 320
+    with Growing(cache.path) as growing:
+        growth.forget(cache.path)
+        growth.know(cache.path, 50)
+        assert known(cache) == 50
+        growing.size = 300
+    assert known(cache) == 350
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "10\n", "=10 BOOT", "=x BOOT\n", "=1 BOOT\n2"),
+        *("=9 BOOT\n-5\n", "=-9 BOOT\n", "=9 BOOT\n\n", "=9 BOOT\n?\n"),
+        *("=9 BOOT\n!5\n", f"=9 BOOT\n{'9' * 5000}\n"),
+    ],
+    ids=lambda text: text[:12],
+)
 def test_a_sum_that_is_not_whole_is_none(cache: NodeCache, text: str) -> None:
     cache.make()
     file = Path(cache.path, NAME)
@@ -114,10 +163,10 @@ def test_a_sum_that_is_not_whole_is_none(cache: NodeCache, text: str) -> None:
 def test_a_line_that_cannot_be_written_leaves_none(cache: NodeCache) -> None:
     cache.make()
     code = (
-        "import sys; from lazyimport.cache.growth import note; "
+        "import sys; from lazyimport.cache.growth import Growing; "
         "import resource as r; from signal import SIGXFSZ, SIG_IGN, signal; "
         "signal(SIGXFSZ, SIG_IGN); r.setrlimit(r.RLIMIT_FSIZE, (1, 1)); "
-        "note(sys.argv[1], 7)"
+        "Growing(sys.argv[1], 7).__enter__()"
     )
     subprocess.run([sys.executable, "-c", code, cache.path], check=True)
 
@@ -135,11 +184,43 @@ def test_who_is_killed_leaves_no_less(cache: NodeCache) -> None:
     assert known(cache) == 7
 
 
+@pytest.mark.parametrize("kind", ["publish", "take_in"])
+def test_who_is_killed_while_it_writes_leaves_no_less(
+    cache: NodeCache, kind: str
+) -> None:
+    cache.make()
+    code = (
+        "import io, os, sys; from lazyimport.cache.node import NodeCache\n"
+        "from lazyimport.cache.blobs import take_in\n"
+        "class Source(io.BytesIO):\n"
+        "    def read(self, size):\n"
+        f"        if self.tell(): os.kill(os.getpid(), {signal.SIGKILL})\n"
+        "        return super().read(1 << 20)\n"
+        "source, cache = Source(bytes(4 << 20)), NodeCache(sys.argv[1])\n"
+        "def write(out): out.write(source.read(1)); out.flush(); source.read(1)\n"
+        "if sys.argv[2] == 'publish': cache.publish('a' * 64, write)\n"
+        "else: take_in(source, 4 << 20, cache, executable=False)\n"
+    )
+    command = [sys.executable, "-c", code, cache.path, kind]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+    assert usage(cache) >= 1 << 20
+    assert taken(cache.path) in {None, 4 << 20}
+
+
+def test_a_file_without_end_sums_up_nothing(cache: NodeCache) -> None:
+    cache.make()
+    with open(f"{cache.path}/{NAME}", "r+b") as file:
+        file.truncate(1 << 42)
+    assert taken(cache.path) is None
+
+
 def test_many_processes_count_together(cache: NodeCache) -> None:
     cache.make()
     code = (
-        "import sys; from lazyimport.cache.growth import note\n"
-        "for _ in range(500): note(sys.argv[1], 3)"
+        "import sys; from lazyimport.cache.growth import Growing\n"
+        "for _ in range(500):\n"
+        "    with Growing(sys.argv[1], 3): pass"
     )
     command = [sys.executable, "-c", code, cache.path]
     processes = [subprocess.Popen(command) for _ in range(4)]

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from lazyimport.cache.evict import prune
+from lazyimport.cache.growth import taken
 from lazyimport.cache.node import NodeCache
+from lazyimport.cache.usage import usage
 from lazyimport.cache.verify import prove
 from lazyimport.delivery import artifact as module
 from lazyimport.delivery.artifact import deliver
@@ -487,3 +489,23 @@ def test_bytes_are_reported_while_they_come(bucket: Path, cache: Path) -> None:
     assert steps[0] is None
     assert steps[-1] == size
     assert len(steps) > 3
+
+
+def test_until_it_is_an_archive_nobody_knows_what_it_takes(
+    bucket: Path, cache: Path
+) -> None:
+    """A process that is killed leaves what it has unpacked."""
+    path = make_container(FILES, bucket / "app.zip")
+    known = []
+
+    class Looking(Recorder):
+        def step(self, *args: Any, **keywords: Any) -> None:
+            known.append(taken(str(cache)))
+
+    deliver(settings(path, cache), Looking())
+
+    assert known
+    assert set(known) == {None}
+    size = taken(str(cache))
+    assert size is not None
+    assert size + (64 << 10) > usage(NodeCache(str(cache))) > 0
