@@ -55,11 +55,12 @@ class Replica(NamedTuple):
 class Served(NamedTuple):
     """A Serve application in a cluster.
 
-    ``hash`` is what its config names; ``status`` and ``message`` are Serve's, with
-    the messages of its deployments; ``targets`` says how many replicas each
-    deployment is to have; ``since`` is when it was deployed, in seconds since the
-    epoch, None if Serve does not tell. ``live`` is the archive that living replicas
-    were told to serve, None where code cannot change (`lazyimport.deploy.live`).
+    ``hash`` is what its config names to start with (`as_told` puts ``live`` there);
+    ``status`` and ``message`` are Serve's, with the messages of its deployments;
+    ``targets`` says how many replicas each deployment is to have; ``since`` is when it
+    was deployed, in seconds since the epoch, None if Serve does not tell. ``live`` is
+    the archive that living replicas were told to serve, None where code cannot change
+    (`lazyimport.deploy.live`).
     """
 
     name: str
@@ -151,16 +152,16 @@ def served(
 
 
 def as_told(app: Served, told: Iterable[Process]) -> Served:
-    """Return *app* with what its replicas run where the logs of their nodes tell.
+    """Return *app* with what it is to run, and its replicas do, if they are live.
 
-    They may still be live, and run another archive than they were started with, when
-    a deployment that failed has replaced the config that made them so.
+    What these run, the logs of their nodes tell. They may still be live when a
+    deployment that failed has replaced the config that made them so.
     """
-    if app.live:
-        return app  # its config says what all of them serve
     runs = {each.name.rpartition("/")[2]: each.hash for each in told if each.live}
-    replicas = [r._replace(hash=runs.get(r.id, r.hash)) for r in app.replicas]
-    return app._replace(replicas=tuple(replicas))
+    replicas = [
+        r._replace(hash=runs.get(r.id, app.live or r.hash)) for r in app.replicas
+    ]
+    return app._replace(hash=app.live or app.hash, replicas=tuple(replicas))
 
 
 def requests_in(metrics: str) -> dict[str, tuple[float, float]]:

@@ -591,6 +591,35 @@ class TestWithACluster:
         assert f" 1 {'c3' * 6}" in " ".join(shop.split())
         assert "c3" * 32 == facts["replicas"][0]["hash"]
 
+    def test_status_of_an_application_that_dev_has_left(self, cli: CommandLine) -> None:
+        """It wants and serves what it was told last, in each line of the tables."""
+        told = "c3" * 32
+        with Dashboard() as dashboard:
+            shop = served("shop", A)
+            config = shop["deployed_app_config"]
+            config["runtime_env"]["env_vars"]["LAZYIMPORT_LIVE"] = "1"
+            wish = {"user_config": {"lazyimport": {"hash": told, "wish": 1}}}
+            config["deployments"] = [{"name": "Shop", **wish}]
+            dashboard.serve = {"applications": {"shop": shop}}
+            dashboard.actors = [actor("shop", A)]
+            live = {"replica": "r1", "state": "swapped"}
+            lines = [{"pid": 7, "hash": each, "live": live} for each in (B, told)]
+            status = ("status", "--address", dashboard.address)
+            dashboard.installs = json.dumps(lines[0]) + "\n"
+            swaps = cli.run(*status).stdout.splitlines()[1]
+            cli.run(*status, "--exit-status", code=1)
+            dashboard.installs += json.dumps(lines[1]) + "\n"
+            table = cli.run(*status, "--exit-status").stdout
+            (facts,) = json.loads(cli.run(*status, "--json").stdout)["applications"]
+
+        assert f" {told[:12]} 1 of 1 live {B[:12]}" in " ".join(swaps.split())
+        shown = " ".join(table.split())
+        assert f"shop RUNNING {told[:12]} 1 of 1 live {told[:12]}" in shown
+        assert f"shop/Shop/r1 live {told[:12]}" in shown
+        assert A[:12] not in shown
+        assert (told, told, True) == (facts["hash"], facts["live"], facts["well"])
+        assert told == facts["replicas"][0]["hash"]
+
     def test_status_names_the_commit_of_the_push(
         self, cli: CommandLine, file: Path
     ) -> None:

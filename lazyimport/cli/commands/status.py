@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple, NoReturn
@@ -225,12 +224,11 @@ def _print(now: _View, digits: int, address: str, reporter: Progress) -> None:
     rows = []
     for app, (by, commit) in zip(now.applications, now.origins, strict=True):
         wanted = sum(app.targets.values())
-        serves = app.serving
-        if app.live:  # whatever its replicas were started with
-            serves = Counter({f"live {app.live}": serves.total()})
+        mark = "live " if app.live else ""
         serving = [
-            f"{count}{f' of {wanted}' * (wanted > 0)} {_cut(hash or 'no hash', digits)}"
-            for hash, count in serves.items()
+            f"{count}{f' of {wanted}' * (wanted > 0)} "
+            + _cut(f"{mark}{hash or 'no hash'}", digits)
+            for hash, count in app.serving.items()
         ]
         rows.append(
             (
