@@ -82,7 +82,9 @@ def heir(wrapper: Any, args: Any, keywords: Any) -> Any:
 
 def _inherited(wrapper: Any) -> None:
     """See paths in the environment: ``PATH``, or one by which a shell goes on."""
-    look_at_mentioned(wrapper.looks, os.environ.values(), wrapper.depth)
+    environ = os.environ
+    values = [environ.get(name) for name in environ]  # a thread may remove some
+    look_at_mentioned(wrapper.looks, values, wrapper.depth)
 
 
 def names(wrapper: Any, args: Any, keywords: Any) -> Any:

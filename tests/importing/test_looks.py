@@ -151,6 +151,13 @@ PROGRAMS = {
         if not os.fork(): os.execv("/bin/sh", ["sh", "-c", command])
         print(os.wait()[1])
         """,
+    "a variable that another thread removes meanwhile": """
+        import app, os, subprocess
+        class Environ(type(os.environ)):
+            def __iter__(self): yield from [*super().__iter__(), "REMOVED"]
+        os.environ.__class__ = Environ
+        print(subprocess.run(["true"]).returncode, os.system("true"))
+        """,
     "where Pythons without site look": """
         import app, os, subprocess, sys
         os.environ["PYTHONPATH"] = os.path.dirname(app.__path__[0])
