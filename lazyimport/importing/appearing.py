@@ -48,8 +48,12 @@ def appear(tree: Tree, path: str, depth: int) -> bool:
             tree.prepare(entry.path)  # it may run, without our loader
         if depth == STARTED:
             depth = PACKAGE
-            if entry is not None and _is_program(tree, entry):
-                _answer(tree, "", None, PACKAGE)
+            known = {(inner, STARTED), (_ALL, PACKAGE)}
+            if entry is not None and tree.answered.isdisjoint(known):
+                if _is_program(tree, entry):
+                    _answer(tree, "", None, PACKAGE)
+                else:  # a folder may have many files, and is named to each child
+                    tree.answered.add((inner, STARTED))
         if depth != ASKED:
             _answer(tree, inner, entry, max(depth, NAME))
     except (errors.ArchiveError, errors.ArchiveImportError) as error:

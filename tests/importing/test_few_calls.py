@@ -37,3 +37,20 @@ def test_an_import_calls_few_functions(tmp_path: Path) -> None:
         *("get_code", "prepare", "bytecode", "code_member", "member", "read"),
         "promote",
     ]
+
+
+def test_a_child_costs_nothing_for_files_of_a_folder_that_it_inherits(
+    tmp_path: Path,
+) -> None:
+    """Whether a program is among them is known from the first child on."""
+    files = {f"many/data/{number}.txt": "" for number in range(50)}
+    hash = pack_tree(write_tree({**FILES, **files}, tmp_path / "tree"), tmp_path / "c")
+    start = """
+import many, os
+os.environ["DATA"] = many.__path__[0] + "/data"
+os.system("true")
+"""
+    program = PROGRAM.replace("import many.second", 'os.system("true")')
+    done = from_archive(hash, tmp_path / "c", start + program)
+    assert (done.status, done.stderr) == (0, "")
+    assert 0 < done.stdout.split().count("decode_row") < 10
