@@ -51,7 +51,7 @@ def _running(
 ) -> str | None:
     """Return the archive that the application *name* runs, None if nobody knows it."""
     if cluster is not None:
-        app = cluster.served().get(name)
+        app = cluster.running().get(name)
         hashes = sorted(filter(None, app.serving)) if app else []
         if len(hashes) > 1:
             raise click.UsageError(

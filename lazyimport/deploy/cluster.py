@@ -99,6 +99,14 @@ class Cluster:
         running = self._dashboard.ask("GET", _SERVE)
         return status.served(running.get("applications", {}), self._actors())
 
+    def running(self) -> dict[str, Served]:
+        """Return them as `served` does, with what live replicas run by now.
+
+        That is in the logs of all nodes.
+        """
+        told = self.processes()
+        return {name: status.as_told(app, told) for name, app in self.served().items()}
+
     @_understood
     def serving(self) -> dict[str, Served]:
         """Return them as `served` does, but sooner, without the hashes of replicas."""

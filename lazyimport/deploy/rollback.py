@@ -132,7 +132,7 @@ class ClusterRollback(Plan):
         (app,) = ClusterManifest(cluster).choose([name])
         by, deployments = _line(history, name, app.hash, "", cluster.address)
         past = Past(deployments, app.hash)
-        served = cluster.served().get(name)
+        served = cluster.running().get(name)
         running = _still_running(served) if served else None
         recorded = past.choose(partial(_is_gone, history))
         if recorded and by:

@@ -17,6 +17,7 @@ from lazyimport.deploy import (
     DeployError,
     History,
     Manifest,
+    Process,
     Replica,
     Served,
     plan_rollback,
@@ -313,9 +314,17 @@ class Running(Cluster):
         shop = {"name": "shop", "runtime_env": runtime_env or env}
         self.value: dict[str, Any] = {"applications": [{"name": "till"}, shop]}
         self.applied: Any = "no config"
+        #: what replicas run that were started with another archive
+        self.swapped: dict[str, str] = {}
 
     def served(self) -> dict[str, Served]:
         return self.applications
+
+    def processes(self) -> list[Process]:
+        return [
+            Process("replica", f"shop/Shop/{id_}", hash, "ALIVE", "", 1, live=True)
+            for id_, hash in self.swapped.items()
+        ]
 
     def config(self) -> dict[str, Any]:
         return self.value
@@ -326,6 +335,14 @@ class Running(Cluster):
 
 class TestCluster:
     """The hash to go back to, in a cluster and without a file."""
+
+    def test_what_live_replicas_still_run(self, history: History) -> None:
+        """And not what they were started with, before 'dev' changed them."""
+        cluster = Running(B, A)
+        cluster.swapped = {A: C}
+        (step,) = ClusterRollback(cluster, "shop", history).steps
+
+        assert C == step.application.hash
 
     def test_what_the_other_replicas_still_run(self, history: History) -> None:
         """Which a failed deployment has left in place."""
