@@ -21,6 +21,7 @@ and a tree without marks is completed before anybody uses it.
 from __future__ import annotations
 
 import os
+import posix
 import stat
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -79,24 +80,26 @@ def delete_folder(path: str) -> None:
     """
     from shutil import rmtree
 
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            rmtree(path, ignore_errors=True)
-    except FileNotFoundError:
-        pass
-    except RecursionError:  # before Python 3.13 it is called by itself
-        _delete_deep(path)
+    with suppress(FileNotFoundError, RecursionError):  # until 3.12 it calls itself
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return
+        rmtree(path, ignore_errors=True)
+    _delete_rest(path)
 
 
-def _delete_deep(path: str) -> None:
+def _delete_rest(path: str) -> None:
+    """Delete what was too deep, or in a directory that its program made read-only."""
     folders = [path]
     for folder in folders:  # those that are found are added
+        with suppress(OSError):
+            posix.chmod(folder, 0o700)
         with suppress(OSError), os.scandir(folder) as items:
             for item in items:
                 if item.is_dir(follow_symlinks=False):
                     folders.append(item.path)
                 else:
-                    os.unlink(item.path)
+                    with suppress(OSError):
+                        os.unlink(item.path)
     for folder in reversed(folders):
         with suppress(OSError):
             os.rmdir(folder)

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from threading import Timer
 
+import pytest
+
 from lazyimport.cache.evict import clear, prune
 from lazyimport.cache.materialize import Materializer
 from lazyimport.cache.node import NodeCache
 from lazyimport.cache.removal import delete_folder, is_used, remove_unless_used
 from lazyimport.files import make_directories, unclaim
 from lazyimport.format.archive import Archive
+from tests.support.disks import as_nobody
 from tests.support.node_cache import DAY, all_files, hashes_by_use, put_archive
 from tests.support.trees import make_archive
 
@@ -105,6 +108,23 @@ def test_pipes_in_the_place_of_trees_make_nobody_wait(cache: NodeCache) -> None:
     subprocess.run(clear, check=True, timeout=30, capture_output=True)
 
     assert hashes_by_use(cache) == []
+
+
+def test_a_folder_that_a_program_made_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the module cache of Go is."""
+    tmp_path.chmod(0o777)
+    monkeypatch.chdir(tmp_path)  # the folders above are root's
+    tree = "tree"
+    with as_nobody():
+        for name in ("a", "b/c"):
+            make_directories(f"{tree}/{name}")
+            Path(tree, name, "file").touch()
+        for folder, mode in (("a", 0o555), ("b/c", 0o300), ("b", 0o100), ("", 0o555)):
+            os.chmod(f"{tree}/{folder}", mode)
+        delete_folder(tree)
+        assert not os.path.lexists(tree)
 
 
 def test_a_tree_that_is_deeper_than_calls_may_be(tmp_path: Path) -> None:
