@@ -253,7 +253,7 @@ class Waiting:
             raise errors.CacheError(
                 f"{self.what} does not come into the node cache: what holds the lock "
                 f"{lock} has given no sign of life for {_SILENT:g} s, so it is stopped, "
-                "or paused with its container; find it with "
+                "paused with its container, or waits for the disk; find it with "
                 f"'fuser {lock}' on the node, and end it",
                 path=lock,
                 errno=ETIMEDOUT,

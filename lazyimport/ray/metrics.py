@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from errno import ENOSPC
 from typing import Any
 
 from ray.util.metrics import Counter, Gauge, Histogram
@@ -186,8 +187,14 @@ def _write(facts: Mapping[str, object]) -> None:
     me = {"pid": os.getpid(), "worker": worker.global_worker.worker_id.hex()}
     line = {"time": utc(time.time()), **me, **facts}
     path = os.path.join(node.get_logs_dir_path(), LOG_NAME)
-    with open(path, "ab", buffering=0) as file:
-        file.write(json.dumps(line).encode() + b"\n")  # one write: one line
+    data = json.dumps(line).encode() + b"\n"
+    with open(path, "ab+", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a full disk took only a part of the last line
+                data = b"\n" + data
+        if file.write(data) < len(data):  # one write: one line
+            raise OSError(ENOSPC, os.strerror(ENOSPC), path)
 
 
 def _count(name: str, text: str, hash: str | None, amount: float = 1) -> None:

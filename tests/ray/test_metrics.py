@@ -118,7 +118,10 @@ def test_workers_report(env: dict[str, Any], store: str, cluster: Cluster) -> No
 def test_a_log_that_cannot_be_written_ends_no_metrics(
     store: str, cluster: Cluster, tmp_path: Path
 ) -> None:
-    """What it lacks is logged later, when it can be, as on a disk that was full."""
+    """What it lacks is logged later, when it can be, as on a disk that was full.
+
+    Of the last line, that disk may have taken a part.
+    """
     tree = write({**APPLICATION, "unwritten.py": ""}, tmp_path / "tree")
     env = ship(tree, store=store, cache_dir=str(tmp_path / "author"))
     hash = env["env_vars"]["LAZYIMPORT_HASH"]
@@ -137,12 +140,16 @@ def test_a_log_that_cannot_be_written_ends_no_metrics(
             ray.get(worker.work.remote())
             wait_for(cluster, sample("imports_total", hash, r"[12]\.0"))
             log.rmdir()
+            with aside.open("a") as file:
+                file.write('{"pid": 1, "ha')
             aside.rename(log)
             deadline = time.monotonic() + 60
-            while hash not in cluster.log("lazyimport.log"):
+            while f'"hash": "{hash}"' not in cluster.log("lazyimport.log"):
                 assert time.monotonic() < deadline
                 time.sleep(0.5)
             del worker
+        [line] = [x for x in cluster.log("lazyimport.log").splitlines() if hash in x]
+        assert json.loads(line)["cache_hit"] is False
     finally:
         if aside.exists():
             log.rmdir()
