@@ -189,7 +189,10 @@ class _Notes(Reporter):
         self._ends = allocate_lock()
 
     def __enter__(self) -> _Notes:
-        start_new_thread(self._live, ())
+        try:
+            start_new_thread(self._live, ())
+        except RuntimeError:
+            pass  # no thread is left: what is small needs none, and ends soon
         return self
 
     def _live(self) -> None:

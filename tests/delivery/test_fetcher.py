@@ -626,6 +626,17 @@ def test_a_child_that_hangs(site: ColdNode, monkeypatch: pytest.MonkeyPatch) -> 
         obtain(site.settings(cache_mode="memory", timeout=1), SILENT)
 
 
+def test_a_fetcher_without_a_thread_for_its_signs_of_life(
+    site: ColdNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = "import lazyimport.delivery.fetcher as it\n"
+    refuse += "def refuse(*_): raise RuntimeError('no thread is left')\n"
+    refuse += "it.start_new_thread = refuse\n"
+    program = starting._PROGRAM.replace("main(asked)", f"{refuse}main(asked)")
+    monkeypatch.setattr(starting, "_PROGRAM", program)
+    prove(obtain(site.settings(), SILENT)[0])
+
+
 def test_a_program_with_python_in_it_fetches_for_itself(
     site: ColdNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
