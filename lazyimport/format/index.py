@@ -46,6 +46,7 @@ ROOT = Struct("<8sQIIIIB15s")  # 8 + 8 + 4 * 4 + 1 + 15 = 48
 START_SIZE = 8  # the first place of a page
 PAGE = Struct("<32sIII")  # digest, end, first slot, CRC-32: 44
 _ITEM_SIZE = DIRECTORY_ITEM.size
+_STEPS = tuple(1 << bit for bit in range(26, -1, -1))  # through MAX_ENTRIES pages
 _pack_crc = COUNT.pack
 
 
@@ -69,6 +70,7 @@ class Index:
         "_pages_size",
         "_proved",
         "_records_at",
+        "_steps",
         "directories",
         "files",
         "hash",
@@ -118,10 +120,10 @@ class Index:
         self._pages_size = pages_size
         #: number of a page -> what `_prove` returns for it
         self._proved: dict[int, tuple[bytes, int, int, int]] = {}
-        #: folder that has something -> its first and last page, its first place
-        self._groups: dict[str, tuple[int, int, int]] = {}
-        self.hash = hash
-        self.what = what
+        self._steps = _STEPS[27 - (self.pages - 1).bit_length() :]
+        #: folder -> its first page, steps to its others, first place; few have nothing
+        self._groups: dict[str, tuple[int, tuple[int, ...], int]] = {}
+        self.hash, self.what = hash, what
         if (
             not 0 < self.pages <= self.files + self.directories
             or self._pages_at - self._records_at != PAGE.size * self.pages
@@ -130,8 +132,8 @@ class Index:
                 f"{what}: the root of archive {hash} does not add up", hash=hash
             )
         starts = Struct(f"<{self.pages}Q").unpack_from(buffer, starts_at)
-        #: the first place that each page may have, and one beyond all places
-        self.starts: tuple[int, ...] = (*starts, 1 << 64)
+        #: the first place that each page may have, then what is beyond all places
+        self.starts: tuple[int, ...] = starts + (1 << 64,) * self.pages
 
     def variant(self, tag: str, magic: bytes, optimization: int) -> int:
         """Return the number of the variant for such a Python, or -1."""
@@ -149,29 +151,32 @@ class Index:
             return []
         folder = stem.rpartition("/")[0] or stem
         group = self._groups.get(folder)
-        number, last, least = group or (0, self.pages - 1, first_place(folder))
-        if number < last:
-            number = self._page_at(least + crc, number, last)
-        items, start, end, first_slot = self._proved.get(number) or self._prove(number)
-        found: list[Entry] = []
-        source = f"{stem}.py"  # most entries are one
+        number, steps, least = group or (0, self._steps, first_place(folder))
+        if steps:  # as `_page_at` does: a call would take as long
+            place, starts = least + crc, self.starts
+            for step in steps:
+                if starts[number + step] <= place:
+                    number += step
+        items, start, end, first = self._proved.get(number) or self._prove(number)
         needle = _pack_crc(crc)
+        found: list[Entry] = []
+        source = stem + ".py"  # most entries are one
         at = items.find(needle)
         while at >= 0:
             inside = at % _ITEM_SIZE
             if not inside:
                 _, row, slot = DIRECTORY_ITEM.unpack_from(items, at)
                 try:
-                    slot += first_slot
-                    entry = decode_row(self._buffer, start + row, end, slot)
+                    entry = decode_row(self._buffer, start + row, end, first + slot)
                 except (StructError, ValueError) as error:
                     raise self._malformed(f"page {number}", error) from None
                 if entry.path == source or stem_of(entry.path, entry.kind) == stem:
                     found.append(entry)
             at = items.find(needle, at + _ITEM_SIZE - inside)
-        if found and group is None:
+        if group is None and (found or len(self._groups) < self.directories):
             pages = self.pages_with(least, 32, number)
-            self._groups[folder] = pages[0], pages[-1], least
+            steps = _STEPS[27 - (len(pages) - 1).bit_length() :]
+            self._groups[folder] = pages[0], steps, least
         return found
 
     def entry(self, path: str) -> Entry | None:
@@ -211,26 +216,21 @@ class Index:
 
     def page_of(self, stem: str) -> int:
         """Return the number of the page that everything of *stem* lies in."""
-        return self._page_at(place_of(stem), 0, self.pages - 1)
+        return self._page_at(place_of(stem))
 
     def pages_with(self, place: int, bits: int, one: int) -> range:
         """Return the pages of *place* with any last *bits*, of which *one* is known."""
-        most, last = place | (1 << bits) - 1, one
-        if self.starts[one] > place:
-            one = self._page_at(place, 0, one)
-        if self.starts[last + 1] <= most:
-            last = self._page_at(most, last, self.pages - 1)
-        return range(one, last + 1)
+        most = place | (1 << bits) - 1
+        first = one if self.starts[one] <= place else self._page_at(place)
+        last = one if self.starts[one + 1] > most else self._page_at(most)
+        return range(first, last + 1)
 
-    def _page_at(self, place: int, number: int, last: int) -> int:
-        """Return the page that has *place*, of those from *number* to *last*."""
-        starts = self.starts
-        while number < last:
-            middle = number + last + 1 >> 1
-            if starts[middle] <= place:
-                number = middle
-            else:
-                last = middle - 1
+    def _page_at(self, place: int) -> int:
+        """Return the page that has *place*."""
+        number = 0
+        for step in self._steps:
+            if self.starts[number + step] <= place:
+                number += step
         return number
 
     def page_digest(self, number: int) -> bytes:

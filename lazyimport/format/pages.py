@@ -94,7 +94,7 @@ def walk(
     divided = [
         (start, *(number for *_, number in page)) for start, page in divide(ends)
     ]
-    if divided != [(start, n, n) for n, start in enumerate(starts[:-1])]:
+    if divided != [(start, n, n) for n, start in enumerate(starts[: number + 1])]:
         raise ValueError("its pages do not begin where they must")
 
 

@@ -273,16 +273,19 @@ class TestBounds:
         finally:
             tracemalloc.stop()
 
-    def test_a_miss_allocates_next_to_nothing(self) -> None:
+    @pytest.mark.parametrize("name", ["missing{}", "p1/missing{}", "nowhere{}/x"])
+    def test_a_miss_allocates_next_to_nothing(self, name: str) -> None:
         files = {f"p{n // 50}/m{n}.py": "" for n in range(1000)}
-        find = Archive(*make_archive(files)).index.find
-        names = [f"missing{number}" for number in range(500)]
-        for name in names:
-            assert find(name) == []
+        index = Archive(*make_archive(files)).index
+        find = index.find
+        assert len(list(index.entries())) == 1021  # so all pages are proved
+        for number in range(100):
+            assert find(name.format(number)) == []
+        names = [name.format(number) for number in range(100, 600)]
         tracemalloc.start()
         try:
-            for name in names:
-                find(name)
+            for each in names:
+                find(each)
             kept, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
