@@ -125,11 +125,11 @@ PROGRAMS = {
                 except Exception as e: print(type(e).__mro__[-3].__name__, isinstance(e, OSError), isinstance(e, ImportError), e)
         """,
     "the machinery's way to code": """
-        import app.core, os
+        import app.core, tempfile
         from importlib.machinery import SourceFileLoader
         l = app.core.__loader__
         for _ in range(2): print(SourceFileLoader.get_code(l, "app.core").co_filename)
-        print(l.set_data(os.devnull, b"x"))
+        with tempfile.TemporaryDirectory() as folder: print(l.set_data(folder + "/data", b"x"))
         """,
     "code objects": """
         import app.core, types
