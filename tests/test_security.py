@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 import pytest
 
@@ -225,8 +226,8 @@ def test_folders_of_a_cache_are_for_this_user_only(
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
 
 
-def test_no_more_is_read_than_a_channel_can_have(tmp_path: Path) -> None:
-    store = mutable(open_store(f"memory://{tmp_path.name}"))
+def test_no_more_is_read_than_a_channel_can_have() -> None:
+    store = mutable(open_store(f"memory://{uuid4().hex}"))
     store.put(channel_key("prod"), io.BytesIO(b" " * (LARGEST * 3)))
     asked = []
 

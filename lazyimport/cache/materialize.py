@@ -80,6 +80,7 @@ class Materializer:
         marks = [top or FILES_AT_THE_TOP, *([NEIGHBORS] if looks else ())]
         self._hold()
         if any(self.whole(mark, at_a_glance=at_a_glance) is None for mark in marks):
+            self._hold_again()
             putting.put_package(self, top, looks=bool(looks))
         return f"{self.root}/{top}"
 
@@ -98,6 +99,7 @@ class Materializer:
         """
         self._hold()
         if self.whole(NEIGHBORS, at_a_glance=True) is None:
+            self._hold_again()
             putting.put_neighbors(self)
         there = posix.access(f"{self.root}/{top}", os.F_OK)
         if not there and self.whole(NEIGHBORS, at_a_glance=True):
@@ -116,6 +118,7 @@ class Materializer:
         else:
             there = is_as_put(path, entry)
         if not there:
+            self._hold_again()
             putting.put_file(self, entry, path)
         return path
 
@@ -127,6 +130,7 @@ class Materializer:
         """Make a directory, relative to the root, that may stay empty."""
         self._hold()
         if not posix.access(f"{self.root}/{path}", os.F_OK):
+            self._hold_again()
             files.make_directories(f"{self.root}/{path}")
         return f"{self.root}/{path}"
 
@@ -176,6 +180,15 @@ class Materializer:
                     raise
             if not there or held.setdefault(root, descriptor) != descriptor:
                 os.close(descriptor)
+
+    def _hold_again(self) -> None:
+        """Hold the tree that is there now, if somebody has removed the one before.
+
+        The descriptor of that one stays open: another thread may be using it.
+        """
+        if not _is_open_at(self._held[self.root], self.root):
+            self._held.pop(self.root, None)
+            self._hold()
 
     def whole(self, mark: str, *, at_a_glance: bool = False) -> str | None:
         """Return what a mark says, if that part of the tree is as it was put there.

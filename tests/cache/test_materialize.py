@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import posix
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,25 @@ def test_removed_file_is_mended(cache: NodeCache, path: str, how: str) -> None:
         verify(cache, remove=True)
     assert (root / path).read_bytes() == sound
     assert verify(cache, remove=False).damages == []
+
+
+def test_a_tree_that_is_removed_below_a_process_comes_again(cache: NodeCache) -> None:
+    """Such as by somebody who empties the node cache."""
+    archive = cache.open(put(cache, "1"))
+    assert archive is not None
+    large = archive.index.entry("pkg/deep/large.bin")
+    assert large is not None
+    root = cache.tree_path(archive.hash)
+    files = Materializer(archive, root)
+    files.put_package("pkg")
+    for again in (
+        partial(files.put_package, "pkg"),
+        partial(files.put_file, large),
+        partial(files.put_directory, "pkg/deep"),
+    ):
+        shutil.rmtree(Path(root).parent, ignore_errors=True)
+        again()
+        assert Path(root, "pkg/deep").is_dir()
 
 
 def put_wide(cache: NodeCache, base: Path, **files: str | bytes) -> str:

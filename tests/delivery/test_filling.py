@@ -10,6 +10,7 @@ from mmap import mmap
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -71,8 +72,8 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 class Counting(MemoryStore):
     """Notes every range that is read, and sends it in parts."""
 
-    def __init__(self, name: str, data: bytes = DATA) -> None:
-        super().__init__(name)
+    def __init__(self, data: bytes = DATA) -> None:
+        super().__init__(uuid4().hex)
         self.put(archive_key(HASH), BytesIO(data))
         self.asked: list[tuple[int, int | None]] = []
         self.parts = True
@@ -107,9 +108,9 @@ def filled(store: Any, *, raw: bool, connections: int = 3) -> Archive:
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize("raw", [True, False])
 def test_everything_is_where_it_belongs(
-    raw: bool, connections: int, parts: bool, tmp_path: Path
+    raw: bool, connections: int, parts: bool
 ) -> None:
-    store = Counting(tmp_path.name)
+    store = Counting()
     store.parts = parts
     archive = filled(store, raw=raw, connections=connections)
     prove(archive)
@@ -162,17 +163,15 @@ def test_little_is_read_at_first_of_what_lies_on_this_machine(
 
 @pytest.mark.parametrize("first", [100, 128, 500, 7_999, len(DATA) - 5, len(DATA)])
 def test_the_first_request_may_end_anywhere(
-    first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heads, "FIRST", max(first, 128))
-    prove(filled(Counting(tmp_path.name), raw=True))
+    prove(filled(Counting(), raw=True))
 
 
-def test_what_is_small_is_one_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_small_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "FIRST", 4 << 20)
-    store = Counting(tmp_path.name)
+    store = Counting()
     prove(filled(store, raw=True))
     assert len(store.asked) == 1
 
@@ -203,10 +202,8 @@ def changed(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("parts", [True, False], ids=["ranges", "one stream"])
 @pytest.mark.parametrize("spoil", [longer, shorter, padded, sections, changed])
-def test_no_more_is_taken_than_the_hash_proves(
-    spoil: Any, parts: bool, tmp_path: Path
-) -> None:
-    store = Counting(tmp_path.name, spoil(DATA))
+def test_no_more_is_taken_than_the_hash_proves(spoil: Any, parts: bool) -> None:
+    store = Counting(spoil(DATA))
     store.parts = parts
     with pytest.raises((MalformedArchive, DamagedArchive)) as caught:
         filled(store, raw=True)

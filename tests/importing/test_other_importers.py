@@ -109,7 +109,7 @@ PROGRAMS = {
         from importlib import metadata, resources
         print(metadata.version("thing"), resources.files("pkg").joinpath("plain.txt").is_file())
         try: import checked.none
-        except ModuleNotFoundError as error: print(error)
+        except ModuleNotFoundError as error: print(error.name)
         print(sorted(n for n in seen if n.partition(".")[0] not in sys.stdlib_module_names))
         """,
     ),

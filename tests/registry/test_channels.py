@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -39,7 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> MutableStore:
         return mutable(open_store("gs://bucket/code"))
     if request.param == "file":
         return mutable(open_store(f"file://{tmp_path}/store"))
-    return mutable(open_store(f"memory://{tmp_path.name}"))
+    return mutable(open_store(f"memory://{uuid4().hex}"))
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def stocked(store: MutableStore) -> MutableStore:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> MutableStore:
+def memory() -> MutableStore:
     """A store whose own ways do not matter to the test."""
-    store = mutable(open_store(f"memory://{tmp_path.name}"))
+    store = mutable(open_store(f"memory://{uuid4().hex}"))
     for name in (A, B, C):
         put_header(store, name)
     return store

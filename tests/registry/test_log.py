@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -24,8 +25,8 @@ A, B = "0a" * 32, "0b" * 32
 
 
 @pytest.fixture(name="store")
-def _store(tmp_path: Path) -> MutableStore:
-    store = mutable(open_store(f"memory://{tmp_path.name}"))
+def _store() -> MutableStore:
+    store = mutable(open_store(f"memory://{uuid4().hex}"))
     for hash, minute in ((A, 1), (B, 2)):
         put_header(store, hash)
         facts = {

@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -32,8 +33,8 @@ A, B, C = "0a" * 32, "0b" * 32, "0c" * 32
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MutableStore:
-    store = mutable(open_store(f"memory://{tmp_path.name}"))
+def store() -> MutableStore:
+    store = mutable(open_store(f"memory://{uuid4().hex}"))
     put_header(store, A)
     put_header(store, B)
     return store

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -91,8 +92,8 @@ def changed(data: bytes, chance: Random) -> bytes:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MutableStore:
-    store = mutable(open_store(f"memory://{tmp_path.name}"))
+def store() -> MutableStore:
+    store = mutable(open_store(f"memory://{uuid4().hex}"))
     for name in (A, B, C, EVIL):
         put_header(store, name)
     return store
