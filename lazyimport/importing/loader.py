@@ -64,6 +64,7 @@ class ArchiveLoader:
     # Taken over from the machinery, not inherited: what runs a module's body
     # must be CPython's own frame, or every traceback would show ours.
     exec_module = SourcelessFileLoader.exec_module
+    source_to_code = SourceFileLoader.source_to_code
     if hasattr(SourcelessFileLoader, "load_module"):  # gone in Python 3.15
         # not that of file loaders, which is for those who inherit from them
         load_module = SourcelessFileLoader.__mro__[2].load_module  # type: ignore[attr-defined]
@@ -174,10 +175,6 @@ class ArchiveLoader:
 
     _cache_bytecode = set_data  # as SourceFileLoader.get_code(loader, name) calls it
 
-    def source_to_code(self, data: Any, path: str, *, _optimize: int = -1) -> CodeType:
-        """Return the code object of *data*, source text or bytes."""
-        return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)
-
     def _damaged(self, what: str, error: Exception) -> ImportError:
         return errors.ArchiveImportError(
             f"cannot {what} {self.name!r}: {error}",
@@ -216,8 +213,9 @@ def _compiled(loader: ArchiveLoader) -> CodeType:
     known = tree.bytecode and tree.bytecode.get(entry.digest)
     if known:
         return loads(known)  # type: ignore[no-any-return]
+    named = {"module": loader.name} if sys.version_info >= (3, 15) else {}
     code: CodeType = without_frames(
-        compile, tree.read(entry), loader.path, "exec", dont_inherit=True
+        compile, tree.read(entry), loader.path, "exec", dont_inherit=True, **named
     )
     if tree.bytecode:
         from marshal import dumps
