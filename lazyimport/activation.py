@@ -56,8 +56,11 @@ def start() -> None:
         installed = install()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process must start
         reason = f"{type(error).__name__}: {error}{_advice(error)}"
-        wanted = f"archive {_shown(hash)}" if hash else "the archive of "
-        wanted += "" if hash else _named(channel, artifact)
+        wanted = (
+            f"archive {_shown(hash)}"
+            if hash
+            else f"the archive of {_named(channel, artifact)}"
+        )
         failure = f"{wanted} is not installed: {reason}"
         _fail(wanted, hash or "", reason)
     else:

@@ -57,10 +57,8 @@ def make_directories(path: str) -> None:
             make_directory(missing[-1])
         except FileNotFoundError:
             parent = os.path.dirname(missing[-1])
-            if (
-                parent == missing[-1] or parent in tried
-            ):  # as in /proc, where none is made
-                raise
+            if parent == missing[-1] or parent in tried:
+                raise  # as in /proc, where none is made
             tried.add(parent)
             missing.append(parent)
             continue

@@ -261,9 +261,8 @@ def _url(name: str, value: object, form: str) -> str:
             raise _bad(name, shown, f"{name} has a control character in it: {shown!r}")
     if url.startswith("/"):
         return file_url(url)
-    if "://" not in (
-        url := url.strip()
-    ):  # in a process that starts elsewhere it is another folder
+    url = url.strip()
+    if "://" not in url:  # in a process that starts elsewhere it is another folder
         shown, kind = redact(url), form.partition(" is ")[0]
         what = f"not {kind}: {shown!r} ({form}, or an absolute path)"
         raise _bad(name, shown, what)
